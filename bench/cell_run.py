@@ -1,0 +1,287 @@
+"""The steps of one cell: what the method may see, its stages, the looks, the predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+
+from bench import evaluate
+from bench.api import Access, Backbone, ClosedFormMethod, GradientMethod, Labelled, Method, Modules, Task
+from bench.artifacts import Artifacts, Tensors, load_into
+from bench.backbones import create_backbone
+from bench.data.card import load_card
+from bench.data.dataset import Progress, open_dataset
+from bench.data.splits import TEST, TRAIN, VALIDATION, Subset, draw_shots, subset
+from bench.digest import combine
+from bench.engine import Stage, train
+from bench.errors import CellFailed, CellSkipped
+from bench.feed import Endless, FeatureInputs, Feed, Inputs
+from bench.measure import Ledger
+from bench.plan import source_stage
+from bench.record import Digests, Look, Part, Predictions
+from bench.registry import configure
+from bench.seeds import stream
+from bench.selection import select
+from bench.suite import Cell, Scenario, Setting
+from bench.views import Views
+
+StageName = Literal["source", "target"]
+OnLook = Callable[[int, float | None], None]
+
+
+class Run:
+    """One cell at work. What it leaves: `looks`, `selected`, `details`, its costs in the ledger."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        setting: Setting,
+        digests: Digests,
+        artifacts: Artifacts,
+        ledger: Ledger,
+        progress: Progress,
+    ) -> None:
+        self.cell, self.setting, self.digests = cell, setting, digests
+        self.artifacts, self.ledger, self.progress = artifacts, ledger, progress
+        self.method = configure(cell.method, cell.overrides)
+        self.looks: list[Look] = []
+        self.logits: list[dict[Part, np.ndarray]] = []
+        self.selected: dict[str, int] = {}
+        self.details: dict[str, Any] = {}
+
+    def go(self) -> Predictions:
+        """Source stage, target stage, looks; returns the predictions that are worth keeping.
+
+        Raises:
+            CellSkipped: the scenario lacks what the method needs.
+            CellFailed: training diverged.
+        """
+        check_capability(self.cell.method, self.method, self.cell.scenario)
+        with self.ledger.phases("data"):
+            self._open()
+        with self.ledger.phases("build"):
+            modules = self._build("source" if self.scenario.source else "target")
+        if self.scenario.source:
+            states, steps = self._source_stage(modules)
+            if self.scenario.shots == 0:
+                for place, (step, loss) in enumerate(steps):
+                    load_into(modules, states, f"look{place}.")
+                    self._look("source", modules, step, loss)
+            else:
+                load_into(modules, states, f"look{len(steps) - 1}.")
+                if not self.scenario.same_classes:
+                    self._replace_head(modules)
+        if self.scenario.shots != 0:
+            self._target_stage(modules)
+        self.selected = select(self.looks)
+        return self._predictions()
+
+    # What the cell works on ---------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        """The images of each role. Only `_feed` and `_train` hand any of them to a method."""
+        self.scenario = s = self.cell.scenario
+        dataset = open_dataset(load_card(s.dataset))
+        views = Views(
+            self.cell, self.setting, dataset, self.digests, self.artifacts, self.ledger, self.progress
+        )
+        features = self.method.frozen_features()
+        self.target_inputs = views.get(s.target, features)
+        self.target_train = subset(dataset, s.target, s.target_classes, TRAIN)
+        self.shots = draw_shots(dataset, s.target, s.target_classes, s.shots, self.cell.seed)
+        self.held_out: dict[Part, tuple[Inputs, Subset]] = {
+            "target-test": (self.target_inputs, subset(dataset, s.target, s.target_classes, TEST)),
+            "target-validation": (
+                self.target_inputs,
+                subset(dataset, s.target, s.target_classes, VALIDATION),
+            ),
+        }
+        if s.source:
+            self.source_inputs = views.get(s.source, features)
+            self.source_train = subset(dataset, s.source, s.source_classes, TRAIN)
+            self.held_out["source-validation"] = (
+                self.source_inputs,
+                subset(dataset, s.source, s.source_classes, VALIDATION),
+            )
+
+    def _task(self, stage: StageName) -> Task:
+        classes = self.scenario.source_classes if stage == "source" else self.scenario.target_classes
+        return Task(stage, classes, stream(self.cell.seed, "method", stage))
+
+    def _build(self, stage: StageName) -> Modules:
+        """A fresh network from the cell's initialisation stream, on the device."""
+        torch.manual_seed(stream(self.cell.seed, "init", "backbone"))
+        if isinstance(self.target_inputs, FeatureInputs):
+            self.backbone = Backbone(torch.nn.Identity(), self.target_inputs.features.shape[1])
+        else:
+            self.backbone = create_backbone(self.cell.backbone)
+            self.ledger.parameters = sum(p.numel() for p in self.backbone.parameters())
+        torch.manual_seed(stream(self.cell.seed, "init", "head", stage))
+        modules = self.method.build(self.backbone, self._task(stage)).to(self.setting.device)
+        if self.setting.channels_last:
+            modules = modules.to(memory_format=torch.channels_last)
+        return modules
+
+    def _replace_head(self, modules: Modules) -> None:
+        """A new head, for the target's classes."""
+        torch.manual_seed(stream(self.cell.seed, "init", "head", "target"))
+        head = self.method.new_head(self.backbone.num_features, self._task("target"))
+        modules.head = head.to(self.setting.device)
+
+    # Stages -------------------------------------------------------------------------------------------
+
+    def _source_stage(self, modules: Modules) -> tuple[Tensors, list[tuple[int, float | None]]]:
+        """The network's states at the looks of its source stage, trained now or found, and those looks."""
+        stage = source_stage(self.cell, Access.TARGET_IMAGES in self.method.access)
+        assert stage is not None
+
+        def make() -> tuple[Tensors, dict[str, Any]]:
+            states: Tensors = {}
+            looks: list[tuple[int, float | None]] = []
+
+            def keep(step: int, loss: float | None) -> None:
+                for name, tensor in modules.state_dict().items():
+                    states[f"look{len(looks)}.{name}"] = tensor.detach().cpu().clone()
+                looks.append((step, loss))
+
+            cost: dict[str, Any] = {}
+            with self.ledger.spend("source-stage", cost):
+                cost |= self._train("source", modules, self.source_inputs, self.source_train, keep)
+            return states, {**cost, "looks": looks}
+
+        key = combine(stage.key, self.digests.model_dump_json(), self.setting.model_dump_json())
+        states, notes, made = self.artifacts.get("source-stage", key, make)
+        self.ledger.enter("source-stage", notes, shared=not made)
+        self.details |= notes["details"]
+        return states, [(step, loss) for step, loss in notes["looks"]]
+
+    def _target_stage(self, modules: Modules) -> None:
+        """Train on the shots, and look."""
+        cost: dict[str, Any] = {}
+        with self.ledger.spend("target-stage", cost):
+            cost |= self._train(
+                "target",
+                modules,
+                self.target_inputs,
+                self.shots,
+                lambda step, loss: self._look("target", modules, step, loss),
+            )
+        self.ledger.enter("target-stage", cost, shared=False)
+        self.details |= cost["details"]
+
+    def _train(
+        self, stage: StageName, modules: Modules, inputs: Inputs, labelled: Subset, on_look: OnLook
+    ) -> dict[str, Any]:
+        """Train in place, by the method's loss or its closed form; what that took."""
+        torch.manual_seed(stream(self.cell.seed, "train", stage))
+        if isinstance(self.method, ClosedFormMethod):
+            x = inputs.take(labelled.rows)
+            y, groups = (torch.from_numpy(a).to(x.device) for a in (labelled.labels, labelled.groups))
+            details = self.method.fit(modules, Labelled(x, y, groups), self._task(stage))
+            on_look(1, None)
+            return {
+                "images_seen": len(labelled),
+                "parameters_trained": sum(p.numel() for p in modules.head.parameters()),
+                "details": {f"{stage}-stage": details},
+            }
+        method = cast(GradientMethod, self.method)
+        budget = self.cell.budget
+        steps = budget.steps if stage == "source" else budget.target_steps
+        feed = self._feed(stage, inputs, labelled)
+        train(
+            method,
+            modules,
+            feed,
+            Stage(self._task(stage), steps, budget.looks, self.cell.precision),
+            on_look,
+            lambda step: self.progress(f"{stage} stage", step, steps),
+        )
+        return {
+            "images_seen": steps * feed.images_per_step,
+            "parameters_trained": sum(p.numel() for g in method.trainable(modules) for p in g["params"]),
+            "details": {},
+        }
+
+    def _feed(self, stage: StageName, inputs: Inputs, labelled: Subset) -> Feed:
+        """The streams that the method's declared access opens, and no other."""
+        access, replay = self.method.access, stage == "target" and self.scenario.source is not None
+
+        def endless(name: str, inputs: Inputs, images: Subset) -> Endless:
+            return Endless(
+                inputs, images, self.cell.budget.batch_size, stream(self.cell.seed, "feed", stage, name)
+            )
+
+        return Feed(
+            endless("labelled", inputs, labelled),
+            endless("source", self.source_inputs, self.source_train)
+            if replay and Access.SOURCE_REPLAY in access
+            else None,
+            endless("unlabelled", self.target_inputs, self.target_train)
+            if Access.TARGET_IMAGES in access
+            else None,
+        )
+
+    # Looks --------------------------------------------------------------------------------------------
+
+    def _look(self, stage: StageName, modules: Modules, step: int, loss: float | None) -> None:
+        """Evaluate on what is held out; the method takes no part in it."""
+        with self.ledger.phases("evaluate"):
+            source_scores = stage == "source" or self.scenario.same_classes
+            logits = {
+                part: evaluate.logits(self.method, modules, inputs, images, self.cell.precision)
+                for part, (inputs, images) in self.held_out.items()
+                if part != "source-validation" or source_scores
+            }
+        if not all(np.isfinite(scores).all() for scores in logits.values()):
+            raise CellFailed(f"diverged: logits are not finite after step {step} of the {stage} stage")
+        labels = {part: images.labels for part, (_, images) in self.held_out.items()}
+        accuracy = {part: evaluate.accuracy(scores, labels[part]) for part, scores in logits.items()}
+        source = "source-validation"
+        self.logits.append(logits)
+        self.looks.append(
+            Look(
+                stage=stage,
+                step=step,
+                train_loss=loss,
+                source_validation_loss=(
+                    evaluate.cross_entropy(logits[source], labels[source]) if source in logits else None
+                ),
+                source_validation_accuracy=accuracy.get(source),
+                target_validation_accuracy=accuracy["target-validation"],
+                target_test_accuracy=accuracy["target-test"],
+            )
+        )
+
+    def _predictions(self) -> Predictions:
+        """Logits of the looks that some rule selects, with labels and groups to score them by."""
+        out: Predictions = {}
+        for place in sorted(set(self.selected.values())):
+            for part, scores in self.logits[place].items():
+                out[f"look{place}/{part}/logits"] = scores
+        for part, (_, images) in self.held_out.items():
+            out[f"{part}/labels"] = images.labels.astype(np.int16)
+            out[f"{part}/groups"] = images.groups.astype(np.int32)
+            out[f"{part}/items"] = images.rows.astype(np.int32)
+        return out
+
+
+def check_capability(name: str, method: Method, scenario: Scenario) -> None:
+    """Raise `CellSkipped` when a scenario lacks what a method needs, or asks what it may not use."""
+    offered = Access.TARGET_IMAGES
+    if scenario.source:
+        offered |= Access.SOURCE_LABELS | Access.SOURCE_REPLAY
+    if scenario.shots != 0:
+        offered |= Access.TARGET_LABELS
+    lacking = method.needs & ~offered
+    if lacking:
+        what = {
+            Access.SOURCE_LABELS: f"a labelled source, and kind '{scenario.kind}' has none",
+            Access.SOURCE_REPLAY: f"a labelled source, and kind '{scenario.kind}' has none",
+            Access.TARGET_LABELS: f"labelled target images, and {scenario.shots} shots have none",
+        }
+        raise CellSkipped(f"{name} needs {next(what[flag] for flag in lacking)}")
+    if scenario.shots != 0 and Access.TARGET_LABELS not in method.access:
+        raise CellSkipped(f"{name} makes no use of labelled target images")

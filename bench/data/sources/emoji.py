@@ -1,0 +1,139 @@
+"""Emoji of several vendors out of an installed package of image files, cleaned and grouped.
+
+The files of such a package hold traps: newer emoji have byte-identical files in every vendor's folder
+(no domain gap), some code points of a vendor share one file, and many emoji are gender or skin-tone
+variants of another. Emoji that look alike are therefore united into groups, on which datasets are split.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from bench.data.sources.item import Item
+from bench.digest import combine
+from bench.errors import UserError
+from bench.suite import Frozen
+
+CodePoints = tuple[str, ...]
+
+VARIATION_SELECTOR, JOINER = "FE0F", "200D"
+SKIN_TONES = frozenset(f"1F3F{digit}" for digit in "BCDEF")
+GENDER_SIGNS = frozenset({"2640", "2642"})
+PERSON, MAN, WOMAN = "1F9D1", "1F468", "1F469"
+
+
+class EmojiPackage(Frozen):
+    """Files `<package>/<folder>/U+XXXX[-U+YYYY].png` of a distribution, classes from a Unicode table."""
+
+    type: Literal["emoji-package"]
+    package: str = Field(description="name of the distribution to install")
+    root: str = Field(description="folder inside it that holds the vendors' folders")
+    table: str = Field(description="file beside the card: codepoints, group, subgroup, name")
+    folders: dict[str, str] = Field(description="domain -> vendor folder")
+    exclude_groups: list[str]
+    exclude_subgroups: list[str]
+    min_class_size: int
+
+    @property
+    def domains(self) -> list[str]:
+        """Domains in the card's order."""
+        return list(self.folders)
+
+    def digest(self, cards: Path) -> str:
+        """What decides the items beside the card: the installed version and the table of classes."""
+        return combine(self._distribution().version, (cards / self.table).read_text(encoding="utf-8"))
+
+    def items(self, cards: Path) -> dict[str, list[Item]]:
+        """The cleaned items of every domain, in one order; `cards` is the folder with the table."""
+        files = {domain: self._files(folder) for domain, folder in self.folders.items()}
+        emoji = {
+            code: row["subgroup"]
+            for row in self._table(cards / self.table)
+            if all((code := _strip(row["codepoints"].split("-"))) in found for found in files.values())
+        }
+        digests = {
+            domain: {code: hashlib.sha256(found[code].read_bytes()).hexdigest() for code in emoji}
+            for domain, found in files.items()
+        }
+        emoji = {
+            code: label
+            for code, label in emoji.items()
+            if len({digest[code] for digest in digests.values()}) > 1
+        }
+        sizes = Counter(emoji.values())
+        emoji = {code: label for code, label in emoji.items() if sizes[label] >= self.min_class_size}
+        groups = _groups(emoji, digests.values())
+        return {
+            domain: [
+                Item("-".join(code).lower(), label, groups[code], found[code])
+                for code, label in sorted(emoji.items())
+            ]
+            for domain, found in files.items()
+        }
+
+    def _table(self, path: Path) -> Iterator[dict[str, str]]:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = (line for line in file if not line.startswith("#"))
+            for row in csv.DictReader(lines, delimiter="\t"):
+                if row["group"] not in self.exclude_groups and row["subgroup"] not in self.exclude_subgroups:
+                    yield row
+
+    def _files(self, folder: str) -> dict[CodePoints, Path]:
+        root = Path(str(self._distribution().locate_file(self.root))) / folder
+        found: dict[CodePoints, Path] = {}
+        for path in sorted(root.glob("U+*.png")):
+            found.setdefault(_strip(path.stem.replace("U+", "").split("-")), path)
+        if not found:
+            raise UserError(f"no emoji images in '{root}': reinstall {self.package}")
+        return found
+
+    def _distribution(self) -> Distribution:
+        try:
+            return distribution(self.package)
+        except PackageNotFoundError:
+            raise UserError(
+                f"the images of this dataset come with a package: pip install {self.package}"
+            ) from None
+
+
+def _strip(code: Iterable[str]) -> CodePoints:
+    """Code points without variation selectors, which some vendors' file names leave out."""
+    return tuple(point.upper() for point in code if point.upper() != VARIATION_SELECTOR)
+
+
+def _base(code: CodePoints) -> CodePoints:
+    """The emoji of which `code` is a gender or skin-tone variant."""
+    code = tuple(point for point in code if point not in SKIN_TONES)
+    if len(code) > 2 and code[-2] == JOINER and code[-1] in GENDER_SIGNS:
+        code = code[:-2]
+    return (PERSON, *code[1:]) if code[0] in (MAN, WOMAN) else code
+
+
+def _groups(codes: Iterable[CodePoints], digests: Iterable[dict[CodePoints, str]]) -> dict[CodePoints, str]:
+    """Unite variants of one emoji and copies of one file, in any domain; name groups by their first."""
+    parent = {code: code for code in codes}
+
+    def find(code: CodePoints) -> CodePoints:
+        while parent[code] != code:
+            parent[code] = code = parent[parent[code]]
+        return code
+
+    alike: dict[object, list[CodePoints]] = defaultdict(list)
+    for code in parent:
+        alike[_base(code)].append(code)
+    for domain, digest in enumerate(digests):
+        for code in parent:
+            alike[domain, digest[code]].append(code)
+    for first, *others in alike.values():
+        for other in others:
+            low, high = sorted((find(first), find(other)))
+            parent[high] = low
+    return {code: "-".join(find(code)).lower() for code in parent}

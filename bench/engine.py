@@ -1,0 +1,81 @@
+"""The one training loop in the house."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from bench.api import GradientMethod, Modules, Task
+from bench.errors import CellFailed
+from bench.feed import Feed
+from bench.suite import Precision
+
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How long to train, and when to look."""
+
+    task: Task
+    steps: int
+    looks: int
+    precision: Precision
+
+    def look_steps(self) -> list[int]:
+        """Steps after which to look: equally spaced, the last included."""
+        return [round(self.steps * (i + 1) / self.looks) for i in range(self.looks)]
+
+
+def train(
+    method: GradientMethod,
+    modules: Modules,
+    feed: Feed,
+    stage: Stage,
+    on_look: Callable[[int, float], None],
+    on_step: Callable[[int], None],
+) -> None:
+    """Run a stage in place; `on_look(step, mean training loss since the last look)` is called at each look.
+
+    Raises:
+        CellFailed: the loss is not finite. Checked at looks only, so that no step waits for the device.
+    """
+    optimizer = method.optimizer(modules, stage.task)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    device = next(modules.parameters()).device
+    scaler = torch.amp.GradScaler(device.type, enabled=stage.precision == "fp16")
+    looks = set(stage.look_steps())
+    total, since = torch.zeros((), device=device), 0
+    modules.train()
+    for step in range(stage.steps):
+        progress = step / stage.steps
+        factor = method.schedule(progress)
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
+        batch = feed.batch(step)
+        with autocast(device, stage.precision):
+            loss = method.loss(modules, batch, progress)
+        optimizer.zero_grad(set_to_none=True)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        total += loss.detach()
+        on_step(step + 1)
+        if step + 1 in looks:
+            mean = total.item() / (step + 1 - since)
+            if mean != mean or mean in (float("inf"), float("-inf")):
+                raise CellFailed(f"diverged: the loss is {mean} within the first {step + 1} steps")
+            total.zero_()
+            since = step + 1
+            on_look(step + 1, mean)
+            modules.train()
+
+
+def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[object]:
+    """Mixed precision for the block; nothing for fp32."""
+    if precision not in AUTOCAST:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=AUTOCAST[precision])

@@ -1,0 +1,42 @@
+"""What the engine asks of a model at a look, outside the method."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from bench.api import Method, Modules
+from bench.data.splits import Subset
+from bench.engine import autocast
+from bench.feed import Inputs
+from bench.suite import Precision
+
+BATCH = 256
+
+
+def logits(
+    method: Method, modules: Modules, inputs: Inputs, subset: Subset, precision: Precision
+) -> np.ndarray:
+    """float16 (images, classes), as they are stored, so that every score is a score of the same numbers.
+
+    `modules` is left in evaluation mode.
+    """
+    modules.eval()
+    out = []
+    with torch.inference_mode():
+        for start in range(0, len(subset), BATCH):
+            x = inputs.take(subset.rows[start : start + BATCH])
+            with autocast(x.device, precision):
+                out.append(method.predict(modules, x)[0].float())
+    return torch.cat(out).half().cpu().numpy()
+
+
+def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Share of images whose highest logit is their class's, in [0, 1]."""
+    return float((scores.argmax(1) == labels).mean())
+
+
+def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Mean negative log-likelihood in nats."""
+    value = torch.nn.functional.cross_entropy(torch.from_numpy(scores).float(), torch.from_numpy(labels))
+    return float(value)

@@ -1,0 +1,117 @@
+"""What a stage trains on: batches that are a pure function of (seed, step), so that order never drifts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+from bench.api import Batch
+from bench.data.splits import Subset
+from bench.seeds import stream
+
+
+class Inputs(Protocol):
+    """The images of one domain, as the network takes them."""
+
+    def take(self, rows: np.ndarray, augment_seed: int | None = None) -> Tensor:
+        """Inputs of these rows on the device; augmented when a seed is given."""
+        ...
+
+
+@dataclass(frozen=True)
+class ImageInputs:
+    """Pixels out of the decode cache: uint8 (N, S, S, 3) -> normalised (B, 3, S, S)."""
+
+    pixels: np.ndarray
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    device: torch.device
+    channels_last: bool
+    augment: v2.Transform | None = None
+
+    def take(self, rows: np.ndarray, augment_seed: int | None = None) -> Tensor:
+        """Normalised images (B, 3, S, S)."""
+        x = torch.from_numpy(self.pixels[rows]).permute(0, 3, 1, 2)
+        if self.device.type == "cuda":
+            x = x.contiguous(memory_format=torch.channels_last).pin_memory()
+        x = x.to(self.device, non_blocking=True)
+        if augment_seed is not None and self.augment is not None:
+            # Each image gets its own crop and flip, from a stream that nothing else draws on.
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(augment_seed)
+                x = torch.stack([self.augment(image) for image in x])
+        x = x.float()
+        mean = torch.tensor(self.mean, device=x.device).mul_(255).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, device=x.device).mul_(255).view(1, 3, 1, 1)
+        x = (x - mean) / std
+        return x.contiguous(
+            memory_format=torch.channels_last if self.channels_last else torch.contiguous_format
+        )
+
+
+@dataclass(frozen=True)
+class FeatureInputs:
+    """Frozen features, computed once: (N, D), on the device."""
+
+    features: Tensor
+
+    def take(self, rows: np.ndarray, augment_seed: int | None = None) -> Tensor:
+        """Features (B, D); frozen features are not augmented."""
+        return self.features[torch.from_numpy(rows).to(self.features.device)]
+
+
+def augmentation(name: str, size: int) -> v2.Transform | None:
+    """The transform of one uint8 image (3, S, S) that a suite names."""
+    if name == "none":
+        return None
+    pad = max(1, size // 10)
+    return v2.Compose([v2.RandomCrop(size, padding=pad, padding_mode="edge"), v2.RandomHorizontalFlip()])
+
+
+@dataclass(frozen=True)
+class Endless:
+    """Endless shuffled passes over a subset, of which any step can be asked for."""
+
+    inputs: Inputs
+    subset: Subset
+    batch_size: int
+    seed: int
+
+    def take(self, step: int) -> tuple[Tensor, Tensor]:
+        """Inputs and labels of a step."""
+        n = len(self.subset)
+        places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        epochs = np.unique(places // n)
+        order = {
+            epoch: np.random.default_rng(stream(self.seed, "order", int(epoch))).permutation(n) for epoch in epochs
+        }
+        picked = np.array([order[place // n][place % n] for place in places])
+        x = self.inputs.take(self.subset.rows[picked], stream(self.seed, "augment", step))
+        return x, torch.from_numpy(self.subset.labels[picked]).to(x.device)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """The streams of a stage; those that the method may not see are absent."""
+
+    labelled: Endless
+    source: Endless | None = None
+    target: Endless | None = None
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step."""
+        x, y = self.labelled.take(step)
+        source_x, source_y = self.source.take(step) if self.source else (None, None)
+        # Labels of unlabelled images stop here: a method's batch has no room for them.
+        target_x = self.target.take(step)[0] if self.target else None
+        return Batch(x, y, source_x, source_y, target_x)
+
+    @property
+    def images_per_step(self) -> int:
+        """Images that a step takes, over all streams."""
+        return sum(stream.batch_size for stream in (self.labelled, self.source, self.target) if stream)

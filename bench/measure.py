@@ -1,0 +1,93 @@
+"""Time and memory, measured in one place: phases that exclude each other, synchronised clocks."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+
+class Phases:
+    """Wall seconds by phase. A phase inside another one stops the outer one's clock."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._device = device
+        self._running: list[str] = []
+        self._since = 0.0
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time the block under `name`."""
+        self._switch()
+        self._running.append(name)
+        try:
+            yield
+        finally:
+            self._switch()
+            self._running.pop()
+
+    def _switch(self) -> None:
+        if self._device.type != "cpu":
+            torch.accelerator.synchronize(self._device)
+        now = time.perf_counter()
+        if self._running:
+            self.seconds[self._running[-1]] += now - self._since
+        self._since = now
+
+
+class Ledger:
+    """What a cell costs: what it spent itself, and what the shared artifacts it used had cost."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.phases = Phases(device)
+        self.memory = PeakMemory(device)
+        self.shared_seconds: dict[str, float] = defaultdict(float)
+        self.images_seen = 0
+        self.parameters = 0
+        self.parameters_trained = 0
+
+    @contextlib.contextmanager
+    def spend(self, phase: str, cost: dict[str, Any]) -> Iterator[None]:
+        """Time a block as a phase and write its seconds into `cost`."""
+        before = self.phases.seconds[phase]
+        with self.phases(phase):
+            yield
+        cost["seconds"] = self.phases.seconds[phase] - before
+
+    def enter(self, phase: str, cost: dict[str, Any], shared: bool) -> None:
+        """Book a cost: `seconds` if another cell spent them, and what was trained on how many images."""
+        if shared:
+            self.shared_seconds[phase] += cost["seconds"]
+        self.images_seen += cost.get("images_seen", 0)
+        self.parameters = max(self.parameters, cost.get("parameters", 0))
+        self.parameters_trained = max(self.parameters_trained, cost.get("parameters_trained", 0))
+
+
+class PeakMemory:
+    """Highest memory use since the start: the allocator's on an accelerator, resident memory on the CPU."""
+
+    _CLEAR = Path("/proc/self/clear_refs")
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        if device.type != "cpu":
+            torch.accelerator.memory.reset_peak_memory_stats(device)
+            return
+        with contextlib.suppress(OSError):
+            self._CLEAR.write_text("5")  # Linux: resets the high-water mark of this process.
+
+    def read(self) -> int:
+        """Bytes."""
+        if self._device.type != "cpu":
+            return int(torch.accelerator.memory.max_memory_allocated(self._device))
+        with contextlib.suppress(OSError, ValueError, StopIteration):
+            lines = Path("/proc/self/status").read_text().splitlines()
+            return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
+        return int(psutil.Process().memory_info().rss)

@@ -1,0 +1,161 @@
+"""A suite as an ordered list of cells, and what those share. Pure: no torch, no disk but the cards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import product
+
+from bench.data.card import Card
+from bench.errors import UserError, check_name
+from bench.suite import (
+    Augment,
+    Budget,
+    Cell,
+    Frozen,
+    Precision,
+    Scenario,
+    ScenarioTable,
+    Suite,
+    Value,
+    content_hash,
+)
+
+
+class SourceStage(Frozen):
+    """What decides a source stage: the same for every shots, and for every target that it does not see."""
+
+    dataset: str
+    source: str
+    source_classes: tuple[str, ...]
+    target: str | None
+    target_classes: tuple[str, ...]
+    method: str
+    overrides: dict[str, Value]
+    backbone: str
+    image_size: int
+    augment: Augment
+    budget: Budget
+    seed: int
+    precision: Precision
+
+    @property
+    def key(self) -> str:
+        """Content hash."""
+        return content_hash(self.model_dump(mode="json"))
+
+
+def source_stage(cell: Cell, sees_target: bool) -> SourceStage | None:
+    """The source stage of a cell; None for kind `pretrained`."""
+    s = cell.scenario
+    if s.source is None:
+        return None
+    return SourceStage(
+        dataset=s.dataset,
+        source=s.source,
+        source_classes=s.source_classes,
+        target=s.target if sees_target else None,
+        target_classes=s.target_classes if sees_target else (),
+        **cell.model_dump(include={"method", "overrides", "backbone", "image_size", "augment", "seed"}),
+        budget=cell.budget,
+        precision=cell.precision,
+    )
+
+
+def shared_source_stages(cells: Iterable[Cell], sees_target: Callable[[str], bool]) -> tuple[int, int]:
+    """(source stages that the cells need, how many of them are distinct and will be trained)."""
+    stages = [stage.key for cell in cells if (stage := source_stage(cell, sees_target(cell.method)))]
+    return len(stages), len(set(stages))
+
+
+def plan(suite: Suite, card: Card) -> list[Cell]:
+    """Every cell of the suite, ordered so that cells which share a source stage follow each other.
+
+    Raises:
+        UserError: unknown domain or class, or an empty matrix.
+    """
+    cells = {
+        cell.key: cell
+        for table in suite.scenarios
+        for scenario in scenarios(suite, table, card)
+        for method, backbone, seed in product(suite.methods, suite.backbones, suite.seeds)
+        for cell in [
+            Cell(
+                scenario=scenario,
+                method=method,
+                overrides=suite.set.get(method, {}),
+                backbone=backbone,
+                image_size=suite.image_size,
+                augment=suite.augment,
+                budget=suite.budget,
+                seed=seed,
+                precision=suite.precision,
+            )
+        ]
+    }
+    if not cells:
+        raise UserError(
+            f"suite '{suite.name}' asks for no cell: no scenario is left with these sources and targets"
+        )
+    methods = {name: place for place, name in enumerate(suite.methods)}
+    return sorted(
+        cells.values(),
+        key=lambda cell: (
+            cell.backbone,
+            cell.seed,
+            methods[cell.method],
+            cell.scenario.source or "",
+            cell.scenario.target,
+            str(cell.scenario.shots),
+        ),
+    )
+
+
+def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
+    """The scenarios of one table, over the suite's domains."""
+    domains = suite.domains or card.default_domains
+    sources = _domains(card, domains, table.sources)
+    targets = _domains(card, domains, table.targets)
+    classes = choose_classes(suite, card)
+    pairs = (
+        [(None, target) for target in targets]
+        if table.kind == "pretrained"
+        else [(source, target) for source, target in product(sources, targets) if source != target]
+    )
+    return [
+        Scenario(
+            kind=table.kind,
+            dataset=card.name,
+            source=source,
+            source_classes=classes if source else (),
+            target=target,
+            target_classes=classes,
+            shots=shots,
+        )
+        for source, target in pairs
+        for shots in table.shots
+    ]
+
+
+def choose_classes(suite: Suite, card: Card) -> tuple[str, ...]:
+    """The classes a suite is about: named, the first few of the card, or all."""
+    if suite.classes is None:
+        return tuple(card.classes)
+    if isinstance(suite.classes, int):
+        if not 2 <= suite.classes <= len(card.classes):
+            raise UserError(
+                f"suite '{suite.name}': classes = {suite.classes}, "
+                f"but '{card.name}' has 2 to {len(card.classes)} to choose from"
+            )
+        return tuple(card.classes[: suite.classes])
+    for name in suite.classes:
+        check_name(f"class of {card.name}", name, card.classes)
+    if len(set(suite.classes)) < 2:
+        raise UserError(f"suite '{suite.name}': name at least two classes")
+    return tuple(dict.fromkeys(suite.classes))
+
+
+def _domains(card: Card, default: list[str], wanted: list[str] | str) -> list[str]:
+    names = default if isinstance(wanted, str) else wanted
+    for name in names:
+        check_name(f"domain of {card.name}", name, card.domains)
+    return list(dict.fromkeys(names))

@@ -1,0 +1,123 @@
+"""What a cell leaves behind: the record's schema. No torch here, so reports start at once."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from bench.suite import Cell, Frozen, Setting
+
+SCHEMA_VERSION = 1
+
+Status = Literal["done", "skipped", "failed"]
+Stage = Literal["source", "target"]
+Part = Literal["target-test", "target-validation", "source-validation"]
+
+Predictions = dict[str, np.ndarray]
+"""Arrays beside a record, by name:
+
+`look<i>/<part>/logits`  float16 (images, classes), for each look that some rule selects
+`<part>/labels`          int16 (images,), index into the classes of that part
+`<part>/groups`          int32 (images,), images that share a group are related (bootstrap by it)
+`<part>/items`           int32 (images,), row of the image in its domain's decode cache
+"""
+
+
+class Asked(Frozen):
+    """The question, the setting it was asked in, and the suite that asked first."""
+
+    cell: Cell
+    setting: Setting
+    suite: str
+
+
+class Happened(Frozen):
+    """How it ended, and why when it did not end well."""
+
+    status: Status
+    reason: str = ""
+    log: str = ""
+
+
+class Look(Frozen):
+    """One evaluation of the model by the engine, outside the method.
+
+    The `target_*` scalars use target labels: only the `oracle` rule and learning curves may.
+    """
+
+    stage: Stage
+    step: int
+    train_loss: float | None = None
+    source_validation_loss: float | None = None
+    source_validation_accuracy: float | None = None
+    target_validation_accuracy: float
+    target_test_accuracy: float
+
+
+class Measured(Frozen):
+    """What it cost. Seconds are wall time; phases that a shared artifact saved are in `shared`.
+
+    `seconds`: by phase (`data`, `features`, `source-stage`, `target-stage`, `evaluate`), as spent by
+    this cell. `shared_seconds`: by phase, what the artifacts it took from the cache had cost.
+    """
+
+    seconds: dict[str, float] = {}
+    shared_seconds: dict[str, float] = {}
+    images_seen: int = 0
+    images_per_second: float | None = None
+    parameters: int = 0
+    parameters_trained: int = 0
+    peak_memory_bytes: int | None = None
+
+    @property
+    def own(self) -> float:
+        """Seconds this cell took."""
+        return sum(self.seconds.values())
+
+    @property
+    def alone(self) -> float:
+        """Seconds this cell would have taken with nothing shared."""
+        return self.own + sum(self.shared_seconds.values())
+
+
+class Where(Frozen):
+    """The machine and the versions."""
+
+    python: str
+    packages: dict[str, str]
+    platform: str
+    cpu: str
+    accelerator: str | None = None
+    git_revision: str | None = None
+
+
+class Digests(Frozen):
+    """Content digests of what decides the numbers; a difference from today's makes a record stale."""
+
+    method: str
+    engine: str
+    dataset: str
+
+
+class Record(Frozen):
+    """The immutable JSON that a cell leaves; `Predictions` lie beside it."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    key: str
+    created: str
+    asked: Asked
+    happened: Happened
+    digests: Digests
+    where: Where
+    measured: Measured = Measured()
+    hyperparameters: dict[str, Any] = {}
+    looks: tuple[Look, ...] = ()
+    selected: dict[str, int] = {}
+    details: dict[str, Any] = {}
+    predictions_sha256: str | None = None
+
+    @property
+    def again(self) -> str:
+        """The command that runs this cell again, given the folder that holds the record."""
+        return f"python -m bench run --cell {self.key}"

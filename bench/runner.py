@@ -1,0 +1,78 @@
+"""One cell from start to finish: a question in, a record and its predictions out."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import torch
+
+from bench.artifacts import Artifacts
+from bench.devices import resolve_device
+from bench.errors import CellFailed, CellSkipped, UserError
+from bench.measure import Ledger
+from bench.record import Asked, Digests, Happened, Measured, Predictions, Record, Where
+from bench.registry import hyperparameters
+from bench.cell_run import Progress, Run
+from bench.suite import Cell, Setting
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the cells of one worker have in common."""
+
+    suite: str
+    setting: Setting
+    where: Where
+    artifacts: Artifacts = field(default_factory=Artifacts)
+
+
+def run_cell(
+    cell: Cell, context: Context, digests: Digests, progress: Progress
+) -> tuple[Record, Predictions]:
+    """Run a cell. Whatever goes wrong inside it becomes its record's status and reason."""
+    ledger = Ledger(resolve_device(context.setting.device))
+    run = Run(cell, context.setting, digests, context.artifacts, ledger, progress)
+    predictions: Predictions = {}
+    try:
+        predictions = run.go()
+        happened = Happened(status="done")
+    except CellSkipped as reason:
+        happened = Happened(status="skipped", reason=str(reason))
+    except (CellFailed, UserError) as reason:
+        happened = Happened(status="failed", reason=str(reason))
+    except torch.OutOfMemoryError as error:
+        happened = Happened(status="failed", reason=f"out of memory: {str(error).splitlines()[0]}")
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        happened = Happened(
+            status="failed",
+            reason=f"{type(error).__name__}: {reason}",
+            log=traceback.format_exc(limit=-8),
+        )
+    seconds = dict(ledger.phases.seconds)
+    training = sum(s for phase, s in seconds.items() if phase.endswith("-stage"))
+    trained = sum(s for phase, s in ledger.shared_seconds.items() if phase.endswith("-stage")) + training
+    record = Record(
+        key=cell.key,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        asked=Asked(cell=cell, setting=context.setting, suite=context.suite),
+        happened=happened,
+        digests=digests,
+        where=context.where,
+        measured=Measured(
+            seconds=seconds,
+            shared_seconds=dict(ledger.shared_seconds),
+            images_seen=ledger.images_seen,
+            images_per_second=ledger.images_seen / trained if trained else None,
+            parameters=ledger.parameters,
+            parameters_trained=ledger.parameters_trained,
+            peak_memory_bytes=ledger.memory.read(),
+        ),
+        hyperparameters=hyperparameters(run.method),
+        looks=tuple(run.looks),
+        selected=run.selected if happened.status == "done" else {},
+        details=run.details,
+    )
+    return record, predictions

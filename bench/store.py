@@ -1,0 +1,119 @@
+"""Records on disk: whole or absent, one file each, predictions beside them.
+
+Layout: `<root>/records/<first two digits>/<key>.json` and `<key>.safetensors`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from bench.errors import UserError
+from bench.files import write_atomically
+from bench.record import Digests, Predictions, Record
+from bench.suite import Cell
+
+
+class Store:
+    """The records of one results folder."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+        self.unreadable: dict[Path, str] = {}
+
+    def prepare(self) -> None:
+        """Make the folder; a `UserError` when it cannot be written."""
+        try:
+            (self.root / "records").mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root / "records"):
+                pass
+        except OSError as error:
+            raise UserError(
+                f"cannot write results to '{self.root}': {error.strerror or error}; "
+                "choose another folder with --results"
+            ) from None
+
+    def path(self, key: str) -> Path:
+        """Where the record of that key is, or would be."""
+        return self.root / "records" / key[:2] / f"{key}.json"
+
+    def write(self, record: Record, predictions: Predictions) -> Record:
+        """Store a record; its predictions first, so that a record implies its predictions."""
+        path = self.path(record.key)
+        if predictions:
+            blob = save({k: np.ascontiguousarray(v) for k, v in predictions.items()})
+            record = record.model_copy(update={"predictions_sha256": hashlib.sha256(blob).hexdigest()})
+            write_atomically(path.with_suffix(".safetensors"), blob)
+        write_atomically(path, record.model_dump_json(indent=1).encode())
+        return record
+
+    def read(self, key: str) -> Record | None:
+        """The record of that key, or None when absent or unreadable (see `unreadable`)."""
+        path = self.path(key)
+        try:
+            record = Record.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError) as error:
+            self.unreadable[path] = str(error).splitlines()[0]
+            return None
+        if record.key != key:
+            self.unreadable[path] = f"holds the record of {record.key}"
+            return None
+        return record
+
+    def predictions(self, record: Record) -> Predictions:
+        """The arrays stored beside a record; empty when it has none.
+
+        Raises:
+            OSError: the file is missing, damaged, or not the one that the record was written with.
+        """
+        if record.predictions_sha256 is None:
+            return {}
+        path = self.path(record.key).with_suffix(".safetensors")
+        blob = path.read_bytes()
+        if hashlib.sha256(blob).hexdigest() != record.predictions_sha256:
+            raise OSError(f"{path}: checksum differs from its record's")
+        try:
+            return load(blob)
+        except SafetensorError as error:
+            raise OSError(f"{path}: {error}") from None
+
+    def records(self) -> Iterator[Record]:
+        """Every readable record, in the order of its key."""
+        for path in sorted((self.root / "records").glob("??/*.json")):
+            record = self.read(path.stem)
+            if record is not None:
+                yield record
+
+    def missing(
+        self,
+        cells: Iterable[Cell],
+        digests: Mapping[str, Digests],
+        keep_stale: bool = False,
+        retry_failed: bool = False,
+    ) -> tuple[list[Cell], int]:
+        """Cells without a current record, in order; and how many of them have a stale one.
+
+        `digests` are today's, by method name.
+        """
+        todo, stale = [], 0
+        for cell in cells:
+            record = self.read(cell.key)
+            if record is None or (retry_failed and record.happened.status == "failed"):
+                todo.append(cell)
+            elif record.digests != digests[cell.method] and not keep_stale:
+                stale += 1
+                todo.append(cell)
+        return todo, stale
+
+    def keys(self) -> list[str]:
+        """Keys of all records, readable or not."""
+        return sorted(p.stem for p in (self.root / "records").glob("??/*.json"))

@@ -1,0 +1,214 @@
+"""What is asked: suites, scenarios, cells, budgets and settings, as frozen, validated models.
+
+Nothing here imports torch, so that listing, planning and resuming start at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bench.errors import UserError, check_name, did_you_mean
+
+SUITES = Path(__file__).parent / "suites"
+
+Kind = Literal["pretrained", "cross-domain"]
+Shots = Annotated[int, Field(ge=0)] | Literal["all"]
+Augment = Literal["none", "crop-flip"]
+Precision = Literal["fp32", "bf16", "fp16"]
+Value = bool | int | float | str
+Overrides = dict[str, dict[str, Value]]
+
+
+class Frozen(BaseModel):
+    """A model that cannot change and refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Budget(Frozen):
+    """What every method gets equally."""
+
+    steps: int = Field(300, ge=1, description="optimiser steps of the source stage")
+    batch_size: int = Field(32, ge=1, description="labelled images a step")
+    looks: int = Field(4, ge=1, description="equally spaced evaluations of a stage, the last included")
+
+    @model_validator(mode="after")
+    def _looks_fit(self) -> Budget:
+        if self.looks > self.target_steps:
+            raise ValueError(
+                f"{self.looks} looks do not fit into the {self.target_steps} steps of a target stage"
+            )
+        return self
+
+    @property
+    def target_steps(self) -> int:
+        """Optimiser steps of the target stage: half as many as the source stage's."""
+        return max(1, self.steps // 2)
+
+
+class Setting(Frozen):
+    """How a cell is computed. Beside the cell's key, so that machines can be compared."""
+
+    device: str = "cpu"
+    threads: int = Field(1, ge=1)
+    channels_last: bool = True
+
+
+class Scenario(Frozen):
+    """Transfer kind, source, target and labelled target images per class."""
+
+    kind: Kind
+    dataset: str
+    source: str | None = None
+    source_classes: tuple[str, ...] = ()
+    target: str
+    target_classes: tuple[str, ...]
+    shots: Shots
+
+    @property
+    def pair(self) -> str:
+        """`source → target`, as tables and figures name it."""
+        return f"{self.source or 'pretrained'} → {self.target}"
+
+    @property
+    def same_classes(self) -> bool:
+        """Whether a source head can score the target's classes."""
+        return self.source_classes == self.target_classes
+
+
+class Cell(Frozen):
+    """The scientific question, identified by the hash of its content."""
+
+    scenario: Scenario
+    method: str
+    overrides: dict[str, Value] = {}
+    backbone: str
+    image_size: int = Field(ge=8)
+    augment: Augment
+    budget: Budget
+    seed: int = Field(ge=0)
+    precision: Precision = "fp32"
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits of the SHA-256 of the cell's canonical JSON."""
+        return content_hash(self.model_dump(mode="json"))
+
+    @property
+    def title(self) -> str:
+        """One line for progress bars and logs."""
+        s = self.scenario
+        return f"{self.method} {s.pair} {s.shots}-shot {self.backbone} seed {self.seed}"
+
+
+class ScenarioTable(Frozen):
+    """A `[[scenarios]]` table of a suite file: a block of the matrix."""
+
+    kind: Kind
+    sources: list[str] | Literal["all"] = "all"
+    targets: list[str] | Literal["all"] = "all"
+    shots: list[Shots] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _possible(self) -> ScenarioTable:
+        if self.kind == "pretrained":
+            if self.sources != "all":
+                raise ValueError("kind 'pretrained' has no source: remove 'sources'")
+            if 0 in self.shots:
+                raise ValueError("kind 'pretrained' has no labels at 0 shots: remove 0 from 'shots'")
+        return self
+
+
+class Suite(Frozen):
+    """A named matrix: `bench/suites/<name>.toml`, or any file of that form."""
+
+    name: str
+    description: str
+    dataset: str
+    domains: list[str] | None = Field(None, description="default: the card's default domains")
+    classes: int | list[str] | None = Field(
+        None, description="names, or the first N of the card (largest first); default: all"
+    )
+    image_size: int = Field(64, ge=8, le=1024)
+    augment: Augment = "crop-flip"
+    precision: Precision = "fp32"
+    backbones: list[str] = Field(min_length=1)
+    methods: list[str] = Field(min_length=1)
+    baseline: str = Field("linear-probe", description="method that gains are measured against")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
+    budget: Budget = Budget()
+    scenarios: list[ScenarioTable] = Field(min_length=1)
+    set: Overrides = Field({}, description="hyperparameters by method")
+
+
+def content_hash(value: Any) -> str:
+    """16 hexadecimal digits that identify a JSON-able value by its content."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def suite_names() -> list[str]:
+    """Names of the suites that come with the package."""
+    return sorted(p.stem for p in SUITES.glob("*.toml"))
+
+
+def load_suite(name: str) -> Suite:
+    """The suite of that name, or of that file when `name` is a path to a `.toml` file.
+
+    Raises:
+        UserError: unknown name, unreadable file, unknown key or wrong type, in one line.
+    """
+    path = Path(name)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise UserError(f"no suite file at '{path}': give a path that exists or a suite's name")
+    else:
+        check_name("suite", name, suite_names())
+        path = SUITES / f"{name}.toml"
+    return Suite(**{"name": path.stem, **read_toml(path, Suite)})
+
+
+def read_toml(path: Path, model: type[BaseModel]) -> dict[str, Any]:
+    """The tables of a TOML file, checked against `model`; every complaint is one clear line."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from None
+    try:
+        model.model_validate({"name": path.stem, **data})
+    except ValidationError as error:
+        raise UserError(f"{path}: {describe(error, model)}") from None
+    return data
+
+
+def describe(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first complaint of a validation error, in one line, with a suggestion for unknown keys."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        owner = _model_at(model, first["loc"][:-1])
+        hint = did_you_mean(str(first["loc"][-1]), owner.model_fields)
+        return f"unknown key '{where}': {hint}{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    got = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
+    return f"'{where}': {message[0].lower()}{message[1:]}{got}{more}"
+
+
+def _model_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
+    """The nested model that a validation error's location points into."""
+    for part in loc:
+        field = model.model_fields.get(str(part))
+        if field is None:
+            continue
+        for candidate in (field.annotation, *get_args(field.annotation)):
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                model = candidate
+                break
+    return model

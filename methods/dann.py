@@ -1,0 +1,92 @@
+"""DANN: features from which a discriminator cannot tell source from target.
+
+Ganin et al. 2016, "Domain-Adversarial Training of Neural Networks". https://arxiv.org/abs/1505.07818
+
+As in the paper: gradient reversal (section 4.2), the reversal's schedule and the learning-rate schedule
+(section 5.2), a discriminator with two hidden layers of 1,024. Unlike it: AdamW instead of SGD, the same
+as for every method here, so that methods differ in what they are about.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.api import Access, Backbone, Batch, GradientMethod, Modules, Task, tunable
+
+
+class Dann(GradientMethod):
+    """Source cross-entropy plus adversarial alignment of source and target features."""
+
+    access = Access.SOURCE_LABELS | Access.SOURCE_REPLAY | Access.TARGET_IMAGES | Access.TARGET_LABELS
+    needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
+
+    weight: float = tunable(1.0, 0.01, 3.0)
+    """Trade-off between the label loss and the domain loss."""
+    hidden: int = 1024
+    """Width of the discriminator."""
+
+    def build(self, backbone: Backbone, task: Task) -> Modules:
+        """Backbone, linear head, and the domain discriminator on the pooled features."""
+        modules = super().build(backbone, task)
+        modules.discriminator = nn.Sequential(
+            nn.Linear(backbone.num_features, self.hidden),
+            nn.ReLU(),
+            nn.Linear(self.hidden, self.hidden),
+            nn.ReLU(),
+            nn.Linear(self.hidden, 1),
+        )
+        return modules
+
+    def schedule(self, progress: float) -> float:
+        """Learning-rate factor (1 + 10 p)^-0.75, after the warm-up that AdamW needs."""
+        rise = min(1.0, progress / self.warmup) if self.warmup > 0 else 1.0
+        return float(max(rise, 0.01) * (1 + 10 * progress) ** -0.75)
+
+    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
+        """Label loss on all labelled images, domain loss on source against unlabelled target images."""
+        assert batch.target_x is not None
+        shots = batch.x if batch.source_x is not None else batch.x[:0]
+        source_x, source_y = (batch.x, batch.y) if batch.source_x is None else (batch.source_x, batch.source_y)
+        sizes = [len(source_x), len(batch.target_x), len(shots)]
+        features = modules.features(torch.cat([source_x, batch.target_x, shots]))
+        f_source, f_target, f_shots = features.split(sizes)
+        if len(shots):
+            labels = torch.cat([source_y, batch.y])
+            label_loss = nn.functional.cross_entropy(modules.head(torch.cat([f_source, f_shots])), labels)
+        else:
+            label_loss = nn.functional.cross_entropy(modules.head(f_source), source_y)
+        reversed_features = reverse_gradient(torch.cat([f_source, f_target]), reversal_strength(progress))
+        domains = modules.discriminator(reversed_features).squeeze(1)
+        return label_loss + self.weight * domain_loss(domains, len(source_x))
+
+
+class _ReverseGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, strength: float) -> Tensor:
+        ctx.strength = strength
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return -ctx.strength * grads[0], None
+
+
+def reverse_gradient(x: Tensor, strength: float) -> Tensor:
+    """The identity forwards; backwards the gradient times `-strength` (section 4.2)."""
+    out: Tensor = _ReverseGradient.apply(x, strength)
+    return out
+
+
+def reversal_strength(progress: float, gamma: float = 10.0) -> float:
+    """Rises from 0 to 1: 2 / (1 + exp(-gamma p)) - 1 (section 5.2)."""
+    return 2.0 / (1.0 + math.exp(-gamma * progress)) - 1.0
+
+
+def domain_loss(logits: Tensor, sources: int) -> Tensor:
+    """Binary cross-entropy of (N,) domain logits, the first `sources` of which are the source's: -> ()."""
+    is_source = (torch.arange(len(logits), device=logits.device) < sources).to(logits.dtype)
+    return nn.functional.binary_cross_entropy_with_logits(logits, is_source)

@@ -1,0 +1,1 @@
+"""Records to frame, statistics, figures and one page. Reads what runs left; never imports torch."""

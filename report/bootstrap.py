@@ -1,0 +1,74 @@
+"""Intervals by resampling groups of related test images.
+
+The percentile bootstrap of Efron & Tibshirani (1993), chapter 13, with whole groups as the units that
+are drawn (their chapter 8): images of one group stand or fall together, so drawing single images would
+claim more evidence than there is. Seeds and pairs are held fixed: such an interval says how
+far other test images would move a number, not how far another run would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from report.hits import Hits
+
+RESAMPLES = 2000
+LEVEL = 0.95
+
+
+class Interval(NamedTuple):
+    """A 95 % interval, in percent or points."""
+
+    low: float
+    high: float
+
+
+@lru_cache(maxsize=8)
+def draws(groups: int) -> np.ndarray:
+    """How often each resample draws each group: float32 (RESAMPLES, groups), the same on every call."""
+    random = np.random.default_rng(0)
+    return random.multinomial(groups, np.full(groups, 1 / groups), size=RESAMPLES).astype(np.float32)
+
+
+def resampled(cells: Sequence[Hits], rule: str) -> np.ndarray:
+    """Accuracy in percent of every cell under the same resamples of groups: (RESAMPLES, cells).
+
+    A group that several cells share is drawn for all of them at once, so that differences between
+    cells are paired. NaN where a resample draws none of a cell's groups.
+    """
+    numbers, index = np.unique(np.concatenate([cell.groups for cell in cells]), return_inverse=True)
+    ends = np.cumsum([len(cell.groups) for cell in cells])
+    right, total = np.zeros((2, len(cells), len(numbers)), dtype=np.float32)
+    for row, (cell, where) in enumerate(zip(cells, np.split(index, ends[:-1]), strict=True)):
+        total[row] = np.bincount(where, minlength=len(numbers))
+        right[row] = np.bincount(where, weights=cell.correct[rule], minlength=len(numbers))
+    weights = draws(len(numbers))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(100.0 * (weights @ right.T) / (weights @ total.T))
+
+
+def mean_interval(cells: Sequence[Hits], rule: str) -> Interval | None:
+    """Interval of the mean accuracy over cells, percent; None where resampling cannot say."""
+    return _interval(np.nanmean(resampled(cells, rule), axis=1))
+
+
+def difference_interval(cells: Sequence[Hits], others: Sequence[Hits], rule: str) -> Interval | None:
+    """Interval of mean accuracy of `cells` less that of `others`, points; None where it cannot say."""
+    both = resampled([*cells, *others], rule)
+    mine, theirs = both[:, : len(cells)], both[:, len(cells) :]
+    return _interval(np.nanmean(mine, axis=1) - np.nanmean(theirs, axis=1))
+
+
+def _interval(samples: np.ndarray) -> Interval | None:
+    """Percentiles of the resamples; None when they never differ.
+
+    With a single group, or with every image right, all resamples are alike. That is a want of
+    evidence, not an interval of width zero.
+    """
+    tail = 50.0 * (1.0 - LEVEL)
+    low, high = np.nanpercentile(samples, [tail, 100.0 - tail])
+    return Interval(float(low), float(high)) if np.ptp(samples) > 1e-9 else None

@@ -1,0 +1,225 @@
+"""Figures as SVG text for inlining: transparent, in the ink of the page around them, deterministic."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
+
+from report import formats
+from report.frame import accuracy_column
+from report.statistics import scored
+from report.tables import Block, Leaderboard
+
+# Okabe & Ito 2008, https://jfly.uni-koeln.de/color/, without black and yellow, which vanish on a
+# dark or a light page. Markers repeat at another period, so that 6 × 7 methods differ in one or the other.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+# Stand-ins that `_inline` replaces by colours of the page's style sheet, so that light and dark both work.
+INK, FAINT, PAPER = "#010203", "#040506", "#070809"
+THEME = {INK: "currentColor", FAINT: "var(--rule, #8888)", PAPER: "var(--paper, #fff)"}
+
+STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "transfer-bench",
+    "text.parse_math": False,
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An SVG element as text, and what it shows in words for those who do not see it."""
+
+    svg: str
+    alt: str
+
+
+Looks = Mapping[str, tuple[str, str]]
+"""Colour and marker by method."""
+
+
+def looks_of(methods: Iterable[str]) -> Looks:
+    """A colour and a marker for each method, for every figure of a page."""
+    return {
+        name: (COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)])
+        for index, name in enumerate(sorted(methods))
+    }
+
+
+def heat_maps(frame: pd.DataFrame, block: Block) -> list[tuple[str, Picture]]:
+    """Per method, mean headline accuracy in percent by source (rows) and target (columns).
+
+    All on one colour scale. Cells of kind `pretrained` at the same shots are a row of their own, so that
+    a source that does harm stands below it. Methods without a scored cell in the block are left out.
+    """
+    cells = scored(frame[(frame["shots"] == block.shots) & frame["kind"].isin([block.kind, "pretrained"])])
+    methods = sorted(cells.loc[cells["kind"] == block.kind, "method"].unique())
+    cells = cells[cells["method"].isin(methods)].assign(source=cells["source"].fillna("pretrained"))
+    column = accuracy_column()
+    means = cells.groupby(["method", "source", "target"])[column].mean()
+    if means.empty:
+        return []
+    limits = float(means.min()), float(means.max())
+    sources = sorted(cells["source"].unique(), key=lambda name: (name == "pretrained", name))
+    targets = sorted(cells["target"].unique())
+    maps = []
+    for index, method in enumerate(methods):
+        grid = means[method].unstack("target").reindex(index=sources, columns=targets)
+        maps.append((method, _heat_map(method, grid, limits, f"heat-{block.slug}-{index}")))
+    return maps
+
+
+def _heat_map(method: str, grid: pd.DataFrame, limits: tuple[float, float], name: str) -> Picture:
+    rows, columns = grid.shape
+    with _figure(1.1 + 0.62 * columns, 0.95 + 0.42 * rows) as (figure, axes):
+        shades = mpl.colormaps["viridis"]
+        span = max(limits[1] - limits[0], 1e-9)
+        for (row, column), value in np.ndenumerate(grid.to_numpy(dtype=float)):
+            if np.isnan(value):
+                axes.text(column, row, "·", ha="center", va="center", color=INK)
+                continue
+            shade = shades((value - limits[0]) / span)
+            axes.add_patch(mpl.patches.Rectangle((column - 0.5, row - 0.5), 1, 1, fc=shade, ec=PAPER))
+            bright = shade[0] * 0.299 + shade[1] * 0.587 + shade[2] * 0.114 > 0.5
+            ink = "#111111" if bright else "#ffffff"
+            axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=ink)
+        axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), xlabel="target", ylabel="source")
+        slanted = columns > 3
+        axes.set_xticks(range(columns), list(grid.columns), rotation=35 if slanted else 0)
+        for label in axes.get_xticklabels():
+            label.set_horizontalalignment("right" if slanted else "center")
+        axes.set_yticks(range(rows), list(grid.index))
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        svg = _inline(figure, name)
+    stacked = grid.stack().dropna()
+    values = [f"{source} to {target} {value:.1f}" for (source, target), value in stacked.items()]
+    return Picture(svg, f"{method}: test accuracy in percent by source and target. {', '.join(values)}.")
+
+
+def accuracy_against_seconds(board: Leaderboard, looks: Looks) -> Picture | None:
+    """Mean accuracy (with its interval) against the median seconds a cell takes alone, log scale."""
+    points = sorted(
+        (row.method, row.seconds, row.accuracy, row.interval)
+        for row in board.rows
+        if row.accuracy is not None and row.seconds
+    )
+    if not points:
+        return None
+    with _figure(5.0, 3.6 + 0.2 * ((len(points) + 1) // 2)) as (figure, axes):
+        for method, seconds, accuracy, interval in points:
+            if interval:
+                axes.plot([seconds] * 2, interval, color=looks[method][0], linewidth=1.2, alpha=0.7)
+            _draw(axes, [seconds], [accuracy], method, looks)
+        axes.set_xscale("log")
+        _pad_log(axes, [seconds for _, seconds, *_ in points])
+        axes.set(xlabel="seconds per cell, alone (log scale)", ylabel="test accuracy, %")
+        _finish(figure, axes)
+        svg = _inline(figure, f"cost-{board.block.slug}")
+    said = [f"{method} {accuracy:.1f} % in {formats.seconds(took)}" for method, took, accuracy, _ in points]
+    return Picture(svg, f"Test accuracy against seconds, {board.block.title}. {'; '.join(said)}.")
+
+
+def learning_curves(frame: pd.DataFrame, block: Block, looks: Looks) -> Picture | None:
+    """Mean test accuracy at each look by optimiser step, of the looks of the last stage.
+
+    For inspection only: it is drawn from target test labels, and no look may be chosen by it.
+    """
+    cells = scored(block.of(frame))
+    table = pd.DataFrame(
+        [
+            (method, look.step, 100.0 * look.target_test_accuracy)
+            for method, seen in zip(cells["method"], cells["looks"], strict=True)
+            for look in seen
+            if look.stage == seen[-1].stage
+        ],
+        columns=["method", "step", "accuracy"],
+    )
+    if table["step"].nunique() < 2:
+        return None
+    means = table.groupby(["method", "step"])["accuracy"].mean()
+    methods = sorted(table["method"].unique())
+    with _figure(5.0, 3.6 + 0.2 * ((len(methods) + 1) // 2)) as (figure, axes):
+        for method in methods:
+            _draw(axes, means[method].index, means[method].to_numpy(), method, looks)
+        axes.set(xlabel="optimiser step of the last stage", ylabel="test accuracy, %")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        _finish(figure, axes)
+        svg = _inline(figure, f"curve-{block.slug}")
+    ends = [f"{name} from {means[name].iloc[0]:.1f} to {means[name].iloc[-1]:.1f}" for name in methods]
+    return Picture(svg, f"Test accuracy in percent by step, {block.title}. {'; '.join(ends)}.")
+
+
+@contextmanager
+def _figure(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
+    """A figure of its own, outside pyplot's global state, in inches."""
+    style: Any = {**mpl.rcParamsDefault, **STYLE}
+    with mpl.rc_context(style):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasSVG(figure)
+        yield figure, figure.add_subplot()
+
+
+def _draw(axes: Axes, x: Any, y: Any, method: str, looks: Looks) -> None:
+    """A method's points, joined by a line where there are several, in its colour and marker."""
+    colour, marker = looks[method]
+    (line,) = axes.plot(x, y, color=colour, marker=marker, markersize=7, linewidth=1.4, label=method)
+    line.set(markeredgecolor=PAPER, markeredgewidth=0.7, linestyle="-" if len(x) > 1 else "none")
+
+
+def _pad_log(axes: Axes, seconds: Sequence[float]) -> None:
+    """Room left and right of the points, and round numbers on the axis even when they span little."""
+    low, high = min(seconds), max(seconds)
+    axes.set_xlim(low / 1.5, high * 1.5)
+    narrow = high / low < 20
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+
+
+def _finish(figure: Figure, axes: Axes) -> None:
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+    axes.margins(y=0.15)
+    figure.legend(loc="outside lower center", ncols=2, handletextpad=0.4)
+
+
+def _inline(figure: Figure, name: str) -> str:
+    """The SVG element alone, its ids made unique by `name`, its ink that of the page."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    prefix = re.sub(r"[^A-Za-z0-9_-]", "-", name)
+    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
+    svg = svg.replace("url(#", f"url(#{prefix}-").replace('xlink:href="#', f'xlink:href="#{prefix}-')
+    for stand_in, colour in THEME.items():
+        svg = svg.replace(stand_in, colour)
+    return svg.strip()

@@ -1,0 +1,185 @@
+"""Records to one tidy frame: a row per cell. Scores are derived here, from the stored predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.record import Record
+from bench.selection import HEADLINE, RULES
+from bench.store import Store
+from bench.suite import Cell, content_hash
+from report.bootstrap import mean_interval
+from report.hits import Hits, Unusable, score
+
+STATUSES = ("done", "skipped", "failed", "unreadable", "missing")
+
+CELL = (
+    *("kind", "dataset", "source", "target", "pair", "classes", "shots", "method", "overrides", "backbone"),
+    *("image_size", "augment", "steps", "batch_size", "looks_asked", "seed", "precision", "question", "goal"),
+)
+"""Columns that the question decides; empty only where a damaged record leaves the question unknown."""
+
+ANSWER = (
+    *("reason", "log", "note", "suite", "device", "threads", "created", "again"),
+    *("hits", "looks", "low", "high", *(f"accuracy {rule.name}" for rule in RULES)),
+    *("seconds_own", "seconds_alone", "images_seen", "images_per_second"),
+    *("parameters", "parameters_trained", "peak_memory_mib"),
+    *("python", "packages", "platform", "cpu", "accelerator", "git_revision"),
+    *("digest_method", "digest_engine", "digest_dataset"),
+)
+"""Columns that the record decides."""
+
+COLUMNS = ("key", "status", *CELL, *ANSWER)
+
+OBJECTS = ("hits", "looks")
+"""Columns that hold objects (`Hits`, tuple of `Look`), to be dropped from exports."""
+
+
+def accuracy_column(rule: str = HEADLINE) -> str:
+    """Column with the test accuracy in percent of the look that `rule` selects."""
+    return f"accuracy {rule}"
+
+
+def read(store: Store, expected: Sequence[Cell] = ()) -> pd.DataFrame:
+    """One row per cell, columns `COLUMNS`; nothing in a results folder makes it raise.
+
+    With `expected`, exactly these cells, `missing` where there is no record. Otherwise every record
+    of the store. A record or predictions that cannot be read are rows of status `unreadable`, with the
+    reason. `low` and `high` bound the headline accuracy (see `report.bootstrap`). `question` identifies
+    a cell's question apart from its method and seed, `goal` also apart from its source.
+    """
+    rows = list(_expected(store, expected) if expected else _found(store))
+    frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(OBJECTS, object))
+    frame["method"] = _labels(frame)
+    return frame
+
+
+def _found(store: Store) -> Iterator[dict[str, Any]]:
+    for record in store.records():
+        yield _row(store, record)
+    for path, reason in sorted(store.unreadable.items()):
+        yield {"key": path.stem, "status": "unreadable", "reason": _plain(store, reason)}
+
+
+def _expected(store: Store, cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
+    for cell in cells:
+        record = store.read(cell.key)
+        if record is not None:
+            yield _row(store, record)
+            continue
+        reason = store.unreadable.get(store.path(cell.key))
+        status = "missing" if reason is None else "unreadable"
+        said = "not run yet" if reason is None else _plain(store, reason)
+        yield {"key": cell.key, "status": status, "reason": said, **_cell(cell)}
+
+
+def _row(store: Store, record: Record) -> dict[str, Any]:
+    """All that is known of one record."""
+    measured, where, setting = record.measured, record.where, record.asked.setting
+    memory = measured.peak_memory_bytes
+    row: dict[str, Any] = {
+        "key": record.key,
+        "status": record.happened.status,
+        "reason": record.happened.reason,
+        "log": record.happened.log,
+        "suite": record.asked.suite,
+        "device": setting.device,
+        "threads": setting.threads,
+        "created": record.created,
+        "again": record.again,
+        "looks": record.looks,
+        "seconds_own": measured.own,
+        "seconds_alone": measured.alone,
+        "images_seen": measured.images_seen,
+        "images_per_second": measured.images_per_second,
+        "parameters": measured.parameters,
+        "parameters_trained": measured.parameters_trained,
+        "peak_memory_mib": None if memory is None else memory / 2**20,
+        **where.model_dump(exclude={"packages"}),
+        "packages": ", ".join(f"{name} {version}" for name, version in sorted(where.packages.items())),
+        **{f"digest_{name}": value for name, value in record.digests.model_dump().items()},
+        **_cell(record.asked.cell),
+    }
+    if record.happened.status == "done":
+        row.update(_scores(store, record))
+    return row
+
+
+def _scores(store: Store, record: Record) -> dict[str, Any]:
+    """What the stored predictions say; status `unreadable` where they cannot say it."""
+    try:
+        hits = _hits(store, record)
+    except FileNotFoundError:
+        return {"status": "unreadable", "reason": "the predictions file is missing"}
+    except (OSError, Unusable) as error:
+        return {"status": "unreadable", "reason": _plain(store, str(error))}
+    interval = mean_interval([hits], HEADLINE)
+    low, high = interval or (None, None)
+    scores: dict[str, Any] = {accuracy_column(rule.name): hits.accuracy(rule.name) for rule in RULES}
+    lost = hits.undecided
+    note = f"{lost} test images have no finite largest logit and count as wrong" if lost else ""
+    return {"hits": hits, "low": low, "high": high, "note": note, **scores}
+
+
+def _hits(store: Store, record: Record) -> Hits:
+    if not record.looks:
+        raise Unusable("the record says done, but holds no look")
+    predictions = store.predictions(record)
+    if not predictions:
+        raise Unusable("the record says done, but has no predictions")
+    known = {rule.name for rule in RULES}
+    hits = score(predictions, {name: look for name, look in record.selected.items() if name in known})
+    if HEADLINE not in hits.correct:
+        raise Unusable(f"no predictions are stored for the look that rule '{HEADLINE}' selects")
+    return hits
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    """What the question says."""
+    scenario, budget = cell.scenario, cell.budget
+    question = cell.model_dump(mode="json", exclude={"method", "overrides", "seed"})
+    source = ("kind", "source", "source_classes")
+    goal = question | {"scenario": {k: v for k, v in question["scenario"].items() if k not in source}}
+    return {
+        "kind": scenario.kind,
+        "dataset": scenario.dataset,
+        "source": scenario.source,
+        "target": scenario.target,
+        "pair": scenario.pair,
+        "classes": len(scenario.target_classes),
+        "shots": str(scenario.shots),
+        "method": cell.method,
+        "overrides": ", ".join(f"{name}={value}" for name, value in sorted(cell.overrides.items())),
+        "backbone": cell.backbone,
+        "image_size": cell.image_size,
+        "augment": cell.augment,
+        "steps": budget.steps,
+        "batch_size": budget.batch_size,
+        "looks_asked": budget.looks,
+        "seed": cell.seed,
+        "precision": cell.precision,
+        "question": content_hash(question),
+        "goal": content_hash(goal),
+    }
+
+
+def _labels(frame: pd.DataFrame) -> pd.Series:
+    """Method names, with their hyperparameters where the folder holds a method in several variants."""
+    several = frame.groupby("method")["overrides"].transform("nunique") > 1
+    named = frame["method"] + " (" + frame["overrides"].where(frame["overrides"] != "", "defaults") + ")"
+    plain = ~several.fillna(False).astype(bool) | (frame["overrides"] == "")
+    return frame["method"].where(plain, named)
+
+
+def _plain(store: Store, reason: str) -> str:
+    """A reason without the folder's own path, so that a page can be handed on."""
+    return reason.replace(f"{store.root}/", "")
+
+
+def shots_order(shots: str) -> float:
+    """Sorting key for shots: numbers first, `all` last."""
+    return np.inf if shots == "all" else float(shots)

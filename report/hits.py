@@ -1,0 +1,81 @@
+"""Which test images a cell classified right, derived from its stored logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.record import Predictions
+
+PART = "target-test"
+
+
+class Unusable(Exception):
+    """Stored predictions that cannot be scored; the message says why."""
+
+
+@dataclass(frozen=True)
+class Hits:
+    """The target-test images of one cell.
+
+    correct: by selection rule, bool (images,).
+    groups: int (images,), related images share a number.
+    undecided: images whose logits (under any rule) name no class; they count as wrong.
+    """
+
+    correct: Mapping[str, np.ndarray]
+    groups: np.ndarray
+    undecided: int = 0
+
+    def accuracy(self, rule: str) -> float:
+        """Percent of images classified right under `rule`; NaN where the rule selects no look."""
+        return 100.0 * float(self.correct[rule].mean()) if rule in self.correct else float("nan")
+
+
+def classified(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which images the largest logit names rightly, and which have no usable largest logit.
+
+    An image is decided when its largest logit is finite: NaN and +inf (an overflow) decide nothing,
+    while -inf is a legitimate way to rule a class out.
+
+    Args:
+        logits: float (images, classes); of equal logits the first class wins.
+        labels: int (images,), index into the classes.
+
+    Returns:
+        correct and undecided, both bool (images,).
+    """
+    decided = np.isfinite(logits.max(axis=1))
+    # argmax would pick a NaN as the largest; such rows are masked by `decided`.
+    return decided & (logits.argmax(axis=1) == labels), ~decided
+
+
+def score(predictions: Predictions, selected: Mapping[str, int]) -> Hits:
+    """Score the look that each rule selected.
+
+    Rules whose look has no stored logits are left out.
+
+    Raises:
+        Unusable: no labels, no images, or arrays whose shapes do not belong together.
+    """
+    try:
+        labels, groups = predictions[f"{PART}/labels"], predictions[f"{PART}/groups"]
+    except KeyError as error:
+        raise Unusable(f"predictions lack {error}") from None
+    if labels.ndim != 1 or labels.shape != groups.shape:
+        raise Unusable(f"labels {labels.shape} and groups {groups.shape} do not belong together")
+    if not len(labels):
+        raise Unusable("no test images")
+    correct: dict[str, np.ndarray] = {}
+    undecided = np.zeros(len(labels), dtype=bool)
+    for rule, look in selected.items():
+        logits = predictions.get(f"look{look}/{PART}/logits")
+        if logits is None:
+            continue
+        if logits.ndim != 2 or len(logits) != len(labels) or logits.shape[1] <= labels.max():
+            raise Unusable(f"logits {logits.shape} do not belong to {len(labels)} labels")
+        correct[rule], lost = classified(logits, labels)
+        undecided |= lost
+    return Hits(correct, groups, int(undecided.sum()))

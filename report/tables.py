@@ -1,0 +1,255 @@
+"""Tables as plain values, the same for the page, the terminal and Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bench.selection import HEADLINE, RULES
+from report.bootstrap import Interval
+from report.formats import listed, several
+from report.frame import STATUSES, accuracy_column, shots_order
+from report.statistics import NOTHING, Difference, difference, mean_accuracy, scored, seed_deviation, shared
+
+
+@dataclass(frozen=True)
+class Block:
+    """Cells that belong in one table: one transfer kind at one number of shots."""
+
+    kind: str
+    shots: str
+
+    @property
+    def labels(self) -> str:
+        """The shots in words."""
+        match self.shots:
+            case "0":
+                return "no target labels"
+            case "all":
+                return "all target labels"
+            case "1":
+                return "1 labelled target image per class"
+            case _:
+                return f"{self.shots} labelled target images per class"
+
+    @property
+    def title(self) -> str:
+        """Kind and shots in words."""
+        return f"{self.kind}, {self.labels}"
+
+    @property
+    def slug(self) -> str:
+        """A name for anchors."""
+        return f"{self.kind}-{self.shots}"
+
+    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of this block."""
+        return frame[(frame["kind"] == self.kind) & (frame["shots"] == self.shots)]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One method in a leaderboard. Percent, points, seconds; None: it cannot be said."""
+
+    method: str
+    is_baseline: bool
+    accuracy: float | None
+    interval: Interval | None
+    deviation: float | None
+    gain: Difference
+    seconds: float | None
+    done: int
+    asked: int
+    otherwise: str
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The methods of a block, best first, over the cells that all of them share."""
+
+    block: Block
+    baseline: str
+    rows: tuple[Standing, ...]
+    cells: int
+    seeds: int
+    pairs: int
+    rivals: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def best(self) -> Standing | None:
+        """The most accurate method, where one can be named."""
+        return self.rows[0] if self.rows and self.rows[0].accuracy is not None else None
+
+    @property
+    def compared(self) -> int:
+        """How many methods have an accuracy."""
+        return sum(row.accuracy is not None for row in self.rows)
+
+
+def blocks(frame: pd.DataFrame) -> list[Block]:
+    """The blocks of a frame: by kind, then by shots."""
+    known = frame[frame["kind"].notna()]
+    pairs = set(zip(known["kind"], known["shots"], strict=True))
+    return [Block(*pair) for pair in sorted(pairs, key=lambda pair: (pair[0], shots_order(pair[1])))]
+
+
+def leaderboards(frame: pd.DataFrame, baseline: str, rule: str = HEADLINE) -> list[Leaderboard]:
+    """A leaderboard per block."""
+    return [leaderboard(frame, block, baseline, rule) for block in blocks(frame)]
+
+
+def leaderboard(frame: pd.DataFrame, block: Block, baseline: str, rule: str = HEADLINE) -> Leaderboard:
+    """The methods of a block by mean accuracy under `rule` over the cells that all of them share.
+
+    Methods without a done cell come last, with what became of their cells. `rivals` are the methods whose
+    paired difference from the best one has an interval that includes zero (or no interval at all).
+    """
+    rows = block.of(frame)
+    cells = shared(rows, rule)
+    reference = cells[cells["method"] == baseline]
+    standings = []
+    for method, asked in rows.groupby("method", sort=True):
+        mine = cells[cells["method"] == method]
+        accuracy, interval = mean_accuracy(mine, rule)
+        is_baseline = method == baseline
+        standings.append(
+            Standing(
+                method=str(method),
+                is_baseline=is_baseline,
+                accuracy=accuracy,
+                interval=interval,
+                deviation=seed_deviation(mine, rule),
+                gain=NOTHING if is_baseline else difference(mine, reference, rule),
+                seconds=None if mine.empty else float(mine["seconds_alone"].median()),
+                done=int((asked["status"] == "done").sum()),
+                asked=len(asked),
+                otherwise=_otherwise(asked),
+            )
+        )
+    standings.sort(key=lambda row: (row.accuracy is None, -(row.accuracy or 0.0), row.method))
+    methods = max(1, cells["method"].nunique())
+    return Leaderboard(
+        block=block,
+        baseline=baseline,
+        rows=tuple(standings),
+        cells=len(cells) // methods,
+        seeds=cells["seed"].nunique(),
+        pairs=cells["pair"].nunique(),
+        rivals=_rivals(cells, standings, rule),
+        notes=tuple(_notes(rows, cells, baseline, rule)),
+    )
+
+
+def _otherwise(rows: pd.DataFrame) -> str:
+    """`2 skipped, 1 failed`: what became of the cells that are not done."""
+    counts = rows["status"].value_counts()
+    return ", ".join(f"{counts[status]} {status}" for status in STATUSES[1:] if status in counts)
+
+
+def _rivals(cells: pd.DataFrame, standings: list[Standing], rule: str) -> tuple[str, ...]:
+    ranked = [row.method for row in standings if row.accuracy is not None]
+    best = cells[cells["method"] == ranked[0]] if ranked else cells
+    return tuple(
+        name for name in ranked[1:] if not difference(best, cells[cells["method"] == name], rule).clear
+    )
+
+
+def _notes(rows: pd.DataFrame, cells: pd.DataFrame, baseline: str, rule: str) -> list[str]:
+    """What the reader of a leaderboard must know, and what cannot be said."""
+    done = scored(rows, rule)
+    if done.empty:
+        return ["No cell is done."]
+    counts = done.groupby("method").size()
+    notes = []
+    if cells.empty:
+        notes.append("No cell is done by every method, so there is no fair mean to compare.")
+    elif len(cells) < len(done):
+        notes.append("Done cells that other methods lack are left out of the means.")
+    if counts.min() < counts.max():
+        least = [str(name) for name in counts.index[counts == counts.min()]]
+        limits = "limits" if len(least) == 1 else "limit"
+        done_each = several(int(counts.min()), "done cell")
+        notes.append(f"{listed(least)} ({done_each}) {limits} which cells all share.")
+    if baseline not in counts.index:
+        notes.append(f"The baseline {baseline} has no done cell here, so there are no gains.")
+    if done["seed"].nunique() == 1:
+        notes.append("One seed: how much another run would differ cannot be said.")
+    if done["pair"].nunique() == 1:
+        notes.append("One pair: whether this holds for other domains cannot be said.")
+    if len(done[["device", "threads", "cpu", "accelerator"]].drop_duplicates()) > 1:
+        notes.append("Cells ran on different machines or settings: compare seconds with care.")
+    lost = int((done["note"] != "").sum())
+    if lost:
+        notes.append(f"{several(lost, 'cell')} had test images without finite logits; they count as wrong.")
+    return notes
+
+
+@dataclass(frozen=True)
+class RuleScore:
+    """One method under every selection rule: percent, or None where it cannot be said."""
+
+    method: str
+    accuracy: dict[str, float | None]
+
+
+def by_rule(frame: pd.DataFrame, block: Block) -> tuple[list[RuleScore], dict[str, int]]:
+    """Mean accuracy by method and selection rule, and over how many shared cells each rule's mean goes."""
+    rows = block.of(frame)
+    means, cells = {}, {}
+    for rule in RULES:
+        mine = shared(rows, rule.name)
+        means[rule.name] = mine.groupby("method")[accuracy_column(rule.name)].mean()
+        cells[rule.name] = len(mine) // max(1, mine["method"].nunique())
+    methods = sorted(scored(rows)["method"].unique())
+    known = {name: {m: float(v) for m, v in mean.items()} for name, mean in means.items()}
+    table = [RuleScore(m, {name: values.get(m) for name, values in known.items()}) for m in methods]
+    return table, cells
+
+
+def coverage(frame: pd.DataFrame) -> pd.DataFrame:
+    """Cells by method (rows) and status (columns `STATUSES`); damaged records of unknown method last."""
+    method = frame["method"].fillna("(unknown)")
+    counts = pd.crosstab(method, frame["status"]) if len(frame) else pd.DataFrame()
+    return counts.reindex(columns=list(STATUSES), fill_value=0)
+
+
+def reasons(frame: pd.DataFrame) -> pd.DataFrame:
+    """Why cells are not done: a row per status, method and reason, with `cells` and one `key` and `log`."""
+    rows = frame[frame["status"] != "done"].copy()
+    rows["method"] = rows["method"].fillna("(unknown)")
+    rows[["reason", "log"]] = rows[["reason", "log"]].fillna("")
+    found = rows.groupby(["status", "method", "reason"], as_index=False).agg(
+        cells=("key", "size"), key=("key", "first"), log=("log", "first")
+    )
+    return found.sort_values(
+        ["status", "cells", "method"], key=lambda c: c.map(STATUSES.index) if c.name == "status" else c
+    )
+
+
+PROVENANCE = {
+    "git_revision": "git revision",
+    "digest_engine": "engine digest",
+    "digest_dataset": "dataset digest",
+    "python": "Python",
+    "packages": "packages",
+    "platform": "platform",
+    "cpu": "processor",
+    "accelerator": "accelerator",
+    "device": "device",
+    "threads": "threads",
+    "suite": "asked first by suite",
+}
+
+
+def provenance(frame: pd.DataFrame) -> pd.DataFrame:
+    """What made the numbers: `what`, `value`, `records`; more than one value of a thing is a warning."""
+    rows = [
+        (title, f"{value:g}" if isinstance(value, float) else str(value), int(count))
+        for column, title in PROVENANCE.items()
+        for value, count in frame[column].value_counts().items()
+    ]
+    digests = frame.groupby("method")["digest_method"].value_counts()
+    rows += [(f"digest of {method}", str(value), int(count)) for (method, value), count in digests.items()]
+    return pd.DataFrame(rows, columns=["what", "value", "records"])

@@ -1,0 +1,41 @@
+"""The leaderboard in the terminal."""
+
+from __future__ import annotations
+
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
+
+from report import formats
+from report.tables import Leaderboard, Standing, leaderboards
+
+
+def terminal_table(frame: pd.DataFrame, baseline: str) -> Table:
+    """Methods by accuracy, gain over the baseline and seconds, a section per kind and shots.
+
+    `frame` is that of `report.frame.read`. Accuracy is the mean over the cells that all methods share.
+    """
+    table = Table(caption=f"accuracy %: mean over the cells all methods share; gain: points over {baseline}")
+    for name in ("method", "accuracy", "gain", "seconds", "done"):
+        table.add_column(name, justify="left" if name in ("method", "done") else "right", overflow="fold")
+    for board in leaderboards(frame, baseline):
+        table.add_section()
+        table.add_row(Text(heading(board), style="bold"))
+        for row in board.rows:
+            # Text, so that brackets in a method's name are not taken for markup.
+            table.add_row(*(Text(part) for part in cells(row)))
+    if not table.row_count:
+        table.add_row(Text("no records yet"))
+    return table
+
+
+def heading(board: Leaderboard) -> str:
+    """Kind, shots and how many cells the means go over."""
+    return f"{board.block.title} ({formats.several(board.cells, 'shared cell')})"
+
+
+def cells(row: Standing) -> list[str]:
+    """Method, accuracy, gain, seconds and cells of one standing, as text."""
+    done = f"{row.done} of {row.asked}" + (f" ({row.otherwise})" if row.otherwise else "")
+    gain = "baseline" if row.is_baseline else formats.points(row.gain.points)
+    return [row.method, formats.percent(row.accuracy), gain, formats.seconds(row.seconds), done]
