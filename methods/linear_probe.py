@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 from sklearn.model_selection import StratifiedGroupKFold
-from torch import Tensor
+from threadpoolctl import threadpool_limits
+from torch import Tensor, nn
 
 from bench.api import ClosedFormMethod, Labelled, Modules, Task, tunable
 
@@ -32,7 +33,11 @@ class LinearProbe(ClosedFormMethod):
 
     def fit(self, modules: Modules, labelled: Labelled, task: Task) -> dict[str, Any]:
         """Fit `modules.head` in place, penalising its distance from where it is."""
-        head = modules.head
+        # Threads of SciPy's BLAS and of torch would wait for each other at every one of many small steps.
+        with threadpool_limits(1, user_api="blas"):
+            return self._fit(modules.head, labelled, task)
+
+    def _fit(self, head: nn.Module, labelled: Labelled, task: Task) -> dict[str, Any]:
         x, y = labelled.x.double(), labelled.y
         problem = Probe(x, y, head.weight.detach().double().T, head.bias.detach().double())
         folds = _folds(y.cpu().numpy(), labelled.groups.cpu().numpy(), self.folds, task.seed)

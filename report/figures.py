@@ -189,7 +189,7 @@ def _figure(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
 def _draw(axes: Axes, x: Any, y: Any, method: str, looks: Looks) -> None:
     """A method's points, joined by a line where there are several, in its colour and marker."""
     colour, marker = looks[method]
-    (line,) = axes.plot(x, y, color=colour, marker=marker, markersize=7, linewidth=1.4, label=method)
+    (line,) = axes.plot(x, y, color=colour, marker=marker, markersize=8, linewidth=1.4, label=method)
     line.set(markeredgecolor=PAPER, markeredgewidth=0.7, linestyle="-" if len(x) > 1 else "none")
 
 

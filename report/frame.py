@@ -44,7 +44,7 @@ def accuracy_column(rule: str = HEADLINE) -> str:
     return f"accuracy {rule}"
 
 
-def read(store: Store, expected: Sequence[Cell] = ()) -> pd.DataFrame:
+def load_frame(store: Store, expected: Sequence[Cell] = ()) -> pd.DataFrame:
     """One row per cell, columns `COLUMNS`; nothing in a results folder makes it raise.
 
     With `expected`, exactly these cells, `missing` where there is no record. Otherwise every record
@@ -92,8 +92,8 @@ def _row(store: Store, record: Record) -> dict[str, Any]:
         "created": record.created,
         "again": record.again,
         "looks": record.looks,
-        "seconds_own": measured.own,
-        "seconds_alone": measured.alone,
+        "seconds_own": measured.own if measured.seconds else None,
+        "seconds_alone": measured.alone if measured.seconds else None,
         "images_seen": measured.images_seen,
         "images_per_second": measured.images_per_second,
         "parameters": measured.parameters,
@@ -167,12 +167,13 @@ def _cell(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _labels(frame: pd.DataFrame) -> pd.Series:
+def _labels(frame: pd.DataFrame) -> list[str | None]:
     """Method names, with their hyperparameters where the folder holds a method in several variants."""
-    several = frame.groupby("method")["overrides"].transform("nunique") > 1
-    named = frame["method"] + " (" + frame["overrides"].where(frame["overrides"] != "", "defaults") + ")"
-    plain = ~several.fillna(False).astype(bool) | (frame["overrides"] == "")
-    return frame["method"].where(plain, named)
+    variants = frame.groupby("method")["overrides"].nunique()
+    return [
+        f"{method} ({overrides})" if overrides and variants.get(method, 0) > 1 else method
+        for method, overrides in zip(frame["method"], frame["overrides"], strict=True)
+    ]
 
 
 def _plain(store: Store, reason: str) -> str:

@@ -13,7 +13,7 @@ from report.tables import leaderboards
 def markdown_table(frame: pd.DataFrame, baseline: str) -> str:
     """A Markdown table per kind and shots, each under its title in bold; ends with a newline.
 
-    `frame` is that of `report.frame.read`.
+    `frame` is that of `report.frame.load_frame`.
     """
     parts = []
     for board in leaderboards(frame, baseline):

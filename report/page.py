@@ -18,9 +18,9 @@ from bench.store import Store
 from bench.suite import Cell, Suite
 from report import figures, formats, tables, words
 from report.bootstrap import Interval
-from report.frame import STATUSES, accuracy_column, read, shots_order
+from report.frame import STATUSES, accuracy_column, load_frame, shots_order
 from report.samples import Samples, png_uri
-from report.statistics import negative_transfer
+from report.statistics import Difference, negative_transfer
 from report.tables import Leaderboard
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -47,7 +47,7 @@ def build(
     Raises:
         OSError: the page cannot be written. No content of the folder makes it raise.
     """
-    frame = read(Store(store_root), expected)
+    frame = load_frame(Store(store_root), expected)
     html = render(frame, str(store_root), suite, samples, source_alone=source_alone)
     target = out or Path(store_root) / "report.html"
     write_atomically(target, html.encode())
@@ -173,22 +173,31 @@ def _picture(picture: figures.Picture | None) -> Any:
     return {"svg": Markup(picture.svg), "alt": picture.alt} if picture else None
 
 
-def _harm(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Negative transfer by shots and method: in how many pairs, and where."""
+@dataclass(frozen=True)
+class Harm:
+    """Negative transfer of one method at one number of shots: in how many pairs, and in which."""
+
+    shots: str
+    method: str
+    compared: int
+    pairs: list[tuple[str, Difference]]
+
+
+def _harm(table: pd.DataFrame) -> list[Harm]:
     found = []
     for (shots, method), rows in table.groupby(["shots", "method"]):
         compared = rows[rows["cells"] > 0]
+        worse = compared[compared["negative"]].sort_values(["points", "pair"])
         pairs = [
-            {
-                "pair": row.pair,
-                "points": row.points,
-                "interval": Interval(row.low, row.high) if formats.known(row.low) else None,
-                "clear": row.clear,
-            }
-            for row in compared[compared["negative"]].sort_values("points").itertuples()
+            (row.pair, Difference(row.points, _interval(row.low, row.high), row.cells))
+            for row in worse.itertuples()
         ]
-        found.append({"shots": shots, "method": method, "compared": len(compared), "pairs": pairs})
-    return sorted(found, key=lambda row: (shots_order(row["shots"]), row["method"]))
+        found.append(Harm(str(shots), str(method), len(compared), pairs))
+    return sorted(found, key=lambda row: (shots_order(row.shots), row.method))
+
+
+def _interval(low: float | None, high: float | None) -> Interval | None:
+    return Interval(low, high) if formats.known(low) and formats.known(high) else None
 
 
 def _samples(samples: Samples | None) -> list[dict[str, Any]]:
@@ -216,6 +225,6 @@ def _records(frame: pd.DataFrame, folder: str) -> list[dict[str, Any]]:
     found = []
     for row in rows.to_dict("records"):
         again = row["again"] or f"python -m bench run --cell {row['key']}"
-        interval = None if row["low"] is None else Interval(row["low"], row["high"])
+        interval = _interval(row["low"], row["high"])
         found.append({**row, "command": f"{again} --results {where}", "interval": interval})
     return found

@@ -1,6 +1,6 @@
 """What the cells say together: shared cells, means, paired differences, negative transfer.
 
-Every function takes rows of `report.frame.read` and looks at `done` cells only. A difference is always
+Every function takes rows of `report.frame.load_frame` and looks at `done` cells only. A difference is always
 paired: the same question and seed on both sides.
 """
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from bench.selection import HEADLINE, RULES
 from report.bootstrap import Interval
-from report.formats import listed, several
+from report.formats import DASH, listed, several
 from report.frame import STATUSES, accuracy_column, shots_order
 from report.statistics import NOTHING, Difference, difference, mean_accuracy, scored, seed_deviation, shared
 
@@ -245,11 +246,19 @@ PROVENANCE = {
 
 def provenance(frame: pd.DataFrame) -> pd.DataFrame:
     """What made the numbers: `what`, `value`, `records`; more than one value of a thing is a warning."""
+    records = frame[frame["created"].notna()]
     rows = [
-        (title, f"{value:g}" if isinstance(value, float) else str(value), int(count))
+        (title, _text(value), int(count))
         for column, title in PROVENANCE.items()
-        for value, count in frame[column].value_counts().items()
+        for value, count in records[column].value_counts(dropna=False).items()
     ]
     digests = frame.groupby("method")["digest_method"].value_counts()
     rows += [(f"digest of {method}", str(value), int(count)) for (method, value), count in digests.items()]
     return pd.DataFrame(rows, columns=["what", "value", "records"])
+
+
+def _text(value: Any) -> str:
+    """A value of a column that may have gaps, which turn whole numbers into floats and None into NaN."""
+    if pd.isna(value):
+        return DASH
+    return f"{value:g}" if isinstance(value, float) else str(value)

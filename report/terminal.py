@@ -13,7 +13,7 @@ from report.tables import Leaderboard, Standing, leaderboards
 def terminal_table(frame: pd.DataFrame, baseline: str) -> Table:
     """Methods by accuracy, gain over the baseline and seconds, a section per kind and shots.
 
-    `frame` is that of `report.frame.read`. Accuracy is the mean over the cells that all methods share.
+    `frame` is that of `report.frame.load_frame`. Accuracy is the mean over the cells that all methods share.
     """
     table = Table(caption=f"accuracy %: mean over the cells all methods share; gain: points over {baseline}")
     for name in ("method", "accuracy", "gain", "seconds", "done"):

@@ -20,7 +20,7 @@ def answer(board: Leaderboard) -> str:
     over = f"the {cells}" if board.cells > 1 else "the one cell"
     everyone = "both methods" if board.compared == 2 else f"all {board.compared} methods"
     said = (
-        f"{with_labels}, {best.method} is the most accurate: "
+        f"{with_labels}, {best.method} has the highest accuracy: "
         f"{accuracy} on average over {over} that {everyone} share"
     )
     return f"{said}{_gain(board)}{_doubt(board)}"

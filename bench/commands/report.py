@@ -1,0 +1,81 @@
+"""`bench report`: the page of a results folder, with sample images out of the decode cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bench.data.card import card_names, load_card
+from bench.data.dataset import open_dataset
+from bench.errors import UserError
+from bench.store import Store
+from bench.suite import Cell, Suite
+from report.page import build as build_html
+from report.samples import Samples
+
+RESULTS = Path("results")
+SHOWN = 10
+
+SOURCE_ALONE = "full-finetune"
+"""The method that is the source stage and nothing else, which adaptation at 0 shots is held against."""
+
+
+def build(results: str | None, out: str | None) -> Path:
+    """Build the page of a folder; without one, of the folder that was written to last."""
+    folder = Path(results) if results else _latest()
+    if not (folder / "records").is_dir():
+        raise UserError(f"no records in '{folder}': run a suite first, or name its folder with --results")
+    store = Store(folder)
+    cells = [record.asked.cell for record in store.records()]
+    return _write(store, Path(out) if out else None, None, cells, expected=())
+
+
+def build_page(store: Store, suite: Suite, cells: Sequence[Cell]) -> Path:
+    """Build the page of a suite's run."""
+    return _write(store, None, suite, cells, expected=cells)
+
+
+def _write(
+    store: Store, out: Path | None, suite: Suite | None, cells: Sequence[Cell], expected: Sequence[Cell]
+) -> Path:
+    try:
+        return build_html(
+            store.root, out, suite, _samples(cells), expected=expected, source_alone=SOURCE_ALONE
+        )
+    except OSError as error:
+        raise UserError(f"cannot write the report: {error}") from None
+
+
+def _latest() -> Path:
+    folders = [path for path in RESULTS.glob("*") if (path / "records").is_dir()]
+    if not folders:
+        raise UserError(f"nothing in '{RESULTS}' yet: python -m bench run --suite quick")
+    return max(folders, key=lambda path: (path / "records").stat().st_mtime)
+
+
+def _samples(cells: Iterable[Cell]) -> Samples:
+    """Images of the same classes in every domain that the cells use, as far as they are decoded already."""
+    images: dict[str, list[tuple[str, np.ndarray]]] = {}
+    credits: dict[str, str] = {}
+    wanted = {
+        (s.dataset, domain, cell.image_size): s.target_classes
+        for cell in cells
+        for s in [cell.scenario]
+        for domain in (s.source, s.target)
+        if domain
+    }
+    for (name, domain, size), classes in sorted(wanted.items()):
+        if name not in card_names():
+            continue
+        dataset = open_dataset(load_card(name))
+        if not dataset.pixels_path(domain, size).exists():
+            continue
+        pixels, labels = dataset.pixels(domain, size), dataset.domains[domain].labels
+        for label in classes[:SHOWN]:
+            rows = np.flatnonzero(labels == dataset.card.classes.index(label))
+            if len(rows):
+                images.setdefault(domain, []).append((label, np.asarray(pixels[rows[0]])))
+        credits[domain] = dataset.card.credits.get(domain, dataset.card.licence.strip())
+    return Samples(images, credits)

@@ -1,0 +1,1 @@
+"""Ways to run many cells: the only concurrency in the house."""

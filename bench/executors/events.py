@@ -1,0 +1,21 @@
+"""What an executor tells whoever watches."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bench.record import Record
+from bench.suite import Cell
+
+
+class Watcher(Protocol):
+    """Follows a run."""
+
+    def started(self, cell: Cell) -> None:
+        """A cell begins."""
+
+    def progress(self, cell: Cell, what: str, done: int, total: int) -> None:
+        """A cell goes on: `what` it is doing, how far it is."""
+
+    def finished(self, record: Record) -> None:
+        """A cell's record is stored."""

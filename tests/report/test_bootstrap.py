@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from report.bootstrap import difference_interval, mean_interval, resampled
+from report.hits import Hits
+
+
+def hits(correct, groups=None) -> Hits:
+    correct = np.asarray(correct, dtype=bool)
+    return Hits({"last": correct}, np.arange(len(correct)) if groups is None else np.asarray(groups))
+
+
+images = st.lists(st.tuples(st.booleans(), st.integers(0, 15)), min_size=2, max_size=60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(images)
+def test_interval_holds_the_point_estimate(rows) -> None:
+    cell = hits(*zip(*rows, strict=True))
+    interval = mean_interval([cell], "last")
+    assume(interval is not None)
+    assert interval.low <= cell.accuracy("last") + 1e-4
+    assert interval.high >= cell.accuracy("last") - 1e-4
+
+
+@settings(max_examples=30, deadline=None)
+@given(images, st.randoms())
+def test_the_order_of_images_does_not_matter(rows, random) -> None:
+    shuffled = list(rows)
+    random.shuffle(shuffled)
+    one, other = (hits(*zip(*order, strict=True)) for order in (rows, shuffled))
+    assert mean_interval([one], "last") == mean_interval([other], "last")
+
+
+def test_the_width_is_that_of_the_normal_approximation() -> None:
+    interval = mean_interval([hits([True] * 200 + [False] * 200)], "last")
+    # 1.96 × sqrt(0.5 × 0.5 / 400) = 4.9 points on each side
+    assert interval.low == pytest.approx(45.1, abs=0.6)
+    assert interval.high == pytest.approx(54.9, abs=0.6)
+
+
+def test_related_images_are_drawn_together() -> None:
+    alone = mean_interval([hits([True, False] * 50)], "last")
+    grouped = mean_interval([hits([True] * 50 + [False] * 50, np.arange(100) // 10)], "last")
+    assert grouped.high - grouped.low > 2 * (alone.high - alone.low)
+
+
+@pytest.mark.parametrize(
+    ("correct", "groups"), [([True, False, True], [7, 7, 7]), ([True] * 9, None), ([False] * 9, None)]
+)
+def test_no_interval_is_invented(correct, groups) -> None:
+    assert mean_interval([hits(correct, groups)], "last") is None
+
+
+def test_a_difference_is_paired() -> None:
+    random = np.random.default_rng(1)
+    base = random.random(200) < 0.5
+    better = base | (random.random(200) < 0.1)
+    interval = difference_interval([hits(better)], [hits(base)], "last")
+    assert interval.low > 0.0
+    single = mean_interval([hits(base)], "last")
+    assert interval.high - interval.low < single.high - single.low
+
+
+def test_cells_share_the_draws_of_the_groups_they_share() -> None:
+    cell = hits([True, False, False, True], [3, 3, 9, 11])
+    samples = resampled([cell, cell], "last")
+    assert samples.shape[1] == 2
+    assert (samples[:, 0] == samples[:, 1]).all()
+
+
+def test_a_cell_without_drawn_groups_does_not_spoil_the_mean() -> None:
+    interval = mean_interval([hits([True, False], [0, 1]), hits([True, False], [2, 3])], "last")
+    assert 0.0 <= interval.low <= interval.high <= 100.0

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.store import Store
+from bench.suite import ScenarioTable, Suite
+from report.page import build
+from report.samples import Samples
+from tests.report import synthetic
+
+VOID = {"meta", "link", "br", "img", "input", "hr", "path", "rect", "line", "use"}
+
+
+class Page(HTMLParser):
+    """Checks that tags nest, and collects what a browser would load, ids and links."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.loads: list[str] = []
+        self.ids: list[str] = []
+        self.anchors: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name in ("src", "srcset", "href", "xlink:href", "data", "poster", "action"):
+                (self.anchors if value.startswith("#") else self.loads).append(value)
+            if name == "id":
+                self.ids.append(value)
+            assert not name.startswith("on")
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text.append(data)
+
+
+def page(store: Store, **more) -> tuple[str, Page]:
+    html = build(store.root, **more).read_text(encoding="utf-8")
+    parsed = Page(html)
+    assert all(target.startswith("data:") for target in parsed.loads)
+    assert not re.search(r"@import|url\((?!#)", html)
+    assert len(parsed.ids) == len(set(parsed.ids))
+    assert {anchor[1:] for anchor in parsed.anchors} <= set(parsed.ids)
+    assert html.count("<script>") == 1
+    return " ".join(" ".join(parsed.text).split()), parsed
+
+
+def test_a_page_tells_what_the_records_say(store: Store) -> None:
+    pairs = [("photo", "sketch"), ("sketch", "photo"), (None, "photo"), (None, "sketch")]
+    synthetic.fill(store, {"linear-probe": 20, "dann": 26}, pairs, seeds=[0, 1])
+    text, parsed = page(store)
+    assert "dann has the highest accuracy: 65.0 % on average over the 4 cells" in text
+    assert "15.0 points above linear-probe" in text
+    assert "toy-suite" in text
+    assert "uses target labels" in text
+    assert "images are not at hand" in text
+    keys = store.keys()
+    assert len(keys) == 24
+    for key in keys:
+        assert f"python -m bench run --cell {key} --results {store.root}" in text
+    assert parsed.tags.count("svg") >= 6
+
+
+def test_the_same_records_make_the_same_page(store: Store, tmp_path: Path) -> None:
+    synthetic.fill(store, {"linear-probe": 20, "dann": 26})
+    one, other = (build(store.root, tmp_path / name).read_bytes() for name in ("one.html", "other.html"))
+    assert one == other
+
+
+def test_a_suite_names_page_and_baseline(store: Store) -> None:
+    synthetic.fill(store, {"a": 20, "b": 30}, shots=[5])
+    suite = Suite(
+        name="my <suite>",
+        description="what for & why",
+        dataset="toys",
+        backbones=["tiny"],
+        methods=["a", "b"],
+        baseline="a",
+        scenarios=[ScenarioTable(kind="cross-domain", shots=[5])],
+    )
+    text, _ = page(store, suite=suite)
+    assert "my <suite>" in text
+    assert "what for & why" in text
+    assert "25.0 points above a" in text
+
+
+def test_empty_folder(store: Store) -> None:
+    text, _ = page(store)
+    assert "There are no results to compare yet." in text
+    assert "holds no records" in text
+
+
+def test_only_skipped_and_failed(store: Store) -> None:
+    store.write(synthetic.record(synthetic.cell("maml"), "skipped", "needs 3 images a class"), {})
+    log = "Traceback <module>\n  ValueError"
+    store.write(synthetic.record(synthetic.cell("dann"), "failed", "diverged at step 7", log), {})
+    text, _ = page(store)
+    assert "needs 3 images a class" in text
+    assert "diverged at step 7" in text
+    assert "Traceback <module>" in text
+    assert "nothing can be compared yet" in text
+
+
+def test_damage_is_shown(store: Store) -> None:
+    synthetic.fill(store, {"linear-probe": 20, "dann": 26})
+    first, second, third = store.keys()[:3]
+    store.path(first).write_text('{"key": "half')
+    store.path(second).with_suffix(".safetensors").unlink()
+    store.path(third).write_text(json.dumps({"schema_version": 99}))
+    text, _ = page(store)
+    assert "3 cells unreadable" in text
+    assert "the predictions file is missing" in text
+    assert first in text
+
+
+def test_missing_cells_are_shown(store: Store) -> None:
+    there, absent = synthetic.cell("dann"), synthetic.cell("maml")
+    synthetic.write(store, there, 20)
+    text, _ = page(store, expected=[there, absent])
+    assert "1 cell done, 1 cell missing." in text
+    assert f"--cell {absent.key}" in text
+
+
+def test_markup_in_names_stays_text(store: Store) -> None:
+    name = "<script>alert(1)</script>\"'&{{7*7}}"
+    pairs = [("<b>", "<i>x"), ("<i>x", "<b>")]
+    synthetic.fill(store, {"linear-probe": 20, name: 26}, pairs)
+    store.write(synthetic.record(synthetic.cell("x"), "failed", "<img src=x onerror=alert(1)>"), {})
+    text, parsed = page(store, samples=Samples({"<b>": [("<u>", np.zeros((4, 4, 3), np.uint8))]}))
+    assert name in text
+    assert not {"b", "i", "u"} & set(parsed.tags)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_not_finite(store: Store, value: float) -> None:
+    arrays = synthetic.predictions({0: range(40), 1: range(40)})
+    arrays["look1/target-test/logits"][:] = value
+    store.write(synthetic.record(synthetic.cell()), arrays)
+    text, _ = page(store)
+    assert "without finite logits" in text
+    assert "0.0 %" in text
+
+
+def test_one_cell_alone(store: Store) -> None:
+    synthetic.write(store, synthetic.cell(), 20)
+    text, _ = page(store)
+    assert "only linear-probe has results: 50.0 % on average over the one cell" in text
+    assert "One seed" in text
+    assert "One pair" in text
+
+
+def test_no_looks(store: Store) -> None:
+    store.write(synthetic.record(synthetic.cell(), looks=(), selected={}), {})
+    text, _ = page(store)
+    assert "holds no look" in text
+
+
+def test_samples_are_inlined(store: Store) -> None:
+    images = [("face", np.full((8, 8, 3), 200, np.uint8))]
+    text, parsed = page(store, samples=Samples({"photo": images}, {"photo": "by someone, CC BY 4.0"}))
+    assert "face" in text
+    assert "by someone, CC BY 4.0" in text
+    assert sum(load.startswith("data:image/png;base64,") for load in parsed.loads) == 1
+
+
+def test_reports_load_no_torch() -> None:
+    code = "import sys, report.page, report.terminal, report.markdown; sys.exit('torch' in sys.modules)"
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
