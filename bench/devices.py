@@ -16,7 +16,10 @@ def resolve_device(name: str) -> torch.device:
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     here = ["cpu"]
     if accelerator is not None:
-        here += [accelerator.type, *(f"{accelerator.type}:{i}" for i in range(torch.accelerator.device_count()))]
+        here += [
+            accelerator.type,
+            *(f"{accelerator.type}:{i}" for i in range(torch.accelerator.device_count())),
+        ]
     if name == "auto":
         return accelerator or torch.device("cpu")
     if name not in here:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -66,7 +67,7 @@ def train(
         on_step(step + 1)
         if step + 1 in looks:
             mean = total.item() / (step + 1 - since)
-            if mean != mean or mean in (float("inf"), float("-inf")):
+            if not math.isfinite(mean):
                 raise CellFailed(f"diverged: the loss is {mean} within the first {step + 1} steps")
             total.zero_()
             since = step + 1

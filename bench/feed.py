@@ -88,7 +88,8 @@ class Endless:
         places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         epochs = np.unique(places // n)
         order = {
-            epoch: np.random.default_rng(stream(self.seed, "order", int(epoch))).permutation(n) for epoch in epochs
+            epoch: np.random.default_rng(stream(self.seed, "order", int(epoch))).permutation(n)
+            for epoch in epochs
         }
         picked = np.array([order[place // n][place % n] for place in places])
         x = self.inputs.take(self.subset.rows[picked], stream(self.seed, "augment", step))

@@ -30,7 +30,8 @@ def where(device: torch.device) -> Where:
 
 def default_threads() -> int:
     """Physical cores that this process may use."""
-    return max(1, min(psutil.cpu_count(logical=False) or 1, len(os.sched_getaffinity(0))))
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(psutil.cpu_count(logical=False) or 1, allowed))
 
 
 def _version(package: str) -> str | None:

@@ -8,8 +8,6 @@ import numpy as np
 
 from bench.suite import Cell, Frozen, Setting
 
-SCHEMA_VERSION = 1
-
 Status = Literal["done", "skipped", "failed"]
 Stage = Literal["source", "target"]
 Part = Literal["target-test", "target-validation", "source-validation"]
@@ -43,7 +41,8 @@ class Happened(Frozen):
 class Look(Frozen):
     """One evaluation of the model by the engine, outside the method.
 
-    The `target_*` scalars use target labels: only the `oracle` rule and learning curves may.
+    Accuracies are shares in [0, 1], losses mean negative log-likelihoods in nats. The `target_*` scalars
+    use target labels: only the `oracle` rule and learning curves may.
     """
 
     stage: Stage
@@ -103,7 +102,7 @@ class Digests(Frozen):
 class Record(Frozen):
     """The immutable JSON that a cell leaves; `Predictions` lie beside it."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     key: str
     created: str
     asked: Asked

@@ -1,4 +1,4 @@
-"""Methods by name: one file in `methods/` each, or another package's entry point. Lazy; never a second list."""
+"""Methods by name: a file in `methods/` each, or another package's entry point. Lazy; no second list."""
 
 from __future__ import annotations
 

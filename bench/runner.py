@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 import torch
 
 from bench.artifacts import Artifacts
+from bench.cell_run import Progress, Run
 from bench.devices import resolve_device
 from bench.errors import CellFailed, CellSkipped, UserError
 from bench.measure import Ledger
 from bench.record import Asked, Digests, Happened, Measured, Predictions, Record, Where
 from bench.registry import hyperparameters
-from bench.cell_run import Progress, Run
 from bench.suite import Cell, Setting
 
 
@@ -45,10 +45,10 @@ def run_cell(
     except torch.OutOfMemoryError as error:
         happened = Happened(status="failed", reason=f"out of memory: {str(error).splitlines()[0]}")
     except Exception as error:
-        reason = (str(error).splitlines() or [""])[0]
+        first_line = (str(error).splitlines() or [""])[0]
         happened = Happened(
             status="failed",
-            reason=f"{type(error).__name__}: {reason}",
+            reason=f"{type(error).__name__}: {first_line}",
             log=traceback.format_exc(limit=-8),
         )
     seconds = dict(ledger.phases.seconds)

@@ -18,7 +18,7 @@ from safetensors.numpy import load, save
 from bench.errors import UserError
 from bench.files import write_atomically
 from bench.record import Digests, Predictions, Record
-from bench.suite import Cell
+from bench.suite import Cell, describe
 
 
 class Store:
@@ -62,7 +62,9 @@ class Store:
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
-            self.unreadable[path] = str(error).splitlines()[0]
+            self.unreadable[path] = (
+                describe(error, Record) if isinstance(error, ValidationError) else str(error)
+            )
             return None
         if record.key != key:
             self.unreadable[path] = f"holds the record of {record.key}"
@@ -88,10 +90,14 @@ class Store:
 
     def records(self) -> Iterator[Record]:
         """Every readable record, in the order of its key."""
-        for path in sorted((self.root / "records").glob("??/*.json")):
+        for path in sorted(self._files()):
             record = self.read(path.stem)
             if record is not None:
                 yield record
+
+    def _files(self) -> Iterator[Path]:
+        """Files of records; what an interrupted write left behind is none."""
+        return (path for path in (self.root / "records").glob("??/*.json") if not path.name.startswith("."))
 
     def missing(
         self,
@@ -116,4 +122,4 @@ class Store:
 
     def keys(self) -> list[str]:
         """Keys of all records, readable or not."""
-        return sorted(p.stem for p in (self.root / "records").glob("??/*.json"))
+        return sorted(path.stem for path in self._files())

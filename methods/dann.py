@@ -10,7 +10,7 @@ as for every method here, so that methods differ in what they are about.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,19 +49,17 @@ class Dann(GradientMethod):
     def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
         """Label loss on all labelled images, domain loss on source against unlabelled target images."""
         assert batch.target_x is not None
-        shots = batch.x if batch.source_x is not None else batch.x[:0]
-        source_x, source_y = (batch.x, batch.y) if batch.source_x is None else (batch.source_x, batch.source_y)
-        sizes = [len(source_x), len(batch.target_x), len(shots)]
-        features = modules.features(torch.cat([source_x, batch.target_x, shots]))
-        f_source, f_target, f_shots = features.split(sizes)
-        if len(shots):
-            labels = torch.cat([source_y, batch.y])
-            label_loss = nn.functional.cross_entropy(modules.head(torch.cat([f_source, f_shots])), labels)
-        else:
-            label_loss = nn.functional.cross_entropy(modules.head(f_source), source_y)
-        reversed_features = reverse_gradient(torch.cat([f_source, f_target]), reversal_strength(progress))
-        domains = modules.discriminator(reversed_features).squeeze(1)
-        return label_loss + self.weight * domain_loss(domains, len(source_x))
+        labelled = [(batch.x, batch.y)]
+        if batch.source_x is not None and batch.source_y is not None:
+            labelled.insert(0, (batch.source_x, batch.source_y))
+        x, y = (torch.cat(parts) for parts in zip(*labelled, strict=True))
+        features = modules.features(torch.cat([x, batch.target_x]))
+        label_loss = nn.functional.cross_entropy(modules.head(features[: len(x)]), y)
+        sources = len(labelled[0][0])
+        both = torch.cat([features[:sources], features[len(x) :]])
+        discriminator = cast(nn.Module, modules.discriminator)
+        domains = discriminator(reverse_gradient(both, reversal_strength(progress))).squeeze(1)
+        return label_loss + self.weight * domain_loss(domains, sources)
 
 
 class _ReverseGradient(torch.autograd.Function):

@@ -9,7 +9,7 @@ https://arxiv.org/abs/1802.01483): the convex counterpart of going on from the s
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -35,9 +35,9 @@ class LinearProbe(ClosedFormMethod):
         """Fit `modules.head` in place, penalising its distance from where it is."""
         # Threads of SciPy's BLAS and of torch would wait for each other at every one of many small steps.
         with threadpool_limits(1, user_api="blas"):
-            return self._fit(modules.head, labelled, task)
+            return self._fit(cast(nn.Linear, modules.head), labelled, task)
 
-    def _fit(self, head: nn.Module, labelled: Labelled, task: Task) -> dict[str, Any]:
+    def _fit(self, head: nn.Linear, labelled: Labelled, task: Task) -> dict[str, Any]:
         x, y = labelled.x.double(), labelled.y
         problem = Probe(x, y, head.weight.detach().double().T, head.bias.detach().double())
         folds = _folds(y.cpu().numpy(), labelled.groups.cpu().numpy(), self.folds, task.seed)
@@ -47,9 +47,9 @@ class LinearProbe(ClosedFormMethod):
             losses = cross_validate(problem, folds, GRID) if folds else None
             # One image per class leaves nothing to validate on: the middle of the grid.
             strength = GRID[int(np.argmin(losses))] if losses is not None else GRID[len(GRID) // 2]
-        solution = None
-        for path in [s for s in GRID if s > strength] + [strength]:
-            solution = problem.solve(path, start=solution)
+        solution = problem.solve(max(GRID))
+        for step in [s for s in GRID[1:] if s > strength] + [strength]:
+            solution = problem.solve(step, start=solution)
         weight, bias = problem.weights(solution)
         with torch.no_grad():
             head.weight.copy_(weight.T)
@@ -141,5 +141,6 @@ def _folds(y: np.ndarray, groups: np.ndarray, wanted: int, seed: int) -> list[tu
         return []
     split = StratifiedGroupKFold(min(smallest, wanted), shuffle=True, random_state=seed % 2**32)
     return [
-        (torch.from_numpy(train), torch.from_numpy(test)) for train, test in split.split(y[:, None], y, groups)
+        (torch.from_numpy(train), torch.from_numpy(test))
+        for train, test in split.split(y[:, None], y, groups)
     ]

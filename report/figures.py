@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -98,23 +98,26 @@ def heat_maps(frame: pd.DataFrame, block: Block) -> list[tuple[str, Picture]]:
 def _heat_map(method: str, grid: pd.DataFrame, limits: tuple[float, float], name: str) -> Picture:
     rows, columns = grid.shape
     with _figure(1.1 + 0.62 * columns, 0.95 + 0.42 * rows) as (figure, axes):
-        shades = mpl.colormaps["viridis"]
-        span = max(limits[1] - limits[0], 1e-9)
-        for (row, column), value in np.ndenumerate(grid.to_numpy(dtype=float)):
-            if np.isnan(value):
-                axes.text(column, row, "·", ha="center", va="center", color=INK)
-                continue
-            shade = shades((value - limits[0]) / span)
-            axes.add_patch(mpl.patches.Rectangle((column - 0.5, row - 0.5), 1, 1, fc=shade, ec=PAPER))
-            bright = shade[0] * 0.299 + shade[1] * 0.587 + shade[2] * 0.114 > 0.5
-            ink = "#111111" if bright else "#ffffff"
-            axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=ink)
-        axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), xlabel="target", ylabel="source")
+        low, high = limits
+        sns.heatmap(
+            grid,
+            vmin=low,
+            vmax=max(high, low + 1e-9),
+            cmap="viridis",
+            annot=True,
+            fmt=".1f",
+            annot_kws={"fontsize": 10},
+            linewidths=1,
+            linecolor=PAPER,
+            cbar=False,
+            ax=axes,
+        )
+        axes.set(xlabel="target", ylabel="source")
         slanted = columns > 3
-        axes.set_xticks(range(columns), list(grid.columns), rotation=35 if slanted else 0)
+        axes.tick_params(axis="x", rotation=35 if slanted else 0)
+        axes.tick_params(axis="y", rotation=0)
         for label in axes.get_xticklabels():
             label.set_horizontalalignment("right" if slanted else "center")
-        axes.set_yticks(range(rows), list(grid.index))
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         svg = _inline(figure, name)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from bench.commands.progress import Lines, watch
+from bench.commands.progress import watch
 from bench.data.card import Card, load_card
 from bench.data.dataset import open_dataset
 from bench.digest import engine_digest
@@ -204,10 +204,10 @@ def _conclude(suite: Suite, cells: list[Cell], store: Store) -> int:
     from rich.console import Console
 
     from bench.commands.report import build_page
-    from report.frame import read
+    from report.frame import load_frame
     from report.terminal import terminal_table
 
-    Console().print(terminal_table(read(store, cells), suite.baseline))
+    Console().print(terminal_table(load_frame(store, cells), suite.baseline))
     click.echo(f"report: {build_page(store, suite, cells)}")
     records = [record for cell in cells if (record := store.read(cell.key))]
     failed = [record for record in records if record.happened.status == "failed"]

@@ -105,8 +105,8 @@ def _from_index(card: Card, index: dict[str, Any]) -> Dataset:
     groups = sorted({group for rows in index["domains"].values() for _, _, group, _ in rows})
     group_numbers = {name: number for number, name in enumerate(groups)}
     domains = {}
-    for domain, rows in index["domains"].items():
-        rows = [row for row in rows if row[1] in classes]
+    for domain, listed in index["domains"].items():
+        rows = [row for row in listed if row[1] in classes]
         domains[domain] = Domain(
             name=domain,
             names=tuple(name for name, _, _, _ in rows),

@@ -84,7 +84,7 @@ def draw_shots(
     if shots == "all":
         return train
     names = dataset.domains[domain].names
-    picked: list[int] = []
+    picked: list[np.int64] = []
     for label, name in enumerate(classes):
         mine = np.flatnonzero(train.labels == label)
         if len(mine) < int(shots):
@@ -98,5 +98,5 @@ def draw_shots(
         for i in order:
             turn[i] = seen[group := int(train.groups[i])]
             seen[group] += 1
-        picked += sorted(order, key=lambda i: turn[i])[: int(shots)]
+        picked.extend(sorted(order, key=lambda i: turn[i])[: int(shots)])
     return train.take(np.array(picked, dtype=np.int64))
