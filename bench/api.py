@@ -16,17 +16,24 @@ import torch
 from torch import Tensor, nn
 
 from bench.backbones import Backbone
+from bench.cut import POOLED
+from bench.errors import UserError
+from bench.logistic import fit_logistic
 
 __all__ = [
+    "POOLED",
     "Access",
     "Backbone",
     "Batch",
     "ClosedFormMethod",
+    "Episode",
     "GradientMethod",
     "Labelled",
     "Method",
     "Modules",
     "Task",
+    "UserError",
+    "fit_logistic",
     "tunable",
 ]
 
@@ -45,21 +52,43 @@ class Access(Flag):
     """The shots, in the target stage."""
 
 
+StageName = Literal["source", "target"]
+
+
 @dataclass(frozen=True)
 class Task:
     """What a stage is about."""
 
-    stage: Literal["source", "target"]
+    stage: StageName
     classes: tuple[str, ...]
+    batch_size: int
     seed: int
 
 
 @dataclass(frozen=True)
+class Episode:
+    """The form of a step for methods that learn to learn: a small task of its own.
+
+    `way` classes with `support` images each to learn from and `query` images each to be judged by.
+    """
+
+    way: int
+    support: int
+    query: int
+
+    @property
+    def images(self) -> int:
+        """Images of one episode."""
+        return self.way * (self.support + self.query)
+
+
+@dataclass(frozen=True)
 class Batch:
-    """The images of one step, normalised, on the device: (B, 3, S, S), or (B, D) frozen features.
+    """The images of one step, normalised, on the device: (B, 3, S, S), or activations behind the cut.
 
     `x`, `y` are the labelled images of the stage: the source's, or the shots. The others are there where
-    `access` asks for them and the scenario has them.
+    `access` asks for them and the scenario has them. In an episode `y` counts the episode's own classes,
+    and the first `way * support` images are its support, class by class; then come its queries.
     """
 
     x: Tensor
@@ -71,7 +100,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Labelled:
-    """All labelled images of a stage at once, as frozen features: x (N, D), y (N,), groups (N,)."""
+    """All labelled images of a stage at once, not augmented: x (N, ...), y (N,), groups (N,).
+
+    `x` are images (N, 3, S, S), or what the method's cut keeps of them.
+    """
 
     x: Tensor
     y: Tensor
@@ -114,9 +146,30 @@ class Method:
         """Make every subclass a frozen dataclass of its annotated fields."""
         dataclass(frozen=True, kw_only=True)(cls)
 
-    def frozen_features(self) -> bool:
-        """Whether the whole backbone stays frozen: the method then works on (B, D) cached features."""
+    pretrained: ClassVar[bool] = True
+    """Whether the backbone begins with its pretrained weights."""
+    views: ClassVar[int] = 0
+    """Augmented views of a training image that are kept at the cut; 0: the image as it is."""
+
+    def cut(self, backbone: Backbone) -> str | None:
+        """Up to where the backbone stays frozen: one of its `stages`, `POOLED` for all of it, or None.
+
+        A frozen part is in evaluation mode and sees each training image in a fixed number of `views`;
+        what it computes is kept and shared between cells.
+        """
+        return None
+
+    def trains(self, stage: StageName) -> bool:
+        """Whether a stage runs the engine's loop over `loss`."""
         return False
+
+    def fits(self, stage: StageName) -> bool:
+        """Whether a stage begins with `fit`, whose images count towards the budget."""
+        return False
+
+    def fit(self, modules: Modules, labelled: Labelled, task: Task) -> dict[str, Any]:
+        """Fit `modules` to all labelled images of a stage in one go; returns details for the record."""
+        raise NotImplementedError(f"{type(self).__name__} says it fits, but has no fit()")
 
     def build(self, backbone: Backbone, task: Task) -> Modules:
         """The network to train; by default the backbone and a linear head."""
@@ -143,14 +196,23 @@ class GradientMethod(Method):
     warmup: float = 0.1
     """Share of a stage over which the learning rate rises."""
 
+    def trains(self, stage: StageName) -> bool:
+        """Always, unless a subclass says otherwise."""
+        return True
+
+    def episode(self, task: Task) -> Episode | None:
+        """The form of a step's labelled images; None: a plain batch."""
+        return None
+
     def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
         """Scalar loss of one step; `progress` runs from 0 to 1 over the stage."""
         return nn.functional.cross_entropy(modules(batch.x), batch.y)
 
     def trainable(self, modules: Modules) -> list[dict[str, Any]]:
-        """Parameter groups for the optimiser; `lr` in a group is its rate before the schedule.
+        """Parameter groups for the optimiser.
 
-        By default everything, without weight decay on biases and normalisation.
+        A group may set `lr`, its rate before the schedule, and `unfreeze_at`, the progress before which it
+        stands still. By default everything, without weight decay on biases and normalisation.
         """
         parameters = [p for p in modules.parameters() if p.requires_grad]
         return [
@@ -170,9 +232,13 @@ class GradientMethod(Method):
 
 
 class ClosedFormMethod(Method):
-    """A method that fits a head on frozen features in one go, without the engine's loop."""
+    """A method that fits a head on frozen pooled features in one go, without the engine's loop."""
 
-    def frozen_features(self) -> bool:
+    def cut(self, backbone: Backbone) -> str | None:
+        """All of the backbone is frozen."""
+        return POOLED
+
+    def fits(self, stage: StageName) -> bool:
         """Always."""
         return True
 
@@ -182,7 +248,3 @@ class ClosedFormMethod(Method):
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
         return head
-
-    def fit(self, modules: Modules, labelled: Labelled, task: Task) -> dict[str, Any]:
-        """Fit `modules.head` to all labelled features of a stage; returns details for the record."""
-        raise NotImplementedError

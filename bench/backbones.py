@@ -6,7 +6,7 @@ import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import timm
 import torch
@@ -55,18 +55,36 @@ PACKAGED = {
 class Backbone(nn.Module):
     """A network without its classifier: normalised images (B, 3, S, S) -> features (B, `num_features`).
 
-    Where the whole network is frozen and its features are given, `net` is the identity.
+    `stages` are the names of its modules after which the resolution changes, from input to output. Where
+    a lower part is frozen, `net` is what remains, and takes that part's activations instead of images.
     """
 
-    def __init__(self, net: nn.Module, num_features: int) -> None:
+    def __init__(self, net: nn.Module, num_features: int, stages: list[str]) -> None:
         super().__init__()
         self.net = net
         self.num_features = num_features
+        self.stages = stages
+
+    def stage_parameters(self) -> list[list[nn.Parameter]]:
+        """Parameters from input to output: one list per stage, the last with all that comes behind it."""
+        parts: list[list[nn.Parameter]] = [[] for _ in self.stages or ["all"]]
+        place = len(parts) - 1
+        # Backwards, so that what lies between two stages belongs to the one it leads to.
+        for name, parameter in reversed(list(self.net.named_parameters())):
+            inside = [n for n, stage in enumerate(self.stages) if name.startswith(f"{stage}.")]
+            place = inside[0] if inside else place
+            parts[place].insert(0, parameter)
+        return parts
 
     def forward(self, x: Tensor) -> Tensor:
         """Pooled features: (B, 3, S, S) -> (B, num_features)."""
         out: Tensor = self.net(x)
         return out
+
+
+def untrained(name: str) -> str:
+    """The name of the same network at random initialisation."""
+    return f"{name.split('.', maxsplit=1)[0]}.{UNTRAINED}"
 
 
 def available_offline() -> list[str]:
@@ -101,7 +119,8 @@ def create_backbone(name: str) -> Backbone:
         net.load_state_dict(_weights(name))
     # The head's width, not the last stage's: some networks widen (MobileNetV3) before they classify.
     width = getattr(net, "head_hidden_size", None) or net.num_features
-    return Backbone(net, cast(int, width))
+    stages = [str(info["module"]) for info in cast(Any, net).feature_info]
+    return Backbone(net, cast(int, width), stages)
 
 
 def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 import torch
 
 from bench import evaluate
-from bench.api import Access, Backbone, ClosedFormMethod, GradientMethod, Labelled, Method, Modules, Task
+from bench.api import Access, GradientMethod, Labelled, Method, Modules, StageName, Task
 from bench.artifacts import Artifacts, Tensors, load_into
-from bench.backbones import create_backbone
+from bench.backbones import create_backbone, untrained
+from bench.cut import suffix
 from bench.data.card import load_card
 from bench.data.dataset import Progress, open_dataset
 from bench.data.splits import TEST, TRAIN, VALIDATION, Subset, draw_shots, subset
 from bench.digest import combine
 from bench.engine import Stage, train
 from bench.errors import CellFailed, CellSkipped
-from bench.feed import Endless, FeatureInputs, Feed, Inputs
+from bench.feed import Endless, Episodes, Feed, Inputs
 from bench.measure import Ledger
 from bench.plan import source_stage
 from bench.record import Digests, Look, Part, Predictions
@@ -28,7 +30,6 @@ from bench.selection import select
 from bench.suite import Cell, Scenario, Setting
 from bench.views import Views
 
-StageName = Literal["source", "target"]
 OnLook = Callable[[int, float | None], None]
 
 
@@ -88,8 +89,16 @@ class Run:
         views = Views(
             self.cell, self.setting, dataset, self.digests, self.artifacts, self.ledger, self.progress
         )
-        features = self.method.frozen_features()
-        self.target_inputs = views.get(s.target, features)
+        torch.manual_seed(stream(self.cell.seed, "init", "backbone"))
+        name = self.cell.backbone
+        self.backbone = create_backbone(name if self.method.pretrained else untrained(name))
+        self.ledger.parameters = sum(p.numel() for p in self.backbone.parameters())
+        self.cut = self.method.cut(self.backbone)
+
+        def view(domain: str) -> Inputs:
+            return views.get(domain, self.backbone, self.cut, self.method.views)
+
+        self.target_inputs = view(s.target)
         self.target_train = subset(dataset, s.target, s.target_classes, TRAIN)
         self.shots = draw_shots(dataset, s.target, s.target_classes, s.shots, self.cell.seed)
         self.held_out: dict[Part, tuple[Inputs, Subset]] = {
@@ -100,7 +109,7 @@ class Run:
             ),
         }
         if s.source:
-            self.source_inputs = views.get(s.source, features)
+            self.source_inputs = view(s.source)
             self.source_train = subset(dataset, s.source, s.source_classes, TRAIN)
             self.held_out["source-validation"] = (
                 self.source_inputs,
@@ -109,18 +118,16 @@ class Run:
 
     def _task(self, stage: StageName) -> Task:
         classes = self.scenario.source_classes if stage == "source" else self.scenario.target_classes
-        return Task(stage, classes, stream(self.cell.seed, "method", stage))
+        return Task(stage, classes, self.cell.budget.batch_size, stream(self.cell.seed, "method", stage))
 
     def _build(self, stage: StageName) -> Modules:
         """A fresh network from the cell's initialisation stream, on the device."""
-        torch.manual_seed(stream(self.cell.seed, "init", "backbone"))
-        if isinstance(self.target_inputs, FeatureInputs):
-            self.backbone = Backbone(torch.nn.Identity(), self.target_inputs.features.shape[1])
-        else:
-            self.backbone = create_backbone(self.cell.backbone)
-            self.ledger.parameters = sum(p.numel() for p in self.backbone.parameters())
+        backbone = self.backbone
+        if self.cut is not None:
+            image = torch.zeros(1, 3, self.cell.image_size, self.cell.image_size)
+            backbone = suffix(backbone, self.cut, image)
         torch.manual_seed(stream(self.cell.seed, "init", "head", stage))
-        modules = self.method.build(self.backbone, self._task(stage)).to(self.setting.device)
+        modules = self.method.build(backbone, self._task(stage)).to(self.setting.device)
         if self.setting.channels_last:
             modules = modules.to(memory_format=torch.channels_last)
         return modules
@@ -177,45 +184,55 @@ class Run:
     ) -> dict[str, Any]:
         """Train in place, by the method's loss or its closed form; what that took."""
         torch.manual_seed(stream(self.cell.seed, "train", stage))
-        if isinstance(self.method, ClosedFormMethod):
+        method, budget, task = self.method, self.cell.budget, self._task(stage)
+        steps = budget.steps if stage == "source" else budget.target_steps
+        images_seen = parameters = 0
+        details: dict[str, Any] = {}
+        if method.fits(stage):
+            self.progress(f"{stage} fit", 0, 1)
             x = inputs.take(labelled.rows)
             y, groups = (torch.from_numpy(a).to(x.device) for a in (labelled.labels, labelled.groups))
-            details = self.method.fit(modules, Labelled(x, y, groups), self._task(stage))
+            modules.eval()
+            details[f"{stage}-stage"] = method.fit(modules, Labelled(x, y, groups), task)
+            images_seen = len(labelled)
+            parameters = sum(p.numel() for p in modules.head.parameters())
+            # What a fit has seen, the loop does not see again.
+            steps = max(1, steps - math.ceil(images_seen / budget.batch_size))
+        if not method.trains(stage):
             on_look(1, None)
-            return {
-                "images_seen": len(labelled),
-                "parameters_trained": sum(p.numel() for p in modules.head.parameters()),
-                "details": {f"{stage}-stage": details},
-            }
-        method = cast(GradientMethod, self.method)
-        budget = self.cell.budget
-        steps = budget.steps if stage == "source" else budget.target_steps
-        feed = self._feed(stage, inputs, labelled)
+            return {"images_seen": images_seen, "parameters_trained": parameters, "details": details}
+        assert isinstance(method, GradientMethod)
+        feed = self._feed(method, task, inputs, labelled)
         train(
             method,
             modules,
             feed,
-            Stage(self._task(stage), steps, budget.looks, self.cell.precision),
+            Stage(task, steps, min(budget.looks, steps), self.cell.precision),
             on_look,
             lambda step: self.progress(f"{stage} stage", step, steps),
         )
+        groups_trained = method.trainable(modules)
         return {
-            "images_seen": steps * feed.images_per_step,
-            "parameters_trained": sum(p.numel() for g in method.trainable(modules) for p in g["params"]),
-            "details": {},
+            "images_seen": images_seen + steps * feed.images_per_step,
+            "parameters_trained": sum(p.numel() for group in groups_trained for p in group["params"]),
+            "details": details,
         }
 
-    def _feed(self, stage: StageName, inputs: Inputs, labelled: Subset) -> Feed:
+    def _feed(self, method: GradientMethod, task: Task, inputs: Inputs, labelled: Subset) -> Feed:
         """The streams that the method's declared access opens, and no other."""
-        access, replay = self.method.access, stage == "target" and self.scenario.source is not None
+        access, episode = method.access, method.episode(task)
+        replay = task.stage == "target" and self.scenario.source is not None
+
+        def seed(name: str) -> int:
+            return stream(self.cell.seed, "feed", task.stage, name)
 
         def endless(name: str, inputs: Inputs, images: Subset) -> Endless:
-            return Endless(
-                inputs, images, self.cell.budget.batch_size, stream(self.cell.seed, "feed", stage, name)
-            )
+            return Endless(inputs, images, task.batch_size, seed(name))
 
         return Feed(
-            endless("labelled", inputs, labelled),
+            Episodes(inputs, labelled, episode, seed("labelled"))
+            if episode
+            else endless("labelled", inputs, labelled),
             endless("source", self.source_inputs, self.source_train)
             if replay and Access.SOURCE_REPLAY in access
             else None,

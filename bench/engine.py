@@ -55,7 +55,7 @@ def train(
         progress = step / stage.steps
         factor = method.schedule(progress)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * factor
+            group["lr"] = rate * factor if progress >= group.get("unfreeze_at", 0.0) else 0.0
         batch = feed.batch(step)
         with autocast(device, stage.precision):
             loss = method.loss(modules, batch, progress)

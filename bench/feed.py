@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from bench.api import Batch
+from bench.api import Batch, Episode
 from bench.data.splits import Subset
+from bench.errors import UserError
 from bench.seeds import stream
 
 
@@ -55,14 +56,22 @@ class ImageInputs:
 
 
 @dataclass(frozen=True)
-class FeatureInputs:
-    """Frozen features, computed once: (N, D), on the device."""
+class KeptInputs:
+    """What a frozen part of the network made of the images, kept: (N, ...), on the device.
 
-    features: Tensor
+    `views` (V, M, ...) are augmented views of the M images with a place in `places` (N,), -1 for none.
+    """
+
+    clean: Tensor
+    views: Tensor | None = None
+    places: np.ndarray | None = None
 
     def take(self, rows: np.ndarray, augment_seed: int | None = None) -> Tensor:
-        """Features (B, D); frozen features are not augmented."""
-        return self.features[torch.from_numpy(rows).to(self.features.device)]
+        """Activations (B, ...); with a seed, of a random view each, where views are kept."""
+        if augment_seed is None or self.views is None or self.places is None:
+            return self.clean[torch.from_numpy(rows).to(self.clean.device)]
+        chosen = np.random.default_rng(augment_seed).integers(len(self.views), size=len(rows))
+        return self.views[torch.from_numpy(chosen), torch.from_numpy(self.places[rows])]
 
 
 def augmentation(name: str, size: int) -> v2.Transform | None:
@@ -97,10 +106,55 @@ class Endless:
 
 
 @dataclass(frozen=True)
+class Episodes:
+    """Endless episodes of a subset; only classes with enough images take part.
+
+    Raises:
+        UserError: fewer classes than the episode's ways have enough images.
+    """
+
+    inputs: Inputs
+    subset: Subset
+    episode: Episode
+    seed: int
+
+    def __post_init__(self) -> None:
+        need = self.episode.support + self.episode.query
+        enough = int((np.bincount(self.subset.labels) >= need).sum())
+        if enough < self.episode.way:
+            raise UserError(
+                f"{self.episode.way}-way episodes with {need} images a class, "
+                f"but only {enough} classes have as many training images"
+            )
+
+    @property
+    def batch_size(self) -> int:
+        """Images of a step."""
+        return self.episode.images
+
+    def take(self, step: int) -> tuple[Tensor, Tensor]:
+        """Inputs and the episode's own labels: all support images class by class, then all queries."""
+        e = self.episode
+        random = np.random.default_rng(stream(self.seed, "episode", step))
+        able = np.flatnonzero(np.bincount(self.subset.labels) >= e.support + e.query)
+        drawn = np.stack(
+            [
+                random.permutation(np.flatnonzero(self.subset.labels == label))[: e.support + e.query]
+                for label in random.permutation(able)[: e.way]
+            ]
+        )
+        picked = np.concatenate([drawn[:, : e.support].ravel(), drawn[:, e.support :].ravel()])
+        x = self.inputs.take(self.subset.rows[picked], stream(self.seed, "augment", step))
+        ways = np.arange(e.way)
+        labels = np.concatenate([np.repeat(ways, e.support), np.repeat(ways, e.query)])
+        return x, torch.from_numpy(labels).to(x.device)
+
+
+@dataclass(frozen=True)
 class Feed:
     """The streams of a stage; those that the method may not see are absent."""
 
-    labelled: Endless
+    labelled: Endless | Episodes
     source: Endless | None = None
     target: Endless | None = None
 

@@ -1,18 +1,22 @@
-"""The images of a cell as its method sees them: pixels, or the frozen network's features of them."""
+"""The images as a method sees them: pixels, or what a frozen part of the network made of them."""
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+import numpy as np
 import torch
 
 from bench.artifacts import Artifacts, Tensors
-from bench.backbones import UNTRAINED, create_backbone, normalisation
+from bench.backbones import UNTRAINED, Backbone, normalisation
+from bench.cut import Prefix
 from bench.data.dataset import Dataset, Progress
+from bench.data.splits import SPLITS, TRAIN, splits
 from bench.digest import combine
 from bench.engine import autocast
 from bench.evaluate import BATCH
-from bench.feed import FeatureInputs, ImageInputs, Inputs, augmentation
+from bench.feed import ImageInputs, Inputs, KeptInputs, augmentation
 from bench.measure import Ledger
 from bench.record import Digests
 from bench.seeds import stream
@@ -20,7 +24,7 @@ from bench.suite import Cell, Setting
 
 
 class Views:
-    """Inputs by domain, for one cell. Frozen features are shared between cells."""
+    """Inputs by domain, for one cell. What a frozen part computes is shared between cells."""
 
     def __init__(
         self,
@@ -35,9 +39,9 @@ class Views:
         self.cell, self.setting, self.dataset, self.digests = cell, setting, dataset, digests
         self.artifacts, self.ledger, self.progress = artifacts, ledger, progress
 
-    def get(self, domain: str, features: bool) -> Inputs:
-        """Features where the method's backbone is frozen, else images."""
-        return self._features(domain) if features else self._images(domain)
+    def get(self, domain: str, backbone: Backbone, cut: str | None, views: int) -> Inputs:
+        """Images, or what the part of the backbone before the cut makes of them."""
+        return self._images(domain) if cut is None else self._kept(domain, backbone, cut, views)
 
     def _images(self, domain: str) -> ImageInputs:
         cell = self.cell
@@ -51,31 +55,49 @@ class Views:
             augmentation(cell.augment, cell.image_size),
         )
 
-    def _features(self, domain: str) -> FeatureInputs:
-        cell = self.cell
+    def _kept(self, domain: str, backbone: Backbone, cut: str, views: int) -> KeptInputs:
+        cell, device = self.cell, self.setting.device
+        trained = np.flatnonzero(splits(self.dataset, self.dataset.domains[domain]) == SPLITS.index(TRAIN))
+        views = 0 if cell.augment == "none" else views
 
         def make() -> tuple[Tensors, dict[str, Any]]:
-            torch.manual_seed(seed)
-            net = create_backbone(cell.backbone).eval().to(self.setting.device)
-            cost: dict[str, Any] = {"parameters": sum(p.numel() for p in net.parameters())}
+            prefix = Prefix(copy.deepcopy(backbone), cut).to(device)
             images = self._images(domain)
-            rows = torch.arange(len(images.pixels)).split(BATCH)
+            every = np.arange(len(images.pixels))
+            jobs = [(every, None), *((trained, stream(cell.seed, "view", view)) for view in range(views))]
+            cost: dict[str, Any] = {}
             out = []
             with self.ledger.spend("features", cost), torch.inference_mode():
-                for place, part in enumerate(rows):
-                    x = images.take(part.numpy())
-                    with autocast(x.device, cell.precision):
-                        out.append(net(x).float())
-                    self.progress(f"features of {domain}", place + 1, len(rows))
-            return {"features": torch.cat(out)}, cost
+                for done, (rows, seed) in enumerate(jobs):
+                    self.progress(f"features of {domain}", done, len(jobs))
+                    out.append(self._run(prefix, images, rows, seed))
+            tensors = {"clean": out[0]}
+            if views:
+                tensors["views"] = torch.stack(out[1:])
+            return tensors, cost
 
-        seed = stream(cell.seed, "init", "backbone") if cell.backbone.endswith(f".{UNTRAINED}") else 0
+        # Views and untrained weights come from the run seed; all else is the same for every seed.
+        seed = cell.seed if views or cell.backbone.endswith(f".{UNTRAINED}") else ""
         key = combine(
             self.digests.engine,
             self.digests.dataset,
-            f"{domain} {cell.image_size} {cell.backbone} {seed} {cell.precision}",
+            f"{domain} {cell.image_size} {cell.backbone} {cell.precision} {cut}",
+            f"{views} {cell.augment if views else ''} {seed}",
             self.setting.model_dump_json(),
         )
         tensors, cost, made = self.artifacts.get("features", key, make)
         self.ledger.enter("features", cost, shared=not made)
-        return FeatureInputs(tensors["features"].to(self.setting.device))
+        places = np.full(len(self.dataset.domains[domain].names), -1)
+        places[trained] = np.arange(len(trained))
+        kept = tensors.get("views")
+        return KeptInputs(tensors["clean"].to(device), None if kept is None else kept.to(device), places)
+
+    def _run(self, prefix: Prefix, images: ImageInputs, rows: np.ndarray, seed: int | None) -> torch.Tensor:
+        """Activations (rows, ...) of one view."""
+        out = []
+        for start in range(0, len(rows), BATCH):
+            part = rows[start : start + BATCH]
+            x = images.take(part, None if seed is None else stream(seed, start))
+            with autocast(x.device, self.cell.precision):
+                out.append(prefix(x).float().contiguous())
+        return torch.cat(out)

@@ -1,0 +1,37 @@
+"""LP-FT: fit a linear probe first, then fine-tune everything from there.
+
+Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution".
+https://arxiv.org/abs/2202.10054
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from bench.api import GradientMethod, Labelled, Modules, StageName, Task, fit_logistic, tunable
+
+
+class LpFinetune(GradientMethod):
+    """A convex head on the features as they are, then cross-entropy over all layers."""
+
+    learning_rate: float = tunable(3e-4, 1e-5, 1e-2)
+
+    def fits(self, stage: StageName) -> bool:
+        """Each stage begins with a probe."""
+        return True
+
+    def fit(self, modules: Modules, labelled: Labelled, task: Task) -> dict[str, Any]:
+        """Fit the head on the features of all labelled images, penalising its distance from where it is."""
+        with torch.no_grad():
+            features = torch.cat([modules.features(x) for x in labelled.x.split(256)])
+        return fit_logistic(cast(nn.Linear, modules.head), features, labelled.y, labelled.groups, task.seed)
+
+    def new_head(self, num_features: int, task: Task) -> nn.Module:
+        """A linear head at zero, from which the probe starts."""
+        head = nn.Linear(num_features, len(task.classes))
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        return head
