@@ -19,6 +19,7 @@ from bench.backbones import Backbone
 from bench.cut import POOLED
 from bench.errors import UserError
 from bench.logistic import fit_logistic
+from bench.meta import adapt, prototype_head, prototypes
 
 __all__ = [
     "POOLED",
@@ -31,9 +32,13 @@ __all__ = [
     "Labelled",
     "Method",
     "Modules",
+    "StageName",
     "Task",
     "UserError",
+    "adapt",
     "fit_logistic",
+    "prototype_head",
+    "prototypes",
     "tunable",
 ]
 
@@ -96,6 +101,7 @@ class Batch:
     source_x: Tensor | None = None
     source_y: Tensor | None = None
     target_x: Tensor | None = None
+    episode: Episode | None = None
 
 
 @dataclass(frozen=True)

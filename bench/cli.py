@@ -77,7 +77,9 @@ def list_(what: str) -> None:
 
 @cli.command()
 @click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
-@click.option("--out", metavar="FILE", help="Where the page goes.  [default: report.html in that folder]")
+@click.option(
+    "--out", metavar="FILE", help="The page, or tables as .md.  [default: report.html in the folder]"
+)
 def report(results: str | None, out: str | None) -> None:
     """Build the report of a results folder."""
     from bench.commands import report as command

@@ -20,6 +20,7 @@ ENGINE = (
     "evaluate.py",
     "feed.py",
     "logistic.py",
+    "meta.py",
     "cell_run.py",
     "seeds.py",
     "views.py",

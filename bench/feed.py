@@ -164,7 +164,8 @@ class Feed:
         source_x, source_y = self.source.take(step) if self.source else (None, None)
         # Labels of unlabelled images stop here: a method's batch has no room for them.
         target_x = self.target.take(step)[0] if self.target else None
-        return Batch(x, y, source_x, source_y, target_x)
+        episode = self.labelled.episode if isinstance(self.labelled, Episodes) else None
+        return Batch(x, y, source_x, source_y, target_x, episode)
 
     @property
     def images_per_step(self) -> int:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from bench.data.card import card_names, load_card
 from bench.data.dataset import open_dataset
 from bench.errors import UserError
+from bench.files import write_atomically
 from bench.store import Store
 from bench.suite import Cell, Suite
+from report.frame import load_frame
+from report.markdown import markdown_table
+from report.page import BASELINE
 from report.page import build as build_html
 from report.samples import Samples
+
+T = TypeVar("T")
 
 RESULTS = Path("results")
 SHOWN = 10
@@ -23,11 +30,19 @@ SOURCE_ALONE = "full-finetune"
 
 
 def build(results: str | None, out: str | None) -> Path:
-    """Build the page of a folder; without one, of the folder that was written to last."""
+    """Build the page of a folder; without one, of the folder that was written to last.
+
+    Where `out` ends in `.md`, the leaderboard as Markdown tables instead.
+    """
     folder = Path(results) if results else _latest()
     if not (folder / "records").is_dir():
         raise UserError(f"no records in '{folder}': run a suite first, or name its folder with --results")
     store = Store(folder)
+    if out and Path(out).suffix == ".md":
+        _try_to_write(
+            lambda: write_atomically(Path(out), markdown_table(load_frame(store), BASELINE).encode())
+        )
+        return Path(out)
     cells = [record.asked.cell for record in store.records()]
     return _write(store, Path(out) if out else None, None, cells, expected=())
 
@@ -40,10 +55,16 @@ def build_page(store: Store, suite: Suite, cells: Sequence[Cell]) -> Path:
 def _write(
     store: Store, out: Path | None, suite: Suite | None, cells: Sequence[Cell], expected: Sequence[Cell]
 ) -> Path:
-    try:
-        return build_html(
+    return _try_to_write(
+        lambda: build_html(
             store.root, out, suite, _samples(cells), expected=expected, source_alone=SOURCE_ALONE
         )
+    )
+
+
+def _try_to_write(write: Callable[[], T]) -> T:
+    try:
+        return write()
     except OSError as error:
         raise UserError(f"cannot write the report: {error}") from None
 

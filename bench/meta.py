@@ -1,0 +1,58 @@
+"""Adaptation to a small task, differentiably: what the meta-learning methods share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+Fast = dict[str, Tensor]
+"""Parameters by name that stand in for a module's own."""
+
+
+def prototypes(features: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Class means: (N, D), (N,) -> (classes, D). Snell et al. 2017, equation 1."""
+    member = nn.functional.one_hot(labels, classes).to(features.dtype)
+    return (member.T @ features) / member.sum(0)[:, None]
+
+
+def prototype_head(means: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """Weight (C, D) and bias (C,) whose logits are -scale · ||f - c||², up to a term all classes share.
+
+    A linear head for any number of classes (Snell et al. 2017, equation 8; Triantafillou et al. 2020).
+    """
+    return 2 * scale * means, -scale * means.square().sum(1)
+
+
+def adapt(
+    modules: nn.Module,
+    names: Iterable[str],
+    head: tuple[Tensor, Tensor],
+    x: Tensor,
+    y: Tensor,
+    steps: int,
+    rate: float,
+    second_order: bool,
+) -> Fast:
+    """Gradient steps on a task's support, from the modules' own parameters (Finn et al. 2017, equation 1).
+
+    Args:
+        modules: maps x to logits and has a linear `head`.
+        names: parameters to adapt beside the head's.
+        head: weight (C, D) and bias (C,) that adaptation starts from.
+        x, y: the support, (N, ...) and (N,).
+        steps: gradient steps.
+        rate: their step size.
+        second_order: keep the graph, so that the result can be differentiated through the steps.
+    """
+    own = dict(modules.named_parameters())
+    fast: Fast = {name: own[name] for name in names}
+    fast["head.weight"], fast["head.bias"] = head
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(functional_call(modules, fast, (x,)), y)
+        grads = torch.autograd.grad(loss, list(fast.values()), create_graph=second_order)
+        # Without the graph of the gradients this is first-order MAML: each step's Jacobian is the identity.
+        fast = {name: value - rate * grad for (name, value), grad in zip(fast.items(), grads, strict=True)}
+    return fast

@@ -1,0 +1,71 @@
+"""Prototypical networks: an embedding in which each class is the mean of its images.
+
+Snell et al. 2017, "Prototypical Networks for Few-shot Learning". https://arxiv.org/abs/1703.05175
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from bench.api import (
+    Access,
+    Batch,
+    Episode,
+    GradientMethod,
+    Labelled,
+    Modules,
+    StageName,
+    Task,
+    prototype_head,
+    prototypes,
+    tunable,
+)
+
+
+class ProtoNet(GradientMethod):
+    """Trains all layers on episodes of the source; the target's classes are the means of their shots."""
+
+    needs = Access.TARGET_LABELS
+
+    scale: float = tunable(0.1, 0.01, 1.0)
+    """Of the squared distances that are the negative logits."""
+
+    def episode(self, task: Task) -> Episode:
+        """As many ways as the batch holds with two images to learn from and two to be judged by."""
+        way = max(2, min(len(task.classes), task.batch_size // 4))
+        each = task.batch_size // way
+        return Episode(way, each - each // 2, each // 2)
+
+    def fits(self, stage: StageName) -> bool:
+        """The target's prototypes are computed in one go."""
+        return stage == "target"
+
+    def trains(self, stage: StageName) -> bool:
+        """The embedding is learned on the source."""
+        return stage == "source"
+
+    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
+        """Cross-entropy of the queries over their distances to the support's prototypes (algorithm 1)."""
+        assert batch.episode is not None
+        support = batch.episode.way * batch.episode.support
+        features = modules.features(batch.x)
+        means = prototypes(features[:support], batch.y[:support], batch.episode.way)
+        weight, bias = prototype_head(means, self.scale)
+        return nn.functional.cross_entropy(features[support:] @ weight.T + bias, batch.y[support:])
+
+    def fit(self, modules: Modules, labelled: Labelled, task: Task) -> dict[str, Any]:
+        """Make the head of the shots' prototypes, in place."""
+        head = cast(nn.Linear, modules.head)
+        with torch.no_grad():
+            features = torch.cat([modules.features(x) for x in labelled.x.split(256)])
+            weight, bias = prototype_head(prototypes(features, labelled.y, len(task.classes)), self.scale)
+            head.weight.copy_(weight)
+            head.bias.copy_(bias)
+        return {}
+
+    def trainable(self, modules: Modules) -> list[dict[str, Any]]:
+        """The embedding; the head is made of prototypes."""
+        return [{"params": list(modules.backbone.parameters()), "weight_decay": self.weight_decay}]
