@@ -8,6 +8,7 @@ from itertools import product
 from bench.data.card import Card
 from bench.errors import UserError, check_name
 from bench.suite import (
+    TASK_KINDS,
     Augment,
     Budget,
     Cell,
@@ -116,19 +117,23 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
     sources = _domains(card, domains, table.sources)
     targets = _domains(card, domains, table.targets)
     classes = choose_classes(suite, card)
-    pairs = (
-        [(None, target) for target in targets]
-        if table.kind == "pretrained"
-        else [(source, target) for source, target in product(sources, targets) if source != target]
-    )
+    old, new = card.task_split(classes)
+    tasks = table.kind in TASK_KINDS
+    pairs: list[tuple[str | None, str]]
+    if table.kind == "pretrained":
+        pairs = [(None, target) for target in targets]
+    elif table.kind == "cross-task":
+        pairs = [(target, target) for target in targets]
+    else:
+        pairs = [(source, target) for source, target in product(sources, targets) if source != target]
     return [
         Scenario(
             kind=table.kind,
             dataset=card.name,
             source=source,
-            source_classes=classes if source else (),
+            source_classes=() if source is None else old if tasks else classes,
             target=target,
-            target_classes=classes,
+            target_classes=new if tasks or table.target_classes == "new" else classes,
             shots=shots,
         )
         for source, target in pairs

@@ -17,7 +17,8 @@ from bench.errors import UserError, check_name, did_you_mean
 
 SUITES = Path(__file__).parent / "suites"
 
-Kind = Literal["pretrained", "cross-domain"]
+Kind = Literal["pretrained", "cross-domain", "cross-task", "cross-domain-task"]
+TASK_KINDS = ("cross-task", "cross-domain-task")
 Shots = Annotated[int, Field(ge=0)] | Literal["all"]
 Augment = Literal["none", "crop-flip"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -114,6 +115,9 @@ class ScenarioTable(Frozen):
     sources: list[str] | Literal["all"] = "all"
     targets: list[str] | Literal["all"] = "all"
     shots: list[Shots] = Field(min_length=1)
+    target_classes: Literal["all", "new"] = Field(
+        "all", description="for kind pretrained: `new`, those that are the target's in the task kinds"
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> ScenarioTable:
@@ -122,6 +126,12 @@ class ScenarioTable(Frozen):
                 raise ValueError("kind 'pretrained' has no source: remove 'sources'")
             if 0 in self.shots:
                 raise ValueError("kind 'pretrained' has no labels at 0 shots: remove 0 from 'shots'")
+        elif self.target_classes != "all":
+            raise ValueError(f"kind '{self.kind}' says itself which classes are the target's")
+        if self.kind in TASK_KINDS and 0 in self.shots:
+            raise ValueError(f"kind '{self.kind}' has new classes, which 0 shots say nothing about")
+        if self.kind == "cross-task" and self.sources != "all":
+            raise ValueError("kind 'cross-task' stays in one domain: name 'targets' only")
         return self
 
 

@@ -112,7 +112,7 @@ def _narrow_domains(suite: Suite, card: Card, source: str | None, target: str | 
     tables: list[object] = []
     for table in suite.scenarios:
         change = {"targets": [target]} if target else {}
-        if source and table.kind != "pretrained":
+        if source and table.kind in ("cross-domain", "cross-domain-task"):
             change["sources"] = [source]
         tables.append(table.model_copy(update=change))
     return tables

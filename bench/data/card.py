@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from bench.data.sources import Source
+from bench.digest import combine
 from bench.errors import check_name
 from bench.suite import Frozen, read_toml
 
@@ -44,6 +45,7 @@ class Card(Frozen):
     default_domains: list[str] = Field(min_length=1)
     classes: list[str] = Field(min_length=2, description="largest first")
     split: SplitSpec
+    task_seed: int = Field(0, description="decides which half of the classes the task kinds transfer to")
     expected: Expected
     source: Annotated[Source, Field(discriminator="type")]
 
@@ -53,6 +55,15 @@ class Card(Frozen):
         if unknown:
             raise ValueError(f"default domain '{unknown[0]}' is not one of {', '.join(self.domains)}")
         return self
+
+    def task_split(self, classes: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Disjoint (source, target) classes of the task kinds: a seeded half each, of any choice of classes.
+
+        Which side a class is on does not depend on what else is chosen, but for evening out.
+        """
+        order = sorted(classes, key=lambda name: combine(str(self.task_seed), "task", name))
+        old = set(order[: len(order) // 2])
+        return tuple(c for c in classes if c in old), tuple(c for c in classes if c not in old)
 
     @property
     def domains(self) -> list[str]:
