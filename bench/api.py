@@ -10,7 +10,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from enum import Flag, auto
-from typing import Any, ClassVar, Literal, dataclass_transform
+from typing import Any, ClassVar, Literal, cast, dataclass_transform
 
 import torch
 from torch import Tensor, nn
@@ -185,6 +185,10 @@ class Method:
         """A head for the classes of a task."""
         return nn.Linear(num_features, len(task.classes))
 
+    def replace_head(self, modules: Modules, task: Task) -> None:
+        """Give `modules` a head for the target's classes where they differ from the source's."""
+        modules.head = self.new_head(cast(nn.Linear, modules.head).in_features, task)
+
     def predict(self, modules: Modules, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, classes) and features (B, D), in evaluation mode."""
         features = modules.features(x)
@@ -209,6 +213,20 @@ class GradientMethod(Method):
     def episode(self, task: Task) -> Episode | None:
         """The form of a step's labelled images; None: a plain batch."""
         return None
+
+    hold_out: ClassVar[float] = 0.0
+    """Share of a stage's labelled images, by group, that is kept out of its batches for `judge`."""
+
+    def judge_at(self, modules: Modules) -> tuple[float, ...]:
+        """Moments of a stage, in (0, 1), at which `judge` is called, where images can be held out."""
+        return ()
+
+    def judge(self, modules: Modules, held_out: Labelled, progress: float) -> None:
+        """Look at held-out labelled images and decide something, in evaluation mode: a search's turn."""
+
+    def report(self, modules: Modules) -> dict[str, Any]:
+        """What a stage found out, for the record."""
+        return {}
 
     def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
         """Scalar loss of one step; `progress` runs from 0 to 1 over the stage."""

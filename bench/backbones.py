@@ -64,6 +64,8 @@ class Backbone(nn.Module):
         self.net = net
         self.num_features = num_features
         self.stages = stages
+        self.input_shape: tuple[int, ...] | None = None
+        """Of one image's activation at the cut, where the lower part is frozen."""
 
     def stage_parameters(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: one list per stage, the last with all that comes behind it."""

@@ -16,7 +16,7 @@ from bench.backbones import create_backbone, untrained
 from bench.cut import suffix
 from bench.data.card import load_card
 from bench.data.dataset import Progress, open_dataset
-from bench.data.splits import TEST, TRAIN, VALIDATION, Subset, draw_shots, subset
+from bench.data.splits import TEST, TRAIN, VALIDATION, Subset, draw_shots, hold_out, subset
 from bench.digest import combine
 from bench.engine import Stage, train
 from bench.errors import CellFailed, CellSkipped
@@ -135,8 +135,8 @@ class Run:
     def _replace_head(self, modules: Modules) -> None:
         """A new head, for the target's classes."""
         torch.manual_seed(stream(self.cell.seed, "init", "head", "target"))
-        head = self.method.new_head(self.backbone.num_features, self._task("target"))
-        modules.head = head.to(self.setting.device)
+        self.method.replace_head(modules, self._task("target"))
+        modules.to(self.setting.device)
 
     # Stages -------------------------------------------------------------------------------------------
 
@@ -190,10 +190,8 @@ class Run:
         details: dict[str, Any] = {}
         if method.fits(stage):
             self.progress(f"{stage} fit", 0, 1)
-            x = inputs.take(labelled.rows)
-            y, groups = (torch.from_numpy(a).to(x.device) for a in (labelled.labels, labelled.groups))
             modules.eval()
-            details[f"{stage}-stage"] = method.fit(modules, Labelled(x, y, groups), task)
+            details[f"{stage}-stage"] = method.fit(modules, _all(inputs, labelled), task)
             images_seen = len(labelled)
             parameters = sum(p.numel() for p in modules.head.parameters())
             # What a fit has seen, the loop does not see again.
@@ -202,6 +200,8 @@ class Run:
             on_look(1, None)
             return {"images_seen": images_seen, "parameters_trained": parameters, "details": details}
         assert isinstance(method, GradientMethod)
+        share = method.hold_out if method.judge_at(modules) else 0.0
+        labelled, held_out = hold_out(labelled, share, stream(self.cell.seed, "hold-out", stage))
         feed = self._feed(method, task, inputs, labelled)
         train(
             method,
@@ -210,7 +210,10 @@ class Run:
             Stage(task, steps, min(budget.looks, steps), self.cell.precision),
             on_look,
             lambda step: self.progress(f"{stage} stage", step, steps),
+            _all(inputs, held_out) if len(held_out) else None,
         )
+        if found := method.report(modules):
+            details[f"{stage}-stage"] = {**details.get(f"{stage}-stage", {}), **found}
         groups_trained = method.trainable(modules)
         return {
             "images_seen": images_seen + steps * feed.images_per_step,
@@ -283,6 +286,12 @@ class Run:
             out[f"{part}/groups"] = images.groups.astype(np.int32)
             out[f"{part}/items"] = images.rows.astype(np.int32)
         return out
+
+
+def _all(inputs: Inputs, images: Subset) -> Labelled:
+    """All images of a subset at once, not augmented."""
+    x = inputs.take(images.rows)
+    return Labelled(x, *(torch.from_numpy(a).to(x.device) for a in (images.labels, images.groups)))
 
 
 def check_capability(name: str, method: Method, scenario: Scenario) -> None:

@@ -55,7 +55,9 @@ def suffix(backbone: Backbone, cut: str, image: Tensor) -> Backbone:
         UserError: the network cannot be cut there.
     """
     if cut == POOLED:
-        return Backbone(nn.Identity(), backbone.num_features, [])
+        identity = Backbone(nn.Identity(), backbone.num_features, [])
+        identity.input_shape = (backbone.num_features,)
+        return identity
     upper = copy.deepcopy(backbone).eval()
     lower = _registered_before(upper.net, cut)
     shapes: dict[str, torch.Size] = {}
@@ -73,7 +75,9 @@ def suffix(backbone: Backbone, cut: str, image: Tensor) -> Backbone:
     stages = backbone.stages[backbone.stages.index(cut) + 1 :]
     out = Backbone(_Upper(upper.net, carrier), backbone.num_features, [f"net.{name}" for name in stages])
     with torch.no_grad():
-        parts = out.eval()(Prefix(copy.deepcopy(backbone), cut)(image))
+        activation = Prefix(copy.deepcopy(backbone), cut)(image)
+        parts = out.eval()(activation)
+    out.input_shape = tuple(activation.shape[1:])
     if not torch.allclose(whole, parts, rtol=1e-3, atol=1e-4):
         raise UserError(f"this network cannot be cut at '{cut}': its parts in a row compute something else")
     return out

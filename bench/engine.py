@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from bench.api import GradientMethod, Modules, Task
+from bench.api import GradientMethod, Labelled, Modules, Task
 from bench.errors import CellFailed
 from bench.feed import Feed
 from bench.suite import Precision
@@ -38,8 +38,11 @@ def train(
     stage: Stage,
     on_look: Callable[[int, float], None],
     on_step: Callable[[int], None],
+    held_out: Labelled | None = None,
 ) -> None:
     """Run a stage in place; `on_look(step, mean training loss since the last look)` is called at each look.
+
+    The method judges `held_out` at the moments it asks for.
 
     Raises:
         CellFailed: the loss is not finite. Checked at looks only, so that no step waits for the device.
@@ -49,6 +52,7 @@ def train(
     device = next(modules.parameters()).device
     scaler = torch.amp.GradScaler(device.type, enabled=stage.precision == "fp16")
     looks = set(stage.look_steps())
+    judgements = {round(at * stage.steps) for at in method.judge_at(modules)} if held_out else set()
     total, since = torch.zeros((), device=device), 0
     modules.train()
     for step in range(stage.steps):
@@ -56,6 +60,10 @@ def train(
         factor = method.schedule(progress)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * factor if progress >= group.get("unfreeze_at", 0.0) else 0.0
+        if held_out and step in judgements:
+            modules.eval()
+            method.judge(modules, held_out, progress)
+            modules.train()
         batch = feed.batch(step)
         with autocast(device, stage.precision):
             loss = method.loss(modules, batch, progress)

@@ -100,3 +100,15 @@ def draw_shots(
             seen[group] += 1
         picked.extend(sorted(order, key=lambda i: turn[i])[: int(shots)])
     return train.take(np.array(picked, dtype=np.int64))
+
+
+def hold_out(images: Subset, share: float, seed: int) -> tuple[Subset, Subset]:
+    """(the rest, a share held out): whole groups, from every class that has at least two of them."""
+    random = np.random.default_rng(seed)
+    held: set[int] = set()
+    for label in np.unique(images.labels) if share else ():
+        mine = np.unique(images.groups[images.labels == label])
+        count = max(1, round(share * len(mine))) if len(mine) > 1 else 0
+        held.update(random.permutation(mine)[:count].tolist())
+    out = np.isin(images.groups, list(held))
+    return images.take(np.flatnonzero(~out)), images.take(np.flatnonzero(out))

@@ -1,0 +1,210 @@
+"""NAS-lite: search how to attach to a pretrained network, by weight sharing and successive halving.
+
+Guo et al. 2020, "Single Path One-Shot Neural Architecture Search with Uniform Sampling" (one set of weights
+that all members of the space share). https://arxiv.org/abs/1904.00420
+Jamieson & Talwalkar 2016, "Non-stochastic Best Arm Identification and Hyperparameter Optimization"
+(successive halving). https://arxiv.org/abs/1502.07943
+Rebuffi et al. 2017, "Learning multiple visual domains with residual adapters".
+https://arxiv.org/abs/1705.08045
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from bench.api import Backbone, Batch, GradientMethod, Labelled, Modules, Task, UserError, tunable
+
+TAPS = ("top", "cut", "both")
+HEADS = ("linear", "mlp", "cosine")
+ADAPTERS = (0, 16, 64)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One way to attach: which features, whether the stages above the cut learn, adapters, head."""
+
+    tap: str
+    unfreeze: bool
+    adapter: int
+    head: str
+
+
+SPACE = tuple(
+    Member(*choice)
+    for choice in product(TAPS, (False, True), ADAPTERS, HEADS)
+    # Below the cut nothing learns, so a tap there has no stages above it to unfreeze.
+    if not (choice[0] == "cut" and choice[1])
+)
+
+
+class NasLite(GradientMethod):
+    """Trains candidates in turn over shared weights, halves them by held-out accuracy, trains the winner."""
+
+    views = 4
+    hold_out = 0.2
+
+    candidates: int = 16
+    """Members of the search space that the search begins with, drawn at random; 1 is a random member."""
+    search: float = tunable(0.5, 0.2, 0.8, log=False)
+    """Share of a stage after which one candidate is left."""
+    width: int = 256
+    """Of the hidden layer of the `mlp` head."""
+
+    def cut(self, backbone: Backbone) -> str:
+        """The network is frozen up to the last stage but one."""
+        return backbone.stages[-2]
+
+    def build(self, backbone: Backbone, task: Task) -> Modules:
+        """The shared weights of all candidates."""
+        generator = torch.Generator().manual_seed(task.seed)
+        order = torch.randperm(len(SPACE), generator=generator).tolist()
+        return Supernet(backbone, order[: self._begin()], len(task.classes), self.width)
+
+    def replace_head(self, modules: Modules, task: Task) -> None:
+        """New heads of every kind, for other classes; the architecture stays."""
+        net = cast(Supernet, modules)
+        net.head = Heads(net.sizes, len(task.classes), self.width)
+
+    def judge_at(self, modules: Modules) -> tuple[float, ...]:
+        """Equally spaced moments until one candidate is left, each of which halves their number."""
+        rounds = (len(cast(Supernet, modules).candidates()) - 1).bit_length()
+        return tuple(self.search * (i + 1) / rounds for i in range(rounds))
+
+    def judge(self, modules: Modules, held_out: Labelled, progress: float) -> None:
+        """Keep the better half of the candidates by held-out accuracy; of equal ones the lower loss."""
+        net = cast(Supernet, modules)
+        ranked = []
+        with torch.no_grad():
+            for place in net.candidates():
+                parts = held_out.x.split(256)
+                logits = torch.cat(
+                    [net.logits(net.features_of(SPACE[place], x), SPACE[place]) for x in parts]
+                )
+                right = (logits.argmax(1) == held_out.y).float().mean()
+                ranked.append((-float(right), float(nn.functional.cross_entropy(logits, held_out.y)), place))
+        net.keep([place for _, _, place in sorted(ranked)[: (len(ranked) + 1) // 2]])
+
+    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
+        """Cross-entropy of the candidate whose turn it is."""
+        net = cast(Supernet, modules)
+        member = net.next()
+        return nn.functional.cross_entropy(net.logits(net.features_of(member, batch.x), member), batch.y)
+
+    def predict(self, modules: Modules, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and features of the first candidate left."""
+        net = cast(Supernet, modules)
+        member = SPACE[net.candidates()[0]]
+        features = net.features_of(member, x)
+        return net.logits(features, member), features
+
+    def report(self, modules: Modules) -> dict[str, Any]:
+        """The architecture found."""
+        left = cast(Supernet, modules).candidates()
+        return {"architecture": asdict(SPACE[left[0]]), "candidates left": len(left)}
+
+    def _begin(self) -> int:
+        if not 1 <= self.candidates <= len(SPACE):
+            raise UserError(f"candidates = {self.candidates}: the search space has 1 to {len(SPACE)} members")
+        return self.candidates
+
+
+class Supernet(Modules):
+    """All members of the space over one set of weights; `alive` (members,) says which are candidates."""
+
+    def __init__(self, backbone: Backbone, candidates: list[int], classes: int, width: int) -> None:
+        assert backbone.input_shape is not None
+        channels = backbone.input_shape[0 if len(backbone.input_shape) == 3 else -1]
+        self.sizes = {"top": backbone.num_features, "cut": channels, "both": backbone.num_features + channels}
+        super().__init__(backbone, Heads(self.sizes, classes, width))
+        self.frozen = copy.deepcopy(backbone).eval().requires_grad_(False)
+        self.adapters = nn.ModuleDict({str(n): Adapter(channels, n) for n in ADAPTERS if n})
+        self.register_buffer("alive", torch.zeros(len(SPACE), dtype=torch.uint8))
+        self.keep(candidates)
+        self._turn = 0
+
+    def train(self, mode: bool = True) -> Supernet:
+        """Set the mode of all but the frozen stages."""
+        super().train(mode)
+        self.frozen.eval()
+        return self
+
+    def keep(self, candidates: list[int]) -> None:
+        """Let only these members go on."""
+        alive = cast(Tensor, self.alive)
+        alive.zero_()
+        alive[candidates] = 1
+
+    def candidates(self) -> list[int]:
+        """Places in `SPACE` of the members that are left."""
+        places: list[int] = cast(Tensor, self.alive).nonzero().flatten().tolist()
+        return places
+
+    def next(self) -> Member:
+        """The candidate whose turn it is."""
+        left = self.candidates()
+        self._turn += 1
+        return SPACE[left[self._turn % len(left)]]
+
+    def features_of(self, member: Member, x: Tensor) -> Tensor:
+        """Features of a member: activations at the cut (B, ...) -> (B, sizes[member.tap])."""
+        if member.adapter:
+            x = self.adapters[str(member.adapter)](x)
+        low = x.mean((2, 3)) if x.ndim == 4 else x.mean(1)
+        if member.tap == "cut":
+            return low
+        top: Tensor = (self.backbone if member.unfreeze else self.frozen)(x)
+        return top if member.tap == "top" else torch.cat([top, low], 1)
+
+    def logits(self, features: Tensor, member: Member) -> Tensor:
+        """(B, classes) through the member's own head."""
+        heads = cast(Heads, self.head)
+        out: Tensor = heads.of[f"{member.tap} {member.head}"](features)
+        return out
+
+
+class Heads(nn.Module):
+    """A head of every kind for every tap."""
+
+    def __init__(self, sizes: dict[str, int], classes: int, width: int) -> None:
+        super().__init__()
+        kinds = {
+            "linear": lambda size: nn.Linear(size, classes),
+            "mlp": lambda size: nn.Sequential(nn.Linear(size, width), nn.ReLU(), nn.Linear(width, classes)),
+            "cosine": lambda size: Cosine(size, classes),
+        }
+        self.of = nn.ModuleDict({f"{tap} {head}": kinds[head](sizes[tap]) for tap in TAPS for head in HEADS})
+
+
+class Cosine(nn.Module):
+    """Logits are scaled cosines between features and class vectors (Gidaris & Komodakis 2018)."""
+
+    def __init__(self, size: int, classes: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(classes, size) / size**0.5)
+        self.scale = nn.Parameter(torch.tensor(16.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D) -> (B, classes)."""
+        return self.scale * nn.functional.normalize(x) @ nn.functional.normalize(self.weight).T
+
+
+class Adapter(nn.Module):
+    """x + up(relu(down(x))) over the channels, the identity at first."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.down, self.up = nn.Linear(channels, width), nn.Linear(width, channels)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Activations of the same shape: (B, C, H, W) or (B, tokens, C)."""
+        channels_last = x.movedim(1, -1) if x.ndim == 4 else x
+        change = self.up(torch.relu(self.down(channels_last)))
+        return x + (change.movedim(-1, 1) if x.ndim == 4 else change)
