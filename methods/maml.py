@@ -36,16 +36,17 @@ class Maml(GradientMethod):
     """Meta-trains on episodes of the source; adapts to the shots by gradient steps."""
 
     needs = Access.TARGET_LABELS
+    views = 4
 
     adapt_from: str = "bottleneck"
     """Where the adapting part begins: `bottleneck` (the backbone is frozen), a stage's name, or `all`."""
-    width: int = 256
+    width: int = 512
     """Of the bottleneck between backbone and head."""
-    inner_steps: int = 5
-    inner_rate: float = tunable(0.1, 0.01, 1.0)
-    adapt_steps: int = 20
+    inner_steps: int = 3
+    inner_rate: float = tunable(0.03, 0.01, 1.0)
+    adapt_steps: int = 10
     """Gradient steps on the shots of the target."""
-    scale: float = tunable(0.1, 0.01, 1.0)
+    scale: float = tunable(0.03, 0.003, 1.0)
     """Of the squared distances to prototypes from which the head starts."""
     second_order: bool = True
 
