@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -84,6 +85,11 @@ class Backbone(nn.Module):
         return out
 
 
+def needs_hub(name: str) -> bool:
+    """Whether the weights come over the network, or out of the hub's own cache."""
+    return name not in PACKAGED and not name.endswith(f".{UNTRAINED}")
+
+
 def untrained(name: str) -> str:
     """The name of the same network at random initialisation."""
     return f"{name.split('.', maxsplit=1)[0]}.{UNTRAINED}"
@@ -148,13 +154,15 @@ def _weights(name: str) -> dict[str, Tensor]:
         state = _packaged_weights(name)
         body = timm.create_model(name, pretrained=False, num_classes=0).state_dict()
         return {key: state[key] for key in body}
+    # The client tells of each of its retries; one line at the end says as much.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         state = timm.create_model(name, pretrained=True, num_classes=0).state_dict()
     except Exception as error:
         # Hub clients fail in many ways (no network, no such revision, a proxy's refusal): one line for all.
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
         raise UserError(
-            f"cannot fetch the weights of '{name}' from the hub ({reason[0][:160]}); "
+            f"cannot fetch the weights of '{name}' from the hub ({reason.rstrip('.')}); "
             f"available offline: {', '.join(available_offline()) or 'none'}"
         ) from None
     return dict(state)

@@ -180,7 +180,7 @@ def _execute(
     todo: list[Cell], suite: Suite, device_name: str, digests: dict[str, Digests], store: Store
 ) -> None:
     """Run cells on a device, with progress."""
-    from bench.backbones import check_backbone, create_backbone
+    from bench.backbones import check_backbone, create_backbone, needs_hub
     from bench.devices import resolve_device
     from bench.executors.local import execute
     from bench.machine import default_threads, where
@@ -189,6 +189,8 @@ def _execute(
     device = resolve_device(device_name)
     for backbone in dict.fromkeys(cell.backbone for cell in todo):
         check_backbone(backbone)
+        if needs_hub(backbone):
+            click.echo(f"fetching the weights of {backbone} from the hub", err=True)
         create_backbone(backbone)
     context = Context(suite.name, Setting(device=str(device), threads=default_threads()), where(device))
     with watch(todo) as watcher:
