@@ -99,8 +99,8 @@ def main() -> None:
         _complain(error.format_message())
     except UserError as error:
         _complain(str(error))
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
+    except KeyboardInterrupt as stop:
+        click.echo(": ".join(["interrupted", *map(str, stop.args)]), err=True)
         sys.exit(130)
     except BrokenPipeError:
         # The reader went away (`bench list methods | head`); there is nobody left to tell.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pandas as pd
+from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -10,22 +12,26 @@ from report import formats
 from report.tables import Leaderboard, Standing, leaderboards
 
 
-def terminal_table(frame: pd.DataFrame, baseline: str) -> Table:
-    """Methods by accuracy, gain over the baseline and seconds, a section per kind and shots.
+def terminal_table(frame: pd.DataFrame, baseline: str) -> Group:
+    """Methods by accuracy, gain over the baseline and seconds, a table per kind and shots.
 
     `frame` is that of `report.frame.load_frame`. Accuracy is the mean over the cells that all methods share.
     """
-    table = Table(caption=f"accuracy %: mean over the cells all methods share; gain: points over {baseline}")
+    boards = leaderboards(frame, baseline)
+    if not boards:
+        return Group(Text("no records yet"))
+    tables = [part for board in boards for part in (Text(heading(board), style="bold"), _table(board))]
+    note = f"accuracy in percent, mean over the shared cells; gain in points over {baseline}; seconds alone"
+    return Group(*tables, Text(note, style="dim"))
+
+
+def _table(board: Leaderboard) -> Table:
+    # Text, so that brackets in a method's name are not taken for markup.
+    table = Table(box=box.SIMPLE_HEAD)
     for name in ("method", "accuracy", "gain", "seconds", "done"):
         table.add_column(name, justify="left" if name in ("method", "done") else "right", overflow="fold")
-    for board in leaderboards(frame, baseline):
-        table.add_section()
-        table.add_row(Text(heading(board), style="bold"))
-        for row in board.rows:
-            # Text, so that brackets in a method's name are not taken for markup.
-            table.add_row(*(Text(part) for part in cells(row)))
-    if not table.row_count:
-        table.add_row(Text("no records yet"))
+    for row in board.rows:
+        table.add_row(*(Text(part) for part in cells(row)))
     return table
 
 

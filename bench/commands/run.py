@@ -198,7 +198,7 @@ def _execute(
             execute(todo, context, digests, store, watcher)
         except KeyboardInterrupt:
             kept = f"{watcher.done} of {watcher.total} cells recorded"
-            raise click.ClickException(f"interrupted, {kept}; the same command goes on from there") from None
+            raise KeyboardInterrupt(f"{kept}; the same command goes on from there") from None
 
 
 def _conclude(suite: Suite, cells: list[Cell], store: Store) -> int:
