@@ -3,16 +3,21 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo learn2learn test test-all speed lint clean
 
 demo: $(VENV)/.installed  ## run the quick suite and say where the report is
 	@$(PY) -m bench run --suite quick
 
-test: $(VENV)/.installed-test  ## all tests but the long ones
+learn2learn: $(VENV)/.installed-learn2learn  ## the reference for MAML: the method maml-l2l, and tests of maml
+
+test: $(VENV)/.installed-test $(VENV)/.installed-learn2learn  ## all tests but the long ones
 	@$(PY) -m pytest -m "not slow"
 
-test-all: $(VENV)/.installed-test  ## all tests
+test-all: $(VENV)/.installed-test $(VENV)/.installed-learn2learn  ## all tests
 	@$(PY) -m pytest
+
+speed: $(VENV)/.installed-test  ## benchmarks, by pytest-benchmark
+	@$(PY) -m pytest tests/speed --benchmark-only
 
 lint: $(VENV)/.installed-test  ## style and types
 	@$(PY) -m ruff check .
@@ -26,9 +31,18 @@ clean:  ## remove the environment
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --editable .
+	$(PY) -m pip install --quiet --no-warn-conflicts --editable .
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(PY) -m pip install --quiet --editable '.[test]'
+	$(PY) -m pip install --quiet --no-warn-conflicts --editable '.[test]'
+	@touch $@
+
+# The C files in learn2learn's release are too old for Python 3.11. Its setup.py writes new ones with Cython,
+# which pip fetches for the build, if `build_ext` is among its arguments. Of its dependencies we install what
+# `import learn2learn` needs; the others serve parts that are not used here, which is why pip is told above
+# not to warn of them. Nothing of ours decides on a version: once per environment is enough.
+$(VENV)/.installed-learn2learn: | $(VENV)/.installed
+	$(PY) -m pip install --quiet gym requests scipy tqdm
+	$(PY) -m pip install --quiet --no-deps --config-settings=--build-option=build_ext learn2learn==0.2.0
 	@touch $@

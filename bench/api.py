@@ -157,6 +157,14 @@ class Method:
     views: ClassVar[int] = 0
     """Augmented views of a training image that are kept at the cut; 0: the image as it is."""
 
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """What this installation lacks for the method, as in `needs x: pip install x`; None: nothing.
+
+        Where something is lacking, the method's cells are skipped with that reason.
+        """
+        return None
+
     def cut(self, backbone: Backbone) -> str | None:
         """Up to where the backbone stays frozen: one of its `stages`, `POOLED` for all of it, or None.
 

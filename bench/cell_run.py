@@ -295,7 +295,7 @@ def _all(inputs: Inputs, images: Subset) -> Labelled:
 
 
 def check_capability(name: str, method: Method, scenario: Scenario) -> None:
-    """Raise `CellSkipped` when a scenario lacks what a method needs, or asks what it may not use."""
+    """Raise `CellSkipped` when a method lacks what it needs, or is asked for what it may not use."""
     offered = Access.TARGET_IMAGES
     if scenario.source:
         offered |= Access.SOURCE_LABELS | Access.SOURCE_REPLAY
@@ -311,3 +311,6 @@ def check_capability(name: str, method: Method, scenario: Scenario) -> None:
         raise CellSkipped(f"{name} needs {next(what[flag] for flag in lacking)}")
     if scenario.shots != 0 and Access.TARGET_LABELS not in method.access:
         raise CellSkipped(f"{name} makes no use of labelled target images")
+    # Last, since it alone can be mended: what holds on every machine is the better reason.
+    if lacks := method.unavailable():
+        raise CellSkipped(f"{name} {lacks}")
