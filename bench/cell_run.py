@@ -16,7 +16,7 @@ from bench.backbones import create_backbone, untrained
 from bench.cut import suffix
 from bench.data.card import load_card
 from bench.data.dataset import Progress, open_dataset
-from bench.data.splits import TEST, TRAIN, VALIDATION, Subset, draw_shots, hold_out, subset
+from bench.data.splits import TEST, TRAIN, VALIDATION, Subset, draw_shots, fold_of, hold_out, subset
 from bench.digest import combine
 from bench.engine import Stage, train
 from bench.errors import CellFailed, CellSkipped
@@ -101,6 +101,9 @@ class Run:
         self.target_inputs = view(s.target)
         self.target_train = subset(dataset, s.target, s.target_classes, TRAIN)
         self.shots = draw_shots(dataset, s.target, s.target_classes, s.shots, self.cell.seed)
+        held_shots = None
+        if self.cell.fold is not None and s.shots != 0:
+            self.shots, held_shots = fold_of(self.shots, self.cell.fold)
         self.held_out: dict[Part, tuple[Inputs, Subset]] = {
             "target-test": (self.target_inputs, subset(dataset, s.target, s.target_classes, TEST)),
             "target-validation": (
@@ -108,6 +111,8 @@ class Run:
                 subset(dataset, s.target, s.target_classes, VALIDATION),
             ),
         }
+        if held_shots is not None:
+            self.held_out["shots-validation"] = (self.target_inputs, held_shots)
         if s.source:
             self.source_inputs = view(s.source)
             self.source_train = subset(dataset, s.source, s.source_classes, TRAIN)
@@ -270,6 +275,7 @@ class Run:
                     evaluate.cross_entropy(logits[source], labels[source]) if source in logits else None
                 ),
                 source_validation_accuracy=accuracy.get(source),
+                shots_validation_accuracy=accuracy.get("shots-validation"),
                 target_validation_accuracy=accuracy["target-validation"],
                 target_test_accuracy=accuracy["target-test"],
             )

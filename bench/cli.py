@@ -66,6 +66,25 @@ def run(**options: Any) -> None:
     sys.exit(command.run(command.Request(**options)))
 
 
+@cli.command()
+@click.option("--suite", metavar="NAME", required=True, help="A suite's name, or the path of a suite file.")
+@click.option("--method", metavar="M", required=True, help="The method to tune.")
+@click.option("--trials", metavar="N", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--source", metavar="X", help="Only this source domain.")
+@click.option("--target", metavar="Y", help="Only this target domain.")
+@click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
+@click.option("--results", metavar="DIR", help="Where trials are kept.  [default: results/<suite>-tuning]")
+def tune(**options: Any) -> None:
+    """Search a method's hyperparameters with what the protocol allows.
+
+    Trials are scored on source validation images at 0 shots, else on folds of the shots; never on target
+    validation or test images. A study that was interrupted goes on with the same command.
+    """
+    from bench.commands import tune as command
+
+    sys.exit(command.tune(command.Request(**options)))
+
+
 @cli.command("list")
 @click.argument("what", metavar="suites|methods|datasets|backbones")
 def list_(what: str) -> None:

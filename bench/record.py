@@ -10,7 +10,7 @@ from bench.suite import Cell, Frozen, Setting
 
 Status = Literal["done", "skipped", "failed"]
 Stage = Literal["source", "target"]
-Part = Literal["target-test", "target-validation", "source-validation"]
+Part = Literal["target-test", "target-validation", "source-validation", "shots-validation"]
 
 Predictions = dict[str, np.ndarray]
 """Arrays beside a record, by name:
@@ -50,6 +50,7 @@ class Look(Frozen):
     train_loss: float | None = None
     source_validation_loss: float | None = None
     source_validation_accuracy: float | None = None
+    shots_validation_accuracy: float | None = None
     target_validation_accuracy: float
     target_test_accuracy: float
 

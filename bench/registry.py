@@ -90,6 +90,12 @@ def configure(name: str, overrides: dict[str, Value]) -> Method:
     return method
 
 
+def search_space(name: str) -> dict[str, dict[str, Any]]:
+    """Ranges of the hyperparameters that can be searched: `low`, `high`, `log`, and the `default`."""
+    cls: Any = load_method(name)
+    return {f.name: {**f.metadata, "default": f.default} for f in fields(cls) if "low" in f.metadata}
+
+
 def hyperparameters(method: Method) -> dict[str, Any]:
     """Every hyperparameter's value."""
     return {field.name: getattr(method, field.name) for field in fields(method)}  # type: ignore[arg-type]

@@ -95,11 +95,13 @@ class Cell(Frozen):
     budget: Budget
     seed: int = Field(ge=0)
     precision: Precision = "fp32"
+    fold: int | None = Field(None, ge=0, description="while tuning: which fold of the shots is held out")
 
     @property
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 of the cell's canonical JSON."""
-        return content_hash(self.model_dump(mode="json"))
+        # Left out where it says nothing, so that keys are the same as before there were folds.
+        return content_hash(self.model_dump(mode="json", exclude={"fold"} if self.fold is None else None))
 
     @property
     def title(self) -> str:

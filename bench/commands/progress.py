@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -12,14 +12,24 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from bench.record import Record
+from bench.selection import HEADLINE
 from bench.suite import Cell
+
+Score = Callable[[Record], float | None]
+
+
+def test_accuracy(record: Record) -> float | None:
+    """Accuracy on the target's test images at the headline rule's look, in [0, 1]; None if not done."""
+    place = record.selected.get(HEADLINE)
+    return None if place is None else record.looks[place].target_test_accuracy
 
 
 class Lines:
     """Says each finished cell on a line, with how far the run is and when it will be done."""
 
-    def __init__(self, cells: Sequence[Cell], console: Console) -> None:
+    def __init__(self, cells: Sequence[Cell], console: Console, score: Score) -> None:
         self.console = console
+        self.score = score
         self.total = len(cells)
         self.done = 0
         self._waiting = [cell.method for cell in cells]
@@ -43,10 +53,15 @@ class Lines:
             self._seconds[method].append(seconds)
         self.console.print(
             f"\\[{self.done}/{self.total}] {record.happened.status} {escape(record.asked.cell.title)}"
-            f"  {escape(_outcome(record))}  {seconds:.1f} s" + (f"  ETA {self.eta}" if self._waiting else ""),
+            f"  {escape(self._outcome(record))}  {seconds:.1f} s"
+            + (f"  ETA {self.eta}" if self._waiting else ""),
             highlight=False,
             soft_wrap=True,
         )
+
+    def _outcome(self, record: Record) -> str:
+        score = self.score(record)
+        return record.happened.reason if score is None else f"{100 * score:.1f} %"
 
     @property
     def eta(self) -> str:
@@ -61,8 +76,8 @@ class Lines:
 class Bars(Lines):
     """The same lines, above an overall bar and a bar of the running cell."""
 
-    def __init__(self, cells: Sequence[Cell], console: Console) -> None:
-        super().__init__(cells, console)
+    def __init__(self, cells: Sequence[Cell], console: Console, score: Score) -> None:
+        super().__init__(cells, console, score)
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -91,21 +106,15 @@ class Bars(Lines):
 
 
 @contextmanager
-def watch(cells: Sequence[Cell]) -> Iterator[Lines]:
-    """The watcher that fits where the output goes."""
+def watch(cells: Sequence[Cell], score: Score) -> Iterator[Lines]:
+    """The watcher that fits where the output goes; `score` is what it says of a finished cell."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Lines(cells, console)
+        yield Lines(cells, console, score)
         return
-    bars = Bars(cells, console)
+    bars = Bars(cells, console, score)
     with bars.bars:
         yield bars
-
-
-def _outcome(record: Record) -> str:
-    if record.happened.status != "done":
-        return record.happened.reason
-    return f"{100 * record.looks[record.selected['last']].target_test_accuracy:.1f} %"
 
 
 def _duration(seconds: float) -> str:

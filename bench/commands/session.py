@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from bench.commands.progress import watch
+from bench.commands.progress import Score, test_accuracy, watch
 from bench.data.card import load_card
 from bench.data.dataset import open_dataset
 from bench.digest import engine_digest
@@ -26,9 +26,14 @@ def today(suite: Suite) -> dict[str, Digests]:
 
 
 def run_cells(
-    cells: Sequence[Cell], suite: Suite, device_name: str, digests: dict[str, Digests], store: Store
+    cells: Sequence[Cell],
+    suite: Suite,
+    device_name: str,
+    digests: dict[str, Digests],
+    store: Store,
+    score: Score = test_accuracy,
 ) -> None:
-    """Run cells on a device, with progress; each record is stored as soon as it is there.
+    """Run cells on a device; each record is stored as soon as it is there, and its `score` shown.
 
     Raises:
         UserError: the device or a backbone is out of reach; nothing has run then.
@@ -47,7 +52,7 @@ def run_cells(
             click.echo(f"fetching the weights of {backbone} from the hub", err=True)
         create_backbone(backbone)
     context = Context(suite.name, Setting(device=str(device), threads=default_threads()), where(device))
-    with watch(cells) as watcher:
+    with watch(cells, score) as watcher:
         try:
             execute(cells, context, digests, store, watcher)
         except KeyboardInterrupt:

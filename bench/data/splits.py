@@ -112,3 +112,21 @@ def hold_out(images: Subset, share: float, seed: int) -> tuple[Subset, Subset]:
         held.update(random.permutation(mine)[:count].tolist())
     out = np.isin(images.groups, list(held))
     return images.take(np.flatnonzero(~out)), images.take(np.flatnonzero(out))
+
+
+def fold_of(shots: Subset, fold: int) -> tuple[Subset, Subset]:
+    """(the rest, one image per class): the `fold`-th of each class, counted round, and what is related to it.
+
+    Raises:
+        UserError: a class has only one group of images, so that nothing would be left of it.
+    """
+    held: set[int] = set()
+    for label in np.unique(shots.labels):
+        groups = np.unique(shots.groups[shots.labels == label])
+        if len(groups) < 2:
+            raise UserError(
+                "tuning on the shots needs two different images of each class: ask for more shots"
+            )
+        held.add(int(groups[fold % len(groups)]))
+    out = np.isin(shots.groups, list(held))
+    return shots.take(np.flatnonzero(~out)), shots.take(np.flatnonzero(out))

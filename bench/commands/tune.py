@@ -1,0 +1,146 @@
+"""`bench tune`: search a method's hyperparameters with Optuna, on nothing but what the protocol allows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from rich.console import Console
+from rich.table import Table
+
+from bench.commands.narrow import narrow
+from bench.commands.run import RESULTS
+from bench.commands.session import run_cells, today
+from bench.data.card import load_card
+from bench.errors import UserError
+from bench.plan import plan
+from bench.record import Record
+from bench.registry import explicit, search_space
+from bench.store import Store
+from bench.suite import Cell, Suite, Value
+
+FOLDS = 2
+"""Folds of the shots that a trial is scored on; each holds out one image per class."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """The command line's options."""
+
+    suite: str
+    method: str
+    trials: int
+    source: str | None
+    target: str | None
+    device: str
+    results: str | None
+
+
+def tune(request: Request) -> int:
+    """Run what is missing of a study's trials; returns the exit code."""
+    suite = narrow(request.suite, methods=[request.method], source=request.source, target=request.target)
+    space = search_space(request.method)
+    if not space:
+        raise UserError(f"{request.method} declares no search space: none of its fields is tunable")
+    store = Store(request.results or RESULTS / f"{suite.name}-tuning")
+    store.prepare()
+    study = _study(store, suite, request)
+    done = [trial for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.FAIL)]
+    click.echo(f"study {study.study_name}: {len(done)} of {request.trials} trials done")
+    if not study.trials:
+        study.enqueue_trial({name: spec["default"] for name, spec in space.items() if _inside(spec)})
+    for _ in range(request.trials - len(done)):
+        trial = study.ask()
+        values = {
+            name: trial.suggest_float(name, spec["low"], spec["high"], log=spec["log"])
+            for name, spec in space.items()
+        }
+        score = score_of(request.method, values, suite, request.device, store)
+        study.tell(trial, score, state=TrialState.FAIL if score is None else TrialState.COMPLETE)
+    return _conclude(study, request.method, space)
+
+
+def score_of(
+    method: str, values: Mapping[str, Value], suite: Suite, device: str, store: Store
+) -> float | None:
+    """Mean allowed score of a suite's cells under some hyperparameters; None when any of them fails."""
+    suite = suite.model_copy(update={"set": {method: explicit(method, dict(values))}})
+    cells = with_folds(plan(suite, load_card(suite.dataset)))
+    digests = today(suite)
+    todo, _ = store.missing(cells, digests)
+    # Whoever tunes must not see how trials do on test images.
+    run_cells(todo, suite, device, digests, store, allowed_score)
+    records = [record for cell in cells if (record := store.read(cell.key))]
+    if any(record.happened.status == "failed" for record in records):
+        return None
+    scores = [score for record in records if (score := allowed_score(record)) is not None]
+    if not scores:
+        raise UserError(f"{method} can do none of the suite's cells: {records[0].happened.reason}")
+    return sum(scores) / len(scores)
+
+
+def with_folds(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells as they are tried: those with shots once per fold that is held out."""
+    return [
+        cell.model_copy(update={"fold": fold}) if fold is not None else cell
+        for cell in cells
+        for fold in (range(FOLDS) if cell.scenario.shots != 0 else [None])
+    ]
+
+
+def allowed_score(record: Record) -> float | None:
+    """Accuracy at the last look on source validation images, or on the held-out shots; None if skipped."""
+    if not record.looks:
+        return None
+    last = record.looks[-1]
+    if record.asked.cell.scenario.shots == 0:
+        return last.source_validation_accuracy
+    return last.shots_validation_accuracy
+
+
+def _study(store: Store, suite: Suite, request: Request) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    where = f"{request.source or 'all'}-{request.target or 'all'}"
+    journal = Path(store.root) / "studies.journal"
+    # The sampler's seed is fixed and moves on with each trial, so that a study that goes on does not repeat.
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    study = optuna.create_study(
+        study_name=f"{suite.name} {request.method} {where}",
+        storage=storage,
+        direction="maximize",
+        load_if_exists=True,
+    )
+    study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))
+    return study
+
+
+def _inside(spec: dict[str, float]) -> bool:
+    """Whether a default lies in its range; 0 that means "choose by yourself" does not."""
+    return spec["low"] <= spec["default"] <= spec["high"]
+
+
+def _conclude(study: optuna.Study, method: str, space: dict[str, dict[str, float]]) -> int:
+    """Print the best trials and how to use the best one."""
+    complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    if not complete:
+        click.echo("every trial failed", err=True)
+        return 1
+    ranked = sorted(complete, key=lambda trial: -(trial.value or 0.0))
+    table = Table(title=f"best of {len(complete)} trials", title_justify="left")
+    for column in ("trial", "score, %", *space):
+        table.add_column(column, justify="right")
+    for trial in ranked[:5]:
+        values = [f"{trial.params.get(name, float('nan')):.4g}" for name in space]
+        table.add_row(str(trial.number), f"{100 * (trial.value or 0.0):.1f}", *values)
+    Console().print(table)
+    click.echo(f"[set.{method}]")
+    for name, value in ranked[0].params.items():
+        click.echo(f"{name} = {json.dumps(float(f'{value:.4g}'))}")
+    return 0
