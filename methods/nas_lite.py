@@ -49,6 +49,7 @@ class NasLite(GradientMethod):
     views = 4
     hold_out = 0.2
 
+    learning_rate: float = tunable(3e-3, 1e-4, 1e-2)
     candidates: int = 16
     """Members of the search space that the search begins with, drawn at random; 1 is a random member."""
     search: float = tunable(0.5, 0.2, 0.8, log=False)

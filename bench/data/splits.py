@@ -124,9 +124,7 @@ def fold_of(shots: Subset, fold: int) -> tuple[Subset, Subset]:
     for label in np.unique(shots.labels):
         groups = np.unique(shots.groups[shots.labels == label])
         if len(groups) < 2:
-            raise UserError(
-                "tuning on the shots needs two different images of each class: ask for more shots"
-            )
+            raise UserError("tuning needs two different images of each class: use more shots")
         held.add(int(groups[fold % len(groups)]))
     out = np.isin(shots.groups, list(held))
     return shots.take(np.flatnonzero(~out)), shots.take(np.flatnonzero(out))
