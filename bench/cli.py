@@ -52,7 +52,7 @@ def _list(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.option("--results", metavar="DIR", help="Where records and the report go.  [default: results/<suite>]")
 @click.option("--plan", "plan_only", is_flag=True, help="Print the cells, run nothing.")
 @click.option("--fresh", is_flag=True, help="Run cells that are already recorded too.")
-@click.option("--retry-failed", is_flag=True, help="Run cells again whose record says they failed.")
+@click.option("--retry-failed", is_flag=True, help="Run cells again that failed or were skipped.")
 @click.option("--keep-stale", is_flag=True, help="Keep records made by other code or other data.")
 @click.option("--cell", metavar="KEY", help="Run one recorded cell again.")
 def run(**options: Any) -> None:

@@ -8,7 +8,7 @@ kept. Each cut is checked: both parts in a row must compute what the whole netwo
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -70,10 +70,9 @@ def suffix(backbone: Backbone, cut: str, image: Tensor) -> Backbone:
         handle.remove()
     for name, shape in shapes.items():
         upper.net.set_submodule(name, _StandIn(shape))
-    carrier = _Carrier()
-    upper.net.set_submodule(cut, carrier)
+    upper.net.set_submodule(cut, _Carrier())
     stages = backbone.stages[backbone.stages.index(cut) + 1 :]
-    out = Backbone(_Upper(upper.net, carrier), backbone.num_features, [f"net.{name}" for name in stages])
+    out = Backbone(_Upper(upper.net, cut), backbone.num_features, [f"net.{name}" for name in stages])
     with torch.no_grad():
         activation = Prefix(copy.deepcopy(backbone), cut)(image)
         parts = out.eval()(activation)
@@ -145,16 +144,17 @@ class _Carrier(nn.Module):
 class _Upper(nn.Module):
     """A network whose lower part is replaced: the activation at the cut -> features."""
 
-    def __init__(self, net: nn.Module, carrier: _Carrier) -> None:
+    def __init__(self, net: nn.Module, cut: str) -> None:
         super().__init__()
         self.net = net
-        # A tuple hides the carrier from the registry of submodules, where it already is, inside `net`.
-        self._carrier = (carrier,)
+        self.cut = cut
 
     def forward(self, x: Tensor) -> Tensor:
-        self._carrier[0].activation = x
+        # Looked up by name, so that a copy of this module hands its input to its own carrier.
+        carrier = cast(_Carrier, self.net.get_submodule(self.cut))
+        carrier.activation = x
         try:
             out: Tensor = self.net(x)
             return out
         finally:
-            self._carrier[0].activation = None
+            carrier.activation = None

@@ -48,7 +48,9 @@ def adapt(
         second_order: keep the graph, so that the result can be differentiated through the steps.
     """
     own = dict(modules.named_parameters())
-    fast: Fast = {name: own[name] for name in names}
+    # Views, since a head computed from these parameters is a start of its own: the first step takes partial
+    # derivatives at (parameters, head), and none through the head.
+    fast: Fast = {name: own[name].view_as(own[name]) for name in names}
     fast["head.weight"], fast["head.bias"] = head
     for _ in range(steps):
         loss = nn.functional.cross_entropy(functional_call(modules, fast, (x,)), y)

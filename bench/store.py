@@ -113,7 +113,7 @@ class Store:
         todo, stale = [], 0
         for cell in cells:
             record = self.read(cell.key)
-            if record is None or (retry_failed and record.happened.status == "failed"):
+            if record is None or (retry_failed and record.happened.status != "done"):
                 todo.append(cell)
             elif record.digests != digests[cell.method] and not keep_stale:
                 stale += 1

@@ -17,7 +17,7 @@ from bench.api import GradientMethod, Labelled, Modules, StageName, Task, fit_lo
 class LpFinetune(GradientMethod):
     """A convex head on the features as they are, then cross-entropy over all layers."""
 
-    learning_rate: float = tunable(3e-4, 1e-5, 1e-2)
+    learning_rate: float = tunable(1e-3, 1e-5, 1e-2)
 
     def fits(self, stage: StageName) -> bool:
         """Each stage begins with a probe."""
