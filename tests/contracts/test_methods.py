@@ -1,0 +1,196 @@
+"""What every registered method keeps to; methods that are added later are tested without a change here."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.backbones import create_backbone, untrained
+from bench.data.dataset import Dataset
+from bench.data.splits import subset
+from bench.record import Predictions, Record
+from bench.registry import (
+    configure,
+    explicit,
+    hyperparameters,
+    load_method,
+    method_file,
+    method_modules,
+    method_summary,
+)
+from bench.seeds import stream
+from bench.suite import Cell
+from tests.support import TINY, answer, assert_equal, steps_of, tiny_cell
+
+METHODS = sorted(method_modules())
+
+SCENARIOS = {
+    "few-shot": {"shots": 2},
+    "unsupervised": {"shots": 0},
+    "pretrained": {"source": None, "shots": 2},
+    "new-classes": {"kind": "cross-domain-task", "shots": 2},
+}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers to cells, each given once: with a folder of artifacts of its own, or a shared one."""
+
+    root: Path
+
+    def get(self, cell: Cell, folder: str) -> tuple[Record, Predictions]:
+        return _answer(self.root, cell.key, folder, _Held(cell))
+
+
+@dataclass(frozen=True)
+class _Held:
+    cell: Cell = dataclasses.field(hash=False, compare=False)
+
+
+@cache
+def _answer(root: Path, key: str, folder: str, held: _Held) -> tuple[Record, Predictions]:
+    return answer(held.cell, root / folder)
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    return Answers(tmp_path_factory.mktemp("artifacts"))
+
+
+def ask(method: str, scenario: str) -> Cell:
+    return tiny_cell(method, **SCENARIOS[scenario])  # type: ignore[arg-type]
+
+
+def done(answers: Answers, method: str, scenario: str, folder: str) -> tuple[Record, Predictions]:
+    """The answer; skips the test where the method says that it cannot do this."""
+    record, predictions = answers.get(ask(method, scenario), folder)
+    assert record.happened.status != "failed", f"{record.happened.reason}\n{record.happened.log}"
+    if record.happened.status == "skipped":
+        assert len(record.happened.reason) > len(method), "a skipped cell says why"
+        assert not predictions
+        assert not record.looks
+        pytest.skip(record.happened.reason)
+    return record, predictions
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("method", METHODS)
+def test_answers_in_full(answers: Answers, emoji: Dataset, method: str, scenario: str) -> None:
+    record, predictions = done(answers, method, scenario, method)
+    cell = ask(method, scenario)
+
+    assert Record.model_validate_json(record.model_dump_json()) == record
+    assert record.key == cell.key
+    assert record.asked.cell == cell
+    assert record.hyperparameters == hyperparameters(configure(method, {}))
+    assert record.looks
+    assert record.selected["last"] == len(record.looks) - 1
+    assert record.selected["oracle"] in range(len(record.looks))
+    assert {look.stage for look in record.looks} == {"source" if scenario == "unsupervised" else "target"}
+    assert record.measured.images_seen > 0
+    assert record.measured.parameters > 0
+    assert 0 < record.measured.parameters_trained <= record.measured.parameters + 10_000_000
+    assert record.measured.peak_memory_bytes
+
+    target, source = cell.scenario.target_classes, cell.scenario.source_classes
+    parts = {
+        "target-test": ("twitter", target, "test"),
+        "target-validation": ("twitter", target, "validation"),
+    }
+    if cell.scenario.source:
+        parts["source-validation"] = ("google", source, "validation")
+    for part, (domain, classes, split) in parts.items():
+        expected = subset(emoji, domain, classes, split)
+        np.testing.assert_array_equal(predictions[f"{part}/labels"], expected.labels)
+        np.testing.assert_array_equal(predictions[f"{part}/groups"], expected.groups)
+        np.testing.assert_array_equal(predictions[f"{part}/items"], expected.rows)
+        if part == "source-validation" and source != target:  # A head for other classes cannot score it.
+            assert not [name for name in predictions if name.endswith("source-validation/logits")]
+            continue
+        for place in set(record.selected.values()):
+            logits = predictions[f"look{place}/{part}/logits"]
+            assert logits.shape == (len(expected), len(classes))
+            assert logits.dtype == np.float16
+            assert np.isfinite(logits).all()
+    for place in set(record.selected.values()):
+        scores, labels = predictions[f"look{place}/target-test/logits"], predictions["target-test/labels"]
+        hits = sum(int(row.argmax()) == label for row, label in zip(scores, labels, strict=True))
+        assert record.looks[place].target_test_accuracy == pytest.approx(hits / len(labels))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_same_cell_twice_is_bit_identical(answers: Answers, tmp_path: Path, method: str) -> None:
+    first, predictions = done(answers, method, "few-shot", f"{method}-alone-few-shot")
+    torch.manual_seed(torch.initial_seed() + 1)  # What the process did before is of no consequence.
+    np.random.seed(99)
+    run = steps_of(ask(method, "few-shot"), tmp_path)
+    assert_equal(predictions, run.go())
+    assert tuple(run.looks) == first.looks
+    assert run.details == first.details
+
+    torch.manual_seed(stream(run.cell.seed, "init", "backbone"))
+    before = create_backbone(TINY if run.method.pretrained else untrained(TINY))
+    if run.method.cut(before) is not None:  # What is frozen stays as it was, batch norm too.
+        after = run.backbone.state_dict()
+        for key, tensor in before.state_dict().items():
+            torch.testing.assert_close(after[key], tensor, rtol=0, atol=0, msg=key)
+
+
+@pytest.mark.parametrize("scenario", ["few-shot", "unsupervised"])
+@pytest.mark.parametrize("method", METHODS)
+def test_sharing_changes_nothing(answers: Answers, method: str, scenario: str) -> None:
+    """`method` is the folder that every scenario above shares; the other folder is this cell's alone."""
+    for other in SCENARIOS:
+        answers.get(ask(method, other), method)
+    shared, predictions = done(answers, method, scenario, method)
+    alone, expected = done(answers, method, scenario, f"{method}-alone-{scenario}")
+    assert shared.looks == alone.looks
+    assert_equal(predictions, expected)
+    assert shared.measured.images_seen == alone.measured.images_seen
+    assert shared.measured.parameters_trained == alone.measured.parameters_trained
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_another_seed_is_another_run(answers: Answers, method: str) -> None:
+    record, predictions = done(answers, method, "few-shot", method)
+    other, others = answer(tiny_cell(method, seed=4), answers.root / method)
+    assert other.happened.status == "done"
+    assert other.key != record.key
+    assert not np.array_equal(
+        predictions[f"look{record.selected['last']}/target-test/logits"],
+        others[f"look{other.selected['last']}/target-test/logits"],
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_configuration(method: str) -> None:
+    cls = load_method(method)
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        assert field.default is not dataclasses.MISSING, f"{field.name} has no default"
+        assert isinstance(field.default, bool | int | float | str)
+        if field.metadata:
+            assert field.metadata["low"] < field.metadata["high"]
+            assert not field.metadata["log"] or field.metadata["low"] > 0
+    defaults = hyperparameters(configure(method, {}))
+    assert explicit(method, defaults) == {}, "its defaults, said out loud, are the same question"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        configure(method, {}).anything = 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_opens_with_its_paper(method: str) -> None:
+    tree = ast.parse(method_file(method).read_text(encoding="utf-8"))
+    text = ast.get_docstring(tree) or ""
+    assert re.search(r"https://(arxiv\.org|doi\.org|proceedings|openreview|www\.|[a-z.]+/)\S+", text)
+    assert re.search(r"\b(19|20)\d\d\b", text), "a year"
+    assert method_summary(method) == text.split("\n")[0]
+    assert load_method(method).__doc__
+    assert load_method(method).__module__ == method_modules()[method]

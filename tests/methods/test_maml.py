@@ -1,0 +1,254 @@
+"""MAML by hand where a hand suffices, and against learn2learn."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.api import Batch, Episode, Labelled, Modules, Task, adapt, prototype_head, prototypes
+from bench.backbones import Backbone, create_backbone
+from bench.cell_run import check_capability
+from bench.cut import Prefix, suffix
+from bench.errors import CellSkipped
+from bench.registry import configure, hyperparameters, method_summary
+from methods.maml import Maml
+from methods.maml_l2l import MamlLearn2Learn
+from tests.support import answer, tiny_cell
+
+METHODS = [Maml, MamlLearn2Learn]
+NET = "test_efficientnet.untrained"
+
+
+def needs(method: type) -> None:
+    """Skip without learn2learn, which `make test` installs."""
+    if method is MamlLearn2Learn:
+        pytest.importorskip("learn2learn", reason="not installed: make learn2learn")
+
+
+# Prototypes --------------------------------------------------------------------------------------------
+
+
+def test_prototypes_by_hand() -> None:
+    features = torch.tensor([[1.0, 0.0], [5.0, 5.0], [3.0, 2.0]])
+    means = prototypes(features, torch.tensor([0, 1, 0]), 2)
+    assert means.tolist() == [[2.0, 1.0], [5.0, 5.0]]
+
+
+def test_prototype_head_by_hand() -> None:
+    weight, bias = prototype_head(torch.tensor([[2.0, 1.0], [0.0, -3.0]]), 0.5)
+    assert weight.tolist() == [[2.0, 1.0], [0.0, -3.0]]
+    assert bias.tolist() == [-2.5, -4.5]
+
+
+@pytest.mark.parametrize("scale", [0.03, 0.5, 2.0])
+def test_prototype_head_is_the_squared_distance(scale: float) -> None:
+    torch.manual_seed(0)
+    f, c = torch.randn(7, 5, dtype=torch.float64), torch.randn(4, 5, dtype=torch.float64)
+    logits = nn.functional.linear(f, *prototype_head(c, scale))
+    distances = (f[:, None] - c[None]).square().sum(2)
+    left = logits + scale * distances
+    torch.testing.assert_close(left, left[:, :1].expand(-1, 4), msg="a constant for each image")
+    torch.testing.assert_close(logits.softmax(1), (-scale * distances).softmax(1))
+
+
+# One step by hand --------------------------------------------------------------------------------------
+
+
+def test_one_step_of_softmax_regression_by_hand() -> None:
+    """At zero both classes have probability 1/2, so the gradient is (p - y) x = (-1/2, 1/2) · 2."""
+    modules = Modules(nn.Identity(), nn.Linear(1, 2))
+    zero = (torch.zeros(2, 1, requires_grad=True), torch.zeros(2, requires_grad=True))
+    fast = adapt(modules, [], zero, torch.tensor([[2.0]]), torch.tensor([0]), 1, 0.1, False)
+    torch.testing.assert_close(fast["head.weight"], torch.tensor([[0.1], [-0.1]]))
+    torch.testing.assert_close(fast["head.bias"], torch.tensor([0.05, -0.05]))
+
+
+def test_no_step_is_the_identity() -> None:
+    modules = Modules(nn.Linear(3, 4), nn.Linear(4, 2))
+    head = (torch.randn(5, 4), torch.randn(5))
+    names = ["backbone.weight", "backbone.bias"]
+    fast = adapt(modules, names, head, torch.randn(6, 3), torch.zeros(6).long(), 0, 0.1, True)
+    assert list(fast) == [*names, "head.weight", "head.bias"]
+    for name in names:
+        assert torch.equal(fast[name], modules.get_parameter(name))
+    assert torch.equal(fast["head.weight"], head[0])
+    assert torch.equal(fast["head.bias"], head[1])
+
+
+class Times(nn.Module):
+    """f = a · x, a scalar."""
+
+    def __init__(self, a: float) -> None:
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor(a, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.a * x
+
+
+def scalar_model(a: float) -> tuple[Modules, Batch]:
+    """Images 1 of class 0 and -1 of class 1, the queries the same: prototypes ± a.
+
+    At scale 1/2 the head starts at weights ± w with w = a, and biases that are equal and stay so: the loss
+    of support and query alike is log(1 + exp(-2 w a)).
+    """
+    modules = Modules(Times(a), nn.Linear(1, 2).double())
+    x = torch.tensor([[1.0], [-1.0]], dtype=torch.float64).repeat(2, 1)
+    return modules, Batch(x, torch.tensor([0, 1, 0, 1]), episode=Episode(2, 1, 1))
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+@pytest.mark.parametrize("a", [1.0, 0.6])
+@pytest.mark.parametrize("method", METHODS)
+def test_adaptation_by_hand(method: type[Maml | MamlLearn2Learn], a: float) -> None:
+    """The step starts at (a, w) and takes the partial derivatives there, though w was computed from a."""
+    needs(method)
+    modules, batch = scalar_model(a)
+    labelled = Labelled(batch.x[:2], batch.y[:2], torch.arange(2))
+    details = method(scale=0.5, inner_rate=0.1, adapt_steps=1).fit(
+        modules, labelled, Task("target", ("p", "q"), 4, seed=0)
+    )
+    assert details == {"steps": 1}
+    q = sigmoid(-2 * a * a)
+    w = a + 0.1 * q * a
+    assert float(modules.get_parameter("backbone.a").detach()) == pytest.approx(a + 0.1 * 2 * q * a)
+    assert modules.head.weight.flatten().tolist() == pytest.approx([w, -w])  # type: ignore[operator,union-attr]
+    assert modules.head.bias.tolist() == pytest.approx([-0.5 * a * a] * 2)  # type: ignore[operator,union-attr]
+
+
+@pytest.mark.parametrize("second_order", [True, False])
+@pytest.mark.parametrize("a", [1.0, 0.6])
+@pytest.mark.parametrize("method", METHODS)
+def test_outer_gradient_by_hand(method: type[Maml | MamlLearn2Learn], a: float, second_order: bool) -> None:
+    """The chain rule through one step, a' = a + 2 r a q(a) and w' = a + r a q(a) with q(a) = s(-2 a²).
+
+    First order takes da'/da and dw'/da for 1.
+    """
+    needs(method)
+    modules, batch = scalar_model(a)
+    r = 0.1
+    loss = method(scale=0.5, inner_rate=r, inner_steps=1, second_order=second_order).loss(modules, batch, 0.0)
+    loss.backward()
+
+    q = sigmoid(-2 * a * a)
+    a1, w1 = a + 2 * r * a * q, a + r * a * q
+    assert float(loss.detach()) == pytest.approx(math.log(1 + math.exp(-2 * w1 * a1)))
+    k = q - 4 * a * a * q * (1 - q)  # d(a q) / da
+    da1, dw1 = (1 + 2 * r * k, 1 + r * k) if second_order else (1.0, 1.0)
+    expected = -2 * sigmoid(-2 * w1 * a1) * (w1 * da1 + a1 * dw1)
+    gradient = modules.get_parameter("backbone.a").grad
+    assert gradient is not None
+    assert float(gradient) == pytest.approx(expected, rel=1e-12)
+
+
+# Against learn2learn -----------------------------------------------------------------------------------
+
+
+def episode_batch(shape: tuple[int, ...], dtype: torch.dtype) -> Batch:
+    """A 4-way episode, 3 images to learn from and 2 to be judged by, classes apart but not separable."""
+    episode = Episode(way=4, support=3, query=2)
+    ways = torch.arange(4)
+    y = torch.cat([ways.repeat_interleave(3), ways.repeat_interleave(2)])
+    centres = torch.randn(4, *shape, dtype=dtype)
+    return Batch(centres[y] + torch.randn(20, *shape, dtype=dtype), y, episode=episode)
+
+
+def backbone_for(adapt_from: str, dtype: torch.dtype) -> tuple[Backbone, tuple[int, ...]]:
+    """What lies behind the cut, and the shape of its input."""
+    if adapt_from == "bottleneck":
+        return Backbone(nn.Identity(), 12, []), (12,)
+    whole = create_backbone(NET).train()
+    with torch.no_grad():  # Batch norm with statistics that are not 0 and 1.
+        whole(torch.randn(16, 3, 32, 32))
+    whole.eval()
+    if adapt_from == "all":
+        return whole.to(dtype), (3, 32, 32)
+    image = torch.zeros(1, 3, 32, 32)
+    upper = suffix(whole, adapt_from, image)
+    shape = tuple(Prefix(whole, adapt_from)(image).shape[1:])
+    return upper.to(dtype), shape
+
+
+def outer_gradients(method: Maml | MamlLearn2Learn, adapt_from: str, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Gradient of the loss by parameter; the network and the episode are the same on each call."""
+    torch.manual_seed(5)
+    backbone, shape = backbone_for(adapt_from, dtype)
+    modules = method.build(backbone, Task("source", tuple("abcdef"), 20, seed=0)).to(dtype)
+    method.loss(modules, episode_batch(shape, dtype), 0.0).backward()
+    out = {name: p.grad for name, p in modules.named_parameters() if not name.startswith("head.")}
+    assert all(gradient is not None for gradient in out.values())
+    return out  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-8)])
+@pytest.mark.parametrize("second_order", [True, False])
+@pytest.mark.parametrize(
+    ("adapt_from", "steps"),
+    [("bottleneck", 1), ("bottleneck", 3), ("bottleneck", 7), ("blocks.3", 2), ("all", 2)],
+)
+def test_outer_gradients_are_learn2learns(
+    adapt_from: str, steps: int, second_order: bool, dtype: torch.dtype, tolerance: float
+) -> None:
+    needs(MamlLearn2Learn)
+    settings = {
+        "width": 10,
+        "inner_steps": steps,
+        "inner_rate": 0.1,
+        "scale": 0.1,
+        "second_order": second_order,
+    }
+    ours = outer_gradients(Maml(**settings), adapt_from, dtype)
+    theirs = outer_gradients(MamlLearn2Learn(**settings), adapt_from, dtype)
+    assert ours.keys() == theirs.keys()
+    largest = max(gradient.norm() for gradient in theirs.values())
+    for name, gradient in theirs.items():
+        # Biases before a normalisation have a gradient of rounding errors only, hence the floor.
+        size = max(gradient.norm(), 1e-3 * largest)
+        assert (ours[name] - gradient).norm() <= tolerance * size, name
+    if (
+        adapt_from == "bottleneck"
+    ):  # What is compared would not be the same without the steps, or their order.
+        other = outer_gradients(Maml(**{**settings, "second_order": not second_order}), adapt_from, dtype)
+        assert any((other[n] - g).norm() > 1e-3 * g.norm() for n, g in theirs.items())
+
+
+def test_the_two_are_one_method() -> None:
+    assert hyperparameters(configure("maml", {})) == hyperparameters(configure("maml-l2l", {}))
+    assert Maml.needs == MamlLearn2Learn.needs
+    assert Maml.access == MamlLearn2Learn.access
+    assert Maml.views == MamlLearn2Learn.views
+
+
+def test_a_whole_cell_agrees(tmp_path: Path) -> None:
+    """Both see the same episodes, so that training differs by rounding only."""
+    needs(MamlLearn2Learn)
+    settings = {"width": 32, "second_order": False}
+    records, predictions = zip(
+        *(answer(tiny_cell(name, overrides=settings), tmp_path) for name in ("maml", "maml-l2l")), strict=True
+    )
+    assert [record.happened.status for record in records] == ["done", "done"]
+    ours, theirs = (looks["look0/target-test/logits"].astype(float) for looks in predictions)
+    assert abs(ours - theirs).max() < 0.02 * abs(theirs).max()
+
+
+# Where learn2learn is missing ---------------------------------------------------------------------------
+
+
+def test_without_learn2learn_its_cells_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "learn2learn", None)
+    assert "MAML" in method_summary("maml-l2l"), "it is listed all the same"
+    cell = tiny_cell("maml-l2l")
+    with pytest.raises(CellSkipped, match=r"maml-l2l needs learn2learn .*: make learn2learn"):
+        check_capability("maml-l2l", configure("maml-l2l", {}), cell.scenario)
+    check_capability("maml", configure("maml", {}), cell.scenario)
+    unsupervised = tiny_cell("maml-l2l", shots=0)
+    with pytest.raises(CellSkipped, match="needs labelled target images"):
+        check_capability("maml-l2l", configure("maml-l2l", {}), unsupervised.scenario)

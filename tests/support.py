@@ -1,0 +1,114 @@
+"""What many tests need: a tiny question, a way to run it, the command line in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.artifacts import Artifacts
+from bench.cell_run import Run
+from bench.data.card import load_card
+from bench.data.dataset import open_dataset, silent
+from bench.digest import engine_digest
+from bench.machine import where
+from bench.measure import Ledger
+from bench.record import Digests, Predictions, Record
+from bench.registry import method_digest
+from bench.runner import Context, run_cell
+from bench.suite import Budget, Cell, Scenario, Setting
+
+ROOT = Path(__file__).parents[1]
+TINY = "test_efficientnet.untrained"
+CLASSES = tuple(load_card("emoji-home").classes[:4])
+WHERE = where(torch.device("cpu"))
+
+
+def tiny_cell(method: str = "full-finetune", source: str | None = "google", **changes: Any) -> Cell:
+    """google -> twitter, four classes of 32 px, a few steps of the tiny network."""
+    shots = changes.pop("shots", 2)
+    kind = changes.pop("kind", "cross-domain" if source else "pretrained")
+    old, new = (CLASSES[:2], CLASSES[2:]) if kind == "cross-domain-task" else (CLASSES, CLASSES)
+    scenario = Scenario(
+        kind=kind,
+        dataset="emoji-home",
+        source=source,
+        source_classes=old if source else (),
+        target="twitter",
+        target_classes=new,
+        shots=shots,
+    )
+    known: dict[str, Any] = {
+        "backbone": TINY,
+        "image_size": 32,
+        "augment": "crop-flip",
+        "budget": Budget(steps=6, batch_size=16, looks=2),
+        "seed": 3,
+    }
+    return Cell(scenario=scenario, method=method, **{**known, **changes})
+
+
+def digests(method: str) -> Digests:
+    dataset = open_dataset(load_card("emoji-home"))
+    return Digests(method=method_digest(method), engine=engine_digest(), dataset=dataset.fingerprint)
+
+
+def answer(cell: Cell, artifacts: Path) -> tuple[Record, Predictions]:
+    """The record and predictions of a cell, with this folder of shared artifacts."""
+    context = Context("tests", Setting(), WHERE, Artifacts(artifacts))
+    return run_cell(cell, context, digests(cell.method), silent)
+
+
+def steps_of(cell: Cell, artifacts: Path) -> Run:
+    """The same cell taken apart, before it goes."""
+    ledger = Ledger(torch.device("cpu"))
+    return Run(cell, Setting(), digests(cell.method), Artifacts(artifacts), ledger, silent)
+
+
+def assert_equal(a: Predictions, b: Predictions) -> None:
+    """The same arrays, bit for bit."""
+    assert a.keys() == b.keys()
+    for name in a:
+        assert a[name].dtype == b[name].dtype
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def python(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A Python process that sees the checkout but does not start in it."""
+    # Threads that wait without spinning: tests share their processors with whatever else runs.
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "OMP_WAIT_POLICY": "passive",
+        "COLUMNS": "120",
+        **environment,
+    }
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def bench(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`python -m bench ...`."""
+    return python("-m", "bench", *arguments, cwd=cwd, **environment)
+
+
+def install(folder: Path, entry_points: str, **files: str) -> None:
+    """What pip leaves of a distribution."""
+    info = folder / "someone-0.1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: someone\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text(f"[transfer_bench.methods]\n{entry_points}\n")
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import contextlib
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from bench.measure import Ledger, PeakMemory, Phases
+
+CPU = torch.device("cpu")
+
+
+def spin(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def test_phases_exclude_each_other() -> None:
+    phases = Phases(CPU)
+    start = time.perf_counter()
+    with phases("outer"):
+        spin(0.1)
+        with phases("inner"):
+            spin(0.2)
+        spin(0.1)
+    whole = time.perf_counter() - start
+    assert phases.seconds["outer"] + phases.seconds["inner"] == pytest.approx(whole, rel=0.02)
+    assert phases.seconds["inner"] >= 0.2
+    assert phases.seconds["outer"] >= 0.2
+    assert phases.seconds["outer"] < whole - 0.199
+
+
+def test_phases_add_up_and_stand_still_between() -> None:
+    phases = Phases(CPU)
+    with phases("a"):
+        spin(0.02)
+    once = phases.seconds["a"]
+    spin(0.2)
+    with phases("a"):
+        spin(0.02)
+    assert 0.04 <= phases.seconds["a"] < once + 0.2
+
+
+def test_a_phase_inside_one_of_its_own_name() -> None:
+    phases = Phases(CPU)
+    start = time.perf_counter()
+    with phases("a"), phases("a"):
+        spin(0.05)
+    whole = time.perf_counter() - start
+    assert 0.05 <= phases.seconds["a"] <= whole
+
+
+def test_a_phase_that_fails_is_timed() -> None:
+    phases = Phases(CPU)
+    with phases("outer"):
+        with contextlib.suppress(KeyError), phases("inner"):
+            spin(0.05)
+            raise KeyError
+        spin(0.05)
+    assert phases.seconds["inner"] >= 0.05
+    assert phases.seconds["outer"] >= 0.05
+
+
+def test_ledger_spends() -> None:
+    ledger = Ledger(CPU)
+    costs: list[dict[str, float]] = [{}, {}]
+    for cost in costs:
+        with ledger.spend("target-stage", cost):
+            spin(0.02)
+            with ledger.phases("evaluate"):
+                spin(0.1)
+    assert all(cost["seconds"] >= 0.02 for cost in costs)
+    assert sum(cost["seconds"] for cost in costs) == pytest.approx(ledger.phases.seconds["target-stage"])
+    assert ledger.phases.seconds["evaluate"] >= 0.2
+
+
+def test_ledger_books_what_was_shared() -> None:
+    ledger = Ledger(CPU)
+    ledger.enter("features", {"seconds": 3.0, "parameters": 10}, shared=True)
+    ledger.enter("features", {"seconds": 4.0, "parameters": 10}, shared=True)
+    ledger.enter("source-stage", {"seconds": 5.0, "images_seen": 64, "parameters_trained": 7}, shared=True)
+    ledger.enter("target-stage", {"seconds": 6.0, "images_seen": 32, "parameters_trained": 9}, shared=False)
+    assert ledger.shared_seconds == {"features": 7.0, "source-stage": 5.0}
+    assert ledger.images_seen == 96
+    assert ledger.parameters == 10
+    assert ledger.parameters_trained == 9
+    assert not any(ledger.phases.seconds.values()), "only blocks that ran take time"
+
+
+def test_peak_memory_sees_a_peak() -> None:
+    memory = PeakMemory(CPU)
+    before = memory.read()
+    block = np.ones(64 * 2**20, dtype=np.uint8)
+    del block
+    assert memory.read() - before > 48 * 2**20
