@@ -81,6 +81,13 @@ class Episode:
     support: int
     query: int
 
+    def __post_init__(self) -> None:
+        if min(self.way - 1, self.support, self.query) < 1:
+            raise UserError(
+                f"an episode of {self.way} ways, {self.support} support and {self.query} query images "
+                "is too small: use larger batches"
+            )
+
     @property
     def images(self) -> int:
         """Images of one episode."""
@@ -92,7 +99,8 @@ class Batch:
     """The images of one step, normalised, on the device: (B, 3, S, S), or activations behind the cut.
 
     `x`, `y` are the labelled images of the stage: the source's, or the shots. The others are there where
-    `access` asks for them and the scenario has them. In an episode `y` counts the episode's own classes,
+    `access` asks for them and the scenario has them; `source_y` only where the target's classes are the
+    source's. In an episode `y` counts the episode's own classes,
     and the first `way * support` images are its support, class by class; then come its queries.
     """
 

@@ -64,8 +64,9 @@ class Run:
         with self.ledger.phases("data"):
             self._open()
         with self.ledger.phases("build"):
-            modules = self._build("source" if self.scenario.source else "target")
-        if self.scenario.source:
+            has_source = bool(self.scenario.source) and Access.SOURCE_LABELS in self.method.access
+            modules = self._build("source" if has_source else "target")
+        if has_source:
             states, steps = self._source_stage(modules)
             if self.scenario.shots == 0:
                 for place, (step, loss) in enumerate(steps):
@@ -86,12 +87,18 @@ class Run:
         """The images of each role. Only `_feed` and `_train` hand any of them to a method."""
         self.scenario = s = self.cell.scenario
         dataset = open_dataset(load_card(s.dataset))
+        name = self.cell.backbone if self.method.pretrained else untrained(self.cell.backbone)
         views = Views(
-            self.cell, self.setting, dataset, self.digests, self.artifacts, self.ledger, self.progress
+            self.cell.model_copy(update={"backbone": name}),
+            self.setting,
+            dataset,
+            self.digests,
+            self.artifacts,
+            self.ledger,
+            self.progress,
         )
         torch.manual_seed(stream(self.cell.seed, "init", "backbone"))
-        name = self.cell.backbone
-        self.backbone = create_backbone(name if self.method.pretrained else untrained(name))
+        self.backbone = create_backbone(name)
         self.ledger.parameters = sum(p.numel() for p in self.backbone.parameters())
         self.cut = self.method.cut(self.backbone)
 
@@ -247,6 +254,7 @@ class Run:
             endless("unlabelled", self.target_inputs, self.target_train)
             if Access.TARGET_IMAGES in access
             else None,
+            source_labels=self.scenario.same_classes,
         )
 
     # Looks --------------------------------------------------------------------------------------------
@@ -315,6 +323,8 @@ def check_capability(name: str, method: Method, scenario: Scenario) -> None:
             Access.TARGET_LABELS: f"labelled target images, and {scenario.shots} shots have none",
         }
         raise CellSkipped(f"{name} needs {next(what[flag] for flag in lacking)}")
+    if scenario.shots == 0 and Access.SOURCE_LABELS not in method.access:
+        raise CellSkipped(f"{name} makes no use of a labelled source, and 0 shots leave nothing else")
     if scenario.shots != 0 and Access.TARGET_LABELS not in method.access:
         raise CellSkipped(f"{name} makes no use of labelled target images")
     # Last, since it alone can be mended: what holds on every machine is the better reason.

@@ -37,7 +37,12 @@ def cli() -> None:
 
 
 def _list(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
-    return [part.strip() for part in value.split(",") if part.strip()] if value else None
+    if value is None:
+        return None
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if not parts:
+        raise UserError(f"{parameter.opts[0]} names nothing: leave it out, or name some")
+    return parts
 
 
 @cli.command()
@@ -114,6 +119,9 @@ def main() -> None:
         sys.exit(130)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(2)
     except click.ClickException as error:
         _complain(error.format_message())
     except UserError as error:

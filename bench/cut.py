@@ -69,13 +69,19 @@ def suffix(backbone: Backbone, cut: str, image: Tensor) -> Backbone:
     for handle in handles:
         handle.remove()
     for name, shape in shapes.items():
-        upper.net.set_submodule(name, _StandIn(shape))
+        upper.net.set_submodule(name, _StandIn(shape, upper.net.get_submodule(name)))
     upper.net.set_submodule(cut, _Carrier())
     stages = backbone.stages[backbone.stages.index(cut) + 1 :]
     out = Backbone(_Upper(upper.net, cut), backbone.num_features, [f"net.{name}" for name in stages])
     with torch.no_grad():
         activation = Prefix(copy.deepcopy(backbone), cut)(image)
-        parts = out.eval()(activation)
+        try:
+            parts = out.eval()(activation)
+        except Exception as error:
+            # Whatever a network asks of a module that is not there any more.
+            raise UserError(
+                f"this network cannot be cut at '{cut}': {type(error).__name__}: {error}"
+            ) from None
     out.input_shape = tuple(activation.shape[1:])
     if not torch.allclose(whole, parts, rtol=1e-3, atol=1e-4):
         raise UserError(f"this network cannot be cut at '{cut}': its parts in a row compute something else")
@@ -121,11 +127,14 @@ def _registered_before(net: nn.Module, cut: str) -> list[str]:
 
 
 class _StandIn(nn.Module):
-    """Answers with zeros of the shape that the module it replaces gave."""
+    """Answers with zeros of the shape that the module it replaces gave, and keeps its plain attributes."""
 
-    def __init__(self, shape: torch.Size) -> None:
+    def __init__(self, shape: torch.Size, replaced: nn.Module) -> None:
         super().__init__()
         self.shape = shape[1:]
+        own = vars(self)
+        # Sizes and flags that other modules ask for; its parameters and submodules are gone.
+        own.update({name: value for name, value in vars(replaced).items() if name not in own})
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return x.new_zeros(()).expand(len(x), *self.shape)

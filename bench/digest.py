@@ -23,6 +23,8 @@ ENGINE = (
     "meta.py",
     "cell_run.py",
     "seeds.py",
+    "selection.py",
+    "suite.py",
     "views.py",
 )
 """Files of the engine that decide a cell's numbers."""
@@ -48,7 +50,17 @@ def file_digest(path: Path) -> str:
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [item for item in body if not _is_text(item)]  # type: ignore[attr-defined]
-    return combine(ast.dump(tree))
+    return combine(_plain(tree))
+
+
+def _plain(node: object) -> str:
+    """A syntax tree as text, the same in every Python version: fields that say nothing are left out."""
+    if isinstance(node, ast.AST):
+        parts = [
+            f"{name}={_plain(value)}" for name, value in ast.iter_fields(node) if value not in (None, [])
+        ]
+        return f"{type(node).__name__}({','.join(parts)})"
+    return f"[{','.join(map(_plain, node))}]" if isinstance(node, list) else repr(node)
 
 
 def combine(*parts: str) -> str:

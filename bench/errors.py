@@ -21,13 +21,22 @@ class CellFailed(Exception):
     """A cell that went wrong in a way we understand (divergence, ...): a `failed` record."""
 
 
+MOST = 12
+
+
 def did_you_mean(name: str, options: Iterable[str]) -> str:
-    """A sentence that names the closest options, or lists them all when none is close."""
+    """A sentence that names the closest options, or lists some when none is close."""
     known = sorted(options)
     close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     if close:
         return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
-    return "choose from: " + ", ".join(known) if known else "there are none"
+    if not known:
+        return "there are none"
+    return (
+        "choose from: "
+        + ", ".join(known[:MOST])
+        + (f" and {len(known) - MOST} more" if len(known) > MOST else "")
+    )
 
 
 def check_name(kind: str, name: str, options: Iterable[str]) -> None:

@@ -157,11 +157,14 @@ class Feed:
     labelled: Endless | Episodes
     source: Endless | None = None
     target: Endless | None = None
+    source_labels: bool = True
+    """Whether labels of replayed source images mean what the head says."""
 
     def batch(self, step: int) -> Batch:
         """The batch of a step."""
         x, y = self.labelled.take(step)
         source_x, source_y = self.source.take(step) if self.source else (None, None)
+        source_y = source_y if self.source_labels else None
         # Labels of unlabelled images stop here: a method's batch has no room for them.
         target_x = self.target.take(step)[0] if self.target else None
         episode = self.labelled.episode if isinstance(self.labelled, Episodes) else None

@@ -119,6 +119,11 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
     classes = choose_classes(suite, card)
     old, new = card.task_split(classes)
     tasks = table.kind in TASK_KINDS
+    if (tasks or table.target_classes == "new") and min(len(old), len(new)) < 2:
+        raise UserError(
+            f"suite '{suite.name}': kind '{table.kind}' halves the classes, "
+            f"and {len(classes)} are too few: use 4 or more"
+        )
     pairs: list[tuple[str | None, str]]
     if table.kind == "pretrained":
         pairs = [(None, target) for target in targets]

@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import math
 from dataclasses import fields
 from functools import cache
 from importlib.metadata import entry_points
@@ -38,7 +39,10 @@ def method_modules() -> dict[str, str]:
 def method_file(name: str) -> Path:
     """The file of a method; a `UserError` with a suggestion when there is none of that name."""
     check_name("method", name, method_modules())
-    spec = importlib.util.find_spec(method_modules()[name])
+    try:
+        spec = importlib.util.find_spec(method_modules()[name])
+    except ModuleNotFoundError:
+        spec = None
     if spec is None or spec.origin is None:
         raise UserError(f"method '{name}' is registered as '{method_modules()[name]}', which cannot be found")
     return Path(spec.origin)
@@ -60,8 +64,14 @@ def load_method(name: str) -> type[Method]:
     """The method's class. The first call imports torch."""
     from bench.api import ClosedFormMethod, GradientMethod, Method
 
-    method_file(name)
-    module = importlib.import_module(method_modules()[name])
+    file = method_file(name)
+    try:
+        module = importlib.import_module(method_modules()[name])
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise UserError(
+            f"method '{name}' ({file}) cannot be imported: {type(error).__name__}: {reason}"
+        ) from error
     found = [
         item
         for item in vars(module).values()
@@ -80,7 +90,9 @@ def configure(name: str, overrides: dict[str, Value]) -> Method:
     from pydantic import TypeAdapter, ValidationError
 
     cls = load_method(name)
-    for key in overrides:
+    for key, value in overrides.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{name}.{key}: a finite number, not {value}")
         check_name(f"hyperparameter of {name}", key, [field.name for field in fields(cls)])  # type: ignore[arg-type]
     try:
         method: Method = TypeAdapter(cls).validate_python(overrides)

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from bench.errors import UserError, check_name, did_you_mean
 
@@ -22,7 +22,7 @@ TASK_KINDS = ("cross-task", "cross-domain-task")
 Shots = Annotated[int, Field(ge=0)] | Literal["all"]
 Augment = Literal["none", "crop-flip"]
 Precision = Literal["fp32", "bf16", "fp16"]
-Value = bool | int | float | str
+Value = bool | int | FiniteFloat | str
 Overrides = dict[str, dict[str, Value]]
 
 
@@ -209,8 +209,13 @@ def describe(error: ValidationError, model: type[BaseModel]) -> str:
         hint = did_you_mean(str(first["loc"][-1]), owner.model_fields)
         return f"unknown key '{where}': {hint}{more}"
     message = first["msg"].removeprefix("Value error, ")
-    got = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
-    return f"'{where}': {message[0].lower()}{message[1:]}{got}{more}"
+    got = "" if first["type"] in ("missing", "value_error") else f", not {_short(repr(first['input']))}"
+    return f"'{where}': {message[0].lower()}{_short(message[1:], 200)}{got}{more}"
+
+
+def _short(text: str, most: int = 80) -> str:
+    """The beginning of a text that may be a whole file."""
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def _model_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:

@@ -52,19 +52,24 @@ class Dann(GradientMethod):
         return float(max(rise, 0.01) * (1 + 10 * progress) ** -0.75)
 
     def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
-        """Label loss on all labelled images, domain loss on source against unlabelled target images."""
+        """Label loss on all labelled images, domain loss on source against unlabelled target images.
+
+        Where the target has other classes than the source, replayed source images only align features.
+        """
         assert batch.target_x is not None
-        labelled = [(batch.x, batch.y)]
-        if batch.source_x is not None and batch.source_y is not None:
-            labelled.insert(0, (batch.source_x, batch.source_y))
-        x, y = (torch.cat(parts) for parts in zip(*labelled, strict=True))
-        features = modules.features(torch.cat([x, batch.target_x]))
-        label_loss = nn.functional.cross_entropy(modules.head(features[: len(x)]), y)
-        sources = len(labelled[0][0])
-        both = torch.cat([features[:sources], features[len(x) :]])
+        source_x = batch.x[:0] if batch.source_x is None else batch.source_x
+        sizes = [len(batch.x), len(source_x), len(batch.target_x)]
+        features = modules.features(torch.cat([batch.x, source_x, batch.target_x]))
+        labelled, source, target = features.split(sizes)
+        logits, y = modules.head(labelled), batch.y
+        if batch.source_y is not None:
+            logits, y = torch.cat([logits, modules.head(source)]), torch.cat([y, batch.source_y])
+        label_loss = nn.functional.cross_entropy(logits, y)
+        # In the source stage the labelled images are the source; in the target stage it is replayed.
+        source = labelled if batch.source_x is None else source
         discriminator = cast(nn.Module, modules.discriminator)
-        domains = discriminator(reverse_gradient(both, reversal_strength(progress))).squeeze(1)
-        return label_loss + self.weight * domain_loss(domains, sources)
+        domains = discriminator(reverse_gradient(torch.cat([source, target]), reversal_strength(progress)))
+        return label_loss + self.weight * domain_loss(domains.squeeze(1), len(source))
 
 
 class _ReverseGradient(torch.autograd.Function):

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.errors import check_name
+from bench.errors import UserError, check_name
 
 
 def show(what: str) -> None:
@@ -41,7 +41,11 @@ def _methods() -> Table:
 
     table = _table("method", "what it is")
     for name in sorted(method_modules()):
-        table.add_row(Text(name), Text(method_summary(name)))
+        try:
+            summary = method_summary(name)
+        except UserError as error:
+            summary = f"unusable: {error}"
+        table.add_row(Text(name), Text(summary))
     return table
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.data.card import Card, load_card
 from bench.errors import UserError, check_name
-from bench.registry import explicit, method_file
+from bench.registry import explicit, method_file, method_modules
 from bench.suite import ScenarioTable, Suite, Value, load_suite
 
 
@@ -33,6 +33,7 @@ def narrow(
     card = load_card(suite.dataset)
     for method in [*suite.methods, *(methods or [])]:
         method_file(method)
+    check_name("method as baseline", suite.baseline, method_modules())
     for method in suite.set:
         check_name("method in [set]", method, suite.methods)
     chosen = list(dict.fromkeys(methods or suite.methods))

@@ -48,8 +48,9 @@ def build(results: str | None, out: str | None) -> Path:
 
 
 def build_page(store: Store, suite: Suite, cells: Sequence[Cell]) -> Path:
-    """Build the page of a suite's run."""
-    return _write(store, None, suite, cells, expected=cells)
+    """Build the page of a suite's run: what was asked for, and what else the folder holds."""
+    everything = {cell.key: cell for cell in [*cells, *(r.asked.cell for r in store.records())]}
+    return _write(store, None, suite, cells, expected=list(everything.values()))
 
 
 def _write(

@@ -20,7 +20,7 @@ from bench.data.card import CARDS, Card
 from bench.data.decode import decode
 from bench.digest import code_digest, combine
 from bench.files import write_atomically
-from bench.paths import cache_root
+from bench.paths import cache_root, writing_to_cache
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, total) while long work goes on."""
@@ -61,10 +61,11 @@ class Dataset:
         """uint8 (images, size, size, 3), memory-mapped, read-only; decoded at the first call."""
         path = self.pixels_path(domain, size)
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{path}.lock"):
-                if not path.exists():
-                    _decode_all(self.domains[domain], size, path, progress)
+            with writing_to_cache():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with FileLock(f"{path}.lock"):
+                    if not path.exists():
+                        _decode_all(self.domains[domain], size, path, progress)
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
@@ -80,7 +81,8 @@ def open_dataset(card: Card) -> Dataset:
         return _from_index(card, json.loads(path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError):
         index = _make_index(card)
-        write_atomically(path, json.dumps(index).encode())
+        with writing_to_cache():
+            write_atomically(path, json.dumps(index).encode())
         return _from_index(card, index)
 
 

@@ -48,8 +48,10 @@ class EmojiPackage(Frozen):
         return list(self.folders)
 
     def digest(self, cards: Path) -> str:
-        """What decides the items beside the card: the installed version and the table of classes."""
-        return combine(self._distribution().version, (cards / self.table).read_text(encoding="utf-8"))
+        """What decides the items beside the card: the installed version, its place, the table of classes."""
+        package = self._distribution()
+        table = (cards / self.table).read_text(encoding="utf-8")
+        return combine(package.version, str(package.locate_file(self.root)), table)
 
     def items(self, cards: Path) -> dict[str, list[Item]]:
         """The cleaned items of every domain, in one order; `cards` is the folder with the table."""
