@@ -111,6 +111,8 @@ class Record(Frozen):
     digests: Digests
     where: Where
     measured: Measured = Measured()
+    adapts: bool = False
+    """Whether the method learns from unlabelled target images."""
     hyperparameters: dict[str, Any] = {}
     looks: tuple[Look, ...] = ()
     selected: dict[str, int] = {}

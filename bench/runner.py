@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import torch
 
+from bench.api import Access
 from bench.artifacts import Artifacts
 from bench.cell_run import Progress, Run
 from bench.devices import resolve_device
@@ -70,6 +71,7 @@ def run_cell(
             parameters_trained=ledger.parameters_trained,
             peak_memory_bytes=ledger.memory.read(),
         ),
+        adapts=Access.TARGET_IMAGES in run.method.access,
         hyperparameters=hyperparameters(run.method),
         looks=tuple(run.looks),
         selected=run.selected if happened.status == "done" else {},

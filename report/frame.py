@@ -25,7 +25,7 @@ CELL = (
 
 ANSWER = (
     *("reason", "log", "note", "suite", "device", "threads", "created", "again"),
-    *("hits", "looks", "low", "high", *(f"accuracy {rule.name}" for rule in RULES)),
+    *("adapts", "hits", "looks", "low", "high", *(f"accuracy {rule.name}" for rule in RULES)),
     *("seconds_own", "seconds_alone", "images_seen", "images_per_second"),
     *("parameters", "parameters_trained", "peak_memory_mib"),
     *("python", "packages", "platform", "cpu", "accelerator", "git_revision"),
@@ -92,6 +92,7 @@ def _row(store: Store, record: Record) -> dict[str, Any]:
         "created": record.created,
         "again": record.again,
         "looks": record.looks,
+        "adapts": record.adapts,
         "seconds_own": measured.own if measured.seconds else None,
         "seconds_alone": measured.alone if measured.seconds else None,
         "images_seen": measured.images_seen,

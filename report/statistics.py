@@ -94,7 +94,7 @@ def negative_transfer(rows: pd.DataFrame, source_alone: str, rule: str = HEADLIN
     """Where a source did harm, after Wang et al. 2019, https://arxiv.org/abs/1811.09751 (section 3).
 
     With target labels, each method is compared with itself at kind `pretrained` and the same shots; at 0
-    shots, with the method `source_alone`, which trains on the source and does not adapt.
+    shots, methods that adapt to unlabelled target images with `source_alone`, which does not.
 
     Returns:
         A row per method, shots and pair of the cells with a source: `points`, `low`, `high` (NaN where
@@ -104,7 +104,7 @@ def negative_transfer(rows: pd.DataFrame, source_alone: str, rule: str = HEADLIN
     columns = ["method", "shots", "pair", "points", "low", "high", "cells", "negative", "clear"]
     cells = scored(rows, rule)
     used = cells[cells["source"].notna()]
-    used = used[(used["shots"] != "0") | (used["method"] != source_alone)]
+    used = used[(used["shots"] != "0") | used["adapts"].eq(True)]
     found = []
     for (method, shots, pair), mine in used.groupby(["method", "shots", "pair"]):
         if shots == "0":

@@ -89,6 +89,7 @@ def record(asked: Cell, status: Any = "done", reason: str = "", log: str = "", *
         "where": Where(
             python="3.11.2", packages={"torch": "2.9", "numpy": "2.1"}, platform="Linux", cpu="toy cpu"
         ),
+        "adapts": asked.method.startswith("dann"),
         "looks": looks,
         "selected": select(looks),
     }
