@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -52,7 +53,9 @@ def train(
     device = next(modules.parameters()).device
     scaler = torch.amp.GradScaler(device.type, enabled=stage.precision == "fp16")
     looks = set(stage.look_steps())
-    judgements = {round(at * stage.steps) for at in method.judge_at(modules)} if held_out else set()
+    # A stage of few steps may have several moments at one step: none of them is lost.
+    moments = method.judge_at(modules) if held_out else ()
+    judgements = Counter(min(round(at * stage.steps), stage.steps - 1) for at in moments)
     total, since = torch.zeros((), device=device), 0
     modules.train()
     for step in range(stage.steps):
@@ -62,7 +65,8 @@ def train(
             group["lr"] = rate * factor if progress >= group.get("unfreeze_at", 0.0) else 0.0
         if held_out and step in judgements:
             modules.eval()
-            method.judge(modules, held_out, progress)
+            for _ in range(judgements[step]):
+                method.judge(modules, held_out, progress)
             modules.train()
         batch = feed.batch(step)
         with autocast(device, stage.precision):
