@@ -28,6 +28,7 @@ __all__ = [
     "Batch",
     "ClosedFormMethod",
     "Episode",
+    "EpisodicMethod",
     "GradientMethod",
     "Labelled",
     "Method",
@@ -269,6 +270,26 @@ class GradientMethod(Method):
         """Factor on every learning rate at `progress` in [0, 1)."""
         rise = min(1.0, progress / self.warmup) if self.warmup > 0 else 1.0
         return max(rise, 0.01) * (1 + math.cos(math.pi * progress)) / 2
+
+
+class EpisodicMethod(GradientMethod):
+    """A method that learns to learn: meta-trains on episodes of the source, then fits the target's shots."""
+
+    needs: ClassVar[Access] = Access.TARGET_LABELS
+
+    def episode(self, task: Task) -> Episode:
+        """As many ways as the batch holds with two images to learn from and two to be judged by."""
+        way = max(2, min(len(task.classes), task.batch_size // 4))
+        each = task.batch_size // way
+        return Episode(way, each - each // 2, each // 2)
+
+    def fits(self, stage: StageName) -> bool:
+        """The shots are adapted to in one go."""
+        return stage == "target"
+
+    def trains(self, stage: StageName) -> bool:
+        """The source is meta-trained on."""
+        return stage == "source"
 
 
 class ClosedFormMethod(Method):

@@ -16,14 +16,11 @@ from torch import Tensor, nn
 
 from bench.api import (
     POOLED,
-    Access,
     Backbone,
     Batch,
-    Episode,
-    GradientMethod,
+    EpisodicMethod,
     Labelled,
     Modules,
-    StageName,
     Task,
     adapt,
     prototype_head,
@@ -32,10 +29,9 @@ from bench.api import (
 )
 
 
-class Maml(GradientMethod):
+class Maml(EpisodicMethod):
     """Meta-trains on episodes of the source; adapts to the shots by gradient steps."""
 
-    needs = Access.TARGET_LABELS
     views = 4
 
     adapt_from: str = "bottleneck"
@@ -61,33 +57,21 @@ class Maml(GradientMethod):
         )
         return Modules(nn.Sequential(backbone, bottleneck), self.new_head(self.width, task))
 
-    def episode(self, task: Task) -> Episode:
-        """As many ways as the batch holds with two images to learn from and two to be judged by."""
-        way = max(2, min(len(task.classes), task.batch_size // 4))
-        each = task.batch_size // way
-        return Episode(way, each - each // 2, each // 2)
-
-    def fits(self, stage: StageName) -> bool:
-        """The target's shots are adapted to in one go."""
-        return stage == "target"
-
-    def trains(self, stage: StageName) -> bool:
-        """The source is meta-trained on."""
-        return stage == "source"
-
     def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
         """Cross-entropy of the queries after adaptation to the support."""
         assert batch.episode is not None
         # Batch norm keeps its statistics: a query must not be helped by the queries beside it.
         modules.backbone.eval()
         support = batch.episode.way * batch.episode.support
-        fast = self._adapt(modules, batch.x[:support], batch.y[:support], batch.episode.way, self.inner_steps)
+        x, y = batch.x[:support], batch.y[:support]
+        fast = self._adapt(modules, x, y, batch.episode.way, self.inner_steps, self.second_order)
         logits = torch.func.functional_call(modules, fast, (batch.x[support:],))
         return nn.functional.cross_entropy(logits, batch.y[support:])
 
     def fit(self, modules: Modules, labelled: Labelled, task: Task) -> dict[str, Any]:
         """Adapt to the shots, in place."""
-        fast = self._adapt(modules, labelled.x, labelled.y, len(task.classes), self.adapt_steps)
+        # Nothing is differentiated through these steps, which first order takes to the same place.
+        fast = self._adapt(modules, labelled.x, labelled.y, len(task.classes), self.adapt_steps, False)
         head = cast(nn.Linear, modules.head)
         head.weight, head.bias = (nn.Parameter(fast[f"head.{name}"].detach()) for name in ("weight", "bias"))
         own = dict(modules.named_parameters())
@@ -96,10 +80,12 @@ class Maml(GradientMethod):
                 own[name].copy_(value)
         return {"steps": self.adapt_steps}
 
-    def _adapt(self, modules: Modules, x: Tensor, y: Tensor, classes: int, steps: int) -> dict[str, Tensor]:
+    def _adapt(
+        self, modules: Modules, x: Tensor, y: Tensor, classes: int, steps: int, second_order: bool
+    ) -> dict[str, Tensor]:
         head = prototype_head(prototypes(modules.features(x), y, classes), self.scale)
         names = self.adapting(modules)
-        return adapt(modules, names, head, x, y, steps, self.inner_rate, self.second_order)
+        return adapt(modules, names, head, x, y, steps, self.inner_rate, second_order)
 
     def adapting(self, modules: Modules) -> list[str]:
         """Names of the parameters that the inner loop changes beside the head's."""

@@ -20,14 +20,11 @@ from torch import Tensor, nn
 
 from bench.api import (
     POOLED,
-    Access,
     Backbone,
     Batch,
-    Episode,
-    GradientMethod,
+    EpisodicMethod,
     Labelled,
     Modules,
-    StageName,
     Task,
     prototype_head,
     prototypes,
@@ -35,10 +32,9 @@ from bench.api import (
 )
 
 
-class MamlLearn2Learn(GradientMethod):
+class MamlLearn2Learn(EpisodicMethod):
     """Meta-trains on episodes of the source; adapts to the shots by gradient steps."""
 
-    needs = Access.TARGET_LABELS
     views = 4
 
     adapt_from: str = "bottleneck"
@@ -72,20 +68,6 @@ class MamlLearn2Learn(GradientMethod):
             nn.Linear(backbone.num_features, self.width), nn.ReLU(), nn.LayerNorm(self.width)
         )
         return Modules(nn.Sequential(backbone, bottleneck), self.new_head(self.width, task))
-
-    def episode(self, task: Task) -> Episode:
-        """As many ways as the batch holds with two images to learn from and two to be judged by."""
-        way = max(2, min(len(task.classes), task.batch_size // 4))
-        each = task.batch_size // way
-        return Episode(way, each - each // 2, each // 2)
-
-    def fits(self, stage: StageName) -> bool:
-        """The target's shots are adapted to in one go."""
-        return stage == "target"
-
-    def trains(self, stage: StageName) -> bool:
-        """The source is meta-trained on."""
-        return stage == "source"
 
     def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
         """Cross-entropy of the queries after adaptation to the support."""

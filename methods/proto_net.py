@@ -11,13 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import (
-    Access,
     Batch,
-    Episode,
-    GradientMethod,
+    EpisodicMethod,
     Labelled,
     Modules,
-    StageName,
     Task,
     prototype_head,
     prototypes,
@@ -25,27 +22,11 @@ from bench.api import (
 )
 
 
-class ProtoNet(GradientMethod):
+class ProtoNet(EpisodicMethod):
     """Trains all layers on episodes of the source; the target's classes are the means of their shots."""
-
-    needs = Access.TARGET_LABELS
 
     scale: float = tunable(0.1, 0.01, 1.0)
     """Of the squared distances that are the negative logits."""
-
-    def episode(self, task: Task) -> Episode:
-        """As many ways as the batch holds with two images to learn from and two to be judged by."""
-        way = max(2, min(len(task.classes), task.batch_size // 4))
-        each = task.batch_size // way
-        return Episode(way, each - each // 2, each // 2)
-
-    def fits(self, stage: StageName) -> bool:
-        """The target's prototypes are computed in one go."""
-        return stage == "target"
-
-    def trains(self, stage: StageName) -> bool:
-        """The embedding is learned on the source."""
-        return stage == "source"
 
     def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
         """Cross-entropy of the queries over their distances to the support's prototypes (algorithm 1)."""

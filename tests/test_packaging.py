@@ -12,12 +12,9 @@ import pytest
 
 from tests.support import ROOT, python
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("hatchling")
     source, out = tmp_path_factory.mktemp("source") / "checkout", tmp_path_factory.mktemp("wheel")
     ignored = shutil.ignore_patterns(".*", "results", "__pycache__", "build", "dist")
     shutil.copytree(ROOT, source, ignore=ignored)

@@ -72,7 +72,7 @@ def accuracy(data: Labelled, weight: Tensor, bias: Tensor) -> float:
     return float(((data.x.double() @ weight.T + bias).argmax(1) == data.y).double().mean()) * 100
 
 
-@pytest.mark.parametrize("l2", [3.0, 0.1, 0.01, 0.001])
+@pytest.mark.parametrize("l2", [3.0, 0.1, 0.01, pytest.param(0.001, marks=pytest.mark.slow)])
 def test_agrees_with_scikit_learn(features: Features, l2: float) -> None:
     train, variance = features.train, features.variance
     head, details = fit(train, 6, LinearProbe(l2=l2))
