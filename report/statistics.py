@@ -97,16 +97,16 @@ def negative_transfer(rows: pd.DataFrame, source_alone: str, rule: str = HEADLIN
     shots, methods that adapt to unlabelled target images with `source_alone`, which does not.
 
     Returns:
-        A row per method, shots and pair of the cells with a source: `points`, `low`, `high` (NaN where
+        A row per kind, method, shots and pair of the cells with a source: `points`, `low`, `high` (NaN where
         they cannot be said), `cells` compared, `negative` (points below zero) and `clear` (and the
         interval too). `cells` is 0 where the cell to compare with is not there.
     """
-    columns = ["method", "shots", "pair", "points", "low", "high", "cells", "negative", "clear"]
+    columns = ["kind", "method", "shots", "pair", "points", "low", "high", "cells", "negative", "clear"]
     cells = scored(rows, rule)
     used = cells[cells["source"].notna()]
     used = used[(used["shots"] != "0") | used["adapts"].eq(True)]
     found = []
-    for (method, shots, pair), mine in used.groupby(["method", "shots", "pair"]):
+    for (kind, method, shots, pair), mine in used.groupby(["kind", "method", "shots", "pair"]):
         if shots == "0":
             other, on = cells[(cells["method"] == source_alone) & (cells["shots"] == "0")], SAME
         else:
@@ -114,5 +114,6 @@ def negative_transfer(rows: pd.DataFrame, source_alone: str, rule: str = HEADLIN
         gap = difference(mine, other, rule, on)
         low, high = gap.interval or (np.nan, np.nan)
         points = np.nan if gap.points is None else gap.points
-        found.append((method, shots, pair, points, low, high, gap.cells, gap.lower, gap.lower and gap.clear))
+        clear = gap.lower and gap.clear
+        found.append((kind, method, shots, pair, points, low, high, gap.cells, gap.lower, clear))
     return pd.DataFrame(found, columns=columns)

@@ -9,29 +9,38 @@ from rich.table import Table
 from rich.text import Text
 
 from report import formats
+from report.statistics import negative_transfer
 from report.tables import Leaderboard, Standing, leaderboards
 
 
-def terminal_table(frame: pd.DataFrame, baseline: str) -> Group:
-    """Methods by accuracy, gain over the baseline and seconds, a table per kind and shots.
+def terminal_table(frame: pd.DataFrame, baseline: str, source_alone: str | None = None) -> Group:
+    """Methods by accuracy, gain over the baseline, seconds and harm, a table per kind and shots.
 
-    `frame` is that of `report.frame.load_frame`. Accuracy is the mean over the cells that all methods share.
+    `frame` is that of `report.frame.load_frame`. Accuracy is the mean over the cells that all methods share;
+    `hurt` counts the pairs with negative transfer (see `report.statistics.negative_transfer`).
     """
+    harm = negative_transfer(frame, source_alone or baseline)
     boards = leaderboards(frame, baseline)
     if not boards:
         return Group(Text("no records yet"))
-    tables = [part for board in boards for part in (Text(heading(board), style="bold"), _table(board))]
+    tables = [part for board in boards for part in (Text(heading(board), style="bold"), _table(board, harm))]
     note = f"accuracy in percent, mean over the shared cells; gain in points over {baseline}; seconds alone"
     return Group(*tables, Text(note, style="dim"))
 
 
-def _table(board: Leaderboard) -> Table:
+def _table(board: Leaderboard, harm: pd.DataFrame) -> Table:
     # Text, so that brackets in a method's name are not taken for markup.
     table = Table(box=box.SIMPLE_HEAD)
-    for name in ("method", "accuracy", "gain", "seconds", "done"):
+    columns = ("method", "accuracy", "gain", "seconds", "hurt", "done")
+    for name in columns:
         table.add_column(name, justify="left" if name in ("method", "done") else "right", overflow="fold")
+    here = (harm["kind"] == board.block.kind) & (harm["shots"] == board.block.shots)
+    judged = harm[here & (harm["cells"] > 0)]
     for row in board.rows:
-        table.add_row(*(Text(part) for part in cells(row)))
+        mine = judged[judged["method"] == row.method]
+        hurt = f"{int(mine['negative'].sum())} of {len(mine)}" if len(mine) else formats.percent(None)
+        *first, done = cells(row)
+        table.add_row(*(Text(part) for part in (*first, hurt, done)))
     return table
 
 

@@ -119,11 +119,11 @@ def _conclude(suite: Suite, cells: list[Cell], store: Store) -> int:
     """Build the report, print the table and the list of failures."""
     from rich.console import Console
 
-    from bench.commands.report import build_page
+    from bench.commands.report import SOURCE_ALONE, build_page
     from report.frame import load_frame
     from report.terminal import terminal_table
 
-    Console().print(terminal_table(load_frame(store, cells), suite.baseline))
+    Console().print(terminal_table(load_frame(store, cells), suite.baseline, SOURCE_ALONE))
     click.echo(f"report: {build_page(store, suite, cells)}")
     records = [record for cell in cells if (record := store.read(cell.key))]
     failed = [record for record in records if record.happened.status == "failed"]

@@ -131,3 +131,11 @@ def test_markdown_is_a_table_and_escapes_names(store: Store) -> None:
 def test_brackets_in_a_name_are_no_markup_in_the_terminal(store: Store) -> None:
     synthetic.fill(store, {"[red]a[/]": 20}, shots=[5])
     assert "[red]a[/]" in shown(terminal_table(load_frame(store), "linear-probe"))
+
+
+def test_the_terminal_counts_pairs_with_negative_transfer(store: Store) -> None:
+    synthetic.write(store, synthetic.cell("a", "photo", "sketch", 5), 10)
+    synthetic.write(store, synthetic.cell("a", "art", "sketch", 5), 30)
+    synthetic.write(store, synthetic.cell("a", None, "sketch", 5), 20)
+    text = shown(terminal_table(load_frame(store), "b"))
+    assert "1 of 2" in text, "worse with photo than without a source, better with art"
