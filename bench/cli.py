@@ -115,7 +115,10 @@ def main() -> None:
     """Run the command line; a user's error is one line and exit code 2."""
     try:
         cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
+    except click.exceptions.Abort as stop:
+        # What click makes of Ctrl-C; the interruption itself says what is kept.
+        kept = stop.__cause__.args if stop.__cause__ else ()
+        click.echo(": ".join(["interrupted", *map(str, kept)]), err=True)
         sys.exit(130)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
@@ -126,9 +129,6 @@ def main() -> None:
         _complain(error.format_message())
     except UserError as error:
         _complain(str(error))
-    except KeyboardInterrupt as stop:
-        click.echo(": ".join(["interrupted", *map(str, stop.args)]), err=True)
-        sys.exit(130)
     except BrokenPipeError:
         # The reader went away (`bench list methods | head`); there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Where things that are safe to delete are kept."""
+"""Where results and things that are safe to delete are kept."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pathlib import Path
 import platformdirs
 
 from bench.errors import UserError
+
+RESULTS = Path("results")
+"""Folder of the results folders, below where a command is run."""
 
 
 def cache_root() -> Path:

@@ -12,6 +12,7 @@ from bench.data.card import card_names, load_card
 from bench.data.dataset import open_dataset
 from bench.errors import UserError
 from bench.files import write_atomically
+from bench.paths import RESULTS
 from bench.store import Store
 from bench.suite import Cell, Suite
 from report.frame import load_frame
@@ -22,7 +23,6 @@ from report.samples import Samples
 
 T = TypeVar("T")
 
-RESULTS = Path("results")
 SHOWN = 10
 
 SOURCE_ALONE = "full-finetune"

@@ -12,11 +12,10 @@ from bench.commands.narrow import narrow
 from bench.commands.session import run_cells, today
 from bench.data.card import load_card
 from bench.errors import UserError
+from bench.paths import RESULTS
 from bench.plan import plan, shared_source_stages
 from bench.store import Store
 from bench.suite import Cell, ScenarioTable, Suite
-
-RESULTS = Path("results")
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.commands.narrow import narrow
-from bench.commands.run import RESULTS
 from bench.commands.session import run_cells, today
 from bench.data.card import load_card
 from bench.errors import UserError
+from bench.paths import RESULTS
 from bench.plan import plan
 from bench.record import Record
 from bench.registry import explicit, search_space
