@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +14,21 @@ from bench import evaluate
 from bench.api import Access, GradientMethod, Labelled, Method, Modules, StageName, Task
 from bench.artifacts import Artifacts, Tensors, load_into
 from bench.backbones import create_backbone, untrained
-from bench.cut import suffix
+from bench.cut import POOLED, suffix
 from bench.data.card import load_card
 from bench.data.dataset import Progress, open_dataset
-from bench.data.splits import TEST, TRAIN, VALIDATION, Subset, draw_shots, fold_of, hold_out, subset
+from bench.data.episodes import draw_episodes
+from bench.data.splits import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Subset,
+    concatenate,
+    draw_shots,
+    fold_of,
+    hold_out,
+    subset,
+)
 from bench.digest import combine
 from bench.engine import Stage, train
 from bench.errors import CellFailed, CellSkipped
@@ -31,6 +43,9 @@ from bench.suite import Cell, Scenario, Setting
 from bench.views import Views
 
 OnLook = Callable[[int, float | None], None]
+
+DEAR = 10
+"""Methods that train below the pooled features are asked one in so many of a scenario's episodes."""
 
 
 class Run:
@@ -68,15 +83,19 @@ class Run:
             modules = self._build("source" if has_source else "target")
         if has_source:
             states, steps = self._source_stage(modules)
-            if self.scenario.shots == 0:
+            if self.scenario.episodes:
+                load_into(modules, states, f"look{len(steps) - 1}.")
+            elif self.scenario.shots == 0:
                 for place, (step, loss) in enumerate(steps):
                     load_into(modules, states, f"look{place}.")
                     self._look("source", modules, step, loss)
             else:
                 load_into(modules, states, f"look{len(steps) - 1}.")
                 if not self.scenario.same_classes:
-                    self._replace_head(modules)
-        if self.scenario.shots != 0:
+                    self._replace_head(modules, self._task("target"))
+        if self.scenario.episodes:
+            self._episodes(modules)
+        elif self.scenario.shots != 0:
             self._target_stage(modules)
         self.selected = select(self.looks)
         return self._predictions()
@@ -86,7 +105,7 @@ class Run:
     def _open(self) -> None:
         """The images of each role. Only `_feed` and `_train` hand any of them to a method."""
         self.scenario = s = self.cell.scenario
-        dataset = open_dataset(load_card(s.dataset))
+        self.dataset = dataset = open_dataset(load_card(s.dataset))
         name = self.cell.backbone if self.method.pretrained else untrained(self.cell.backbone)
         views = Views(
             self.cell.model_copy(update={"backbone": name}),
@@ -107,11 +126,17 @@ class Run:
 
         self.target_inputs = view(s.target)
         self.target_train = subset(dataset, s.target, s.target_classes, TRAIN)
+        self.held_out: dict[Part, tuple[Inputs, Subset]] = {}
+        if s.source:
+            self.source_inputs = view(s.source)
+            self.source_train = subset(dataset, s.source, s.source_classes, TRAIN)
+        if s.episodes:
+            return
         self.shots = draw_shots(dataset, s.target, s.target_classes, s.shots, self.cell.seed)
         held_shots = None
         if self.cell.fold is not None and s.shots != 0:
             self.shots, held_shots = fold_of(self.shots, self.cell.fold)
-        self.held_out: dict[Part, tuple[Inputs, Subset]] = {
+        self.held_out |= {
             "target-test": (self.target_inputs, subset(dataset, s.target, s.target_classes, TEST)),
             "target-validation": (
                 self.target_inputs,
@@ -121,15 +146,15 @@ class Run:
         if held_shots is not None:
             self.held_out["shots-validation"] = (self.target_inputs, held_shots)
         if s.source:
-            self.source_inputs = view(s.source)
-            self.source_train = subset(dataset, s.source, s.source_classes, TRAIN)
             self.held_out["source-validation"] = (
                 self.source_inputs,
                 subset(dataset, s.source, s.source_classes, VALIDATION),
             )
 
-    def _task(self, stage: StageName) -> Task:
-        classes = self.scenario.source_classes if stage == "source" else self.scenario.target_classes
+    def _task(self, stage: StageName, classes: tuple[str, ...] = ()) -> Task:
+        """The task of a stage: that of the scenario, or of an episode over some of its classes."""
+        scenario = self.scenario
+        classes = classes or (scenario.source_classes if stage == "source" else scenario.target_classes)
         return Task(stage, classes, self.cell.budget.batch_size, stream(self.cell.seed, "method", stage))
 
     def _build(self, stage: StageName) -> Modules:
@@ -144,10 +169,10 @@ class Run:
             modules = modules.to(memory_format=torch.channels_last)
         return modules
 
-    def _replace_head(self, modules: Modules) -> None:
+    def _replace_head(self, modules: Modules, task: Task) -> None:
         """A new head, for the target's classes."""
         torch.manual_seed(stream(self.cell.seed, "init", "head", "target"))
-        self.method.replace_head(modules, self._task("target"))
+        self.method.replace_head(modules, task)
         modules.to(self.setting.device)
 
     # Stages -------------------------------------------------------------------------------------------
@@ -168,7 +193,14 @@ class Run:
 
             cost: dict[str, Any] = {}
             with self.ledger.spend("source-stage", cost):
-                cost |= self._train("source", modules, self.source_inputs, self.source_train, keep)
+                cost |= self._train(
+                    self._task("source"),
+                    modules,
+                    self.source_inputs,
+                    self.source_train,
+                    self.cell.budget.steps,
+                    keep,
+                )
             return states, {**cost, "looks": looks}
 
         key = combine(stage.key, self.digests.model_dump_json(), self.setting.model_dump_json())
@@ -182,22 +214,61 @@ class Run:
         cost: dict[str, Any] = {}
         with self.ledger.spend("target-stage", cost):
             cost |= self._train(
-                "target",
+                self._task("target"),
                 modules,
                 self.target_inputs,
                 self.shots,
+                self.cell.budget.target_steps,
                 lambda step, loss: self._look("target", modules, step, loss),
             )
         self.ledger.enter("target-stage", cost, shared=False)
         self.details |= cost["details"]
 
+    def _episodes(self, modules: Modules) -> None:
+        """A small target stage per episode, each from a copy of the network, and its queries' logits."""
+        form = self.scenario.episodes
+        assert form is not None
+        count = form.count if self.cut == POOLED else math.ceil(form.count / DEAR)
+        scores, queries = [], []
+        for number, drawn in enumerate(draw_episodes(self.dataset, self.scenario, count)):
+            self.progress("episodes", number, count)
+            mine, task = copy.deepcopy(modules), self._task("target", drawn.classes)
+            self._replace_head(mine, task)
+            cost: dict[str, Any] = {}
+            with self.ledger.spend("target-stage", cost):
+                cost |= self._train(
+                    task, mine, self.target_inputs, drawn.support, form.steps, lambda step, loss: None
+                )
+            self.ledger.enter("target-stage", cost, shared=False)
+            with self.ledger.phases("evaluate"):
+                scores.append(
+                    evaluate.logits(
+                        self.method,
+                        mine,
+                        self.target_inputs,
+                        drawn.queries,
+                        self.cell.precision,
+                        batch_statistics=form.batch_norm == "transductive",
+                    )
+                )
+            queries.append(drawn.queries)
+        self.details["episodes"] = count
+        self.held_out = {"target-test": (self.target_inputs, concatenate(queries))}
+        self._keep_look("target", form.steps, None, {"target-test": np.concatenate(scores)})
+
     def _train(
-        self, stage: StageName, modules: Modules, inputs: Inputs, labelled: Subset, on_look: OnLook
+        self,
+        task: Task,
+        modules: Modules,
+        inputs: Inputs,
+        labelled: Subset,
+        steps: int,
+        on_look: OnLook,
     ) -> dict[str, Any]:
         """Train in place, by the method's loss or its closed form; what that took."""
+        stage = task.stage
         torch.manual_seed(stream(self.cell.seed, "train", stage))
-        method, budget, task = self.method, self.cell.budget, self._task(stage)
-        steps = budget.steps if stage == "source" else budget.target_steps
+        method, budget = self.method, self.cell.budget
         images_seen = parameters = 0
         details: dict[str, Any] = {}
         if method.fits(stage):
@@ -254,7 +325,7 @@ class Run:
             endless("unlabelled", self.target_inputs, self.target_train)
             if Access.TARGET_IMAGES in access
             else None,
-            source_labels=self.scenario.same_classes,
+            source_labels=self.scenario.same_classes and not self.scenario.episodes,
         )
 
     # Looks --------------------------------------------------------------------------------------------
@@ -268,6 +339,12 @@ class Run:
                 for part, (inputs, images) in self.held_out.items()
                 if part != "source-validation" or source_scores
             }
+        self._keep_look(stage, step, loss, logits)
+
+    def _keep_look(
+        self, stage: StageName, step: int, loss: float | None, logits: dict[Part, np.ndarray]
+    ) -> None:
+        """Score what a look saw, and keep it."""
         if not all(np.isfinite(scores).all() for scores in logits.values()):
             raise CellFailed(f"diverged: logits are not finite after step {step} of the {stage} stage")
         labels = {part: images.labels for part, (_, images) in self.held_out.items()}
@@ -284,7 +361,7 @@ class Run:
                 ),
                 source_validation_accuracy=accuracy.get(source),
                 shots_validation_accuracy=accuracy.get("shots-validation"),
-                target_validation_accuracy=accuracy["target-validation"],
+                target_validation_accuracy=accuracy.get("target-validation"),
                 target_test_accuracy=accuracy["target-test"],
             )
         )

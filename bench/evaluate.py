@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import nn
 
 from bench.api import Method, Modules
 from bench.data.splits import Subset
@@ -15,19 +16,30 @@ BATCH = 256
 
 
 def logits(
-    method: Method, modules: Modules, inputs: Inputs, subset: Subset, precision: Precision
+    method: Method,
+    modules: Modules,
+    inputs: Inputs,
+    subset: Subset,
+    precision: Precision,
+    batch_statistics: bool = False,
 ) -> np.ndarray:
     """float16 (images, classes), as they are stored, so that every score is a score of the same numbers.
 
-    `modules` is left in evaluation mode.
+    `modules` is left in evaluation mode; with `batch_statistics` batch norm normalises by the images beside
+    each other here (transductive), and its running statistics stay as they are.
     """
     modules.eval()
+    norms = [m for m in modules.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms if batch_statistics else ():
+        norm.train()
+        norm.momentum = 0.0
     out = []
     with torch.inference_mode():
         for start in range(0, len(subset), BATCH):
             x = inputs.take(subset.rows[start : start + BATCH])
             with autocast(x.device, precision):
                 out.append(method.predict(modules, x)[0].float())
+    modules.eval()
     return torch.cat(out).half().cpu().numpy()
 
 

@@ -107,6 +107,7 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
             cell.scenario.source or "",
             cell.scenario.target,
             str(cell.scenario.shots),
+            cell.scenario.episodes is not None,
         ),
     )
 
@@ -124,6 +125,12 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
             f"suite '{suite.name}': kind '{table.kind}' halves the classes, "
             f"and {len(classes)} are too few: use 4 or more"
         )
+    goal = new if tasks or table.target_classes == "new" else classes
+    if table.episodes and table.episodes.way > len(goal):
+        raise UserError(
+            f"suite '{suite.name}': {table.episodes.way}-way episodes, but kind '{table.kind}' has "
+            f"{len(goal)} target classes: use a smaller 'way'"
+        )
     pairs: list[tuple[str | None, str]]
     if table.kind == "pretrained":
         pairs = [(None, target) for target in targets]
@@ -138,8 +145,9 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
             source=source,
             source_classes=() if source is None else old if tasks else classes,
             target=target,
-            target_classes=new if tasks or table.target_classes == "new" else classes,
+            target_classes=goal,
             shots=shots,
+            episodes=table.episodes,
         )
         for source, target in pairs
         for shots in table.shots

@@ -19,6 +19,9 @@ Predictions = dict[str, np.ndarray]
 `<part>/labels`          int16 (images,), index into the classes of that part
 `<part>/groups`          int32 (images,), images that share a group are related (bootstrap by it)
 `<part>/items`           int32 (images,), row of the image in its domain's decode cache
+
+Of episodes, `target-test` holds the queries of one after the other, with logits and labels over the episode's
+own classes; an image that several of them ask for is there as often.
 """
 
 
@@ -42,7 +45,7 @@ class Look(Frozen):
     """One evaluation of the model by the engine, outside the method.
 
     Accuracies are shares in [0, 1], losses mean negative log-likelihoods in nats. The `target_*` scalars
-    use target labels: only the `oracle` rule and learning curves may.
+    use target labels: only the `oracle` rule and learning curves may. Episodes have no validation images.
     """
 
     stage: Stage
@@ -51,7 +54,7 @@ class Look(Frozen):
     source_validation_loss: float | None = None
     source_validation_accuracy: float | None = None
     shots_validation_accuracy: float | None = None
-    target_validation_accuracy: float
+    target_validation_accuracy: float | None = None
     target_test_accuracy: float
 
 

@@ -61,6 +61,30 @@ class Setting(Frozen):
     channels_last: bool = True
 
 
+class Episodic(Frozen):
+    """Evaluation on small tasks drawn from the target's classes, instead of on all classes at once.
+
+    An episode is `way` classes with the scenario's shots as support, from the target's training split, and
+    `queries` images a class to be judged by, from its test split (Vinyals et al. 2016,
+    https://arxiv.org/abs/1606.04080). Only classes with enough images take part. The episodes are the
+    same for every method and run seed.
+    """
+
+    way: int = Field(5, ge=2, description="classes of an episode")
+    queries: int = Field(3, ge=1, description="test images of each class")
+    count: int = Field(600, ge=1, description="how many; methods that train below the features do a tenth")
+    steps: int = Field(20, ge=1, description="optimiser steps on the support, for methods that take them")
+    batch_norm: Literal["inductive", "transductive"] = Field(
+        "inductive",
+        description="transductive: normalise queries by the statistics of the queries beside them",
+    )
+
+    @property
+    def label(self) -> str:
+        """As tables name it."""
+        return f"{self.way}-way" + (", transductive" if self.batch_norm == "transductive" else "")
+
+
 class Scenario(Frozen):
     """Transfer kind, source, target and labelled target images per class."""
 
@@ -71,6 +95,7 @@ class Scenario(Frozen):
     target: str
     target_classes: tuple[str, ...]
     shots: Shots
+    episodes: Episodic | None = None
 
     @property
     def pair(self) -> str:
@@ -100,14 +125,18 @@ class Cell(Frozen):
     @property
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 of the cell's canonical JSON."""
-        # Left out where it says nothing, so that keys are the same as before there were folds.
-        return content_hash(self.model_dump(mode="json", exclude={"fold"} if self.fold is None else None))
+        # Left out where they say nothing, so that keys are the same as before there were such things.
+        silent: dict[str, Any] = {"scenario": {} if self.scenario.episodes else {"episodes"}}
+        if self.fold is None:
+            silent["fold"] = True
+        return content_hash(self.model_dump(mode="json", exclude=silent))
 
     @property
     def title(self) -> str:
         """One line for progress bars and logs."""
         s = self.scenario
-        return f"{self.method} {s.pair} {s.shots}-shot {self.backbone} seed {self.seed}"
+        way = f" {s.episodes.label}" if s.episodes else ""
+        return f"{self.method} {s.pair} {s.shots}-shot{way} {self.backbone} seed {self.seed}"
 
 
 class ScenarioTable(Frozen):
@@ -120,6 +149,7 @@ class ScenarioTable(Frozen):
     target_classes: Literal["all", "new"] = Field(
         "all", description="for kind pretrained: `new`, those that are the target's in the task kinds"
     )
+    episodes: Episodic | None = Field(None, description="evaluate on episodes instead of on all classes")
 
     @model_validator(mode="after")
     def _possible(self) -> ScenarioTable:
@@ -132,6 +162,8 @@ class ScenarioTable(Frozen):
             raise ValueError(f"kind '{self.kind}' says itself which classes are the target's")
         if self.kind in TASK_KINDS and 0 in self.shots:
             raise ValueError(f"kind '{self.kind}' has new classes, which 0 shots say nothing about")
+        if self.episodes and not {0, "all"}.isdisjoint(self.shots):
+            raise ValueError("episodes have a support of 1, 5, ... shots: remove 0 and 'all' from 'shots'")
         if self.kind == "cross-task" and self.sources != "all":
             raise ValueError("kind 'cross-task' stays in one domain: name 'targets' only")
         return self

@@ -13,41 +13,15 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from typing import Any, cast
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from bench.api import (
-    POOLED,
-    Backbone,
-    Batch,
-    EpisodicMethod,
-    Labelled,
-    Modules,
-    Task,
-    prototype_head,
-    prototypes,
-    tunable,
-)
+from bench.api import Fast, InnerLoopMethod, Modules, prototype_head, prototypes
 
 
-class MamlLearn2Learn(EpisodicMethod):
+class MamlLearn2Learn(InnerLoopMethod):
     """Meta-trains on episodes of the source; adapts to the shots by gradient steps."""
-
-    views = 4
-
-    adapt_from: str = "bottleneck"
-    """Where the adapting part begins: `bottleneck` (the backbone is frozen), a stage's name, or `all`."""
-    width: int = 512
-    """Of the bottleneck between backbone and head."""
-    inner_steps: int = 3
-    inner_rate: float = tunable(0.03, 0.01, 1.0)
-    adapt_steps: int = 10
-    """Gradient steps on the shots of the target."""
-    scale: float = tunable(0.03, 0.003, 1.0)
-    """Of the squared distances to prototypes from which the head starts."""
-    second_order: bool = True
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -58,57 +32,18 @@ class MamlLearn2Learn(EpisodicMethod):
             return f"needs learn2learn ({error}): make learn2learn, or the pip lines for it in the README"
         return None
 
-    def cut(self, backbone: Backbone) -> str | None:
-        """The frozen part, if any."""
-        return {"bottleneck": POOLED, "all": None}.get(self.adapt_from, self.adapt_from)
-
-    def build(self, backbone: Backbone, task: Task) -> Modules:
-        """The backbone, a bottleneck with normalised outputs, and the head."""
-        bottleneck = nn.Sequential(
-            nn.Linear(backbone.num_features, self.width), nn.ReLU(), nn.LayerNorm(self.width)
-        )
-        return Modules(nn.Sequential(backbone, bottleneck), self.new_head(self.width, task))
-
-    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
-        """Cross-entropy of the queries after adaptation to the support."""
-        assert batch.episode is not None
-        # Batch norm keeps its statistics: a query must not be helped by the queries beside it.
-        modules.backbone.eval()
-        support = batch.episode.way * batch.episode.support
-        x, y = batch.x[:support], batch.y[:support]
-        learner = self._adapt(modules, x, y, batch.episode.way, self.inner_steps, not self.second_order)
-        return nn.functional.cross_entropy(learner(batch.x[support:]), batch.y[support:])
-
-    def fit(self, modules: Modules, labelled: Labelled, task: Task) -> dict[str, Any]:
-        """Adapt to the shots, in place."""
-        # Nothing is differentiated through these steps, which first order takes to the same place.
-        learner = self._adapt(modules, labelled.x, labelled.y, len(task.classes), self.adapt_steps, True)
-        learnt = {name: value.detach() for name, value in learner.named_parameters()}
-        head = cast(nn.Linear, modules.head)
-        head.weight, head.bias = (nn.Parameter(learnt[f"head.{name}"]) for name in ("weight", "bias"))
-        with torch.no_grad():
-            for name, parameter in modules.named_parameters():
-                parameter.copy_(learnt[name])
-        return {"steps": self.adapt_steps}
-
-    def _adapt(
-        self, modules: Modules, x: Tensor, y: Tensor, classes: int, steps: int, first_order: bool
-    ) -> Modules:
-        """A copy of `modules` after gradient steps on (N, ...) and (N,), with a graph back to `modules`."""
+    def adapted(
+        self, modules: Modules, x: Tensor, y: Tensor, classes: int, steps: int, second_order: bool
+    ) -> Fast:
+        """Parameters of a clone that learn2learn has adapted to (N, ...) and (N,)."""
         algorithms = import_learn2learn().algorithms
         head = prototype_head(prototypes(modules.features(x), y, classes), self.scale)
-        learner = algorithms.MAML(modules, lr=self.inner_rate, first_order=first_order).clone()
+        learner = algorithms.MAML(modules, lr=self.inner_rate, first_order=not second_order).clone()
         # A clone's parameters are tensors with a history, which only the dictionary itself takes.
         learner.module.head._parameters.update(weight=head[0], bias=head[1])
         for _ in range(steps):
             learner.adapt(nn.functional.cross_entropy(learner(x), y))
-        adapted: Modules = learner.module
-        return adapted
-
-    def trainable(self, modules: Modules) -> list[dict[str, Any]]:
-        """All but the head, which each task makes anew."""
-        parameters = [p for name, p in modules.named_parameters() if not name.startswith("head.")]
-        return [{"params": parameters, "weight_decay": self.weight_decay}]
+        return dict(learner.module.named_parameters())
 
 
 def import_learn2learn() -> Any:

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.record import Record
 from bench.selection import HEADLINE, RULES
 from bench.store import Store
-from bench.suite import Cell, content_hash
+from bench.suite import Cell, Scenario, content_hash
 from report.bootstrap import mean_interval
 from report.hits import Hits, Unusable, score
 
@@ -152,7 +152,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "target": scenario.target,
         "pair": scenario.pair,
         "classes": len(scenario.target_classes),
-        "shots": str(scenario.shots),
+        "shots": supervision(scenario),
         "method": cell.method,
         "overrides": ", ".join(f"{name}={value}" for name, value in sorted(cell.overrides.items())),
         "backbone": cell.backbone,
@@ -182,6 +182,12 @@ def _plain(store: Store, reason: str) -> str:
     return reason.replace(f"{store.root}/", "")
 
 
-def shots_order(shots: str) -> float:
-    """Sorting key for shots: numbers first, `all` last."""
-    return np.inf if shots == "all" else float(shots)
+def supervision(scenario: Scenario) -> str:
+    """Shots as tables group by them: `5`, or `5, 5-way` where episodes are what is evaluated."""
+    return ", ".join([str(scenario.shots), *([scenario.episodes.label] if scenario.episodes else [])])
+
+
+def shots_order(shots: str) -> tuple[float, str]:
+    """Sorting key for shots: numbers first, then `all`; episodes after all classes at the same shots."""
+    number, _, episodes = shots.partition(", ")
+    return np.inf if number == "all" else float(number), episodes

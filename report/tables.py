@@ -24,15 +24,17 @@ class Block:
     @property
     def labels(self) -> str:
         """The shots in words."""
-        match self.shots:
+        shots, _, episodes = self.shots.partition(", ")
+        match shots:
             case "0":
-                return "no target labels"
+                labels = "no target labels"
             case "all":
-                return "all target labels"
+                labels = "all target labels"
             case "1":
-                return "1 labelled target image per class"
+                labels = "1 labelled target image per class"
             case _:
-                return f"{self.shots} labelled target images per class"
+                labels = f"{shots} labelled target images per class"
+        return f"{labels}, {episodes} episodes" if episodes else labels
 
     @property
     def title(self) -> str:
@@ -42,7 +44,7 @@ class Block:
     @property
     def slug(self) -> str:
         """A name for anchors."""
-        return f"{self.kind}-{self.shots}"
+        return f"{self.kind}-{self.shots}".replace(", ", "-")
 
     def of(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows of this block."""

@@ -34,6 +34,7 @@ def tiny_cell(method: str = "full-finetune", source: str | None = "google", **ch
     shots = changes.pop("shots", 2)
     kind = changes.pop("kind", "cross-domain" if source else "pretrained")
     old, new = (CLASSES[:2], CLASSES[2:]) if kind == "cross-domain-task" else (CLASSES, CLASSES)
+    episodes = changes.pop("episodes", None)
     scenario = Scenario(
         kind=kind,
         dataset="emoji-home",
@@ -42,6 +43,7 @@ def tiny_cell(method: str = "full-finetune", source: str | None = "google", **ch
         target="twitter",
         target_classes=new,
         shots=shots,
+        episodes=episodes,
     )
     known: dict[str, Any] = {
         "backbone": TINY,

@@ -87,10 +87,11 @@ def score_of(
 
 
 def with_folds(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells as they are tried: those with shots once per fold that is held out."""
+    """The cells as they are tried: those with shots once per fold that is held out, and no episodes."""
     return [
         cell.model_copy(update={"fold": fold}) if fold is not None else cell
         for cell in cells
+        if not cell.scenario.episodes
         for fold in (range(FOLDS) if cell.scenario.shots != 0 else [None])
     ]
 

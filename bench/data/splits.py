@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -35,6 +36,11 @@ class Subset:
     def take(self, picked: np.ndarray) -> Subset:
         """The images at these positions."""
         return Subset(self.rows[picked], self.labels[picked], self.groups[picked])
+
+
+def concatenate(subsets: Sequence[Subset]) -> Subset:
+    """All images of several subsets, one subset after the other."""
+    return Subset(*(np.concatenate([getattr(s, f.name) for s in subsets]) for f in fields(Subset)))
 
 
 def _order(*parts: object) -> str:

@@ -16,8 +16,9 @@ from bench.cell_run import check_capability
 from bench.cut import Prefix, suffix
 from bench.errors import CellSkipped
 from bench.registry import configure, hyperparameters, method_summary
+from methods.anil import Anil
 from methods.maml import Maml
-from methods.maml_l2l import MamlLearn2Learn
+from methods.maml_l2l import MamlLearn2Learn, import_learn2learn
 from tests.support import answer, tiny_cell
 
 METHODS = [Maml, MamlLearn2Learn]
@@ -218,6 +219,45 @@ def test_outer_gradients_are_learn2learns(
     ):  # What is compared would not be the same without the steps, or their order.
         other = outer_gradients(Maml(**{**settings, "second_order": not second_order}), adapt_from, dtype)
         assert any((other[n] - g).norm() > 1e-3 * g.norm() for n, g in theirs.items())
+
+
+@pytest.mark.parametrize("second_order", [True, False])
+def test_anils_outer_gradients_are_those_of_learn2learn_on_the_head(second_order: bool) -> None:
+    """Their MAML of the head alone, over features that the outer loop learns."""
+    needs(MamlLearn2Learn)
+    method = Anil(width=10, inner_steps=3, inner_rate=0.1, scale=0.1, second_order=second_order)
+    dtype = torch.float64
+    ours = outer_gradients(method, "bottleneck", dtype)
+
+    torch.manual_seed(5)
+    backbone, shape = backbone_for("bottleneck", dtype)
+    modules = method.build(backbone, Task("source", tuple("abcdef"), 20, seed=0)).to(dtype)
+    batch = episode_batch(shape, dtype)
+    support, queries = modules.features(batch.x[:12]), modules.features(batch.x[12:])
+    algorithms = import_learn2learn().algorithms
+    learner = algorithms.MAML(modules.head, lr=0.1, first_order=not second_order).clone()
+    head = prototype_head(prototypes(support, batch.y[:12], 4), 0.1)
+    learner.module._parameters.update(weight=head[0], bias=head[1])
+    for _ in range(3):
+        learner.adapt(nn.functional.cross_entropy(learner(support), batch.y[:12]))
+    nn.functional.cross_entropy(learner(queries), batch.y[12:]).backward()
+    for name, gradient in ours.items():
+        torch.testing.assert_close(gradient, modules.get_parameter(name).grad, rtol=1e-8, atol=1e-10)
+
+
+def test_anil_adapts_nothing_but_the_head() -> None:
+    torch.manual_seed(0)
+    method = Anil(width=6)
+    task = Task("target", ("p", "q"), 4, seed=0)
+    modules = method.build(Backbone(nn.Identity(), 5, []), task)
+    before = {name: value.clone() for name, value in modules.state_dict().items()}
+    x, y = torch.randn(6, 5), torch.tensor([0, 0, 0, 1, 1, 1])
+    method.fit(modules, Labelled(x, y, torch.arange(6)), task)
+    after = modules.state_dict()
+    assert {name for name in before if not torch.equal(before[name], after[name])} == {
+        "head.weight",
+        "head.bias",
+    }
 
 
 def test_the_two_are_one_method() -> None:
