@@ -40,7 +40,11 @@ from bench.registry import configure
 from bench.seeds import stream
 from bench.selection import select
 from bench.suite import Cell, Scenario, Setting
+from bench.validators import FEWEST, NOTHING, LabelFree, Outputs, label_free
 from bench.views import Views
+
+POOL = 256
+"""Unlabelled target images, and held-out source images, that are looked at without target labels."""
 
 OnLook = Callable[[int, float | None], None]
 
@@ -67,6 +71,7 @@ class Run:
         self.logits: list[dict[Part, np.ndarray]] = []
         self.selected: dict[str, int] = {}
         self.details: dict[str, Any] = {}
+        self.discrepancy_before: dict[str, float] = {}
 
     def go(self) -> Predictions:
         """Source stage, target stage, looks; returns the predictions that are worth keeping.
@@ -81,6 +86,7 @@ class Run:
         with self.ledger.phases("build"):
             has_source = bool(self.scenario.source) and Access.SOURCE_LABELS in self.method.access
             modules = self._build("source" if has_source else "target")
+        self.discrepancy_before = self._discrepancy_now(modules)
         if has_source:
             states, steps = self._source_stage(modules)
             if self.scenario.episodes:
@@ -125,7 +131,9 @@ class Run:
             return views.get(domain, self.backbone, self.cut, self.method.views)
 
         self.target_inputs = view(s.target)
-        self.target_train = subset(dataset, s.target, s.target_classes, TRAIN)
+        # What a method may adapt to without labels: by default other images than it is tested on.
+        seen = TEST if self.cell.transductive else TRAIN
+        self.target_unlabelled = subset(dataset, s.target, s.target_classes, seen)
         self.held_out: dict[Part, tuple[Inputs, Subset]] = {}
         if s.source:
             self.source_inputs = view(s.source)
@@ -145,11 +153,20 @@ class Run:
         }
         if held_shots is not None:
             self.held_out["shots-validation"] = (self.target_inputs, held_shots)
+        rest = self.target_unlabelled.without(self.shots)
+        # What was trained on with labels says little; with `all` shots there is nothing else.
+        pool = rest if len(rest) >= FEWEST else self.target_unlabelled
+        self.pool = pool.take(self._picked(len(pool)))
         if s.source:
             self.held_out["source-validation"] = (
                 self.source_inputs,
                 subset(dataset, s.source, s.source_classes, VALIDATION),
             )
+
+    def _picked(self, images: int) -> np.ndarray:
+        """Positions of at most `POOL` images, the same at every look."""
+        random = np.random.default_rng(stream(self.cell.seed, "pool"))
+        return np.sort(random.permutation(images)[:POOL])
 
     def _task(self, stage: StageName, classes: tuple[str, ...] = ()) -> Task:
         """The task of a stage: that of the scenario, or of an episode over some of its classes."""
@@ -242,14 +259,14 @@ class Run:
             self.ledger.enter("target-stage", cost, shared=False)
             with self.ledger.phases("evaluate"):
                 scores.append(
-                    evaluate.logits(
+                    evaluate.outputs(
                         self.method,
                         mine,
                         self.target_inputs,
                         drawn.queries,
                         self.cell.precision,
                         batch_statistics=form.batch_norm == "transductive",
-                    )
+                    ).logits.numpy()
                 )
             queries.append(drawn.queries)
         self.details["episodes"] = count
@@ -322,7 +339,7 @@ class Run:
             endless("source", self.source_inputs, self.source_train)
             if replay and Access.SOURCE_REPLAY in access
             else None,
-            endless("unlabelled", self.target_inputs, self.target_train)
+            endless("unlabelled", self.target_inputs, self.target_unlabelled)
             if Access.TARGET_IMAGES in access
             else None,
             source_labels=self.scenario.same_classes and not self.scenario.episodes,
@@ -334,15 +351,25 @@ class Run:
         """Evaluate on what is held out; the method takes no part in it."""
         with self.ledger.phases("evaluate"):
             source_scores = stage == "source" or self.scenario.same_classes
-            logits = {
-                part: evaluate.logits(self.method, modules, inputs, images, self.cell.precision)
+            outputs = {
+                part: self._outputs(modules, inputs, images)
                 for part, (inputs, images) in self.held_out.items()
-                if part != "source-validation" or source_scores
             }
-        self._keep_look(stage, step, loss, logits)
+            found = self._label_free(modules, outputs, source_scores)
+        logits = {
+            part: seen.logits.numpy()
+            for part, seen in outputs.items()
+            if part != "source-validation" or source_scores
+        }
+        self._keep_look(stage, step, loss, logits, found)
 
     def _keep_look(
-        self, stage: StageName, step: int, loss: float | None, logits: dict[Part, np.ndarray]
+        self,
+        stage: StageName,
+        step: int,
+        loss: float | None,
+        logits: dict[Part, np.ndarray],
+        found: LabelFree = NOTHING,
     ) -> None:
         """Score what a look saw, and keep it."""
         if not all(np.isfinite(scores).all() for scores in logits.values()):
@@ -363,8 +390,34 @@ class Run:
                 shots_validation_accuracy=accuracy.get("shots-validation"),
                 target_validation_accuracy=accuracy.get("target-validation"),
                 target_test_accuracy=accuracy["target-test"],
+                validators=found.validators,
+                discrepancy=found.discrepancy,
+                diversity=found.diversity,
             )
         )
+
+    def _outputs(self, modules: Modules, inputs: Inputs, images: Subset) -> Outputs:
+        return evaluate.outputs(self.method, modules, inputs, images, self.cell.precision)
+
+    def _label_free(self, modules: Modules, outputs: dict[Part, Outputs], source_scores: bool) -> LabelFree:
+        """What unlabelled target images and held-out source images say, without target labels."""
+        source, labels = outputs.get("source-validation"), None
+        if source is not None:
+            picked = self._picked(len(source.groups))
+            source = source.take(picked)
+            if source_scores:
+                labels = torch.from_numpy(self.held_out["source-validation"][1].labels[picked])
+        target = self._outputs(modules, self.target_inputs, self.pool)
+        return label_free(target, source, labels, stream(self.cell.seed, "domain-folds"))
+
+    def _discrepancy_now(self, modules: Modules) -> dict[str, float]:
+        """How far apart source and target are; nothing where there is no source."""
+        if "source-validation" not in self.held_out:
+            return {}
+        part: Part = "source-validation"
+        with self.ledger.phases("evaluate"):
+            source = {part: self._outputs(modules, *self.held_out[part])}
+            return self._label_free(modules, source, False).discrepancy
 
     def _predictions(self) -> Predictions:
         """Logits of the looks that some rule selects, with labels and groups to score them by."""

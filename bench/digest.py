@@ -16,6 +16,7 @@ ENGINE = (
     "cut.py",
     "data/*.py",
     "data/sources/*.py",
+    "discrepancy.py",
     "engine.py",
     "episodic.py",
     "evaluate.py",
@@ -27,6 +28,7 @@ ENGINE = (
     "seeds.py",
     "selection.py",
     "suite.py",
+    "validators.py",
     "views.py",
 )
 """Files of the engine that decide a cell's numbers."""

@@ -11,36 +11,39 @@ from bench.data.splits import Subset
 from bench.engine import autocast
 from bench.feed import Inputs
 from bench.suite import Precision
+from bench.validators import Outputs
 
 BATCH = 256
 
 
-def logits(
+def outputs(
     method: Method,
     modules: Modules,
     inputs: Inputs,
     subset: Subset,
     precision: Precision,
     batch_statistics: bool = False,
-) -> np.ndarray:
-    """float16 (images, classes), as they are stored, so that every score is a score of the same numbers.
+) -> Outputs:
+    """Logits, rounded to float16 as they are stored, so that all scores are of the same numbers; features.
 
-    `modules` is left in evaluation mode; with `batch_statistics` batch norm normalises by the images beside
-    each other here (transductive), and its running statistics stay as they are.
+    Both on the CPU. `modules` is left in evaluation mode; with `batch_statistics` batch norm normalises by the
+    images beside each other here (transductive), and its running statistics stay as they are.
     """
     modules.eval()
     norms = [m for m in modules.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     for norm in norms if batch_statistics else ():
         norm.train()
         norm.momentum = 0.0
-    out = []
+    logits, features = [], []
     with torch.inference_mode():
         for start in range(0, len(subset), BATCH):
             x = inputs.take(subset.rows[start : start + BATCH])
             with autocast(x.device, precision):
-                out.append(method.predict(modules, x)[0].float())
+                scores, seen = method.predict(modules, x)
+            logits.append(scores.float().half().cpu())
+            features.append(seen.float().flatten(1).cpu())
     modules.eval()
-    return torch.cat(out).half().cpu().numpy()
+    return Outputs(torch.cat(logits), torch.cat(features), subset.groups)
 
 
 def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:

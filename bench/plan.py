@@ -38,6 +38,7 @@ class SourceStage(Frozen):
     budget: Budget
     seed: int
     precision: Precision
+    transductive: bool
 
     @property
     def key(self) -> str:
@@ -59,6 +60,7 @@ def source_stage(cell: Cell, sees_target: bool) -> SourceStage | None:
         **cell.model_dump(include={"method", "overrides", "backbone", "image_size", "augment", "seed"}),
         budget=cell.budget,
         precision=cell.precision,
+        transductive=sees_target and cell.transductive,
     )
 
 
@@ -90,6 +92,7 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
                 budget=suite.budget,
                 seed=seed,
                 precision=suite.precision,
+                transductive=suite.transductive,
             )
         ]
     }

@@ -46,6 +46,8 @@ class Look(Frozen):
 
     Accuracies are shares in [0, 1], losses mean negative log-likelihoods in nats. The `target_*` scalars
     use target labels: only the `oracle` rule and learning curves may. Episodes have no validation images.
+    `validators` (higher is better), `discrepancy` (lower is closer) and `diversity` (of the predicted classes,
+    in [0, 1]) use none, see `bench.validators`; what cannot be said is left out.
     """
 
     stage: Stage
@@ -56,6 +58,9 @@ class Look(Frozen):
     shots_validation_accuracy: float | None = None
     target_validation_accuracy: float | None = None
     target_test_accuracy: float
+    validators: dict[str, float] = {}
+    discrepancy: dict[str, float] = {}
+    diversity: float | None = None
 
 
 class Measured(Frozen):
@@ -117,6 +122,8 @@ class Record(Frozen):
     adapts: bool = False
     """Whether the method learns from unlabelled target images."""
     hyperparameters: dict[str, Any] = {}
+    discrepancy_before: dict[str, float] = {}
+    """Between source and target features before the cell trained anything."""
     looks: tuple[Look, ...] = ()
     selected: dict[str, int] = {}
     details: dict[str, Any] = {}

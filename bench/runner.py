@@ -73,6 +73,7 @@ def run_cell(
         ),
         adapts=Access.TARGET_IMAGES in run.method.access,
         hyperparameters=hyperparameters(run.method),
+        discrepancy_before=run.discrepancy_before,
         looks=tuple(run.looks),
         selected=run.selected if happened.status == "done" else {},
         details=run.details,

@@ -121,6 +121,7 @@ class Cell(Frozen):
     seed: int = Field(ge=0)
     precision: Precision = "fp32"
     fold: int | None = Field(None, ge=0, description="while tuning: which fold of the shots is held out")
+    transductive: bool = Field(False, description="methods adapt to the target's test images, unlabelled")
 
     @property
     def key(self) -> str:
@@ -129,6 +130,8 @@ class Cell(Frozen):
         silent: dict[str, Any] = {"scenario": {} if self.scenario.episodes else {"episodes"}}
         if self.fold is None:
             silent["fold"] = True
+        if not self.transductive:
+            silent["transductive"] = True
         return content_hash(self.model_dump(mode="json", exclude=silent))
 
     @property
@@ -182,6 +185,9 @@ class Suite(Frozen):
     image_size: int = Field(64, ge=8, le=1024)
     augment: Augment = "crop-flip"
     precision: Precision = "fp32"
+    transductive: bool = Field(
+        False, description="methods adapt to the target's test images, unlabelled, not to its training images"
+    )
     backbones: list[str] = Field(min_length=1)
     methods: list[str] = Field(min_length=1)
     baseline: str = Field("linear-probe", description="method that gains are measured against")

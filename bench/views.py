@@ -12,7 +12,7 @@ from bench.artifacts import Artifacts, Tensors
 from bench.backbones import UNTRAINED, Backbone, normalisation
 from bench.cut import Prefix
 from bench.data.dataset import Dataset, Progress
-from bench.data.splits import SPLITS, TRAIN, splits
+from bench.data.splits import SPLITS, TEST, TRAIN, splits
 from bench.digest import combine
 from bench.engine import autocast
 from bench.evaluate import BATCH
@@ -57,7 +57,9 @@ class Views:
 
     def _kept(self, domain: str, backbone: Backbone, cut: str, views: int) -> KeptInputs:
         cell, device = self.cell, self.setting.device
-        trained = np.flatnonzero(splits(self.dataset, self.dataset.domains[domain]) == SPLITS.index(TRAIN))
+        # Where methods adapt to test images, those are augmented too.
+        augmented = [SPLITS.index(split) for split in ((TRAIN, TEST) if cell.transductive else (TRAIN,))]
+        trained = np.flatnonzero(np.isin(splits(self.dataset, self.dataset.domains[domain]), augmented))
         views = 0 if cell.augment == "none" else views
 
         def make() -> tuple[Tensors, dict[str, Any]]:
@@ -82,7 +84,7 @@ class Views:
             self.digests.engine,
             self.digests.dataset,
             f"{domain} {cell.image_size} {cell.backbone} {cell.precision} {cut}",
-            f"{views} {cell.augment if views else ''} {seed}",
+            f"{views} {cell.augment if views else ''} {seed} {len(augmented) if views else ''}",
             self.setting.model_dump_json(),
         )
         tensors, cost, made = self.artifacts.get("features", key, make)

@@ -147,6 +147,17 @@ def test_what_decides_a_source_stage(change: dict[str, Any]) -> None:
     assert first.key != second.key
 
 
+def test_transductive_decides_a_source_stage_that_sees_the_target() -> None:
+    one = {"kind": "cross-domain", "sources": ["google"], "targets": ["apple"], "shots": [0]}
+    (a,), (b,) = plan(suite(one), CARD), plan(suite(one, transductive=True), CARD)
+    assert a.key != b.key
+    for sees_target in (False, True):
+        first, second = source_stage(a, sees_target), source_stage(b, sees_target)
+        assert first
+        assert second
+        assert (first.key != second.key) == sees_target
+
+
 @pytest.mark.parametrize(
     "table",
     [

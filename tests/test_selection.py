@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.record import Look
-from bench.selection import HEADLINE, RULES, best, select
+from bench.selection import COLLAPSED, HEADLINE, RULES, VALIDATORS, Rule, best, select, validator_scores
 
 
 def look(step: int, source: float | None, target: float) -> Look:
@@ -80,6 +82,37 @@ def test_names() -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_rules_answer_within_the_looks(rule) -> None:
-    looks = [look(step, 0.1 * step, 0.1 * step) for step in range(1, 4)]
-    assert rule.select(looks) in range(3)
+    scores = dict.fromkeys(VALIDATORS, 0.5)
+    looks = [
+        look(step, 0.1 * step, 0.1 * step).model_copy(update={"validators": scores, "diversity": 0.5})
+        for step in range(1, 4)
+    ]
+    assert rule.select(looks) == 2, "of equal looks the one that trained longest"
     assert rule.select([]) is None
+
+
+def validated(score: float | None, diversity: float = 1.0) -> Look:
+    known = {} if score is None else {"snd": score}
+    return look(1, None, 0.5).model_copy(update={"validators": known, "diversity": diversity})
+
+
+def by(name: str) -> Rule:
+    return next(rule for rule in RULES if rule.name == name)
+
+
+def test_validators_choose_the_highest_score() -> None:
+    assert by("snd").select([validated(0.1), validated(0.9), validated(0.3)]) == 1
+    assert by("snd").select([validated(None), validated(-0.9), validated(None)]) == 1
+    assert by("snd").select([validated(None)]) is None
+    assert by("dev").select([validated(0.1)]) is None
+
+
+@pytest.mark.parametrize("name", VALIDATORS)
+def test_a_collapsed_model_does_not_win(name: str) -> None:
+    def scored(score: float, diversity: float) -> Look:
+        return validated(None, diversity).model_copy(update={"validators": {name: score}})
+
+    assert by(name).select([scored(0.2, 1.0), scored(9.0, COLLAPSED / 2), scored(0.1, 1.0)]) == 0
+    # Nothing but collapsed models: none is better than another.
+    assert by(name).select([scored(9.0, 0.0), scored(0.1, 0.0)]) == 1
+    assert validator_scores([scored(9.0, 0.0), scored(0.1, COLLAPSED)], name) == [-math.inf, 0.1]

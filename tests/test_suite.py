@@ -48,6 +48,7 @@ OTHER: dict[str, Any] = {
     "seed": 2,
     "precision": "bf16",
     "fold": 0,
+    "transductive": True,
 }
 OTHER_SCENARIO: dict[str, Any] = {
     "kind": "pretrained",

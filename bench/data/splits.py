@@ -37,6 +37,10 @@ class Subset:
         """The images at these positions."""
         return Subset(self.rows[picked], self.labels[picked], self.groups[picked])
 
+    def without(self, others: Subset) -> Subset:
+        """The images that are not among others of the same domain."""
+        return self.take(np.flatnonzero(~np.isin(self.rows, others.rows)))
+
 
 def concatenate(subsets: Sequence[Subset]) -> Subset:
     """All images of several subsets, one subset after the other."""
