@@ -38,7 +38,7 @@ from bench.plan import source_stage
 from bench.record import Digests, Look, Part, Predictions
 from bench.registry import configure
 from bench.seeds import stream
-from bench.selection import select
+from bench.selection import HEADLINE, select
 from bench.suite import Cell, Scenario, Setting
 from bench.validators import FEWEST, NOTHING, LabelFree, Outputs, label_free
 from bench.views import Views
@@ -420,11 +420,16 @@ class Run:
             return self._label_free(modules, source, False).discrepancy
 
     def _predictions(self) -> Predictions:
-        """Logits of the looks that some rule selects, with labels and groups to score them by."""
+        """Logits of the looks that some rule selects, with labels and groups to score them by.
+
+        Those of test images for all of them, of validation images for the headline's alone: rules go by
+        validation scores that the looks hold already, and records are to stay small.
+        """
         out: Predictions = {}
         for place in sorted(set(self.selected.values())):
             for part, scores in self.logits[place].items():
-                out[f"look{place}/{part}/logits"] = scores
+                if part == "target-test" or place == self.selected[HEADLINE]:
+                    out[f"look{place}/{part}/logits"] = scores
         for part, (_, images) in self.held_out.items():
             out[f"{part}/labels"] = images.labels.astype(np.int16)
             out[f"{part}/groups"] = images.groups.astype(np.int32)

@@ -15,7 +15,8 @@ Part = Literal["target-test", "target-validation", "source-validation", "shots-v
 Predictions = dict[str, np.ndarray]
 """Arrays beside a record, by name:
 
-`look<i>/<part>/logits`  float16 (images, classes), for each look that some rule selects
+`look<i>/<part>/logits`  float16 (images, classes), for each look that some rule selects; of validation
+                         parts for the headline rule's look alone
 `<part>/labels`          int16 (images,), index into the classes of that part
 `<part>/groups`          int32 (images,), images that share a group are related (bootstrap by it)
 `<part>/items`           int32 (images,), row of the image in its domain's decode cache

@@ -8,14 +8,18 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
+from bench.api import Modules
 from bench.backbones import create_backbone, untrained
 from bench.data.dataset import Dataset
 from bench.data.splits import subset
+from bench.errors import CellSkipped
 from bench.record import Predictions, Record
 from bench.registry import (
     configure,
@@ -27,8 +31,10 @@ from bench.registry import (
     method_summary,
 )
 from bench.seeds import stream
+from bench.selection import HEADLINE
 from bench.suite import Cell
-from tests.support import TINY, answer, assert_equal, steps_of, tiny_cell
+from bench.validators import Outputs
+from tests.support import TINY, answer, assert_equal, python, steps_of, tiny_cell
 
 METHODS = sorted(method_modules())
 
@@ -116,6 +122,9 @@ def test_answers_in_full(answers: Answers, emoji: Dataset, method: str, scenario
             assert not [name for name in predictions if name.endswith("source-validation/logits")]
             continue
         for place in set(record.selected.values()):
+            if part != "target-test" and place != record.selected[HEADLINE]:
+                assert f"look{place}/{part}/logits" not in predictions
+                continue
             logits = predictions[f"look{place}/{part}/logits"]
             assert logits.shape == (len(expected), len(classes))
             assert logits.dtype == np.float16
@@ -142,6 +151,70 @@ def test_same_cell_twice_is_bit_identical(answers: Answers, tmp_path: Path, meth
         after = run.backbone.state_dict()
         for key, tensor in before.state_dict().items():
             torch.testing.assert_close(after[key], tensor, rtol=0, atol=0, msg=key)
+
+
+FRESH = """
+import sys
+from pathlib import Path
+from safetensors.numpy import save_file
+from bench.suite import Cell
+from tests.support import answer
+import torch
+torch.set_num_threads(1)
+for text in sys.argv[2:]:
+    cell = Cell.model_validate_json(text)
+    record, predictions = answer(cell, Path("artifacts"))
+    save_file(predictions, f"{sys.argv[1]}-{cell.method}.safetensors")
+    Path(f"{sys.argv[1]}-{cell.method}.json").write_text(record.model_dump_json())
+"""
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Answers of every method by two processes, the second of which meets the methods in another order."""
+    folder = tmp_path_factory.mktemp("fresh")
+    cells = [ask(method, "few-shot").model_dump_json() for method in METHODS]
+    for name, order in (("first", cells), ("second", cells[::-1])):
+        (folder / name).mkdir()
+        where = folder / name
+        process = python("-c", FRESH, str(where / name), *order, cwd=where, OMP_NUM_THREADS="1")
+        assert process.returncode == 0, process.stderr
+    return folder
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_fresh_processes_answer_alike(fresh: Path, method: str) -> None:
+    stems = [fresh / name / f"{name}-{method}" for name in ("first", "second")]
+    first, second = (Record.model_validate_json(stem.with_suffix(".json").read_text()) for stem in stems)
+    assert first.happened == second.happened
+    assert (first.looks, first.details, first.discrepancy_before) == (
+        second.looks,
+        second.details,
+        second.discrepancy_before,
+    )
+    assert_equal(*(load_file(stem.with_suffix(".safetensors")) for stem in stems))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_predicting_changes_nothing(tmp_path: Path, method: str) -> None:
+    """Held-out images pass through `predict` alone, which must leave no trace in what is trained."""
+    run = steps_of(ask(method, "few-shot"), tmp_path)
+    changed: list[str] = []
+    evaluate = run._outputs
+
+    def watched(modules: Modules, *images: Any) -> Outputs:
+        before = {name: tensor.clone() for name, tensor in modules.state_dict().items()}
+        found = evaluate(modules, *images)
+        changed.extend(n for n, tensor in modules.state_dict().items() if not torch.equal(tensor, before[n]))
+        return found
+
+    run._outputs = watched  # type: ignore[method-assign]
+    try:
+        run.go()
+    except CellSkipped as reason:
+        pytest.skip(str(reason))
+    assert run.looks
+    assert not changed
 
 
 @pytest.mark.parametrize("scenario", ["few-shot", "unsupervised"])
