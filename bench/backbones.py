@@ -147,6 +147,12 @@ def imagenet_classifier(name: str) -> nn.Module:
     return net.eval()
 
 
+def imagenet_head(name: str) -> nn.Module:
+    """Pooled features (B, D) -> logits (B, 1000), for networks whose weights are packaged."""
+    head: nn.Module = cast(Any, imagenet_classifier(name)).get_classifier()
+    return head.eval()
+
+
 @lru_cache(maxsize=2)
 def _weights(name: str) -> dict[str, Tensor]:
     """State dict without the classifier, read once for many cells; callers copy it."""

@@ -90,6 +90,26 @@ def tune(**options: Any) -> None:
     sys.exit(command.tune(command.Request(**options)))
 
 
+@cli.command("rank-backbones")
+@click.option("--dataset", metavar="D", required=True, help="A dataset's name.")
+@click.option("--target", metavar="T", required=True, help="The domain whose training images are looked at.")
+@click.option(
+    "--backbones", metavar="A,B", callback=_list, help="Candidates.  [default: what needs no network]"
+)
+@click.option("--image-size", metavar="PX", type=click.IntRange(8, 1024), default=64, show_default=True)
+@click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
+@click.option("--verify", is_flag=True, help="Fit a probe on each and say how well the scores rank them.")
+def rank_backbones(**options: Any) -> None:
+    """Order pretrained networks for a target without training them.
+
+    By LogME, shrunk H-score, H-score, TransRate and LEEP on the features of the target's labelled training
+    images, which are kept for later runs.
+    """
+    from bench.commands import rank as command
+
+    sys.exit(command.rank(command.Request(**options)))
+
+
 @cli.command("list")
 @click.argument("what", metavar="suites|methods|datasets|backbones")
 def list_(what: str) -> None:

@@ -19,13 +19,22 @@ STATUSES = ("done", "skipped", "failed", "unreadable", "missing")
 
 CELL = (
     *("kind", "dataset", "source", "target", "pair", "classes", "shots", "method", "overrides", "backbone"),
-    *("image_size", "augment", "steps", "batch_size", "looks_asked", "seed", "precision", "question", "goal"),
+    *("image_size", "augment", "steps", "batch_size", "looks_asked", "seed", "precision", "transductive"),
+    *("question", "goal"),
 )
 """Columns that the question decides; empty only where a damaged record leaves the question unknown."""
 
 ANSWER = (
     *("reason", "log", "note", "suite", "device", "threads", "created", "again"),
-    *("adapts", "hits", "looks", "low", "high", *(f"accuracy {rule.name}" for rule in RULES)),
+    *(
+        "adapts",
+        "hits",
+        "looks",
+        "discrepancy_before",
+        "low",
+        "high",
+        *(f"accuracy {rule.name}" for rule in RULES),
+    ),
     *("seconds_own", "seconds_alone", "images_seen", "images_per_second"),
     *("parameters", "parameters_trained", "peak_memory_mib"),
     *("python", "packages", "platform", "cpu", "accelerator", "git_revision"),
@@ -35,8 +44,8 @@ ANSWER = (
 
 COLUMNS = ("key", "status", *CELL, *ANSWER)
 
-OBJECTS = ("hits", "looks")
-"""Columns that hold objects (`Hits`, tuple of `Look`), to be dropped from exports."""
+OBJECTS = ("hits", "looks", "discrepancy_before")
+"""Columns that hold objects (`Hits`, tuple of `Look`, distances by name), to be dropped from exports."""
 
 
 def accuracy_column(rule: str = HEADLINE) -> str:
@@ -92,6 +101,7 @@ def _row(store: Store, record: Record) -> dict[str, Any]:
         "created": record.created,
         "again": record.again,
         "looks": record.looks,
+        "discrepancy_before": record.discrepancy_before,
         "adapts": record.adapts,
         "seconds_own": measured.own if measured.seconds else None,
         "seconds_alone": measured.alone if measured.seconds else None,
@@ -163,6 +173,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "looks_asked": budget.looks,
         "seed": cell.seed,
         "precision": cell.precision,
+        "transductive": cell.transductive,
         "question": content_hash(question),
         "goal": content_hash(goal),
     }

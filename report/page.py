@@ -18,10 +18,11 @@ from bench.store import Store
 from bench.suite import Cell, Suite
 from report import figures, formats, tables, words
 from report.bootstrap import Interval
-from report.frame import STATUSES, accuracy_column, load_frame, shots_order
+from report.frame import OBJECTS, STATUSES, accuracy_column, load_frame, shots_order
 from report.samples import Samples, png_uri
 from report.statistics import Difference, negative_transfer
 from report.tables import Leaderboard
+from report.validators import correlation, distances, rankings
 
 TEMPLATES = Path(__file__).parent / "templates"
 BASELINE = str(Suite.model_fields["baseline"].default)
@@ -70,7 +71,14 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (formats.percent, formats.points, formats.interval, formats.seconds, formats.several):
+    for function in (
+        formats.percent,
+        formats.points,
+        formats.interval,
+        formats.seconds,
+        formats.several,
+        correlation,
+    ):
         environment.filters[function.__name__] = function
     baseline = suite.baseline if suite else BASELINE
     alone = source_alone or baseline
@@ -90,6 +98,8 @@ def render(
         source_alone=alone,
         rules=RULES,
         headline=HEADLINE,
+        rankings=rankings(frame),
+        distances=distances(frame),
         samples=_samples(samples),
         statuses=STATUSES,
         coverage=list(tables.coverage(frame).itertuples()),
@@ -130,9 +140,19 @@ def _facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
             f"batches of {values('batch_size')}, {values('looks_asked')} looks a stage",
         ),
         ("Precision", values("precision")),
+        *_transductive(known),
         ("Run on", f"{values('device') or formats.DASH}; threads: {values('threads') or formats.DASH}"),
     ]
     return facts if len(known) else []
+
+
+def _transductive(known: pd.DataFrame) -> list[tuple[str, str]]:
+    """A warning where methods have adapted to the images that they are tested on."""
+    cells = int(known["transductive"].eq(True).sum())
+    if not cells:
+        return []
+    which = "all cells" if cells == len(known) else f"{cells} of {formats.several(len(known), 'cell')}"
+    return [("Transductive", f"{which}: methods adapt to the target's test images, unlabelled")]
 
 
 @dataclass(frozen=True)
@@ -218,7 +238,7 @@ def _samples(samples: Samples | None) -> list[dict[str, Any]]:
 
 def _records(frame: pd.DataFrame, folder: str) -> list[dict[str, Any]]:
     """Every row, in the order of its key, with the command that runs it again."""
-    rows = frame.sort_values("key").drop(columns=["hits", "looks"])
+    rows = frame.sort_values("key").drop(columns=list(OBJECTS))
     rows = rows.assign(accuracy=rows[accuracy_column()]).astype(object)
     rows = rows.where(rows.notna(), None)
     where = shlex.quote(folder)
