@@ -79,7 +79,7 @@ def rank(request: Request) -> int:
         rows[name] = score(name, dataset, request)
     columns = [*SCORES, "LEEP", *([VERIFIED] if request.verify else [])]
     title = f"{card.name}/{request.target}: higher is better; H is the H-score"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("backbone", no_wrap=True)
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
