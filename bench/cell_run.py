@@ -422,13 +422,14 @@ class Run:
     def _predictions(self) -> Predictions:
         """Logits of the looks that some rule selects, with labels and groups to score them by.
 
-        Those of test images for all of them, of validation images for the headline's alone: rules go by
-        validation scores that the looks hold already, and records are to stay small.
+        Those of test images for all of them, of target validation images for the headline's alone, of source
+        ones for none: rules go by scores that the looks hold already, and records are to stay small.
         """
         out: Predictions = {}
         for place in sorted(set(self.selected.values())):
             for part, scores in self.logits[place].items():
-                if part == "target-test" or place == self.selected[HEADLINE]:
+                headline = place == self.selected[HEADLINE] and part != "source-validation"
+                if part == "target-test" or headline:
                     out[f"look{place}/{part}/logits"] = scores
         for part, (_, images) in self.held_out.items():
             out[f"{part}/labels"] = images.labels.astype(np.int16)

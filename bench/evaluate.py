@@ -26,8 +26,8 @@ def outputs(
 ) -> Outputs:
     """Logits, rounded to float16 as they are stored, so that all scores are of the same numbers; features.
 
-    Both on the CPU. `modules` is left in evaluation mode; with `batch_statistics` batch norm normalises by the
-    images beside each other here (transductive), and its running statistics stay as they are.
+    Both on the CPU. `modules` is left in evaluation mode; with `batch_statistics` batch norm normalises by
+    the images beside each other here (transductive), and its running statistics stay as they are.
     """
     modules.eval()
     norms = [m for m in modules.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]

@@ -15,8 +15,8 @@ Part = Literal["target-test", "target-validation", "source-validation", "shots-v
 Predictions = dict[str, np.ndarray]
 """Arrays beside a record, by name:
 
-`look<i>/<part>/logits`  float16 (images, classes), for each look that some rule selects; of validation
-                         parts for the headline rule's look alone
+`look<i>/<part>/logits`  float16 (images, classes): of test images for each look that some rule selects,
+                         of target and shots validation images for the headline rule's look alone
 `<part>/labels`          int16 (images,), index into the classes of that part
 `<part>/groups`          int32 (images,), images that share a group are related (bootstrap by it)
 `<part>/items`           int32 (images,), row of the image in its domain's decode cache
@@ -47,8 +47,8 @@ class Look(Frozen):
 
     Accuracies are shares in [0, 1], losses mean negative log-likelihoods in nats. The `target_*` scalars
     use target labels: only the `oracle` rule and learning curves may. Episodes have no validation images.
-    `validators` (higher is better), `discrepancy` (lower is closer) and `diversity` (of the predicted classes,
-    in [0, 1]) use none, see `bench.validators`; what cannot be said is left out.
+    `validators` (higher is better), `discrepancy` (lower is closer) and `diversity` (of the predicted
+    classes, in [0, 1]) use none, see `bench.validators`; what cannot be said is left out.
     """
 
     stage: Stage

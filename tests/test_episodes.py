@@ -98,7 +98,7 @@ def test_batch_norm_is_inductive_unless_asked(transductive: bool) -> None:
     head = Norm()
     x = torch.tensor([[0.0, 2.0], [4.0, 6.0]])
     everything = Subset(np.arange(2), np.arange(2), np.arange(2, dtype=np.int32))
-    logits = evaluate.logits(
+    seen = evaluate.outputs(
         configure("full-finetune", {}),
         Modules(nn.Identity(), head),
         KeptInputs(x),
@@ -106,6 +106,7 @@ def test_batch_norm_is_inductive_unless_asked(transductive: bool) -> None:
         "fp32",
         batch_statistics=transductive,
     )
+    logits = seen.logits.numpy()
     expected = [[-1, -1], [1, 1]] if transductive else x.tolist()
     np.testing.assert_allclose(logits.astype(float), expected, atol=1e-2)
     assert head.norm.running_mean is not None
