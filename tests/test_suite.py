@@ -58,6 +58,7 @@ OTHER_SCENARIO: dict[str, Any] = {
     "target": "photo",
     "target_classes": ["cat", "dog", "eel"],
     "shots": "all",
+    "episodes": {"way": 3},
 }
 
 
