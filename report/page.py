@@ -18,7 +18,7 @@ from bench.store import Store
 from bench.suite import Cell, Suite
 from report import figures, formats, tables, words
 from report.bootstrap import Interval
-from report.frame import STATUSES, accuracy_column, load_frame, shots_order
+from report.frame import OBJECTS, STATUSES, accuracy_column, load_frame, shots_order
 from report.samples import Samples, png_uri
 from report.statistics import Difference, negative_transfer
 from report.tables import Leaderboard
@@ -218,7 +218,7 @@ def _samples(samples: Samples | None) -> list[dict[str, Any]]:
 
 def _records(frame: pd.DataFrame, folder: str) -> list[dict[str, Any]]:
     """Every row, in the order of its key, with the command that runs it again."""
-    rows = frame.sort_values("key").drop(columns=["hits", "looks"])
+    rows = frame.sort_values("key").drop(columns=list(OBJECTS))
     rows = rows.assign(accuracy=rows[accuracy_column()]).astype(object)
     rows = rows.where(rows.notna(), None)
     where = shlex.quote(folder)
