@@ -11,7 +11,8 @@ import pandas as pd
 from bench.selection import HEADLINE
 from report.bootstrap import LEVEL, Interval, count_groups, resampled
 from report.frame import accuracy_column
-from report.statistics import SAME, error_of_mean, shared
+from report.statistics import SAME, complete, error_of_mean, shared
+from report.uncertainty import pooled_between
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Comparison:
 def comparisons(rows: pd.DataFrame, rule: str = HEADLINE) -> list[Comparison]:
     """Every pair of methods over the cells that all of them share; the family that Holm corrects for.
 
-    The test is that of `report.statistics.error_of_mean`: over test images, and over runs with several seeds.
+    The test is that of `report.statistics.error_of_mean`: over test images, and over runs with several seeds,
+    whose variance is pooled over the methods.
     """
     cells = shared(rows, rule).sort_values([*SAME, "method"])
     methods = sorted(cells["method"].unique())
@@ -49,11 +51,12 @@ def comparisons(rows: pd.DataFrame, rule: str = HEADLINE) -> list[Comparison]:
     # Cells are sorted by question and seed first, so that the last axis is the method.
     samples = resampled(hits, rule).reshape(-1, len(layout), len(methods))
     values = cells[accuracy_column(rule)].to_numpy(dtype=float).reshape(len(layout), len(methods))
-    groups = count_groups(hits)
+    groups, full = count_groups(hits), complete(layout)
+    pooled = pooled_between(values[full].mean(axis=0).T) if len(full) else None
     found = []
     for one, other in combinations(range(len(methods)), 2):
         gaps = values[:, one] - values[:, other]
-        error = error_of_mean(layout, gaps, samples[:, :, one] - samples[:, :, other], groups)
+        error = error_of_mean(layout, gaps, samples[:, :, one] - samples[:, :, other], groups, pooled)
         points = float(gaps.mean())
         found.append((methods[one], methods[other], points, error))
     alone = [error.p_value(points) if error else None for *_, points, error in found]

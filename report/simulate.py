@@ -1,9 +1,9 @@
 """How often comparisons are right: a method against itself, and against a better self.
 
-`python -m report.simulate --results DIR` takes the stored predictions of a results folder whose cells have many
-seeds. Each simulated comparison draws two disjoint sets of runs of one method, and new test images by drawing
-groups with replacement; a difference is put in by turning wrong images right. The comparison is
-the report's own (`report.pairwise`).
+`python -m report.simulate --results DIR` takes the stored predictions of a results folder whose cells have
+many seeds. Each simulated comparison draws two disjoint sets of runs of one method, and new test images by
+drawing groups with replacement; a difference is put in by turning wrong images right. The comparison is the
+report's own (`report.pairwise`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 import click
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from bench.errors import UserError
 from bench.selection import HEADLINE
@@ -29,10 +28,8 @@ from report.tables import blocks
 EFFECTS = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0)
 
 
-def simulated(
-    cells: pd.DataFrame, runs: int, effect: float, random: np.random.Generator
-) -> tuple[pd.DataFrame, float]:
-    """Rows of one comparison of a method with itself, and the mean points that were put in on its right side.
+def simulated(cells: pd.DataFrame, runs: int, effect: float, random: np.random.Generator) -> pd.DataFrame:
+    """Rows of one comparison of a method with itself, as methods `left` and `right`.
 
     Args:
         cells: scored cells of one method; each question has the same seeds, at least twice `runs`.
@@ -56,7 +53,7 @@ def simulated(
         hits.append(_redrawn(row.hits, drawn, better))
     rows["hits"] = hits
     rows[accuracy_column()] = [h.accuracy(HEADLINE) for h in hits]
-    return rows.dropna(subset=[accuracy_column()]), effect
+    return rows
 
 
 def _redrawn(hits: Hits, drawn: np.ndarray, better: np.ndarray | None) -> Hits:
@@ -80,9 +77,9 @@ def rejections(cells: pd.DataFrame, runs: int, effect: float, times: int, seed: 
     """In how many of `times` simulated comparisons the two sides are called different at the 5 % level."""
     random = np.random.default_rng(seed)
     found = 0
-    for _ in tqdm(range(times), f"{effect:g} points", leave=False, file=sys.stderr, disable=None):
-        rows, _ = simulated(cells, runs, effect, random)
-        found += sum(comparison.different for comparison in comparisons(rows))
+    for _ in range(times):
+        compared = comparisons(simulated(cells, runs, effect, random))
+        found += sum(comparison.different for comparison in compared)
     return found
 
 
@@ -104,10 +101,8 @@ def main(results: Path, runs: int, times: int, seed: int) -> None:
             one_question = cells[cells["question"] == cells["question"].min()]
             for part in [one_question] if len(one_question) == len(cells) else [one_question, cells]:
                 images = sum(len(hits.groups) for hits in part.drop_duplicates("question")["hits"])
-                click.echo(
-                    f"{block.title}; {method}; questions: {part['question'].nunique()}, test images: {images}, "
-                    f"seeds: {part['seed'].nunique()}"
-                )
+                sizes = f"{part['question'].nunique()} questions, {images} test images"
+                click.echo(f"{block.title}; {method}; {sizes}, {part['seed'].nunique()} seeds")
                 for effect in EFFECTS:
                     count = rejections(part, runs, effect, times, seed)
                     click.echo(f"  {effect:g} points: called different in {count} of {times}")

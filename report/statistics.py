@@ -65,7 +65,9 @@ def complete(cells: pd.DataFrame) -> np.ndarray:
     return places.unstack("seed").dropna().to_numpy(dtype=int)
 
 
-def error_of_mean(cells: pd.DataFrame, values: np.ndarray, samples: np.ndarray, groups: int) -> Error | None:
+def error_of_mean(
+    cells: pd.DataFrame, values: np.ndarray, samples: np.ndarray, groups: int, pooled: Error | None = None
+) -> Error | None:
     """Error of the mean of a value that each cell has, through test images and, with several seeds, runs.
 
     Runs are compared over the questions that all seeds answered. Where that is none, or with a single seed,
@@ -76,10 +78,11 @@ def error_of_mean(cells: pd.DataFrame, values: np.ndarray, samples: np.ndarray, 
         values: (cells,), percent or points.
         samples: the same under each resample of the test images, (resamples, cells).
         groups: groups of related test images.
+        pooled: see `report.uncertainty.run_error`.
     """
     places = complete(cells)
     if places.shape[0] and places.shape[1] > 1:
-        return run_error(values[places].mean(axis=0), np.nanmean(samples[:, places], axis=1))
+        return run_error(values[places].mean(axis=0), np.nanmean(samples[:, places], axis=1), pooled)
     return image_error(np.nanmean(samples, axis=1), groups)
 
 

@@ -182,7 +182,7 @@ def _notes(rows: pd.DataFrame, cells: pd.DataFrame, baseline: str, rule: str) ->
         notes.append(f"The baseline {baseline} has no done cell here, so there are no gains.")
     if done["seed"].nunique() == 1:
         notes.append(
-            "One seed: how much another run would differ cannot be said. Intervals and groups hold runs fixed."
+            "One seed: how much another run would differ cannot be said; all here is for these runs."
         )
     if done["pair"].nunique() == 1:
         notes.append("One pair: whether this holds for other domains cannot be said.")
