@@ -19,11 +19,17 @@ from bench.suite import Cell, Suite
 from report import figures, formats, tables, words
 from report.bootstrap import Interval
 from report.frame import OBJECTS, STATUSES, accuracy_column, load_frame, shots_order
+from report.measures import BINS, MEASURES
 from report.samples import Samples, png_uri
 from report.statistics import Difference, negative_transfer
 from report.tables import Leaderboard
+from report.trust import trust
 
 TEMPLATES = Path(__file__).parent / "templates"
+FILTERS = (
+    *(formats.percent, formats.points, formats.interval, formats.seconds, formats.several),
+    *(formats.probability, formats.count, formats.decimals, formats.listed),
+)
 BASELINE = str(Suite.model_fields["baseline"].default)
 
 
@@ -70,7 +76,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (formats.percent, formats.points, formats.interval, formats.seconds, formats.several):
+    for function in FILTERS:
         environment.filters[function.__name__] = function
     baseline = suite.baseline if suite else BASELINE
     alone = source_alone or baseline
@@ -89,6 +95,8 @@ def render(
         harm=_harm(negative_transfer(frame, alone)),
         source_alone=alone,
         rules=RULES,
+        measures=MEASURES,
+        bins=BINS,
         headline=HEADLINE,
         samples=_samples(samples),
         statuses=STATUSES,
@@ -146,6 +154,7 @@ class Section:
     curves: dict[str, Any] | None
     by_rule: list[tables.RuleScore]
     rule_cells: dict[str, int]
+    trust: dict[str, Any]
 
 
 def _section(frame: pd.DataFrame, board: Leaderboard, appearance: figures.Looks) -> Section:
@@ -166,6 +175,7 @@ def _section(frame: pd.DataFrame, board: Leaderboard, appearance: figures.Looks)
         curves=_picture(figures.learning_curves(frame, block, appearance)),
         by_rule=by_rule,
         rule_cells=rule_cells,
+        trust=trust(frame, board, appearance),
     )
 
 
