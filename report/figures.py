@@ -222,9 +222,9 @@ def critical_differences(ranks: Ranks, block: Block) -> Picture | None:
             ax=axes,
             label_fmt_left="{label} ({rank:.1f})",
             label_fmt_right="({rank:.1f}) {label}",
-            label_props={"color": INK, "fontsize": 10},
-            marker_props={"color": INK, "s": 18},
-            elbow_props={"color": FAINT},
+            color_palette=dict.fromkeys(mean.index, INK),
+            marker_props={"s": 18},
+            elbow_props={"linewidth": 0.8},
             crossbar_props={"color": COLOURS[0], "linewidth": 3},
         )
         axes.tick_params(colors=INK, labelcolor=INK)
