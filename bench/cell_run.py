@@ -286,19 +286,19 @@ class Run:
         stage = task.stage
         torch.manual_seed(stream(self.cell.seed, "train", stage))
         method, budget = self.method, self.cell.budget
-        images_seen = parameters = 0
+        parameters, seen = 0, dict[str, int]()
         details: dict[str, Any] = {}
         if method.fits(stage):
             self.progress(f"{stage} fit", 0, 1)
             modules.eval()
             details[f"{stage}-stage"] = method.fit(modules, _all(inputs, labelled), task)
-            images_seen = len(labelled)
+            seen[f"{stage}/fitted"] = len(labelled)
             parameters = sum(p.numel() for p in modules.head.parameters())
             # What a fit has seen, the loop does not see again.
-            steps = max(1, steps - math.ceil(images_seen / budget.batch_size))
+            steps = max(1, steps - math.ceil(len(labelled) / budget.batch_size))
         if not method.trains(stage):
             on_look(1, None)
-            return {"images_seen": images_seen, "parameters_trained": parameters, "details": details}
+            return {"streams": seen, "parameters_trained": parameters, "details": details}
         assert isinstance(method, GradientMethod)
         share = method.hold_out if method.judge_at(modules) else 0.0
         labelled, held_out = hold_out(labelled, share, stream(self.cell.seed, "hold-out", stage))
@@ -316,7 +316,7 @@ class Run:
             details[f"{stage}-stage"] = {**details.get(f"{stage}-stage", {}), **found}
         groups_trained = method.trainable(modules)
         return {
-            "images_seen": images_seen + steps * feed.images_per_step,
+            "streams": seen | {f"{stage}/{name}": steps * size for name, size in feed.sizes.items()},
             "parameters_trained": sum(p.numel() for group in groups_trained for p in group["params"]),
             "details": details,
         }

@@ -171,6 +171,7 @@ class Feed:
         return Batch(x, y, source_x, source_y, target_x, episode)
 
     @property
-    def images_per_step(self) -> int:
-        """Images that a step takes, over all streams."""
-        return sum(stream.batch_size for stream in (self.labelled, self.source, self.target) if stream)
+    def sizes(self) -> dict[str, int]:
+        """Images that a step takes, by stream as `bench.record.Measured` names them."""
+        streams = {"labelled": self.labelled, "replayed": self.source, "unlabelled": self.target}
+        return {name: stream.batch_size for name, stream in streams.items() if stream}

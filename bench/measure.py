@@ -49,9 +49,14 @@ class Ledger:
         self.phases = Phases(device)
         self.memory = PeakMemory(device)
         self.shared_seconds: dict[str, float] = defaultdict(float)
-        self.images_seen = 0
+        self.streams: dict[str, int] = defaultdict(int)
         self.parameters = 0
         self.parameters_trained = 0
+
+    @property
+    def images_seen(self) -> int:
+        """Images over all stages and streams."""
+        return sum(self.streams.values())
 
     @contextlib.contextmanager
     def spend(self, phase: str, cost: dict[str, Any]) -> Iterator[None]:
@@ -65,7 +70,8 @@ class Ledger:
         """Book a cost: `seconds` if another cell spent them, and what was trained on how many images."""
         if shared:
             self.shared_seconds[phase] += cost["seconds"]
-        self.images_seen += cost.get("images_seen", 0)
+        for name, images in cost.get("streams", {}).items():
+            self.streams[name] += images
         self.parameters = max(self.parameters, cost.get("parameters", 0))
         self.parameters_trained = max(self.parameters_trained, cost.get("parameters_trained", 0))
 

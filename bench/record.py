@@ -69,11 +69,14 @@ class Measured(Frozen):
 
     `seconds`: by phase (`data`, `features`, `source-stage`, `target-stage`, `evaluate`), as spent by
     this cell. `shared_seconds`: by phase, what the artifacts it took from the cache had cost.
+    `images_seen` by stage and stream is in `streams`, as in `source/labelled`: `labelled` images in batches,
+    `fitted` in one go, `replayed` source images, `unlabelled` target images.
     """
 
     seconds: dict[str, float] = {}
     shared_seconds: dict[str, float] = {}
     images_seen: int = 0
+    streams: dict[str, int] = {}
     images_per_second: float | None = None
     parameters: int = 0
     parameters_trained: int = 0

@@ -66,6 +66,7 @@ def run_cell(
             seconds=seconds,
             shared_seconds=dict(ledger.shared_seconds),
             images_seen=ledger.images_seen,
+            streams=dict(ledger.streams),
             images_per_second=ledger.images_seen / trained if trained else None,
             parameters=ledger.parameters,
             parameters_trained=ledger.parameters_trained,

@@ -2,8 +2,7 @@
 
 The percentile bootstrap of Efron & Tibshirani (1993), chapter 13, with whole groups as the units that
 are drawn (their chapter 8): images of one group stand or fall together, so drawing single images would
-claim more evidence than there is. Seeds and pairs are held fixed: such an interval says how
-far other test images would move a number, not how far another run would.
+claim more evidence than there is. Seeds and pairs are held fixed here; `report.uncertainty` adds them.
 """
 
 from __future__ import annotations
@@ -51,16 +50,14 @@ def resampled(cells: Sequence[Hits], rule: str) -> np.ndarray:
         return np.asarray(100.0 * (weights @ right.T) / (weights @ total.T))
 
 
+def count_groups(cells: Sequence[Hits]) -> int:
+    """How many groups of related images the cells have between them."""
+    return len(np.unique(np.concatenate([cell.groups for cell in cells])))
+
+
 def mean_interval(cells: Sequence[Hits], rule: str) -> Interval | None:
     """Interval of the mean accuracy over cells, percent; None where resampling cannot say."""
     return _interval(np.nanmean(resampled(cells, rule), axis=1))
-
-
-def difference_interval(cells: Sequence[Hits], others: Sequence[Hits], rule: str) -> Interval | None:
-    """Interval of mean accuracy of `cells` less that of `others`, points; None where it cannot say."""
-    both = resampled([*cells, *others], rule)
-    mine, theirs = both[:, : len(cells)], both[:, len(cells) :]
-    return _interval(np.nanmean(mine, axis=1) - np.nanmean(theirs, axis=1))
 
 
 def _interval(samples: np.ndarray) -> Interval | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -18,7 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
 from report import formats
+from report.aggregate import profiles
 from report.frame import accuracy_column
+from report.ranks import Ranks
 from report.statistics import scored
 from report.tables import Block, Leaderboard
 
@@ -177,6 +180,57 @@ def learning_curves(frame: pd.DataFrame, block: Block, looks: Looks) -> Picture 
         svg = _inline(figure, f"curve-{block.slug}")
     ends = [f"{name} from {means[name].iloc[0]:.1f} to {means[name].iloc[-1]:.1f}" for name in methods]
     return Picture(svg, f"Test accuracy in percent by step, {block.title}. {'; '.join(ends)}.")
+
+
+def performance_profiles(frame: pd.DataFrame, block: Block, looks: Looks) -> Picture | None:
+    """Share of the shared cells with at least an accuracy, by accuracy (`report.aggregate.profiles`)."""
+    curves = profiles(block.of(frame))
+    if len(curves) < 3 or curves.shape[1] < 2:
+        return None
+    with _figure(5.0, 3.6 + 0.2 * ((curves.shape[1] + 1) // 2)) as (figure, axes):
+        for method in curves:
+            axes.step(curves.index, curves[method], where="post", color=looks[method][0], label=method)
+            # Few markers, so that methods of one colour are told apart.
+            axes.plot(*_middle(curves[method]), color=looks[method][0], marker=looks[method][1])
+        axes.set(xlabel="test accuracy, %", ylabel="cells above, %", ylim=(0, 103))
+        _finish(figure, axes)
+        svg = _inline(figure, f"profile-{block.slug}")
+    half = [f"{name} {_middle(curves[name])[0][0]:.1f}" for name in curves]
+    return Picture(svg, f"Performance profiles, {block.title}. Median cells, percent: {'; '.join(half)}.")
+
+
+def _middle(curve: pd.Series) -> tuple[list[float], list[float]]:
+    """Where a falling curve crosses one half."""
+    place = int((curve.to_numpy() > 50.0).sum())
+    return [float(curve.index[min(place, len(curve) - 1)])], [50.0]
+
+
+def critical_differences(ranks: Ranks, block: Block) -> Picture | None:
+    """Demšar's diagram: methods on the line of average ranks, bars over those not told apart by Nemenyi."""
+    if ranks.critical is None:
+        return None
+    import scikit_posthocs  # slow to import, and only needed where ranks can be tested
+
+    mean = pd.Series(ranks.mean)
+    gaps = (mean.to_numpy()[:, None] - mean.to_numpy()) ** 2
+    # The drawing wants p-values; which side of the level they are on is all that it looks at.
+    joined = pd.DataFrame(np.where(gaps <= ranks.critical**2, 1.0, 0.0), mean.index, mean.index)
+    with _figure(7.0, 0.9 + 0.22 * len(mean)) as (figure, axes):
+        scikit_posthocs.critical_difference_diagram(
+            mean,
+            joined,
+            ax=axes,
+            label_fmt_left="{label} ({rank:.1f})",
+            label_fmt_right="({rank:.1f}) {label}",
+            color_palette=dict.fromkeys(mean.index, INK),
+            marker_props={"s": 18},
+            elbow_props={"linewidth": 0.8},
+            crossbar_props={"color": COLOURS[0], "linewidth": 3},
+        )
+        axes.tick_params(colors=INK, labelcolor=INK)
+        svg = _inline(figure, f"ranks-{block.slug}")
+    said = ", ".join(f"{name} {rank:.1f}" for name, rank in ranks.mean.items())
+    return Picture(svg, f"Average ranks, {block.title}: {said}. Critical difference {ranks.critical:.2f}.")
 
 
 @contextmanager

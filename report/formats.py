@@ -25,6 +25,23 @@ def percent(value: float | None) -> str:
     return f"{value:.1f}" if known(value) else DASH
 
 
+def decimals(value: float | None) -> str:
+    """`1.93`, or a dash; also for what is infinite."""
+    return f"{value:.2f}" if known(value) and math.isfinite(value) else DASH
+
+
+def probability(value: float | None) -> str:
+    """`0.034`, `< 0.001`, or a dash."""
+    if not known(value):
+        return DASH
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def count(value: float | None) -> str:
+    """`5,760`, or a dash."""
+    return f"{value:,.0f}" if known(value) else DASH
+
+
 def points(value: float | None) -> str:
     """`+3.1`, `−0.4`, or a dash. Never `−0.0`."""
     if not known(value):

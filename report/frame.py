@@ -19,8 +19,8 @@ STATUSES = ("done", "skipped", "failed", "unreadable", "missing")
 
 CELL = (
     *("kind", "dataset", "source", "target", "pair", "classes", "shots", "method", "overrides", "backbone"),
-    *("image_size", "augment", "steps", "batch_size", "looks_asked", "seed", "precision", "transductive"),
-    *("question", "goal"),
+    *("image_size", "augment", "steps", "target_steps", "batch_size", "looks_asked", "seed", "precision"),
+    *("transductive", "question", "goal"),
 )
 """Columns that the question decides; empty only where a damaged record leaves the question unknown."""
 
@@ -31,6 +31,8 @@ ANSWER = (
         "hits",
         "looks",
         "discrepancy_before",
+        "class_names",
+        "streams",
         "low",
         "high",
         *(f"accuracy {rule.name}" for rule in RULES),
@@ -44,8 +46,8 @@ ANSWER = (
 
 COLUMNS = ("key", "status", *CELL, *ANSWER)
 
-OBJECTS = ("hits", "looks", "discrepancy_before")
-"""Columns that hold objects (`Hits`, tuple of `Look`, distances by name), to be dropped from exports."""
+OBJECTS = ("hits", "looks", "discrepancy_before", "class_names", "streams")
+"""Columns that hold objects (`Hits`, tuple of `Look`, tuple of str, dicts), to be dropped from exports."""
 
 
 def accuracy_column(rule: str = HEADLINE) -> str:
@@ -106,6 +108,7 @@ def _row(store: Store, record: Record) -> dict[str, Any]:
         "seconds_own": measured.own if measured.seconds else None,
         "seconds_alone": measured.alone if measured.seconds else None,
         "images_seen": measured.images_seen,
+        "streams": measured.streams,
         "images_per_second": measured.images_per_second,
         "parameters": measured.parameters,
         "parameters_trained": measured.parameters_trained,
@@ -162,6 +165,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "target": scenario.target,
         "pair": scenario.pair,
         "classes": len(scenario.target_classes),
+        "class_names": scenario.target_classes,
         "shots": supervision(scenario),
         "method": cell.method,
         "overrides": ", ".join(f"{name}={value}" for name, value in sorted(cell.overrides.items())),
@@ -169,6 +173,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "image_size": cell.image_size,
         "augment": cell.augment,
         "steps": budget.steps,
+        "target_steps": budget.target_steps,
         "batch_size": budget.batch_size,
         "looks_asked": budget.looks,
         "seed": cell.seed,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.special import logsumexp
 
 from bench.record import Predictions
 
@@ -17,17 +18,35 @@ class Unusable(Exception):
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """What one look says of each test image, small enough to be kept for thousands of cells.
+
+    named: int16 (images,), the class of the largest logit; -1 where there is none (see `classified`).
+    confidence: float32 (images,), the softmax probability of that class; NaN where there is none.
+    surprise: float32 (images,), negative log-likelihood of the true class in nats; NaN likewise.
+    """
+
+    named: np.ndarray
+    confidence: np.ndarray
+    surprise: np.ndarray
+
+
+@dataclass(frozen=True)
 class Hits:
     """The target-test images of one cell.
 
     correct: by selection rule, bool (images,).
     groups: int (images,), related images share a number.
     undecided: images whose logits (under any rule) name no class; they count as wrong.
+    labels: int (images,), index into the target's classes.
+    judgements: by selection rule; rules that select the same look share one.
     """
 
     correct: Mapping[str, np.ndarray]
     groups: np.ndarray
     undecided: int = 0
+    labels: np.ndarray = field(default_factory=lambda: np.empty(0, np.int16))
+    judgements: Mapping[str, Judgement] = field(default_factory=dict)
 
     def accuracy(self, rule: str) -> float:
         """Percent of images classified right under `rule`; NaN where the rule selects no look."""
@@ -52,6 +71,16 @@ def classified(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.n
     return decided & (logits.argmax(axis=1) == labels), ~decided
 
 
+def judged(logits: np.ndarray, labels: np.ndarray, undecided: np.ndarray) -> Judgement:
+    """Named class, confidence and surprise of each image. Arguments as in `classified`; undecided: bool."""
+    scores = logits.astype(np.float32)
+    scores[undecided] = np.nan
+    total = logsumexp(scores, axis=1)
+    named = np.where(undecided, -1, logits.argmax(axis=1)).astype(np.int16)
+    highest, true = scores.max(axis=1), scores[np.arange(len(labels)), labels]
+    return Judgement(named, np.exp(highest - total), total - true)
+
+
 def score(predictions: Predictions, selected: Mapping[str, int]) -> Hits:
     """Score the look that each rule selected.
 
@@ -69,6 +98,8 @@ def score(predictions: Predictions, selected: Mapping[str, int]) -> Hits:
     if not len(labels):
         raise Unusable("no test images")
     correct: dict[str, np.ndarray] = {}
+    judgements: dict[str, Judgement] = {}
+    by_look: dict[int, tuple[np.ndarray, np.ndarray, Judgement]] = {}
     undecided = np.zeros(len(labels), dtype=bool)
     for rule, look in selected.items():
         logits = predictions.get(f"look{look}/{PART}/logits")
@@ -76,6 +107,9 @@ def score(predictions: Predictions, selected: Mapping[str, int]) -> Hits:
             continue
         if logits.ndim != 2 or len(logits) != len(labels) or logits.shape[1] <= labels.max():
             raise Unusable(f"logits {logits.shape} do not belong to {len(labels)} labels")
-        correct[rule], lost = classified(logits, labels)
+        if look not in by_look:
+            right, lost = classified(logits, labels)
+            by_look[look] = right, lost, judged(logits, labels, lost)
+        correct[rule], lost, judgements[rule] = by_look[look]
         undecided |= lost
-    return Hits(correct, groups, int(undecided.sum()))
+    return Hits(correct, groups, int(undecided.sum()), labels, judgements)

@@ -19,12 +19,19 @@ from bench.suite import Cell, Suite
 from report import figures, formats, tables, words
 from report.bootstrap import Interval
 from report.frame import OBJECTS, STATUSES, accuracy_column, load_frame, shots_order
+from report.measures import BINS, MEASURES
 from report.samples import Samples, png_uri
 from report.statistics import Difference, negative_transfer
 from report.tables import Leaderboard
+from report.trust import trust
 from report.validators import correlation, distances, rankings
 
 TEMPLATES = Path(__file__).parent / "templates"
+FILTERS = (
+    *(formats.percent, formats.points, formats.interval, formats.seconds, formats.several),
+    *(formats.probability, formats.count, formats.decimals, formats.listed),
+    correlation,
+)
 BASELINE = str(Suite.model_fields["baseline"].default)
 
 
@@ -71,14 +78,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (
-        formats.percent,
-        formats.points,
-        formats.interval,
-        formats.seconds,
-        formats.several,
-        correlation,
-    ):
+    for function in FILTERS:
         environment.filters[function.__name__] = function
     baseline = suite.baseline if suite else BASELINE
     alone = source_alone or baseline
@@ -97,6 +97,8 @@ def render(
         harm=_harm(negative_transfer(frame, alone)),
         source_alone=alone,
         rules=RULES,
+        measures=MEASURES,
+        bins=BINS,
         headline=HEADLINE,
         rankings=rankings(frame),
         distances=distances(frame),
@@ -166,6 +168,7 @@ class Section:
     curves: dict[str, Any] | None
     by_rule: list[tables.RuleScore]
     rule_cells: dict[str, int]
+    trust: dict[str, Any]
 
 
 def _section(frame: pd.DataFrame, board: Leaderboard, appearance: figures.Looks) -> Section:
@@ -186,6 +189,7 @@ def _section(frame: pd.DataFrame, board: Leaderboard, appearance: figures.Looks)
         curves=_picture(figures.learning_curves(frame, block, appearance)),
         by_rule=by_rule,
         rule_cells=rule_cells,
+        trust=trust(frame, board, appearance),
     )
 
 

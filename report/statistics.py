@@ -1,7 +1,8 @@
 """What the cells say together: shared cells, means, paired differences, negative transfer.
 
 Every function takes rows of `report.frame.load_frame` and looks at `done` cells only. A difference is always
-paired: the same question and seed on both sides.
+paired: the same question and seed on both sides. Intervals are over test images, and over runs too where
+there are several seeds (`report.uncertainty`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from bench.selection import HEADLINE
-from report.bootstrap import Interval, difference_interval, mean_interval
+from report.bootstrap import Interval, count_groups, resampled
 from report.frame import accuracy_column
+from report.uncertainty import Error, image_error, run_error
 
 SAME = ("question", "seed")
 """Columns that two cells have in common when only their methods differ."""
@@ -26,6 +28,7 @@ class Difference:
     points: float | None
     interval: Interval | None
     cells: int
+    error: Error | None = None
 
     @property
     def clear(self) -> bool:
@@ -56,12 +59,45 @@ def shared(rows: pd.DataFrame, rule: str = HEADLINE) -> pd.DataFrame:
     return cells[answered == cells["method"].nunique()]
 
 
+def complete(cells: pd.DataFrame) -> np.ndarray:
+    """Places of the cells whose question every seed has answered: int (questions, seeds)."""
+    places = pd.Series(np.arange(len(cells)), index=[cells["question"], cells["seed"]])
+    return places.unstack("seed").dropna().to_numpy(dtype=int)
+
+
+def error_of_mean(
+    cells: pd.DataFrame, values: np.ndarray, samples: np.ndarray, groups: int, pooled: Error | None = None
+) -> Error | None:
+    """Error of the mean of a value that each cell has, through test images and, with several seeds, runs.
+
+    Runs are compared over the questions that all seeds answered. Where that is none, or with a single seed,
+    runs are held fixed.
+
+    Args:
+        cells: rows with `question` and `seed`, at most one for each combination.
+        values: (cells,), percent or points.
+        samples: the same under each resample of the test images, (resamples, cells).
+        groups: groups of related test images.
+        pooled: see `report.uncertainty.run_error`.
+    """
+    places = complete(cells)
+    if places.shape[0] and places.shape[1] > 1:
+        return run_error(values[places].mean(axis=0), np.nanmean(samples[:, places], axis=1), pooled)
+    return image_error(np.nanmean(samples, axis=1), groups)
+
+
 def mean_accuracy(rows: pd.DataFrame, rule: str = HEADLINE) -> tuple[float | None, Interval | None]:
-    """Mean test accuracy in percent over the scored cells, and its interval over test images."""
+    """Mean test accuracy in percent over the scored cells, and its interval, cut to what is possible."""
     cells = scored(rows, rule)
     if cells.empty:
         return None, None
-    return float(cells[accuracy_column(rule)].mean()), mean_interval(list(cells["hits"]), rule)
+    values, hits = cells[accuracy_column(rule)].to_numpy(dtype=float), list(cells["hits"])
+    mean = float(values.mean())
+    error = error_of_mean(cells, values, resampled(hits, rule), count_groups(hits))
+    if error is None:
+        return mean, None
+    low, high = error.interval(mean)
+    return mean, Interval(max(low, 0.0), min(high, 100.0))
 
 
 def difference(
@@ -75,9 +111,12 @@ def difference(
     pairs = scored(rows, rule).merge(scored(others, rule), on=list(on), suffixes=("", " other"))
     if pairs.empty:
         return NOTHING
-    points = float((pairs[column] - pairs[f"{column} other"]).mean())
-    interval = difference_interval(list(pairs["hits"]), list(pairs["hits other"]), rule)
-    return Difference(points, interval, len(pairs))
+    gaps = (pairs[column] - pairs[f"{column} other"]).to_numpy(dtype=float)
+    hits = [*pairs["hits"], *pairs["hits other"]]
+    mine, theirs = np.hsplit(resampled(hits, rule), 2)
+    points = float(gaps.mean())
+    error = error_of_mean(pairs, gaps, mine - theirs, count_groups(hits))
+    return Difference(points, error.interval(points) if error else None, len(pairs), error)
 
 
 def seed_deviation(rows: pd.DataFrame, rule: str = HEADLINE) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ from bench.selection import HEADLINE, RULES
 from report.bootstrap import Interval
 from report.formats import DASH, listed, several
 from report.frame import STATUSES, accuracy_column, shots_order
+from report.pairwise import comparisons, not_separable, places, rivals
 from report.statistics import NOTHING, Difference, difference, mean_accuracy, scored, seed_deviation, shared
 
 
@@ -53,7 +54,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Standing:
-    """One method in a leaderboard. Percent, points, seconds; None: it cannot be said."""
+    """One method in a leaderboard. Percent, points, seconds; None: it cannot be said.
+
+    place, letters: see `report.pairwise.Standings`.
+    """
 
     method: str
     is_baseline: bool
@@ -65,6 +69,8 @@ class Standing:
     done: int
     asked: int
     otherwise: str
+    place: tuple[int, int] | None = None
+    letters: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,8 +112,8 @@ def leaderboards(frame: pd.DataFrame, baseline: str, rule: str = HEADLINE) -> li
 def leaderboard(frame: pd.DataFrame, block: Block, baseline: str, rule: str = HEADLINE) -> Leaderboard:
     """The methods of a block by mean accuracy under `rule` over the cells that all of them share.
 
-    Methods without a done cell come last, with what became of their cells. `rivals` are the methods whose
-    paired difference from the best one has an interval that includes zero (or no interval at all).
+    Methods without a done cell come last, with what became of their cells. `rivals` are the methods that are
+    not told apart from the best one.
     """
     rows = block.of(frame)
     cells = shared(rows, rule)
@@ -132,15 +138,22 @@ def leaderboard(frame: pd.DataFrame, block: Block, baseline: str, rule: str = HE
             )
         )
     standings.sort(key=lambda row: (row.accuracy is None, -(row.accuracy or 0.0), row.method))
+    ranked = [row.method for row in standings if row.accuracy is not None]
+    compared = comparisons(cells, rule)
+    where = places(ranked, compared)
+    letters = not_separable(ranked, compared)
     methods = max(1, cells["method"].nunique())
     return Leaderboard(
         block=block,
         baseline=baseline,
-        rows=tuple(standings),
+        rows=tuple(
+            replace(row, place=where.get(row.method), letters=letters.get(row.method, ""))
+            for row in standings
+        ),
         cells=len(cells) // methods,
         seeds=cells["seed"].nunique(),
         pairs=cells["pair"].nunique(),
-        rivals=_rivals(cells, standings, rule),
+        rivals=rivals(ranked, compared),
         notes=tuple(_notes(rows, cells, baseline, rule)),
     )
 
@@ -149,14 +162,6 @@ def _otherwise(rows: pd.DataFrame) -> str:
     """`2 skipped, 1 failed`: what became of the cells that are not done."""
     counts = rows["status"].value_counts()
     return ", ".join(f"{counts[status]} {status}" for status in STATUSES[1:] if status in counts)
-
-
-def _rivals(cells: pd.DataFrame, standings: list[Standing], rule: str) -> tuple[str, ...]:
-    ranked = [row.method for row in standings if row.accuracy is not None]
-    best = cells[cells["method"] == ranked[0]] if ranked else cells
-    return tuple(
-        name for name in ranked[1:] if not difference(best, cells[cells["method"] == name], rule).clear
-    )
 
 
 def _notes(rows: pd.DataFrame, cells: pd.DataFrame, baseline: str, rule: str) -> list[str]:
@@ -178,7 +183,9 @@ def _notes(rows: pd.DataFrame, cells: pd.DataFrame, baseline: str, rule: str) ->
     if baseline not in counts.index:
         notes.append(f"The baseline {baseline} has no done cell here, so there are no gains.")
     if done["seed"].nunique() == 1:
-        notes.append("One seed: how much another run would differ cannot be said.")
+        notes.append(
+            "One seed: how much another run would differ cannot be said; all here is for these runs."
+        )
     if done["pair"].nunique() == 1:
         notes.append("One pair: whether this holds for other domains cannot be said.")
     if len(done[["device", "threads", "cpu", "accelerator"]].drop_duplicates()) > 1:

@@ -146,7 +146,7 @@ def test_a_batch_has_no_room_for_target_labels() -> None:
     assert Feed(stream).batch(0).target_x is None
     full = Feed(stream, endless(10, 4, 2), endless(10, 4, 1))
     assert torch.equal(full.batch(3).source_y, full.batch(3).source_x[:, 0].long() % 3)  # type: ignore[index]
-    assert full.images_per_step == 12
+    assert full.sizes == {"labelled": 4, "replayed": 4, "unlabelled": 4}
 
 
 @given(st.integers(2, 4), st.integers(1, 3), st.integers(1, 4), st.integers(0, 2**62), st.integers(0, 30))

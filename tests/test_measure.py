@@ -79,8 +79,16 @@ def test_ledger_books_what_was_shared() -> None:
     ledger = Ledger(CPU)
     ledger.enter("features", {"seconds": 3.0, "parameters": 10}, shared=True)
     ledger.enter("features", {"seconds": 4.0, "parameters": 10}, shared=True)
-    ledger.enter("source-stage", {"seconds": 5.0, "images_seen": 64, "parameters_trained": 7}, shared=True)
-    ledger.enter("target-stage", {"seconds": 6.0, "images_seen": 32, "parameters_trained": 9}, shared=False)
+    ledger.enter(
+        "source-stage",
+        {"seconds": 5.0, "streams": {"source/labelled": 64}, "parameters_trained": 7},
+        shared=True,
+    )
+    ledger.enter(
+        "target-stage",
+        {"seconds": 6.0, "streams": {"target/labelled": 30, "target/fitted": 2}, "parameters_trained": 9},
+        shared=False,
+    )
     assert ledger.shared_seconds == {"features": 7.0, "source-stage": 5.0}
     assert ledger.images_seen == 96
     assert ledger.parameters == 10

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from report.bootstrap import difference_interval, mean_interval, resampled
+from report.bootstrap import mean_interval, resampled
 from report.hits import Hits
 
 
@@ -54,16 +54,6 @@ def test_related_images_are_drawn_together() -> None:
 )
 def test_no_interval_is_invented(correct, groups) -> None:
     assert mean_interval([hits(correct, groups)], "last") is None
-
-
-def test_a_difference_is_paired() -> None:
-    random = np.random.default_rng(1)
-    base = random.random(200) < 0.5
-    better = base | (random.random(200) < 0.1)
-    interval = difference_interval([hits(better)], [hits(base)], "last")
-    assert interval.low > 0.0
-    single = mean_interval([hits(base)], "last")
-    assert interval.high - interval.low < single.high - single.low
 
 
 def test_cells_share_the_draws_of_the_groups_they_share() -> None:

@@ -1,0 +1,69 @@
+"""What the page shows of a block beside its leaderboard: how sure it is, other measures, budgets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from report import figures
+from report.aggregate import aggregates
+from report.fairness import budgets
+from report.generality import spreads
+from report.measures import MEASURES, by_class, by_method
+from report.pairwise import comparisons
+from report.ranks import average_ranks
+from report.tables import Leaderboard
+
+WORST = 3
+"""Classes named per method."""
+
+
+def trust(frame: pd.DataFrame, board: Leaderboard, appearance: figures.Looks) -> dict[str, Any]:
+    """Values for `sure.html`, `measures.html` and `fairness.html`; empty ones where nothing can be said."""
+    rows = board.block.of(frame)
+    found = spreads(rows, board.baseline)
+    ranks = average_ranks(rows) if found else None
+    return {
+        "spreads": found,
+        "domains_known": any(row.domains is not None for row in found),
+        "compared": sorted(comparisons(rows), key=lambda row: (row.p is None, row.p or 0.0)),
+        "ranks": ranks,
+        "rank_figure": _picture(figures.critical_differences(ranks, board.block)) if ranks else None,
+        "aggregates": aggregates(rows),
+        "profile": _picture(figures.performance_profiles(rows, board.block, appearance)),
+        "budgets": budgets(rows),
+        **_measures(rows),
+    }
+
+
+def _measures(rows: pd.DataFrame) -> dict[str, Any]:
+    table, classes = by_method(rows), by_class(rows)
+    methods = [str(name) for name in table.index]
+    present = classes[classes["images"] > 0]
+    return {
+        "measures": [
+            {
+                "method": method,
+                "scores": [(measure, float(table.loc[method, measure.name])) for measure in MEASURES],
+                "worst": list(present[method].nsmallest(WORST).items()),
+            }
+            for method in methods
+        ],
+        "measures_unknown": bool(table.isna().to_numpy().any()),
+        "class_methods": methods,
+        "classes": [
+            {
+                "name": name,
+                "images": int(row["images"]),
+                "scores": [row[method] for method in methods],
+            }
+            for name, row in present.iterrows()
+        ],
+        "absent": [str(name) for name in classes.index[classes["images"] == 0]],
+    }
+
+
+def _picture(picture: figures.Picture | None) -> Any:
+    return {"svg": Markup(picture.svg), "alt": picture.alt} if picture else None
