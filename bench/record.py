@@ -72,6 +72,10 @@ class Measured(Frozen):
     parameters: int = 0
     parameters_trained: int = 0
     peak_memory_bytes: int | None = None
+    cpu_seconds: dict[str, float] = {}
+    """By phase, processor time of all threads in what is in `seconds`."""
+    calibration: tuple[float, float] | None = None
+    """Wall and processor seconds of `measure.calibrate` around this cell: the unit when runs are compared."""
 
     @property
     def own(self) -> float:
@@ -93,6 +97,8 @@ class Where(Frozen):
     cpu: str
     accelerator: str | None = None
     git_revision: str | None = None
+    machine: str | None = None
+    """Digest of the hardware; seconds are compared only where it is the same."""
 
 
 class Digests(Frozen):

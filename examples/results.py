@@ -15,7 +15,7 @@ print(accuracy.round(1).to_string(), end="\n\n")
 
 # What the label-free headline rule gives away against the oracle, which looks at target labels.
 gap = (done["accuracy oracle"] - done["accuracy last"]).groupby(done["method"]).mean()
-print(gap.rename("oracle gap, points").round(1).to_string(), end="\n\n")
+print(gap.to_frame("oracle gap, points").round(1).to_string(), end="\n\n")
 
 # Accuracy for time: points of accuracy and median seconds of a cell that shares nothing.
 cost = done.groupby("method").agg(accuracy=("accuracy last", "mean"), seconds=("seconds_alone", "median"))

@@ -196,9 +196,9 @@ def test_the_command(results: Store, tmp_path: Path) -> None:
     listed = command("baseline", "list", cwd=tmp_path)
     assert "toys" in listed.stdout
     assert "toy-suite" in listed.stdout
-    page = command("report", "--results", "results/baselines/toys", cwd=tmp_path)
-    assert page.returncode == 0, page.stderr
-    assert "linear-probe" in (BASELINES / "toys" / "report.html").read_text(encoding="utf-8")
+    tables = command("report", "--results", "results/baselines/toys", "--out", "t.md", cwd=tmp_path)
+    assert tables.returncode == 0, tables.stderr
+    assert "linear-probe" in (tmp_path / "t.md").read_text(encoding="utf-8")
     gone = command("baseline", "rm", "toys", cwd=tmp_path)
     assert gone.returncode == 0
     wrong = command("baseline", "rm", "toys", cwd=tmp_path)
