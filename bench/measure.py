@@ -14,14 +14,13 @@ import torch
 
 
 class Phases:
-    """Wall and processor seconds by phase. A phase inside another one stops the outer one's clock."""
+    """Wall seconds by phase. A phase inside another one stops the outer one's clock."""
 
     def __init__(self, device: torch.device) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
-        self.cpu_seconds: dict[str, float] = defaultdict(float)
         self._device = device
         self._running: list[str] = []
-        self._since, self._cpu_since = 0.0, 0.0
+        self._since = 0.0
 
     @contextlib.contextmanager
     def __call__(self, name: str) -> Iterator[None]:
@@ -36,11 +35,10 @@ class Phases:
 
     def _switch(self) -> None:
         _synchronise(self._device)
-        now, cpu = time.perf_counter(), time.process_time()
+        now = time.perf_counter()
         if self._running:
             self.seconds[self._running[-1]] += now - self._since
-            self.cpu_seconds[self._running[-1]] += cpu - self._cpu_since
-        self._since, self._cpu_since = now, cpu
+        self._since = now
 
 
 class Ledger:
@@ -74,8 +72,8 @@ class Ledger:
 REPEATS = 3
 
 
-def calibrate(device: torch.device) -> list[tuple[float, float]]:
-    """Wall and processor seconds of some fixed work, `REPEATS` times: how fast this machine is just now.
+def calibrate(device: torch.device) -> list[float]:
+    """Seconds of some fixed work, `REPEATS` times: how fast this machine is just now.
 
     A training step of the kinds of layers that networks here are made of: a dense and a depthwise
     convolution, batch norm and a matrix product, on the threads and the device that cells run on. Draws
@@ -92,14 +90,14 @@ def calibrate(device: torch.device) -> list[tuple[float, float]]:
     seconds = []
     for _ in range(1 + REPEATS):  # the first warms up
         _synchronise(device)
-        began, cpu = time.perf_counter(), time.process_time()
+        began = time.perf_counter()
         y = torch.nn.functional.conv2d(x, weights[0], padding=1)
         y = torch.nn.functional.batch_norm(y, None, None, training=True).relu()
         y = torch.nn.functional.conv2d(y, weights[1], padding=1, groups=64)
         y = y.permute(0, 2, 3, 1).reshape(-1, 64) @ weights[2]
         torch.autograd.grad(y.square().mean(), weights)
         _synchronise(device)
-        seconds.append((time.perf_counter() - began, time.process_time() - cpu))
+        seconds.append(time.perf_counter() - began)
     return seconds[1:]
 
 

@@ -72,10 +72,8 @@ class Measured(Frozen):
     parameters: int = 0
     parameters_trained: int = 0
     peak_memory_bytes: int | None = None
-    cpu_seconds: dict[str, float] = {}
-    """By phase, processor time of all threads in what is in `seconds`."""
-    calibration: tuple[float, float] | None = None
-    """Wall and processor seconds of `measure.calibrate` around this cell: the unit when runs are compared."""
+    calibration_seconds: float | None = None
+    """What `measure.calibrate` took around this cell: a unit of time for comparing runs."""
 
     @property
     def own(self) -> float:

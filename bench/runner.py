@@ -58,7 +58,7 @@ def run_cell(
     seconds = dict(ledger.phases.seconds)
     training = sum(s for phase, s in seconds.items() if phase.endswith("-stage"))
     memory = ledger.memory.read()
-    wall, cpu = zip(*calibration, *calibrate(device), strict=True)
+    calibration += calibrate(device)
     trained = sum(s for phase, s in ledger.shared_seconds.items() if phase.endswith("-stage")) + training
     record = Record(
         key=cell.key,
@@ -75,8 +75,7 @@ def run_cell(
             parameters=ledger.parameters,
             parameters_trained=ledger.parameters_trained,
             peak_memory_bytes=memory,
-            cpu_seconds=dict(ledger.phases.cpu_seconds),
-            calibration=(statistics.median(wall), statistics.median(cpu)),
+            calibration_seconds=statistics.median(calibration),
         ),
         adapts=Access.TARGET_IMAGES in run.method.access,
         hyperparameters=hyperparameters(run.method),
