@@ -111,6 +111,22 @@ def report(results: str | None, out: str | None) -> None:
     click.echo(command.build(results, out))
 
 
+@cli.command()
+@click.argument("base", metavar="BASE")
+@click.argument("new", metavar="NEW")
+@click.option("--max-accuracy-drop", metavar="POINTS", type=click.FloatRange(0), help="Let this much pass.")
+@click.option("--max-slowdown", metavar="SHARE", type=click.FloatRange(0), help="0.15: let 15 % pass.")
+@click.option("--out", metavar="FILE", multiple=True, help="Write .html, .json or .md; may be repeated.")
+def compare(**options: Any) -> None:
+    """Compare two results folders, baselines or REVISION:NAME; exit code 1 on a regression.
+
+    Limits are the suite's [gate], unless given here.
+    """
+    from bench.commands import compare as command
+
+    sys.exit(command.compare(**options))
+
+
 @cli.group(cls=Suggesting)
 def baseline() -> None:
     """Save records to commit and to compare with, list or remove them."""
