@@ -46,3 +46,10 @@ $(VENV)/.installed-learn2learn: | $(VENV)/.installed
 	$(PY) -m pip install --quiet gym requests scipy tqdm
 	$(PY) -m pip install --quiet --no-deps --config-settings=--build-option=build_ext learn2learn==0.2.0
 	@touch $@
+
+.PHONY: false-alarms
+false-alarms: $(VENV)/.installed  ## how often `bench compare` cries wolf, from ten runs of smoke
+	@for run in 0 1 2 3 4 5 6 7 8 9; do \
+		cache=$$(mktemp -d) && BENCH_CACHE=$$cache $(PY) -m bench run --suite smoke --fresh --results results/false-alarms-$$run && rm -rf $$cache || exit 1; \
+	done
+	@$(PY) -m report.false_alarms results/false-alarms-?

@@ -1,3 +1,30 @@
 """transfer-bench: which way of transferring a pretrained model should I use, and what does it cost?"""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
 __version__ = "0.1.0"
+
+
+def load_results(path: str | Path) -> pd.DataFrame:
+    """The records of a results folder as one tidy pandas frame: a row per cell.
+
+    Accuracies (`accuracy last`, and so on by selection rule) and their 95 % intervals (`low`, `high`) are in
+    percent, `seconds_own` and `seconds_alone` in seconds. `status` says what became of a cell: `done`,
+    `skipped`, `failed` or `unreadable`. docs/results.md lists all columns.
+
+    Args:
+        path: a results folder, the name of a saved baseline, or `REVISION:NAME`, a committed baseline.
+
+    Raises:
+        bench.errors.UserError: there are no records at `path`.
+    """
+    from bench.commands import results
+
+    return results.load_results(str(path))

@@ -131,6 +131,54 @@ def report(results: str | None, out: str | None) -> None:
     click.echo(command.build(results, out))
 
 
+@cli.command()
+@click.argument("base", metavar="BASE")
+@click.argument("new", metavar="NEW")
+@click.option("--max-accuracy-drop", metavar="POINTS", type=click.FloatRange(0), help="Let this much pass.")
+@click.option("--max-slowdown", metavar="SHARE", type=click.FloatRange(0), help="0.15: let 15 % pass.")
+@click.option("--out", metavar="FILE", multiple=True, help="Write .html, .json or .md; may be repeated.")
+def compare(**options: Any) -> None:
+    """Compare two results folders, baselines or REVISION:NAME; exit code 1 on a regression.
+
+    Limits are the suite's [gate], unless given here.
+    """
+    from bench.commands import compare as command
+
+    sys.exit(command.compare(**options))
+
+
+@cli.group(cls=Suggesting)
+def baseline() -> None:
+    """Save records to commit and to compare with, list or remove them."""
+
+
+@baseline.command("save")
+@click.argument("name", metavar="NAME")
+@click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
+def baseline_save(name: str, results: str | None) -> None:
+    """Save a results folder as results/baselines/NAME, small enough to commit."""
+    from bench.commands import baseline as command
+
+    command.save(name, results)
+
+
+@baseline.command("list")
+def baseline_list() -> None:
+    """List the saved baselines."""
+    from bench.commands import baseline as command
+
+    command.show()
+
+
+@baseline.command("rm")
+@click.argument("name", metavar="NAME")
+def baseline_rm(name: str) -> None:
+    """Remove a saved baseline."""
+    from bench.commands import baseline as command
+
+    command.remove(name)
+
+
 def main() -> None:
     """Run the command line; a user's error is one line and exit code 2."""
     try:

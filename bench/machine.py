@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from bench.digest import combine
 from bench.record import Where
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "safetensors", "pillow")
@@ -18,13 +19,15 @@ PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "s
 
 def where(device: torch.device) -> Where:
     """Describe this process's surroundings."""
+    accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else _other(device)
     return Where(
         python=platform.python_version(),
         packages={name: found for name in PACKAGES if (found := _version(name))},
         platform=platform.platform(),
         cpu=_cpu(),
-        accelerator=torch.cuda.get_device_name(device) if device.type == "cuda" else _other(device),
+        accelerator=accelerator,
         git_revision=_git_revision(),
+        machine=_hardware(accelerator),
     )
 
 
@@ -50,6 +53,12 @@ def _cpu() -> str:
     except (OSError, StopIteration):
         name = platform.processor() or platform.machine()
     return f"{name} ({os.cpu_count()} threads)"
+
+
+def _hardware(accelerator: str | None) -> str:
+    """Digest of processor, cores, memory (in GiB: kernels keep a little for themselves), accelerator."""
+    memory = str(round(psutil.virtual_memory().total / 2**30))
+    return combine(platform.machine(), _cpu(), memory, accelerator or "")
 
 
 def _other(device: torch.device) -> str | None:

@@ -81,6 +81,8 @@ class Measured(Frozen):
     parameters: int = 0
     parameters_trained: int = 0
     peak_memory_bytes: int | None = None
+    calibration_seconds: float | None = None
+    """What `measure.calibrate` took around this cell: a unit of time for comparing runs."""
 
     @property
     def own(self) -> float:
@@ -102,6 +104,8 @@ class Where(Frozen):
     cpu: str
     accelerator: str | None = None
     git_revision: str | None = None
+    machine: str | None = None
+    """Digest of the hardware; seconds are compared only where it is the same."""
 
 
 class Digests(Frozen):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import traceback
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from bench.artifacts import Artifacts
 from bench.cell_run import Progress, Run
 from bench.devices import resolve_device
 from bench.errors import CellFailed, CellSkipped, UserError
-from bench.measure import Ledger
+from bench.measure import Ledger, calibrate
 from bench.record import Asked, Digests, Happened, Measured, Predictions, Record, Where
 from bench.registry import hyperparameters
 from bench.suite import Cell, Setting
@@ -33,7 +34,9 @@ def run_cell(
     cell: Cell, context: Context, digests: Digests, progress: Progress
 ) -> tuple[Record, Predictions]:
     """Run a cell. Whatever goes wrong inside it becomes its record's status and reason."""
-    ledger = Ledger(resolve_device(context.setting.device))
+    device = resolve_device(context.setting.device)
+    calibration = calibrate(device)
+    ledger = Ledger(device)
     run = Run(cell, context.setting, digests, context.artifacts, ledger, progress)
     predictions: Predictions = {}
     try:
@@ -54,6 +57,8 @@ def run_cell(
         )
     seconds = dict(ledger.phases.seconds)
     training = sum(s for phase, s in seconds.items() if phase.endswith("-stage"))
+    memory = ledger.memory.read()
+    calibration += calibrate(device)
     trained = sum(s for phase, s in ledger.shared_seconds.items() if phase.endswith("-stage")) + training
     record = Record(
         key=cell.key,
@@ -70,7 +75,8 @@ def run_cell(
             images_per_second=ledger.images_seen / trained if trained else None,
             parameters=ledger.parameters,
             parameters_trained=ledger.parameters_trained,
-            peak_memory_bytes=ledger.memory.read(),
+            peak_memory_bytes=memory,
+            calibration_seconds=statistics.median(calibration),
         ),
         adapts=Access.TARGET_IMAGES in run.method.access,
         hyperparameters=hyperparameters(run.method),

@@ -1,6 +1,7 @@
 """Records on disk: whole or absent, one file each, predictions beside them.
 
-Layout: `<root>/records/<first two digits>/<key>.json` and `<key>.safetensors`.
+Layout: `<root>/records/<first two digits>/<key>.json` and `<key>.safetensors`; or a baseline, which is the
+same in archives (see `pack`) and can be read only.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from safetensors.numpy import load, save
 
 from bench.errors import UserError
 from bench.files import write_atomically
+from bench.pack import Pack
 from bench.record import Digests, Predictions, Record
 from bench.suite import Cell, describe
 
@@ -24,12 +26,22 @@ from bench.suite import Cell, describe
 class Store:
     """The records of one results folder."""
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, archives: Mapping[str, bytes] | None = None) -> None:
+        """A folder; with `archives`, a baseline that is in memory and only called `root`."""
         self.root = Path(root)
         self.unreadable: dict[Path, str] = {}
+        packed = archives is not None or Pack.at(self.root)
+        self._pack = Pack(self.root, self.unreadable, archives) if packed else None
+
+    @property
+    def read_only(self) -> bool:
+        """Whether this is a baseline."""
+        return self._pack is not None
 
     def prepare(self) -> None:
         """Make the folder; a `UserError` when it cannot be written."""
+        if self.read_only:
+            raise UserError(f"'{self.root}' is a baseline, which is read-only: choose another --results")
         try:
             (self.root / "records").mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root / "records"):
@@ -46,6 +58,7 @@ class Store:
 
     def write(self, record: Record, predictions: Predictions) -> Record:
         """Store a record; its predictions first, so that a record implies its predictions."""
+        assert not self.read_only, "a baseline is read-only: `prepare` says so"
         path = self.path(record.key)
         if predictions:
             blob = save({k: np.ascontiguousarray(v) for k, v in predictions.items()})
@@ -58,7 +71,7 @@ class Store:
         """The record of that key, or None when absent or unreadable (see `unreadable`)."""
         path = self.path(key)
         try:
-            record = Record.model_validate_json(path.read_bytes())
+            record = Record.model_validate_json(self._content(path))
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
@@ -80,7 +93,7 @@ class Store:
         if record.predictions_sha256 is None:
             return {}
         path = self.path(record.key).with_suffix(".safetensors")
-        blob = path.read_bytes()
+        blob = self._content(path)
         if hashlib.sha256(blob).hexdigest() != record.predictions_sha256:
             raise OSError(f"{path}: checksum differs from its record's")
         try:
@@ -90,14 +103,20 @@ class Store:
 
     def records(self) -> Iterator[Record]:
         """Every readable record, in the order of its key."""
-        for path in sorted(self._files()):
+        for path in self._files():
             record = self.read(path.stem)
             if record is not None:
                 yield record
 
-    def _files(self) -> Iterator[Path]:
-        """Files of records; what an interrupted write left behind is none."""
-        return (path for path in (self.root / "records").glob("??/*.json") if not path.name.startswith("."))
+    def _files(self) -> list[Path]:
+        """Files of records, in order; what an interrupted write left behind is none."""
+        if self._pack:
+            return self._pack.records()
+        found = (self.root / "records").glob("??/*.json")
+        return sorted(path for path in found if not path.name.startswith("."))
+
+    def _content(self, path: Path) -> bytes:
+        return self._pack.read(path) if self._pack else path.read_bytes()
 
     def missing(
         self,
@@ -122,4 +141,4 @@ class Store:
 
     def keys(self) -> list[str]:
         """Keys of all records, readable or not."""
-        return sorted(path.stem for path in self._files())
+        return [path.stem for path in self._files()]

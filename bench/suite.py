@@ -172,6 +172,13 @@ class ScenarioTable(Frozen):
         return self
 
 
+class Gate(Frozen):
+    """What `bench compare` lets pass; a worsening counts only where it is also separable from noise."""
+
+    max_accuracy_drop: float = Field(1.0, ge=0, description="points of test accuracy")
+    max_slowdown: float = Field(0.15, ge=0, description="share by which training may take longer")
+
+
 class Suite(Frozen):
     """A named matrix: `bench/suites/<name>.toml`, or any file of that form."""
 
@@ -195,6 +202,7 @@ class Suite(Frozen):
     budget: Budget = Budget()
     scenarios: list[ScenarioTable] = Field(min_length=1)
     set: Overrides = Field({}, description="hyperparameters by method")
+    gate: Gate = Gate()
 
 
 def content_hash(value: Any) -> str:

@@ -25,13 +25,13 @@ def markdown_table(frame: pd.DataFrame, baseline: str) -> str:
         ]
         for row in board.rows:
             gain = "baseline" if row.is_baseline else formats.points(row.gain.points)
-            values = [_escape(row.method), formats.percent(row.accuracy), formats.interval(row.interval)]
+            values = [escape(row.method), formats.percent(row.accuracy), formats.interval(row.interval)]
             values += [gain, formats.seconds(row.seconds)]
             lines.append(f"| {' | '.join(values)} |")
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts) or "No records yet.\n"
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Text that Markdown shows as it is: no table breaks, no markup, no HTML."""
     return re.sub(r"([\\`*_{}\[\]<>|])", r"\\\1", " ".join(text.split()))

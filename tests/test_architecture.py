@@ -99,6 +99,8 @@ LIGHT = [
     "bench.suite",
     "bench.record",
     "bench.store",
+    "bench.pack",
+    "bench.baselines",
     "bench.plan",
     "bench.selection",
     "bench.registry",
@@ -114,6 +116,8 @@ LIGHT = [
     "bench.commands.report",
     "bench.commands.listing",
     "bench.commands.progress",
+    "bench.commands.baseline",
+    "bench.commands.results",
 ]
 REPORT = [f"report.{path.stem}" for path in files("report/*.py") if path.stem != "__init__"]
 
@@ -134,7 +138,8 @@ def test_without_torch(group: str, tmp_path: Path) -> None:
 
 def test_the_command_line_itself_is_light(tmp_path: Path) -> None:
     code = (
-        "import sys, bench.cli\n"
+        "import sys, bench, bench.cli\n"
+        "assert bench.load_results\n"
         "heavy = {'torch', 'pandas', 'pydantic', 'numpy', 'rich', 'matplotlib'} & sys.modules.keys()\n"
         "assert not heavy, heavy\n"
     )

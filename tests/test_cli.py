@@ -402,7 +402,9 @@ WRONG = {
     "cell": Wrong(("run", "--cell", "0123456789abcdef"), ("0123456789abcdef", "--results")),
     "unwritable": Wrong((*RUN, "--results", "FILE/results"), ("cannot write", "--results")),
     "results-is-file": Wrong((*RUN, "--results", "FILE"), ("cannot write", "--results")),
-    "report-nowhere": Wrong(("report", "--results", "nowhere"), ("no records in 'nowhere'", "--results")),
+    "report-nowhere": Wrong(
+        ("report", "--results", "nowhere"), ("no results folder and no baseline 'nowhere'",)
+    ),
     "report-nothing": Wrong(("report",), ("nothing in 'results'",)),
     "key": Wrong(OWN, ("own.toml", "unknown key 'seedz'", "'seeds'"), {"seedz": "[1]"}),
     "nested-key": Wrong(OWN, ("budget.stepz", "'steps'"), extra="[budget]\nstepz = 3\n"),

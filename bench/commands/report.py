@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from bench.baselines import open_results
 from bench.data.card import card_names, load_card
 from bench.data.dataset import open_dataset
 from bench.errors import UserError
@@ -34,10 +35,7 @@ def build(results: str | None, out: str | None) -> Path:
 
     Where `out` ends in `.md`, the leaderboard as Markdown tables instead.
     """
-    folder = Path(results) if results else _latest()
-    if not (folder / "records").is_dir():
-        raise UserError(f"no records in '{folder}': run a suite first, or name its folder with --results")
-    store = Store(folder)
+    store = open_results(results) if results else Store(latest())
     if out and Path(out).suffix == ".md":
         _try_to_write(
             lambda: write_atomically(Path(out), markdown_table(load_frame(store), BASELINE).encode())
@@ -70,7 +68,8 @@ def _try_to_write(write: Callable[[], T]) -> T:
         raise UserError(f"cannot write the report: {error}") from None
 
 
-def _latest() -> Path:
+def latest() -> Path:
+    """The results folder that was written to last; a `UserError` where there is none."""
     folders = [path for path in RESULTS.glob("*") if (path / "records").is_dir()]
     if not folders:
         raise UserError(f"nothing in '{RESULTS}' yet: python -m bench run --suite quick")

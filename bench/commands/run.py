@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from bench.baselines import BASELINES, names
 from bench.commands.narrow import narrow
 from bench.commands.session import run_cells, today
 from bench.data.card import load_card
@@ -78,8 +79,8 @@ def run(request: Request) -> int:
 def _recorded(request: Request) -> tuple[Suite, list[Cell], Store]:
     """One cell out of an earlier record, as a suite of its own."""
     key = str(request.cell)
-    folders = [Path(request.results)] if request.results else sorted(RESULTS.glob("*"))
-    for folder in folders:
+    folders = [*sorted(RESULTS.glob("*")), *(BASELINES / name for name in names())]
+    for folder in [Path(request.results)] if request.results else folders:
         store = Store(folder)
         record = store.read(key)
         if record is None:
@@ -96,7 +97,7 @@ def _recorded(request: Request) -> tuple[Suite, list[Cell], Store]:
             methods=[cell.method],
             scenarios=[scenario],
         )
-        return suite, [cell], store
+        return suite, [cell], Store(RESULTS / suite.name) if store.read_only else store
     where = request.results or f"{RESULTS}/*"
     raise UserError(f"no record of cell '{key}' in {where}: name its folder with --results")
 

@@ -1,0 +1,239 @@
+"""Two sets of records, cell by cell: what is better, worse, new or gone.
+
+Three families of tests share an error rate of 1 % for the whole comparison, each corrected by Holm (1979):
+accuracy by method, accuracy by cell (both exact, paired by groups of test images; seeds are held fixed), and
+speed by method (t-test on the log-ratios of its cells, with the spread of all methods' cells pooled).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from bench.record import Record
+from bench.selection import HEADLINE
+from bench.store import Store
+from report.frame import load_frame
+from report.hits import Hits
+from report.randomisation import holm, sign_flip
+
+FALSE_ALARMS = 0.01
+FAMILIES = 3
+LEAST_SECONDS = 0.05
+"""Phases shorter than this say nothing about speed."""
+SPREAD_FLOOR = 0.03
+"""Standard deviation of a cell's log-ratio that is assumed at least: clocks are never better than that."""
+
+Verdict = Literal["same", "improved", "worse", "new", "gone", "changed"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One cell or method. Accuracies in percent, points their difference; p is adjusted by Holm."""
+
+    name: str
+    verdict: Verdict
+    key: str = ""
+    base: float | None = None
+    new: float | None = None
+    p: float | None = None
+    why: str = ""
+
+    @property
+    def points(self) -> float | None:
+        """Points of accuracy gained."""
+        return None if self.base is None or self.new is None else self.new - self.base
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long a method trains, new over base, in units of the calibration; None: it cannot be said."""
+
+    name: str
+    verdict: Verdict
+    ratio: float | None
+    cells: int
+    p: float | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that `bench compare` knows; methods and cells in the order of their names."""
+
+    base: str
+    new: str
+    methods: tuple[Change, ...]
+    cells: tuple[Change, ...]
+    speed: tuple[Pace, ...]
+
+
+class NothingInCommon(Exception):
+    """The two sides share no cell."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One cell of one side."""
+
+    record: Record
+    hits: Hits | None
+    why: str
+
+
+Pairs = dict[str, tuple[Side, Side]]
+
+
+def sides(store: Store) -> dict[str, Side]:
+    """The cells of a store by key; damaged ones are left out, as if they were not there."""
+    frame = load_frame(store).set_index("key")
+    hits, status, reason = frame["hits"], frame["status"], frame["reason"]
+    return {
+        record.key: Side(
+            record,
+            hits[record.key] if status[record.key] == "done" else None,
+            f"{status[record.key]}: {reason[record.key]}" if status[record.key] != "done" else "",
+        )
+        for record in store.records()
+    }
+
+
+def compare(base: Store, new: Store) -> Comparison:
+    """Compare two stores; see `compare_sides`."""
+    return compare_sides(sides(base), sides(new), str(base.root), str(new.root))
+
+
+def compare_sides(
+    old: dict[str, Side], now: dict[str, Side], base: str = "base", new: str = "new"
+) -> Comparison:
+    """Compare cells with the same key.
+
+    Raises:
+        NothingInCommon: no key is on both sides.
+    """
+    common: Pairs = {key: (old[key], now[key]) for key in old.keys() & now.keys()}
+    if not common:
+        raise NothingInCommon
+    odd = [change for key in sorted(old.keys() | now.keys()) if (change := _odd(key, old, now))]
+    unlike = {change.key for change in odd}
+    pairs = {key: pair for key, pair in sorted(common.items()) if key not in unlike and pair[0].hits}
+    cells = _judged((_title(a), key, [(a, b)]) for key, (a, b) in pairs.items())
+    methods = _judged((name, "", list(found.values())) for name, found in _by_method(pairs).items())
+    ordered = sorted([*odd, *cells], key=lambda change: change.name)
+    return Comparison(base, new, tuple(methods), tuple(ordered), tuple(_speed(pairs)))
+
+
+def _title(side: Side) -> str:
+    cell = side.record.asked.cell
+    return f"{cell.title} ({cell.scenario.kind})"
+
+
+def _method(side: Side) -> str:
+    cell = side.record.asked.cell
+    varied = ", ".join(f"{name}={value}" for name, value in sorted(cell.overrides.items()))
+    return f"{cell.method} ({varied})" if varied else cell.method
+
+
+def _by_method(pairs: Pairs) -> dict[str, Pairs]:
+    found: dict[str, Pairs] = {}
+    for key, pair in pairs.items():
+        found.setdefault(_method(pair[0]), {})[key] = pair
+    return dict(sorted(found.items()))
+
+
+def _odd(key: str, old: dict[str, Side], now: dict[str, Side]) -> Change | None:
+    """What keeps a cell from being compared, if anything does."""
+    a, b = old.get(key), now.get(key)
+    if a is None or (a.hits is None and b is not None and b.hits is not None):
+        return Change(_title(now[key]), "new", key)
+    if b is None:
+        return Change(_title(a), "gone", key, why="no record") if a.hits else None
+    if a.hits is None or b.hits is None:
+        return Change(_title(a), "gone", key, why=b.why) if a.hits else None
+    was, is_now = a.record.digests.dataset, b.record.digests.dataset
+    if was != is_now:
+        return Change(_title(a), "changed", key, why=f"dataset fingerprint {was} is now {is_now}")
+    if not np.array_equal(a.hits.groups, b.hits.groups):
+        return Change(_title(a), "changed", key, why="other test images")
+    return None
+
+
+def _judged(asked: Iterable[tuple[str, str, list[tuple[Side, Side]]]]) -> list[Change]:
+    """One family of accuracy tests."""
+    rows = []
+    for name, key, pairs in asked:
+        gaps = np.concatenate([_correct(b) - _correct(a) for a, b in pairs])
+        groups = np.concatenate([a.hits.groups for a, _ in pairs if a.hits])
+        _, index = np.unique(groups, return_inverse=True)
+        p = sign_flip(np.rint(np.bincount(index, weights=gaps)).astype(int))
+        before, after = (float(np.mean([100 * _correct(pair[i]).mean() for pair in pairs])) for i in (0, 1))
+        rows.append((name, key, before, after, p))
+    adjusted = holm([row[-1] for row in rows])
+    return [
+        Change(name, _verdict(after - before, p), key, before, after, p)
+        for (name, key, before, after, _), p in zip(rows, adjusted, strict=True)
+    ]
+
+
+def _correct(side: Side) -> np.ndarray:
+    assert side.hits is not None
+    return side.hits.correct[HEADLINE].astype(int)
+
+
+def _verdict(gain: float, p: float) -> Verdict:
+    if p > FALSE_ALARMS / FAMILIES or not gain:
+        return "same"
+    return "improved" if gain > 0 else "worse"
+
+
+def _speed(pairs: Pairs) -> list[Pace]:
+    """The family of speed tests."""
+    unit = _unit(pairs)
+    ratios = {
+        name: np.array([r for pair in found.values() if (r := _log_ratio(*pair, unit)) is not None])
+        for name, found in _by_method(pairs).items()
+    }
+    timed = {name: values for name, values in ratios.items() if len(values)}
+    freedom = sum(len(values) - 1 for values in timed.values())
+    squares = sum(float(((values - values.mean()) ** 2).sum()) for values in timed.values())
+    spread = max(SPREAD_FLOOR, np.sqrt(squares / freedom)) if freedom else np.nan
+    alone = [
+        float(2 * stats.t.sf(abs(v.mean()) / (spread / np.sqrt(len(v))), freedom)) if freedom else 1.0
+        for v in timed.values()
+    ]
+    adjusted = dict(zip(timed, holm(alone), strict=True))
+    return [
+        Pace(name, _verdict(-v.mean(), adjusted[name]), float(np.exp(v.mean())), len(v), adjusted[name])
+        if len(v)
+        else Pace(name, "same", None, 0, why="no phase was timed on the same machine and setting by both")
+        for name, v in ratios.items()
+    ]
+
+
+def _unit(pairs: Pairs) -> float:
+    """How much slower the machine itself was in the new run: ratio of median calibrations."""
+    timed = [(a.record.measured, b.record.measured) for a, b in pairs.values()]
+    both = [
+        (a.calibration_seconds, b.calibration_seconds)
+        for a, b in timed
+        if a.calibration_seconds and b.calibration_seconds
+    ]
+    # Calibrations around single cells vary more than cells do; a run's median is steady.
+    return float(np.divide(*np.median(both, axis=0)[::-1])) if both else 1.0
+
+
+def _log_ratio(a: Side, b: Side, unit: float) -> float | None:
+    """Log of new over base seconds in the phases that both trained themselves; None: not comparable."""
+    one, two = a.record, b.record
+    same = one.where.machine and one.where.machine == two.where.machine
+    if not same or one.asked.setting != two.asked.setting or not one.measured.calibration_seconds:
+        return None
+    before, after = one.measured.seconds, two.measured.seconds
+    taken = one.measured.shared_seconds.keys() | two.measured.shared_seconds.keys()
+    phases = [p for p in before.keys() & after.keys() - taken if p.endswith("-stage")]
+    seconds = [sum(side[phase] for phase in phases) for side in (before, after)]
+    return float(np.log(seconds[1] / seconds[0] / unit)) if min(seconds) >= LEAST_SECONDS else None

@@ -1,0 +1,84 @@
+"""How often `bench compare` cries wolf: `python -m report.false_alarms RUN RUN ... [--simulate 500]`.
+
+RUNs are results folders of the same suite, run again with nothing changed. Every ordered pair of them is
+compared. Then comparisons are simulated: groups of test images are drawn with replacement, each group's two
+answers (those of two looks of the cell, as two runs might give) fall to either side by a coin, and each
+cell's measured times are those of two runs that are drawn at random for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
+
+from bench.selection import HEADLINE
+from bench.store import Store
+from bench.suite import Gate
+from report.compare import Side, compare_sides, sides
+from report.gate import regressions
+from report.hits import Hits
+
+STRICT = Gate(max_accuracy_drop=0, max_slowdown=0)
+"""Lets nothing pass, so that what is counted is the tests' own error rate."""
+
+
+def real(runs: list[dict[str, Side]], gate: Gate) -> list[list[str]]:
+    """Regressions of every ordered pair of runs."""
+    return [regressions(compare_sides(a, b), gate) for a, b in permutations(runs, 2)]
+
+
+def simulated(runs: list[dict[str, Side]], times: int, gate: Gate, seed: int = 0) -> list[list[str]]:
+    """Regressions of comparisons in which nothing has changed."""
+    random = np.random.default_rng(seed)
+    return [regressions(compare_sides(*_two(runs, random)), gate) for _ in range(times)]
+
+
+def _two(runs: list[dict[str, Side]], random: np.random.Generator) -> tuple[dict[str, Side], dict[str, Side]]:
+    done = {key: side.hits for key, side in runs[0].items() if side.hits}
+    numbers = np.unique(np.concatenate([hits.groups for hits in done.values()]))
+    drawn = random.choice(numbers, len(numbers))
+    coins = random.integers(0, 2, len(drawn)).astype(bool)
+    old, now = {}, {}
+    for key, hits in done.items():
+        rows = [np.flatnonzero(hits.groups == number) for number in drawn]
+        index = np.concatenate(rows)
+        # A group that is drawn twice counts as two groups, which is what the bootstrap takes it for.
+        names = np.repeat(np.arange(len(drawn)), [len(row) for row in rows])
+        swap = np.repeat(coins, [len(row) for row in rows])
+        one = hits.correct[HEADLINE][index]
+        two = next((hits.correct[r] for r in hits.correct if r != HEADLINE), hits.correct[HEADLINE])[index]
+        answers = np.where(swap, two, one), np.where(swap, one, two)
+        records = [runs[place][key].record for place in random.choice(len(runs), 2)]
+        old[key], now[key] = (
+            replace(runs[0][key], record=record, hits=Hits({HEADLINE: answer}, names))
+            for record, answer in zip(records, answers, strict=True)
+        )
+    return old, now
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Count and print; exit code 1 where more than 1 % of the simulated comparisons are false alarms."""
+    parser = argparse.ArgumentParser(prog="python -m report.false_alarms", description=__doc__)
+    parser.add_argument("runs", nargs="+", metavar="RUN")
+    parser.add_argument("--simulate", type=int, default=500, metavar="N")
+    asked = parser.parse_args(arguments)
+    runs = [sides(Store(run)) for run in asked.runs]
+    if not all(any(side.hits for side in run.values()) for run in runs):
+        parser.error("a RUN holds no done cell")
+    pretended = 0
+    for title, gate in (("as it is", Gate()), ("letting nothing pass", STRICT)):
+        pairs, pretend = real(runs, gate), simulated(runs, asked.simulate, gate)
+        pretended = sum(map(bool, pretend))
+        print(f"gate {title}: {sum(map(bool, pairs))} of {len(pairs)} pairs of runs, ", end="")
+        print(f"{pretended} of {len(pretend)} simulated comparisons with a false alarm")
+        for line in sorted({line for lines in pairs for line in lines})[:10]:
+            print(f"  {line}")
+    return int(pretended > 0.01 * asked.simulate)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

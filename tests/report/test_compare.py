@@ -1,0 +1,102 @@
+"""Planted regressions are caught and named; nothing is said where nothing changed."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.record import Digests, Measured, Where
+from bench.store import Store
+from report.randomisation import holm, sign_flip
+from tests.report.synthetic import cell, predictions, record
+from tests.support import bench
+
+METHODS = ("linear-probe", "dann", "full-finetune")
+PAIRS = [(a, b) for a, b in product(("photo", "sketch", "paint"), repeat=2) if a != b]
+IMAGES = 300
+
+
+def results(folder: Path, *, drop: float = 0, slow: float = 1, gone: bool = False, **changes: str) -> Store:
+    """18 cells; `dann` loses `drop` points, takes `slow` times as long, or lacks its first cell."""
+    store = Store(folder)
+    random = np.random.default_rng(len(str(folder.name)))
+    for method, (source, target) in product(METHODS, PAIRS):
+        mine = method == "dann"
+        asked = cell(method, source, target)
+        if gone and mine and (source, target) == PAIRS[0]:
+            continue
+        # Other images in every cell; besides the drop, six are lost and six won, as between real runs.
+        order = np.random.default_rng([METHODS.index(method), PAIRS.index((source, target))]).permutation(
+            IMAGES
+        )
+        right = order[:180]
+        if drop and mine:
+            right = np.concatenate([order[: 174 - round(IMAGES * drop / 100)], order[180:186]])
+        seconds = (slow if mine else 1) * 2 * float(np.exp(random.normal(0, 0.03)))
+        where = Where(python="3", packages={}, platform="p", cpu="c", machine=changes.get("machine", "m-1"))
+        measured = Measured(seconds={"target-stage": seconds}, calibration_seconds=0.02)
+        known = Digests(method="m", engine="e", dataset=changes.get("dataset", "d-1"))
+        arrays = predictions({1: right}, IMAGES)
+        store.write(record(asked, where=where, measured=measured, digests=known), arrays)
+    return store
+
+
+@pytest.mark.parametrize(
+    ("planted", "named"),
+    [
+        ({"drop": 3}, "dann: accuracy 60.0 to 57.0 % (−3.0 points)"),
+        ({"slow": 1.25}, "dann: training takes 1.2"),
+        ({"gone": True}, "dann photo → sketch 5-shot tiny seed 0 (cross-domain): gone: no record"),
+        ({"dataset": "d-2"}, "dataset fingerprint d-1 is now d-2"),
+    ],
+)
+def test_planted(planted: dict, named: str, tmp_path: Path) -> None:
+    results(tmp_path / "base")
+    results(tmp_path / "new", **planted)
+    out = ("--out", "a.html", "--out", "a.json", "--out", "a.md")
+    process = bench("compare", "base", "new", *out, cwd=tmp_path)
+    assert process.returncode == 1, process.stdout + process.stderr
+    assert named in process.stdout.replace("\\", "")
+    assert (tmp_path / "a.md").read_text(encoding="utf-8") == process.stdout
+    assert "regression" in (tmp_path / "a.html").read_text(encoding="utf-8")
+    if "slow" in planted or "drop" in planted:
+        loose = ("--max-slowdown", "0.5", "--max-accuracy-drop", "5")
+        assert bench("compare", "base", "new", *loose, cwd=tmp_path).returncode == 0
+
+
+def test_nothing_changed_and_another_machine(tmp_path: Path) -> None:
+    results(tmp_path / "base")
+    results(tmp_path / "again")
+    results(tmp_path / "elsewhere", slow=3, machine="m-2")
+    same = bench("compare", "base", "again", cwd=tmp_path)
+    assert (same.returncode, same.stdout.count("**0 regressions**")) == (0, 1), same.stdout
+    other = bench("compare", "base", "elsewhere", cwd=tmp_path)
+    assert (other.returncode, other.stdout.count("not comparable")) == (0, 3), other.stdout
+
+
+def test_nothing_in_common_is_one_line(tmp_path: Path) -> None:
+    results(tmp_path / "base")
+    other = Store(tmp_path / "other")
+    other.write(record(cell("maml", "a", "b")), predictions({1: range(3)}))
+    for arguments, said in (
+        (("base", "other"), "no cell in common"),
+        (("base", "basse"), "no results folder"),
+    ):
+        process = bench("compare", *arguments, cwd=tmp_path)
+        assert process.returncode == 2
+        assert said in process.stderr
+        assert len(process.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("differences", [[1, 1, 1, 1], [2, -1, 0, 1], [3, -1, -1, -1], [0, 0]])
+def test_sign_flip_counts_all_signs(differences: list[int]) -> None:
+    signs = np.array(list(product((-1, 1), repeat=len(differences))))
+    sums = np.abs(signs @ np.array(differences))
+    assert sign_flip(np.array(differences)) == pytest.approx((sums >= abs(sum(differences))).mean())
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
