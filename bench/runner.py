@@ -71,6 +71,8 @@ def run_cell(
             parameters_trained=ledger.parameters_trained,
             peak_memory_bytes=ledger.memory.read(),
         ),
+        images_from=run.images_from,
+        warnings=run.warnings,
         adapts=Access.TARGET_IMAGES in run.method.access,
         hyperparameters=hyperparameters(run.method),
         looks=tuple(run.looks),

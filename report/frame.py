@@ -100,6 +100,8 @@ def _row(store: Store, record: Record) -> dict[str, Any]:
         "parameters": measured.parameters,
         "parameters_trained": measured.parameters_trained,
         "peak_memory_mib": None if memory is None else memory / 2**20,
+        "images_from": record.images_from,
+        "warnings": "\n".join(record.warnings),
         **where.model_dump(exclude={"packages"}),
         "packages": ", ".join(f"{name} {version}" for name, version in sorted(where.packages.items())),
         **{f"digest_{name}": value for name, value in record.digests.model_dump().items()},
