@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from bench import __version__
+from bench.commands.data_group import cache, data, verbs
 from bench.errors import UserError, did_you_mean
 
 
@@ -153,6 +154,11 @@ def report(results: str | None, out: str | None) -> None:
     from bench.commands import report as command
 
     click.echo(command.build(results, out))
+
+
+verbs(_data_options)
+cli.add_command(data)
+cli.add_command(cache)
 
 
 def main() -> None:

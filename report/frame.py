@@ -25,7 +25,16 @@ CELL = (
 
 ANSWER = (
     *("reason", "log", "note", "suite", "device", "threads", "created", "again"),
-    *("adapts", "hits", "looks", "low", "high", *(f"accuracy {rule.name}" for rule in RULES)),
+    *(
+        "adapts",
+        "images_from",
+        "warnings",
+        "hits",
+        "looks",
+        "low",
+        "high",
+        *(f"accuracy {rule.name}" for rule in RULES),
+    ),
     *("seconds_own", "seconds_alone", "images_seen", "images_per_second"),
     *("parameters", "parameters_trained", "peak_memory_mib"),
     *("python", "packages", "platform", "cpu", "accelerator", "git_revision"),

@@ -34,7 +34,7 @@ def decode(encoded: Encoded, size: int, fit: Fit = "pad") -> np.ndarray:
         UserError: the image is missing, empty, truncated, too large or none.
     """
     try:
-        image = upright(encoded, 2 * size)
+        image, _ = upright(encoded, 2 * size)
     except Unreadable as reason:
         name = f" {encoded}" if isinstance(encoded, Path) else ""
         raise UserError(f"cannot read image{name}: {reason}") from None
@@ -51,14 +51,16 @@ def decode(encoded: Encoded, size: int, fit: Fit = "pad") -> np.ndarray:
     return np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
 
 
-def upright(encoded: Encoded, room: int = ROOM) -> Image.Image:
+def upright(encoded: Encoded, room: int = ROOM) -> tuple[Image.Image, tuple[int, int]]:
     """The image as RGB, as a viewer shows it, no larger than it need be for a side of `room` pixels.
+
+    Beside it the width and height in the file.
 
     Raises:
         Unreadable: with the reason.
     """
     if isinstance(encoded, np.ndarray):
-        return _rgb(Image.fromarray(encoded))
+        return _rgb(Image.fromarray(encoded)), (encoded.shape[1], encoded.shape[0])
     if not isinstance(encoded, Path) and not encoded:
         raise Unreadable("empty")
     try:
@@ -69,7 +71,8 @@ def upright(encoded: Encoded, room: int = ROOM) -> Image.Image:
                     raise Unreadable(
                         f"{image.width} × {image.height} pixels, more than {MOST_PIXELS // 10**6} million"
                     )
-                return _reduced(image, room)
+                size = image.size
+                return _reduced(image, room), size
     except Unreadable:
         raise
     except Exception as error:
