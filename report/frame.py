@@ -25,16 +25,8 @@ CELL = (
 
 ANSWER = (
     *("reason", "log", "note", "suite", "device", "threads", "created", "again"),
-    *(
-        "adapts",
-        "images_from",
-        "warnings",
-        "hits",
-        "looks",
-        "low",
-        "high",
-        *(f"accuracy {rule.name}" for rule in RULES),
-    ),
+    *("adapts", "hits", "looks", "low", "high", *(f"accuracy {rule.name}" for rule in RULES)),
+    *("images_from", "warnings"),
     *("seconds_own", "seconds_alone", "images_seen", "images_per_second"),
     *("parameters", "parameters_trained", "peak_memory_mib"),
     *("python", "packages", "platform", "cpu", "accelerator", "git_revision"),

@@ -75,6 +75,8 @@ def upright(encoded: Encoded, room: int = ROOM) -> tuple[Image.Image, tuple[int,
                 return _reduced(image, room), size
     except Unreadable:
         raise
+    except Image.DecompressionBombError:
+        raise Unreadable(f"more than {MOST_PIXELS // 10**6} million pixels") from None
     except Exception as error:
         # Decoders raise whatever they like on damaged files.
         if isinstance(encoded, Path) and encoded.is_file() and not encoded.stat().st_size:

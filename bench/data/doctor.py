@@ -155,12 +155,12 @@ def _classes(dataset: Dataset) -> Iterable[Finding]:
             yield Finding(
                 "class imbalance",
                 "fault",
-                f"{name}: {counts.max()} images of {classes[counts.argmax()]}, {counts[low]} of {classes[low]}",
+                f"{name}: {counts.max()} of {classes[counts.argmax()]}, {counts[low]} of {classes[low]}",
             )
 
 
 def _copies(dataset: Dataset) -> Iterable[Finding]:
-    """The same content more than once: under two labels, in two domains, in two published splits, or twice."""
+    """The same content more than once: in two classes, domains or published splits, or just twice."""
     where: dict[str, list[tuple[Domain, int]]] = defaultdict(list)
     for domain in dataset.domains.values():
         for row, digest in enumerate(domain.digests):
@@ -249,7 +249,7 @@ def _table(dataset: Dataset, seen: Seen) -> list[dict[str, Any]]:
     rows = []
     for name, domain in dataset.domains.items():
         sizes = [size for (where, _), size in seen.sizes.items() if where == name]
-        counts = [count for count in Counter(domain.labels.tolist()).values()]
+        counts = list(Counter(domain.labels.tolist()).values())
         rows.append(
             {
                 "domain": name,

@@ -62,14 +62,13 @@ def find(card: Card, download: bool = True) -> Listing:
             return source.listing(wanted)
         except Absent as reason:
             reasons.append(str(reason))
-    if len(card.sources) == 1:
+    if len(card.sources) == 1 and card.sources[0].type != "folder":
         raise Absent(reasons[0])
     raise Absent(
-        f"no copy of {card.name} here ({'; '.join(reasons)}). Three ways to get one: "
-        f"unpack your own and give its folder with --data-root DIR or BENCH_DATA; "
-        f"with a network, python -m bench data fetch {card.name}; "
-        f"download it from {card.homepage} and python -m bench data fetch {card.name} --archive FILE. "
-        "Meanwhile: python -m bench run --suite emoji-home"
+        f"no copy of {card.name} ({'; '.join(reasons)}). Give the folder of yours (--data-root DIR), or "
+        f"fetch it (python -m bench data fetch {card.name}), or unpack an archive from {card.homepage} "
+        f"(python -m bench data fetch {card.name} --archive FILE). "
+        "Meanwhile: python -m bench run --suite quick"
     )
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from pydantic import Field
 
@@ -68,11 +71,24 @@ class Hub(Frozen):
         except LocalEntryNotFoundError:
             if not download:
                 raise Absent(f"{self.repository} is not in the hub's cache") from None
+        _check_network()
         try:
             return get(False)
         except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise Absent(f"the hub cannot give {self.repository}/{name}: {reason}") from None
+            reason = " ".join(str(error).split())[:120]
+            raise Absent(f"the hub does not give {self.repository}/{name}: {reason}") from None
+
+
+def _check_network() -> None:
+    """Say at once that there is no network, instead of after the hub library's many retries."""
+    from huggingface_hub.constants import ENDPOINT
+
+    try:
+        socket.getaddrinfo(urlsplit(ENDPOINT).hostname, None)
+    except OSError:
+        # Behind a proxy names need not resolve here.
+        if not getproxies().keys() & {"http", "https", "all"}:
+            raise Absent("the hub is out of reach: no network") from None
 
 
 def verify(file: Path) -> None:

@@ -76,7 +76,7 @@ class Library(Frozen):
         incomplete = {problem.split(":")[0] for problem in problems}
         items = {domain: listed for domain, listed in rows.items() if domain not in incomplete}
         if not items:
-            raise Absent("; ".join(problems))
+            raise Absent("; ".join(dict.fromkeys(problems)))
         return Listing(self.title, combine(*digests), lambda: items, tuple(problems))
 
 
