@@ -72,6 +72,8 @@ class Run:
         self.selected: dict[str, int] = {}
         self.details: dict[str, Any] = {}
         self.discrepancy_before: dict[str, float] = {}
+        self.images_from = ""
+        self.warnings: tuple[str, ...] = ()
 
     def go(self) -> Predictions:
         """Source stage, target stage, looks; returns the predictions that are worth keeping.
@@ -112,6 +114,7 @@ class Run:
         """The images of each role. Only `_feed` and `_train` hand any of them to a method."""
         self.scenario = s = self.cell.scenario
         self.dataset = dataset = open_dataset(load_card(s.dataset))
+        self.images_from, self.warnings = dataset.origin, dataset.warnings
         name = self.cell.backbone if self.method.pretrained else untrained(self.cell.backbone)
         views = Views(
             self.cell.model_copy(update={"backbone": name}),

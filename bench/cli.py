@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from bench import __version__
+from bench.commands.data_group import cache, data, verbs
 from bench.errors import UserError, did_you_mean
 
 
@@ -45,7 +46,50 @@ def _list(context: click.Context, parameter: click.Parameter, value: str | None)
     return parts
 
 
+def _environment(variable: str, kind: str = "path") -> Any:
+    """A callback that puts an option into the environment, where workers in other processes see it too."""
+
+    def put(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if not value:
+            return
+        if kind == "path" and not os.path.exists(str(value)):
+            raise UserError(f"{parameter.opts[0]}: there is no '{value}'")
+        os.environ[variable] = os.path.abspath(value) if kind == "path" else "1"
+
+    return put
+
+
+def _data_options(command: Any) -> Any:
+    """Options that say where images are; shared by the commands that read them."""
+    for option in (
+        click.option(
+            "--skip-bad",
+            is_flag=True,
+            expose_value=False,
+            callback=_environment("BENCH_SKIP_BAD", "flag"),
+            help="Leave out images that cannot be read.",
+        ),
+        click.option(
+            "--data-root",
+            metavar="DIR",
+            expose_value=False,
+            callback=_environment("BENCH_DATA"),
+            help="Folder that holds your copy of the dataset.  [default: $BENCH_DATA]",
+        ),
+        click.option(
+            "--data",
+            metavar="PATH",
+            expose_value=False,
+            callback=_environment("BENCH_OWN_DATA"),
+            help="Your own images: <domain>/<class>/*, or a table with path, domain, label.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @cli.command()
+@_data_options
 @click.option("--suite", metavar="NAME", help="A suite's name, or the path of a suite file (.toml).")
 @click.option("--methods", metavar="A,B", callback=_list, help="Only these methods.")
 @click.option("--source", metavar="X", help="Only this source domain.")
@@ -72,6 +116,7 @@ def run(**options: Any) -> None:
 
 
 @cli.command()
+@_data_options
 @click.option("--suite", metavar="NAME", required=True, help="A suite's name, or the path of a suite file.")
 @click.option("--method", metavar="M", required=True, help="The method to tune.")
 @click.option("--trials", metavar="N", type=click.IntRange(1), default=20, show_default=True)
@@ -177,6 +222,11 @@ def baseline_rm(name: str) -> None:
     from bench.commands import baseline as command
 
     command.remove(name)
+
+
+verbs(_data_options)
+cli.add_command(data)
+cli.add_command(cache)
 
 
 def main() -> None:

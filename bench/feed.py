@@ -78,6 +78,9 @@ def augmentation(name: str, size: int) -> v2.Transform | None:
     """The transform of one uint8 image (3, S, S) that a suite names."""
     if name == "none":
         return None
+    if name == "rand-augment":
+        # Two operations of medium strength, the defaults of Cubuk et al. 2019 (arXiv:1909.13719).
+        return v2.Compose([v2.RandomHorizontalFlip(), v2.RandAugment()])
     pad = max(1, size // 10)
     return v2.Compose([v2.RandomCrop(size, padding=pad, padding_mode="edge"), v2.RandomHorizontalFlip()])
 

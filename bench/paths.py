@@ -30,3 +30,25 @@ def writing_to_cache() -> Iterator[None]:
             f"cannot write to the cache '{cache_root()}': {error.strerror or error}; "
             "set BENCH_CACHE to another folder"
         ) from None
+
+
+def data_roots() -> list[Path]:
+    """Folders in which the user keeps datasets: `$BENCH_DATA`, several of them joined as in `$PATH`.
+
+    After them what `bench data fetch` unpacked. Options of the command line are put into the environment,
+    so that workers in other processes see them too.
+    """
+    named = [Path(part).expanduser() for part in os.environ.get("BENCH_DATA", "").split(os.pathsep) if part]
+    fetched = cache_root() / "fetched"
+    return [root for root in (*named, fetched) if root.is_dir()]
+
+
+def own_data() -> Path | None:
+    """The folder or table of one's own images that `--data` names, if any."""
+    named = os.environ.get("BENCH_OWN_DATA")
+    return Path(named) if named else None
+
+
+def skip_bad() -> bool:
+    """Whether images that cannot be decoded are left out (`--skip-bad`) instead of being an error."""
+    return os.environ.get("BENCH_SKIP_BAD", "") not in ("", "0")

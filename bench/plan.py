@@ -117,7 +117,7 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
 
 def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
     """The scenarios of one table, over the suite's domains."""
-    domains = suite.domains or card.default_domains
+    domains = suite.domains or card.usual_domains
     sources = _domains(card, domains, table.sources)
     targets = _domains(card, domains, table.targets)
     classes = choose_classes(suite, card)

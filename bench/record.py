@@ -127,6 +127,10 @@ class Record(Frozen):
     digests: Digests
     where: Where
     measured: Measured = Measured()
+    images_from: str = ""
+    """The copy of the dataset that was used: its kind of source and its name."""
+    warnings: tuple[str, ...] = ()
+    """What of the images was not as the dataset's card says."""
     adapts: bool = False
     """Whether the method learns from unlabelled target images."""
     hyperparameters: dict[str, Any] = {}

@@ -78,6 +78,8 @@ def run_cell(
             peak_memory_bytes=memory,
             calibration_seconds=statistics.median(calibration),
         ),
+        images_from=run.images_from,
+        warnings=run.warnings,
         adapts=Access.TARGET_IMAGES in run.method.access,
         hyperparameters=hyperparameters(run.method),
         discrepancy_before=run.discrepancy_before,

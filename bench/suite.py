@@ -20,7 +20,7 @@ SUITES = Path(__file__).parent / "suites"
 Kind = Literal["pretrained", "cross-domain", "cross-task", "cross-domain-task"]
 TASK_KINDS = ("cross-task", "cross-domain-task")
 Shots = Annotated[int, Field(ge=0)] | Literal["all"]
-Augment = Literal["none", "crop-flip"]
+Augment = Literal["none", "crop-flip", "rand-augment"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Value = bool | int | FiniteFloat | str
 Overrides = dict[str, dict[str, Value]]
@@ -184,7 +184,7 @@ class Suite(Frozen):
 
     name: str
     description: str
-    dataset: str
+    dataset: str = Field("", description="default: one's own images, which --data names")
     domains: list[str] | None = Field(None, description="default: the card's default domains")
     classes: int | list[str] | None = Field(
         None, description="names, or the first N of the card (largest first); default: all"

@@ -145,6 +145,10 @@ def _facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
         *_transductive(known),
         ("Run on", f"{values('device') or formats.DASH}; threads: {values('threads') or formats.DASH}"),
     ]
+    if "warnings" in known:
+        # Stays with the numbers for as long as they are shown.
+        texts = {line for text in known["warnings"].dropna().unique() for line in text.splitlines()}
+        facts += [("Warning", text) for text in sorted(texts)]
     return facts if len(known) else []
 
 

@@ -242,6 +242,7 @@ PROVENANCE = {
     "git_revision": "git revision",
     "digest_engine": "engine digest",
     "digest_dataset": "dataset digest",
+    "images_from": "images from",
     "python": "Python",
     "packages": "packages",
     "platform": "platform",

@@ -106,6 +106,7 @@ def imports_of(path: Path) -> set[Path]:
 
 NO_MATTER = {
     "errors.py": "words of complaints",
+    "executors/pool.py": "how many at once",
     "files.py": "how files are written",
     "paths.py": "where caches are",
     "measure.py": "times and memory, not answers",

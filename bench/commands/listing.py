@@ -31,7 +31,7 @@ def _suites() -> Table:
     table = _table("suite", "dataset", "methods", "what for")
     for name in suite_names():
         suite = load_suite(name)
-        row = (name, suite.dataset, str(len(suite.methods)), suite.description)
+        row = (name, suite.dataset or "your own (--data)", str(len(suite.methods)), suite.description)
         table.add_row(*map(Text, row))
     return table
 

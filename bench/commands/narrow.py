@@ -6,10 +6,14 @@ import tomllib
 from collections.abc import Sequence
 from typing import Any
 
-from bench.data.card import Card, load_card
+from bench.data.card import Card, load_card, own_name
 from bench.errors import UserError, check_name
+from bench.paths import own_data
 from bench.registry import explicit, method_file, method_modules
 from bench.suite import ScenarioTable, Suite, Value, load_suite
+
+OWN_IMAGES, OWN_TASKS = "own-images", "own-tasks"
+"""Suites for one's own images where none is named: of several domains, and of one."""
 
 
 def narrow(
@@ -27,9 +31,7 @@ def narrow(
     Raises:
         UserError: an unknown name, with a suggestion, or a value of the wrong form.
     """
-    if name is None:
-        raise UserError("say which suite: --suite NAME (bench list suites)")
-    suite = load_suite(name)
+    suite = _suite(name)
     card = load_card(suite.dataset)
     for method in [*suite.methods, *(methods or [])]:
         method_file(method)
@@ -54,6 +56,33 @@ def narrow(
         change["scenarios"] = [_in_domains(table, source, target) for table in suite.scenarios]
         _check_domains(card, source, target)
     return suite.model_copy(update=change)
+
+
+def _suite(name: str | None) -> Suite:
+    """The suite of that name; over one's own images where `--data` names some."""
+    own = own_data()
+    if own is None:
+        if name is None:
+            raise UserError(
+                "say which suite: --suite NAME (bench list suites), or your own images: --data FOLDER"
+            )
+        suite = load_suite(name)
+        if not suite.dataset:
+            raise UserError(f"suite '{name}' is for one's own images: say which with --data FOLDER")
+        return suite
+    card = load_card(own_name(own))
+    suite = load_suite(name or (OWN_IMAGES if len(card.domains) > 1 else OWN_TASKS))
+    classes = suite.classes if isinstance(suite.classes, int) else None
+    everywhere: dict[str, Any] = {"sources": "all", "targets": "all"}
+    return suite.model_copy(
+        update={
+            "name": f"{suite.name}-{card.name}",
+            "dataset": card.name,
+            "domains": None,
+            "classes": min(classes, len(card.classes)) if classes else None,
+            "scenarios": [table.model_copy(update=everywhere) for table in suite.scenarios],
+        }
+    )
 
 
 def _check_domains(card: Card, source: str | None, target: str | None) -> None:

@@ -15,6 +15,9 @@ from bench.record import Record
 from bench.selection import HEADLINE
 from bench.suite import Cell
 
+LONG = 5000
+"""Images from which on work is worth a line where no bar can be shown."""
+
 Score = Callable[[Record], float | None]
 
 
@@ -115,6 +118,34 @@ def watch(cells: Sequence[Cell], score: Score) -> Iterator[Lines]:
     bars = Bars(cells, console, score)
     with bars.bars:
         yield bars
+
+
+@contextmanager
+def showing() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress callback for long work before a run: a bar each on a terminal, a line each elsewhere."""
+    console = Console(stderr=True)
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+    tasks: dict[str, TaskID] = {}
+
+    def progress(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bars.add_task(escape(what), total=total)
+            if not console.is_terminal and total >= LONG:
+                console.print(f"{escape(what)}: {total} images", highlight=False)
+        bars.update(tasks[what], completed=done, total=total)
+
+    if not console.is_terminal:
+        yield progress
+        return
+    with bars:
+        yield progress
 
 
 def _duration(seconds: float) -> str:

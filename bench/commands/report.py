@@ -90,7 +90,12 @@ def _samples(cells: Iterable[Cell]) -> Samples:
     for (name, domain, size), classes in sorted(wanted.items()):
         if name not in card_names():
             continue
-        dataset = open_dataset(load_card(name))
+        try:
+            dataset = open_dataset(load_card(name), download=False)
+        except UserError:
+            continue
+        if domain not in dataset.domains:
+            continue
         if not dataset.pixels_path(domain, size).exists():
             continue
         pixels, labels = dataset.pixels(domain, size), dataset.domains[domain].labels

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import click
 
-from bench.commands.progress import Score, test_accuracy, watch
+from bench.commands.progress import Score, showing, test_accuracy, watch
 from bench.data.card import load_card
-from bench.data.dataset import open_dataset
+from bench.data.dataset import BadImages, open_dataset
 from bench.digest import engine_digest
+from bench.errors import UserError
+from bench.paths import skip_bad
 from bench.record import Digests
 from bench.registry import method_digest
 from bench.store import Store
@@ -18,11 +20,49 @@ from bench.suite import Cell, Setting, Suite
 
 def today(suite: Suite) -> dict[str, Digests]:
     """Digests of the code and the data as they are now, by method."""
-    fingerprint = open_dataset(load_card(suite.dataset)).fingerprint
+    with showing() as progress:
+        dataset = open_dataset(load_card(suite.dataset), progress)
+    for warning in dataset.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    fingerprint = dataset.fingerprint
     return {
         method: Digests(method=method_digest(method), engine=engine_digest(), dataset=fingerprint)
         for method in suite.methods
     }
+
+
+def prepare(cells: Sequence[Cell]) -> bool:
+    """Decode what the cells need, before any of them runs; whether images were found bad and left out.
+
+    Raises:
+        UserError: a domain has no images, or some cannot be decoded and are not to be left out.
+    """
+    needs = dict.fromkeys(
+        (cell.scenario.dataset, domain, cell.image_size)
+        for cell in cells
+        for domain in (cell.scenario.source, cell.scenario.target)
+        if domain
+    )
+    problems: dict[str, str] = {}
+    left_out = False
+    with showing() as progress:
+        for name, domain, size in needs:
+            for _ in range(2):
+                try:
+                    open_dataset(load_card(name), progress).pixels(domain, size, progress)
+                    break
+                except BadImages as error:
+                    if not skip_bad():
+                        problems[domain] = str(error)
+                        break
+                    click.echo(f"warning: left out: {error}", err=True)
+                    left_out = True
+    if problems:
+        raise UserError(
+            f"{'; '.join(problems.values())}. Mend or remove them (python -m bench data check lists every "
+            "fault), or leave them out with --skip-bad"
+        )
+    return left_out
 
 
 def run_cells(
@@ -39,6 +79,8 @@ def run_cells(
         UserError: the device or a backbone is out of reach; nothing has run then.
         KeyboardInterrupt: with a line that says what is kept.
     """
+    if prepare(cells):
+        digests = today(suite)
     from bench.backbones import check_backbone, create_backbone, needs_hub
     from bench.devices import resolve_device
     from bench.executors.local import execute

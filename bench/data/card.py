@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from bench.data.decode import Fit
 from bench.data.sources import Source
 from bench.digest import combine
 from bench.errors import check_name
+from bench.paths import own_data
 from bench.suite import Frozen, read_toml
 
 _PACKAGED = Path(__file__).parents[1] / "datasets"
@@ -26,10 +30,10 @@ class SplitSpec(Frozen):
 
 
 class Expected(Frozen):
-    """What a complete copy holds, in every domain."""
+    """What a complete copy holds."""
 
-    images: int
-    groups: int
+    images: int | dict[str, int] = Field(description="in every domain, or by domain")
+    groups: int | None = Field(None, description="in every domain")
 
 
 class Card(Frozen):
@@ -38,16 +42,23 @@ class Card(Frozen):
     name: str
     title: str
     description: str
-    homepage: str
+    homepage: str = ""
     licence: str
-    citation: str
+    citation: str = ""
     credits: dict[str, str] = Field({}, description="by domain: whose images, under which licence")
-    default_domains: list[str] = Field(min_length=1)
-    classes: list[str] = Field(min_length=2, description="largest first")
-    split: SplitSpec
+    anchors: str = Field("", description="file beside the card: accuracies that were published")
+    domains: list[str] = Field(min_length=1)
+    default_domains: list[str] = Field([], description="default: all of them")
+    classes: list[str] = Field(
+        min_length=2, description="in the order of which `classes = 20` takes the first"
+    )
+    fit: Fit = "pad"
+    split: SplitSpec = SplitSpec(seed=2024, test=0.25, validation=0.15)
     task_seed: int = Field(0, description="decides which half of the classes the task kinds transfer to")
-    expected: Expected
-    source: Annotated[Source, Field(discriminator="type")]
+    expected: Expected | None = None
+    sources: list[Annotated[Source, Field(discriminator="type")]] = Field(
+        min_length=1, description="tried in order"
+    )
 
     @model_validator(mode="after")
     def _domains_exist(self) -> Card:
@@ -55,6 +66,26 @@ class Card(Frozen):
         if unknown:
             raise ValueError(f"default domain '{unknown[0]}' is not one of {', '.join(self.domains)}")
         return self
+
+    @model_validator(mode="after")
+    def _once(self) -> Card:
+        for what, names in (("domain", self.domains), ("class", self.classes)):
+            twice = [name for name, count in Counter(names).items() if count > 1]
+            if twice:
+                raise ValueError(f"{what} '{twice[0]}' is named twice")
+        return self
+
+    @property
+    def usual_domains(self) -> list[str]:
+        """The domains of a suite that names none."""
+        return self.default_domains or self.domains
+
+    def expected_images(self, domain: str) -> int | None:
+        """Images of a domain in a complete copy; None where the card does not say."""
+        if self.expected is None:
+            return None
+        images = self.expected.images
+        return images if isinstance(images, int) else images.get(domain)
 
     def task_split(self, classes: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Disjoint (source, target) classes of the task kinds: a seeded half each, of any choice of classes.
@@ -65,20 +96,31 @@ class Card(Frozen):
         old = set(order[: len(order) // 2])
         return tuple(c for c in classes if c in old), tuple(c for c in classes if c not in old)
 
-    @property
-    def domains(self) -> list[str]:
-        """Every domain that can be selected."""
-        return self.source.domains
-
 
 def card_names() -> list[str]:
-    """Names of the datasets that have a card."""
-    return sorted(path.stem for path in CARDS.glob("*.toml"))
+    """Names of the datasets that have a card, and of one's own where one is named."""
+    own = own_data()
+    return sorted({path.stem for path in CARDS.glob("*.toml")} | ({own_name(own)} if own else set()))
+
+
+def load_card(name: str) -> Card:
+    """The card of that name; a `UserError` with a suggestion when there is none."""
+    own = own_data()
+    if own and name == own_name(own):
+        from bench.data.own import own_card
+
+        return own_card(own)
+    check_name("dataset", name, card_names())
+    return _packaged(name)
+
+
+def own_name(place: Path) -> str:
+    """What the dataset of a folder or a table is called: as the folder, unless a card has that name."""
+    name = re.sub(r"[^a-z0-9]+", "-", place.resolve().stem.lower()).strip("-") or "own"
+    return f"{name}-own" if (CARDS / f"{name}.toml").exists() else name
 
 
 @cache
-def load_card(name: str) -> Card:
-    """The card of that name; a `UserError` with a suggestion when there is none."""
-    check_name("dataset", name, card_names())
+def _packaged(name: str) -> Card:
     path = CARDS / f"{name}.toml"
     return Card(**{"name": name, **read_toml(path, Card)})

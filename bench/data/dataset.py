@@ -1,14 +1,11 @@
 """A dataset at hand: which images there are, and their pixels, decoded once and shared by all processes.
 
-The index (names, labels, groups, content fingerprint) is kept as a small file, keyed by what decides it,
-so that a warm start reads no image. Pixels are one memory-mapped uint8 array per domain and size.
+Pixels are one memory-mapped uint8 array per domain, size and content.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,14 +13,14 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from bench.data.card import CARDS, Card
+from bench.data.card import Card
 from bench.data.decode import decode
+from bench.data.images import Encoded, Place, stream
+from bench.data.index import Index, Progress, Row, bad_images, read_index, remember_bad
 from bench.digest import code_digest, combine
-from bench.files import write_atomically
-from bench.paths import cache_root, writing_to_cache
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what, done, total) while long work goes on."""
+from bench.errors import UserError
+from bench.executors.pool import in_threads
+from bench.paths import cache_root, skip_bad, writing_to_cache
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -36,12 +33,25 @@ class Domain:
 
     name: str
     names: tuple[str, ...] = field(repr=False)
-    paths: tuple[Path, ...] = field(repr=False)
+    places: tuple[Place, ...] = field(repr=False)
+    digests: tuple[str, ...] = field(repr=False)
+    """SHA-256 of each image's content."""
     labels: np.ndarray = field(repr=False)
     """int16 (images,): index into the card's classes."""
     groups: np.ndarray = field(repr=False)
     """int32 (images,): index into `group_names`; a number means the same group in every domain."""
     group_names: tuple[str, ...] = field(repr=False)
+    published: tuple[str, ...] = field(repr=False)
+    """The split that the dataset is published with, or empty, per image."""
+
+    def title(self, row: int) -> str:
+        """Names an image for messages."""
+        path, place = self.places[row]
+        return f"{path.parent.name}/{path.name}" + ("" if place is None else f" row {place}")
+
+
+class BadImages(UserError):
+    """Images that cannot be decoded, all of a domain."""
 
 
 @dataclass(frozen=True)
@@ -50,84 +60,136 @@ class Dataset:
 
     card: Card
     fingerprint: str
+    origin: str
+    """Where this copy comes from."""
+    warnings: tuple[str, ...]
+    """What is not as the card says."""
     domains: dict[str, Domain] = field(repr=False)
+    memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What is computed of the dataset once."""
+
+    def domain(self, name: str) -> Domain:
+        """The images of a domain; a `UserError` where this copy has none."""
+        if name not in self.domains:
+            why = "; ".join(text for text in self.warnings if name in text) or f"there are {[*self.domains]}"
+            raise UserError(f"no images of {self.card.name}/{name} in {self.origin}: {why}")
+        return self.domains[name]
 
     def pixels_path(self, domain: str, size: int) -> Path:
         """Where the decoded images of a domain are kept."""
-        version = combine(self.fingerprint, code_digest("data/decode.py"))
+        fit = self.card.fit
+        version = combine(self.fingerprint, code_digest("data/decode.py"), *([fit] if fit != "pad" else []))
         return cache_root() / "decoded" / f"{self.card.name}-{version}" / f"{domain}-{size}.npy"
 
     def pixels(self, domain: str, size: int, progress: Progress = silent) -> np.ndarray:
-        """uint8 (images, size, size, 3), memory-mapped, read-only; decoded at the first call."""
+        """uint8 (images, size, size, 3), memory-mapped, read-only; decoded at the first call.
+
+        Raises:
+            BadImages: naming every image of the domain that cannot be decoded.
+        """
         path = self.pixels_path(domain, size)
         if not path.exists():
             with writing_to_cache():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with FileLock(f"{path}.lock"):
                     if not path.exists():
-                        _decode_all(self.domains[domain], size, path, progress)
+                        self._decode(self.domain(domain), size, path, progress)
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
+    def _decode(self, domain: Domain, size: int, out: Path, progress: Progress) -> None:
+        temporary = out.with_suffix(".partial")
+        shape = (len(domain.places), size, size, 3)
+        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        bad: dict[int, str] = {}
 
-def open_dataset(card: Card) -> Dataset:
-    """List a dataset's images, from the cached index where one matches the card, the code and the source."""
-    key = combine(
-        card.source.model_dump_json(),
-        card.source.digest(CARDS),
-        code_digest("data/sources/*.py", "data/dataset.py"),
-    )
-    path = cache_root() / "index" / f"{card.name}-{key}.json"
-    try:
-        return _from_index(card, json.loads(path.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError):
-        index = _make_index(card)
-        with writing_to_cache():
-            write_atomically(path, json.dumps(index).encode())
-        return _from_index(card, index)
+        def work(job: tuple[int, Encoded]) -> None:
+            row, encoded = job
+            try:
+                pixels[row] = decode(encoded, size, self.card.fit)
+            except UserError as error:
+                bad[row] = str(error).rpartition(": ")[2]
 
-
-def _make_index(card: Card) -> dict[str, Any]:
-    items = card.source.items(CARDS)
-    content = hashlib.sha256()
-    for domain, listed in items.items():
-        for item in listed:
-            digest = hashlib.sha256(item.path.read_bytes()).hexdigest()
-            content.update("\0".join((domain, item.name, item.label, item.group, digest)).encode())
-    return {
-        "fingerprint": content.hexdigest()[:16],
-        "domains": {
-            domain: [[item.name, item.label, item.group, str(item.path)] for item in listed]
-            for domain, listed in items.items()
-        },
-    }
+        for done, _ in enumerate(in_threads(work, stream(domain.places)), 1):
+            progress(f"decode {domain.name}", done, len(domain.places))
+        pixels.flush()
+        if bad:
+            temporary.unlink()
+            remember_bad({domain.digests[row]: reason for row, reason in bad.items()})
+            raise BadImages(_named(domain, bad))
+        temporary.replace(out)
 
 
-def _from_index(card: Card, index: dict[str, Any]) -> Dataset:
+def _named(domain: Domain, bad: dict[int, str], most: int = 10) -> str:
+    named = [f"{domain.title(row)} ({bad[row]})" for row in sorted(bad)[:most]]
+    more = f" and {len(bad) - most} more" if len(bad) > most else ""
+    return f"{domain.name}: cannot read image {', '.join(named)}{more}"
+
+
+def open_dataset(card: Card, progress: Progress = silent, download: bool = True) -> Dataset:
+    """A dataset out of the first source that has a copy.
+
+    Raises:
+        UserError: no source has one.
+    """
+    index = read_index(card, progress, download)
+    bad = bad_images() if skip_bad() else {}
+    left_out = [
+        f"{domain}/{Path(row.path).name}"
+        for domain, rows in index.domains.items()
+        for row in rows
+        if row.digest in bad
+    ]
+    kept = {domain: [r for r in rows if r.digest not in bad] for domain, rows in index.domains.items()}
+    warnings = list(index.warnings)
+    if left_out:
+        more = " and more" if len(left_out) > 5 else ""
+        few = ", ".join(left_out[:5])
+        warnings.append(f"{len(left_out)} unreadable images of {card.name} are left out: {few}{more}")
+    return _dataset(card, index, kept, warnings)
+
+
+def _dataset(card: Card, index: Index, kept: dict[str, list[Row]], warnings: list[str]) -> Dataset:
     classes = {name: number for number, name in enumerate(card.classes)}
-    groups = sorted({group for rows in index["domains"].values() for _, _, group, _ in rows})
+    groups = sorted({row.group for rows in kept.values() for row in rows})
     group_numbers = {name: number for number, name in enumerate(groups)}
     domains = {}
-    for domain, listed in index["domains"].items():
-        rows = [row for row in listed if row[1] in classes]
-        domains[domain] = Domain(
-            name=domain,
-            names=tuple(name for name, _, _, _ in rows),
-            paths=tuple(Path(path) for _, _, _, path in rows),
-            labels=np.array([classes[label] for _, label, _, _ in rows], dtype=np.int16),
-            groups=np.array([group_numbers[group] for _, _, group, _ in rows], dtype=np.int32),
+    for name in [*(d for d in card.domains if d in kept), *(d for d in kept if d not in card.domains)]:
+        rows = [row for row in kept[name] if row.label in classes]
+        domains[name] = Domain(
+            name=name,
+            names=tuple(row.name for row in rows),
+            places=tuple((Path(row.path), row.row) for row in rows),
+            digests=tuple(row.digest for row in rows),
+            labels=np.array([classes[row.label] for row in rows], dtype=np.int16),
+            groups=np.array([group_numbers[row.group] for row in rows], dtype=np.int32),
             group_names=tuple(groups),
+            published=tuple(row.split for row in rows),
         )
-    return Dataset(card, index["fingerprint"], domains)
+    warnings += _counts(card, domains)
+    return Dataset(card, _fingerprint(kept), index.origin, tuple(warnings), domains)
 
 
-def _decode_all(domain: Domain, size: int, out: Path, progress: Progress) -> None:
-    temporary = out.with_suffix(".partial")
-    pixels = np.lib.format.open_memmap(
-        temporary, mode="w+", dtype=np.uint8, shape=(len(domain.paths), size, size, 3)
-    )
-    for row, path in enumerate(domain.paths):
-        pixels[row] = decode(path, size)
-        progress(f"decode {domain.name}", row + 1, len(domain.paths))
-    pixels.flush()
-    del pixels
-    temporary.replace(out)
+def _fingerprint(domains: dict[str, list[Row]]) -> str:
+    content = hashlib.sha256()
+    for domain, rows in domains.items():
+        for row in rows:
+            parts = (domain, row.name, row.label, row.group, row.digest, *([row.split] if row.split else []))
+            content.update("\0".join(parts).encode())
+    return content.hexdigest()[:16]
+
+
+def _counts(card: Card, domains: dict[str, Domain]) -> list[str]:
+    """Where the counts are not the card's, and classes that a domain lacks."""
+    found = []
+    for name, domain in domains.items():
+        expected = card.expected_images(name)
+        if expected is not None and len(domain.names) != expected:
+            found.append(f"{card.name}/{name} has {len(domain.names)} images; the card says {expected}")
+        missing = [
+            card.classes[i]
+            for i in np.flatnonzero(np.bincount(domain.labels, minlength=len(card.classes)) == 0)
+        ]
+        if missing:
+            more = " and more" if len(missing) > 5 else ""
+            found.append(f"{card.name}/{name} has no image of {', '.join(missing[:5])}{more}")
+    return found

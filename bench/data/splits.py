@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 import numpy as np
 
@@ -52,26 +53,59 @@ def _order(*parts: object) -> str:
 
 
 def splits(dataset: Dataset, domain: Domain) -> np.ndarray:
-    """Per image the number of its split in `SPLITS`, int8 (images,).
+    """Per image the number of its split in `SPLITS`, int8 (images,); -1 for those that are left out.
 
     Each class's groups are put in a seeded order and cut: at least one group for test and validation
-    each. A group that spans classes goes where its first class puts it.
+    each. A group that spans classes goes where its first class puts it, one that spans domains where the
+    first domain does. Where the dataset is published with its own split, that holds, and what it lacks is
+    cut from its training images; a training image whose group is also among its test images is left out.
     """
+    if "splits" not in dataset.memo:
+        dataset.memo["splits"] = _all_splits(dataset)
+    found: np.ndarray = dataset.memo["splits"][domain.name]
+    return found
+
+
+def _all_splits(dataset: Dataset) -> dict[str, np.ndarray]:
     spec = dataset.card.split
+    published = _published(dataset)
+    of_group = {group: split for group, split in published.items() if split}
+    for domain in dataset.domains.values():
+        by_label = np.argsort(domain.labels, kind="stable")
+        ends = np.searchsorted(domain.labels[by_label], np.arange(len(dataset.card.classes) + 1))
+        for start, end in pairwise(ends):
+            groups = np.unique(domain.groups[by_label[start:end]]).tolist()
+            there = {published.get(group) for group in groups}
+            mine = [group for group in groups if group not in of_group]
+            mine.sort(key=lambda group: _order(spec.seed, "split", domain.group_names[group]))
+            test = 0 if 2 in there else max(1, round(spec.test * len(mine)))
+            validation = 0 if 1 in there else max(1, round(spec.validation * len(mine)))
+            for position, group in enumerate(mine):
+                of_group[group] = 2 if position < test else 1 if position < test + validation else 0
+    return {domain.name: _of_images(domain, of_group, published) for domain in dataset.domains.values()}
+
+
+def _published(dataset: Dataset) -> dict[int, int]:
+    """By group the last of the splits (training, validation, test) that one of its images is published in."""
     of_group: dict[int, int] = {}
-    for label in range(len(dataset.card.classes)):
-        mine = [g for g in np.unique(domain.groups[domain.labels == label]) if g not in of_group]
-        mine.sort(key=lambda group: _order(spec.seed, "split", domain.group_names[group]))
-        test = max(1, round(spec.test * len(mine)))
-        validation = max(1, round(spec.validation * len(mine)))
-        for position, group in enumerate(mine):
-            of_group[group] = 2 if position < test else 1 if position < test + validation else 0
-    return np.array([of_group[group] for group in domain.groups], dtype=np.int8)
+    for domain in dataset.domains.values():
+        for group, split in zip(domain.groups.tolist(), domain.published, strict=True):
+            if split:
+                of_group[group] = max(of_group.get(group, 0), SPLITS.index(split))
+    return of_group
+
+
+def _of_images(domain: Domain, of_group: dict[int, int], published: dict[int, int]) -> np.ndarray:
+    out = np.array([of_group[group] for group in domain.groups.tolist()], dtype=np.int8)
+    for row, split in enumerate(domain.published):
+        if split and split != TEST and published[int(domain.groups[row])] == SPLITS.index(TEST):
+            out[row] = -1
+    return out
 
 
 def subset(dataset: Dataset, domain: str, classes: tuple[str, ...], split: str) -> Subset:
     """The images of some classes in one split of a domain."""
-    images = dataset.domains[domain]
+    images = dataset.domain(domain)
     numbers = np.full(len(dataset.card.classes), -1, dtype=np.int64)
     for position, name in enumerate(classes):
         numbers[dataset.card.classes.index(name)] = position

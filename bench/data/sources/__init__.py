@@ -1,11 +1,15 @@
 """Where images come from. A source lists a dataset's items; one file per kind of source.
 
-To add a kind, write a model with a `type` literal, `domains`, `digest()` and `items()`, and name it in
-the `Source` union.
+To add a kind, write a model with a `type` literal and `listing(wanted) -> Listing`, which raises `Absent`
+where it has no copy, and name it in the `Source` union. A card lists its sources in order of preference.
 """
 
 from __future__ import annotations
 
 from bench.data.sources.emoji import EmojiPackage
+from bench.data.sources.folder import Folder
+from bench.data.sources.hub import Hub
+from bench.data.sources.library import Library
+from bench.data.sources.manifest import Manifest
 
-Source = EmojiPackage
+Source = EmojiPackage | Folder | Hub | Library | Manifest

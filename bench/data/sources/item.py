@@ -8,13 +8,19 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Item:
-    """An image file with its class and its group.
+    """An image with its class and its group.
 
     Images of one group show the same thing (or are copies) and must never be split apart; `name` is the
-    same for the same thing in every domain where the dataset knows that.
+    same for the same thing in every domain where the dataset knows that. A source that knows neither leaves
+    them empty: then the image's content stands for both, so that they do not depend on where a copy lies.
     """
 
     name: str
     label: str
     group: str
     path: Path
+    """An image file, or a container of many: a parquet shard or an array of images."""
+    row: int | None = None
+    """Which image of a container."""
+    split: str = ""
+    """`train`, `validation` or `test` where the dataset is published with its own split."""

@@ -1,0 +1,82 @@
+"""A folder that the user has: whatever copy of a dataset, in any of the layouts it is handed on in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from bench.data.sources import layouts
+from bench.data.sources.base import Absent, Listing, Wanted, simple
+from bench.errors import UserError
+from bench.paths import data_roots
+from bench.suite import Frozen
+
+
+class Folder(Frozen):
+    """Looks below `$BENCH_DATA` (`--data-root`) and among what `bench data fetch` unpacked.
+
+    Tried in this order: lists of files (`image_list/*.txt`), folders of classes, parquet shards.
+    """
+
+    type: Literal["folder"]
+    names: list[str] = Field([], description="what the folder may be called, beside the card's name")
+    path: str = Field("", description="exactly this folder, for cards of one's own images")
+    official_lists: bool = Field(False, description="`<domain>_train.txt` and `_test.txt` are the split")
+    domain: str = Field("domain", description="column of parquet shards; empty where there is one domain")
+    label: str = Field("label", description="column of parquet shards")
+
+    def listing(self, wanted: Wanted) -> Listing:
+        """The first folder that holds the dataset."""
+        reason = ""
+        for folder in self._candidates(wanted):
+            try:
+                items, warnings = self._items(folder, wanted)
+            except UserError as error:
+                if self.path or simple(folder.name) in self._known(wanted):
+                    raise
+                # A folder that holds something else, for all we know.
+                reason = f" ({error})"
+                continue
+            if items:
+                missing = [
+                    f"no images of domain {d} in {folder.name}" for d in wanted.domains if d not in items
+                ]
+                paths = sorted({item.path for listed in items.values() for item in listed})
+                return Listing(
+                    f"folder {folder.name}",
+                    layouts.digest_of(paths),
+                    lambda items=items: items,  # type: ignore[misc]
+                    (*warnings, *missing),
+                )
+        where = ", ".join(map(str, [self.path] if self.path else data_roots()))
+        raise Absent(f"no images of {wanted.name} in {where}{reason}" if where else "no folder was named")
+
+    def _known(self, wanted: Wanted) -> set[str]:
+        return {simple(name) for name in (wanted.name, *self.names)}
+
+    def _candidates(self, wanted: Wanted) -> Iterator[Path]:
+        """Folders of a known name, at most two levels below a root; then the roots themselves."""
+        if self.path:
+            yield Path(self.path)
+            return
+        for root in data_roots():
+            below = layouts.subfolders(root)
+            inside = [deeper for folder in below for deeper in layouts.subfolders(folder)]
+            # Deepest first: an archive's own folder is often in one of the dataset's name.
+            found = [path for path in (*inside, *below, root) if simple(path.name) in self._known(wanted)]
+            yield from found
+            if root not in found:
+                yield root
+
+    def _items(self, folder: Path, wanted: Wanted) -> tuple[layouts.Items, list[str]]:
+        if listed := layouts.image_lists(folder, wanted, self.official_lists):
+            return listed, []
+        found, warnings = layouts.class_folders(folder, wanted)
+        if found:
+            return found, warnings
+        files = sorted([*folder.glob("*.parquet"), *folder.glob("data/*.parquet")])
+        columns = {"domain": self.domain, "label": self.label}
+        return (layouts.shards(files, wanted, columns), []) if files else ({}, [])

@@ -1,0 +1,174 @@
+"""Datasets that a Python library knows: torchvision's classics, MedMNIST, scikit-learn's digits.
+
+File-based ones keep their files. Those that come as arrays are written once as a memory-mapped array each,
+so that no later start needs the library.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import json
+import os
+import tarfile
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from bench.data.sources.base import Absent, Listing, Wanted
+from bench.data.sources.item import Item
+from bench.digest import combine
+from bench.errors import UserError
+from bench.files import write_atomically
+from bench.paths import cache_root, data_roots, writing_to_cache
+from bench.suite import Frozen
+
+FILES = ("_image_files", "_images", "samples")
+"""Attributes in which torchvision's file-based datasets keep their paths."""
+
+
+class LibraryPart(Frozen):
+    """One call of the library: a domain's training or test images."""
+
+    domain: str
+    call: str = Field(description="name of the class or function")
+    split: Literal["", "train", "validation", "test"] = ""
+    arguments: dict[str, bool | int | str] = {}
+    module: str = "torchvision.datasets"
+
+    @property
+    def key(self) -> str:
+        """Identifies what is kept of it."""
+        return combine(self.model_dump_json())
+
+
+class Library(Frozen):
+    """Parts of a library's datasets; the label's number is the class's place in the card."""
+
+    type: Literal["library"]
+    parts: list[LibraryPart] = Field(min_length=1)
+    megabytes: int = Field(0, description="size of the download, for messages")
+
+    @property
+    def title(self) -> str:
+        """The packages."""
+        return " and ".join(sorted({part.module.split(".")[0] for part in self.parts}))
+
+    def listing(self, wanted: Wanted) -> Listing:
+        """Every part that is here or can be had; a domain none of whose parts is stays out."""
+        rows: dict[str, list[Item]] = defaultdict(list)
+        problems = []
+        digests = []
+        for part in self.parts:
+            try:
+                kept = _keep(part, wanted)
+            except Absent as reason:
+                problems.append(f"{part.domain}: {reason}")
+                continue
+            digests.append(combine(part.key, json.dumps(kept)))
+            for path, row, label in _images(kept):
+                rows[part.domain].append(Item("", wanted.classes[label], "", path, row, part.split))
+        incomplete = {problem.split(":")[0] for problem in problems}
+        items = {domain: listed for domain, listed in rows.items() if domain not in incomplete}
+        if not items:
+            raise Absent("; ".join(dict.fromkeys(problems)))
+        return Listing(self.title, combine(*digests), lambda: items, tuple(problems))
+
+
+def _images(kept: dict[str, Any]) -> Iterator[tuple[Path, int | None, int]]:
+    labels: list[int] = kept["labels"]
+    if "array" in kept:
+        yield from ((Path(kept["array"]), row, label) for row, label in enumerate(labels))
+    else:
+        yield from ((Path(path), None, label) for path, label in zip(kept["files"], labels, strict=True))
+
+
+def _keep(part: LibraryPart, wanted: Wanted) -> dict[str, Any]:
+    """Where a part's images are, and their labels; found again without the library."""
+    note = cache_root() / "library" / f"{part.key}.json"
+    try:
+        kept: dict[str, Any] = json.loads(note.read_bytes())
+        if Path(kept["array"] if "array" in kept else kept["files"][0]).exists():
+            return kept
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        pass
+    dataset = _open(part, wanted)
+    known = getattr(dataset, "classes", None)
+    if known is not None and len(known) != len(wanted.classes):
+        raise UserError(f"{part.call} has {len(known)} classes, the card {len(wanted.classes)}")
+    with writing_to_cache():
+        kept = _of_files(dataset) or _of_arrays(dataset, note.with_suffix(".npy"))
+        write_atomically(note, json.dumps(kept).encode())
+    return kept
+
+
+def _of_files(dataset: Any) -> dict[str, Any] | None:
+    for name in FILES:
+        found = getattr(dataset, name, None)
+        if found:
+            pairs = isinstance(found[0], tuple)
+            files = [os.path.abspath(item[0] if pairs else item) for item in found]
+            labels = [item[1] for item in found] if pairs else dataset._labels
+            return {"files": files, "labels": [int(label) for label in labels]}
+    return None
+
+
+def _of_arrays(dataset: Any, out: Path) -> dict[str, Any]:
+    if hasattr(dataset, "target") and hasattr(dataset, "images"):
+        # scikit-learn's: floats from 0 to the brightest.
+        images = np.asarray(dataset.images)
+        arrays = list(np.round(images / images.max() * 255).astype(np.uint8))
+        labels = [int(label) for label in dataset.target]
+    else:
+        pairs = [dataset[row] for row in range(len(dataset))]
+        arrays = [np.asarray(image) for image, _ in pairs]
+        labels = [int(np.ravel(label)[0]) for _, label in pairs]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{os.getpid()}-{out.name}")
+    np.save(temporary, np.stack(arrays), allow_pickle=False)
+    temporary.replace(out)
+    return {"array": str(out), "labels": labels}
+
+
+def _open(part: LibraryPart, wanted: Wanted) -> Any:
+    """The library's dataset out of a folder of the user's, else out of the cache, else fetched."""
+    try:
+        call = getattr(importlib.import_module(part.module), part.call)
+    except ImportError:
+        raise Absent(f"pip install {part.module.split('.')[0]}") from None
+    if "root" not in inspect.signature(call).parameters and part.module.startswith("sklearn"):
+        return call(**part.arguments)
+    own = cache_root() / "downloads" / wanted.name
+    for root in (*data_roots(), *(root / wanted.name for root in data_roots()), own):
+        if root.is_dir():
+            with contextlib.suppress(RuntimeError, OSError, ValueError, KeyError):
+                return call(root=str(root), download=False, **part.arguments)
+    if not wanted.download:
+        raise Absent(f"{part.call} is not here")
+    with writing_to_cache():
+        own.mkdir(parents=True, exist_ok=True)
+    try:
+        with safe_archives():
+            return call(root=str(own), download=True, **part.arguments)
+    except (RuntimeError, OSError, ValueError, tarfile.TarError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise Absent(f"{part.call} cannot be fetched: {reason}") from None
+
+
+@contextlib.contextmanager
+def safe_archives() -> Iterator[None]:
+    """Archives that a library unpacks may not write outside their folder, in any Python version."""
+    before = tarfile.TarFile.__dict__.get("extraction_filter")
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+    try:
+        yield
+    finally:
+        if before is None:
+            del tarfile.TarFile.extraction_filter
+        else:
+            tarfile.TarFile.extraction_filter = before
