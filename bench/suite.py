@@ -39,6 +39,12 @@ class Budget(Frozen):
     batch_size: int = Field(32, ge=1, description="labelled images a step")
     looks: int = Field(4, ge=1, description="equally spaced evaluations of a stage, the last included")
 
+    trials: int = Field(
+        0,
+        ge=0,
+        description="tuning trials of each method before its cells run; 0: hyperparameters as they are",
+    )
+
     @model_validator(mode="after")
     def _looks_fit(self) -> Budget:
         if self.looks > self.target_steps:
@@ -127,7 +133,10 @@ class Cell(Frozen):
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 of the cell's canonical JSON."""
         # Left out where they say nothing, so that keys are the same as before there were such things.
-        silent: dict[str, Any] = {"scenario": {} if self.scenario.episodes else {"episodes"}}
+        silent: dict[str, Any] = {
+            "scenario": set() if self.scenario.episodes else {"episodes"},
+            "budget": set() if self.budget.trials else {"trials"},
+        }
         if self.fold is None:
             silent["fold"] = True
         if not self.transductive:

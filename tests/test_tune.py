@@ -73,3 +73,34 @@ def test_wrong_requests(tmp_path: Path) -> None:
         assert process.stderr.startswith("error: ")
         assert words in process.stderr
         assert "Traceback" not in process.stderr
+
+
+def test_trials_in_a_suites_budget(tmp_path: Path) -> None:
+    """Each method is tuned before its cells run; what is found stands in their records."""
+    text = SUITE.replace("looks = 2", "looks = 2\ntrials = 2").replace(
+        'methods = ["full-finetune"]', 'methods = ["full-finetune", "linear-probe"]'
+    )
+    (tmp_path / "tiny.toml").write_text(text)
+    first = bench("run", "--suite", "tiny.toml", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr + first.stdout
+    assert "study tiny full-finetune suite: 0 of 2 trials done" in first.stdout
+    records = list(Store(tmp_path / "results/tiny").records())
+    assert len(records) == 4
+    assert all(record.asked.cell.budget.trials == 2 for record in records)
+    mine = [record for record in records if record.asked.cell.method == "full-finetune"]
+    found = {record.hyperparameters["learning_rate"] for record in mine}
+    trials = list(Store(tmp_path / "results/tiny/tuning").records())
+    tried = {record.hyperparameters.get("learning_rate") for record in trials}
+    assert len(found) == 1
+    assert found < tried
+    scores = {
+        rate: [
+            allowed_score(record) for record in trials if record.hyperparameters.get("learning_rate") == rate
+        ]
+        for rate in tried - {None}
+    }
+    means = {rate: sum(s for s in values if s is not None) / len(values) for rate, values in scores.items()}
+    assert means[found.pop()] == max(means.values())
+    again = bench("run", "--suite", "tiny.toml", cwd=tmp_path)
+    assert "2 of 2 trials done" in again.stdout
+    assert "4 recorded, 0 to run" in again.stdout

@@ -53,8 +53,10 @@ def run(request: Request) -> int:
             seeds=request.seeds,
             sets=request.sets,
         )
-        cells = plan(suite, load_card(suite.dataset))
         store = Store(request.results or RESULTS / suite.name)
+        if suite.budget.trials and not request.plan_only:
+            suite = _tuned(suite, request.device, store)
+        cells = plan(suite, load_card(suite.dataset))
     if request.plan_only:
         _print_plan(suite, cells)
         return 0
@@ -74,6 +76,14 @@ def run(request: Request) -> int:
     if todo or request.device not in ("auto", "cpu"):
         run_cells(todo, suite, request.device, digests, store)
     return _conclude(suite, cells, store)
+
+
+def _tuned(suite: Suite, device: str, store: Store) -> Suite:
+    """The suite with what its trials find; they are kept beside its records."""
+    # Optuna takes a moment to import, and few suites have trials.
+    from bench.commands.tune import tuned
+
+    return tuned(suite, device, Store(store.root / "tuning"))
 
 
 def _recorded(request: Request) -> tuple[Suite, list[Cell], Store]:
@@ -112,6 +122,8 @@ def _print_plan(suite: Suite, cells: list[Cell]) -> None:
     asked, distinct = shared_source_stages(cells, lambda m: Access.TARGET_IMAGES in load_method(m).access)
     counts = Counter(cell.method for cell in cells)
     click.echo(f"{len(cells)} cells: " + ", ".join(f"{n} {method}" for method, n in counts.items()))
+    if suite.budget.trials:
+        click.echo(f"before them, {suite.budget.trials} tuning trials of each method decide hyperparameters")
     click.echo(f"{asked} of them need a source stage; {distinct} distinct ones are trained, the rest shared")
 
 

@@ -43,6 +43,10 @@ class Request:
     results: str | None
 
 
+class Untried(UserError):
+    """A method can do none of the cells that it would be tried on."""
+
+
 def tune(request: Request) -> int:
     """Run what is missing of a study's trials; returns the exit code."""
     suite = narrow(request.suite, methods=[request.method], source=request.source, target=request.target)
@@ -50,28 +54,72 @@ def tune(request: Request) -> int:
     if not space:
         raise UserError(f"{request.method} declares no search space: none of its fields is tunable")
     store = Store(request.results or RESULTS / f"{suite.name}-tuning")
+    where = f"{request.source or 'all'}-{request.target or 'all'}"
+    study = search(suite, request.method, request.trials, request.device, store, where)
+    return _conclude(study, request.method, space)
+
+
+def tuned(suite: Suite, device: str, store: Store) -> Suite:
+    """The suite with the hyperparameters that its budget's trials find; those that it sets itself stay.
+
+    Every method gets the same number of trials; one that has nothing to tune, or can do none of the suite's
+    cells, stays as it is.
+    """
+    found = dict(suite.set)
+    for method in suite.methods:
+        if not search_space(method):
+            continue
+        try:
+            study = search(suite, method, suite.budget.trials, device, store, "suite")
+        except Untried as reason:
+            click.echo(f"not tuned: {reason}")
+            continue
+        complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+        if not complete:
+            click.echo(f"{method}: every trial failed; it keeps its defaults", err=True)
+            continue
+        values = {name: _rounded(value) for name, value in study.best_params.items()}
+        found[method] = explicit(method, {**values, **suite.set.get(method, {})})
+    return suite.model_copy(update={"set": found})
+
+
+def search(suite: Suite, method: str, trials: int, device: str, store: Store, where: str) -> optuna.Study:
+    """The study of a method on a suite, after `trials` trials; those that are recorded are not run again."""
+    space = search_space(method)
     store.prepare()
-    study = _study(store, suite, request)
+    study = _study(store, f"{suite.name} {method} {where}")
     done = [trial for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.FAIL)]
-    click.echo(f"study {study.study_name}: {len(done)} of {request.trials} trials done")
+    click.echo(f"study {study.study_name}: {len(done)} of {trials} trials done")
     if not study.trials:
         study.enqueue_trial({name: spec["default"] for name, spec in space.items() if _inside(spec)})
-    for _ in range(request.trials - len(done)):
+    for _ in range(trials - len(done)):
         trial = study.ask()
         values = {
-            name: trial.suggest_float(name, spec["low"], spec["high"], log=spec["log"])
+            name: _rounded(trial.suggest_float(name, spec["low"], spec["high"], log=spec["log"]))
             for name, spec in space.items()
         }
-        score = score_of(request.method, values, suite, request.device, store)
+        score = score_of(method, values, suite, device, store)
         study.tell(trial, score, state=TrialState.FAIL if score is None else TrialState.COMPLETE)
-    return _conclude(study, request.method, space)
+    return study
+
+
+def _rounded(value: float) -> float:
+    """As it is printed, so that what is copied from the terminal is what was tried."""
+    return float(f"{value:.4g}")
 
 
 def score_of(
     method: str, values: Mapping[str, Value], suite: Suite, device: str, store: Store
 ) -> float | None:
     """Mean allowed score of a suite's cells under some hyperparameters; None when any of them fails."""
-    suite = suite.model_copy(update={"set": {method: explicit(method, dict(values))}})
+    fixed = suite.set.get(method, {})
+    suite = suite.model_copy(
+        update={
+            "methods": [method],
+            "set": {method: explicit(method, {**values, **fixed})},
+            "budget": suite.budget.model_copy(update={"trials": 0}),
+        }
+    )
     cells = with_folds(plan(suite, load_card(suite.dataset)))
     digests = today(suite)
     todo, _ = store.missing(cells, digests)
@@ -82,7 +130,8 @@ def score_of(
         return None
     scores = [score for record in records if (score := allowed_score(record)) is not None]
     if not scores:
-        raise UserError(f"{method} can do none of the suite's cells: {records[0].happened.reason}")
+        reason = records[0].happened.reason if records else "none is tried, since all are episodes"
+        raise Untried(f"{method} can do none of the suite's cells: {reason}")
     return sum(scores) / len(scores)
 
 
@@ -106,14 +155,13 @@ def allowed_score(record: Record) -> float | None:
     return last.shots_validation_accuracy
 
 
-def _study(store: Store, suite: Suite, request: Request) -> optuna.Study:
+def _study(store: Store, name: str) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    where = f"{request.source or 'all'}-{request.target or 'all'}"
     journal = Path(store.root) / "studies.journal"
     # The sampler's seed is fixed and moves on with each trial, so that a study that goes on does not repeat.
     storage = JournalStorage(JournalFileBackend(str(journal)))
     study = optuna.create_study(
-        study_name=f"{suite.name} {request.method} {where}",
+        study_name=name,
         storage=storage,
         direction="maximize",
         load_if_exists=True,
