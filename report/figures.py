@@ -183,7 +183,7 @@ def learning_curves(frame: pd.DataFrame, block: Block, looks: Looks) -> Picture 
 
 
 def performance_profiles(frame: pd.DataFrame, block: Block, looks: Looks) -> Picture | None:
-    """Share of the shared cells with at least an accuracy, by accuracy (`report.aggregate.profiles`)."""
+    """Share of the shared cells above an accuracy, by accuracy (`report.aggregate.profiles`)."""
     curves = profiles(block.of(frame))
     if len(curves) < 3 or curves.shape[1] < 2:
         return None
