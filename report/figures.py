@@ -134,7 +134,7 @@ def accuracy_against_seconds(board: Leaderboard, looks: Looks) -> Picture | None
     points = sorted(
         (row.method, row.seconds, row.accuracy, row.interval)
         for row in board.rows
-        if row.accuracy is not None and row.seconds
+        if row.accuracy is not None and formats.known(row.seconds) and row.seconds > 0
     )
     if not points:
         return None
