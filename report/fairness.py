@@ -93,7 +93,7 @@ def _budget(method: str, cells: pd.DataFrame) -> Budget:
         declared=float(pd.Series(asked).mean()) if asked else None,
         labelled=float(pd.Series(seen).mean()) if seen else None,
         deviation=max(gaps, key=abs) if gaps else None,
-        extra={str(name): float(value) for name, value in means.items() if value},
+        extra={str(name): float(value) for name, value in means.items() if value > 0},
         seconds=float(cells["seconds_alone"].median()) if cells["seconds_alone"].notna().any() else None,
     )
 

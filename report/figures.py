@@ -134,7 +134,7 @@ def accuracy_against_seconds(board: Leaderboard, looks: Looks) -> Picture | None
     points = sorted(
         (row.method, row.seconds, row.accuracy, row.interval)
         for row in board.rows
-        if row.accuracy is not None and row.seconds
+        if row.accuracy is not None and formats.known(row.seconds) and row.seconds > 0
     )
     if not points:
         return None
@@ -183,7 +183,7 @@ def learning_curves(frame: pd.DataFrame, block: Block, looks: Looks) -> Picture 
 
 
 def performance_profiles(frame: pd.DataFrame, block: Block, looks: Looks) -> Picture | None:
-    """Share of the shared cells with at least an accuracy, by accuracy (`report.aggregate.profiles`)."""
+    """Share of the shared cells above an accuracy, by accuracy (`report.aggregate.profiles`)."""
     curves = profiles(block.of(frame))
     if len(curves) < 3 or curves.shape[1] < 2:
         return None

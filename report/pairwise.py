@@ -11,6 +11,7 @@ import pandas as pd
 from bench.selection import HEADLINE
 from report.bootstrap import LEVEL, Interval, count_groups, resampled
 from report.frame import accuracy_column
+from report.randomisation import holm
 from report.statistics import SAME, complete, error_of_mean, shared
 from report.uncertainty import pooled_between
 
@@ -60,22 +61,14 @@ def comparisons(rows: pd.DataFrame, rule: str = HEADLINE) -> list[Comparison]:
         points = float(gaps.mean())
         found.append((methods[one], methods[other], points, error))
     alone = [error.p_value(points) if error else None for *_, points, error in found]
+    # A comparison that cannot be made counts as one all the same.
+    corrected = holm([1.0 if p is None else p for p in alone])
     return [
-        Comparison(method, other, points, error.interval(points) if error else None, p, adjusted)
-        for (method, other, points, error), p, adjusted in zip(found, alone, holm(alone), strict=True)
+        Comparison(
+            method, other, points, error.interval(points) if error else None, p, adjusted if error else None
+        )
+        for (method, other, points, error), p, adjusted in zip(found, alone, corrected, strict=True)
     ]
-
-
-def holm(values: Sequence[float | None]) -> list[float | None]:
-    """Adjusted p-values of Holm (1979); unknown ones stay so, and still count as comparisons made."""
-    known = [place for place, value in enumerate(values) if value is not None]
-    order = sorted(known, key=lambda place: values[place] or 0.0)
-    adjusted: list[float | None] = [None] * len(values)
-    highest = 0.0
-    for rank, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(values) - rank) * (values[place] or 0.0)))
-        adjusted[place] = highest
-    return adjusted
 
 
 def apart(compared: Sequence[Comparison]) -> set[tuple[str, str]]:

@@ -47,11 +47,11 @@ def average_ranks(rows: pd.DataFrame, rule: str = HEADLINE) -> Ranks:
         return Ranks(mean, questions, None, None, "Ranks are tested for three methods or more.")
     if questions < 2:
         return Ranks(mean, questions, None, None, "One question: how ranks vary cannot be said.")
-    statistic = float(stats.friedmanchisquare(*table.round(6).to_numpy().T).statistic)
-    if np.isnan(statistic):
+    if (ranks.std(axis=1) == 0.0).all():
         return Ranks(
             mean, questions, None, None, "All methods tie on every question: there is nothing to rank."
         )
+    statistic = float(stats.friedmanchisquare(*table.round(6).to_numpy().T).statistic)
     rest = questions * (methods - 1) - statistic
     ratio = (questions - 1) * statistic / rest if rest > 1e-9 else np.inf
     p = float(stats.f.sf(ratio, methods - 1, (methods - 1) * (questions - 1)))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.record import Measured
 from bench.store import Store
 from bench.suite import ScenarioTable, Suite
 from report.page import build
@@ -172,6 +173,47 @@ def test_one_cell_alone(store: Store) -> None:
     assert "only linear-probe has results: 50.0 % on average over the one cell" in text
     assert "One seed" in text
     assert "One pair" in text
+
+
+def test_all_equal_scores(store: Store) -> None:
+    synthetic.fill(store, {"linear-probe": 20, "b": 20, "c": 20}, shots=[5], seeds=[0, 1])
+    text, _ = page(store)
+    assert "All methods tie on every question" in text
+    assert "3 comparisons: 0 told apart" in text
+    assert "cannot be said" in text
+    assert "nan" not in text.lower().split()
+
+
+def test_one_seed_and_few_domains_say_what_they_cannot(store: Store) -> None:
+    synthetic.fill(store, {"linear-probe": 20, "b": 30, "c": 10}, shots=[5])
+    text, _ = page(store)
+    assert "With one seed this speaks of these runs, not of the methods" in text
+    assert "how other domains would do cannot be said" in text
+
+
+def test_many_pairs_have_ranks_profiles_and_domains(store: Store) -> None:
+    pairs = [(a, b) for a in "pqrs" for b in "pqrs" if a != b]
+    synthetic.fill(store, {"linear-probe": 20, "b": 30, "c": 10}, pairs, shots=[5], seeds=[0, 1])
+    synthetic.write(store, synthetic.cell("b", None, "p", seed=0), 3)
+    text, parsed = page(store)
+    assert "Average ranks over 12 questions" in text
+    assert "Performance profile" in text
+    assert parsed.tags.count("svg") >= 6
+
+
+def test_a_class_absent_from_the_test_split_is_named(store: Store) -> None:
+    arrays = synthetic.predictions({0: range(9), 1: range(9)})
+    arrays["target-test/labels"][3::4] = 0
+    store.write(synthetic.record(synthetic.cell("a")), arrays)
+    text, _ = page(store)
+    assert "No test image of class 3" in text
+
+
+def test_a_method_off_its_budget_is_flagged(store: Store) -> None:
+    streams = {"source/labelled": 320, "target/labelled": 100}
+    synthetic.write(store, synthetic.cell("a"), 20, measured=Measured(streams=streams))
+    text, _ = page(store)
+    assert "−12.5 % off budget" in text
 
 
 def test_no_looks(store: Store) -> None:
