@@ -1,0 +1,91 @@
+"""Archives are unpacked whole, and not outside their folder."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bench.data.archive import unpack
+from bench.data.dataset import silent
+from bench.errors import UserError
+from tests.data.pictures import as_folders, pictures
+from tests.support import bench
+
+
+def zipped(path: Path, *names: str) -> Path:
+    with zipfile.ZipFile(path, "w") as file:
+        for name in names:
+            file.writestr(name, b"x")
+    return path
+
+
+def tarred(path: Path, *members: tarfile.TarInfo) -> Path:
+    with tarfile.open(path, "w:gz") as file:
+        for member in members:
+            file.addfile(member, io.BytesIO(b"x" * member.size))
+    return path
+
+
+def member(name: str, **fields: object) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    for key, value in fields.items():
+        setattr(info, key, value)
+    return info
+
+
+@pytest.mark.parametrize("name", ["../out.txt", "/out.txt", "a/../../out.txt", "..\\out.txt", "C:\\out.txt"])
+def test_zip_that_would_write_outside(name: str, tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "a.zip", "good.txt", name)
+    with pytest.raises(UserError, match=r"refused: .*outside its folder"):
+        unpack(archive, tmp_path / "in" / "out", silent)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.zip"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        member("../out.txt", size=1),
+        member("/out.txt", size=1),
+        member("link", type=tarfile.SYMTYPE, linkname="../../.."),
+        member("hard", type=tarfile.LNKTYPE, linkname="../a.tar"),
+        member("device", type=tarfile.CHRTYPE),
+    ],
+    ids=lambda info: info.name,
+)
+def test_tar_that_would_write_outside(bad: tarfile.TarInfo, tmp_path: Path) -> None:
+    archive = tarred(tmp_path / "a.tar", member("good.txt", size=1), bad)
+    with pytest.raises(UserError, match=r"refused|cannot unpack"):
+        unpack(archive, tmp_path / "in" / "out", silent)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.tar"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not really", b"text"])
+def test_what_is_no_archive(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.zip"):
+        unpack(tmp_path / "a.zip", tmp_path / "out", silent)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_archive_that_was_downloaded(fresh: Path) -> None:
+    found = pictures(["Art", "Real World"], ["Alarm_Clock", "Bed"], 3)
+    folder = as_folders(fresh / "OfficeHomeDataset_10072016", found)
+    with zipfile.ZipFile(fresh / "oh.zip", "w") as file:
+        for path in folder.rglob("*.jpg"):
+            file.write(path, path.relative_to(fresh))
+    environment = {"BENCH_CACHE": str(fresh / "cache")}
+    process = bench("data", "fetch", "office-home", "--archive", "oh.zip", cwd=fresh, **environment)
+    assert process.returncode == 0, process.stderr
+    assert "office-home from folder OfficeHomeDataset_10072016: Art 6, Real World 6" in process.stdout
+    assert "the card says 2427" in process.stderr
+    listed = bench("data", "list", cwd=fresh, **environment)
+    assert "folder OfficeHomeDataset" in listed.stdout
+    size = bench("cache", "ls", cwd=fresh, **environment)
+    assert "fetched" in size.stdout
+    cleared = bench("cache", "clear", "fetched", "--yes", cwd=fresh, **environment)
+    assert cleared.returncode == 0, cleared.stderr
+    assert "fetched" not in bench("cache", "ls", cwd=fresh, **environment).stdout

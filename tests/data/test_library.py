@@ -1,0 +1,132 @@
+"""Datasets through the libraries that know them, on files in those libraries' own formats."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from bench.data.card import Card, card_names, load_card
+from bench.data.dataset import open_dataset
+from bench.data.sources.library import Library, LibraryPart
+from bench.data.splits import SPLITS, splits
+from bench.errors import UserError
+from tests.data.pictures import jpeg
+from tests.support import python
+
+
+def card(domain: str, classes: list[str], *parts: LibraryPart) -> Card:
+    return Card(
+        name="toy",
+        title="",
+        description="",
+        licence="",
+        domains=[domain],
+        classes=classes,
+        sources=[Library(type="library", parts=list(parts))],
+    )
+
+
+def test_scikit_learns_digits_need_no_network(fresh: Path) -> None:
+    dataset = open_dataset(load_card("digits"), download=False)
+    assert [*dataset.domains] == ["optical"]
+    assert any("mnist: MNIST is not here" in text for text in dataset.warnings)
+    optical, real = dataset.domains["optical"], load_digits()
+    assert np.bincount(optical.labels).tolist() == np.bincount(real.target).tolist()
+    pixels = dataset.pixels("optical", 8)
+    for row in (0, 700, 1796):
+        number = optical.places[row][1]
+        np.testing.assert_array_equal(pixels[row, :, :, 1], np.round(real.images[number] / 16 * 255))
+        assert optical.labels[row] == real.target[number]
+    with pytest.raises(UserError, match=r"no images of digits/svhn .*SVHN is not here"):
+        dataset.domain("svhn")
+
+
+def test_later_starts_need_no_library(fresh: Path) -> None:
+    code = (
+        "from bench.data.card import load_card\nfrom bench.data.dataset import open_dataset\nimport sys\n"
+        "d = open_dataset(load_card('digits'), download=False)\n"
+        "print(len(d.domains['optical'].names), 'sklearn' in sys.modules)"
+    )
+    first, second = (python("-c", code, cwd=fresh, BENCH_CACHE=str(fresh / "c")) for _ in range(2))
+    assert first.stdout == "1797 True\n", first.stderr
+    # What is not here is asked for each time; what is here is not.
+    assert second.stdout == "1797 False\n"
+
+
+def test_arrays_of_mnists_format(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    raw = fresh / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    kept = {}
+    for split, name, count in (("train", "train", 60), ("test", "t10k", 20)):
+        images = random.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = np.arange(count, dtype=np.uint8) % 10
+        (raw / f"{name}-images-idx3-ubyte").write_bytes(
+            struct.pack(">IIII", 2051, count, 28, 28) + images.tobytes()
+        )
+        (raw / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, count) + labels.tobytes())
+        kept[split] = images
+    monkeypatch.setenv("BENCH_DATA", str(fresh / "data"))
+    found = open_dataset(load_card("digits"), download=False)
+    mnist = found.domains["mnist"]
+    assert len(mnist.names) == 80
+    split = splits(found, mnist)
+    assert (split == SPLITS.index("test")).sum() == 20
+    assert (split == SPLITS.index("validation")).sum() == 10
+    for row in (3, 44):
+        number = mnist.places[row][1]
+        image = kept[mnist.published[row]][number]
+        np.testing.assert_array_equal(found.pixels("mnist", 28)[row, :, :, 0], image)
+        assert mnist.labels[row] == number % 10
+
+
+def test_files_of_dtds_format(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = fresh / "data" / "dtd" / "dtd"
+    (root / "labels").mkdir(parents=True)
+    for number, split in enumerate(("train", "val", "test")):
+        lines = []
+        for label in ("banded", "dotted"):
+            (root / "images" / label).mkdir(parents=True, exist_ok=True)
+            for i in range(4):
+                name = f"{label}/{label}_{number}{i}.jpg"
+                (root / "images" / name).write_bytes(jpeg(number * 100 + i + 10 * (label == "dotted")))
+                lines.append(name)
+        (root / "labels" / f"{split}1.txt").write_text("\n".join(lines))
+    monkeypatch.setenv("BENCH_DATA", str(fresh / "data"))
+    parts = [
+        LibraryPart(domain="dtd", call="DTD", split=name, arguments={"split": short})  # type: ignore[arg-type]
+        for name, short in (("train", "train"), ("validation", "val"), ("test", "test"))
+    ]
+    dataset = open_dataset(card("dtd", ["banded", "dotted"], *parts), download=False)
+    dtd = dataset.domains["dtd"]
+    assert {path.suffix for path, _ in dtd.places} == {".jpg"}
+    assert np.bincount(splits(dataset, dtd)).tolist() == [8, 8, 8]
+    assert all(
+        path.parent.name == dataset.card.classes[label]
+        for (path, _), label in zip(dtd.places, dtd.labels, strict=True)
+    )
+    with pytest.raises(UserError, match="DTD has 2 classes, the card 3"):
+        open_dataset(
+            card("dtd", ["a", "b", "c"], *[p.model_copy(update={"split": ""}) for p in parts]), download=False
+        )
+
+
+def test_what_no_folder_has(fresh: Path) -> None:
+    with pytest.raises(UserError, match="Food101 is not here"):
+        open_dataset(load_card("food101"), download=False)
+
+
+def test_every_call_of_the_cards_exists() -> None:
+    import importlib
+
+    for name in card_names():
+        for source in load_card(name).sources:
+            if isinstance(source, Library):
+                for part in source.parts:
+                    assert part.domain in load_card(name).domains
+                    if part.module != "medmnist":
+                        assert callable(getattr(importlib.import_module(part.module), part.call))

@@ -1,0 +1,263 @@
+"""One's own images from the command line: folders, tables, cards, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.data.card import load_card
+from bench.data.dataset import open_dataset
+from bench.data.own import own_card
+from bench.data.splits import SPLITS, splits
+from bench.errors import UserError
+from tests.data.pictures import as_folders, jpeg, pictures
+from tests.support import bench
+
+SUITE = """
+description = "Tiny."
+image_size = 32
+backbones = ["test_efficientnet.untrained"]
+methods = ["linear-probe", "proto-net"]
+budget = { steps = 8, batch_size = 8, looks = 2 }
+
+[[scenarios]]
+kind = "cross-domain"
+shots = [2]
+
+[[scenarios]]
+kind = "cross-task"
+shots = [2]
+"""
+CLASSES = ["bolt", "nut", "screw", "washer"]
+
+
+@pytest.fixture
+def mine(fresh: Path) -> Path:
+    as_folders(fresh / "My parts", pictures(["shop", "site"], CLASSES, 8))
+    (fresh / "tiny.toml").write_text(SUITE)
+    return fresh / "My parts"
+
+
+def run(mine: Path, *options: str, suite: str = "tiny.toml", data: Path | None = None) -> Any:
+    where = ("--suite", suite, "--data", str(data or mine), "--results", "out")
+    return bench("run", *where, *options, cwd=mine.parent, BENCH_CACHE=str(mine.parent / "cache"))
+
+
+def records(mine: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in (mine.parent / "out").glob("records/??/*.json")]
+
+
+def across(mine: Path) -> dict[str, Any]:
+    """The record of the one pair of domains."""
+    (record,) = [r for r in records(mine) if r["asked"]["cell"]["scenario"]["kind"] == "cross-domain"]
+    return record
+
+
+def test_a_folder_without_a_card(mine: Path) -> None:
+    process = run(mine, "--source", "shop", "--target", "site", "--methods", "linear-probe")
+    assert process.returncode == 0, process.stderr
+    record = across(mine)
+    scenario = record["asked"]["cell"]["scenario"]
+    assert (scenario["dataset"], scenario["source"], scenario["target"]) == ("my-parts", "shop", "site")
+    assert sorted(scenario["target_classes"]) == CLASSES
+    assert record["images_from"] == "folder My parts"
+    page = (mine.parent / "out" / "report.html").read_text()
+    assert "my-parts" in page
+    assert "folder My parts" in page
+    assert str(mine) not in page
+
+
+def test_the_suite_for_own_images_needs_no_name(mine: Path) -> None:
+    plan = bench(
+        "run", "--data", str(mine), "--source", "shop", "--target", "site", "--plan", cwd=mine.parent
+    )
+    assert plan.returncode == 0, plan.stderr
+    assert "linear-probe shop → site 0-shot" in plan.stdout
+    assert "site → shop" not in plan.stdout
+
+
+def test_one_domain_is_enough_for_new_classes(mine: Path) -> None:
+    shutil.rmtree(mine / "site")
+    for folder in list((mine / "shop").iterdir()):
+        folder.rename(mine / folder.name)
+    (mine / "shop").rmdir()
+    process = run(mine, "--methods", "linear-probe")
+    assert process.returncode == 0, process.stderr
+    (record,) = records(mine)
+    scenario = record["asked"]["cell"]["scenario"]
+    assert (scenario["kind"], scenario["target"]) == ("cross-task", "My parts")
+    assert not set(scenario["source_classes"]) & set(scenario["target_classes"])
+    named = bench("run", "--data", str(mine), "--plan", cwd=mine.parent)
+    assert "proto-net My parts → My parts" in named.stdout, named.stderr
+
+
+def test_a_wrong_domain_is_suggested(mine: Path) -> None:
+    process = run(mine, "--source", "shpo")
+    assert process.returncode == 2
+    assert "did you mean 'shop'" in process.stderr
+
+
+WRONG = {
+    "nothing there": (shutil.rmtree, "there is no"),
+    "empty": (lambda root: [shutil.rmtree(path) for path in root.iterdir()], "no images in"),
+    "no shared class": (
+        lambda root: [(root / "site" / name).rename(root / "site" / f"x{name}") for name in CLASSES],
+        "has 8 classes in 2 domains (shop, site), but 0 with 3 images or more in every domain",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_folders_that_will_not_do(what: str, mine: Path) -> None:
+    spoil, words = WRONG[what]
+    spoil(mine)
+    process = run(mine)
+    assert process.returncode == 2
+    assert words in process.stderr
+    assert len(process.stderr.splitlines()) == 1
+
+
+def test_bad_images_stop_a_run_before_it_starts_or_are_left_out(mine: Path) -> None:
+    (mine / "shop" / "nut" / "00003.jpg").write_bytes(b"")
+    (mine / "site" / "bolt" / "00004.jpg").write_bytes(jpeg(1, (99, 99))[:-700])
+    options = ("--source", "shop", "--target", "site", "--methods", "linear-probe")
+    process = run(mine, *options)
+    assert process.returncode == 2
+    for words in ("nut/00003.jpg (empty)", "bolt/00004.jpg (", "--skip-bad", "data check"):
+        assert words in process.stderr
+    assert not records(mine)
+    skipped = run(mine, *options, "--skip-bad")
+    assert skipped.returncode == 0, skipped.stderr
+    assert "2 unreadable images of my-parts are left out" in skipped.stderr
+    for record in records(mine):
+        assert "2 unreadable images of my-parts are left out" in " ".join(record["warnings"])
+    page = (mine.parent / "out" / "report.html").read_text()
+    assert "2 unreadable images of my-parts are left out" in page
+    again = run(mine, *options, "--skip-bad")
+    assert "0 to run" in again.stdout
+    before = {record["key"]: record["looks"] for record in records(mine)}
+    shutil.rmtree(mine.parent / "cache")
+    shutil.rmtree(mine.parent / "out")
+    at_once = run(mine, *options, "--skip-bad")
+    assert "left out: shop: cannot read image nut/00003.jpg (empty)" in at_once.stderr
+    assert {record["key"]: record["looks"] for record in records(mine)} == before
+
+
+def table(mine: Path, **columns: Any) -> Path:
+    rows = ["path,domain,label" + "".join(f",{name}" for name in columns)]
+    for number, path in enumerate(sorted(mine.glob("*/*/*.jpg"))):
+        domain, label, _ = path.relative_to(mine).parts
+        cells = [
+            f"{mine.name}/{path.relative_to(mine)}",
+            domain,
+            label,
+            *(f(number, path) for f in columns.values()),
+        ]
+        rows.append(",".join(cells))
+    out = mine.parent / "parts.csv"
+    out.write_text("\n".join(rows) + "\n")
+    return out
+
+
+def test_a_table_gives_the_numbers_of_the_folder(mine: Path) -> None:
+    file = table(mine)
+    options = ("--source", "shop", "--target", "site", "--methods", "linear-probe")
+    assert run(mine, *options).returncode == 0
+    of_folder = across(mine)
+    shutil.rmtree(mine.parent / "out")
+    process = run(mine, *options, data=file)
+    assert process.returncode == 0, process.stderr
+    of_table = across(mine)
+    assert of_table["looks"] == of_folder["looks"]
+    assert of_table["predictions_sha256"]
+
+
+def test_groups_stay_together_and_splits_hold(mine: Path) -> None:
+    file = table(mine, group=lambda n, path: f"patient{n % 5}", split=lambda n, path: "")
+    dataset = open_dataset(own_card(file))
+    where = defaultdict(set)
+    for domain in dataset.domains.values():
+        for group, split in zip(domain.groups, splits(dataset, domain), strict=True):
+            where[int(group)].add(int(split))
+    assert len(where) == 5
+    assert all(len(found) == 1 for found in where.values())
+    own_card.cache_clear()
+    file = table(mine, split=lambda n, path: "test" if path.stem in ("00001", "00002") else "train")
+    dataset = open_dataset(own_card(file))
+    shop = dataset.domains["shop"]
+    tested = {
+        path.stem
+        for (path, _), split in zip(shop.places, splits(dataset, shop), strict=True)
+        if split == SPLITS.index("test")
+    }
+    assert tested == {"00001", "00002"}
+    assert np.bincount(splits(dataset, shop)).tolist() == [20, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("path,domain,class\na.jpg,x,y\n", "has no column 'label'"),
+        ("path,domain,label\na.jpg,x,\n", "line 2: 'label' is empty"),
+        ("path,domain,label,split\na.jpg,x,y,dev\n", "line 2: split 'dev'"),
+        ("path,domain,label\n", "lists no image"),
+        ("", "cannot read the table"),
+    ],
+)
+def test_tables_that_will_not_do(text: str, words: str, fresh: Path) -> None:
+    (fresh / "t.csv").write_text(text)
+    with pytest.raises(UserError, match=words):
+        own_card(fresh / "t.csv")
+
+
+def test_a_parquet_table(mine: Path) -> None:
+    import pandas as pd
+
+    file = table(mine)
+    pd.read_csv(file).to_parquet(mine.parent / "parts.parquet")
+    a, b = open_dataset(own_card(file)), open_dataset(own_card(mine.parent / "parts.parquet"))
+    assert a.fingerprint == b.fingerprint
+
+
+def test_a_card_is_written_believed_and_checked(mine: Path) -> None:
+    environment = {"BENCH_CACHE": str(mine.parent / "cache")}
+    process = bench("data", "card", str(mine), cwd=mine.parent, **environment)
+    assert process.returncode == 0, process.stderr
+    card = mine / "card.toml"
+    assert process.stdout.strip() == str(card)
+    card.write_text(card.read_text().replace('title = "Own images: My parts"', 'title = "Parts of ours"'))
+    assert own_card(mine).title == "Parts of ours"
+    assert own_card(mine).expected_images("shop") == 32
+    (mine / "shop" / "nut" / "00003.jpg").unlink()
+    check = bench("data", "check", "--data", str(mine), cwd=mine.parent, **environment)
+    assert check.returncode == 1
+    assert "my-parts/shop has 31 images; the card says 32" in check.stdout
+    twice = bench("data", "card", str(mine), cwd=mine.parent, **environment)
+    assert twice.returncode == 2
+    assert "is there already" in twice.stderr
+
+
+def test_preview_is_escaped(mine: Path) -> None:
+    (mine / "shop").rename(mine / "<b>shop")
+    (mine / "site" / "nut" / "00001.jpg").write_bytes(b"")
+    process = bench(
+        "data", "preview", "--data", str(mine), cwd=mine.parent, BENCH_CACHE=str(mine.parent / "cache")
+    )
+    assert process.returncode == 0, process.stderr
+    page = (mine.parent / "preview" / "index.html").read_text()
+    assert "&lt;b&gt;shop" in page
+    assert "<b>shop" not in page
+    assert len(list((mine.parent / "preview").glob("*.png"))) == 2
+
+
+def test_a_name_that_a_card_has(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_folders(fresh / "pacs", pictures(["a"], ["x", "y"], 3))
+    monkeypatch.setenv("BENCH_OWN_DATA", str(fresh / "pacs"))
+    assert load_card("pacs").title.startswith("PACS")
+    assert load_card("pacs-own").domains == ["a"]
