@@ -155,6 +155,38 @@ def rank_backbones(**options: Any) -> None:
     sys.exit(command.rank(command.Request(**options)))
 
 
+@cli.command()
+@click.option("--suite", metavar="NAME", required=True, help="A suite's name, or the path of a suite file.")
+@click.option("--methods", metavar="A,B", callback=_list, help="Only these methods.")
+@click.option("--shots", metavar="K", help="Only scenarios with this many labelled target images per class.")
+@click.option("--max-seconds", metavar="X", type=click.FloatRange(0), help="Only methods within X s a cell.")
+@click.option("--run", is_flag=True, help="Run what is missing, by successive halving over methods.")
+@click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
+@click.option("--results", metavar="DIR", help="Where the records are.  [default: results/<suite>]")
+def recommend(**options: Any) -> None:
+    """Say which method to use, and how sure that is, from a suite's records."""
+    from bench.commands import recommend as command
+
+    sys.exit(command.recommend(command.Request(**options)))
+
+
+@cli.command("check-search")
+@click.option("--suite", metavar="NAME", required=True, help="A suite's name, or the path of a suite file.")
+@click.option("--seeds", metavar="0,1,2", callback=_list, help="These run seeds instead of the suite's.")
+@click.option("--draws", metavar="N", type=click.IntRange(2), default=4, show_default=True)
+@click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
+@click.option("--results", metavar="DIR", help="Where records are kept.  [default: results/<suite>-search]")
+def check_search(**options: Any) -> None:
+    """Compare nas-lite with random members of its space, and with random search, at equal cost.
+
+    Random search trains N random members for an Nth of the steps each, and takes the one that does best on
+    what the protocol lets a method choose by.
+    """
+    from bench.commands import check_search as command
+
+    sys.exit(command.check(command.Request(**options)))
+
+
 @cli.command("list")
 @click.argument("what", metavar="suites|methods|datasets|backbones")
 def list_(what: str) -> None:

@@ -21,6 +21,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 from report import formats
 from report.aggregate import profiles
 from report.frame import accuracy_column
+from report.gains import by_shots
 from report.ranks import Ranks
 from report.statistics import scored
 from report.tables import Block, Leaderboard
@@ -180,6 +181,30 @@ def learning_curves(frame: pd.DataFrame, block: Block, looks: Looks) -> Picture 
         svg = _inline(figure, f"curve-{block.slug}")
     ends = [f"{name} from {means[name].iloc[0]:.1f} to {means[name].iloc[-1]:.1f}" for name in methods]
     return Picture(svg, f"Test accuracy in percent by step, {block.title}. {'; '.join(ends)}.")
+
+
+def shots_curves(frame: pd.DataFrame, looks: Looks) -> list[tuple[str, Picture]]:
+    """Per transfer kind, mean accuracy by shots (`report.gains.by_shots`), where there are several."""
+    found = []
+    for kind in sorted(frame["kind"].dropna().unique()):
+        table = by_shots(frame, kind)
+        if table.shape[1] < 2:
+            continue
+        with _figure(5.0, 3.6 + 0.2 * ((len(table) + 1) // 2)) as (figure, axes):
+            places = pd.Series(range(table.shape[1]), table.columns)
+            for method, row in table.iterrows():
+                known = row.dropna()
+                _draw(axes, places[known.index].to_numpy(), known.to_numpy(), str(method), looks)
+            axes.set(xlabel="labelled target images per class", ylabel="test accuracy, %")
+            axes.set_xticks(places.to_numpy(), places.index)
+            _finish(figure, axes)
+            svg = _inline(figure, f"shots-{kind}")
+        said = [
+            f"{method} {', '.join(f'{value:.1f} at {shots}' for shots, value in row.dropna().items())}"
+            for method, row in table.iterrows()
+        ]
+        found.append((kind, Picture(svg, f"Test accuracy in percent by shots, {kind}. {'; '.join(said)}.")))
+    return found
 
 
 def performance_profiles(frame: pd.DataFrame, block: Block, looks: Looks) -> Picture | None:

@@ -28,6 +28,7 @@ ANSWER = (
     *("reason", "log", "note", "suite", "device", "threads", "created", "again"),
     *(
         "adapts",
+        "architecture",
         "hits",
         "looks",
         "discrepancy_before",
@@ -106,6 +107,7 @@ def _row(store: Store, record: Record) -> dict[str, Any]:
         "looks": record.looks,
         "discrepancy_before": record.discrepancy_before,
         "adapts": record.adapts,
+        "architecture": _architecture(record),
         "seconds_own": measured.own if measured.seconds else None,
         "seconds_alone": measured.alone if measured.seconds else None,
         "images_seen": measured.images_seen,
@@ -121,9 +123,22 @@ def _row(store: Store, record: Record) -> dict[str, Any]:
         **{f"digest_{name}": value for name, value in record.digests.model_dump().items()},
         **_cell(record.asked.cell),
     }
+    if isinstance(episodes := record.details.get("episodes"), int):
+        # Each of them is a target stage of its own.
+        row["target_steps"] *= episodes
     if record.happened.status == "done":
         row.update(_scores(store, record))
     return row
+
+
+def _architecture(record: Record) -> str | None:
+    """What a search found in the last stage that searched, as `head mlp, tap both`; None: nothing sought."""
+    for stage in ("target-stage", "source-stage"):
+        found = record.details.get(stage)
+        parts = found.get("architecture") if isinstance(found, dict) else None
+        if isinstance(parts, dict):
+            return ", ".join(f"{name} {value}" for name, value in sorted(parts.items()))
+    return None
 
 
 def _scores(store: Store, record: Record) -> dict[str, Any]:
@@ -176,7 +191,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "image_size": cell.image_size,
         "augment": cell.augment,
         "steps": budget.steps,
-        "target_steps": budget.target_steps,
+        "target_steps": scenario.episodes.steps if scenario.episodes else budget.target_steps,
         "batch_size": budget.batch_size,
         "looks_asked": budget.looks,
         "seed": cell.seed,

@@ -19,6 +19,7 @@ from bench.suite import Cell, Suite
 from report import figures, formats, tables, words
 from report.bootstrap import Interval
 from report.frame import OBJECTS, STATUSES, accuracy_column, load_frame, shots_order
+from report.gains import REFERENCES, architectures, gains
 from report.measures import BINS, MEASURES
 from report.samples import Samples, png_uri
 from report.statistics import Difference, negative_transfer
@@ -96,6 +97,10 @@ def render(
         boards=[_section(frame, board, appearance) for board in boards],
         harm=_harm(negative_transfer(frame, alone)),
         source_alone=alone,
+        shots_curves=[(kind, _picture(p)) for kind, p in figures.shots_curves(frame, appearance)],
+        gains=gains(frame),
+        references=REFERENCES,
+        architectures=architectures(frame),
         rules=RULES,
         measures=MEASURES,
         bins=BINS,
