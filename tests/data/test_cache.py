@@ -1,0 +1,94 @@
+"""The decode cache under concurrent runs, and rand-augment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.data.dataset import open_dataset
+from bench.data.decode import decode
+from bench.data.own import own_card
+from bench.executors.pool import in_threads
+from bench.feed import ImageInputs, augmentation
+from tests.data.pictures import as_folders, as_shards, pictures
+from tests.support import ROOT
+
+DECODE = """
+import hashlib, sys
+from pathlib import Path
+from bench.data.dataset import open_dataset
+from bench.data.own import own_card
+d = open_dataset(own_card(Path(sys.argv[1])))
+print(hashlib.sha256(d.pixels("a", 64).tobytes()).hexdigest())
+"""
+
+
+def test_runs_that_start_at_once_share_one_cache(fresh: Path) -> None:
+    as_folders(fresh / "d", pictures(["a", "b"], ["x", "y"], 60))
+    command = [sys.executable, "-c", DECODE, str(fresh / "d")]
+    started = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    outputs = {process.communicate(timeout=120)[0] for process in started}
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert len(outputs) == 1
+    assert len(list((fresh / "cache" / "decoded").rglob("*.npy"))) == 1
+    assert not list((fresh / "cache" / "decoded").rglob("*.partial"))
+
+
+def test_every_row_is_its_own_image(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of shards are read in another order than they are kept in."""
+    found = pictures(["a"], ["x", "y"], 30)
+    as_folders(fresh / "d", found)
+    dataset = open_dataset(own_card(fresh / "d"))
+    as_shards(fresh / "s", reversed(found), 3, rows=7)
+    from bench.data.card import Card
+    from bench.data.sources.folder import Folder
+
+    fields = {
+        "title": "",
+        "description": "",
+        "licence": "",
+        "fit": "crop",
+        "domains": ["a"],
+        "classes": ["x", "y"],
+    }
+    card = Card(name="s", sources=[Folder(type="folder", path=str(fresh / "s"))], **fields)
+    shards = open_dataset(card)
+    pixels = shards.pixels("a", 24)
+    assert shards.domains["a"].digests == dataset.domains["a"].digests
+    for row, (path, _) in enumerate(dataset.domains["a"].places):
+        np.testing.assert_array_equal(pixels[row], decode(path, 24, "crop"))
+
+
+def test_in_threads_keeps_the_order_and_passes_errors_on() -> None:
+    assert list(in_threads(lambda x: x * x, range(1000))) == [x * x for x in range(1000)]
+
+    def work(x: int) -> int:
+        if x == 40:
+            raise ValueError("forty")
+        return x
+
+    with pytest.raises(ValueError, match="forty"):
+        list(in_threads(work, range(1000)))
+
+
+@pytest.mark.parametrize("name", ["crop-flip", "rand-augment"])
+def test_each_image_is_augmented_by_its_own_draw_of_a_pure_stream(name: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    inputs = ImageInputs(pixels, (0.5,) * 3, (0.5,) * 3, torch.device("cpu"), False, augmentation(name, 32))
+    rows = np.zeros(12, dtype=np.int64)
+    state = torch.get_rng_state()
+    first, again, other = (inputs.take(rows, seed) for seed in (1, 1, 2))
+    torch.testing.assert_close(first, again, rtol=0, atol=0)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.equal(first, other)
+    assert len({image.numpy().tobytes() for image in first}) > 6
+    assert first.abs().max() <= 1.0
+    torch.testing.assert_close(inputs.take(rows[:1]), inputs.take(rows[1:2]), rtol=0, atol=0)
