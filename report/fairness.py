@@ -46,7 +46,7 @@ class Budget:
 
     deviation: of the cell that misses its declared budget most, as a share of it.
     stages: steps that each stage may take, in words; a stage that only fits is `closed form`.
-    settings: hyperparameters that were set, or `defaults`.
+    settings: hyperparameters that were set, or `defaults`, and after how many tuning trials.
     extra: images by stream that the budget does not count.
     """
 
@@ -89,7 +89,7 @@ def _budget(method: str, cells: pd.DataFrame) -> Budget:
         stages=listed(sorted({_stages(row) for row in told.itertuples()})),
         batch=_values(cells["batch_size"]),
         looks=_values(cells["looks"].map(len)),
-        settings=listed(sorted({text or "defaults" for text in cells["overrides"]})),
+        settings=listed(sorted({_settings(row) for row in cells.itertuples()})),
         declared=float(pd.Series(asked).mean()) if asked else None,
         labelled=float(pd.Series(seen).mean()) if seen else None,
         deviation=max(gaps, key=abs) if gaps else None,
@@ -106,6 +106,11 @@ def _stages(row: Any) -> str:
         trains = f"{stage}/labelled" in row.streams
         told.append(f"{stage} {steps[stage] if trains else 'closed form'}")
     return ", ".join(told)
+
+
+def _settings(row: Any) -> str:
+    """`weight=0.3 (20 trials)`."""
+    return (row.overrides or "defaults") + (f" ({row.trials:.0f} trials)" if row.trials else "")
 
 
 def _values(column: pd.Series) -> str:

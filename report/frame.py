@@ -19,7 +19,17 @@ STATUSES = ("done", "skipped", "failed", "unreadable", "missing")
 
 CELL = (
     *("kind", "dataset", "source", "target", "pair", "classes", "shots", "method", "overrides", "backbone"),
-    *("image_size", "augment", "steps", "target_steps", "batch_size", "looks_asked", "seed", "precision"),
+    *(
+        "image_size",
+        "augment",
+        "steps",
+        "target_steps",
+        "batch_size",
+        "looks_asked",
+        "trials",
+        "seed",
+        "precision",
+    ),
     *("transductive", "question", "goal"),
 )
 """Columns that the question decides; empty only where a damaged record leaves the question unknown."""
@@ -194,6 +204,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "target_steps": scenario.episodes.steps if scenario.episodes else budget.target_steps,
         "batch_size": budget.batch_size,
         "looks_asked": budget.looks,
+        "trials": budget.trials,
         "seed": cell.seed,
         "precision": cell.precision,
         "transductive": cell.transductive,
