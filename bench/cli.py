@@ -201,11 +201,14 @@ def list_(what: str) -> None:
 @click.option(
     "--out", metavar="FILE", help="The page, or tables as .md.  [default: report.html in the folder]"
 )
-def report(results: str | None, out: str | None) -> None:
+@click.option("--update", metavar="FILE", help="Replace the tables of a Markdown file instead.")
+def report(results: str | None, out: str | None, update: str | None) -> None:
     """Build the report of a results folder."""
     from bench.commands import report as command
 
-    click.echo(command.build(results, out))
+    if out and update:
+        raise UserError("--out writes a file and --update changes one: give one of them")
+    click.echo(command.update(results, update) if update else command.build(results, out))
 
 
 @cli.command()

@@ -5,8 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
+from bench.commands.report import END, START, update
+from bench.errors import UserError
 from bench.registry import method_modules
+from bench.store import Store
 from bench.suite import suite_names
+from report.frame import load_frame
+from report.markdown import markdown_table
 from tests.support import ROOT, answer, install, tiny_cell
 
 
@@ -35,3 +42,25 @@ def test_links_between_documents_lead_somewhere() -> None:
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_tables_of_a_document_are_replaced(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    store.prepare()
+    store.write(*answer(tiny_cell("linear-probe"), tmp_path / "artifacts"))
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{START}\nold\n{END}\nafter\n", encoding="utf-8")
+    assert update(str(store.root), str(page)) == page
+    table = markdown_table(load_frame(store), "linear-probe")
+    assert "linear-probe" in table
+    assert page.read_text(encoding="utf-8") == f"before\n{START}\n{table}{END}\nafter\n"
+    page.write_text("nothing here", encoding="utf-8")
+    with pytest.raises(UserError, match="has no place for tables: write '<!-- results:start -->'"):
+        update(str(store.root), str(page))
+    assert page.read_text(encoding="utf-8") == "nothing here"
+
+
+def test_the_readme_has_a_place_for_its_tables() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count(START) == text.count(END) == 1
+    assert text.index(START) < text.index("| method |") < text.index(END)

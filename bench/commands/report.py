@@ -45,6 +45,31 @@ def build(results: str | None, out: str | None) -> Path:
     return _write(store, Path(out) if out else None, None, cells, expected=())
 
 
+START, END = "<!-- results:start -->", "<!-- results:end -->"
+"""What a document's generated tables stand between."""
+
+
+def update(results: str | None, document: str) -> Path:
+    """Put the leaderboards of a results folder in place of what stands between the marks of a document.
+
+    Raises:
+        UserError: the document cannot be read, or lacks the marks.
+    """
+    store = open_results(results) if results else Store(latest())
+    path = Path(document)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from None
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise UserError(f"{path} has no place for tables: write '{START}' and '{END}' where they belong")
+    table = markdown_table(load_frame(store), BASELINE)
+    _try_to_write(lambda: write_atomically(path, f"{before}{start}\n{table}{end}{after}".encode()))
+    return path
+
+
 def build_page(store: Store, suite: Suite, cells: Sequence[Cell]) -> Path:
     """Build the page of a suite's run: what was asked for, and what else the folder holds."""
     everything = {cell.key: cell for cell in [*cells, *(r.asked.cell for r in store.records())]}
