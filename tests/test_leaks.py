@@ -146,7 +146,8 @@ def dataset(emoji: Dataset, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     shuffled = replace(
         target,
         names=tuple(target.names[i] for i in order),
-        paths=tuple(target.paths[i] for i in order),
+        places=tuple(target.places[i] for i in order),
+        digests=tuple(target.digests[i] for i in order),
         labels=target.labels[order],
         groups=target.groups[order],
     )

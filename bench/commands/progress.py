@@ -15,8 +15,8 @@ from bench.record import Record
 from bench.selection import HEADLINE
 from bench.suite import Cell
 
-LONG = 5000
-"""Images from which on work is worth a line where no bar can be shown."""
+LONG = 5.0
+"""Seconds after which work is worth a line where no bar can be shown."""
 
 Score = Callable[[Record], float | None]
 
@@ -133,12 +133,15 @@ def showing() -> Iterator[Callable[[str, int, int], None]]:
         transient=True,
     )
     tasks: dict[str, TaskID] = {}
+    begun: dict[str, float] = {}
 
     def progress(what: str, done: int, total: int) -> None:
         if what not in tasks:
             tasks[what] = bars.add_task(escape(what), total=total)
-            if not console.is_terminal and total >= LONG:
-                console.print(f"{escape(what)}: {total} images", highlight=False)
+            begun[what] = time.monotonic()
+        elif not console.is_terminal and what in begun and time.monotonic() - begun[what] > LONG:
+            del begun[what]
+            console.print(f"{escape(what)}: {done} of {total} images", highlight=False)
         bars.update(tasks[what], completed=done, total=total)
 
     if not console.is_terminal:

@@ -65,7 +65,7 @@ class Dataset:
     warnings: tuple[str, ...]
     """What is not as the card says."""
     domains: dict[str, Domain] = field(repr=False)
-    memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What is computed of the dataset once."""
 
     def domain(self, name: str) -> Domain:
