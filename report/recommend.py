@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.selection import HEADLINE
 from report.bootstrap import Interval, resampled
-from report.statistics import difference, mean_accuracy, shared
+from report.statistics import difference, mean_accuracy, scored, shared
 from report.tables import Block
 
 
@@ -50,11 +50,10 @@ def advise(frame: pd.DataFrame, block: Block, max_seconds: float | None = None) 
 
     A method counts as within `max_seconds` where the median of its cells is.
     """
-    cells = shared(block.of(frame))
-    medians = cells.groupby("method")["seconds_alone"].median()
+    rows = block.of(frame)
+    medians = scored(rows).groupby("method")["seconds_alone"].median()
     dear = [] if max_seconds is None else sorted(medians.index[medians > max_seconds])
     # Shared among those that are left: a method that is out of the question limits no comparison.
-    rows = block.of(frame)
     cells = shared(rows[~rows["method"].isin(dear)])
     if cells.empty:
         return Advice(block, (), 0, tuple(dear)) if dear else None
