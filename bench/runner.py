@@ -11,7 +11,8 @@ import torch
 
 from bench.api import Access
 from bench.artifacts import Artifacts
-from bench.cell_run import Progress, Run
+from bench.cell_run import Run
+from bench.data.dataset import Progress
 from bench.devices import resolve_device
 from bench.errors import CellFailed, CellSkipped, UserError
 from bench.measure import Ledger, calibrate
@@ -83,7 +84,7 @@ def run_cell(
         adapts=Access.TARGET_IMAGES in run.method.access,
         hyperparameters=hyperparameters(run.method),
         discrepancy_before=run.discrepancy_before,
-        looks=tuple(run.looks),
+        looks=run.looks,
         selected=run.selected if happened.status == "done" else {},
         details=run.details,
     )

@@ -278,7 +278,7 @@ class Known:
 def known(emoji: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Known:
     run = steps_of(tiny_cell("full-finetune", augment="none", seed=1), tmp_path_factory.mktemp("known"))
     run.go()
-    return Known(emoji, {"google": run.source_inputs, "twitter": run.target_inputs})  # type: ignore[dict-item]
+    return Known(emoji, {"google": run.roles.source.inputs, "twitter": run.roles.target_inputs})  # type: ignore[dict-item]
 
 
 def check(known: Known, x: Tensor, y: Tensor | None, domain: str, allowed: Subset) -> None:

@@ -23,10 +23,13 @@ from bench.data.dataset import Dataset, Domain
 from bench.data.splits import SPLITS, TEST, TRAIN, VALIDATION, Subset, subset
 from bench.errors import UserError
 from bench.feed import Endless, Feed, ImageInputs, KeptInputs
+from bench.looks import Looks
+from bench.roles import Roles
+from bench.trainer import Trainer
 from tests.leaks import arrays, reach
 from tests.support import CLASSES, steps_of, tiny_cell
 
-ENGINE = (Run, Feed, Endless, ImageInputs, KeptInputs, Dataset, Domain, Subset)
+ENGINE = (Run, Roles, Trainer, Looks, Feed, Endless, ImageInputs, KeptInputs, Dataset, Domain, Subset)
 """What holds images or labels of more than a batch."""
 
 
@@ -44,11 +47,11 @@ class Guard:
         """Fingerprints, once the run has opened its images."""
         self.ready = True
         every = {split: subset(self.dataset, "twitter", CLASSES, split) for split in SPLITS}
-        shots = set(self.run.shots.rows.tolist())
+        shots = set(self.run.roles.labelled.rows.tolist())
         self.split_of: dict[bytes, str] = {}
         self.label_of: dict[bytes, int] = {}
         for split, images in every.items():
-            x = self.run.target_inputs.take(images.rows).contiguous().numpy()
+            x = self.run.roles.target_inputs.take(images.rows).contiguous().numpy()
             for image, row, label in zip(x, images.rows, images.labels, strict=True):
                 self.split_of[image.tobytes()] = "shots" if int(row) in shots else split
                 self.label_of[image.tobytes()] = int(label)
@@ -164,13 +167,19 @@ def probed(
     guard = Guard(run, dataset, "test" if run.cell.transductive else "train")
     run.method = Probe(guard=guard)
     if leak:
-        train = run._train
+        opening = run.open
 
-        def leaking(stage: StageName, modules: Modules, *rest: Any) -> dict[str, Any]:
-            leak(run, modules)
-            return train(stage, modules, *rest)
+        def open_and_leak() -> None:
+            opening()
+            train = run.trainer.run
 
-        run._train = leaking  # type: ignore[method-assign]
+            def leaking(task: Task, modules: Modules, *rest: Any) -> dict[str, Any]:
+                leak(run, modules)
+                return train(task, modules, *rest)
+
+            run.trainer.run = leaking  # type: ignore[method-assign]
+
+        run.open = open_and_leak  # type: ignore[method-assign]
     run.go()
     return guard
 
@@ -183,16 +192,16 @@ def test_nothing_to_find(dataset: Dataset, tmp_path: Path, shots: int) -> None:
 
 
 def keep_labels(run: Run, modules: Any) -> None:
-    modules.secret = run.target_unlabelled.labels
+    modules.secret = run.roles.target_unlabelled.labels
 
 
 def keep_a_tensor_of_labels(run: Run, modules: Any) -> None:
-    labels = torch.from_numpy(run.held_out["target-test"][1].labels)
+    labels = torch.from_numpy(run.roles.held_out["target-test"][1].labels)
     modules.register_buffer("secret", labels, persistent=False)
 
 
 def keep_a_subset(run: Run, modules: Any) -> None:
-    modules.secret = {"deep": [run.held_out["target-validation"][1]]}
+    modules.secret = {"deep": [run.roles.held_out["target-validation"][1]]}
 
 
 def close_over_the_run(run: Run, modules: Any) -> None:
@@ -200,19 +209,19 @@ def close_over_the_run(run: Run, modules: Any) -> None:
 
 
 def keep_a_test_image(run: Run, modules: Any) -> None:
-    inputs, images = run.held_out["target-test"]
+    inputs, images = run.roles.held_out["target-test"]
     modules.secret = inputs.take(images.rows[:1])
 
 
 def keep_a_view_of_a_training_image(run: Run, modules: Any) -> None:
     """The view shows a training image; the memory behind it holds a test image too."""
-    inputs, images = run.held_out["target-test"]
-    both = np.concatenate([run.target_unlabelled.rows[:1], images.rows[:1]])
+    inputs, images = run.roles.held_out["target-test"]
+    both = np.concatenate([run.roles.target_unlabelled.rows[:1], images.rows[:1]])
     modules.secret = inputs.take(both).contiguous()[:1].detach()
 
 
 def keep_pixels(run: Run, modules: Any) -> None:
-    modules.secret = run.target_inputs.pixels  # type: ignore[attr-defined]
+    modules.secret = run.roles.target_inputs.pixels  # type: ignore[attr-defined]
 
 
 LEAKS = {
@@ -254,22 +263,23 @@ def test_transductive_methods_see_test_images_and_no_label(dataset: Dataset, tmp
 
 def test_what_the_engine_trains_selects_and_tests_on_is_disjoint(dataset: Dataset, tmp_path: Path) -> None:
     run = steps_of(tiny_cell("dann", shots=2), tmp_path)
-    run._open()
-    parts = [run.target_unlabelled, run.held_out["target-validation"][1], run.held_out["target-test"][1]]
+    run.open()
+    parts = [run.roles.target_unlabelled, run.roles.held_out["target-validation"][1], run.roles.held_out["target-test"][1]]
     for i, one in enumerate(parts):
         assert len(one)
         for other in parts[:i]:
             assert not set(one.groups) & set(other.groups)
-    assert set(run.shots.rows) <= set(run.target_unlabelled.rows)
-    assert set(run.pool.rows) == set(run.target_unlabelled.rows) - set(run.shots.rows)
+    assert set(run.roles.labelled.rows) <= set(run.roles.target_unlabelled.rows)
+    assert run.roles.pool is not None
+    assert set(run.roles.pool.rows) == set(run.roles.target_unlabelled.rows) - set(run.roles.labelled.rows)
     assert SPLITS == (TRAIN, VALIDATION, TEST)
 
 
 def test_transductive_adapts_to_the_test_images(dataset: Dataset, tmp_path: Path) -> None:
     run = steps_of(tiny_cell("dann", shots=2, transductive=True), tmp_path)
-    run._open()
-    test = run.held_out["target-test"][1]
-    np.testing.assert_array_equal(run.target_unlabelled.rows, test.rows)
-    assert not set(run.shots.rows) & set(test.rows)
+    run.open()
+    test = run.roles.held_out["target-test"][1]
+    np.testing.assert_array_equal(run.roles.target_unlabelled.rows, test.rows)
+    assert not set(run.roles.labelled.rows) & set(test.rows)
     with pytest.raises(UserError):
-        steps_of(tiny_cell("dann", shots=10_000, transductive=True), tmp_path)._open()
+        steps_of(tiny_cell("dann", shots=10_000, transductive=True), tmp_path).open()

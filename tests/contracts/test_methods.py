@@ -20,6 +20,7 @@ from bench.backbones import create_backbone, untrained
 from bench.data.dataset import Dataset
 from bench.data.splits import subset
 from bench.errors import CellSkipped
+from bench.looks import Looks
 from bench.record import Predictions, Record
 from bench.registry import (
     configure,
@@ -142,7 +143,7 @@ def test_same_cell_twice_is_bit_identical(answers: Answers, tmp_path: Path, meth
     np.random.seed(99)
     run = steps_of(ask(method, "few-shot"), tmp_path)
     assert_equal(predictions, run.go())
-    assert tuple(run.looks) == first.looks
+    assert run.looks == first.looks
     assert run.details == first.details
 
     torch.manual_seed(stream(run.cell.seed, "init", "backbone"))
@@ -196,19 +197,21 @@ def test_two_fresh_processes_answer_alike(fresh: Path, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_predicting_changes_nothing(tmp_path: Path, method: str) -> None:
+def test_predicting_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
     """Held-out images pass through `predict` alone, which must leave no trace in what is trained."""
     run = steps_of(ask(method, "few-shot"), tmp_path)
     changed: list[str] = []
-    evaluate = run._outputs
+    evaluate = Looks.outputs
 
-    def watched(modules: Modules, *images: Any) -> Outputs:
+    def watched(looks: Looks, modules: Modules, *images: Any) -> Outputs:
         before = {name: tensor.clone() for name, tensor in modules.state_dict().items()}
-        found = evaluate(modules, *images)
+        found = evaluate(looks, modules, *images)
         changed.extend(n for n, tensor in modules.state_dict().items() if not torch.equal(tensor, before[n]))
         return found
 
-    run._outputs = watched  # type: ignore[method-assign]
+    monkeypatch.setattr(Looks, "outputs", watched)
     try:
         run.go()
     except CellSkipped as reason:

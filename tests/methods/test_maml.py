@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bench.api import Batch, Episode, Labelled, Modules, Task, adapt, prototype_head, prototypes
 from bench.backbones import Backbone, create_backbone
-from bench.cell_run import check_capability
+from bench.capability import check_capability
 from bench.cut import Prefix, suffix
 from bench.errors import CellSkipped
 from bench.registry import configure, hyperparameters, method_summary

@@ -1,0 +1,127 @@
+"""Looks at a cell's network while it learns: what is held out, scored; the method takes no part in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from bench import evaluate
+from bench.api import Method, Modules, StageName
+from bench.data.splits import Subset
+from bench.errors import CellFailed
+from bench.feed import Inputs
+from bench.measure import Ledger
+from bench.record import Look, Part, Predictions
+from bench.roles import Roles, picked
+from bench.seeds import stream
+from bench.selection import HEADLINE
+from bench.suite import Cell
+from bench.validators import NOTHING, LabelFree, Outputs, label_free
+
+SOURCE: Part = "source-validation"
+
+
+@dataclass
+class Looks:
+    """The looks of one cell, and the logits that they saw."""
+
+    cell: Cell
+    method: Method
+    roles: Roles
+    ledger: Ledger
+    all: list[Look] = field(default_factory=list)
+    logits: list[dict[Part, np.ndarray]] = field(default_factory=list)
+
+    def look(self, stage: StageName, modules: Modules, step: int, loss: float | None) -> None:
+        """Evaluate on what is held out."""
+        with self.ledger.phases("evaluate"):
+            source_scores = stage == "source" or self.cell.scenario.same_classes
+            outputs = {
+                part: self.outputs(modules, inputs, images)
+                for part, (inputs, images) in self.roles.held_out.items()
+            }
+            found = self._label_free(modules, outputs, source_scores)
+        logits = {
+            part: seen.logits.numpy() for part, seen in outputs.items() if part != SOURCE or source_scores
+        }
+        self.keep(stage, step, loss, logits, found)
+
+    def keep(
+        self,
+        stage: StageName,
+        step: int,
+        loss: float | None,
+        logits: dict[Part, np.ndarray],
+        found: LabelFree = NOTHING,
+    ) -> None:
+        """Score what a look saw, and keep it.
+
+        Raises:
+            CellFailed: logits are not finite.
+        """
+        if not all(np.isfinite(scores).all() for scores in logits.values()):
+            raise CellFailed(f"diverged: logits are not finite after step {step} of the {stage} stage")
+        labels = {part: images.labels for part, (_, images) in self.roles.held_out.items()}
+        accuracy = {part: evaluate.accuracy(scores, labels[part]) for part, scores in logits.items()}
+        self.logits.append(logits)
+        self.all.append(
+            Look(
+                stage=stage,
+                step=step,
+                train_loss=loss,
+                source_validation_loss=(
+                    evaluate.cross_entropy(logits[SOURCE], labels[SOURCE]) if SOURCE in logits else None
+                ),
+                source_validation_accuracy=accuracy.get(SOURCE),
+                shots_validation_accuracy=accuracy.get("shots-validation"),
+                target_validation_accuracy=accuracy.get("target-validation"),
+                target_test_accuracy=accuracy["target-test"],
+                validators=found.validators,
+                discrepancy=found.discrepancy,
+                diversity=found.diversity,
+            )
+        )
+
+    def outputs(self, modules: Modules, inputs: Inputs, images: Subset) -> Outputs:
+        """What the network says of some images."""
+        return evaluate.outputs(self.method, modules, inputs, images, self.cell.precision)
+
+    def discrepancy_now(self, modules: Modules) -> dict[str, float]:
+        """How far apart source and target are; nothing where there is no source."""
+        if SOURCE not in self.roles.held_out:
+            return {}
+        with self.ledger.phases("evaluate"):
+            source = {SOURCE: self.outputs(modules, *self.roles.held_out[SOURCE])}
+            return self._label_free(modules, source, False).discrepancy
+
+    def predictions(self, selected: dict[str, int]) -> Predictions:
+        """Logits of the looks that some rule selects, with labels and groups to score them by.
+
+        Those of test images for all of them, of target validation images for the headline's alone, of source
+        ones for none: rules go by scores that the looks hold already, and records are to stay small.
+        """
+        out: Predictions = {}
+        for place in sorted(set(selected.values())):
+            for part, scores in self.logits[place].items():
+                headline = place == selected[HEADLINE] and part != SOURCE
+                if part == "target-test" or headline:
+                    out[f"look{place}/{part}/logits"] = scores
+        for part, (_, images) in self.roles.held_out.items():
+            out[f"{part}/labels"] = images.labels.astype(np.int16)
+            out[f"{part}/groups"] = images.groups.astype(np.int32)
+            out[f"{part}/items"] = images.rows.astype(np.int32)
+        return out
+
+    def _label_free(self, modules: Modules, outputs: dict[Part, Outputs], source_scores: bool) -> LabelFree:
+        """What unlabelled target images and held-out source images say, without target labels."""
+        source, labels = outputs.get(SOURCE), None
+        if source is not None:
+            places = picked(self.cell.seed, len(source.groups))
+            source = source.take(places)
+            if source_scores:
+                labels = torch.from_numpy(self.roles.held_out[SOURCE][1].labels[places])
+        assert self.roles.pool is not None, "no look within episodes asks for it"
+        target = self.outputs(modules, self.roles.target_inputs, self.roles.pool)
+        return label_free(target, source, labels, stream(self.cell.seed, "domain-folds"))
