@@ -30,7 +30,7 @@ from bench.data.splits import (
     subset,
 )
 from bench.digest import combine
-from bench.engine import Stage, train
+from bench.engine import HeldOut, Stage, train
 from bench.errors import CellFailed, CellSkipped
 from bench.feed import Endless, Episodes, Feed, Inputs
 from bench.measure import Ledger
@@ -304,8 +304,11 @@ class Run:
             return {"streams": seen, "parameters_trained": parameters, "details": details}
         assert isinstance(method, GradientMethod)
         share = method.hold_out if method.judge_at(modules) else 0.0
-        labelled, held_out = hold_out(labelled, share, stream(self.cell.seed, "hold-out", stage))
-        feed = self._feed(method, task, inputs, labelled)
+        trained, held_out = hold_out(labelled, share, stream(self.cell.seed, "hold-out", stage))
+        feed = self._feed(method, task, inputs, trained)
+        judged = None
+        if len(held_out):
+            judged = HeldOut(_all(inputs, held_out), self._feed(method, task, inputs, labelled))
         train(
             method,
             modules,
@@ -313,7 +316,7 @@ class Run:
             Stage(task, steps, min(budget.looks, steps), self.cell.precision),
             on_look,
             lambda step: self.progress(f"{stage} stage", step, steps),
-            _all(inputs, held_out) if len(held_out) else None,
+            judged,
         )
         if found := method.report(modules):
             details[f"{stage}-stage"] = {**details.get(f"{stage}-stage", {}), **found}
