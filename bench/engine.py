@@ -32,6 +32,14 @@ class Stage:
         return [round(self.steps * (i + 1) / self.looks) for i in range(self.looks)]
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """Labelled images kept out of the batches for a method to judge by, and the batches with them in again."""
+
+    images: Labelled
+    afterwards: Feed
+
+
 def train(
     method: GradientMethod,
     modules: Modules,
@@ -39,11 +47,11 @@ def train(
     stage: Stage,
     on_look: Callable[[int, float], None],
     on_step: Callable[[int], None],
-    held_out: Labelled | None = None,
+    held_out: HeldOut | None = None,
 ) -> None:
     """Run a stage in place; `on_look(step, mean training loss since the last look)` is called at each look.
 
-    The method judges `held_out` at the moments it asks for.
+    The method judges what is held out at the moments it asks for, and trains on all of it thereafter.
 
     Raises:
         CellFailed: the loss is not finite. Checked at looks only, so that no step waits for the device.
@@ -66,8 +74,10 @@ def train(
         if held_out and step in judgements:
             modules.eval()
             for _ in range(judgements[step]):
-                method.judge(modules, held_out, progress)
+                method.judge(modules, held_out.images, progress)
             modules.train()
+            if step == max(judgements):
+                feed = held_out.afterwards
         batch = feed.batch(step)
         with autocast(device, stage.precision):
             loss = method.loss(modules, batch, progress)

@@ -204,7 +204,7 @@ class GradientMethod(Method):
         return None
 
     hold_out: ClassVar[float] = 0.0
-    """Share of a stage's labelled images, by group, that is kept out of its batches for `judge`."""
+    """Share of a stage's labelled images, by group, that stays out of its batches until the last `judge`."""
 
     def judge_at(self, modules: Modules) -> tuple[float, ...]:
         """Moments of a stage, in (0, 1), at which `judge` is called, where images can be held out."""

@@ -25,6 +25,10 @@ HEADS = ("linear", "mlp", "cosine")
 ADAPTERS = (0, 16, 64)
 
 
+Trunk = tuple[bool, int]
+"""Whether the stages above the cut learn, and the width of the adapters."""
+
+
 @dataclass(frozen=True)
 class Member:
     """One way to attach: which features, whether the stages above the cut learn, adapters, head."""
@@ -33,6 +37,11 @@ class Member:
     unfreeze: bool
     adapter: int
     head: str
+
+    @property
+    def trunk(self) -> Trunk:
+        """The way through the network, which members share."""
+        return self.unfreeze, self.adapter
 
 
 SPACE = tuple(
@@ -44,15 +53,19 @@ SPACE = tuple(
 
 
 class NasLite(GradientMethod):
-    """Trains candidates in turn over shared weights, halves them by held-out accuracy, trains the winner."""
+    """Trains candidates over shared weights, halves them by held-out accuracy, trains the winner.
+
+    What is dear is the way through the network; heads are cheap. So trunks (adapters, and stages that learn or
+    don't) take turns, a step each, and all candidates on a trunk learn from the same pass through it.
+    """
 
     views = 4
-    hold_out = 0.2
+    hold_out = 0.33
 
     learning_rate: float = tunable(3e-3, 1e-4, 1e-2)
-    candidates: int = 16
+    candidates: int = len(SPACE)
     """Members of the search space that the search begins with, drawn at random; 1 is a random member."""
-    search: float = tunable(0.5, 0.2, 0.8, log=False)
+    search: float = tunable(0.3, 0.2, 0.8, log=False)
     """Share of a stage after which one candidate is left."""
     width: int = 256
     """Of the hidden layer of the `mlp` head."""
@@ -82,27 +95,29 @@ class NasLite(GradientMethod):
         net = cast(Supernet, modules)
         ranked = []
         with torch.no_grad():
-            for place in net.candidates():
-                parts = held_out.x.split(256)
-                logits = torch.cat(
-                    [net.logits(net.features_of(SPACE[place], x), SPACE[place]) for x in parts]
-                )
-                right = (logits.argmax(1) == held_out.y).float().mean()
-                ranked.append((-float(right), float(nn.functional.cross_entropy(logits, held_out.y)), place))
+            for trunk, places in net.trunks().items():
+                features = [net.features_of(trunk, x) for x in held_out.x.split(256)]
+                for place in places:
+                    logits = torch.cat([net.logits(part, SPACE[place]) for part in features])
+                    right = (logits.argmax(1) == held_out.y).float().mean()
+                    loss = nn.functional.cross_entropy(logits, held_out.y)
+                    ranked.append((-float(right), float(loss), place))
         net.keep([place for _, _, place in sorted(ranked)[: (len(ranked) + 1) // 2]])
 
     def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
-        """Cross-entropy of the candidate whose turn it is."""
+        """Mean cross-entropy of the candidates on the trunk whose turn it is."""
         net = cast(Supernet, modules)
-        member = net.next()
-        return nn.functional.cross_entropy(net.logits(net.features_of(member, batch.x), member), batch.y)
+        trunk, places = net.next()
+        features = net.features_of(trunk, batch.x)
+        losses = [nn.functional.cross_entropy(net.logits(features, SPACE[p]), batch.y) for p in places]
+        return torch.stack(losses).mean()
 
     def predict(self, modules: Modules, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and features of the first candidate left."""
         net = cast(Supernet, modules)
         member = SPACE[net.candidates()[0]]
-        features = net.features_of(member, x)
-        return net.logits(features, member), features
+        features = net.features_of(member.trunk, x)
+        return net.logits(features, member), features[member.tap]
 
     def report(self, modules: Modules) -> dict[str, Any]:
         """The architecture found."""
@@ -146,26 +161,34 @@ class Supernet(Modules):
         places: list[int] = cast(Tensor, self.alive).nonzero().flatten().tolist()
         return places
 
-    def next(self) -> Member:
-        """The candidate whose turn it is."""
-        left = self.candidates()
+    def trunks(self) -> dict[Trunk, list[int]]:
+        """The candidates' places by the trunk that they share."""
+        found: dict[Trunk, list[int]] = {}
+        for place in self.candidates():
+            found.setdefault(SPACE[place].trunk, []).append(place)
+        return found
+
+    def next(self) -> tuple[Trunk, list[int]]:
+        """The trunk whose turn it is, and the places of the candidates on it."""
+        trunks = list(self.trunks().items())
         self._turn += 1
-        return SPACE[left[self._turn % len(left)]]
+        return trunks[self._turn % len(trunks)]
 
-    def features_of(self, member: Member, x: Tensor) -> Tensor:
-        """Features of a member: activations at the cut (B, ...) -> (B, sizes[member.tap])."""
-        if member.adapter:
-            x = self.adapters[str(member.adapter)](x)
+    def features_of(self, trunk: Trunk, x: Tensor) -> dict[str, Tensor]:
+        """Features of a trunk by tap: activations at the cut (B, ...) -> (B, sizes[tap]) each."""
+        unfreeze, adapter = trunk
+        if adapter:
+            x = self.adapters[str(adapter)](x)
         low = x.mean((2, 3)) if x.ndim == 4 else x.mean(1)
-        if member.tap == "cut":
-            return low
-        top: Tensor = (self.backbone if member.unfreeze else self.frozen)(x)
-        return top if member.tap == "top" else torch.cat([top, low], 1)
+        if not any(SPACE[place].tap != "cut" for place in self.trunks().get(trunk, ())):
+            return {"cut": low}
+        top: Tensor = (self.backbone if unfreeze else self.frozen)(x)
+        return {"top": top, "cut": low, "both": torch.cat([top, low], 1)}
 
-    def logits(self, features: Tensor, member: Member) -> Tensor:
+    def logits(self, features: dict[str, Tensor], member: Member) -> Tensor:
         """(B, classes) through the member's own head."""
         heads = cast(Heads, self.head)
-        out: Tensor = heads.of[f"{member.tap} {member.head}"](features)
+        out: Tensor = heads.of[f"{member.tap} {member.head}"](features[member.tap])
         return out
 
 

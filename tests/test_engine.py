@@ -4,7 +4,7 @@ import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bench.api import Batch, GradientMethod, Modules, Task
+from bench.api import Batch, GradientMethod, Labelled, Modules, Task
 from bench.data.dataset import Dataset
 from bench.data.splits import Subset, draw_shots, subset
-from bench.engine import Stage, train
+from bench.engine import HeldOut, Stage, train
 from bench.errors import CellFailed
 from bench.feed import Endless, Feed, ImageInputs, KeptInputs
 from tests.support import CLASSES, install, steps_of, tiny_cell
@@ -50,6 +50,22 @@ class Late(Plain):
 
     def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
         return modules.head.weight.sum() + modules.head.bias.sum()
+
+
+class Judging(Plain):
+    """Judges at a third and at two thirds, and notes what it was given to judge and to learn from."""
+
+    seen: ClassVar[list[str]] = []
+
+    def judge_at(self, modules: Modules) -> tuple[float, ...]:
+        return (1 / 3, 2 / 3)
+
+    def judge(self, modules: Modules, held_out: Labelled, progress: float) -> None:
+        self.seen.append(f"judged {sorted(held_out.x.flatten().tolist())}")
+
+    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
+        self.seen.append(f"learned {sorted(batch.x.flatten().tolist())}")
+        return super().loss(modules, batch, progress)
 
 
 class Diverging(Plain):
@@ -206,7 +222,7 @@ Nobody 2020. https://example.org/probe
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.api import Access, Backbone, Batch, GradientMethod, Labelled, Modules, Task
 
@@ -378,3 +394,26 @@ def test_replayed_labels_mean_what_the_head_says(site: Path, tmp_path: Path) -> 
         stage = thing.stage if kind == "stage" else stage
         replayed += kind == "batch" and stage == "target" and thing.source_y is not None
     assert replayed == 0
+
+
+def test_what_is_held_out_is_learned_from_once_nothing_is_left_to_judge() -> None:
+    inputs = KeptInputs(torch.arange(4.0).reshape(4, 1))
+
+    def batches(rows: list[int]) -> Feed:
+        data = Subset(np.array(rows), np.zeros(len(rows), int), np.arange(len(rows), dtype=np.int32))
+        return Feed(Endless(inputs, data, len(rows), seed=0))
+
+    held_out = Labelled(torch.tensor([[3.0]]), torch.zeros(1), torch.zeros(1))
+    method = Judging()
+    method.seen.clear()
+    train(
+        method,
+        network(),
+        batches([0, 1, 2]),
+        Stage(TASK, 3, 1, "fp32"),
+        lambda step, loss: None,
+        lambda step: None,
+        HeldOut(held_out, batches([0, 1, 2, 3])),
+    )
+    some, everything = "learned [0.0, 1.0, 2.0]", "learned [0.0, 1.0, 2.0, 3.0]"
+    assert method.seen == [some, "judged [3.0]", some, "judged [3.0]", everything]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.api import Backbone, Labelled, Task
+from bench.api import Backbone, Batch, Labelled, Task
 from bench.errors import UserError
 from methods.nas_lite import SPACE, Adapter, Cosine, NasLite, Supernet
 from tests.support import answer, tiny_cell
@@ -37,9 +37,10 @@ def test_the_space_by_hand() -> None:
 def test_every_member_maps_activations_to_logits() -> None:
     x = torch.randn(5, 4, 3, 3)
     supernet = net()
-    for member in SPACE:
-        features = supernet.features_of(member, x)
-        assert features.shape == (5, {"top": 6, "cut": 4, "both": 10}[member.tap])
+    for place, member in enumerate(SPACE):
+        supernet.keep([place])
+        features = supernet.features_of(member.trunk, x)
+        assert features[member.tap].shape == (5, {"top": 6, "cut": 4, "both": 10}[member.tap])
         assert supernet.logits(features, member).shape == (5, 3)
 
 
@@ -77,10 +78,26 @@ def test_judging_keeps_the_candidate_that_is_right() -> None:
     method, supernet = NasLite(candidates=2), net(2)
     good, _ = supernet.candidates()
     supernet.logits = lambda features, member: (  # type: ignore[method-assign]
-        torch.eye(3)[2 if member == SPACE[good] else 0].expand(len(features), 3)
+        torch.eye(3)[2 if member == SPACE[good] else 0].expand(len(features["cut"]), 3)
     )
     method.judge(supernet, Labelled(torch.randn(6, 4, 3, 3), torch.full((6,), 2), torch.arange(6)), 0.5)
     assert supernet.candidates() == [good]
+
+
+def test_a_step_teaches_all_candidates_of_one_trunk_at_once() -> None:
+    """The first trunk's heads move, and no adapter but its own."""
+    method, supernet = NasLite(), net(45)
+    batch = Batch(torch.randn(8, 4, 3, 3), torch.arange(8) % 3)
+    trunk, places = supernet.next()
+    supernet._turn -= 1
+    method.loss(supernet, batch, 0.0).backward()
+    moved = {name.split(".")[1] for name, p in supernet.head.named_parameters() if p.grad is not None}
+    assert moved == {f"{SPACE[p].tap} {SPACE[p].head}" for p in places}
+    assert all(SPACE[p].trunk == trunk for p in places)
+    adapted = {
+        int(n.split(".")[0]) for n, p in supernet.adapters.named_parameters() if p.grad is not None
+    }
+    assert adapted == {trunk[1]} - {0}
 
 
 def test_the_frozen_stages_stay_as_they_are() -> None:
