@@ -34,7 +34,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Labelled images kept out of the batches for a method to judge by, and the batches with them in again."""
+    """Labelled images kept out of the batches for a method to judge by; `afterwards` has them in."""
 
     images: Labelled
     afterwards: Feed

@@ -55,8 +55,8 @@ SPACE = tuple(
 class NasLite(GradientMethod):
     """Trains candidates over shared weights, halves them by held-out accuracy, trains the winner.
 
-    What is dear is the way through the network; heads are cheap. So trunks (adapters, and stages that learn or
-    don't) take turns, a step each, and all candidates on a trunk learn from the same pass through it.
+    What is dear is the way through the network; heads are cheap. So trunks (adapters, and whether stages
+    learn) take turns, a step each, and all candidates on a trunk learn from the same pass through it.
     """
 
     views = 4

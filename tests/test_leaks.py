@@ -264,7 +264,11 @@ def test_transductive_methods_see_test_images_and_no_label(dataset: Dataset, tmp
 def test_what_the_engine_trains_selects_and_tests_on_is_disjoint(dataset: Dataset, tmp_path: Path) -> None:
     run = steps_of(tiny_cell("dann", shots=2), tmp_path)
     run.open()
-    parts = [run.roles.target_unlabelled, run.roles.held_out["target-validation"][1], run.roles.held_out["target-test"][1]]
+    parts = [
+        run.roles.target_unlabelled,
+        run.roles.held_out["target-validation"][1],
+        run.roles.held_out["target-test"][1],
+    ]
     for i, one in enumerate(parts):
         assert len(one)
         for other in parts[:i]:

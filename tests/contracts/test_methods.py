@@ -197,9 +197,7 @@ def test_two_fresh_processes_answer_alike(fresh: Path, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_predicting_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
+def test_predicting_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     """Held-out images pass through `predict` alone, which must leave no trace in what is trained."""
     run = steps_of(ask(method, "few-shot"), tmp_path)
     changed: list[str] = []

@@ -94,9 +94,7 @@ def test_a_step_teaches_all_candidates_of_one_trunk_at_once() -> None:
     moved = {name.split(".")[1] for name, p in supernet.head.named_parameters() if p.grad is not None}
     assert moved == {f"{SPACE[p].tap} {SPACE[p].head}" for p in places}
     assert all(SPACE[p].trunk == trunk for p in places)
-    adapted = {
-        int(n.split(".")[0]) for n, p in supernet.adapters.named_parameters() if p.grad is not None
-    }
+    adapted = {int(n.split(".")[0]) for n, p in supernet.adapters.named_parameters() if p.grad is not None}
     assert adapted == {trunk[1]} - {0}
 
 
