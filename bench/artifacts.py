@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,50 +17,116 @@ from safetensors.torch import save
 from torch import Tensor
 
 from bench.files import write_atomically
-from bench.paths import cache_root
+from bench.paths import cache_limit, cache_root
 
 Tensors = dict[str, Tensor]
+Made = tuple[Tensors, dict[str, Any]]
+
+LOG = logging.getLogger(__name__)
 
 
 class Artifacts:
-    """The shared cache of tensors.
+    """The shared cache of tensors, of at most `limit` bytes: what was not read for longest has to go.
 
-    `get` makes an artifact or reads it; whoever asks first makes it and the others wait.
+    `get` makes an artifact or reads it; whoever asks first makes it and the others wait. A disk that is full
+    or that cannot be written to stops the sharing, not the work.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | None = None, limit: int | None = None) -> None:
         self.root = root or cache_root() / "artifacts"
+        self.limit = cache_limit() if limit is None else limit
 
-    def get(
-        self, kind: str, key: str, make: Callable[[], tuple[Tensors, dict[str, Any]]]
-    ) -> tuple[Tensors, dict[str, Any], bool]:
+    def get(self, kind: str, key: str, make: Callable[[], Made]) -> tuple[Tensors, dict[str, Any], bool]:
         """Tensors (on the CPU), their notes, and whether they were made now rather than found."""
         path = self.root / kind / f"{key}.safetensors"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        found = _read(path)
-        if found:
+        if found := _read(path):
             return *found, False
-        with FileLock(f"{path}.lock"):
-            found = _read(path)
-            if found:
+        lock = FileLock(f"{path}.lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            LOG.warning("nothing is shared between cells: %s (%s)", path.parent, error.strerror or error)
+            return *_plain(make), True
+        try:
+            if found := _read(path):
                 return *found, False
-            tensors, notes = make()
-            tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-            write_atomically(path, save(tensors, metadata={"notes": json.dumps(notes)}))
-        return tensors, notes, True
+            tensors, notes = _plain(make)
+            self._keep(path, tensors, notes)
+            return tensors, notes, True
+        finally:
+            lock.release()
+
+    def _keep(self, path: Path, tensors: Tensors, notes: dict[str, Any]) -> None:
+        try:
+            write_atomically(path, _pack(tensors, notes))
+            self._make_room(path)
+        except OSError as error:
+            LOG.warning("not kept for other cells: %s (%s)", path.parent, error.strerror or error)
+
+    def _make_room(self, newest: Path) -> None:
+        """Remove what was not read for longest until the limit holds; the newest stays in any case."""
+        files = [(status.st_mtime, status.st_size, path) for path, status in _files(self.root)]
+        size = sum(file_size for _, file_size, _ in files)
+        for _, file_size, path in sorted(files):
+            if size <= self.limit:
+                return
+            if path != newest:
+                path.unlink(missing_ok=True)
+                size -= file_size
 
 
-def _read(path: Path) -> tuple[Tensors, dict[str, Any]] | None:
+class Alone(Artifacts):
+    """Shares nothing: each cell makes all of its own, as if it were the only one."""
+
+    def get(self, kind: str, key: str, make: Callable[[], Made]) -> tuple[Tensors, dict[str, Any], bool]:
+        """Made now."""
+        return *_plain(make), True
+
+
+def _plain(make: Callable[[], Made]) -> Made:
+    """What was made, on the CPU and apart from anything that can change."""
+    tensors, notes = make()
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, notes
+
+
+def _pack(tensors: Tensors, notes: dict[str, Any]) -> bytes:
+    sums = {name: _checksum(tensor) for name, tensor in tensors.items()}
+    # One entry: the order of several is not the same in every process.
+    return save(tensors, metadata={"about": json.dumps({"notes": notes, "checksums": sums})})
+
+
+def _checksum(tensor: Tensor) -> int:
+    """CRC-32 of a tensor's bytes: against damage, and faster than a disk."""
+    return zlib.crc32(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+
+
+def _read(path: Path) -> Made | None:
     """An artifact's content; a damaged file is thrown away, so that it is made anew."""
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, json.loads(file.metadata()["notes"])
+            about = json.loads(file.metadata()["about"])
+        if any(_checksum(tensor) != about["checksums"][name] for name, tensor in tensors.items()):
+            raise ValueError("checksums differ")
+        os.utime(path)  # Its turn to go is put off.
+        return tensors, about["notes"]
     except FileNotFoundError:
         return None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         path.unlink(missing_ok=True)
         return None
+
+
+def _files(root: Path) -> list[tuple[Path, os.stat_result]]:
+    """Artifacts and their sizes; those that go away meanwhile are left out."""
+    found = []
+    for path in root.glob("*/*.safetensors"):
+        try:
+            found.append((path, path.stat()))
+        except OSError:
+            continue
+    return found
 
 
 def load_into(module: torch.nn.Module, tensors: Tensors, prefix: str) -> None:

@@ -99,10 +99,11 @@ def _data_options(command: Any) -> Any:
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
 @click.option("--set", "sets", metavar="METHOD.PARAM=VALUE", multiple=True, help="Set a hyperparameter.")
 @click.option("--results", metavar="DIR", help="Where records and the report go.  [default: results/<suite>]")
-@click.option("--plan", "plan_only", is_flag=True, help="Print the cells, run nothing.")
+@click.option("--plan", "plan_only", is_flag=True, help="Print the cells and what they share, run nothing.")
 @click.option("--fresh", is_flag=True, help="Run cells that are already recorded too.")
 @click.option("--retry-failed", is_flag=True, help="Run cells again that failed or were skipped.")
 @click.option("--keep-stale", is_flag=True, help="Keep records made by other code or other data.")
+@click.option("--no-share", is_flag=True, help="Each cell makes its own features and source stage.")
 @click.option("--cell", metavar="KEY", help="Run one recorded cell again.")
 def run(**options: Any) -> None:
     """Run a suite: what is not recorded yet, then the report.

@@ -20,6 +20,21 @@ def cache_root() -> Path:
     return Path(os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("transfer-bench"))
 
 
+def cache_limit() -> int:
+    """Bytes that tensors shared between cells may take: `$BENCH_CACHE_GB`, or 20 GB.
+
+    Raises:
+        UserError: not a number.
+    """
+    said = os.environ.get("BENCH_CACHE_GB") or "20"
+    try:
+        return max(0, int(float(said) * 1e9))
+    except (ValueError, OverflowError):
+        raise UserError(
+            f"BENCH_CACHE_GB = '{said}' is not a number of gigabytes: set it to 20, say"
+        ) from None
+
+
 @contextmanager
 def writing_to_cache() -> Iterator[None]:
     """Turn a failure to write into one line that says where the cache is and how to move it."""

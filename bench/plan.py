@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from itertools import product
 
 from bench.data.card import Card
@@ -62,12 +61,6 @@ def source_stage(cell: Cell, sees_target: bool) -> SourceStage | None:
         precision=cell.precision,
         transductive=sees_target and cell.transductive,
     )
-
-
-def shared_source_stages(cells: Iterable[Cell], sees_target: Callable[[str], bool]) -> tuple[int, int]:
-    """(source stages that the cells need, how many of them are distinct and will be trained)."""
-    stages = [stage.key for cell in cells if (stage := source_stage(cell, sees_target(cell.method)))]
-    return len(stages), len(set(stages))
 
 
 def plan(suite: Suite, card: Card) -> list[Cell]:

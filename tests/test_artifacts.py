@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import multiprocessing
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from bench.artifacts import Artifacts, Tensors, load_into
+import bench.artifacts
+from bench.artifacts import Alone, Artifacts, Tensors, load_into
 
 
 class Maker:
@@ -46,21 +49,70 @@ def test_keys_and_kinds_are_apart(tmp_path: Path) -> None:
     assert make.calls == 3
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "garbage", "header"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "garbage", "header", "bit"])
 def test_damaged_file_is_made_anew(tmp_path: Path, damage: str) -> None:
     make = Maker()
     Artifacts(tmp_path).get("kind", "key", make)
     (path,) = tmp_path.rglob("*.safetensors")
     whole = path.read_bytes()
     path.write_bytes(
-        {"empty": b"", "cut": whole[:-4], "garbage": b"garbage" * 99, "header": b"\xff" * 8 + whole[8:]}[
-            damage
-        ]
+        {
+            "empty": b"",
+            "cut": whole[:-4],
+            "garbage": b"garbage" * 99,
+            "header": b"\xff" * 8 + whole[8:],
+            "bit": whole[:-1] + bytes([whole[-1] ^ 1]),
+        }[damage]
     )
     _, _, made = Artifacts(tmp_path).get("kind", "key", make)
     assert made
     assert make.calls == 2
     assert path.read_bytes() == whole
+
+
+def test_what_was_not_read_for_longest_has_to_go(tmp_path: Path) -> None:
+    make = Maker()
+    Artifacts(tmp_path).get("kind", "a", make)
+    size = next(tmp_path.rglob("*.safetensors")).stat().st_size
+    small = Artifacts(tmp_path, limit=2 * size)
+    small.get("kind", "b", make)
+    for age, key in ((200, "b"), (300, "a")):
+        path = tmp_path / "kind" / f"{key}.safetensors"
+        os.utime(path, (path.stat().st_mtime - age,) * 2)
+    small.get("kind", "a", make)  # Read: now it is younger than b.
+    small.get("kind", "c", make)
+    assert sorted(path.stem for path in tmp_path.rglob("*.safetensors")) == ["a", "c"]
+    assert Artifacts(tmp_path, limit=0).get("kind", "d", make)[2]
+    assert [path.stem for path in tmp_path.rglob("*.safetensors")] == ["d"], "the newest stays"
+
+
+def test_a_disk_that_cannot_be_written_stops_the_sharing_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    make = Maker()
+    assert Artifacts(blocked).get("kind", "a", make)[2]
+    assert "nothing is shared" in caplog.text
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(bench.artifacts, "write_atomically", full)
+    for calls in (2, 3):
+        tensors, _, made = Artifacts(tmp_path).get("kind", "a", make)
+        assert made
+        assert make.calls == calls
+        assert tensors["a"].shape == (3, 2)
+    assert "not kept for other cells" in caplog.text
+    assert "No space left on device" in caplog.text
+
+
+def test_alone_shares_nothing(tmp_path: Path) -> None:
+    make, alone = Maker(), Alone(tmp_path)
+    assert [alone.get("kind", "a", make)[2] for _ in range(2)] == [True, True]
+    assert make.calls == 2
+    assert not list(tmp_path.rglob("*"))
 
 
 def test_failed_making_leaves_nothing(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 
 from bench.data.card import load_card
 from bench.errors import UserError
-from bench.plan import choose_classes, plan, shared_source_stages, source_stage
+from bench.plan import choose_classes, plan, source_stage
 from bench.suite import Budget, Suite
 
 CARD = load_card("emoji-home")
@@ -106,22 +105,6 @@ def test_plan_does_not_depend_on_the_order_of_tables_and_seeds() -> None:
     forwards = plan(suite(one, two, seeds=[0, 1]), CARD)
     backwards = plan(suite(two, one, seeds=[1, 0]), CARD)
     assert [cell.key for cell in forwards] == [cell.key for cell in backwards]
-
-
-@pytest.mark.parametrize(
-    ("sees_target", "distinct"),
-    [
-        # 6 pairs x 2 shots x 2 seeds. A blind source stage: one per source and seed.
-        (lambda method: False, 3 * 2),
-        # One that sees the target: one per pair and seed, whatever the shots.
-        (lambda method: True, 6 * 2),
-    ],
-)
-def test_shared_source_stages(sees_target: Callable[[str], bool], distinct: int) -> None:
-    tables = {"kind": "cross-domain", "shots": [0, 5]}, {"kind": "pretrained", "shots": [5]}
-    cells = plan(suite(*tables, seeds=[0, 1]), CARD)
-    assert len(cells) == (6 * 2 + 3) * 2
-    assert shared_source_stages(cells, sees_target) == (6 * 2 * 2, distinct)
 
 
 @pytest.mark.parametrize(

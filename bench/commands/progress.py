@@ -73,7 +73,7 @@ class Lines:
         if not known:
             return "?"
         typical = sum(known.values()) / len(known)
-        return _duration(sum(known.get(method, typical) for method in self._waiting))
+        return duration(sum(known.get(method, typical) for method in self._waiting))
 
 
 class Bars(Lines):
@@ -151,7 +151,7 @@ def showing() -> Iterator[Callable[[str, int, int], None]]:
         yield progress
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """`40 s`, `3 min`, `2 h 05 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"

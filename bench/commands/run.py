@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from bench.commands.session import run_cells, today
 from bench.data.card import load_card
 from bench.errors import UserError
 from bench.paths import RESULTS
-from bench.plan import plan, shared_source_stages
+from bench.plan import plan
 from bench.store import Store
 from bench.suite import Cell, ScenarioTable, Suite
 
@@ -36,6 +35,7 @@ class Request:
     fresh: bool
     retry_failed: bool
     keep_stale: bool
+    no_share: bool
     cell: str | None
 
 
@@ -58,7 +58,9 @@ def run(request: Request) -> int:
             suite = _tuned(suite, request.device, store)
         cells = plan(suite, load_card(suite.dataset))
     if request.plan_only:
-        _print_plan(suite, cells)
+        from bench.commands.plan_view import show
+
+        show(suite, cells, store)
         return 0
     store.prepare()
     digests = today(suite)
@@ -74,7 +76,7 @@ def run(request: Request) -> int:
     for path, reason in store.unreadable.items():
         click.echo(f"warning: unreadable record {path}: {reason}", err=True)
     if todo or request.device not in ("auto", "cpu"):
-        run_cells(todo, suite, request.device, digests, store)
+        run_cells(todo, suite, request.device, digests, store, share=not request.no_share)
     return _conclude(suite, cells, store)
 
 
@@ -110,21 +112,6 @@ def _recorded(request: Request) -> tuple[Suite, list[Cell], Store]:
         return suite, [cell], Store(RESULTS / suite.name) if store.read_only else store
     where = request.results or f"{RESULTS}/*"
     raise UserError(f"no record of cell '{key}' in {where}: name its folder with --results")
-
-
-def _print_plan(suite: Suite, cells: list[Cell]) -> None:
-    """Print every cell, and what they share."""
-    from bench.api import Access
-    from bench.registry import load_method
-
-    for cell in cells:
-        click.echo(f"{cell.key}  {cell.title}")
-    asked, distinct = shared_source_stages(cells, lambda m: Access.TARGET_IMAGES in load_method(m).access)
-    counts = Counter(cell.method for cell in cells)
-    click.echo(f"{len(cells)} cells: " + ", ".join(f"{n} {method}" for method, n in counts.items()))
-    if suite.budget.trials:
-        click.echo(f"before them, {suite.budget.trials} tuning trials of each method decide hyperparameters")
-    click.echo(f"{asked} of them need a source stage; {distinct} distinct ones are trained, the rest shared")
 
 
 def _conclude(suite: Suite, cells: list[Cell], store: Store) -> int:

@@ -72,8 +72,11 @@ def run_cells(
     digests: dict[str, Digests],
     store: Store,
     score: Score = test_accuracy,
+    share: bool = True,
 ) -> None:
     """Run cells on a device; each record is stored as soon as it is there, and its `score` shown.
+
+    They `share` features and source stages, or each makes its own.
 
     Raises:
         UserError: the device or a backbone is out of reach; nothing has run then.
@@ -81,6 +84,7 @@ def run_cells(
     """
     if prepare(cells):
         digests = today(suite)
+    from bench.artifacts import Alone, Artifacts
     from bench.backbones import check_backbone, create_backbone, needs_hub
     from bench.devices import resolve_device
     from bench.executors.local import execute
@@ -93,7 +97,8 @@ def run_cells(
         if needs_hub(backbone):
             click.echo(f"fetching the weights of {backbone} from the hub", err=True)
         create_backbone(backbone)
-    context = Context(suite.name, Setting(device=str(device), threads=default_threads()), where(device))
+    setting = Setting(device=str(device), threads=default_threads())
+    context = Context(suite.name, setting, where(device), Artifacts() if share else Alone())
     with watch(cells, score) as watcher:
         try:
             execute(cells, context, digests, store, watcher)

@@ -1,0 +1,84 @@
+"""`bench run --plan`: the cells, what they share, and what that saves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import click
+
+from bench.baselines import BASELINES, names
+from bench.commands.progress import duration
+from bench.costs import distinct, estimate
+from bench.record import Record
+from bench.store import Store
+from bench.suite import Cell, Suite, Value
+
+WORDS = {"source-stage": "source stages", "features": "sets of frozen features"}
+
+
+@dataclass(frozen=True)
+class MethodNeeds:
+    """What of a method decides which artifacts its cells share (see `bench.costs.Needs`)."""
+
+    sees_target: bool
+    has_source_stage: bool
+    cut: str | None
+    views: int
+    pretrained: bool
+
+
+def show(suite: Suite, cells: list[Cell], store: Store) -> None:
+    """Print every cell, and what they share."""
+    for cell in cells:
+        click.echo(f"{cell.key}  {cell.title}")
+    counts = Counter(cell.method for cell in cells)
+    click.echo(f"{len(cells)} cells: " + ", ".join(f"{n} {method}" for method, n in counts.items()))
+    if suite.budget.trials:
+        click.echo(f"before them, {suite.budget.trials} tuning trials of each method decide hyperparameters")
+    backbone = suite.backbones[0]
+
+    known: dict[str, MethodNeeds] = {}
+
+    def needs(method: str) -> MethodNeeds:
+        if method not in known:
+            known[method] = _needs(method, suite.set.get(method, {}), backbone)
+        return known[method]
+
+    for phase, (asked, different) in distinct(cells, needs).items():
+        if asked:
+            click.echo(f"{WORDS[phase]}: cells ask for {asked}, {different} are different and made once")
+    found = estimate(cells, needs, _recorded(suite, store))
+    if found is None:
+        click.echo("no cell of these methods is recorded yet: nothing to tell the time from")
+        return
+    click.echo(
+        f"{duration(found.shared)} with sharing, {duration(found.alone)} without "
+        f"({found.saving:.0%} saved), going by {found.from_cells} recorded cells"
+        + (f"; not counted: {', '.join(found.unknown)}" if found.unknown else "")
+    )
+
+
+def _recorded(suite: Suite, store: Store) -> Iterator[Record]:
+    """Records of this suite: those at hand, else those of its baseline."""
+    mine = list(store.records())
+    if not mine and suite.name in names():
+        mine = list(Store(BASELINES / suite.name).records())
+    yield from mine
+
+
+def _needs(name: str, overrides: dict[str, Value], backbone: str) -> MethodNeeds:
+    from bench.api import Access
+    from bench.backbones import create_backbone, untrained
+    from bench.registry import configure
+
+    method = configure(name, overrides)
+    return MethodNeeds(
+        Access.TARGET_IMAGES in method.access,
+        Access.SOURCE_LABELS in method.access,
+        # Where a network is cut depends on its form alone: its weights need not be at hand.
+        method.cut(create_backbone(untrained(backbone))),
+        method.views,
+        method.pretrained,
+    )

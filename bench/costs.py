@@ -1,0 +1,131 @@
+"""What a matrix costs, each cell alone and with what cells share, going by costs in records. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Protocol
+
+from bench.plan import source_stage
+from bench.record import Record
+from bench.suite import Cell, content_hash
+
+SHARED = ("features", "source-stage")
+"""Phases whose results cells share."""
+
+
+class Needs(Protocol):
+    """What of a method decides which artifacts its cells share."""
+
+    @property
+    def sees_target(self) -> bool:
+        """Whether its source stage depends on the target."""
+        ...
+
+    @property
+    def has_source_stage(self) -> bool:
+        """Whether it has one."""
+        ...
+
+    @property
+    def cut(self) -> str | None:
+        """Below which the network is frozen and its activations kept; None: it sees images."""
+        ...
+
+    @property
+    def views(self) -> int:
+        """Augmented views of each image that are kept."""
+        ...
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether it begins with pretrained weights."""
+        ...
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of a matrix with and without sharing; `unknown` are methods that no record tells about."""
+
+    alone: float
+    shared: float
+    from_cells: int
+    unknown: tuple[str, ...]
+
+    @property
+    def saving(self) -> float:
+        """Share of the time that sharing saves, in [0, 1]."""
+        return 1 - self.shared / self.alone if self.alone else 0.0
+
+
+def artifacts(cell: Cell, needs: Needs) -> dict[str, list[str]]:
+    """Keys of the artifacts that a cell uses, by phase."""
+    s = cell.scenario
+    stage = source_stage(cell, needs.sees_target) if needs.has_source_stage else None
+    features = []
+    if needs.cut is not None:
+        # A view is drawn from the run seed, and so are weights that are not pretrained.
+        drawn = (needs.views and cell.augment != "none") or not needs.pretrained
+        same = [s.dataset, cell.backbone, cell.image_size, cell.precision, cell.augment, cell.transductive]
+        same += [needs.pretrained, needs.cut, needs.views, cell.seed if drawn else None]
+        domains = dict.fromkeys(domain for domain in (s.source, s.target) if domain)
+        features = [content_hash([domain, *same]) for domain in domains]
+    return {"features": features, "source-stage": [stage.key] if stage else []}
+
+
+def distinct(cells: Iterable[Cell], needs: Callable[[str], Needs]) -> dict[str, tuple[int, int]]:
+    """Per phase: how often the cells ask for an artifact, and how many distinct ones there are."""
+    asked: dict[str, list[str]] = defaultdict(list)
+    for cell in cells:
+        for phase, keys in artifacts(cell, needs(cell.method)).items():
+            asked[phase] += keys
+    return {phase: (len(keys), len(set(keys))) for phase, keys in asked.items()}
+
+
+def estimate(
+    cells: Sequence[Cell], needs: Callable[[str], Needs], records: Iterable[Record]
+) -> Estimate | None:
+    """Seconds of the cells, alone and sharing; None where no record tells about any of their methods.
+
+    Of each method the median over its recorded cells is taken: of what an artifact cost, whoever made it, and
+    of all else.
+    """
+    spent: dict[tuple[str, str], list[float]] = defaultdict(list)
+    known = 0
+    for record in records:
+        if record.happened.status != "done":
+            continue
+        known += 1
+        cell, measured = record.asked.cell, record.measured
+        own = sum(seconds for phase, seconds in measured.seconds.items() if phase not in SHARED)
+        # Few shots and all of them, with a source stage before or not, are different work.
+        spent[cell.method, _work(cell)].append(own)
+        for phase, keys in artifacts(cell, needs(cell.method)).items():
+            seconds = measured.seconds.get(phase, 0.0) + measured.shared_seconds.get(phase, 0.0)
+            if keys:
+                spent[cell.method, phase].append(seconds / len(keys))
+    cost = {key: median(values) for key, values in spent.items() if values}
+    alone = shared = 0.0
+    made: set[str] = set()
+    unknown: dict[str, None] = {}
+    for cell in cells:
+        if (cell.method, _work(cell)) not in cost:
+            unknown[cell.method] = None
+            continue
+        own = cost[cell.method, _work(cell)]
+        alone, shared = alone + own, shared + own
+        for phase, keys in artifacts(cell, needs(cell.method)).items():
+            for key in keys:
+                price = cost.get((cell.method, phase), 0.0)
+                alone += price
+                shared += 0.0 if key in made else price
+                made.add(key)
+    return Estimate(alone, shared, known, tuple(unknown)) if alone else None
+
+
+def _work(cell: Cell) -> str:
+    """Cells of a method that are about as much work, artifacts aside."""
+    s = cell.scenario
+    return f"{s.kind} {s.shots} {s.episodes is not None} {cell.budget.model_dump_json()}"
