@@ -78,7 +78,7 @@ class Run:
         source = self.roles.source if Access.SOURCE_LABELS in self.method.access else None
         watch = self.watch = Looks(self.cell, self.method, self.roles, self.ledger)
         with self.ledger.phases("build"):
-            modules = self._build("source" if source else "target")
+            modules = self.build("source" if source else "target")
         self.discrepancy_before = watch.discrepancy_now(modules)
         if source:
             states, steps = self._source_stage(modules, source)
@@ -88,7 +88,7 @@ class Run:
                 watch.look("source", modules, *steps[place])
             load_into(modules, states, f"look{len(steps) - 1}.")
             if scenario.shots != 0 and not scenario.episodes and not scenario.same_classes:
-                self._replace_head(modules, self._task("target"))
+                self._replace_head(modules, self.task("target"))
         if scenario.episodes:
             self._episodes(modules, watch)
         elif scenario.shots != 0:
@@ -121,20 +121,20 @@ class Run:
         self.roles = open_roles(self.cell, dataset, view)
         self.trainer = Trainer(self.cell, self.method, self.roles, self.progress)
 
-    def _task(self, stage: StageName, classes: tuple[str, ...] = ()) -> Task:
+    def task(self, stage: StageName, classes: tuple[str, ...] = ()) -> Task:
         """The task of a stage: that of the scenario, or of an episode over some of its classes."""
         scenario = self.cell.scenario
         classes = classes or (scenario.source_classes if stage == "source" else scenario.target_classes)
         return Task(stage, classes, self.cell.budget.batch_size, stream(self.cell.seed, "method", stage))
 
-    def _build(self, stage: StageName) -> Modules:
+    def build(self, stage: StageName) -> Modules:
         """A fresh network from the cell's initialisation stream, on the device."""
         backbone = self.backbone
         if self.cut is not None:
             image = torch.zeros(1, 3, self.cell.image_size, self.cell.image_size)
             backbone = suffix(backbone, self.cut, image)
         torch.manual_seed(stream(self.cell.seed, "init", "head", stage))
-        modules = self.method.build(backbone, self._task(stage)).to(self.setting.device)
+        modules = self.method.build(backbone, self.task(stage)).to(self.setting.device)
         if self.setting.channels_last:
             modules = modules.to(memory_format=torch.channels_last)
         return modules
@@ -161,7 +161,7 @@ class Run:
                     states[f"look{len(looks)}.{name}"] = tensor.detach().cpu().clone()
                 looks.append((step, loss))
 
-            task, steps = self._task("source"), self.cell.budget.steps
+            task, steps = self.task("source"), self.cell.budget.steps
             cost: dict[str, Any] = {}
             with self.ledger.spend("source-stage", cost):
                 cost |= self.trainer.run(task, modules, source.inputs, source.train, steps, keep)
@@ -178,7 +178,7 @@ class Run:
         cost: dict[str, Any] = {}
         with self.ledger.spend("target-stage", cost):
             cost |= self.trainer.run(
-                self._task("target"),
+                self.task("target"),
                 modules,
                 self.roles.target_inputs,
                 self.roles.labelled,
@@ -196,7 +196,7 @@ class Run:
         scores, queries = [], []
         for number, drawn in enumerate(draw_episodes(self.dataset, self.cell.scenario, count)):
             self.progress("episodes", number, count)
-            mine, task = copy.deepcopy(modules), self._task("target", drawn.classes)
+            mine, task = copy.deepcopy(modules), self.task("target", drawn.classes)
             self._replace_head(mine, task)
             cost: dict[str, Any] = {}
             with self.ledger.spend("target-stage", cost):

@@ -53,10 +53,10 @@ class Trainer:
         assert isinstance(method, GradientMethod)
         share = method.hold_out if method.judge_at(modules) else 0.0
         trained, held_out = hold_out(labelled, share, stream(self.cell.seed, "hold-out", stage))
-        feed = self._feed(method, task, inputs, trained)
+        feed = self.feed(method, task, inputs, trained)
         judged = None
         if len(held_out):
-            judged = HeldOut(_all(inputs, held_out), self._feed(method, task, inputs, labelled))
+            judged = HeldOut(_all(inputs, held_out), self.feed(method, task, inputs, labelled))
         train(
             method,
             modules,
@@ -75,7 +75,7 @@ class Trainer:
             "details": details,
         }
 
-    def _feed(self, method: GradientMethod, task: Task, inputs: Inputs, labelled: Subset) -> Feed:
+    def feed(self, method: GradientMethod, task: Task, inputs: Inputs, labelled: Subset) -> Feed:
         """The streams that the method's declared access opens, and no other."""
         access, episode, roles = method.access, method.episode(task), self.roles
         replayed = roles.source if task.stage == "target" and Access.SOURCE_REPLAY in access else None
