@@ -203,12 +203,21 @@ def list_(what: str) -> None:
     "--out", metavar="FILE", help="The page, or tables as .md.  [default: report.html in the folder]"
 )
 @click.option("--update", metavar="FILE", help="Replace the tables of a Markdown file instead.")
-def report(results: str | None, out: str | None, update: str | None) -> None:
+@click.option("--serve", is_flag=True, help="Show the page on this machine, built anew as records arrive.")
+@click.option("--port", metavar="N", type=click.IntRange(0, 65535), default=8000, show_default=True)
+def report(results: str | None, out: str | None, update: str | None, serve: bool, port: int) -> None:
     """Build the report of a results folder."""
+    if sum(map(bool, (out, update, serve))) > 1:
+        raise UserError(
+            "--out writes a file, --update changes one and --serve shows the page: give one of them"
+        )
+    if serve:
+        from bench.commands import serve as live
+
+        live.serve(results, port)
+        return
     from bench.commands import report as command
 
-    if out and update:
-        raise UserError("--out writes a file and --update changes one: give one of them")
     click.echo(command.update(results, update) if update else command.build(results, out))
 
 

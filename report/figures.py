@@ -1,79 +1,19 @@
-"""Figures as SVG text for inlining: transparent, in the ink of the page around them, deterministic."""
+"""Figures of a block, or of a kind of transfer."""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
-
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
-from report import formats
 from report.aggregate import profiles
+from report.drawing import COLOURS, INK, PAPER, Looks, Picture, canvas, draw, finish, inline
 from report.frame import accuracy_column
 from report.gains import by_shots
 from report.ranks import Ranks
 from report.statistics import scored
-from report.tables import Block, Leaderboard
-
-# Okabe & Ito 2008, https://jfly.uni-koeln.de/color/, without black and yellow, which vanish on a
-# dark or a light page. Markers repeat at another period, so that 6 × 7 methods differ in one or the other.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-
-# Stand-ins that `_inline` replaces by colours of the page's style sheet, so that light and dark both work.
-INK, FAINT, PAPER = "#010203", "#040506", "#070809"
-THEME = {INK: "currentColor", FAINT: "var(--rule, #8888)", PAPER: "var(--paper, #fff)"}
-
-STYLE: dict[str, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "transfer-bench",
-    "text.parse_math": False,
-    "font.size": 10,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": FAINT,
-    "axes.titlesize": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": FAINT,
-    "ytick.color": FAINT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "grid.color": FAINT,
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An SVG element as text, and what it shows in words for those who do not see it."""
-
-    svg: str
-    alt: str
-
-
-Looks = Mapping[str, tuple[str, str]]
-"""Colour and marker by method."""
-
-
-def looks_of(methods: Iterable[str]) -> Looks:
-    """A colour and a marker for each method, for every figure of a page."""
-    return {
-        name: (COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)])
-        for index, name in enumerate(sorted(methods))
-    }
+from report.tables import Block
 
 
 def heat_maps(frame: pd.DataFrame, block: Block) -> list[tuple[str, Picture]]:
@@ -101,7 +41,7 @@ def heat_maps(frame: pd.DataFrame, block: Block) -> list[tuple[str, Picture]]:
 
 def _heat_map(method: str, grid: pd.DataFrame, limits: tuple[float, float], name: str) -> Picture:
     rows, columns = grid.shape
-    with _figure(1.1 + 0.62 * columns, 0.95 + 0.42 * rows) as (figure, axes):
+    with canvas(1.1 + 0.62 * columns, 0.95 + 0.42 * rows) as (figure, axes):
         low, high = limits
         sns.heatmap(
             grid,
@@ -124,33 +64,10 @@ def _heat_map(method: str, grid: pd.DataFrame, limits: tuple[float, float], name
             label.set_horizontalalignment("right" if slanted else "center")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        svg = _inline(figure, name)
+        svg = inline(figure, name)
     stacked = grid.stack().dropna()
     values = [f"{source} to {target} {value:.1f}" for (source, target), value in stacked.items()]
     return Picture(svg, f"{method}: test accuracy in percent by source and target. {', '.join(values)}.")
-
-
-def accuracy_against_seconds(board: Leaderboard, looks: Looks) -> Picture | None:
-    """Mean accuracy (with its interval) against the median seconds a cell takes alone, log scale."""
-    points = sorted(
-        (row.method, row.seconds, row.accuracy, row.interval)
-        for row in board.rows
-        if row.accuracy is not None and formats.known(row.seconds) and row.seconds > 0
-    )
-    if not points:
-        return None
-    with _figure(5.0, 3.6 + 0.2 * ((len(points) + 1) // 2)) as (figure, axes):
-        for method, seconds, accuracy, interval in points:
-            if interval:
-                axes.plot([seconds] * 2, interval, color=looks[method][0], linewidth=1.2, alpha=0.7)
-            _draw(axes, [seconds], [accuracy], method, looks)
-        axes.set_xscale("log")
-        _pad_log(axes, [seconds for _, seconds, *_ in points])
-        axes.set(xlabel="seconds per cell, alone (log scale)", ylabel="test accuracy, %")
-        _finish(figure, axes)
-        svg = _inline(figure, f"cost-{board.block.slug}")
-    said = [f"{method} {accuracy:.1f} % in {formats.seconds(took)}" for method, took, accuracy, _ in points]
-    return Picture(svg, f"Test accuracy against seconds, {board.block.title}. {'; '.join(said)}.")
 
 
 def learning_curves(frame: pd.DataFrame, block: Block, looks: Looks) -> Picture | None:
@@ -172,13 +89,13 @@ def learning_curves(frame: pd.DataFrame, block: Block, looks: Looks) -> Picture 
         return None
     means = table.groupby(["method", "step"])["accuracy"].mean()
     methods = sorted(table["method"].unique())
-    with _figure(5.0, 3.6 + 0.2 * ((len(methods) + 1) // 2)) as (figure, axes):
+    with canvas(5.0, 3.6 + 0.2 * ((len(methods) + 1) // 2)) as (figure, axes):
         for method in methods:
-            _draw(axes, means[method].index, means[method].to_numpy(), method, looks)
+            draw(axes, means[method].index, means[method].to_numpy(), method, looks)
         axes.set(xlabel="optimiser step of the last stage", ylabel="test accuracy, %")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        _finish(figure, axes)
-        svg = _inline(figure, f"curve-{block.slug}")
+        finish(figure, axes)
+        svg = inline(figure, f"curve-{block.slug}")
     ends = [f"{name} from {means[name].iloc[0]:.1f} to {means[name].iloc[-1]:.1f}" for name in methods]
     return Picture(svg, f"Test accuracy in percent by step, {block.title}. {'; '.join(ends)}.")
 
@@ -190,15 +107,18 @@ def shots_curves(frame: pd.DataFrame, looks: Looks) -> list[tuple[str, Picture]]
         table = by_shots(frame, kind)
         if table.shape[1] < 2:
             continue
-        with _figure(5.0, 3.6 + 0.2 * ((len(table) + 1) // 2)) as (figure, axes):
+        with canvas(5.0, 3.6 + 0.2 * ((len(table) + 1) // 2)) as (figure, axes):
             places = pd.Series(range(table.shape[1]), table.columns)
             for method, row in table.iterrows():
                 known = row.dropna()
-                _draw(axes, places[known.index].to_numpy(), known.to_numpy(), str(method), looks)
+                draw(axes, places[known.index].to_numpy(), known.to_numpy(), str(method), looks)
+            # What any method reaches: the front of accuracy against labels.
+            best = table.max().cummax()
+            axes.plot(places.to_numpy(), best.to_numpy(), color=INK, linewidth=1.0, linestyle="--", alpha=0.6)
             axes.set(xlabel="labelled target images per class", ylabel="test accuracy, %")
             axes.set_xticks(places.to_numpy(), places.index)
-            _finish(figure, axes)
-            svg = _inline(figure, f"shots-{kind}")
+            finish(figure, axes)
+            svg = inline(figure, f"shots-{kind}")
         said = [
             f"{method} {', '.join(f'{value:.1f} at {shots}' for shots, value in row.dropna().items())}"
             for method, row in table.iterrows()
@@ -212,14 +132,14 @@ def performance_profiles(frame: pd.DataFrame, block: Block, looks: Looks) -> Pic
     curves = profiles(block.of(frame))
     if len(curves) < 3 or curves.shape[1] < 2:
         return None
-    with _figure(5.0, 3.6 + 0.2 * ((curves.shape[1] + 1) // 2)) as (figure, axes):
+    with canvas(5.0, 3.6 + 0.2 * ((curves.shape[1] + 1) // 2)) as (figure, axes):
         for method in curves:
             axes.step(curves.index, curves[method], where="post", color=looks[method][0], label=method)
             # Few markers, so that methods of one colour are told apart.
             axes.plot(*_middle(curves[method]), color=looks[method][0], marker=looks[method][1])
         axes.set(xlabel="test accuracy, %", ylabel="cells above, %", ylim=(0, 103))
-        _finish(figure, axes)
-        svg = _inline(figure, f"profile-{block.slug}")
+        finish(figure, axes)
+        svg = inline(figure, f"profile-{block.slug}")
     half = [f"{name} {_middle(curves[name])[0][0]:.1f}" for name in curves]
     return Picture(svg, f"Performance profiles, {block.title}. Median cells, percent: {'; '.join(half)}.")
 
@@ -240,7 +160,7 @@ def critical_differences(ranks: Ranks, block: Block) -> Picture | None:
     gaps = (mean.to_numpy()[:, None] - mean.to_numpy()) ** 2
     # The drawing wants p-values; which side of the level they are on is all that it looks at.
     joined = pd.DataFrame(np.where(gaps <= ranks.critical**2, 1.0, 0.0), mean.index, mean.index)
-    with _figure(7.0, 0.9 + 0.22 * len(mean)) as (figure, axes):
+    with canvas(7.0, 0.9 + 0.22 * len(mean)) as (figure, axes):
         scikit_posthocs.critical_difference_diagram(
             mean,
             joined,
@@ -253,55 +173,6 @@ def critical_differences(ranks: Ranks, block: Block) -> Picture | None:
             crossbar_props={"color": COLOURS[0], "linewidth": 3},
         )
         axes.tick_params(colors=INK, labelcolor=INK)
-        svg = _inline(figure, f"ranks-{block.slug}")
+        svg = inline(figure, f"ranks-{block.slug}")
     said = ", ".join(f"{name} {rank:.1f}" for name, rank in ranks.mean.items())
     return Picture(svg, f"Average ranks, {block.title}: {said}. Critical difference {ranks.critical:.2f}.")
-
-
-@contextmanager
-def _figure(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
-    """A figure of its own, outside pyplot's global state, in inches."""
-    style: Any = {**mpl.rcParamsDefault, **STYLE}
-    with mpl.rc_context(style):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(figure)
-        yield figure, figure.add_subplot()
-
-
-def _draw(axes: Axes, x: Any, y: Any, method: str, looks: Looks) -> None:
-    """A method's points, joined by a line where there are several, in its colour and marker."""
-    colour, marker = looks[method]
-    (line,) = axes.plot(x, y, color=colour, marker=marker, markersize=8, linewidth=1.4, label=method)
-    line.set(markeredgecolor=PAPER, markeredgewidth=0.7, linestyle="-" if len(x) > 1 else "none")
-
-
-def _pad_log(axes: Axes, seconds: Sequence[float]) -> None:
-    """Room left and right of the points, and round numbers on the axis even when they span little."""
-    low, high = min(seconds), max(seconds)
-    axes.set_xlim(low / 1.5, high * 1.5)
-    narrow = high / low < 20
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
-
-
-def _finish(figure: Figure, axes: Axes) -> None:
-    axes.grid(axis="y")
-    axes.set_axisbelow(True)
-    axes.margins(y=0.15)
-    figure.legend(loc="outside lower center", ncols=2, handletextpad=0.4)
-
-
-def _inline(figure: Figure, name: str) -> str:
-    """The SVG element alone, its ids made unique by `name`, its ink that of the page."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    prefix = re.sub(r"[^A-Za-z0-9_-]", "-", name)
-    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
-    svg = svg.replace("url(#", f"url(#{prefix}-").replace('xlink:href="#', f'xlink:href="#{prefix}-')
-    for stand_in, colour in THEME.items():
-        svg = svg.replace(stand_in, colour)
-    return svg.strip()

@@ -68,6 +68,32 @@ def seconds(value: float | None) -> str:
     return f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.1f} h"
 
 
+def mebibytes(value: float | None) -> str:
+    """`820 MiB`, or a dash."""
+    return f"{value:,.0f} MiB" if known(value) else DASH
+
+
+FRACTIONS = (
+    "half",
+    "a third",
+    "a quarter",
+    "a fifth",
+    "a sixth",
+    "a seventh",
+    "an eighth",
+    "a ninth",
+    "a tenth",
+)
+
+
+def part(value: float) -> str:
+    """A share as one says it: `a third`, or `38 %` where no simple fraction is within a tenth of it."""
+    for number, word in enumerate(FRACTIONS, start=2):
+        if abs(value * number - 1.0) <= 0.1:
+            return word
+    return f"{100 * value:.0f} %" if value >= 0.01 else "under 1 %"
+
+
 def several(number: int, one: str, many: str | None = None) -> str:
     """`1 cell`, `3 cells`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

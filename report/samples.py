@@ -1,14 +1,22 @@
-"""Sample images for the page, one row per domain."""
+"""Images for the page: a row per domain, and one of any class by name."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
+
+THUMB = 40
+"""Pixels of a class's picture beside its name."""
+
+
+def none_at_hand(name: str) -> np.ndarray | None:
+    """The finder that finds nothing."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -17,14 +25,32 @@ class Samples:
 
     images: by domain, (class name, uint8 (height, width, 3)).
     credits: by domain, whose work the images are and under which licence.
+    find: an image of a class, or None where there is none at hand.
     """
 
     images: Mapping[str, Sequence[tuple[str, np.ndarray]]]
     credits: Mapping[str, str] = field(default_factory=dict)
+    find: Callable[[str], np.ndarray | None] = none_at_hand
+
+
+def thumbnails(samples: Samples | None, names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """(anchor, `data:` URI) of a small picture of each of these classes that has one, to be embedded once."""
+    found: dict[str, tuple[str, str]] = {}
+    for name in sorted(set(names)) if samples else ():
+        image = samples.find(name) if samples else None
+        if image is not None:
+            small = Image.fromarray(np.ascontiguousarray(image))
+            small.thumbnail((2 * THUMB, 2 * THUMB))  # twice, for screens with two pixels to one
+            found[name] = f"picture-{len(found)}", _uri(small, "webp")
+    return found
 
 
 def png_uri(image: np.ndarray) -> str:
     """A `data:` URI of an image, uint8 (height, width, 3)."""
+    return _uri(Image.fromarray(np.ascontiguousarray(image)), "png")
+
+
+def _uri(image: Image.Image, form: str) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    image.save(buffer, format=form, **({"optimize": True} if form == "png" else {"quality": 80}))
+    return f"data:image/{form};base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -43,6 +43,31 @@ class Block:
         return f"{self.kind}, {self.labels}"
 
     @property
+    def few(self) -> str:
+        """The shots in few words."""
+        shots, _, episodes = self.shots.partition(", ")
+        words = {"0": "no target labels", "all": "all target labels", "1": "1 target label per class"}
+        labels = words.get(shots, f"{shots} target labels per class")
+        return ", ".join([labels, *([episodes] if episodes else [])])
+
+    @property
+    def short(self) -> str:
+        """The title for where there is little room."""
+        shots, _, episodes = self.shots.partition(", ")
+        labels = {"0": "no labels", "1": "1 label"}.get(shots, f"{shots} labels")
+        return ", ".join([labels, *([episodes] if episodes else []), self.kind])
+
+    @property
+    def source(self) -> str:
+        """What the kind takes as source, in words."""
+        return {
+            "pretrained": "no source",
+            "cross-domain": "source: another domain",
+            "cross-task": "source: other classes",
+            "cross-domain-task": "source: another domain and other classes",
+        }[self.kind]
+
+    @property
     def slug(self) -> str:
         """A name for anchors."""
         return f"{self.kind}-{self.shots}".replace(", ", "-")
@@ -54,7 +79,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Standing:
-    """One method in a leaderboard. Percent, points, seconds; None: it cannot be said.
+    """One method in a leaderboard. Percent, points, seconds, MiB; None: it cannot be said.
 
     place, letters: see `report.pairwise.Standings`.
     """
@@ -66,6 +91,7 @@ class Standing:
     deviation: float | None
     gain: Difference
     seconds: float | None
+    memory: float | None
     done: int
     asked: int
     otherwise: str
@@ -131,7 +157,8 @@ def leaderboard(frame: pd.DataFrame, block: Block, baseline: str, rule: str = HE
                 interval=interval,
                 deviation=seed_deviation(mine, rule),
                 gain=NOTHING if is_baseline else difference(mine, reference, rule),
-                seconds=None if mine.empty else float(mine["seconds_alone"].median()),
+                seconds=median(mine["seconds_alone"]),
+                memory=median(mine["peak_memory_mib"]),
                 done=int((asked["status"] == "done").sum()),
                 asked=len(asked),
                 otherwise=_otherwise(asked),
@@ -156,6 +183,11 @@ def leaderboard(frame: pd.DataFrame, block: Block, baseline: str, rule: str = HE
         rivals=rivals(ranked, compared),
         notes=tuple(_notes(rows, cells, baseline, rule)),
     )
+
+
+def median(column: pd.Series) -> float | None:
+    """The median of what is known of a column; None where nothing is."""
+    return float(column.median()) if column.notna().any() else None
 
 
 def _otherwise(rows: pd.DataFrame) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from report import figures
 from report.aggregate import aggregates
+from report.drawing import Looks
 from report.fairness import budgets
 from report.generality import spreads
 from report.measures import MEASURES, by_class, by_method
@@ -20,7 +20,7 @@ WORST = 3
 """Classes named per method."""
 
 
-def trust(frame: pd.DataFrame, board: Leaderboard, appearance: figures.Looks) -> dict[str, Any]:
+def trust(frame: pd.DataFrame, board: Leaderboard, appearance: Looks) -> dict[str, Any]:
     """Values for `sure.html`, `measures.html` and `fairness.html`; empty ones where nothing can be said."""
     rows = board.block.of(frame)
     found = spreads(rows, board.baseline)
@@ -30,9 +30,9 @@ def trust(frame: pd.DataFrame, board: Leaderboard, appearance: figures.Looks) ->
         "domains_known": any(row.domains is not None for row in found),
         "compared": sorted(comparisons(rows), key=lambda row: (row.p is None, row.p or 0.0)),
         "ranks": ranks,
-        "rank_figure": _picture(figures.critical_differences(ranks, board.block)) if ranks else None,
+        "rank_figure": figures.critical_differences(ranks, board.block) if ranks else None,
         "aggregates": aggregates(rows),
-        "profile": _picture(figures.performance_profiles(rows, board.block, appearance)),
+        "profile": figures.performance_profiles(rows, board.block, appearance),
         "budgets": budgets(rows),
         **_measures(rows),
     }
@@ -63,7 +63,3 @@ def _measures(rows: pd.DataFrame) -> dict[str, Any]:
         ],
         "absent": [str(name) for name in classes.index[classes["images"] == 0]],
     }
-
-
-def _picture(picture: figures.Picture | None) -> Any:
-    return {"svg": Markup(picture.svg), "alt": picture.alt} if picture else None

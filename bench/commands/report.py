@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from bench.baselines import open_results
-from bench.data.card import card_names, load_card
-from bench.data.dataset import open_dataset
+from bench.commands.pictures import samples
 from bench.errors import UserError
 from bench.files import write_atomically
 from bench.paths import RESULTS
@@ -20,11 +17,8 @@ from report.frame import load_frame
 from report.markdown import markdown_table
 from report.page import BASELINE
 from report.page import build as build_html
-from report.samples import Samples
 
 T = TypeVar("T")
-
-SHOWN = 10
 
 SOURCE_ALONE = "full-finetune"
 """The method that is the source stage and nothing else, which adaptation at 0 shots is held against."""
@@ -81,7 +75,7 @@ def _write(
 ) -> Path:
     return _try_to_write(
         lambda: build_html(
-            store.root, out, suite, _samples(cells), expected=expected, source_alone=SOURCE_ALONE
+            store.root, out, suite, samples(cells), expected=expected, source_alone=SOURCE_ALONE
         )
     )
 
@@ -99,34 +93,3 @@ def latest() -> Path:
     if not folders:
         raise UserError(f"nothing in '{RESULTS}' yet: python -m bench run --suite quick")
     return max(folders, key=lambda path: (path / "records").stat().st_mtime)
-
-
-def _samples(cells: Iterable[Cell]) -> Samples:
-    """Images of the same classes in every domain that the cells use, as far as they are decoded already."""
-    images: dict[str, list[tuple[str, np.ndarray]]] = {}
-    credits: dict[str, str] = {}
-    wanted = {
-        (s.dataset, domain, cell.image_size): s.target_classes
-        for cell in cells
-        for s in [cell.scenario]
-        for domain in (s.source, s.target)
-        if domain
-    }
-    for (name, domain, size), classes in sorted(wanted.items()):
-        if name not in card_names():
-            continue
-        try:
-            dataset = open_dataset(load_card(name), download=False)
-        except UserError:
-            continue
-        if domain not in dataset.domains:
-            continue
-        if not dataset.pixels_path(domain, size).exists():
-            continue
-        pixels, labels = dataset.pixels(domain, size), dataset.domains[domain].labels
-        for label in classes[:SHOWN]:
-            rows = np.flatnonzero(labels == dataset.card.classes.index(label))
-            if len(rows):
-                images.setdefault(domain, []).append((label, np.asarray(pixels[rows[0]])))
-        credits[domain] = dataset.card.credits.get(domain, dataset.card.licence.strip())
-    return Samples(images, credits)

@@ -4,7 +4,8 @@ import re
 from xml.etree import ElementTree
 
 from bench.store import Store
-from report import figures
+from report import figures, fronts
+from report.drawing import Picture, looks_of
 from report.frame import load_frame
 from report.tables import Block, leaderboard
 from tests.report import synthetic
@@ -12,19 +13,20 @@ from tests.report import synthetic
 BLOCK = Block("cross-domain", "5")
 
 
-def drawn(store: Store) -> list[figures.Picture]:
+def drawn(store: Store) -> list[Picture]:
     frame = load_frame(store)
-    looks = figures.looks_of(frame["method"].unique())
+    looks = looks_of(frame["method"].unique())
     board = leaderboard(frame, BLOCK, "linear-probe")
     pictures = [picture for _, picture in figures.heat_maps(frame, BLOCK)]
-    pictures += [figures.accuracy_against_seconds(board, looks), figures.learning_curves(frame, BLOCK, looks)]
+    pictures += [fronts.accuracy_against(board, cost, looks) for cost in (fronts.SECONDS, fronts.MEMORY)]
+    pictures += [fronts.overview([board], looks), figures.learning_curves(frame, BLOCK, looks)]
     return [picture for picture in pictures if picture]
 
 
 def test_figures_are_deterministic_text_and_well_formed(store: Store) -> None:
     synthetic.fill(store, {"linear-probe": 20, "a <b> $x_y$ & c": 25}, shots=[5])
     pictures = drawn(store)
-    assert len(pictures) == 4
+    assert len(pictures) == 6
     assert pictures == drawn(store)
     for picture in pictures:
         ElementTree.fromstring(picture.svg)
@@ -58,5 +60,5 @@ def test_nothing_to_draw(store: Store) -> None:
 
 
 def test_many_methods_differ_in_colour_or_marker() -> None:
-    looks = figures.looks_of([f"m{number}" for number in range(40)])
+    looks = looks_of([f"m{number}" for number in range(40)])
     assert len(set(looks.values())) == 40

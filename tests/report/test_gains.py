@@ -6,7 +6,8 @@ import pytest
 
 from bench.store import Store
 from bench.suite import Episodic
-from report.figures import looks_of, shots_curves
+from report.drawing import looks_of
+from report.figures import shots_curves
 from report.frame import load_frame
 from report.gains import architectures, by_shots, gains
 from report.page import render

@@ -17,7 +17,7 @@ from report.page import build
 from report.samples import Samples
 from tests.report import synthetic
 
-VOID = {"meta", "link", "br", "img", "input", "hr", "path", "rect", "line", "use"}
+VOID = {"meta", "link", "br", "img", "input", "hr", "path", "rect", "line", "use", "image"}
 
 
 class Page(HTMLParser):
@@ -75,8 +75,9 @@ def test_a_page_tells_what_the_records_say(store: Store) -> None:
     pairs = [("photo", "sketch"), ("sketch", "photo"), (None, "photo"), (None, "sketch")]
     synthetic.fill(store, {"linear-probe": 20, "dann": 26}, pairs, seeds=[0, 1])
     text, parsed = page(store)
-    assert "dann has the highest accuracy: 65.0 % on average over the 4 cells" in text
-    assert "15.0 points above linear-probe" in text
+    assert "dann has the highest accuracy, 15.0 points above linear-probe" in text
+    assert "dann 65.0 %" in text
+    assert "Means over the 4 cells that 2 methods share" in text
     assert "toy-suite" in text
     assert "uses target labels" in text
     assert "images are not at hand" in text
@@ -124,7 +125,7 @@ def test_only_skipped_and_failed(store: Store) -> None:
     assert "needs 3 images a class" in text
     assert "diverged at step 7" in text
     assert "Traceback <module>" in text
-    assert "nothing can be compared yet" in text
+    assert "Nothing can be compared yet" in text
 
 
 def test_damage_is_shown(store: Store) -> None:
@@ -170,7 +171,8 @@ def test_logits_that_are_not_finite(store: Store, value: float) -> None:
 def test_one_cell_alone(store: Store) -> None:
     synthetic.write(store, synthetic.cell(), 20)
     text, _ = page(store)
-    assert "only linear-probe has results: 50.0 % on average over the one cell" in text
+    assert "linear-probe 50.0 %" in text
+    assert "Only linear-probe has results, on 1 cell." in text
     assert "One seed" in text
     assert "One pair" in text
 

@@ -1,0 +1,124 @@
+"""What a real browser makes of a page: how fast it opens, and whether anybody can read it.
+
+`python -m report.browser report.html` prints it. Needs Chromium and the packages of the extra `test`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+WIDTHS = (400, 1280, 2560)
+SCHEMES = ("light", "dark")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One visit, at a width in pixels and in a colour scheme.
+
+    seconds: until everything is loaded; width: of the content, more than the window's means that it scrolls
+    sideways; errors: of the console and of scripts; requests: addresses asked for besides the page itself.
+    violations: of axe-core's rules, each with one of the elements; None where axe-core is not installed.
+    """
+
+    window: int
+    scheme: str
+    seconds: float
+    width: int
+    errors: list[str]
+    requests: list[str]
+    violations: list[str] | None
+
+
+def executable() -> str | None:
+    """The installed Chromium, if there is one."""
+    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
+
+
+def axe() -> str | None:
+    """The source of axe-core, as the package axe-playwright-python holds it."""
+    try:
+        return (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+    except (ModuleNotFoundError, FileNotFoundError):
+        return None
+
+
+def visits(address: str) -> Iterator[Visit]:
+    """The page at every width in every scheme.
+
+    Raises:
+        ModuleNotFoundError: playwright is not installed.
+    """
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=executable(), args=["--no-sandbox"])
+        for scheme in SCHEMES:
+            for width in WIDTHS:
+                yield _visit(browser, address, width, scheme)
+        browser.close()
+
+
+def _visit(browser: Any, address: str, width: int, scheme: str) -> Visit:
+    errors: list[str] = []
+    requests: list[str] = []
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
+    )
+    page = context.new_page()
+    page.on("console", lambda message: errors.append(message.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    start = time.perf_counter()
+    page.goto(address, wait_until="load")
+    seconds = time.perf_counter() - start
+    content = page.evaluate("document.scrollingElement.scrollWidth")
+    found = Visit(
+        width,
+        scheme,
+        seconds,
+        content,
+        errors,
+        [url for url in requests if url != address and not url.startswith("data:")],
+        _violations(page),
+    )
+    context.close()
+    return found
+
+
+def _violations(page: Any) -> list[str] | None:
+    source = axe()
+    if source is None:
+        return None
+    # Everything is looked at, also what is folded in.
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    page.evaluate(source)
+    found = page.evaluate("axe.run()")["violations"]
+    return [f"{rule['id']}: {rule['help']} ({rule['nodes'][0]['html'][:120]})" for rule in found]
+
+
+def main() -> None:
+    """Print a line per visit."""
+    page = Path(sys.argv[1])
+    print(f"{page}: {page.stat().st_size / 1e6:.2f} MB")
+    for visit in visits(page.resolve().as_uri()):
+        rules = (
+            "axe-core not installed" if visit.violations is None else f"{len(visit.violations)} violations"
+        )
+        print(
+            f"{visit.window:5} px, {visit.scheme:5}: opens in {visit.seconds:.2f} s, "
+            f"{visit.width} px wide, {len(visit.errors)} errors, {len(visit.requests)} requests, {rules}"
+        )
+        for line in [*visit.errors, *visit.requests, *(visit.violations or [])]:
+            print(f"    {line}")
+
+
+if __name__ == "__main__":
+    main()

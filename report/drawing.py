@@ -1,0 +1,141 @@
+"""What all figures share: SVG for inlining, transparent, in the ink of the page around it, deterministic."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from markupsafe import Markup
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
+
+# Okabe & Ito 2008, https://jfly.uni-koeln.de/color/, without black and yellow, which vanish on a
+# dark or a light page. Markers repeat at another period, so that 6 × 7 methods differ in one or the other.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+# Stand-ins that `_inline` replaces by colours of the page's style sheet, so that light and dark both work.
+INK, FAINT, PAPER = "#010203", "#040506", "#070809"
+THEME = {INK: "currentColor", FAINT: "var(--rule, #8888)", PAPER: "var(--paper, #fff)"}
+
+STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "transfer-bench",
+    "text.parse_math": False,
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An SVG element, and what it shows in words for those who do not see it."""
+
+    svg: Markup
+    alt: str
+
+
+Looks = Mapping[str, tuple[str, str]]
+"""Colour and marker by method."""
+
+
+def looks_of(methods: Iterable[str]) -> Looks:
+    """A colour and a marker for each method, for every figure of a page."""
+    return {
+        name: (COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)])
+        for index, name in enumerate(sorted(methods))
+    }
+
+
+@contextmanager
+def canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
+    """A figure of its own, outside pyplot's global state, in inches."""
+    style: Any = {**mpl.rcParamsDefault, **STYLE}
+    with mpl.rc_context(style):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasSVG(figure)
+        yield figure, figure.add_subplot()
+
+
+def draw(axes: Axes, x: Any, y: Any, method: str, looks: Looks, said: str = "", named: bool = True) -> None:
+    """A method's points, joined by a line where there are several, in its colour and marker.
+
+    Args:
+        said: words to show where the pointer rests; default: the method's name.
+        named: whether the legend names the method for these points.
+    """
+    colour, marker = looks[method]
+    (line,) = axes.plot(
+        x, y, color=colour, marker=marker, markersize=8, linewidth=1.4, label=method if named else None
+    )
+    line.set(markeredgecolor=PAPER, markeredgewidth=0.7, linestyle="-" if len(x) > 1 else "none")
+    tip(line, said or method)
+
+
+TIP = "tip: "
+
+
+def tip(artist: Artist, text: str) -> None:
+    """Words that a browser shows where the pointer rests on a part of a figure."""
+    artist.set_gid(TIP + text)
+
+
+def cost_scale(axes: Axes, values: Sequence[float], name: str) -> None:
+    """An x axis of costs with room beside the points: logarithmic, unless they span little."""
+    low, high = min(values), max(values)
+    if high / low < 4:
+        axes.margins(x=0.1)
+        axes.set_xlabel(name)
+        return
+    axes.set_xscale("log")
+    axes.set_xlim(low / 1.5, high * 1.5)
+    axes.set_xlabel(f"{name} (log scale)")
+    narrow = high / low < 20
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+
+
+def finish(figure: Figure, axes: Axes, columns: int = 2) -> None:
+    """A faint grid, and the legend below."""
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+    axes.set_ymargin(0.15)
+    figure.legend(loc="outside lower center", ncols=columns, handletextpad=0.4)
+
+
+def inline(figure: Figure, name: str) -> Markup:
+    """The SVG element alone, its ids made unique by `name`, its ink that of the page."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # An id that holds a tip becomes a title, which SVG shows on hover; two artists may say the same.
+    svg = re.sub(rf'<g id="{TIP}([^"]*)">', r"<g><title>\1</title>", svg)
+    prefix = re.sub(r"[^A-Za-z0-9_-]", "-", name)
+    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
+    svg = svg.replace("url(#", f"url(#{prefix}-").replace('xlink:href="#', f'xlink:href="#{prefix}-')
+    for stand_in, colour in THEME.items():
+        svg = svg.replace(stand_in, colour)
+    return Markup(svg.strip())

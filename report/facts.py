@@ -1,0 +1,98 @@
+"""What was run, in a name and a value each; and what it ran at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from report import formats
+from report.statistics import scored
+from report.tables import blocks, median
+
+
+def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """A name and a value for each thing that a reader needs to place the numbers."""
+    known = frame[frame["kind"].notna()]
+
+    def values(column: str, unit: str = "") -> str:
+        found = sorted(known[column].dropna().unique())
+        # A column with gaps holds its whole numbers as floats; `:g` writes them as whole again.
+        texts = [value if isinstance(value, str) else f"{value:g}" for value in found]
+        return formats.listed([text + unit for text in texts])
+
+    domains = sorted({*known["source"].dropna(), *known["target"].dropna()})
+    found = [
+        ("Dataset", values("dataset")),
+        ("Domains", formats.listed(domains)),
+        ("Classes", values("classes")),
+        ("Transfer", "; ".join(block.title for block in blocks(frame))),
+        ("Methods", values("method")),
+        ("Backbones", values("backbone")),
+        ("Seeds", values("seed")),
+        ("Images", f"{values('image_size', ' px')}; augmentation {values('augment')}"),
+        (
+            "Budget",
+            f"{values('steps')} steps in the source stage and half as many in the target stage, "
+            f"batches of {values('batch_size')}, {values('looks_asked')} looks a stage",
+        ),
+        ("Precision", values("precision")),
+        *_transductive(known),
+        ("Run on", f"{values('device') or formats.DASH}; threads: {values('threads') or formats.DASH}"),
+    ]
+    if "warnings" in known:
+        # Stays with the numbers for as long as they are shown.
+        texts = {line for text in known["warnings"].dropna().unique() for line in text.splitlines()}
+        found += [("Warning", text) for text in sorted(texts)]
+    return found if len(known) else []
+
+
+def _transductive(known: pd.DataFrame) -> list[tuple[str, str]]:
+    """A warning where methods have adapted to the images that they are tested on."""
+    cells = int(known["transductive"].eq(True).sum())
+    if not cells:
+        return []
+    which = "all cells" if cells == len(known) else f"{cells} of {formats.several(len(known), 'cell')}"
+    return [("Transductive", f"{which}: methods adapt to the target's test images, unlabelled")]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Medians over a method's done cells of one kind and backbone; None: not recorded."""
+
+    kind: str
+    method: str
+    backbone: str
+    parameters: float | None
+    trained: float | None
+    images_per_second: float | None
+    memory: float | None
+    own: float | None
+    alone: float | None
+    machines: str
+    cells: int
+
+
+def speeds(frame: pd.DataFrame) -> list[Speed]:
+    """What methods ran at, by kind, method and backbone."""
+    found = []
+    for (kind, method, backbone), rows in scored(frame).groupby(["kind", "method", "backbone"]):
+        where = rows[["device", "threads"]].drop_duplicates().itertuples(index=False)
+        found.append(
+            Speed(
+                kind=str(kind),
+                method=str(method),
+                backbone=str(backbone),
+                parameters=median(rows["parameters"]),
+                trained=median(rows["parameters_trained"]),
+                images_per_second=median(rows["images_per_second"]),
+                memory=median(rows["peak_memory_mib"]),
+                own=median(rows["seconds_own"]),
+                alone=median(rows["seconds_alone"]),
+                machines=formats.listed(
+                    sorted(f"{device}, threads: {threads:g}" for device, threads in where)
+                ),
+                cells=len(rows),
+            )
+        )
+    return found
