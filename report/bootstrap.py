@@ -67,5 +67,6 @@ def _interval(samples: np.ndarray) -> Interval | None:
     evidence, not an interval of width zero.
     """
     tail = 50.0 * (1.0 - LEVEL)
-    low, high = np.nanpercentile(samples, [tail, 100.0 - tail])
-    return Interval(float(low), float(high)) if np.ptp(samples) > 1e-9 else None
+    known = samples[~np.isnan(samples)]
+    low, high = np.percentile(known, [tail, 100.0 - tail])
+    return Interval(float(low), float(high)) if np.ptp(known) > 1e-9 else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -25,7 +25,7 @@ class Visit:
 
     seconds: until everything is loaded; width: of the content, more than the window's means that it scrolls
     sideways; errors: of the console and of scripts; requests: addresses asked for besides the page itself.
-    violations: of axe-core's rules, each with one of the elements; None where axe-core is not installed.
+    violations: of axe-core's rules, each with the element; None where axe-core is not installed.
     """
 
     window: int
@@ -50,23 +50,24 @@ def axe() -> str | None:
         return None
 
 
-def visits(address: str) -> Iterator[Visit]:
-    """The page at every width in every scheme.
+def visits(address: str, widths: Sequence[int] = WIDTHS) -> Iterator[Visit]:
+    """The page at these widths in every scheme.
 
     Raises:
         ModuleNotFoundError: playwright is not installed.
     """
     from playwright.sync_api import sync_playwright
 
+    rules = axe()
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=executable(), args=["--no-sandbox"])
         for scheme in SCHEMES:
-            for width in WIDTHS:
-                yield _visit(browser, address, width, scheme)
+            for width in widths:
+                yield _visit(browser, address, width, scheme, rules)
         browser.close()
 
 
-def _visit(browser: Any, address: str, width: int, scheme: str) -> Visit:
+def _visit(browser: Any, address: str, width: int, scheme: str, rules: str | None) -> Visit:
     errors: list[str] = []
     requests: list[str] = []
     context = browser.new_context(
@@ -87,21 +88,18 @@ def _visit(browser: Any, address: str, width: int, scheme: str) -> Visit:
         content,
         errors,
         [url for url in requests if url != address and not url.startswith("data:")],
-        _violations(page),
+        None if rules is None else _violations(page, rules),
     )
     context.close()
     return found
 
 
-def _violations(page: Any) -> list[str] | None:
-    source = axe()
-    if source is None:
-        return None
+def _violations(page: Any, rules: str) -> list[str]:
     # Everything is looked at, also what is folded in.
     page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
-    page.evaluate(source)
+    page.evaluate(rules)
     found = page.evaluate("axe.run()")["violations"]
-    return [f"{rule['id']}: {rule['help']} ({rule['nodes'][0]['html'][:120]})" for rule in found]
+    return [f"{rule['id']}: {node['html'][:120]}" for rule in found for node in rule["nodes"]]
 
 
 def main() -> None:
@@ -109,14 +107,13 @@ def main() -> None:
     page = Path(sys.argv[1])
     print(f"{page}: {page.stat().st_size / 1e6:.2f} MB")
     for visit in visits(page.resolve().as_uri()):
-        rules = (
-            "axe-core not installed" if visit.violations is None else f"{len(visit.violations)} violations"
-        )
+        broken = visit.violations
+        rules = "axe-core not installed" if broken is None else f"{len(broken)} violations"
         print(
             f"{visit.window:5} px, {visit.scheme:5}: opens in {visit.seconds:.2f} s, "
             f"{visit.width} px wide, {len(visit.errors)} errors, {len(visit.requests)} requests, {rules}"
         )
-        for line in [*visit.errors, *visit.requests, *(visit.violations or [])]:
+        for line in [*visit.errors, *visit.requests, *(broken or [])]:
             print(f"    {line}")
 
 

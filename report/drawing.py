@@ -73,8 +73,10 @@ def canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     style: Any = {**mpl.rcParamsDefault, **STYLE}
     with mpl.rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(figure)
-        yield figure, figure.add_subplot()
+        figure.patch.set_visible(False)
+        axes = figure.add_subplot()
+        axes.patch.set_visible(False)
+        yield figure, axes
 
 
 def draw(axes: Axes, x: Any, y: Any, method: str, looks: Looks, said: str = "", named: bool = True) -> None:
@@ -127,7 +129,8 @@ def finish(figure: Figure, axes: Axes, columns: int = 2) -> None:
 def inline(figure: Figure, name: str) -> Markup:
     """The SVG element alone, its ids made unique by `name`, its ink that of the page."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    # `savefig` would lay everything out once more, to find out how large it is.
+    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.special import logsumexp
 
 from bench.record import Predictions
 
@@ -75,9 +74,10 @@ def judged(logits: np.ndarray, labels: np.ndarray, undecided: np.ndarray) -> Jud
     """Named class, confidence and surprise of each image. Arguments as in `classified`; undecided: bool."""
     scores = logits.astype(np.float32)
     scores[undecided] = np.nan
-    total = logsumexp(scores, axis=1)
     named = np.where(undecided, -1, logits.argmax(axis=1)).astype(np.int16)
     highest, true = scores.max(axis=1), scores[np.arange(len(labels)), labels]
+    # Nothing overflows: the highest is finite where there is one. (scipy's `logsumexp` is ten times slower.)
+    total = highest + np.log(np.exp(scores - highest[:, None]).sum(axis=1))
     return Judgement(named, np.exp(highest - total), total - true)
 
 

@@ -108,19 +108,29 @@ def by_class(rows: pd.DataFrame, rule: str = HEADLINE) -> pd.DataFrame:
     absent from the test split, whose accuracies are NaN. Worst classes first, by their mean over methods.
     """
     cells = shared(rows, rule)
-    right, seen = [], []
+    # Many cells ask about the same classes: count over all images of a method at once, not cell by cell.
+    asked: dict[tuple[tuple[str, ...], str], list[Hits]] = {}
+    shown: dict[tuple[tuple[str, ...], str], Hits] = {}
     for method, question, names, hits in zip(
         cells["method"], cells["question"], cells["class_names"], cells["hits"], strict=True
     ):
-        labels = hits.labels
-        images = np.bincount(labels, minlength=len(names))
-        hit = np.bincount(labels[hits.correct[rule]], minlength=len(names))
-        right.append(pd.DataFrame({"class": names, "method": method, "hit": hit, "images": images}))
-        seen.append(pd.DataFrame({"class": names, "question": question, "images": images}))
-    if not right:
+        asked.setdefault((tuple(names), method), []).append(hits)
+        shown.setdefault((tuple(names), question), hits)
+    if not asked:
         return pd.DataFrame({"images": pd.Series(dtype=int)})
+    right = []
+    for (names, method), group in asked.items():
+        labels = np.concatenate([hits.labels for hits in group])
+        hit = labels[np.concatenate([hits.correct[rule] for hits in group])]
+        counts = {"hit": hit, "images": labels}
+        sizes = {name: np.bincount(values, minlength=len(names)) for name, values in counts.items()}
+        right.append(pd.DataFrame({"class": names, "method": method, **sizes}))
+    seen = [
+        pd.DataFrame({"class": names, "images": np.bincount(hits.labels, minlength=len(names))})
+        for (names, _), hits in shown.items()
+    ]
     sums = pd.concat(right).groupby(["class", "method"]).sum()
     table = (100.0 * sums["hit"] / sums["images"]).unstack("method")
-    images = pd.concat(seen).drop_duplicates(["class", "question"]).groupby("class")["images"].sum()
+    images = pd.concat(seen).groupby("class")["images"].sum()
     order = table.mean(axis=1).sort_values(kind="stable").index
     return pd.concat([images, table], axis=1).loc[order]

@@ -108,7 +108,9 @@ def difference(
     `others` holds at most one cell for each combination of these values.
     """
     column = accuracy_column(rule)
-    pairs = scored(rows, rule).merge(scored(others, rule), on=list(on), suffixes=("", " other"))
+    needed = list(dict.fromkeys([*on, *SAME, column, "hits"]))
+    left, right = (scored(part, rule)[needed] for part in (rows, others))
+    pairs = left.merge(right, on=list(on), suffixes=("", " other"))
     if pairs.empty:
         return NOTHING
     gaps = (pairs[column] - pairs[f"{column} other"]).to_numpy(dtype=float)
@@ -144,12 +146,11 @@ def negative_transfer(rows: pd.DataFrame, source_alone: str, rule: str = HEADLIN
     cells = scored(rows, rule)
     used = cells[cells["source"].notna()]
     used = used[(used["shots"] != "0") | used["adapts"].eq(True)]
+    alone = cells[(cells["method"] == source_alone) & (cells["shots"] == "0")]
+    without = dict(tuple(cells[cells["source"].isna()].groupby("method")))
     found = []
     for (kind, method, shots, pair), mine in used.groupby(["kind", "method", "shots", "pair"]):
-        if shots == "0":
-            other, on = cells[(cells["method"] == source_alone) & (cells["shots"] == "0")], SAME
-        else:
-            other, on = cells[(cells["method"] == method) & cells["source"].isna()], ("goal", "seed")
+        other, on = (alone, SAME) if shots == "0" else (without.get(method, cells.head(0)), ("goal", "seed"))
         gap = difference(mine, other, rule, on)
         low, high = gap.interval or (np.nan, np.nan)
         points = np.nan if gap.points is None else gap.points
