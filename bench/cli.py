@@ -222,6 +222,19 @@ def report(results: str | None, out: str | None, update: str | None, serve: bool
 
 
 @cli.command()
+@click.argument("folder", metavar="DIR")
+@click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
+def export(folder: str, results: str | None) -> None:
+    """Write every table and figure of the report into a folder.
+
+    Tables as CSV, Parquet, Markdown and LaTeX (booktabs), figures as SVG, PDF and PNG.
+    """
+    from bench.commands import export as command
+
+    command.export(folder, results)
+
+
+@cli.command()
 @click.argument("base", metavar="BASE")
 @click.argument("new", metavar="NEW")
 @click.option("--max-accuracy-drop", metavar="POINTS", type=click.FloatRange(0), help="Let this much pass.")
