@@ -282,6 +282,34 @@ def baseline_rm(name: str) -> None:
     command.remove(name)
 
 
+@cli.group(cls=Suggesting, invoke_without_command=True)
+@click.option("--out", metavar="FILE", help="The page.  [default: results/history/history.html]")
+@click.pass_context
+def history(context: click.Context, out: str | None) -> None:
+    """Show accuracy and speed over revisions, with change points.
+
+    Prints a table for each suite and machine, and draws them on a page.
+    """
+    from bench.commands import history as command
+
+    if context.invoked_subcommand is None:
+        command.show(out)
+
+
+@history.command("add")
+@click.argument("sources", metavar="RESULTS...", nargs=-1, required=True)
+@click.option("--revision", metavar="REV", help="Of all that is added.  [default: what it holds]")
+def history_add(sources: tuple[str, ...], revision: str | None) -> None:
+    """Add results folders, baselines, or files of pytest --benchmark-json.
+
+    One line is kept for each suite, revision, machine and setting in results/history, to be committed; adding
+    the same again changes nothing.
+    """
+    from bench.commands import history as command
+
+    command.add(sources, revision)
+
+
 verbs(_data_options)
 cli.add_command(data)
 cli.add_command(cache)

@@ -19,7 +19,8 @@ export BENCH_CACHE
 trap 'rm -rf "$BENCH_CACHE"' EXIT
 trap 'exit 130' INT TERM
 
-"$python" -m bench run "$@" --fresh --results "$results"
+# 1 says that a cell failed; the comparison names it.
+"$python" -m bench run "$@" --fresh --results "$results" || [ $? -eq 1 ]
 
 code=0
 "$python" -m bench compare "$base" "$results" \
