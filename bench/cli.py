@@ -235,6 +235,20 @@ def export(folder: str, results: str | None) -> None:
 
 
 @cli.command()
+@click.argument("tracker", metavar="mlflow|tensorboard|wandb")
+@click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
+@click.option("--to", metavar="WHERE", help="A folder, or MLflow's address.  [default: the tracker's own]")
+def track(tracker: str, results: str | None, to: str | None) -> None:
+    """Write records as runs of an experiment tracker, through its own library.
+
+    Settings become parameters, what looks measured metrics by step, provenance tags.
+    """
+    from bench.commands import track as command
+
+    command.track(tracker, results, to)
+
+
+@cli.command()
 @click.argument("base", metavar="BASE")
 @click.argument("new", metavar="NEW")
 @click.option("--max-accuracy-drop", metavar="POINTS", type=click.FloatRange(0), help="Let this much pass.")
