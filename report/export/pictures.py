@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex, to_rgba_array
 from matplotlib.figure import Figure
 
 from report import drawing, figures, fronts
-from report.export.tables import Results
+from report.export.results import Results
 from report.ranks import average_ranks
 
 PRINT = {drawing.INK: "#000000", drawing.FAINT: "#b0b0b0", drawing.PAPER: "#ffffff"}

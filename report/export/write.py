@@ -9,7 +9,8 @@ import pandas as pd
 from bench.files import write_atomically
 from report.export.formats import TABLE_FORMATS
 from report.export.pictures import drawings, printed
-from report.export.tables import TABLES, Results
+from report.export.results import Results
+from report.export.tables import TABLES
 
 
 def export(frame: pd.DataFrame, folder: Path, baseline: str, source_alone: str) -> tuple[int, int]:

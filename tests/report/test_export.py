@@ -42,7 +42,15 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_format_of_every_table_holds_the_same(filled: Path) -> None:
     names = {path.stem for path in (filled / "tables").iterdir()}
-    assert {"leaderboard", "comparisons", "gains", "negative-transfer", "classes", "records"} <= names
+    assert {
+        "leaderboard",
+        "comparisons",
+        "gains",
+        "negative-transfer",
+        "classes",
+        "speed",
+        "records",
+    } <= names
     for name in names:
         paths = {suffix: filled / "tables" / f"{name}{suffix}" for suffix in TABLE_FORMATS}
         data, text = pd.read_parquet(paths[".parquet"]), pd.read_csv(paths[".csv"])
