@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import subprocess
 import tempfile
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
@@ -21,6 +20,7 @@ from safetensors.numpy import save as to_bytes
 
 from bench.errors import UserError, did_you_mean
 from bench.files import write_atomically
+from bench.git import commit, git
 from bench.pack import packed
 from bench.paths import RESULTS
 from bench.record import Predictions
@@ -134,22 +134,14 @@ def _committed(revision: str, name: str) -> Store:
     """A baseline as some commit holds it, read into memory."""
     if not NAME.fullmatch(name):
         raise UserError(f"'{name}' cannot name a baseline: use REVISION:NAME")
-    if revision.startswith("-") or not _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"):
+    if not commit(revision):
         raise UserError(f"no git revision '{revision}' here: see git log")
-    folder = f"{_git('rev-parse', '--show-prefix').decode().strip()}{BASELINES.as_posix()}/"
-    listed = _git("ls-tree", "-r", "-z", "--full-tree", "--name-only", revision, folder).decode()
+    folder = f"{git('rev-parse', '--show-prefix').decode().strip()}{BASELINES.as_posix()}/"
+    listed = git("ls-tree", "-r", "-z", "--full-tree", "--name-only", revision, folder).decode()
     files = [PurePosixPath(line) for line in listed.split("\0") if line.endswith(".zip")]
     known = {file.parent.name for file in files}
     if name not in known:
         raise UserError(f"revision '{revision}' has no baseline '{name}': {did_you_mean(name, known)}")
     mine = [file for file in files if file.parent.name == name]
-    archives = {file.name: _git("show", f"{revision}:{file}") for file in mine}
+    archives = {file.name: git("show", f"{revision}:{file}") for file in mine}
     return Store(f"{revision}:{name}", archives)
-
-
-def _git(*arguments: str) -> bytes:
-    """What git prints; nothing where it fails or is not there."""
-    try:
-        return subprocess.run(["git", *arguments], capture_output=True, check=False, timeout=60).stdout
-    except (OSError, subprocess.SubprocessError):
-        return b""

@@ -222,6 +222,33 @@ def report(results: str | None, out: str | None, update: str | None, serve: bool
 
 
 @cli.command()
+@click.argument("folder", metavar="DIR")
+@click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
+def export(folder: str, results: str | None) -> None:
+    """Write every table and figure of the report into a folder.
+
+    Tables as CSV, Parquet, Markdown and LaTeX (booktabs), figures as SVG, PDF and PNG.
+    """
+    from bench.commands import export as command
+
+    command.export(folder, results)
+
+
+@cli.command()
+@click.argument("tracker", metavar="mlflow|tensorboard|wandb")
+@click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
+@click.option("--to", metavar="WHERE", help="A folder, or MLflow's address.  [default: the tracker's own]")
+def track(tracker: str, results: str | None, to: str | None) -> None:
+    """Write records as runs of an experiment tracker, through its own library.
+
+    Settings become parameters, what looks measured metrics by step, provenance tags.
+    """
+    from bench.commands import track as command
+
+    command.track(tracker, results, to)
+
+
+@cli.command()
 @click.argument("base", metavar="BASE")
 @click.argument("new", metavar="NEW")
 @click.option("--max-accuracy-drop", metavar="POINTS", type=click.FloatRange(0), help="Let this much pass.")
@@ -267,6 +294,34 @@ def baseline_rm(name: str) -> None:
     from bench.commands import baseline as command
 
     command.remove(name)
+
+
+@cli.group(cls=Suggesting, invoke_without_command=True)
+@click.option("--out", metavar="FILE", help="The page.  [default: results/history/history.html]")
+@click.pass_context
+def history(context: click.Context, out: str | None) -> None:
+    """Show accuracy and speed over revisions, with change points.
+
+    Prints a table for each suite and machine, and draws them on a page.
+    """
+    from bench.commands import history as command
+
+    if context.invoked_subcommand is None:
+        command.show(out)
+
+
+@history.command("add")
+@click.argument("sources", metavar="RESULTS...", nargs=-1, required=True)
+@click.option("--revision", metavar="REV", help="Of all that is added.  [default: what it holds]")
+def history_add(sources: tuple[str, ...], revision: str | None) -> None:
+    """Add results folders, baselines, or files of pytest --benchmark-json.
+
+    One line is kept for each suite, revision, machine and setting in results/history, to be committed; adding
+    the same again changes nothing.
+    """
+    from bench.commands import history as command
+
+    command.add(sources, revision)
 
 
 verbs(_data_options)

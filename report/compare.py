@@ -132,8 +132,9 @@ def _title(side: Side) -> str:
     return f"{cell.title} ({cell.scenario.kind})"
 
 
-def _method(side: Side) -> str:
-    cell = side.record.asked.cell
+def method_name(record: Record) -> str:
+    """A method with the hyperparameters that were set: what has a history of its own."""
+    cell = record.asked.cell
     varied = ", ".join(f"{name}={value}" for name, value in sorted(cell.overrides.items()))
     return f"{cell.method} ({varied})" if varied else cell.method
 
@@ -141,7 +142,7 @@ def _method(side: Side) -> str:
 def _by_method(pairs: Pairs) -> dict[str, Pairs]:
     found: dict[str, Pairs] = {}
     for key, pair in pairs.items():
-        found.setdefault(_method(pair[0]), {})[key] = pair
+        found.setdefault(method_name(pair[0].record), {})[key] = pair
     return dict(sorted(found.items()))
 
 
@@ -226,14 +227,20 @@ def _unit(pairs: Pairs) -> float:
     return float(np.divide(*np.median(both, axis=0)[::-1])) if both else 1.0
 
 
+def trained(record: Record) -> dict[str, float]:
+    """Seconds by phase of the training that this cell did itself, and did not take from another one."""
+    measured = record.measured
+    own = measured.seconds.keys() - measured.shared_seconds.keys()
+    return {phase: measured.seconds[phase] for phase in sorted(own) if phase.endswith("-stage")}
+
+
 def _log_ratio(a: Side, b: Side, unit: float) -> float | None:
     """Log of new over base seconds in the phases that both trained themselves; None: not comparable."""
     one, two = a.record, b.record
     same = one.where.machine and one.where.machine == two.where.machine
     if not same or one.asked.setting != two.asked.setting or not one.measured.calibration_seconds:
         return None
-    before, after = one.measured.seconds, two.measured.seconds
-    taken = one.measured.shared_seconds.keys() | two.measured.shared_seconds.keys()
-    phases = [p for p in before.keys() & after.keys() - taken if p.endswith("-stage")]
+    before, after = trained(one), trained(two)
+    phases = before.keys() & after.keys()
     seconds = [sum(side[phase] for phase in phases) for side in (before, after)]
     return float(np.log(seconds[1] / seconds[0] / unit)) if min(seconds) >= LEAST_SECONDS else None

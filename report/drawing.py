@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import matplotlib as mpl
@@ -48,11 +48,25 @@ STYLE: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An SVG element, and what it shows in words for those who do not see it."""
+class Drawing:
+    """A figure: its name, the SVG element for a page, and matplotlib's own object for other formats."""
 
+    name: str
     svg: Markup
+    figure: Figure = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawing, and what it shows in words for those who do not see it."""
+
+    drawing: Drawing
     alt: str
+
+    @property
+    def svg(self) -> Markup:
+        """The SVG element."""
+        return self.drawing.svg
 
 
 Looks = Mapping[str, tuple[str, str]]
@@ -126,8 +140,8 @@ def finish(figure: Figure, axes: Axes, columns: int = 2) -> None:
     figure.legend(loc="outside lower center", ncols=columns, handletextpad=0.4)
 
 
-def inline(figure: Figure, name: str) -> Markup:
-    """The SVG element alone, its ids made unique by `name`, its ink that of the page."""
+def inline(figure: Figure, name: str) -> Drawing:
+    """With the SVG element alone, its ids made unique by `name`, its ink that of the page."""
     buffer = io.StringIO()
     # `savefig` would lay everything out once more, to find out how large it is.
     FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
@@ -141,4 +155,4 @@ def inline(figure: Figure, name: str) -> Markup:
     svg = svg.replace("url(#", f"url(#{prefix}-").replace('xlink:href="#', f'xlink:href="#{prefix}-')
     for stand_in, colour in THEME.items():
         svg = svg.replace(stand_in, colour)
-    return Markup(svg.strip())
+    return Drawing(prefix, Markup(svg.strip()), figure)

@@ -11,7 +11,13 @@ from jinja2 import Environment, FileSystemLoader
 from bench.suite import Gate
 from report import formats
 from report.compare import Comparison
-from report.markdown import escape
+from report.markdown import escape, pipes
+
+COLUMNS = {
+    **{"method": False, "base, %": True, "new, %": True, "points": True},
+    **{"accuracy": False, "time": True, "speed": False},
+}
+"""Of the table of methods, and which of them are numbers."""
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -44,11 +50,7 @@ def markdown(found: Comparison, bad: list[str]) -> str:
         "",
     ]
     lines += [*(f"- {escape(line)}" for line in bad), *([""] if bad else []), f"Cells: {said}.", ""]
-    lines += ["| method | base, % | new, % | points | accuracy | time | speed |"]
-    lines += ["| --- | ---: | ---: | ---: | --- | ---: | --- |"]
-    for row in table(found):
-        lines.append(f"| {' | '.join(map(escape, row))} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + pipes(COLUMNS, table(found))
 
 
 def table(found: Comparison) -> list[list[str]]:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from report import formats
 from report.tables import leaderboards
+
+COLUMNS = {
+    **{"method": False, "accuracy, %": True, "95 % interval": True},
+    **{"gain, points": True, "seconds alone": True},
+}
 
 
 def markdown_table(frame: pd.DataFrame, baseline: str) -> str:
@@ -17,19 +23,23 @@ def markdown_table(frame: pd.DataFrame, baseline: str) -> str:
     """
     parts = []
     for board in leaderboards(frame, baseline):
-        lines = [
-            f"**{board.block.title}** ({formats.several(board.cells, 'shared cell')})",
-            "",
-            "| method | accuracy, % | 95 % interval | gain, points | seconds alone |",
-            "| --- | ---: | ---: | ---: | ---: |",
+        title = f"**{board.block.title}** ({formats.several(board.cells, 'shared cell')})"
+        rows = [
+            [
+                *(row.method, formats.percent(row.accuracy), formats.interval(row.interval)),
+                "baseline" if row.is_baseline else formats.points(row.gain.points),
+                formats.seconds(row.seconds),
+            ]
+            for row in board.rows
         ]
-        for row in board.rows:
-            gain = "baseline" if row.is_baseline else formats.points(row.gain.points)
-            values = [escape(row.method), formats.percent(row.accuracy), formats.interval(row.interval)]
-            values += [gain, formats.seconds(row.seconds)]
-            lines.append(f"| {' | '.join(values)} |")
-        parts.append("\n".join(lines) + "\n")
+        parts.append(f"{title}\n\n{pipes(COLUMNS, rows)}")
     return "\n".join(parts) or "No records yet.\n"
+
+
+def pipes(columns: Mapping[str, bool], rows: Iterable[Sequence[str]]) -> str:
+    """One Markdown table, ending with a newline; `columns` says which of them are numbers, to the right."""
+    head = [[escape(name) for name in columns], ["---:" if right else "---" for right in columns.values()]]
+    return "".join(f"| {' | '.join(row)} |\n" for row in [*head, *(map(escape, row) for row in rows)])
 
 
 def escape(text: str) -> str:

@@ -82,11 +82,11 @@ def render(
     sections = [section(frame, board, appearance, paths) for board in boards]
     named = [name for part in sections for row in part.classes for name in row.names]
     return (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
-            css=_asset("page.css"),
-            js=_asset("page.js") + _asset("explore.js"),
+            css=asset("page.css"),
+            js=asset("page.js") + asset("explore.js"),
             contents=CONTENTS,
             title=_title(frame, suite),
             description=suite.description if suite else "",
@@ -126,7 +126,8 @@ def render(
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Jinja for the templates here: escaping, strict, with the filters that write numbers."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -139,7 +140,8 @@ def _environment() -> Environment:
     return environment
 
 
-def _asset(name: str) -> Markup:
+def asset(name: str) -> Markup:
+    """A style sheet or script of the templates, as it is."""
     return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 

@@ -1,0 +1,32 @@
+"""`bench export`: the report's tables and figures as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.baselines import open_results
+from bench.commands.report import SOURCE_ALONE, latest
+from bench.errors import UserError
+from bench.store import Store
+from report.export.formats import TABLE_FORMATS
+from report.export.pictures import FIGURE_FORMATS
+from report.export.write import export as write
+from report.formats import listed, several
+from report.frame import load_frame
+from report.page import BASELINE
+
+
+def export(folder: str, results: str | None) -> None:
+    """Write the tables and figures of a results folder, by default the one written last."""
+    store = open_results(results) if results else Store(latest())
+    frame = load_frame(store)
+    try:
+        tables, figures = write(frame, Path(folder), BASELINE, SOURCE_ALONE)
+    except OSError as error:
+        raise UserError(f"cannot write to '{folder}': {error.strerror or error}") from None
+    for path, reason in store.unreadable.items():
+        click.echo(f"warning: unreadable record {path}: {reason}", err=True)
+    for count, kind, suffixes in ((tables, "table", TABLE_FORMATS), (figures, "figure", FIGURE_FORMATS)):
+        click.echo(f"{Path(folder) / kind}s: {several(count, kind)} as {listed([*suffixes])}")

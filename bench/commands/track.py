@@ -1,0 +1,25 @@
+"""`bench track`: records into an experiment tracker."""
+
+from __future__ import annotations
+
+import click
+
+from bench.baselines import open_results
+from bench.commands.report import latest
+from bench.store import Store
+from report.formats import several
+from report.frame import load_frame
+from report.runs import runs
+from report.trackers import writer
+
+
+def track(tracker: str, results: str | None, to: str | None) -> None:
+    """Write the done cells of a results folder, by default the one written last, as runs."""
+    write = writer(tracker)
+    store = open_results(results) if results else Store(latest())
+    frame = load_frame(store)
+    found = list(runs(frame))
+    where = write(found, to)
+    rest = len(frame) - len(found)
+    more = f", {several(rest, 'cell')} not done left out" if rest else ""
+    click.echo(f"{several(len(found), 'run')}{more}: {where}")

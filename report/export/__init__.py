@@ -1,0 +1,1 @@
+"""The report's tables and figures as files, for papers, spreadsheets and notebooks."""

@@ -1,0 +1,148 @@
+"""Tables by block: what methods reached, and what they were given."""
+
+from __future__ import annotations
+
+from bench.selection import RULES
+from report import tables
+from report.classes import confusions
+from report.export.results import Results
+from report.export.table import HIGH, LOW, Table, bounds, plain, table
+from report.fairness import EXTRA, budgets
+from report.formats import count, decimals, mebibytes, percent, points, seconds
+from report.frame import accuracy_column
+from report.gains import architectures
+from report.measures import MEASURES, by_class, by_method
+from report.statistics import scored, shared
+from report.validators import distances
+
+
+def leaderboard(results: Results) -> Table:
+    """Methods by accuracy, a table per transfer kind and shots."""
+    columns = {
+        **{"method": plain, "place": plain, "group": plain},
+        **{"accuracy": percent, f"accuracy{LOW}": percent, f"accuracy{HIGH}": percent},
+        **{"gain": points, f"gain{LOW}": points, f"gain{HIGH}": points},
+        **{"seed deviation": percent, "seconds": seconds, "memory": mebibytes},
+        **{"done": count, "asked": count},
+    }
+    rows = [
+        (
+            *(board.block.kind, board.block.shots, row.method),
+            None if row.place is None else "–".join(str(place) for place in dict.fromkeys(row.place)),
+            *(row.letters or None, row.accuracy, *bounds(row.interval)),
+            *(row.gain.points, *bounds(row.gain.interval)),
+            *(row.deviation, row.seconds, row.memory, row.done, row.asked),
+        )
+        for board in results.boards
+        for row in board.rows
+    ]
+    return table("leaderboard", f"Accuracy in percent, gain over {results.baseline} in points", columns, rows)
+
+
+def rules(results: Results) -> Table:
+    """Accuracy under every selection rule."""
+    rows = [
+        (block.kind, block.shots, row.method, *(row.accuracy[rule.name] for rule in RULES))
+        for block, _ in results.blocks()
+        for row in tables.by_rule(results.frame, block)[0]
+    ]
+    names = {rule.name: percent for rule in RULES}
+    return table("selection-rules", "Accuracy in percent by selection rule", {"method": plain, **names}, rows)
+
+
+def measures(results: Results) -> Table:
+    """More than accuracy."""
+    columns = {
+        f"{measure.name}, {measure.unit}": decimals if measure.unit == "nats" else percent
+        for measure in MEASURES
+    }
+    rows = [
+        (block.kind, block.shots, *row)
+        for block, cells in results.blocks()
+        for row in by_method(cells).itertuples()
+    ]
+    return table("measures", "More than accuracy", {"method": plain, **columns}, rows)
+
+
+def classes(results: Results) -> Table:
+    """Accuracy of every class, a column per method."""
+    methods = sorted(results.frame["method"].dropna().unique())
+    # Not the bare name: a method may be called `images`.
+    columns = {"class": plain, "images": count, **{f"accuracy of {name}": percent for name in methods}}
+    rows = [
+        (block.kind, block.shots, name, row["images"], *(row.get(method) for method in methods))
+        for block, cells in results.blocks()
+        for name, row in by_class(cells).iterrows()
+    ]
+    return table("classes", "Accuracy in percent by class", columns, rows)
+
+
+def by_pair(results: Results) -> Table:
+    """Accuracy on every pair of domains."""
+    rows = [
+        (block.kind, block.shots, pair, method, float(mine.mean()), len(mine))
+        for block, cells in results.blocks()
+        for (pair, method), mine in scored(cells).groupby(["pair", "method"])[accuracy_column()]
+    ]
+    columns = {"pair": plain, "method": plain, "accuracy": percent, "cells": count}
+    return table("pairs", "Accuracy in percent by pair of domains", columns, rows)
+
+
+def confused(results: Results) -> Table:
+    """What methods take for what."""
+    columns = {"method": plain, "class": plain, "taken for": plain, "images": count, "share": percent}
+    rows = [
+        (block.kind, block.shots, method, row.true, row.named, row.images, row.share)
+        for block, cells in results.blocks()
+        for method, mine in shared(cells).groupby("method")
+        for row in confusions(mine)
+    ]
+    return table("confusions", "The most frequent confusions, share of a class's images", columns, rows)
+
+
+def found_architectures(results: Results) -> Table:
+    """What searches found."""
+    columns = {"method": plain, "architecture": plain, "cells": count, "accuracy": percent}
+    rows = [
+        (row.block.kind, row.block.shots, row.method, row.parts, row.cells, row.accuracy)
+        for row in architectures(results.frame)
+    ]
+    return table("architectures", "Architectures found", columns, rows)
+
+
+def discrepancy(results: Results) -> Table:
+    """Distances of domains before and after."""
+    found = distances(results.frame)
+    names = sorted({name for row in found for name in row.before})
+    columns = {f"{name} {when}": decimals for name in names for when in ("before", "after")}
+    rows = [
+        (
+            *(row.kind, row.shots, row.method),
+            *(side.get(name) for name in names for side in (row.before, row.after)),
+            row.cells,
+        )
+        for row in found
+    ]
+    title = "Domain discrepancy before training and at the last look"
+    return table("discrepancy", title, {"method": plain, **columns, "cells": count}, rows)
+
+
+def fairness(results: Results) -> Table:
+    """What every method was given."""
+    columns = {
+        **{"method": plain, "steps": plain, "batch": plain, "looks": plain, "hyperparameters": plain},
+        **{"declared": count, "labelled": count, "deviation": decimals},
+        **dict.fromkeys(EXTRA, count),
+        "seconds": seconds,
+    }
+    rows = [
+        (
+            *(block.kind, block.shots, row.method, row.stages, row.batch, row.looks, row.settings),
+            *(row.declared, row.labelled, row.deviation),
+            *(row.extra.get(name) for name in EXTRA),
+            row.seconds,
+        )
+        for block, cells in results.blocks()
+        for row in budgets(cells)
+    ]
+    return table("budgets", "Labelled images declared and seen", columns, rows)

@@ -1,0 +1,83 @@
+"""Every figure of the report as files: black on white, instead of in the colours of a page."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_hex, to_rgba_array
+from matplotlib.figure import Figure
+
+from report import drawing, figures, fronts
+from report.export.results import Results
+from report.ranks import average_ranks
+
+PRINT = {drawing.INK: "#000000", drawing.FAINT: "#b0b0b0", drawing.PAPER: "#ffffff"}
+COLOURED = ("color", "edgecolor", "facecolor", "markeredgecolor", "markerfacecolor")
+"""Properties of matplotlib's artists that may hold a stand-in for a colour of the page."""
+
+STYLE: Any = {**mpl.rcParamsDefault, **drawing.STYLE, "pdf.fonttype": 42, "savefig.dpi": 200}
+"""Fonts are embedded as TrueType, which journals ask for."""
+
+FIGURE_FORMATS: dict[str, tuple[type, dict[str, None]]] = {
+    ".svg": (FigureCanvasSVG, {"Date": None}),
+    ".pdf": (FigureCanvasPdf, {"CreationDate": None}),
+    ".png": (FigureCanvasAgg, {"Software": None}),
+}
+"""Canvas by suffix, and what is left out of the metadata so that the same records make the same file."""
+
+
+def drawings(results: Results) -> Iterator[tuple[str, Figure]]:
+    """All figures with names that a file can have."""
+    frame = results.frame
+    looks = drawing.looks_of(frame["method"].dropna().unique())
+    named = [("", fronts.overview(results.boards, looks)), *figures.shots_curves(frame, looks)]
+    for board in results.boards:
+        rows = board.block.of(frame)
+        named += figures.heat_maps(frame, board.block)
+        named += [
+            ("", fronts.accuracy_against(board, fronts.SECONDS, looks)),
+            ("", fronts.accuracy_against(board, fronts.MEMORY, looks)),
+            ("", figures.learning_curves(frame, board.block, looks)),
+            ("", figures.performance_profiles(rows, board.block, looks)),
+            ("", figures.critical_differences(average_ranks(rows), board.block)),
+        ]
+    for name, picture in named:
+        if picture:
+            # The drawing's own name is the only one of its kind; the method's is there to be read.
+            known = "" if name in picture.drawing.name else name
+            said = re.sub(r"[^A-Za-z0-9_-]+", "-", known).strip("-")[:60]
+            yield "-".join([picture.drawing.name, *([said] if said else [])]), picture.drawing.figure
+
+
+def printed(figure: Figure) -> dict[str, bytes]:
+    """A figure's bytes by suffix. The figure is left in the colours of print."""
+    with mpl.rc_context(STYLE):
+        figure.draw_without_rendering()  # ticks and their labels are made when they are first drawn
+        for artist in figure.findobj():
+            artist.set_gid(None)  # what a page shows where the pointer rests
+            for name in COLOURED:
+                _replace(artist, name)
+        found = {}
+        for suffix, (canvas, metadata) in FIGURE_FORMATS.items():
+            buffer = io.BytesIO()
+            canvas(figure).print_figure(buffer, format=suffix[1:], metadata=metadata)
+            found[suffix] = buffer.getvalue()
+    return found
+
+
+def _replace(artist: Any, name: str) -> None:
+    get, put = (getattr(artist, f"{verb}_{name}", None) for verb in ("get", "set"))
+    if get is None or put is None:
+        return
+    colours = to_rgba_array(get())
+    named = [to_hex(colour) for colour in colours]
+    if PRINT.keys() & set(named):
+        new = [(PRINT.get(was, was), colour[3]) for was, colour in zip(named, colours, strict=True)]
+        put(new if len(new) > 1 else new[0])

@@ -1,0 +1,31 @@
+"""What the tables and figures are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from report import tables
+from report.tables import Block, Leaderboard
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the tables are made of: records, the baseline, and the method that is the source stage alone."""
+
+    frame: pd.DataFrame
+    baseline: str
+    source_alone: str
+    boards: tuple[Leaderboard, ...]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, baseline: str, source_alone: str) -> Results:
+        """From a frame of `report.frame.load_frame`."""
+        return cls(frame, baseline, source_alone, tuple(tables.leaderboards(frame, baseline)))
+
+    def blocks(self) -> Iterator[tuple[Block, pd.DataFrame]]:
+        """Each block and its rows."""
+        for board in self.boards:
+            yield board.block, board.block.of(self.frame)

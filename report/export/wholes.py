@@ -1,0 +1,97 @@
+"""Tables of all blocks together."""
+
+from __future__ import annotations
+
+from report import formats, tables
+from report.anchors import anchors
+from report.export.results import Results
+from report.export.table import Table, plain, table
+from report.facts import speeds
+from report.formats import count, decimals, mebibytes, percent, seconds
+from report.frame import OBJECTS, STATUSES
+from report.validators import rankings
+
+
+def validators(results: Results) -> Table:
+    """How well validators rank checkpoints."""
+    columns = {
+        **{"validator": plain, "Spearman": decimals, "Kendall": decimals},
+        **{"worst run": decimals, "runs": count, "runs without an order": count},
+    }
+    rows = [
+        (row.validator, row.spearman, row.kendall, row.worst, row.cells, row.unsaid)
+        for row in rankings(results.frame)
+        if row.cells
+    ]
+    title = "Rank correlation of validators with accuracy"
+    return table("validators", title, columns, rows, by_block=False)
+
+
+def speed(results: Results) -> Table:
+    """What methods ran at."""
+    columns = {
+        **{"transfer": plain, "method": plain, "backbone": plain},
+        **{"parameters": count, "parameters trained": count, "images per second": count},
+        **{"memory": mebibytes, "seconds own": seconds, "seconds alone": seconds},
+        **{"machines": plain, "cells": count},
+    }
+    rows = [
+        (
+            *(row.kind, row.method, row.backbone, row.parameters, row.trained, row.images_per_second),
+            *(row.memory, row.own, row.alone, row.machines, row.cells),
+        )
+        for row in speeds(results.frame)
+    ]
+    return table("speed", "Speed, medians over cells", columns, rows, by_block=False)
+
+
+def published(results: Results) -> Table:
+    """Published accuracies beside ours."""
+    found = anchors(results.frame, results.source_alone)
+    columns = {
+        **{"dataset": plain, "method": plain, "backbone": plain, "pair": plain},
+        **{"last": percent, "oracle": percent},
+        **{f"published, {name}": percent for name in found.backbones},
+    }
+    rows = [
+        (
+            *(row.dataset, row.method, row.backbone, row.pair, row.last, row.oracle),
+            *(row.published.get(name) for name in found.backbones),
+        )
+        for row in found.rows
+    ]
+    title = "Accuracy in percent without target labels, and as published by other protocols"
+    return table("published", title, columns, rows, by_block=False)
+
+
+def coverage(results: Results) -> Table:
+    """What became of the cells."""
+    columns = {"method": plain, **dict.fromkeys(STATUSES, count)}
+    rows = tables.coverage(results.frame).itertuples()
+    return table("coverage", "Cells by method and status", columns, rows, by_block=False)
+
+
+def reasons(results: Results) -> Table:
+    """Why cells are not done."""
+    columns = {"status": plain, "method": plain, "reason": plain, "cells": count, "key": plain}
+    found = tables.reasons(results.frame)[list(columns)].itertuples(index=False)
+    return table("reasons", "Why cells are not done", columns, found, by_block=False)
+
+
+def provenance(results: Results) -> Table:
+    """What made the numbers."""
+    columns = {"what": plain, "value": plain, "records": count}
+    rows = tables.provenance(results.frame).itertuples(index=False)
+    return table("provenance", "What made the numbers", columns, rows, by_block=False)
+
+
+def records(results: Results) -> Table:
+    """Every record: all that is known as data, the most important of it as text."""
+    data = results.frame.drop(columns=list(OBJECTS)).sort_values("key", ignore_index=True)
+    shown = {
+        **{"key": plain, "method": plain, "pair": plain, "shots": plain, "seed": plain, "status": plain},
+        **{"accuracy last": percent, "low": percent, "high": percent},
+        **{"seconds_own": formats.seconds, "seconds_alone": formats.seconds},
+    }
+    # Not by block: records that cannot be read are of none.
+    return Table("records", "Every record", data, shown, by_block=False)

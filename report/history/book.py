@@ -1,0 +1,80 @@
+"""The lines of the history on disk: `results/history/*.jsonl`, to be committed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bench.errors import UserError
+from bench.files import write_atomically
+from bench.paths import RESULTS
+from bench.suite import describe
+from report.history.line import Line
+
+FOLDER = RESULTS / "history"
+
+
+class Book:
+    """All lines of a folder, in the order of their dates."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        """Read a folder, which need not be there. Lines that cannot be read are in `unreadable`, with why."""
+        self.folder = folder
+        self.unreadable: dict[str, str] = {}
+        self._files: dict[Path, list[Line]] = {}
+        self._damaged: dict[Path, list[str]] = {}
+        for path in sorted(folder.glob("*.jsonl")):
+            self._read(path)
+
+    @property
+    def lines(self) -> list[Line]:
+        """Every line, oldest first."""
+        return _ordered(line for lines in self._files.values() for line in lines)
+
+    def add(self, lines: Iterable[Line]) -> int:
+        """Write lines, each in place of an earlier one with the same key; returns how many files changed.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        changed: dict[Path, None] = {}
+        for line in lines:
+            path = self.folder / f"{re.sub(r'[^A-Za-z0-9_-]+', '-', line.suite)[:80] or 'suite'}.jsonl"
+            kept = [other for other in self._files.get(path, []) if other.key != line.key]
+            self._files[path] = _ordered([*kept, line])
+            changed[path] = None
+        written = 0
+        for path in changed:
+            # What cannot be read is kept: it may be another version's.
+            texts = [line.model_dump_json(exclude_none=True) for line in self._files[path]]
+            content = "".join(f"{text}\n" for text in [*texts, *self._damaged.get(path, [])]).encode()
+            try:
+                if not path.exists() or path.read_bytes() != content:
+                    write_atomically(path, content)
+                    written += 1
+            except OSError as error:
+                raise UserError(f"cannot write '{path}': {error.strerror or error}") from None
+        return written
+
+    def _read(self, path: Path) -> None:
+        try:
+            texts = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read '{path}': {error}") from None
+        lines: dict[tuple[str, ...], Line] = {}
+        for number, text in enumerate(texts, 1):
+            try:
+                line = Line.model_validate_json(text)
+                lines[line.key] = line
+            except ValidationError as error:
+                if text.strip():
+                    self.unreadable[f"{path}:{number}"] = describe(error, Line)
+                    self._damaged.setdefault(path, []).append(text)
+        self._files[path] = _ordered(lines.values())
+
+
+def _ordered(lines: Iterable[Line]) -> list[Line]:
+    return sorted(lines, key=lambda line: (line.date, line.key))

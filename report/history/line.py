@@ -1,0 +1,57 @@
+"""One line of the history: what one revision reached in one suite on one machine."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from pydantic import AwareDatetime, Field, FiniteFloat
+
+from bench.suite import Frozen
+
+
+class Entry(Frozen):
+    """One method, or one benchmark.
+
+    accuracy: percent, the mean over the cells that are done; None: there are none, or it has none.
+    asked: digest of which cells these are, on which images; what is compared has the same.
+    seconds: wall time of the training that was done, or of the benchmark; None: nothing was timed.
+    timed: digest of what was timed, likewise.
+    """
+
+    accuracy: FiniteFloat | None = None
+    asked: str = ""
+    seconds: FiniteFloat | None = Field(None, gt=0)
+    timed: str = ""
+
+
+class Key(NamedTuple):
+    """What there is one line for."""
+
+    suite: str
+    revision: str
+    machine: str
+    setting: str
+
+
+class Line(Frozen):
+    """One line.
+
+    date: of the revision, where git knows it; else when it was measured.
+    machine: its fingerprint (see `bench.record.Where`); empty where it is not known, and seconds say nothing.
+    setting: device and threads, in words.
+    calibration_seconds: what a fixed piece of work took at the time, the unit of `seconds`; None: not known.
+    """
+
+    schema_version: Literal[1] = 1
+    suite: str
+    revision: str
+    date: AwareDatetime
+    machine: str = ""
+    setting: str = ""
+    calibration_seconds: FiniteFloat | None = Field(None, gt=0)
+    entries: dict[str, Entry]
+
+    @property
+    def key(self) -> Key:
+        """What there is one line for."""
+        return Key(self.suite, self.revision, self.machine, self.setting)

@@ -1,0 +1,142 @@
+"""Lines of the history from records, and from what pytest-benchmark leaves."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from pydantic import BaseModel, FiniteFloat, ValidationError
+
+from bench.errors import UserError
+from bench.selection import HEADLINE
+from bench.store import Store
+from bench.suite import Setting, content_hash
+from report.compare import Side, method_name, sides, trained
+from report.history.line import Entry, Key, Line
+
+BENCHMARKS = "pytest-benchmark"
+"""What stands for the suite where benchmarks were run."""
+
+NO_REVISION = "name it with --revision, as in --revision $(git rev-parse HEAD)"
+
+
+def from_records(store: Store, revision: str | None = None) -> list[Line]:
+    """A line per suite, revision, machine and setting of the records.
+
+    Args:
+        revision: what to take as the revision of all records; default: the one they hold.
+
+    Raises:
+        UserError: a record without a revision, and none is given.
+    """
+    groups: dict[Key, list[Side]] = defaultdict(list)
+    for side in sides(store).values():
+        asked, where = side.record.asked, side.record.where
+        known = revision or where.git_revision
+        if known is None:
+            raise UserError(f"records in '{store.root}' hold no git revision: {NO_REVISION}")
+        groups[Key(asked.suite, known, where.machine or "", _words(asked.setting))].append(side)
+    return [_line(key, group) for key, group in groups.items()]
+
+
+def _words(setting: Setting) -> str:
+    threads = "1 thread" if setting.threads == 1 else f"{setting.threads} threads"
+    return f"{setting.device}, {threads}" + ("" if setting.channels_last else ", channels first")
+
+
+def _line(key: Key, group: Sequence[Side]) -> Line:
+    by_method: dict[str, list[Side]] = defaultdict(list)
+    for side in group:
+        by_method[method_name(side.record)].append(side)
+    units = [unit for side in group if (unit := side.record.measured.calibration_seconds)]
+    return Line(
+        **key._asdict(),
+        date=max(_moment(side.record.created) for side in group),
+        # Of a run, not of a cell: single calibrations vary more than cells do.
+        calibration_seconds=median(units) if units else None,
+        entries={name: _entry(found) for name, found in sorted(by_method.items())},
+    )
+
+
+def _entry(found: Sequence[Side]) -> Entry:
+    done = [(side.record, side.hits) for side in found if side.hits]
+    times = {f"{record.key} {phase}": s for record, _ in done for phase, s in trained(record).items()}
+    total = sum(times.values())
+    return Entry(
+        accuracy=fmean(hits.accuracy(HEADLINE) for _, hits in done) if done else None,
+        asked=content_hash({record.key: record.digests.dataset for record, _ in done}) if done else "",
+        seconds=total if total > 0 else None,
+        timed=content_hash(sorted(times)) if total > 0 else "",
+    )
+
+
+class _Stats(BaseModel):
+    median: FiniteFloat
+
+
+class _Benchmark(BaseModel):
+    fullname: str
+    stats: _Stats
+
+
+class _Benchmarks(BaseModel):
+    """What is read of pytest-benchmark's JSON."""
+
+    machine_info: dict[str, Any] = {}
+    commit_info: dict[str, Any] = {}
+    benchmarks: list[_Benchmark]
+    datetime: str
+
+
+def from_benchmarks(path: Path, revision: str | None = None) -> Line:
+    """The line of a file that `pytest --benchmark-json` wrote: the median of each benchmark.
+
+    Fingerprint and calibration are those that `tests/speed/conftest.py` adds; in files of other projects
+    pytest-benchmark's own description of the machine stands for the fingerprint.
+
+    Raises:
+        UserError: the file cannot be read, is something else, or holds no revision and none is given.
+    """
+    try:
+        found = _Benchmarks.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read '{path}': {error.strerror or error}") from None
+    except ValidationError:
+        raise UserError(f"'{path}' is not what pytest --benchmark-json writes: make it anew") from None
+    known = revision or found.commit_info.get("id")
+    if not isinstance(known, str):
+        raise UserError(f"'{path}' holds no git revision: {NO_REVISION}")
+    dirty = "+" if not revision and found.commit_info.get("dirty") else ""
+    machine = found.machine_info.get("fingerprint")
+    unit = found.machine_info.get("calibration_seconds")
+    timed = [entry for entry in found.benchmarks if entry.stats.median > 0]
+    return Line(
+        suite=BENCHMARKS,
+        revision=known + dirty,
+        date=_moment(found.datetime),
+        machine=machine if isinstance(machine, str) else _described(found.machine_info),
+        calibration_seconds=unit if isinstance(unit, float) and unit > 0 else None,
+        entries={e.fullname: Entry(seconds=e.stats.median, timed=content_hash(e.fullname)) for e in timed},
+    )
+
+
+def _described(machine: dict[str, Any]) -> str:
+    """A fingerprint from pytest-benchmark's description, without what changes with every update."""
+    lasting = {name: machine.get(name) for name in ("node", "machine", "processor")}
+    cpu = machine.get("cpu")
+    named = {name: cpu.get(name) for name in ("brand_raw", "count")} if isinstance(cpu, dict) else {}
+    return content_hash(json.loads(json.dumps({**lasting, **named}, default=str)))
+
+
+def _moment(text: str) -> datetime:
+    """A time with its zone; UTC where the text names none, the beginning of time where it is none at all."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.fromtimestamp(0, UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

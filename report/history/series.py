@@ -1,0 +1,141 @@
+"""Lines of the history as series of comparable values, and where these change.
+
+Change points are those of PELT (Killick et al. 2012, https://arxiv.org/abs/1101.1438) with the absolute
+distance from a segment's median as cost, which an odd revision does not make into a change. The penalty of a
+change is 2 σ log n, with σ estimated from the differences of neighbours, which a change hardly touches.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import ruptures
+
+from report.compare import SPREAD_FLOOR
+from report.history.line import Line
+
+Quantity = Literal["accuracy", "seconds"]
+
+PENALTY = 2.0
+SIDES = 2
+"""Revisions that a change has on either side, at least."""
+ACCURACY_FLOOR = 0.5
+"""Points of accuracy that a standard deviation is assumed to be at least; of log-seconds: `SPREAD_FLOOR`."""
+NORMAL = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """From the point at `place` on: medians before and after it, as far as the next change."""
+
+    place: int
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values of one method, or benchmark, that can be compared, oldest first.
+
+    unit: percent, or seconds at the machine's median speed over the series; where no calibration is known,
+    seconds as they were.
+    where: the machine and setting of seconds; accuracies are of any machine.
+    """
+
+    suite: str
+    name: str
+    quantity: Quantity
+    where: str
+    calibrated: bool
+    revisions: tuple[str, ...]
+    dates: tuple[datetime, ...]
+    values: tuple[float, ...]
+    changes: tuple[Change, ...]
+
+
+def series(lines: Sequence[Line]) -> list[Series]:
+    """Every series of some lines, by suite, quantity, machine and name; longer ones of a name first."""
+    accuracies: dict[tuple[str, str, str], dict[str, list[tuple[Line, float]]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    seconds: dict[tuple[str, ...], list[tuple[Line, float]]] = defaultdict(list)
+    for line in lines:
+        for name, entry in line.entries.items():
+            if entry.accuracy is not None:
+                accuracies[line.suite, name, entry.asked][line.revision].append((line, entry.accuracy))
+            if entry.seconds is not None and line.machine:
+                unit = "calibrated" if line.calibration_seconds else ""
+                seconds[line.suite, name, entry.timed, line.machine, line.setting, unit].append(
+                    (line, entry.seconds)
+                )
+    found = [
+        _series(suite, name, "accuracy", "", False, [_mean(points) for points in by_revision.values()])
+        for (suite, name, _), by_revision in accuracies.items()
+    ]
+    for (suite, name, _, machine, setting, unit), points in seconds.items():
+        where = f"machine {machine[:8]}" + (f", {setting}" if setting else "")
+        found.append(_series(suite, name, "seconds", where, bool(unit), _normalised(points)))
+    return sorted(found, key=lambda s: (s.suite, s.quantity, s.where, s.name, -len(s.values), s.dates))
+
+
+def _mean(points: Sequence[tuple[Line, float]]) -> tuple[Line, float]:
+    """One value of a revision that was measured on several machines."""
+    return points[0][0], float(np.mean([value for _, value in points]))
+
+
+def _normalised(points: Sequence[tuple[Line, float]]) -> list[tuple[Line, float]]:
+    units = np.array([line.calibration_seconds or 1.0 for line, _ in points])
+    return [
+        (line, value / unit * float(np.median(units)))
+        for (line, value), unit in zip(points, units, strict=True)
+    ]
+
+
+def _series(
+    suite: str,
+    name: str,
+    quantity: Quantity,
+    where: str,
+    calibrated: bool,
+    points: Sequence[tuple[Line, float]],
+) -> Series:
+    ordered = sorted(points, key=lambda point: (point[0].date, point[0].revision))
+    values = np.array([value for _, value in ordered])
+    logs = quantity == "seconds"
+    scale = np.log(values) if logs else values
+    places = change_points(scale, SPREAD_FLOOR if logs else ACCURACY_FLOOR)
+    ends = [0, *places, len(values)]
+    medians = [float(np.median(values[a:b])) for a, b in pairwise(ends)]
+    return Series(
+        suite,
+        name,
+        quantity,
+        where,
+        calibrated,
+        tuple(line.revision for line, _ in ordered),
+        tuple(line.date for line, _ in ordered),
+        tuple(float(value) for value in values),
+        tuple(Change(place, *medians[i : i + 2]) for i, place in enumerate(places)),
+    )
+
+
+def change_points(values: np.ndarray, floor: float) -> list[int]:
+    """Places of the first values after changes of the median: (n,) -> increasing, in [2, n - 2].
+
+    Args:
+        values: at even distances.
+        floor: standard deviation that is assumed at least.
+    """
+    if len(values) < 2 * SIDES:
+        return []
+    steps = np.abs(np.diff(values))
+    sigma = max(floor, NORMAL * float(np.median(steps)) / np.sqrt(2.0))
+    search = ruptures.Pelt(model="l1", min_size=SIDES, jump=1).fit(values.reshape(-1, 1))
+    return [int(end) for end in search.predict(pen=PENALTY * sigma * np.log(len(values)))[:-1]]
