@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -25,7 +26,7 @@ class Visit:
 
     seconds: until everything is loaded; width: of the content, more than the window's means that it scrolls
     sideways; errors: of the console and of scripts; requests: addresses asked for besides the page itself.
-    violations: of axe-core's rules, each with the element; None where axe-core is not installed.
+    violations: of axe-core's rules, each with the element; None where they were not asked for.
     """
 
     window: int
@@ -50,29 +51,34 @@ def axe() -> str | None:
         return None
 
 
-def visits(address: str, widths: Sequence[int] = WIDTHS) -> Iterator[Visit]:
-    """The page at these widths in every scheme.
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A running browser, one at a time.
 
     Raises:
         ModuleNotFoundError: playwright is not installed.
     """
     from playwright.sync_api import sync_playwright
 
-    rules = axe()
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable(), args=["--no-sandbox"])
-        for scheme in SCHEMES:
-            for width in widths:
-                yield _visit(browser, address, width, scheme, rules)
-        browser.close()
+        running = driver.chromium.launch(executable_path=executable(), args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+def visits(
+    running: Any, address: str, widths: Sequence[int] = WIDTHS, rules: str | None = None
+) -> Iterator[Visit]:
+    """The page at these widths in every scheme, in a running browser; `rules` is the source of axe-core."""
+    for scheme in SCHEMES:
+        for width in widths:
+            yield _visit(running, address, width, scheme, rules)
 
 
 def _visit(browser: Any, address: str, width: int, scheme: str, rules: str | None) -> Visit:
     errors: list[str] = []
     requests: list[str] = []
-    context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
-    )
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     page.on("console", lambda message: errors.append(message.text))
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -106,15 +112,21 @@ def main() -> None:
     """Print a line per visit."""
     page = Path(sys.argv[1])
     print(f"{page}: {page.stat().st_size / 1e6:.2f} MB")
-    for visit in visits(page.resolve().as_uri()):
-        broken = visit.violations
-        rules = "axe-core not installed" if broken is None else f"{len(broken)} violations"
-        print(
-            f"{visit.window:5} px, {visit.scheme:5}: opens in {visit.seconds:.2f} s, "
-            f"{visit.width} px wide, {len(visit.errors)} errors, {len(visit.requests)} requests, {rules}"
-        )
-        for line in [*visit.errors, *visit.requests, *(broken or [])]:
-            print(f"    {line}")
+    rules = axe()
+    with chromium() as running:
+        for visit in visits(running, page.resolve().as_uri(), rules=rules):
+            _print(visit)
+
+
+def _print(visit: Visit) -> None:
+    broken = visit.violations
+    said = "axe-core is not installed" if broken is None else f"{len(broken)} violations"
+    print(
+        f"{visit.window:5} px, {visit.scheme:5}: opens in {visit.seconds:.2f} s, "
+        f"{visit.width} px wide, {len(visit.errors)} errors, {len(visit.requests)} requests, {said}"
+    )
+    for line in [*visit.errors, *visit.requests, *(broken or [])]:
+        print(f"    {line}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from bench.selection import HEADLINE, RULES
 from report.bootstrap import Interval
 from report.formats import DASH, listed, several
 from report.frame import STATUSES, accuracy_column, shots_order
-from report.pairwise import comparisons, not_separable, places, rivals
+from report.pairwise import Comparison, comparisons, not_separable, places, rivals
 from report.statistics import NOTHING, Difference, difference, mean_accuracy, scored, seed_deviation, shared
 
 
@@ -110,6 +110,7 @@ class Leaderboard:
     seeds: int
     pairs: int
     rivals: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
     notes: tuple[str, ...]
 
     @property
@@ -181,6 +182,7 @@ def leaderboard(frame: pd.DataFrame, block: Block, baseline: str, rule: str = HE
         seeds=cells["seed"].nunique(),
         pairs=cells["pair"].nunique(),
         rivals=rivals(ranked, compared),
+        comparisons=tuple(compared),
         notes=tuple(_notes(rows, cells, baseline, rule)),
     )
 

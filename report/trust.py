@@ -12,7 +12,6 @@ from report.drawing import Looks
 from report.fairness import budgets
 from report.generality import spreads
 from report.measures import MEASURES, by_class, by_method
-from report.pairwise import comparisons
 from report.ranks import average_ranks
 from report.tables import Leaderboard
 
@@ -28,7 +27,7 @@ def trust(frame: pd.DataFrame, board: Leaderboard, appearance: Looks) -> dict[st
     return {
         "spreads": found,
         "domains_known": any(row.domains is not None for row in found),
-        "compared": sorted(comparisons(rows), key=lambda row: (row.p is None, row.p or 0.0)),
+        "compared": sorted(board.comparisons, key=lambda row: (row.p is None, row.p or 0.0)),
         "ranks": ranks,
         "rank_figure": figures.critical_differences(ranks, board.block) if ranks else None,
         "aggregates": aggregates(rows),

@@ -13,7 +13,7 @@ from report import browser
 from report.page import build
 from tests.report import synthetic
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.skipif(browser.executable() is None, reason="no Chromium is installed")
 
 PAIRS = [(a, b) for a in ("photo", "sketch", "clip", None) for b in ("photo", "sketch", "clip") if a != b]
@@ -21,24 +21,22 @@ LONG = "a-method-with-a-long-name-<b>&"
 LARGEST = 10_000_000
 
 
-@pytest.fixture
-def address(store: Store) -> str:
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    store = Store(tmp_path_factory.mktemp("page") / "results")
     synthetic.fill(store, {"linear-probe": 20, "dann": 26, LONG: 8}, PAIRS, seeds=[0, 1])
     store.write(synthetic.record(synthetic.cell("maml"), "failed", "diverged at step 7", "a log"), {})
     return build(store.root).as_uri()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=browser.executable(), args=["--no-sandbox"])
+    with browser.chromium() as running:
         yield running
-        running.close()
 
 
-def test_every_width_and_theme(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(browser, "axe", lambda: None)  # the next test's
-    seen = list(browser.visits(address))
+def test_every_width_and_theme(chromium: Any, address: str) -> None:
+    seen = list(browser.visits(chromium, address))
     assert len(seen) == 6
     for visit in seen:
         assert visit.errors == []
@@ -47,8 +45,8 @@ def test_every_width_and_theme(address: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.skipif(browser.axe() is None, reason="axe-playwright-python is not installed")
-def test_axe_finds_nothing(address: str) -> None:
-    for visit in browser.visits(address, widths=(1280,)):
+def test_axe_finds_nothing(chromium: Any, address: str) -> None:
+    for visit in browser.visits(chromium, address, widths=(1280,), rules=browser.axe()):
         assert visit.violations == []
 
 

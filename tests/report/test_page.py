@@ -224,6 +224,43 @@ def test_no_looks(store: Store) -> None:
     assert "holds no look" in text
 
 
+def test_suites_and_datasets_mixed_in_one_folder(store: Store) -> None:
+    synthetic.fill(store, {"linear-probe": 20, "dann": 26}, shots=[0, 5])
+    for asked in (synthetic.cell("dann", "photo", "sketch", 5), synthetic.cell("maml", None, "clip", "all")):
+        scenario = asked.scenario.model_copy(update={"dataset": "other-toys"})
+        other = asked.model_copy(update={"scenario": scenario})
+        record = synthetic.record(other)
+        asked_by = record.asked.model_copy(update={"suite": "second <suite>"})
+        arrays = synthetic.predictions({0: range(9), 1: range(9)})
+        store.write(record.model_copy(update={"asked": asked_by}), arrays)
+    text, _ = page(store)
+    assert "second <suite> and toy-suite" in text
+    assert "other-toys and toys" in text
+    assert "pretrained, all target labels" in text
+
+
+def test_numbers_lead_to_their_records(store: Store) -> None:
+    synthetic.fill(store, {"linear-probe": 20, "dann": 26}, shots=[5])
+    html = build(store.root).read_text(encoding="utf-8")
+    keys = store.keys()
+    for key in keys:
+        assert f'<a href="#record-{key}">' in html or f'<a class=best href="#record-{key}">' in html
+        assert f'<tr id="record-{key}">' in html
+    groups = re.findall(r'<details class="group" id="([\w-]+)"><summary>([\w-]+), cross', html)
+    assert [name for _, name in groups] == ["dann", "linear-probe"]
+    for anchor, _ in groups:
+        assert html.count(f'href="#{anchor}"') > 5
+
+
+def test_pictures_of_classes_are_embedded_once(store: Store) -> None:
+    synthetic.fill(store, {"linear-probe": 20, "dann": 26}, shots=[0, 5])
+    image = np.full((8, 8, 3), 200, np.uint8)
+    found = Samples({}, {}, lambda name: image if name == "class 0" else None)
+    html = build(store.root, samples=found).read_text(encoding="utf-8")
+    assert html.count("data:image/webp;base64,") == 1
+    assert html.count('<use href="#picture-0"/>') > 2
+
+
 def test_samples_are_inlined(store: Store) -> None:
     images = [("face", np.full((8, 8, 3), 200, np.uint8))]
     text, parsed = page(store, samples=Samples({"photo": images}, {"photo": "by someone, CC BY 4.0"}))
