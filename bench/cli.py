@@ -10,6 +10,7 @@ import click
 
 from bench import __version__
 from bench.commands.data_group import cache, data, verbs
+from bench.commands.results_group import results
 from bench.errors import UserError, did_you_mean
 
 
@@ -272,6 +273,7 @@ def baseline_rm(name: str) -> None:
 verbs(_data_options)
 cli.add_command(data)
 cli.add_command(cache)
+cli.add_command(results)
 
 
 def main() -> None:

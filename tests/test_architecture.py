@@ -100,6 +100,9 @@ LIGHT = [
     "bench.record",
     "bench.store",
     "bench.pack",
+    "bench.claims",
+    "bench.codec",
+    "bench.upkeep",
     "bench.baselines",
     "bench.plan",
     "bench.selection",
@@ -118,6 +121,7 @@ LIGHT = [
     "bench.commands.progress",
     "bench.commands.baseline",
     "bench.commands.results",
+    "bench.commands.upkeep",
 ]
 REPORT = [f"report.{path.stem}" for path in files("report/*.py") if path.stem != "__init__"]
 
