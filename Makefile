@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: demo learn2learn test test-all speed lint clean
+.PHONY: demo learn2learn test test-all speed torture lint clean
 
 demo: $(VENV)/.installed  ## run the quick suite and say where the report is
 	@$(PY) -m bench run --suite quick
@@ -18,6 +18,9 @@ test-all: $(VENV)/.installed-test $(VENV)/.installed-learn2learn  ## all tests
 
 speed: $(VENV)/.installed-test  ## benchmarks, by pytest-benchmark
 	@$(PY) -m pytest tests/speed --benchmark-only
+
+torture: $(VENV)/.installed-test  ## kill, crowd, fill up and confuse runs; prints what came of it
+	@$(PY) -m tests.torture
 
 lint: $(VENV)/.installed-test  ## style and types
 	@$(PY) -m ruff check .

@@ -6,6 +6,7 @@ import statistics
 import traceback
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
 
@@ -29,6 +30,8 @@ class Context:
     setting: Setting
     where: Where
     artifacts: Artifacts = field(default_factory=Artifacts)
+    checkpoints: Path | None = None
+    """Folder in which long cells keep how far they are; None: nothing is kept."""
 
 
 def run_cell(
@@ -38,7 +41,7 @@ def run_cell(
     device = resolve_device(context.setting.device)
     calibration = calibrate(device)
     ledger = Ledger(device)
-    run = Run(cell, context.setting, digests, context.artifacts, ledger, progress)
+    run = Run(cell, context.setting, digests, context.artifacts, ledger, progress, context.checkpoints)
     predictions: Predictions = {}
     try:
         predictions = run.go()

@@ -115,9 +115,14 @@ def collect(store: Store) -> tuple[int, int]:
 def _unreferred(store: Store) -> Iterator[Path]:
     whole = {path.stem: store.read(path.stem) for path in store.files()}
     wanted = {store.predictions_path(record) for record in whole.values() if record}
-    for path in sorted([*store.root.glob(".tmp-*"), *store.root.glob("records/**/*")]):
+    for path in sorted(
+        [*store.root.glob(".tmp-*"), *store.root.glob("records/**/*"), *store.root.glob("checkpoints/*")]
+    ):
         if path.name.startswith(".tmp-"):
             yield path
+        elif path.parent.name == "checkpoints":
+            if path.name.split("-")[0] in whole:
+                yield path
         elif path.suffix == ".safetensors" and path not in wanted:
             key = path.name.split(".")[0]
             if key not in whole or whole[key] is not None:

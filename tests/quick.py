@@ -76,7 +76,7 @@ class Quick(Worker):
         self.say(what="ready", setting=Setting().model_dump(), where=where.model_dump())
 
     def work(
-        self, cell: Cell, suite: str, setting: Setting, where: Where, digests: Digests, share: bool
+        self, cell: Cell, suite: str, setting: Setting, where: Where, *rest: Any
     ) -> tuple[Record, Predictions]:
         do = cell.overrides.get("do")
         with open(os.environ["QUICK_LOG"], "a", encoding="utf-8") as log:
@@ -134,7 +134,12 @@ class Noted:
 
 
 def run_quick(
-    root: Path, cells: Sequence[Cell], workers: int = 1, timeout: float | None = None, lease: float = 60.0
+    root: Path,
+    cells: Sequence[Cell],
+    workers: int = 1,
+    timeout: float | None = None,
+    lease: float = 60.0,
+    retry_failed: bool = False,
 ) -> Noted:
     """Run cells in a folder to the end."""
     os.environ["QUICK_LOG"] = str(root.absolute() / "worked.txt")
@@ -143,7 +148,7 @@ def run_quick(
     pool = Workers("cpu", workers, module="tests.quick", lease=lease)
     try:
         pool.prepare(["none"], print)
-        todo, _ = store.missing(cells, {"quick": TODAY})
+        todo, _ = store.missing(cells, {"quick": TODAY}, retry_failed=retry_failed)
         pool.run(todo, "quick", {"quick": TODAY}, store, watcher, timeout)
     finally:
         pool.close()
@@ -161,7 +166,7 @@ def main(folder: str, count: str, seconds: str = "0", workers: str = "1") -> Non
     cells = [quick_cell(seed, seconds=float(seconds)) for seed in range(int(count))]
     with contextlib.suppress(BrokenPipeError):
         try:
-            run_quick(Path(folder), cells, int(workers))
+            run_quick(Path(folder), cells, int(workers), retry_failed=True)
         except Interrupted as stop:
             sys.exit(128 + stop.signum)
 

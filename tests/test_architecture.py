@@ -62,6 +62,7 @@ def test_report_reads_records(path: Path) -> None:
         "paths",
         "seeds",
         "plan",
+        "text",
         "data.card",
     )
     assert {name for name in own if not name.startswith(tuple(f"bench.{room}" for room in allowed))} == set()

@@ -74,7 +74,7 @@ def run(request: Request) -> int:
         + f", {len(todo)} to run"
     )
     for path, reason in store.unreadable.items():
-        click.echo(f"warning: unreadable record {path}: {reason}", err=True)
+        click.echo(printable(f"warning: unreadable record {path}: {reason}"), err=True)
     if todo or request.means.device not in ("auto", "cpu"):
         run_cells(todo, suite, request.means, digests, store)
     return _conclude(suite, cells, store)

@@ -21,6 +21,7 @@ from bench.record import Digests
 from bench.registry import method_digest
 from bench.store import Store
 from bench.suite import Cell, Suite
+from bench.text import printable
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def today(suite: Suite) -> dict[str, Digests]:
     with showing() as progress:
         dataset = open_dataset(load_card(suite.dataset), progress)
     for warning in dataset.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        click.echo(printable(f"warning: {warning}"), err=True)
     fingerprint = dataset.fingerprint
     return {
         method: Digests(method=method_digest(method), engine=engine_digest(), dataset=fingerprint)
@@ -73,7 +74,7 @@ def prepare(cells: Sequence[Cell]) -> bool:
                     if not skip_bad():
                         problems[domain] = str(error)
                         break
-                    click.echo(f"warning: left out: {error}", err=True)
+                    click.echo(printable(f"warning: left out: {error}"), err=True)
                     left_out = True
     if problems:
         raise UserError(

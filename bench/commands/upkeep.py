@@ -12,6 +12,7 @@ from bench.commands.cache import megabytes
 from bench.commands.report import latest
 from bench.errors import UserError
 from bench.store import Store
+from bench.text import printable
 
 
 def verify(results: str | None) -> int:
@@ -19,7 +20,7 @@ def verify(results: str | None) -> int:
     store = open_results(results) if results else Store(latest())
     sound, faults = upkeep.check(store)
     for fault in faults:
-        click.echo(f"damaged: {fault.path}: {fault.reason}", err=True)
+        click.echo(printable(f"damaged: {fault.path}: {fault.reason}"), err=True)
         if not store.read_only:
             upkeep.quarantine(store, fault)
     click.echo(f"{store.root}: {sound} records are whole, {len(faults)} damaged")
@@ -41,7 +42,7 @@ def merge(into: str, others: tuple[str, ...]) -> int:
         store.prepare()
         counts, said = upkeep.merge(store, other)
         for line in said:
-            click.echo(line, err=True)
+            click.echo(printable(line), err=True)
         left_out += len(said)
         click.echo(f"{name}: {counts['added']} records added, {counts['kept']} were there")
     return 1 if left_out else 0

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
 from bench import stopping
@@ -75,6 +76,7 @@ class Worker:
                 Where(**request["where"]),
                 Digests(**request["digests"]),
                 request["share"],
+                Path(request["root"]) / "checkpoints",
             )
         except stopping.Stopped:
             self.say(what="stopped")
@@ -93,7 +95,14 @@ class Worker:
         import bench.runner  # noqa: F401
 
     def work(
-        self, cell: Cell, suite: str, setting: Setting, where: Where, digests: Digests, share: bool
+        self,
+        cell: Cell,
+        suite: str,
+        setting: Setting,
+        where: Where,
+        digests: Digests,
+        share: bool,
+        checkpoints: Path,
     ) -> tuple[Record, Predictions]:
         """The record of a cell, and its predictions."""
         import torch
@@ -102,7 +111,7 @@ class Worker:
         from bench.runner import Context, run_cell
 
         torch.set_num_threads(setting.threads)
-        context = Context(suite, setting, where, Artifacts() if share else Alone())
+        context = Context(suite, setting, where, Artifacts() if share else Alone(), checkpoints)
         return run_cell(cell, context, digests, self.progress)
 
     def progress(self, what: str, done: int, total: int) -> None:

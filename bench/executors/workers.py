@@ -9,10 +9,9 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from bench.claims import LEASE, Claims
 from bench.errors import UserError
@@ -93,7 +92,7 @@ class Workers:
         """The numbers of the processes that are there now."""
         return [child.pid for child in self._children]
 
-    def prepare(self, backbones: Sequence[str], note: Any) -> None:
+    def prepare(self, backbones: Sequence[str], note: Callable[[str], None]) -> None:
         """Resolve the device and fetch weights, in the first worker; `note` is called with what it says.
 
         Raises:
@@ -101,8 +100,15 @@ class Workers:
         """
         if self._known is not None and self._known.issuperset(backbones):
             return
-        first = self._children[0] if self._children else self._new()
-        first.ask(do="prepare", device=self.device, backbones=[*backbones], workers=self.count)
+        for last in (False, True):
+            first = self._children[0] if self._children else self._new()
+            first.ask(do="prepare", device=self.device, backbones=[*backbones], workers=self.count)
+            if self._prepared(first, note, last):
+                self._known = {*(self._known or ()), *backbones}
+                return
+
+    def _prepared(self, first: Child, note: Callable[[str], None], last: bool) -> bool:
+        """Whether a worker has done so; one that died is no reason to give up, unless it was the last."""
         while True:
             found = self._answers.get()
             if found is None or found[0] is not first:
@@ -110,8 +116,7 @@ class Workers:
             match answer := found[1]:
                 case {"what": "ready"}:
                     self._setting, self._where = Setting(**answer["setting"]), Where(**answer["where"])
-                    self._known = {*(self._known or ()), *backbones}
-                    return
+                    return True
                 case {"what": "note"}:
                     note(answer["text"])
                 case {"what": "error"}:
@@ -119,7 +124,9 @@ class Workers:
                 case {"what": "gone"}:
                     why = first.death()
                     said = self._bury(first).splitlines()
-                    raise UserError(f"a worker process did not start: {said[-1] if said else why}")
+                    if last:
+                        raise UserError(f"a worker process did not start: {said[-1] if said else why}")
+                    return False
 
     def run(
         self,
