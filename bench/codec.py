@@ -21,8 +21,12 @@ class Damaged(ValueError):
 
 def encode(record: Record) -> bytes:
     """The content of a record's file."""
-    data = json.loads(record.model_dump_json())
-    return json.dumps({**data, "checksum": _checksum(data)}, indent=1).encode()
+    return json.dumps(sealed(json.loads(record.model_dump_json())), indent=1).encode()
+
+
+def sealed(data: dict[str, Any]) -> dict[str, Any]:
+    """The JSON of a record with its checksum."""
+    return {**data, "checksum": _checksum(data)}
 
 
 def decode(content: bytes) -> Record:

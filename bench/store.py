@@ -34,6 +34,7 @@ class Store:
         """A folder; with `archives`, a baseline that is in memory and only called `root`."""
         self.root = Path(root)
         self.unreadable: dict[Path, str] = {}
+        self._judged: dict[str, str | None] = {}
         packed = archives is not None or Pack.at(self.root)
         self._pack = Pack(self.root, self.unreadable, archives) if packed else None
 
@@ -74,6 +75,13 @@ class Store:
             return hashlib.sha256(self._content(self.path(key))).hexdigest()
         except OSError:
             return None
+
+    def judged(self, key: str) -> str | None:
+        """The version of a record at which `missing` looked last, or else that of now.
+
+        Whoever is to do what is missing compares with it: another version means that somebody has done it.
+        """
+        return self._judged[key] if key in self._judged else self.version(key)
 
     def write(self, record: Record, predictions: Predictions, seen: str | None = ANYTHING) -> Record:
         """Store a record; its predictions first, so that a record implies its predictions.
@@ -167,6 +175,8 @@ class Store:
         """
         todo, stale = [], 0
         for cell in cells:
+            # Before it is read: a record that is stored in between must count as new.
+            self._judged[cell.key] = self.version(cell.key)
             record = self.read(cell.key)
             if record is None or (retry_failed and record.happened.status != "done"):
                 todo.append(cell)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from bench import stopping
+from bench.errors import UserError
 from bench.executors.worker import Worker, serve
 from bench.executors.workers import Interrupted, Workers
 from bench.record import Asked, Digests, Happened, Look, Measured, Predictions, Record, Where
@@ -109,7 +110,8 @@ class Quick(Worker):
 class Noted:
     """A watcher that keeps what it is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, loud: bool = False) -> None:
+        self._loud = loud
         self.records: list[Record] = []
         self.from_elsewhere: list[Record] = []
         self.notes: list[str] = []
@@ -123,8 +125,9 @@ class Noted:
 
     def finished(self, record: Record) -> None:
         self.records.append(record)
-        # Whoever hears of this line may count on the record.
-        print(f"stored {record.key} {record.happened.status}", flush=True)
+        if self._loud:
+            # Whoever hears of this line may count on the record.
+            print(f"stored {record.key} {record.happened.status}", flush=True)
 
     def elsewhere(self, record: Record) -> None:
         self.from_elsewhere.append(record)
@@ -140,10 +143,11 @@ def run_quick(
     timeout: float | None = None,
     lease: float = 60.0,
     retry_failed: bool = False,
+    loud: bool = False,
 ) -> Noted:
     """Run cells in a folder to the end."""
     os.environ["QUICK_LOG"] = str(root.absolute() / "worked.txt")
-    store, watcher = Store(root), Noted()
+    store, watcher = Store(root), Noted(loud)
     store.prepare()
     pool = Workers("cpu", workers, module="tests.quick", lease=lease)
     try:
@@ -166,9 +170,12 @@ def main(folder: str, count: str, seconds: str = "0", workers: str = "1") -> Non
     cells = [quick_cell(seed, seconds=float(seconds)) for seed in range(int(count))]
     with contextlib.suppress(BrokenPipeError):
         try:
-            run_quick(Path(folder), cells, int(workers), retry_failed=True)
+            run_quick(Path(folder), cells, int(workers), retry_failed=True, loud=True)
         except Interrupted as stop:
             sys.exit(128 + stop.signum)
+        except UserError as error:
+            print(error, file=sys.stderr)
+            sys.exit(2)
 
 
 if __name__ == "__main__":

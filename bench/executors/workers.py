@@ -42,7 +42,7 @@ class Job:
 
     cell: Cell
     seen: str | None
-    """The version of its record when the run began: another one means that somebody has done it."""
+    """The version of its record when it was found missing: another one means that somebody has done it."""
     tries: int = 0
     since: float = math.inf
     doing: str = ""
@@ -145,7 +145,7 @@ class Workers:
             Interrupted: by SIGINT or SIGTERM: cells in hand were finished, saved or, at the second, given up.
             UserError: the folder cannot be written any more.
         """
-        jobs = deque(Job(cell, store.version(cell.key)) for cell in cells)
+        jobs = deque(Job(cell, store.judged(cell.key)) for cell in cells)
         run = Run(suite, digests, store, watcher, Claims(store.root, self._lease), jobs)
         self._signals = []
         with self._listening():

@@ -53,6 +53,19 @@ def crowd(folder: Path, processes: int, cells: int) -> list[Row]:
     return [(f"{processes} processes on one folder", f"{cells} cells", said, (done, again) == (cells, 0))]
 
 
+def fuzz(cases: int) -> list[Row]:
+    """Nonsense and malice."""
+    from tests.torture.fuzz import TARGETS
+
+    rows = []
+    for name, target in TARGETS.items():
+        try:
+            rows.append((f"fuzzing: {name}", f"{target(cases)} cases", "0 tracebacks", True))
+        except Exception as error:
+            rows.append((f"fuzzing: {name}", "?", f"{type(error).__name__}: {error}"[:300], False))
+    return rows
+
+
 def disks(folder: Path) -> list[Row]:
     """Full and read-only."""
     with small_disk(folder / "probe", 100) as possible:
@@ -79,12 +92,14 @@ def main() -> None:
         "training": lambda folder, a: kills_in_training(folder, max(1, a.kills // 10)),
         "crowd": lambda folder, a: crowd(folder, a.processes, a.cells),
         "disks": lambda folder, a: disks(folder),
+        "fuzz": lambda folder, a: fuzz(a.cases),
     }
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; default: all")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--cells", type=int, default=200)
+    parser.add_argument("--cases", type=int, default=350, help="of each kind of input")
     asked = parser.parse_args()
     console = Console(width=150)
     table = Table("what", "how often", "found", "as it should", box=box.SIMPLE_HEAD)

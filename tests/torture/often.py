@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from bench import checkpoints
+from bench.errors import UserError
 from bench.executors.worker import Worker, serve
 from bench.executors.workers import Workers
 from bench.store import Store
@@ -33,7 +34,10 @@ def main(folder: str) -> None:
     try:
         pool.prepare([asked[0].backbone], print)
         todo, _ = store.missing(asked, today, retry_failed=True)
-        pool.run(todo, "often", today, store, Noted())
+        pool.run(todo, "often", today, store, Noted(loud=True))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
     finally:
         pool.close()
 
