@@ -23,6 +23,7 @@ from typing import Any, TextIO
 
 from bench import stopping
 from bench.errors import UserError
+from bench.executors.jobs import cannot_write
 from bench.record import Digests, Predictions, Record, Where
 from bench.store import Store
 from bench.suite import Cell, Setting
@@ -84,10 +85,7 @@ class Worker:
         try:
             Store(request["root"]).write(record, predictions, request["seen"])
         except OSError as error:
-            raise UserError(
-                f"cannot write results to '{request['root']}': {error.strerror or error}; "
-                "what is recorded is kept"
-            ) from None
+            raise cannot_write(request["root"], error) from None
         self.say(what="finished")
 
     def load(self) -> None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import queue
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from bench.claims import LEASE, Claims
 from bench.errors import UserError
 from bench.executors.child import Answer, Answers, Child
 from bench.executors.events import Watcher
-from bench.record import Asked, Digests, Happened, Record, Where
+from bench.executors.jobs import Jobs
+from bench.record import Digests, Where
 from bench.store import Store
 from bench.suite import Cell, Setting
 
@@ -34,37 +31,6 @@ class Interrupted(Exception):
     def __init__(self, signum: int) -> None:
         super().__init__()
         self.signum = signum
-
-
-@dataclass(eq=False)
-class Job:
-    """A cell that is to be done."""
-
-    cell: Cell
-    seen: str | None
-    """The version of its record when it was found missing: another one means that somebody has done it."""
-    tries: int = 0
-    since: float = math.inf
-    doing: str = ""
-
-    @property
-    def group(self) -> tuple[str, ...]:
-        """Cells of a group are likely to share a source stage, which one of them trains."""
-        cell = self.cell
-        return cell.method, cell.backbone, str(cell.seed), str(cell.scenario.source)
-
-
-@dataclass(eq=False)
-class Run:
-    """The cells of one run: waiting, and in the hands of a worker."""
-
-    suite: str
-    digests: Mapping[str, Digests]
-    store: Store
-    watcher: Watcher
-    claims: Claims
-    waiting: deque[Job]
-    busy: dict[Child, Job] = field(default_factory=dict)
 
 
 class Workers:
@@ -145,8 +111,7 @@ class Workers:
             Interrupted: by SIGINT or SIGTERM: cells in hand were finished, saved or, at the second, given up.
             UserError: the folder cannot be written any more.
         """
-        jobs = deque(Job(cell, store.judged(cell.key)) for cell in cells)
-        run = Run(suite, digests, store, watcher, Claims(store.root, self._lease), jobs)
+        run = Jobs(cells, suite, digests, store, watcher, Claims(store.root, self._lease))
         self._signals = []
         with self._listening():
             try:
@@ -166,7 +131,7 @@ class Workers:
             finally:
                 for child in [*run.busy]:
                     self._bury(child)
-                    self._give_up(run, child)
+                    run.give_up(child)
         if self._signals:
             raise Interrupted(self._signals[0])
 
@@ -178,16 +143,14 @@ class Workers:
 
     # Handing out -----------------------------------------------------------------------------------------
 
-    def _hand_out(self, run: Run) -> None:
+    def _hand_out(self, run: Jobs) -> None:
         while run.waiting and len(run.busy) < self.count:
-            job = self._next(run)
+            job = run.next()
             if job is None:
                 return
             idle = [child for child in self._children if child not in run.busy]
             child = idle[0] if idle else self._new()
-            run.busy[child] = job
-            job.since, job.doing = math.inf, "start"
-            run.watcher.started(job.cell)
+            run.begin(child, job)
             child.ask(
                 do="cell",
                 cell=job.cell.model_dump(mode="json"),
@@ -199,22 +162,6 @@ class Workers:
                 seen=job.seen,
                 share=self.share,
             )
-
-    def _next(self, run: Run) -> Job | None:
-        """A cell that nobody works on, claimed; what others have done meanwhile is struck off the list."""
-        taken = {job.group for job in run.busy.values()}
-        for job in sorted(run.waiting, key=lambda job: job.group in taken):
-            key = job.cell.key
-            if not run.claims.take(key):
-                continue
-            run.waiting.remove(job)
-            if run.store.version(key) == job.seen:
-                return job
-            run.claims.release(key)
-            record = run.store.read(key)
-            if record is not None:
-                run.watcher.elsewhere(record)
-        return None
 
     def _new(self) -> Child:
         child = Child(self._answers, self._module)
@@ -233,7 +180,7 @@ class Workers:
 
     # What happens meanwhile ------------------------------------------------------------------------------
 
-    def _heed(self, run: Run, child: Child, answer: Answer) -> None:
+    def _heed(self, run: Jobs, child: Child, answer: Answer) -> None:
         job = run.busy.get(child)
         if job is None:
             if answer["what"] == "gone":
@@ -248,62 +195,29 @@ class Workers:
             case {"what": "note"}:
                 run.watcher.note(f"{job.cell.title}: {answer['text']}")
             case {"what": "finished"}:
-                self._settle(run, child)
+                run.settle(child)
             case {"what": "stopped"}:
                 # It was asked to, by this process or another one, and will do nothing more.
                 self._bury(child)
-                self._give_up(run, child)
+                run.give_up(child)
             case {"what": "error"}:
                 raise UserError(answer["message"])
             case {"what": "gone"}:
                 reason, log = child.death(), self._bury(child)
                 job.tries += 1
-                if run.store.version(job.cell.key) != job.seen:
-                    self._settle(run, child)
+                if run.is_done(job):
+                    run.settle(child)
                 elif job.tries < TRIES or self._signals:
-                    self._give_up(run, child)
+                    run.give_up(child)
                 else:
-                    self._fail(run, child, reason, log)
+                    run.fail(child, reason, log, self._setting, self._where)
 
-    def _give_up(self, run: Run, child: Child) -> None:
-        """The cell of a worker that is no more is there for anybody."""
-        job = run.busy.pop(child)
-        run.claims.release(job.cell.key)
-        run.waiting.appendleft(job)
-
-    def _look_at_clocks(self, run: Run, timeout: float | None) -> None:
+    def _look_at_clocks(self, run: Jobs, timeout: float | None) -> None:
         for child, job in [*run.busy.items()]:
             if timeout is not None and time.monotonic() - job.since > timeout:
                 log = self._bury(child)
-                self._fail(run, child, f"took longer than {timeout:g} s; was at: {job.doing}", log)
-
-    def _fail(self, run: Run, child: Child, reason: str, log: str) -> None:
-        """Store the record of a cell that could not speak for itself."""
-        job = run.busy[child]
-        record = Record(
-            key=job.cell.key,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            asked=Asked(cell=job.cell, setting=self._setting, suite=run.suite),
-            happened=Happened(status="failed", reason=reason, log=log),
-            digests=run.digests[job.cell.method],
-            where=self._where,
-        )
-        try:
-            run.store.write(record, {}, job.seen)
-        except OSError as error:
-            raise UserError(
-                f"cannot write results to '{run.store.root}': {error.strerror or error}; "
-                "what is recorded is kept"
-            ) from None
-        self._settle(run, child)
-
-    def _settle(self, run: Run, child: Child) -> None:
-        """A record is there."""
-        job = run.busy.pop(child)
-        record = run.store.read(job.cell.key)
-        run.claims.release(job.cell.key)
-        if record is not None:
-            run.watcher.finished(record)
+                reason = f"took longer than {timeout:g} s; was at: {job.doing}"
+                run.fail(child, reason, log, self._setting, self._where)
 
     # Interruptions ---------------------------------------------------------------------------------------
 
