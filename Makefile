@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: demo learn2learn test test-all speed lint clean
+.PHONY: demo learn2learn test test-all speed torture audit lint clean
 
 demo: $(VENV)/.installed  ## run the quick suite and say where the report is
 	@$(PY) -m bench run --suite quick
@@ -18,6 +18,13 @@ test-all: $(VENV)/.installed-test $(VENV)/.installed-learn2learn  ## all tests
 
 speed: $(VENV)/.installed-test  ## benchmarks, by pytest-benchmark
 	@$(PY) -m pytest tests/speed --benchmark-only
+
+torture: $(VENV)/.installed-test  ## kill, crowd, fill up and confuse runs; prints what came of it
+	@$(PY) -m tests.torture
+
+audit: $(VENV)/.installed-test  ## known vulnerabilities of what is installed, where the list can be had: a warning
+	@$(PY) -m pip install --quiet pip-audit 2>/dev/null && $(PY) -m pip_audit --progress-spinner off --skip-editable --timeout 15 \
+		|| echo "warning: pip-audit found something, or could not ask; see above"
 
 lint: $(VENV)/.installed-test  ## style and types
 	@$(PY) -m ruff check .

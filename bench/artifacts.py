@@ -39,7 +39,7 @@ class Artifacts:
     def get(self, kind: str, key: str, make: Callable[[], Made]) -> tuple[Tensors, dict[str, Any], bool]:
         """Tensors (on the CPU), their notes, and whether they were made now rather than found."""
         path = self.root / kind / f"{key}.safetensors"
-        if found := _read(path):
+        if found := unpack(path):
             return *found, False
         lock = FileLock(f"{path}.lock")
         try:
@@ -49,7 +49,7 @@ class Artifacts:
             LOG.warning("nothing is shared between cells: %s (%s)", path.parent, error.strerror or error)
             return *_plain(make), True
         try:
-            if found := _read(path):
+            if found := unpack(path):
                 return *found, False
             tensors, notes = _plain(make)
             self._keep(path, tensors, notes)
@@ -59,7 +59,7 @@ class Artifacts:
 
     def _keep(self, path: Path, tensors: Tensors, notes: dict[str, Any]) -> None:
         try:
-            write_atomically(path, _pack(tensors, notes))
+            write_atomically(path, pack(tensors, notes))
             self._make_room(path)
         except OSError as error:
             LOG.warning("not kept for other cells: %s (%s)", path.parent, error.strerror or error)
@@ -90,7 +90,8 @@ def _plain(make: Callable[[], Made]) -> Made:
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, notes
 
 
-def _pack(tensors: Tensors, notes: dict[str, Any]) -> bytes:
+def pack(tensors: Tensors, notes: dict[str, Any]) -> bytes:
+    """Contiguous tensors on the CPU and their notes (JSON), as the content of a file."""
     sums = {name: _checksum(tensor) for name, tensor in tensors.items()}
     # One entry: the order of several is not the same in every process.
     return save(tensors, metadata={"about": json.dumps({"notes": notes, "checksums": sums})})
@@ -101,8 +102,8 @@ def _checksum(tensor: Tensor) -> int:
     return zlib.crc32(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
-def _read(path: Path) -> Made | None:
-    """An artifact's content; a damaged file is thrown away, so that it is made anew."""
+def unpack(path: Path) -> Made | None:
+    """Tensors and notes of a packed file, if it is there; a damaged one is thrown away, to be made anew."""
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from safetensors.numpy import save as to_bytes
 
+from bench.codec import encode
 from bench.errors import UserError, did_you_mean
 from bench.files import write_atomically
 from bench.git import commit, git
@@ -66,7 +67,7 @@ def save(store: Store, name: str) -> Path:
         blob = to_bytes(arrays) if arrays else None
         digest = hashlib.sha256(blob).hexdigest() if blob else None
         slim = record.model_copy(update={"predictions_sha256": digest})
-        members[f"{place}.json"] = slim.model_dump_json().encode()
+        members[f"{place}.json"] = encode(slim)
         if blob:
             members[f"{place}.safetensors"] = blob
     if not archives:

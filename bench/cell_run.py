@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from bench.api import Access, Modules, StageName, Task
 from bench.artifacts import Artifacts, Tensors, load_into
 from bench.backbones import create_backbone, untrained
 from bench.capability import check_capability
+from bench.checkpoints import Checkpoints
 from bench.cut import POOLED, suffix
 from bench.data.card import load_card
 from bench.data.dataset import Progress, open_dataset
@@ -26,6 +30,7 @@ from bench.measure import Ledger
 from bench.plan import source_stage
 from bench.record import Digests, Look, Predictions
 from bench.registry import configure
+from bench.resume import Resume
 from bench.roles import Source, open_roles
 from bench.seeds import stream
 from bench.selection import select
@@ -35,6 +40,29 @@ from bench.views import Views
 
 DEAR = 10
 """Methods that train below the pooled features are asked one in so many of a scenario's episodes."""
+
+
+@dataclass
+class States:
+    """The states of a network at the looks of a stage, by `look<i>.<name>`, and (step, loss) of each."""
+
+    modules: Modules
+    states: Tensors = field(default_factory=dict)
+    looks: list[tuple[int, float | None]] = field(default_factory=list)
+
+    def keep(self, step: int, loss: float | None) -> None:
+        """A look."""
+        for name, tensor in self.modules.state_dict().items():
+            self.states[f"look{len(self.looks)}.{name}"] = tensor.detach().cpu().clone()
+        self.looks.append((step, loss))
+
+    def freeze(self) -> tuple[Tensors, Any]:
+        """As tensors and JSON."""
+        return self.states, self.looks
+
+    def thaw(self, tensors: Tensors, notes: Any) -> None:
+        """Have kept these."""
+        self.states, self.looks = dict(tensors), [(step, loss) for step, loss in notes]
 
 
 class Run:
@@ -48,10 +76,13 @@ class Run:
         artifacts: Artifacts,
         ledger: Ledger,
         progress: Progress,
+        checkpoints: Path | None = None,
     ) -> None:
         self.cell, self.setting, self.digests = cell, setting, digests
         self.artifacts, self.ledger, self.progress = artifacts, ledger, progress
         self.method = configure(cell.method, cell.overrides)
+        decisive = {"digests": digests, "setting": setting, "torch": torch.__version__}
+        self.checkpoints = Checkpoints(checkpoints, cell.key, ledger, decisive)
         self.selected: dict[str, int] = {}
         self.details: dict[str, Any] = {}
         self.discrepancy_before: dict[str, float] = {}
@@ -93,6 +124,7 @@ class Run:
             self._episodes(modules, watch)
         elif scenario.shots != 0:
             self._target_stage(modules, watch)
+        self.checkpoints.clear()
         self.selected = select(watch.all)
         return watch.predictions(self.selected)
 
@@ -153,19 +185,13 @@ class Run:
         assert stage is not None
 
         def make() -> tuple[Tensors, dict[str, Any]]:
-            states: Tensors = {}
-            looks: list[tuple[int, float | None]] = []
-
-            def keep(step: int, loss: float | None) -> None:
-                for name, tensor in modules.state_dict().items():
-                    states[f"look{len(looks)}.{name}"] = tensor.detach().cpu().clone()
-                looks.append((step, loss))
-
+            kept = States(modules)
             task, steps = self.task("source"), self.cell.budget.steps
             cost: dict[str, Any] = {}
             with self.ledger.spend("source-stage", cost):
-                cost |= self.trainer.run(task, modules, source.inputs, source.train, steps, keep)
-            return states, {**cost, "looks": looks}
+                resume = Resume(self.checkpoints.of("source-stage"), kept)
+                cost |= self.trainer.run(task, modules, source.inputs, source.train, steps, kept.keep, resume)
+            return kept.states, {**cost, "looks": kept.looks}
 
         key = combine(stage.key, self.digests.model_dump_json(), self.setting.model_dump_json())
         states, notes, made = self.artifacts.get("source-stage", key, make)
@@ -177,6 +203,7 @@ class Run:
         """Train on the shots, and look."""
         cost: dict[str, Any] = {}
         with self.ledger.spend("target-stage", cost):
+            resume = Resume(self.checkpoints.of("target-stage"), watch)
             cost |= self.trainer.run(
                 self.task("target"),
                 modules,
@@ -184,6 +211,7 @@ class Run:
                 self.roles.labelled,
                 self.cell.budget.target_steps,
                 lambda step, loss: watch.look("target", modules, step, loss),
+                resume,
             )
         self.ledger.enter("target-stage", cost, shared=False)
         self.details |= cost["details"]
@@ -193,8 +221,16 @@ class Run:
         form, inputs = self.cell.scenario.episodes, self.roles.target_inputs
         assert form is not None
         count = form.count if self.cut == POOLED else math.ceil(form.count / DEAR)
-        scores, queries = [], []
+        checkpoint = self.checkpoints.of("episodes")
+        scores, queries = list[np.ndarray](), []
+        if kept := checkpoint.load():
+            scores = [kept[0][str(number)].numpy() for number in range(len(kept[0]))]
+            self.ledger.enter("target-stage", kept[1], shared=False)
+        total: dict[str, Any] = {"streams": Counter(kept[1]["streams"] if kept else {})}
         for number, drawn in enumerate(draw_episodes(self.dataset, self.cell.scenario, count)):
+            queries.append(drawn.queries)
+            if number < len(scores):
+                continue
             self.progress("episodes", number, count)
             mine, task = copy.deepcopy(modules), self.task("target", drawn.classes)
             self._replace_head(mine, task)
@@ -204,6 +240,8 @@ class Run:
                     task, mine, inputs, drawn.support, form.steps, lambda step, loss: None
                 )
             self.ledger.enter("target-stage", cost, shared=False)
+            total["streams"].update(cost["streams"])
+            total["parameters_trained"] = cost["parameters_trained"]
             with self.ledger.phases("evaluate"):
                 scores.append(
                     evaluate.outputs(
@@ -215,7 +253,8 @@ class Run:
                         batch_statistics=form.batch_norm == "transductive",
                     ).logits.numpy()
                 )
-            queries.append(drawn.queries)
+            if checkpoint.due():
+                checkpoint.save({str(n): torch.from_numpy(s) for n, s in enumerate(scores)}, total)
         self.details["episodes"] = count
         self.roles.held_out["target-test"] = (inputs, concatenate(queries))
         watch.keep("target", form.steps, None, {"target-test": np.concatenate(scores)})

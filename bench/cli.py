@@ -10,7 +10,9 @@ import click
 
 from bench import __version__
 from bench.commands.data_group import cache, data, verbs
+from bench.commands.results_group import results
 from bench.errors import UserError, did_you_mean
+from bench.text import printable
 
 
 class Suggesting(click.Group):
@@ -105,15 +107,26 @@ def _data_options(command: Any) -> Any:
 @click.option("--keep-stale", is_flag=True, help="Keep records made by other code or other data.")
 @click.option("--no-share", is_flag=True, help="Each cell makes its own features and source stage.")
 @click.option("--cell", metavar="KEY", help="Run one recorded cell again.")
-def run(**options: Any) -> None:
+@click.option(
+    "--workers", metavar="N", type=click.IntRange(1, 256), default=1, help="Cells at once.  [default: 1]"
+)
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(0, min_open=True),
+    help="A cell that takes longer has failed.",
+)
+def run(device: str, workers: int, timeout: float | None, no_share: bool, **options: Any) -> None:
     """Run a suite: what is not recorded yet, then the report.
 
     Cells that are recorded are not run again unless code or data have changed since; a suite that was
-    interrupted goes on with the same command.
+    interrupted goes on with the same command. Several such commands, on several machines, share the cells of
+    one results folder.
     """
     from bench.commands import run as command
 
-    sys.exit(command.run(command.Request(**options)))
+    means = command.Means(device, workers, timeout, share=not no_share)
+    sys.exit(command.run(command.Request(means=means, **options)))
 
 
 @cli.command()
@@ -327,6 +340,7 @@ def history_add(sources: tuple[str, ...], revision: str | None) -> None:
 verbs(_data_options)
 cli.add_command(data)
 cli.add_command(cache)
+cli.add_command(results)
 
 
 def main() -> None:
@@ -354,5 +368,5 @@ def main() -> None:
 
 
 def _complain(message: str) -> None:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    click.echo(f"error: {printable(' '.join(message.split()))}", err=True)
     sys.exit(2)

@@ -27,6 +27,7 @@ ENGINE = (
     "capability.py",
     "cell_run.py",
     "looks.py",
+    "resume.py",
     "roles.py",
     "trainer.py",
     "seeds.py",

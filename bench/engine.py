@@ -13,6 +13,7 @@ import torch
 from bench.api import GradientMethod, Labelled, Modules, Task
 from bench.errors import CellFailed
 from bench.feed import Feed
+from bench.resume import Loop, Resume
 from bench.suite import Precision
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -48,10 +49,12 @@ def train(
     on_look: Callable[[int, float], None],
     on_step: Callable[[int], None],
     held_out: HeldOut | None = None,
+    resume: Resume | None = None,
 ) -> None:
     """Run a stage in place; `on_look(step, mean training loss since the last look)` is called at each look.
 
-    The method judges what is held out at the moments it asks for, and trains on all of it thereafter.
+    The method judges what is held out at the moments it asks for, and trains on all of it thereafter. With
+    `resume` the stage begins where an earlier process left it, and keeps how far it is.
 
     Raises:
         CellFailed: the loss is not finite. Checked at looks only, so that no step waits for the device.
@@ -64,9 +67,13 @@ def train(
     # A stage of few steps may have several moments at one step: none of them is lost.
     moments = method.judge_at(modules) if held_out else ()
     judgements = Counter(min(round(at * stage.steps), stage.steps - 1) for at in moments)
-    total, since = torch.zeros((), device=device), 0
+    loop = Loop(modules, optimizer, scaler, torch.zeros((), device=device))
+    if resume:
+        resume.begin(loop)
+    if held_out and judgements and loop.step > max(judgements):
+        feed = held_out.afterwards
     modules.train()
-    for step in range(stage.steps):
+    for step in range(loop.step, stage.steps):
         progress = step / stage.steps
         factor = method.schedule(progress)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -85,16 +92,19 @@ def train(
         scaler.scale(loss).backward()
         scaler.step(optimizer)
         scaler.update()
-        total += loss.detach()
-        on_step(step + 1)
-        if step + 1 in looks:
-            mean = total.item() / (step + 1 - since)
+        loop.total += loss.detach()
+        loop.step = step + 1
+        on_step(loop.step)
+        if loop.step in looks:
+            mean = loop.total.item() / (loop.step - loop.since)
             if not math.isfinite(mean):
-                raise CellFailed(f"diverged: the loss is {mean} within the first {step + 1} steps")
-            total.zero_()
-            since = step + 1
-            on_look(step + 1, mean)
+                raise CellFailed(f"diverged: the loss is {mean} within the first {loop.step} steps")
+            loop.total.zero_()
+            loop.since = loop.step
+            on_look(loop.step, mean)
             modules.train()
+        if resume:
+            resume.after_step(loop)
 
 
 def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[object]:

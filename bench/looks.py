@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -83,6 +84,23 @@ class Looks:
                 diversity=found.diversity,
             )
         )
+
+    def freeze(self) -> tuple[dict[str, torch.Tensor], Any]:
+        """The looks so far, as tensors and JSON."""
+        tensors = {
+            f"{place}.{part}": torch.from_numpy(scores)
+            for place, logits in enumerate(self.logits)
+            for part, scores in logits.items()
+        }
+        return tensors, [look.model_dump() for look in self.all]
+
+    def thaw(self, tensors: dict[str, torch.Tensor], notes: Any) -> None:
+        """Have had these looks."""
+        self.all = [Look(**look) for look in notes]
+        self.logits = [{} for _ in self.all]
+        for name, scores in tensors.items():
+            place, part = name.split(".")
+            self.logits[int(place)][cast(Part, part)] = scores.numpy()
 
     def outputs(self, modules: Modules, inputs: Inputs, images: Subset) -> Outputs:
         """What the network says of some images."""

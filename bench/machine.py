@@ -31,12 +31,12 @@ def where(device: torch.device) -> Where:
     )
 
 
-def default_threads() -> int:
-    """`$OMP_NUM_THREADS`, or the physical cores that this process may use."""
+def default_threads(workers: int = 1) -> int:
+    """`$OMP_NUM_THREADS`, or an equal share of the physical cores that this process may use."""
     if (wanted := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(wanted) > 0:
         return int(wanted)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(psutil.cpu_count(logical=False) or 1, allowed))
+    return max(1, min(psutil.cpu_count(logical=False) or 1, allowed) // workers)
 
 
 def _version(package: str) -> str | None:

@@ -33,6 +33,11 @@ class Phases:
             self._switch()
             self._running.pop()
 
+    def now(self) -> dict[str, float]:
+        """The seconds until this moment."""
+        self._switch()
+        return dict(self.seconds)
+
     def _switch(self) -> None:
         _synchronise(self._device)
         now = time.perf_counter()

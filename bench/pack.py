@@ -62,6 +62,10 @@ class Pack:
         """Where the files of records would be, were this a results folder."""
         return [self.root / name for name in sorted(self._members) if name.endswith(".json")]
 
+    def holds(self, path: Path) -> bool:
+        """Whether there is a member that stands for a path below `root`."""
+        return path.relative_to(self.root).as_posix() in self._members
+
     def read(self, path: Path) -> bytes:
         """Content of the member that stands for a path below `root`.
 

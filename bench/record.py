@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import BeforeValidator
 
 from bench.suite import Cell, Frozen, Setting
 
@@ -26,6 +27,14 @@ own classes; an image that several of them ask for is there as often.
 """
 
 
+def _encodable(text: Any) -> Any:
+    """What cannot be written as UTF-8, as names of files may hold, becomes a question mark."""
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else text
+
+
+Text = Annotated[str, BeforeValidator(_encodable)]
+
+
 class Asked(Frozen):
     """The question, the setting it was asked in, and the suite that asked first."""
 
@@ -38,8 +47,8 @@ class Happened(Frozen):
     """How it ended, and why when it did not end well."""
 
     status: Status
-    reason: str = ""
-    log: str = ""
+    reason: Text = ""
+    log: Text = ""
 
 
 class Look(Frozen):
@@ -119,7 +128,8 @@ class Digests(Frozen):
 class Record(Frozen):
     """The immutable JSON that a cell leaves; `Predictions` lie beside it."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
+    """`bench.migrations` reads older ones."""
     key: str
     created: str
     asked: Asked

@@ -6,6 +6,7 @@ import statistics
 import traceback
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
 
@@ -29,6 +30,8 @@ class Context:
     setting: Setting
     where: Where
     artifacts: Artifacts = field(default_factory=Artifacts)
+    checkpoints: Path | None = None
+    """Folder in which long cells keep how far they are; None: nothing is kept."""
 
 
 def run_cell(
@@ -38,7 +41,7 @@ def run_cell(
     device = resolve_device(context.setting.device)
     calibration = calibrate(device)
     ledger = Ledger(device)
-    run = Run(cell, context.setting, digests, context.artifacts, ledger, progress)
+    run = Run(cell, context.setting, digests, context.artifacts, ledger, progress, context.checkpoints)
     predictions: Predictions = {}
     try:
         predictions = run.go()
@@ -47,14 +50,11 @@ def run_cell(
         happened = Happened(status="skipped", reason=str(reason))
     except (CellFailed, UserError) as reason:
         happened = Happened(status="failed", reason=str(reason))
-    except torch.OutOfMemoryError as error:
-        happened = Happened(status="failed", reason=f"out of memory: {str(error).splitlines()[0]}")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         first_line = (str(error).splitlines() or [""])[0]
+        what = "out of memory" if _memory_is_out(error) else type(error).__name__
         happened = Happened(
-            status="failed",
-            reason=f"{type(error).__name__}: {first_line}",
-            log=traceback.format_exc(limit=-8),
+            status="failed", reason=f"{what}: {first_line}".strip(": "), log=traceback.format_exc(limit=-8)
         )
     seconds = dict(ledger.phases.seconds)
     training = sum(s for phase, s in seconds.items() if phase.endswith("-stage"))
@@ -89,3 +89,8 @@ def run_cell(
         details=run.details,
     )
     return record, predictions
+
+
+def _memory_is_out(error: BaseException) -> bool:
+    """Whether an accelerator, Python or torch's allocator on the CPU had no more."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

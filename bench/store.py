@@ -1,7 +1,8 @@
 """Records on disk: whole or absent, one file each, predictions beside them.
 
-Layout: `<root>/records/<first two digits>/<key>.json` and `<key>.safetensors`; or a baseline, which is the
-same in archives (see `pack`) and can be read only.
+Layout: `<root>/records/<first two digits>/<key>.json` and `<key>.<checksum>.safetensors`; or a baseline,
+which is the same in archives (see `pack`) and can be read only. Predictions are named by their content, so
+that a record and its predictions are replaced together, by one renaming: that of the record's file.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from bench.codec import Damaged, decode, encode
 from bench.errors import UserError
-from bench.files import write_atomically
+from bench.files import make_folder, write_atomically
 from bench.pack import Pack
 from bench.record import Digests, Predictions, Record
-from bench.suite import Cell, describe
+from bench.suite import Cell
+
+ANYTHING = "anything"
+"""The version of a record that may be replaced whatever it is."""
 
 
 class Store:
@@ -30,6 +34,7 @@ class Store:
         """A folder; with `archives`, a baseline that is in memory and only called `root`."""
         self.root = Path(root)
         self.unreadable: dict[Path, str] = {}
+        self._judged: dict[str, str | None] = {}
         packed = archives is not None or Pack.at(self.root)
         self._pack = Pack(self.root, self.unreadable, archives) if packed else None
 
@@ -43,7 +48,7 @@ class Store:
         if self.read_only:
             raise UserError(f"'{self.root}' is a baseline, which is read-only: choose another --results")
         try:
-            (self.root / "records").mkdir(parents=True, exist_ok=True)
+            make_folder(self.root / "records")
             with tempfile.TemporaryFile(dir=self.root / "records"):
                 pass
         except OSError as error:
@@ -56,28 +61,64 @@ class Store:
         """Where the record of that key is, or would be."""
         return self.root / "records" / key[:2] / f"{key}.json"
 
-    def write(self, record: Record, predictions: Predictions) -> Record:
-        """Store a record; its predictions first, so that a record implies its predictions."""
+    def predictions_path(self, record: Record) -> Path:
+        """Where a record's predictions are; in baselines, and of older records, without their checksum."""
+        named, plain = self._named(record), self.path(record.key).with_suffix(".safetensors")
+        return plain if not self._holds(named) and self._holds(plain) else named
+
+    def _named(self, record: Record) -> Path:
+        return self.path(record.key).with_suffix(f".{str(record.predictions_sha256)[:16]}.safetensors")
+
+    def version(self, key: str) -> str | None:
+        """What a record's file holds now, readable or not, as a digest; None where there is none."""
+        try:
+            return hashlib.sha256(self._content(self.path(key))).hexdigest()
+        except OSError:
+            return None
+
+    def judged(self, key: str) -> str | None:
+        """The version of a record at which `missing` looked last, or else that of now.
+
+        Whoever is to do what is missing compares with it: another version means that somebody has done it.
+        """
+        return self._judged[key] if key in self._judged else self.version(key)
+
+    def write(self, record: Record, predictions: Predictions, seen: str | None = ANYTHING) -> Record:
+        """Store a record; its predictions first, so that a record implies its predictions.
+
+        With `seen`, the `version` there was when the work began: a record that somebody else has stored
+        since stays, and is returned.
+        """
         assert not self.read_only, "a baseline is read-only: `prepare` says so"
         path = self.path(record.key)
+        before = self.read(record.key) if path.exists() else None
         if predictions:
             blob = save({k: np.ascontiguousarray(v) for k, v in predictions.items()})
             record = record.model_copy(update={"predictions_sha256": hashlib.sha256(blob).hexdigest()})
-            write_atomically(path.with_suffix(".safetensors"), blob)
-        write_atomically(path, record.model_dump_json(indent=1).encode())
-        return record
+            write_atomically(self._named(record), blob)
+        stored = record
+        if seen not in (ANYTHING, self.version(record.key)):
+            stored = self.read(record.key) or record
+        else:
+            try:
+                write_atomically(path, encode(record), exclusive=seen is None)
+            except FileExistsError:
+                stored = self.read(record.key) or record
+        self.unreadable.pop(path, None)
+        for other in (before, record):
+            if other and other.predictions_sha256 not in (None, stored.predictions_sha256):
+                self.predictions_path(other).unlink(missing_ok=True)
+        return stored
 
     def read(self, key: str) -> Record | None:
         """The record of that key, or None when absent or unreadable (see `unreadable`)."""
         path = self.path(key)
         try:
-            record = Record.model_validate_json(self._content(path))
+            record = decode(self._content(path))
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError) as error:
-            self.unreadable[path] = (
-                describe(error, Record) if isinstance(error, ValidationError) else str(error)
-            )
+        except (OSError, Damaged) as error:
+            self.unreadable[path] = str(error)
             return None
         if record.key != key:
             self.unreadable[path] = f"holds the record of {record.key}"
@@ -92,23 +133,23 @@ class Store:
         """
         if record.predictions_sha256 is None:
             return {}
-        path = self.path(record.key).with_suffix(".safetensors")
+        path = self.predictions_path(record)
         blob = self._content(path)
         if hashlib.sha256(blob).hexdigest() != record.predictions_sha256:
             raise OSError(f"{path}: checksum differs from its record's")
         try:
             return load(blob)
-        except SafetensorError as error:
+        except (SafetensorError, ValueError, TypeError, KeyError) as error:
             raise OSError(f"{path}: {error}") from None
 
     def records(self) -> Iterator[Record]:
         """Every readable record, in the order of its key."""
-        for path in self._files():
+        for path in self.files():
             record = self.read(path.stem)
             if record is not None:
                 yield record
 
-    def _files(self) -> list[Path]:
+    def files(self) -> list[Path]:
         """Files of records, in order; what an interrupted write left behind is none."""
         if self._pack:
             return self._pack.records()
@@ -117,6 +158,9 @@ class Store:
 
     def _content(self, path: Path) -> bytes:
         return self._pack.read(path) if self._pack else path.read_bytes()
+
+    def _holds(self, path: Path) -> bool:
+        return self._pack.holds(path) if self._pack else path.exists()
 
     def missing(
         self,
@@ -131,6 +175,8 @@ class Store:
         """
         todo, stale = [], 0
         for cell in cells:
+            # Before it is read: a record that is stored in between must count as new.
+            self._judged[cell.key] = self.version(cell.key)
             record = self.read(cell.key)
             if record is None or (retry_failed and record.happened.status != "done"):
                 todo.append(cell)
@@ -141,4 +187,4 @@ class Store:
 
     def keys(self) -> list[str]:
         """Keys of all records, readable or not."""
-        return [path.stem for path in self._files()]
+        return [path.stem for path in self.files()]

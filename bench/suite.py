@@ -11,9 +11,18 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from bench.errors import UserError, check_name, did_you_mean
+from bench.text import name_fault, printable
 
 SUITES = Path(__file__).parent / "suites"
 
@@ -212,6 +221,13 @@ class Suite(Frozen):
     scenarios: list[ScenarioTable] = Field(min_length=1)
     set: Overrides = Field({}, description="hyperparameters by method")
     gate: Gate = Gate()
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if fault := name_fault(name):
+            raise ValueError(f"'{printable(name)}' cannot name a results folder: {fault}")
+        return name
 
 
 def content_hash(value: Any) -> str:

@@ -14,6 +14,7 @@ from bench.data.dataset import Progress
 from bench.data.splits import Subset, hold_out
 from bench.engine import HeldOut, Stage, train
 from bench.feed import Endless, Episodes, Feed, Inputs
+from bench.resume import Resume
 from bench.roles import Roles
 from bench.seeds import stream
 from bench.suite import Cell
@@ -31,7 +32,14 @@ class Trainer:
     progress: Progress
 
     def run(
-        self, task: Task, modules: Modules, inputs: Inputs, labelled: Subset, steps: int, on_look: OnLook
+        self,
+        task: Task,
+        modules: Modules,
+        inputs: Inputs,
+        labelled: Subset,
+        steps: int,
+        on_look: OnLook,
+        resume: Resume | None = None,
     ) -> dict[str, Any]:
         """Train in place, by the method's loss or its closed form; what that took."""
         stage = task.stage
@@ -42,7 +50,10 @@ class Trainer:
         if method.fits(stage):
             self.progress(f"{stage} fit", 0, 1)
             modules.eval()
-            details[f"{stage}-stage"] = method.fit(modules, _all(inputs, labelled), task)
+            if resume and resume.found:
+                details[f"{stage}-stage"] = resume.notes["fit"]
+            else:
+                details[f"{stage}-stage"] = method.fit(modules, _all(inputs, labelled), task)
             seen[f"{stage}/fitted"] = len(labelled)
             parameters = sum(p.numel() for p in modules.head.parameters())
             # What a fit has seen, the loop does not see again.
@@ -57,6 +68,8 @@ class Trainer:
         judged = None
         if len(held_out):
             judged = HeldOut(_all(inputs, held_out), self.feed(method, task, inputs, labelled))
+        if resume:
+            resume.notes["fit"] = details.get(f"{stage}-stage")
         train(
             method,
             modules,
@@ -65,6 +78,7 @@ class Trainer:
             on_look,
             lambda step: self.progress(f"{stage} stage", step, steps),
             judged,
+            resume,
         )
         if found := method.report(modules):
             details[f"{stage}-stage"] = {**details.get(f"{stage}-stage", {}), **found}

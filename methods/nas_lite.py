@@ -144,6 +144,14 @@ class Supernet(Modules):
         self.keep(candidates)
         self._turn = 0
 
+    def get_extra_state(self) -> Tensor:
+        """Whose turn it is, for a stage that goes on in another process."""
+        return torch.tensor(self._turn)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Go on from there."""
+        self._turn = int(state)
+
     def train(self, mode: bool = True) -> Supernet:
         """Set the mode of all but the frozen stages."""
         super().train(mode)

@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from bench.text import printable
 from report import formats
 from report.statistics import negative_transfer
 from report.tables import Leaderboard, Standing, leaderboards
@@ -40,7 +41,7 @@ def _table(board: Leaderboard, harm: pd.DataFrame) -> Table:
         mine = judged[judged["method"] == row.method]
         hurt = f"{int(mine['negative'].sum())} of {len(mine)}" if len(mine) else formats.percent(None)
         *first, done = cells(row)
-        table.add_row(*(Text(part) for part in (*first, hurt, done)))
+        table.add_row(*(Text(printable(part)) for part in (*first, hurt, done)))
     return table
 
 

@@ -62,6 +62,7 @@ def test_report_reads_records(path: Path) -> None:
         "paths",
         "seeds",
         "plan",
+        "text",
         "data.card",
     )
     assert {name for name in own if not name.startswith(tuple(f"bench.{room}" for room in allowed))} == set()
@@ -100,6 +101,12 @@ LIGHT = [
     "bench.record",
     "bench.store",
     "bench.pack",
+    "bench.claims",
+    "bench.codec",
+    "bench.upkeep",
+    "bench.stopping",
+    "bench.executors.workers",
+    "bench.executors.worker",
     "bench.baselines",
     "bench.plan",
     "bench.selection",
@@ -118,6 +125,7 @@ LIGHT = [
     "bench.commands.progress",
     "bench.commands.baseline",
     "bench.commands.results",
+    "bench.commands.upkeep",
 ]
 REPORT = [f"report.{path.stem}" for path in files("report/*.py") if path.stem != "__init__"]
 

@@ -114,7 +114,10 @@ class Again:
 @pytest.fixture(scope="module")
 def again(smoke: Smoke) -> Again:
     key = next(k for k, r in records(smoke.folder).items() if r["asked"]["cell"]["method"] == "linear-probe")
-    predictions = load_file(Store(smoke.folder).path(key).with_suffix(".safetensors"))
+    store = Store(smoke.folder)
+    record = store.read(key)
+    assert record
+    predictions = load_file(store.predictions_path(record))
     files = {path.stem: path.read_bytes() for path in smoke.folder.glob("records/??/*.json")}
     return Again(key, files, predictions, bench("run", "--cell", key, cwd=smoke.home))
 

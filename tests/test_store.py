@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from bench.errors import UserError
 from bench.files import write_atomically
+from bench.migrations import CURRENT, MIGRATIONS
 from bench.record import Asked, Digests, Happened, Look, Measured, Predictions, Record, Where
 from bench.store import Store
 from bench.suite import Cell, Setting
@@ -68,7 +69,7 @@ def test_round_trip(store: Store) -> None:
     for name, array in PREDICTIONS.items():
         assert found[name].dtype == array.dtype
         np.testing.assert_array_equal(found[name], array)
-    assert files(store) == {f"{written.key}.json", f"{written.key}.safetensors"}
+    assert files(store) == {f"{written.key}.json", store.predictions_path(written).name}
     assert list(store.records()) == [written]
     assert store.keys() == [written.key]
     assert not store.unreadable
@@ -119,7 +120,7 @@ def test_failing_write_keeps_what_was_there(store: Store) -> None:
     with pytest.raises(Exception):  # noqa: B017, PT011
         store.write(record(created="later"), Unwritable())  # type: ignore[arg-type]
     assert Store(store.root).read(written.key) == written
-    assert files(store) == {f"{written.key}.json", f"{written.key}.safetensors"}
+    assert files(store) == {f"{written.key}.json", store.predictions_path(written).name}
 
 
 def test_write_that_fails_at_the_last_moment_leaves_no_temporary_file(tmp_path: Path) -> None:
@@ -140,7 +141,18 @@ def test_replacing_a_record_replaces_its_predictions(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"\x00\xff garbage", b"[]", b"3", b'{"some": "other", "json": 1}', b'{"schema_version": 2}'],
+    [
+        b"",
+        b"{",
+        b"\x00\xff garbage",
+        b"[]",
+        b"3",
+        b'{"some": "other", "json": 1}',
+        b'{"schema_version": 2}',
+        b'{"schema_version": 99}',
+        b'{"schema_version": 1, "key": NaN}',
+        b"[" * 100_000,
+    ],
 )
 def test_unreadable_records_are_reported(store: Store, content: bytes) -> None:
     good = store.write(record(tiny_cell(seed=8)), {})
@@ -181,7 +193,7 @@ def test_absent_is_not_unreadable(store: Store) -> None:
 @pytest.mark.parametrize("damage", [b"", b"short", None])
 def test_damaged_predictions(store: Store, damage: bytes | None) -> None:
     written = store.write(record(), PREDICTIONS)
-    path = store.path(written.key).with_suffix(".safetensors")
+    path = store.predictions_path(written)
     if damage is None:
         blob = bytearray(path.read_bytes())
         blob[-1] ^= 1
@@ -243,3 +255,87 @@ def test_numbers_that_json_does_not_know(store: Store, value: float) -> None:
         return
     store.write(record(cell), {})
     assert store.read(cell.key) is not None, store.unreadable
+
+
+def test_a_changed_number_is_noticed(store: Store) -> None:
+    written = store.write(record(), {})
+    path = store.path(written.key)
+    path.write_bytes(
+        path.read_bytes().replace(b'"target_test_accuracy": 0.5', b'"target_test_accuracy": 0.9')
+    )
+    assert store.read(written.key) is None
+    assert "checksum" in store.unreadable[path]
+
+
+def test_the_layout_of_the_file_does_not_matter(store: Store) -> None:
+    written = store.write(record(), {})
+    path = store.path(written.key)
+    path.write_text(json.dumps(dict(reversed(json.loads(path.read_bytes()).items()))))
+    assert store.read(written.key) == written
+
+
+def test_records_of_the_first_schema_are_read(store: Store) -> None:
+    """Without a checksum, predictions under the plain name."""
+    written = store.write(record(), PREDICTIONS)
+    path, predictions = store.path(written.key), store.predictions_path(written)
+    data = json.loads(path.read_bytes())
+    del data["checksum"]
+    path.write_text(json.dumps({**data, "schema_version": 1}))
+    predictions.rename(path.with_suffix(".safetensors"))
+    assert store.read(written.key) == written
+    assert store.predictions(written).keys() == PREDICTIONS.keys()
+    again = store.write(record(created="later"), PREDICTIONS)
+    assert json.loads(path.read_bytes())["schema_version"] == 2
+    assert store.predictions(again).keys() == PREDICTIONS.keys()
+
+
+def test_every_earlier_schema_has_a_migration() -> None:
+    assert sorted(MIGRATIONS) == list(range(1, CURRENT))
+
+
+def test_a_record_from_the_future(store: Store) -> None:
+    written = store.write(record(), {})
+    path = store.path(written.key)
+    path.write_bytes(path.read_bytes().replace(b'"schema_version": 2', b'"schema_version": 3'))
+    assert store.read(written.key) is None
+    assert "update it" in store.unreadable[path]
+
+
+@pytest.mark.parametrize("there_before", [False, True])
+def test_the_first_complete_record_stays(store: Store, there_before: bool) -> None:
+    """Two that began from the same state: who is later gets the other's record."""
+    key = tiny_cell().key
+    if there_before:
+        store.write(record(happened=Happened(status="failed", reason="why")), {})
+    seen = store.version(key)
+    assert (seen is not None) == there_before
+    first = store.write(record(created="first"), PREDICTIONS, seen)
+    assert first.created == "first"
+    shorter = {name: array[:1].copy() for name, array in PREDICTIONS.items()}
+    assert store.write(record(created="second"), shorter, seen) == first
+    assert store.write(record(created="third"), PREDICTIONS, seen) == first
+    assert store.read(key) == first
+    assert store.predictions(first).keys() == PREDICTIONS.keys()
+    assert files(store) == {store.path(key).name, store.predictions_path(first).name}
+
+
+def test_names_that_are_no_text(store: Store) -> None:
+    """What Python makes of a file name that is not UTF-8 can be a reason, and is written."""
+    written = store.write(record(happened=Happened(status="failed", reason="no \udcff here")), {})
+    found = store.read(written.key)
+    assert found
+    assert found.happened.reason == "no ? here"
+
+
+def test_what_was_missing_stays_known(store: Store) -> None:
+    """Between finding out what is missing and doing it, somebody else may have done it."""
+    cell = tiny_cell()
+    assert store.judged(cell.key) is None
+    store.missing([cell], {"full-finetune": TODAY})
+    other = Store(store.root)
+    first = other.write(record(), {})
+    assert store.judged(cell.key) is None
+    assert store.version(cell.key) is not None
+    assert store.write(record(created="later"), {}, store.judged(cell.key)) == first
+    store.missing([cell], {"full-finetune": TODAY})
+    assert store.judged(cell.key) == store.version(cell.key)

@@ -10,6 +10,7 @@ from rich.text import Text
 from bench import baselines
 from bench.commands.report import latest
 from bench.store import Store
+from bench.text import printable
 
 
 def save(name: str, results: str | None) -> None:
@@ -17,7 +18,7 @@ def save(name: str, results: str | None) -> None:
     store = Store(results) if results else Store(latest())
     target = baselines.save(store, name)
     for path, reason in store.unreadable.items():
-        click.echo(f"warning: left out {path}: {reason}", err=True)
+        click.echo(printable(f"warning: left out {path}: {reason}"), err=True)
     size = baselines.size(name)
     click.echo(f"{target}: {len(Store(target).keys())} records, {size / 1e6:.1f} MB")
     if size > baselines.LARGEST:

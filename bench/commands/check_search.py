@@ -17,7 +17,7 @@ from rich.table import Table
 from scipy import stats
 
 from bench.commands.narrow import narrow
-from bench.commands.session import run_cells, today
+from bench.commands.session import Means, run_cells, today
 from bench.commands.tune import allowed_score
 from bench.data.card import load_card
 from bench.errors import UserError
@@ -55,7 +55,7 @@ def check(request: Request) -> int:
     store.prepare()
     digests = today(suite)
     todo, _ = store.missing([*searches, *members, *(c for cells in drawn for c in cells)], digests)
-    run_cells(todo, suite, request.device, digests, store)
+    run_cells(todo, suite, Means(request.device), digests, store)
     search, member = ([_accuracy(store, cell) for cell in cells] for cells in (searches, members))
     found = [_best(store, cells) for cells in drawn]
     able = [i for i, row in enumerate(zip(search, member, found, strict=True)) if None not in row]

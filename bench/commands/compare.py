@@ -11,6 +11,7 @@ from bench.errors import UserError
 from bench.files import write_atomically
 from bench.store import Store
 from bench.suite import Gate, load_suite, suite_names
+from bench.text import printable
 from report import gate
 from report.compare import NothingInCommon
 from report.compare import compare as compare_stores
@@ -32,7 +33,7 @@ def compare(
         raise UserError(f"'{base}' and '{new}' have no cell in common: compare two runs of a suite") from None
     for store in stores:
         for path, reason in store.unreadable.items():
-            click.echo(f"warning: unreadable record {path}: {reason}", err=True)
+            click.echo(printable(f"warning: unreadable record {path}: {reason}"), err=True)
     asked = {"max_accuracy_drop": max_accuracy_drop, "max_slowdown": max_slowdown}
     limits = _gate(stores[0]).model_copy(update={k: v for k, v in asked.items() if v is not None})
     bad = gate.regressions(found, limits)

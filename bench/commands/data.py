@@ -19,6 +19,7 @@ from bench.data.sources.base import Absent
 from bench.errors import UserError
 from bench.files import write_atomically
 from bench.paths import cache_root, own_data
+from bench.text import printable
 
 SHOWN = 5
 """Images that the table names of each finding; JSON names them all."""
@@ -66,9 +67,9 @@ def fetch(name: str, archive: Path | None) -> None:
             unpack(archive, out, progress)
         dataset = open_dataset(card, progress)
     for warning in dataset.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        click.echo(printable(f"warning: {warning}"), err=True)
     counts = ", ".join(f"{domain.name} {len(domain.names)}" for domain in dataset.domains.values())
-    click.echo(f"{name} from {dataset.origin}: {counts}")
+    click.echo(printable(f"{name} from {dataset.origin}: {counts}"))
 
 
 def check(name: str | None, as_json: bool) -> int:
@@ -85,12 +86,12 @@ def check(name: str | None, as_json: bool) -> int:
     for column in diagnosis.domains[0] if diagnosis.domains else []:
         table.add_column(column, justify="left" if column == "domain" else "right")
     for row in diagnosis.domains:
-        table.add_row(*(Text("–" if value is None else str(value)) for value in row.values()))
+        table.add_row(*(Text("–" if value is None else printable(str(value))) for value in row.values()))
     console.print(table)
     for finding in diagnosis.findings:
-        console.print(Text(f"{finding.level}: {finding.kind}: {finding.message}"), soft_wrap=True)
+        console.print(Text(printable(f"{finding.level}: {finding.kind}: {finding.message}")), soft_wrap=True)
         for image in finding.images[:SHOWN]:
-            console.print(Text(f"    {image}"), soft_wrap=True)
+            console.print(Text(printable(f"    {image}")), soft_wrap=True)
         if len(finding.images) > SHOWN:
             console.print(f"    and {len(finding.images) - SHOWN} more (--json names all)")
     faults = sum(finding.level == "fault" for finding in diagnosis.findings)

@@ -14,6 +14,7 @@ from bench.costs import distinct, estimate
 from bench.record import Record
 from bench.store import Store
 from bench.suite import Cell, Suite, Value
+from bench.text import printable
 
 WORDS = {"source-stage": "source stages", "features": "sets of frozen features"}
 
@@ -32,7 +33,7 @@ class MethodNeeds:
 def show(suite: Suite, cells: list[Cell], store: Store) -> None:
     """Print every cell, and what they share."""
     for cell in cells:
-        click.echo(f"{cell.key}  {cell.title}")
+        click.echo(printable(f"{cell.key}  {cell.title}"))
     counts = Counter(cell.method for cell in cells)
     click.echo(f"{len(cells)} cells: " + ", ".join(f"{n} {method}" for method, n in counts.items()))
     if suite.budget.trials:

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from bench.record import Record
 from bench.selection import HEADLINE
 from bench.suite import Cell
+from bench.text import printable
 
 LONG = 5.0
 """Seconds after which work is worth a line where no bar can be shown."""
@@ -30,18 +31,19 @@ def test_accuracy(record: Record) -> float | None:
 class Lines:
     """Says each finished cell on a line, with how far the run is and when it will be done."""
 
-    def __init__(self, cells: Sequence[Cell], console: Console, score: Score) -> None:
+    def __init__(self, cells: Sequence[Cell], console: Console, score: Score, workers: int = 1) -> None:
         self.console = console
         self.score = score
         self.total = len(cells)
         self.done = 0
+        self._workers = workers
         self._waiting = [cell.method for cell in cells]
         self._seconds: dict[str, list[float]] = defaultdict(list)
-        self._since = time.monotonic()
+        self._since: dict[str, float] = {}
 
     def started(self, cell: Cell) -> None:
         """A cell begins."""
-        self._since = time.monotonic()
+        self._since[cell.key] = time.monotonic()
 
     def progress(self, cell: Cell, what: str, done: int, total: int) -> None:
         """Nothing: a line per step would be noise."""
@@ -51,13 +53,25 @@ class Lines:
         method = record.asked.cell.method
         self.done += 1
         self._waiting.remove(method)
-        seconds = time.monotonic() - self._since
+        seconds = time.monotonic() - self._since.pop(record.key, time.monotonic())
         if record.happened.status == "done":
             self._seconds[method].append(seconds)
+        self._say(record, f"{seconds:.1f} s")
+
+    def elsewhere(self, record: Record) -> None:
+        """Print how a cell ended that another process had."""
+        self.done += 1
+        self._waiting.remove(record.asked.cell.method)
+        self._say(record, "by another process")
+
+    def note(self, text: str) -> None:
+        """Print a line."""
+        self.console.print(_plain(text), highlight=False, soft_wrap=True)
+
+    def _say(self, record: Record, took: str) -> None:
         self.console.print(
-            f"\\[{self.done}/{self.total}] {record.happened.status} {escape(record.asked.cell.title)}"
-            f"  {escape(self._outcome(record))}  {seconds:.1f} s"
-            + (f"  ETA {self.eta}" if self._waiting else ""),
+            f"\\[{self.done}/{self.total}] {record.happened.status} {_plain(record.asked.cell.title)}"
+            f"  {_plain(self._outcome(record))}  {took}" + (f"  ETA {self.eta}" if self._waiting else ""),
             highlight=False,
             soft_wrap=True,
         )
@@ -73,14 +87,14 @@ class Lines:
         if not known:
             return "?"
         typical = sum(known.values()) / len(known)
-        return duration(sum(known.get(method, typical) for method in self._waiting))
+        return duration(sum(known.get(method, typical) for method in self._waiting) / self._workers)
 
 
 class Bars(Lines):
     """The same lines, above an overall bar and a bar of the running cell."""
 
-    def __init__(self, cells: Sequence[Cell], console: Console, score: Score) -> None:
-        super().__init__(cells, console, score)
+    def __init__(self, cells: Sequence[Cell], console: Console, score: Score, workers: int = 1) -> None:
+        super().__init__(cells, console, score, workers)
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -91,31 +105,42 @@ class Bars(Lines):
             transient=True,
         )
         self._all: TaskID = self.bars.add_task("all cells", total=self.total, eta="")
-        self._cell: TaskID = self.bars.add_task("starting", total=None, eta="")
+        self._cells: dict[str, TaskID] = {}
 
     def started(self, cell: Cell) -> None:
         """Show the cell that begins."""
         super().started(cell)
-        self.bars.reset(self._cell, description=escape(cell.title), total=1, eta="")
+        if cell.key not in self._cells:  # it may begin a second time
+            self._cells[cell.key] = self.bars.add_task(_plain(cell.title), total=1, eta="")
 
     def progress(self, cell: Cell, what: str, done: int, total: int) -> None:
         """Move the running cell's bar."""
-        self.bars.update(self._cell, completed=done, total=total, eta=what)
+        self.bars.update(self._cells[cell.key], completed=done, total=total, eta=what)
 
     def finished(self, record: Record) -> None:
         """Print the line, move the overall bar."""
         super().finished(record)
+        if (task := self._cells.pop(record.key, None)) is not None:
+            self.bars.remove_task(task)
+        self._move()
+
+    def elsewhere(self, record: Record) -> None:
+        """Print the line, move the overall bar."""
+        super().elsewhere(record)
+        self._move()
+
+    def _move(self) -> None:
         self.bars.update(self._all, completed=self.done, eta=f"ETA {self.eta}" if self._waiting else "")
 
 
 @contextmanager
-def watch(cells: Sequence[Cell], score: Score) -> Iterator[Lines]:
+def watch(cells: Sequence[Cell], score: Score, workers: int = 1) -> Iterator[Lines]:
     """The watcher that fits where the output goes; `score` is what it says of a finished cell."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Lines(cells, console, score)
+        yield Lines(cells, console, score, workers)
         return
-    bars = Bars(cells, console, score)
+    bars = Bars(cells, console, score, workers)
     with bars.bars:
         yield bars
 
@@ -137,11 +162,11 @@ def showing() -> Iterator[Callable[[str, int, int], None]]:
 
     def progress(what: str, done: int, total: int) -> None:
         if what not in tasks:
-            tasks[what] = bars.add_task(escape(what), total=total)
+            tasks[what] = bars.add_task(_plain(what), total=total)
             begun[what] = time.monotonic()
         elif not console.is_terminal and what in begun and time.monotonic() - begun[what] > LONG:
             del begun[what]
-            console.print(f"{escape(what)}: {done} of {total} images", highlight=False)
+            console.print(f"{_plain(what)}: {done} of {total} images", highlight=False)
         bars.update(tasks[what], completed=done, total=total)
 
     if not console.is_terminal:
@@ -149,6 +174,11 @@ def showing() -> Iterator[Callable[[str, int, int], None]]:
         return
     with bars:
         yield progress
+
+
+def _plain(text: str) -> str:
+    """Neither markup nor control characters."""
+    return escape(printable(text))
 
 
 def duration(seconds: float) -> str:

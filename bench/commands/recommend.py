@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.commands.narrow import narrow
-from bench.commands.session import run_cells, today
+from bench.commands.session import Means, run_cells, today
 from bench.data.card import load_card
 from bench.errors import UserError
 from bench.halving import halve, questions
@@ -46,7 +46,7 @@ def recommend(request: Request) -> int:
     store = Store(request.results or RESULTS / suite.name)
     if request.run:
         store.prepare()
-        _run(suite, cells, store, request.device)
+        _run(suite, cells, store, Means(request.device))
     frame = load_frame(store, cells)
     advice = [found for block in blocks(frame) if (found := advise(frame, block, request.max_seconds))]
     if not advice:
@@ -70,7 +70,7 @@ def _wanted(suite: Suite, cells: Sequence[Cell], shots: str | None) -> list[Cell
     return [cell for cell in cells if shots in (None, str(cell.scenario.shots))]
 
 
-def _run(suite: Suite, cells: Sequence[Cell], store: Store, device: str) -> None:
+def _run(suite: Suite, cells: Sequence[Cell], store: Store, means: Means) -> None:
     """Successive halving over methods, apart for each kind and number of shots.
 
     Methods are dropped by target validation images, so that the test images that the advice is about had no
@@ -81,7 +81,7 @@ def _run(suite: Suite, cells: Sequence[Cell], store: Store, device: str) -> None
     def score(cell: Cell) -> float | None:
         todo, _ = store.missing([cell], digests)
         if todo:
-            run_cells(todo, suite, device, digests, store)
+            run_cells(todo, suite, means, digests, store)
         record = store.read(cell.key)
         return record.looks[-1].target_validation_accuracy if record and record.looks else None
 

@@ -9,13 +9,14 @@ import click
 
 from bench.baselines import BASELINES, names
 from bench.commands.narrow import narrow
-from bench.commands.session import run_cells, today
+from bench.commands.session import Means, run_cells, today
 from bench.data.card import load_card
 from bench.errors import UserError
 from bench.paths import RESULTS
 from bench.plan import plan
 from bench.store import Store
 from bench.suite import Cell, ScenarioTable, Suite
+from bench.text import printable
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,13 @@ class Request:
     target: str | None
     backbone: str | None
     seeds: list[str] | None
-    device: str
+    means: Means
     sets: tuple[str, ...]
     results: str | None
     plan_only: bool
     fresh: bool
     retry_failed: bool
     keep_stale: bool
-    no_share: bool
     cell: str | None
 
 
@@ -55,7 +55,7 @@ def run(request: Request) -> int:
         )
         store = Store(request.results or RESULTS / suite.name)
         if suite.budget.trials and not request.plan_only:
-            suite = _tuned(suite, request.device, store)
+            suite = _tuned(suite, request.means, store)
         cells = plan(suite, load_card(suite.dataset))
     if request.plan_only:
         from bench.commands.plan_view import show
@@ -74,18 +74,18 @@ def run(request: Request) -> int:
         + f", {len(todo)} to run"
     )
     for path, reason in store.unreadable.items():
-        click.echo(f"warning: unreadable record {path}: {reason}", err=True)
-    if todo or request.device not in ("auto", "cpu"):
-        run_cells(todo, suite, request.device, digests, store, share=not request.no_share)
+        click.echo(printable(f"warning: unreadable record {path}: {reason}"), err=True)
+    if todo or request.means.device not in ("auto", "cpu"):
+        run_cells(todo, suite, request.means, digests, store)
     return _conclude(suite, cells, store)
 
 
-def _tuned(suite: Suite, device: str, store: Store) -> Suite:
+def _tuned(suite: Suite, means: Means, store: Store) -> Suite:
     """The suite with what its trials find; they are kept beside its records."""
     # Optuna takes a moment to import, and few suites have trials.
     from bench.commands.tune import tuned
 
-    return tuned(suite, device, Store(store.root / "tuning"))
+    return tuned(suite, means, Store(store.root / "tuning"))
 
 
 def _recorded(request: Request) -> tuple[Suite, list[Cell], Store]:
@@ -127,5 +127,6 @@ def _conclude(suite: Suite, cells: list[Cell], store: Store) -> int:
     records = [record for cell in cells if (record := store.read(cell.key))]
     failed = [record for record in records if record.happened.status == "failed"]
     for record in failed:
-        click.echo(f"failed: {record.asked.cell.title}: {record.happened.reason} ({record.key})", err=True)
+        said = f"failed: {record.asked.cell.title}: {record.happened.reason} ({record.key})"
+        click.echo(printable(said), err=True)
     return 1 if failed else 0

@@ -1,8 +1,12 @@
-"""Today's code and data, a device, and cells that run on it."""
+"""Today's code and data, and worker processes that cells run in."""
 
 from __future__ import annotations
 
+import atexit
+import os
+import signal
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import click
 
@@ -11,11 +15,26 @@ from bench.data.card import load_card
 from bench.data.dataset import BadImages, open_dataset
 from bench.digest import engine_digest
 from bench.errors import UserError
+from bench.executors.workers import Interrupted, Workers
 from bench.paths import skip_bad
 from bench.record import Digests
 from bench.registry import method_digest
 from bench.store import Store
-from bench.suite import Cell, Setting, Suite
+from bench.suite import Cell, Suite
+from bench.text import printable
+
+
+@dataclass(frozen=True)
+class Means:
+    """What cells are run with."""
+
+    device: str = "auto"
+    workers: int = 1
+    """Processes on the device."""
+    timeout: float | None = None
+    """Seconds after which a cell has failed."""
+    share: bool = True
+    """Whether cells share features and source stages, or each makes its own."""
 
 
 def today(suite: Suite) -> dict[str, Digests]:
@@ -23,7 +42,7 @@ def today(suite: Suite) -> dict[str, Digests]:
     with showing() as progress:
         dataset = open_dataset(load_card(suite.dataset), progress)
     for warning in dataset.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        click.echo(printable(f"warning: {warning}"), err=True)
     fingerprint = dataset.fingerprint
     return {
         method: Digests(method=method_digest(method), engine=engine_digest(), dataset=fingerprint)
@@ -55,7 +74,7 @@ def prepare(cells: Sequence[Cell]) -> bool:
                     if not skip_bad():
                         problems[domain] = str(error)
                         break
-                    click.echo(f"warning: left out: {error}", err=True)
+                    click.echo(printable(f"warning: left out: {error}"), err=True)
                     left_out = True
     if problems:
         raise UserError(
@@ -68,40 +87,54 @@ def prepare(cells: Sequence[Cell]) -> bool:
 def run_cells(
     cells: Sequence[Cell],
     suite: Suite,
-    device_name: str,
+    means: Means,
     digests: dict[str, Digests],
     store: Store,
     score: Score = test_accuracy,
-    share: bool = True,
 ) -> None:
-    """Run cells on a device; each record is stored as soon as it is there, and its `score` shown.
-
-    They `share` features and source stages, or each makes its own.
+    """Run cells in worker processes; each record is stored as soon as it is there, and its `score` shown.
 
     Raises:
         UserError: the device or a backbone is out of reach; nothing has run then.
         KeyboardInterrupt: with a line that says what is kept.
     """
+    workers = workers_for(means)
     if prepare(cells):
         digests = today(suite)
-    from bench.artifacts import Alone, Artifacts
-    from bench.backbones import check_backbone, create_backbone, needs_hub
-    from bench.devices import resolve_device
-    from bench.executors.local import execute
-    from bench.machine import default_threads, where
-    from bench.runner import Context
-
-    device = resolve_device(device_name)
-    for backbone in dict.fromkeys(cell.backbone for cell in cells):
-        check_backbone(backbone)
-        if needs_hub(backbone):
-            click.echo(f"fetching the weights of {backbone} from the hub", err=True)
-        create_backbone(backbone)
-    setting = Setting(device=str(device), threads=default_threads())
-    context = Context(suite.name, setting, where(device), Artifacts() if share else Alone())
-    with watch(cells, score) as watcher:
+    workers.prepare(
+        list(dict.fromkeys(cell.backbone for cell in cells)), lambda text: click.echo(text, err=True)
+    )
+    with watch(cells, score, means.workers) as watcher:
         try:
-            execute(cells, context, digests, store, watcher)
-        except KeyboardInterrupt:
-            kept = f"{watcher.done} of {watcher.total} cells recorded"
-            raise KeyboardInterrupt(f"{kept}; the same command goes on from there") from None
+            workers.run(cells, suite.name, digests, store, watcher, means.timeout)
+            return
+        except Interrupted as interrupted:
+            signum = interrupted.signum
+    kept = f"{watcher.done} of {watcher.total} cells recorded; the same command goes on from there"
+    if signum == signal.SIGTERM:
+        click.echo(f"terminated: {kept}", err=True)
+        raise SystemExit(128 + signum)
+    raise KeyboardInterrupt(kept)
+
+
+_running: dict[str, Workers] = {}
+
+
+def workers_for(means: Means) -> Workers:
+    """Workers that live on to the end of this process: loading their libraries takes longer than many cells.
+
+    Those for other means, another folder or other environment variables of ours are let go.
+    """
+    ours = sorted((name, value) for name, value in os.environ.items() if name.startswith("BENCH_"))
+    key = repr((means.device, means.workers, means.share, os.getcwd(), ours))
+    if key not in _running:
+        close_workers()
+        _running[key] = Workers(means.device, means.workers, means.share)
+    return _running[key]
+
+
+@atexit.register
+def close_workers() -> None:
+    """End them."""
+    while _running:
+        _running.popitem()[1].close()

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.commands.narrow import narrow
-from bench.commands.session import run_cells, today
+from bench.commands.session import Means, run_cells, today
 from bench.data.card import load_card
 from bench.errors import UserError
 from bench.paths import RESULTS
@@ -55,11 +55,11 @@ def tune(request: Request) -> int:
         raise UserError(f"{request.method} declares no search space: none of its fields is tunable")
     store = Store(request.results or RESULTS / f"{suite.name}-tuning")
     where = f"{request.source or 'all'}-{request.target or 'all'}"
-    study = search(suite, request.method, request.trials, request.device, store, where)
+    study = search(suite, request.method, request.trials, Means(request.device), store, where)
     return _conclude(study, request.method, space)
 
 
-def tuned(suite: Suite, device: str, store: Store) -> Suite:
+def tuned(suite: Suite, means: Means, store: Store) -> Suite:
     """The suite with the hyperparameters that its budget's trials find; those that it sets itself stay.
 
     Every method gets the same number of trials; one that has nothing to tune, or can do none of the suite's
@@ -70,7 +70,7 @@ def tuned(suite: Suite, device: str, store: Store) -> Suite:
         if not search_space(method):
             continue
         try:
-            study = search(suite, method, suite.budget.trials, device, store, "suite")
+            study = search(suite, method, suite.budget.trials, means, store, "suite")
         except Untried as reason:
             click.echo(f"not tuned: {reason}")
             continue
@@ -83,7 +83,7 @@ def tuned(suite: Suite, device: str, store: Store) -> Suite:
     return suite.model_copy(update={"set": found})
 
 
-def search(suite: Suite, method: str, trials: int, device: str, store: Store, where: str) -> optuna.Study:
+def search(suite: Suite, method: str, trials: int, means: Means, store: Store, where: str) -> optuna.Study:
     """The study of a method on a suite, after `trials` trials; those that are recorded are not run again."""
     space = search_space(method)
     store.prepare()
@@ -98,7 +98,7 @@ def search(suite: Suite, method: str, trials: int, device: str, store: Store, wh
             name: _rounded(trial.suggest_float(name, spec["low"], spec["high"], log=spec["log"]))
             for name, spec in space.items()
         }
-        score = score_of(method, values, suite, device, store)
+        score = score_of(method, values, suite, means, store)
         study.tell(trial, score, state=TrialState.FAIL if score is None else TrialState.COMPLETE)
     return study
 
@@ -109,7 +109,7 @@ def _rounded(value: float) -> float:
 
 
 def score_of(
-    method: str, values: Mapping[str, Value], suite: Suite, device: str, store: Store
+    method: str, values: Mapping[str, Value], suite: Suite, means: Means, store: Store
 ) -> float | None:
     """Mean allowed score of a suite's cells under some hyperparameters; None when any of them fails."""
     fixed = suite.set.get(method, {})
@@ -124,7 +124,7 @@ def score_of(
     digests = today(suite)
     todo, _ = store.missing(cells, digests)
     # Whoever tunes must not see how trials do on test images.
-    run_cells(todo, suite, device, digests, store, allowed_score)
+    run_cells(todo, suite, means, digests, store, allowed_score)
     records = [record for cell in cells if (record := store.read(cell.key))]
     if any(record.happened.status == "failed" for record in records):
         return None

@@ -116,7 +116,7 @@ def load_card(name: str) -> Card:
 
 def own_name(place: Path) -> str:
     """What the dataset of a folder or a table is called: as the folder, unless a card has that name."""
-    name = re.sub(r"[^a-z0-9]+", "-", place.resolve().stem.lower()).strip("-") or "own"
+    name = re.sub(r"[^a-z0-9]+", "-", place.resolve().stem.lower()).strip("-")[:60] or "own"
     return f"{name}-own" if (CARDS / f"{name}.toml").exists() else name
 
 

@@ -21,6 +21,7 @@ from bench.digest import code_digest, combine
 from bench.errors import UserError
 from bench.executors.pool import in_threads
 from bench.paths import cache_root, skip_bad, writing_to_cache
+from bench.text import file_name
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -79,7 +80,7 @@ class Dataset:
         """Where the decoded images of a domain are kept."""
         fit = self.card.fit
         version = combine(self.fingerprint, code_digest("data/decode.py"), *([fit] if fit != "pad" else []))
-        return cache_root() / "decoded" / f"{self.card.name}-{version}" / f"{domain}-{size}.npy"
+        return cache_root() / "decoded" / f"{self.card.name}-{version}" / f"{file_name(domain)}-{size}.npy"
 
     def pixels(self, domain: str, size: int, progress: Progress = silent) -> np.ndarray:
         """uint8 (images, size, size, 3), memory-mapped, read-only; decoded at the first call.
@@ -87,14 +88,17 @@ class Dataset:
         Raises:
             BadImages: naming every image of the domain that cannot be decoded.
         """
-        path = self.pixels_path(domain, size)
-        if not path.exists():
+        path, images = self.pixels_path(domain, size), self.domain(domain)
+        shape = (len(images.places), size, size, 3)
+        found = _mapped(path, shape)
+        if found is None:
             with writing_to_cache():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with FileLock(f"{path}.lock"):
-                    if not path.exists():
-                        self._decode(self.domain(domain), size, path, progress)
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+                    found = _mapped(path, shape)
+                    if found is None:
+                        self._decode(images, size, path, progress)
+        return np.load(path, mmap_mode="r", allow_pickle=False) if found is None else found
 
     def _decode(self, domain: Domain, size: int, out: Path, progress: Progress) -> None:
         temporary = out.with_suffix(".partial")
@@ -117,6 +121,15 @@ class Dataset:
             remember_bad({domain.digests[row]: reason for row, reason in bad.items()})
             raise BadImages(_named(domain, bad))
         temporary.replace(out)
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """A decoded domain; None where there is none, or the file is damaged and to be made anew."""
+    try:
+        found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if (found.shape, found.dtype) == (shape, np.uint8) else None
 
 
 def _named(domain: Domain, bad: dict[int, str], most: int = 10) -> str:

@@ -19,3 +19,9 @@ class Watcher(Protocol):
 
     def finished(self, record: Record) -> None:
         """A cell's record is stored."""
+
+    def elsewhere(self, record: Record) -> None:
+        """Another process has stored a cell's record."""
+
+    def note(self, text: str) -> None:
+        """Something that is not about one cell."""

@@ -75,7 +75,7 @@ def _damage(path):
 @pytest.mark.parametrize(("harm", "why"), [(_remove, "missing"), (_damage, "checksum")])
 def test_lost_predictions_are_said(store: Store, harm, why: str) -> None:
     record = synthetic.write(store, synthetic.cell(), 20)
-    harm(store.path(record.key).with_suffix(".safetensors"))
+    harm(store.predictions_path(record))
     (row,) = load_frame(store).to_dict("records")
     assert row["status"] == "unreadable"
     assert why in row["reason"]

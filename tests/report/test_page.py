@@ -132,7 +132,7 @@ def test_damage_is_shown(store: Store) -> None:
     synthetic.fill(store, {"linear-probe": 20, "dann": 26})
     first, second, third = store.keys()[:3]
     store.path(first).write_text('{"key": "half')
-    store.path(second).with_suffix(".safetensors").unlink()
+    next(store.path(second).parent.glob(f"{second}.*.safetensors")).unlink()
     store.path(third).write_text(json.dumps({"schema_version": 99}))
     text, _ = page(store)
     assert "3 cells unreadable" in text

@@ -1,0 +1,175 @@
+"""A process that runs cells for another one: `python -m bench.executors.worker`.
+
+Requests come as lines of JSON on the standard input, answers go as lines of JSON to what was the standard
+output; anything else that is printed goes to the standard error, which is the worker's log. The end of the
+input means that the other process is gone, and ends this one at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import json
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from bench import stopping
+from bench.errors import UserError
+from bench.executors.jobs import cannot_write
+from bench.record import Digests, Predictions, Record, Where
+from bench.store import Store
+from bench.suite import Cell, Setting
+
+Request = dict[str, Any]
+
+PAUSE = 0.1
+"""Seconds between two reports of how far a cell is."""
+
+
+class Worker:
+    """Answers requests until there are no more."""
+
+    def __init__(self, answers: TextIO) -> None:
+        self._answers = answers
+        self._last = 0.0
+
+    def say(self, **answer: Any) -> None:
+        """One answer."""
+        try:
+            self._answers.write(json.dumps(answer) + "\n")
+            self._answers.flush()
+        except BrokenPipeError:
+            os._exit(1)
+
+    def prepare(self, device: str, backbones: list[str], workers: int) -> None:
+        """Resolve the device and fetch weights; answers with the setting that cells will run in."""
+        from bench.backbones import check_backbone, create_backbone, needs_hub
+        from bench.devices import resolve_device
+        from bench.machine import default_threads, where
+
+        found = resolve_device(device)
+        for backbone in backbones:
+            check_backbone(backbone)
+            if needs_hub(backbone):
+                self.say(what="note", text=f"fetching the weights of {backbone} from the hub")
+            create_backbone(backbone)
+        setting = Setting(device=str(found), threads=default_threads(workers))
+        self.say(what="ready", setting=setting.model_dump(), where=where(found).model_dump())
+
+    def cell(self, request: Request) -> None:
+        """Run a cell and store its record, unless somebody else was faster."""
+        self.load()
+        # From here on its time counts.
+        self.say(what="begun")
+        try:
+            record, predictions = self.work(
+                Cell.model_validate(request["cell"]),
+                request["suite"],
+                Setting(**request["setting"]),
+                Where(**request["where"]),
+                Digests(**request["digests"]),
+                request["share"],
+                Path(request["root"]) / "checkpoints",
+            )
+        except stopping.Stopped:
+            self.say(what="stopped")
+            return
+        try:
+            Store(request["root"]).write(record, predictions, request["seen"])
+        except OSError as error:
+            raise cannot_write(request["root"], error) from None
+        self.say(what="finished")
+
+    def load(self) -> None:
+        """Load the libraries that cells need."""
+        import bench.runner  # noqa: F401
+
+    def work(
+        self,
+        cell: Cell,
+        suite: str,
+        setting: Setting,
+        where: Where,
+        digests: Digests,
+        share: bool,
+        checkpoints: Path,
+    ) -> tuple[Record, Predictions]:
+        """The record of a cell, and its predictions."""
+        import torch
+
+        from bench.artifacts import Alone, Artifacts
+        from bench.runner import Context, run_cell
+
+        torch.set_num_threads(setting.threads)
+        context = Context(suite, setting, where, Artifacts() if share else Alone(), checkpoints)
+        return run_cell(cell, context, digests, self.progress)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Say how far the cell is, if it was some time ago that anything was said."""
+        if time.monotonic() - self._last > PAUSE:
+            self._last = time.monotonic()
+            self.say(what="progress", phase=what, done=done, total=total)
+
+
+class Told(logging.Handler):
+    """Passes warnings on."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__(logging.WARNING)
+        self._worker = worker
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it."""
+        self._worker.say(what="note", text=record.getMessage())
+
+
+def requests() -> Iterator[Request]:
+    """The requests that are to be done in their order; `stop` and the end of the input are heeded at once."""
+    waiting: queue.SimpleQueue[Request] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            request = json.loads(line)
+            if request["do"] == "stop":
+                stopping.stop()
+            else:
+                waiting.put(request)
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        yield waiting.get()
+
+
+def serve(kind: type[Worker]) -> None:
+    """Answer what comes in, to the end of it."""
+    with contextlib.suppress(AttributeError):  # not on every system
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
+    faulthandler.enable()
+    # The other process decides what an interruption from the terminal means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: stopping.stop())
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    worker = kind(answers)
+    logging.getLogger("bench").addHandler(Told(worker))
+    for request in requests():
+        try:
+            if request.pop("do") == "prepare":
+                worker.prepare(**request)
+            else:
+                worker.cell(request)
+        except UserError as error:
+            worker.say(what="error", message=str(error))
+
+
+if __name__ == "__main__":
+    serve(Worker)

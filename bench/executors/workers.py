@@ -1,0 +1,240 @@
+"""Cells in worker processes, which may raise, hang, run out of memory or die without taking the run along."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from bench.claims import LEASE, Claims
+from bench.errors import UserError
+from bench.executors.child import Answer, Answers, Child
+from bench.executors.events import Watcher
+from bench.executors.jobs import Jobs
+from bench.record import Digests, Where
+from bench.store import Store
+from bench.suite import Cell, Setting
+
+TRIES = 2
+"""Times that a cell may take its worker down before it has failed: the first may have been an accident."""
+
+LOOK = 1.0
+"""Seconds between two looks at clocks, and at cells that other processes work on."""
+
+
+class Interrupted(Exception):
+    """The run was asked to stop, and has."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__()
+        self.signum = signum
+
+
+class Workers:
+    """A number of worker processes on one device; they live on from run to run."""
+
+    def __init__(
+        self,
+        device: str,
+        count: int = 1,
+        share: bool = True,
+        module: str = "bench.executors.worker",
+        lease: float = LEASE,
+    ) -> None:
+        self.device, self.count, self.share = device, count, share
+        self._module, self._lease = module, lease
+        self._answers: Answers = queue.SimpleQueue()
+        # The first begins to load its libraries now; the others once it is known that they are needed.
+        self._children = [Child(self._answers, module)]
+        self._known: set[str] | None = None
+        self._setting, self._where = Setting(), Where(python="", packages={}, platform="", cpu="")
+        self._signals: list[int] = []
+
+    @property
+    def pids(self) -> list[int]:
+        """The numbers of the processes that are there now."""
+        return [child.pid for child in self._children]
+
+    def prepare(self, backbones: Sequence[str], note: Callable[[str], None]) -> None:
+        """Resolve the device and fetch weights, in the first worker; `note` is called with what it says.
+
+        Raises:
+            UserError: the device or a backbone is out of reach.
+        """
+        if self._known is not None and self._known.issuperset(backbones):
+            return
+        for last in (False, True):
+            first = self._children[0] if self._children else self._new()
+            first.ask(do="prepare", device=self.device, backbones=[*backbones], workers=self.count)
+            if self._prepared(first, note, last):
+                self._known = {*(self._known or ()), *backbones}
+                return
+
+    def _prepared(self, first: Child, note: Callable[[str], None], last: bool) -> bool:
+        """Whether a worker has done so; one that died is no reason to give up, unless it was the last."""
+        while True:
+            found = self._answers.get()
+            if found is None or found[0] is not first:
+                continue
+            match answer := found[1]:
+                case {"what": "ready"}:
+                    self._setting, self._where = Setting(**answer["setting"]), Where(**answer["where"])
+                    return True
+                case {"what": "note"}:
+                    note(answer["text"])
+                case {"what": "error"}:
+                    raise UserError(answer["message"])
+                case {"what": "gone"}:
+                    why = first.death()
+                    said = self._bury(first).splitlines()
+                    if last:
+                        raise UserError(f"a worker process did not start: {said[-1] if said else why}")
+                    return False
+
+    def run(
+        self,
+        cells: Sequence[Cell],
+        suite: str,
+        digests: Mapping[str, Digests],
+        store: Store,
+        watcher: Watcher,
+        timeout: float | None = None,
+    ) -> None:
+        """Do each cell once, beside whoever else works on this folder; its record is stored when it is told.
+
+        A cell that takes longer than `timeout` seconds is ended and has failed.
+
+        Raises:
+            Interrupted: by SIGINT or SIGTERM: cells in hand were finished, saved or, at the second, given up.
+            UserError: the folder cannot be written any more.
+        """
+        run = Jobs(cells, suite, digests, store, watcher, Claims(store.root, self._lease))
+        self._signals = []
+        with self._listening():
+            try:
+                told = False
+                while len(self._signals) < 2 and (run.busy or (run.waiting and not self._signals)):
+                    if not self._signals:
+                        self._hand_out(run)
+                    elif not told:
+                        told = True
+                        watcher.note("stopping: cells in hand are finished or saved; once more stops at once")
+                        for child in run.busy:
+                            child.ask(do="stop")
+                    with contextlib.suppress(queue.Empty):
+                        if found := self._answers.get(timeout=LOOK):
+                            self._heed(run, *found)
+                    self._look_at_clocks(run, timeout)
+            finally:
+                for child in [*run.busy]:
+                    self._bury(child)
+                    run.give_up(child)
+        if self._signals:
+            raise Interrupted(self._signals[0])
+
+    def close(self) -> None:
+        """End the workers."""
+        for child in self._children:
+            child.close()
+        self._children = []
+
+    # Handing out -----------------------------------------------------------------------------------------
+
+    def _hand_out(self, run: Jobs) -> None:
+        while run.waiting and len(run.busy) < self.count:
+            job = run.next()
+            if job is None:
+                return
+            idle = [child for child in self._children if child not in run.busy]
+            child = idle[0] if idle else self._new()
+            run.begin(child, job)
+            child.ask(
+                do="cell",
+                cell=job.cell.model_dump(mode="json"),
+                suite=run.suite,
+                setting=self._setting.model_dump(),
+                where=self._where.model_dump(),
+                digests=run.digests[job.cell.method].model_dump(),
+                root=str(run.store.root.absolute()),
+                seen=job.seen,
+                share=self.share,
+            )
+
+    def _new(self) -> Child:
+        child = Child(self._answers, self._module)
+        self._children.append(child)
+        return child
+
+    def _bury(self, child: Child) -> str:
+        """End a worker; the end of its log."""
+        if child not in self._children:
+            return ""
+        self._children.remove(child)
+        child.kill()
+        log = child.tail()
+        child.close()
+        return log
+
+    # What happens meanwhile ------------------------------------------------------------------------------
+
+    def _heed(self, run: Jobs, child: Child, answer: Answer) -> None:
+        job = run.busy.get(child)
+        if job is None:
+            if answer["what"] == "gone":
+                self._bury(child)
+            return
+        match answer:
+            case {"what": "begun"}:
+                job.since = time.monotonic()
+            case {"what": "progress"}:
+                job.doing = f"{answer['phase']} {answer['done']} of {answer['total']}"
+                run.watcher.progress(job.cell, answer["phase"], answer["done"], answer["total"])
+            case {"what": "note"}:
+                run.watcher.note(f"{job.cell.title}: {answer['text']}")
+            case {"what": "finished"}:
+                run.settle(child)
+            case {"what": "stopped"}:
+                # It was asked to, by this process or another one, and will do nothing more.
+                self._bury(child)
+                run.give_up(child)
+            case {"what": "error"}:
+                raise UserError(answer["message"])
+            case {"what": "gone"}:
+                reason, log = child.death(), self._bury(child)
+                job.tries += 1
+                if run.is_done(job):
+                    run.settle(child)
+                elif job.tries < TRIES or self._signals:
+                    run.give_up(child)
+                else:
+                    run.fail(child, reason, log, self._setting, self._where)
+
+    def _look_at_clocks(self, run: Jobs, timeout: float | None) -> None:
+        for child, job in [*run.busy.items()]:
+            if timeout is not None and time.monotonic() - job.since > timeout:
+                log = self._bury(child)
+                reason = f"took longer than {timeout:g} s; was at: {job.doing}"
+                run.fail(child, reason, log, self._setting, self._where)
+
+    # Interruptions ---------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Count SIGINT and SIGTERM, where this is the thread that gets them."""
+
+        def heard(signum: int, frame: object) -> None:
+            self._signals.append(signum)
+            self._answers.put(None)
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {s: signal.signal(s, heard) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)

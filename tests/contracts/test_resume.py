@@ -1,0 +1,141 @@
+"""Every method, interrupted in each of its stages and taken up again, answers as if nothing had been."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bench import checkpoints, stopping
+from bench.artifacts import Artifacts, unpack
+from bench.record import Predictions, Record
+from bench.runner import Context, run_cell
+from bench.suite import Cell, Episodic, Setting
+from tests.contracts.test_methods import METHODS
+from tests.support import WHERE, answer, assert_equal, digests, tiny_cell
+
+
+def interrupted(
+    cell: Cell, folder: Path, monkeypatch: pytest.MonkeyPatch, moments: set[tuple[str, int]]
+) -> tuple[Record, Predictions, int]:
+    """The answer to a cell that is stopped at each of these moments; and how often it was."""
+    context = Context("tests", Setting(), WHERE, Artifacts(folder / "artifacts"), folder / "checkpoints")
+    left, times = set(moments), 0
+
+    def progress(what: str, done: int, total: int) -> None:
+        if (what, done) in left:
+            left.remove((what, done))
+            stopping.stop()
+
+    while True:
+        monkeypatch.setattr(stopping, "_wished", False)
+        # Another process has drawn nothing yet, or other things.
+        torch.manual_seed(times)
+        try:
+            return *run_cell(cell, context, digests(cell.method), progress), times
+        except stopping.Stopped:
+            times += 1
+            assert list((folder / "checkpoints").iterdir())
+
+
+MOMENTS = {("source stage", 1), ("source stage", 4), ("target stage", 1), ("target stage", 2)}
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"), [*((method, "cross-domain") for method in METHODS), ("nas-lite", "cross-domain-task")]
+)
+def test_a_resumed_cell_gives_the_same_answer(
+    method: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = tiny_cell(method, kind=kind, augment="rand-augment")
+    record, predictions = answer(cell, tmp_path / "undisturbed")
+    again, resumed, times = interrupted(cell, tmp_path / "disturbed", monkeypatch, MOMENTS)
+    assert again.happened == record.happened
+    if record.happened.status == "skipped":
+        pytest.skip(record.happened.reason)
+    assert times >= sum(f"{stage}/labelled" in record.measured.streams for stage in ("source", "target"))
+    assert_equal(resumed, predictions)
+    assert again.looks == record.looks
+    assert again.details == record.details
+    assert again.measured.streams == record.measured.streams
+    assert again.measured.parameters_trained == record.measured.parameters_trained
+    if times:
+        assert list((tmp_path / "disturbed" / "checkpoints").iterdir()) == [], "done is done"
+
+
+def test_episodes_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = tiny_cell("linear-probe", source=None, shots=1, episodes=Episodic(way=3, queries=2, count=5))
+    record, predictions = answer(cell, tmp_path / "undisturbed")
+    again, resumed, times = interrupted(
+        cell, tmp_path / "disturbed", monkeypatch, {("episodes", 1), ("episodes", 3)}
+    )
+    assert (again.happened.status, times) == ("done", 2)
+    assert_equal(resumed, predictions)
+    assert again.measured.streams == record.measured.streams
+    assert again.details == record.details
+
+
+def test_seconds_add_up_over_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was spent before is in the record, and what the process that goes on spends on catching up too."""
+    cell = tiny_cell()
+    context = Context("tests", Setting(), WHERE, Artifacts(tmp_path / "a"), tmp_path / "checkpoints")
+
+    def stop(what: str, done: int, total: int) -> None:
+        if (what, done) == ("source stage", 4):
+            stopping.stop()
+
+    monkeypatch.setattr(stopping, "_wished", False)
+    with pytest.raises(stopping.Stopped):
+        run_cell(cell, context, digests(cell.method), stop)
+    (path,) = (tmp_path / "checkpoints").iterdir()
+    spent = _longer(path, "source-stage", 1000.0)
+    assert spent > 0
+    monkeypatch.setattr(stopping, "_wished", False)
+    record, _ = run_cell(cell, context, digests(cell.method), lambda *_: None)
+    assert 1000 < record.measured.seconds["source-stage"] < 2000
+    assert 0 < record.measured.seconds["target-stage"] < 1000
+
+
+def _longer(path: Path, phase: str, by: float) -> float:
+    """Let a checkpoint say that a phase had taken longer; what it had said."""
+    found = unpack(path)
+    assert found
+    tensors, kept = found
+    said = kept["seconds"][phase]
+    kept["seconds"][phase] += by
+    path.write_bytes(checkpoints.pack(tensors, kept))
+    return float(said)
+
+
+@pytest.mark.parametrize("harm", ["cut", "empty", "garbage", "other"])
+def test_a_damaged_checkpoint_is_no_checkpoint(
+    harm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = tiny_cell()
+    record, predictions = answer(cell, tmp_path / "undisturbed")
+    context = Context("tests", Setting(), WHERE, Artifacts(tmp_path / "a"), tmp_path / "checkpoints")
+    monkeypatch.setattr(stopping, "_wished", True)
+    with pytest.raises(stopping.Stopped):
+        run_cell(cell, context, digests(cell.method), lambda *_: None)
+    (path,) = (tmp_path / "checkpoints").iterdir()
+    content: dict[str, Any] = {
+        "cut": path.read_bytes()[:-100],
+        "empty": b"",
+        "garbage": b"\x80\x04" * 500,
+        "other": b"PK\x03\x04",
+    }
+    path.write_bytes(content[harm])
+    monkeypatch.setattr(stopping, "_wished", False)
+    again, resumed = run_cell(cell, context, digests(cell.method), lambda *_: None)
+    assert again.looks == record.looks
+    assert_equal(resumed, predictions)
+
+
+def test_without_a_folder_nothing_is_kept_and_nobody_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopping, "_wished", True)
+    record, _ = answer(tiny_cell(), tmp_path)
+    assert record.happened.status == "done"

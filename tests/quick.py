@@ -1,0 +1,185 @@
+"""Cells that take no time, through real workers, claims and a real store: `python -m tests.quick DIR CELLS`.
+
+What a cell does is one of its overrides. Every cell that is worked on leaves a line in `DIR/worked.txt`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import stopping
+from bench.errors import UserError
+from bench.executors.worker import Worker, serve
+from bench.executors.workers import Interrupted, Workers
+from bench.record import Asked, Digests, Happened, Look, Measured, Predictions, Record, Where
+from bench.store import Store
+from bench.suite import Budget, Cell, Scenario, Setting
+
+TODAY = Digests(method="m", engine="e", dataset="d")
+
+
+def quick_cell(seed: int = 0, **overrides: Any) -> Cell:
+    """A question of which only the seed, and what its worker is to do, matter."""
+    scenario = Scenario(
+        kind="pretrained", dataset="d", target="t", target_classes=("a", "b"), shots=2, source_classes=()
+    )
+    return Cell(
+        scenario=scenario,
+        method="quick",
+        overrides=overrides,
+        backbone="none",
+        image_size=32,
+        augment="none",
+        budget=Budget(steps=2, looks=1),
+        seed=seed,
+    )
+
+
+def expected(cell: Cell) -> tuple[Record, Predictions]:
+    """What the worker answers: a function of the cell alone."""
+    random = np.random.default_rng(cell.seed)
+    predictions = {
+        "look0/target-test/logits": random.normal(size=(5, 2)).astype(np.float16),
+        "target-test/labels": random.integers(2, size=5).astype(np.int16),
+    }
+    look = Look(stage="target", step=1, target_test_accuracy=float(random.random()))
+    record = Record(
+        key=cell.key,
+        created="now",
+        asked=Asked(cell=cell, setting=Setting(), suite="quick"),
+        happened=Happened(status="done"),
+        digests=TODAY,
+        where=Where(python="", packages={}, platform="", cpu=""),
+        measured=Measured(seconds={"data": 0.5}),
+        looks=(look,),
+        selected={"last": 0},
+    )
+    return record, predictions
+
+
+class Quick(Worker):
+    """A worker without torch."""
+
+    def load(self) -> None:
+        pass
+
+    def prepare(self, device: str, backbones: list[str], workers: int) -> None:
+        where = Where(python="", packages={}, platform="", cpu="")
+        self.say(what="ready", setting=Setting().model_dump(), where=where.model_dump())
+
+    def work(
+        self, cell: Cell, suite: str, setting: Setting, where: Where, *rest: Any
+    ) -> tuple[Record, Predictions]:
+        do = cell.overrides.get("do")
+        with open(os.environ["QUICK_LOG"], "a", encoding="utf-8") as log:
+            log.write(f"{cell.key}\n")
+        print(f"working on {cell.seed}")
+        match do:
+            case "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "exit":
+                sys.exit(3)
+            case "hang":
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                time.sleep(3600)
+            case "die once":
+                if Path(os.environ["QUICK_LOG"]).read_text().count(cell.key) < 2:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            case "wait":
+                while not stopping.wished():
+                    self.progress("wait", 1, 2)
+                    time.sleep(0.02)
+                raise stopping.Stopped
+            case "finish":
+                while not stopping.wished():
+                    self.progress("finish", 1, 2)
+                    time.sleep(0.02)
+        time.sleep(float(cell.overrides.get("seconds", 0)))
+        return expected(cell)
+
+
+class Noted:
+    """A watcher that keeps what it is told."""
+
+    def __init__(self, loud: bool = False) -> None:
+        self._loud = loud
+        self.records: list[Record] = []
+        self.from_elsewhere: list[Record] = []
+        self.notes: list[str] = []
+        self.on_progress = lambda: None
+
+    def started(self, cell: Cell) -> None:
+        pass
+
+    def progress(self, cell: Cell, what: str, done: int, total: int) -> None:
+        self.on_progress()
+
+    def finished(self, record: Record) -> None:
+        self.records.append(record)
+        if self._loud:
+            # Whoever hears of this line may count on the record.
+            print(f"stored {record.key} {record.happened.status}", flush=True)
+
+    def elsewhere(self, record: Record) -> None:
+        self.from_elsewhere.append(record)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def run_quick(
+    root: Path,
+    cells: Sequence[Cell],
+    workers: int = 1,
+    timeout: float | None = None,
+    lease: float = 60.0,
+    retry_failed: bool = False,
+    loud: bool = False,
+) -> Noted:
+    """Run cells in a folder to the end."""
+    os.environ["QUICK_LOG"] = str(root.absolute() / "worked.txt")
+    store, watcher = Store(root), Noted(loud)
+    store.prepare()
+    pool = Workers("cpu", workers, module="tests.quick", lease=lease)
+    try:
+        pool.prepare(["none"], print)
+        todo, _ = store.missing(cells, {"quick": TODAY}, retry_failed=retry_failed)
+        pool.run(todo, "quick", {"quick": TODAY}, store, watcher, timeout)
+    finally:
+        pool.close()
+    return watcher
+
+
+def worked(root: Path) -> list[str]:
+    """Keys of the cells that were worked on, as often as they were."""
+    path = root / "worked.txt"
+    return path.read_text().split() if path.exists() else []
+
+
+def main(folder: str, count: str, seconds: str = "0", workers: str = "1") -> None:
+    """Run a number of cells, several at once."""
+    cells = [quick_cell(seed, seconds=float(seconds)) for seed in range(int(count))]
+    with contextlib.suppress(BrokenPipeError):
+        try:
+            run_quick(Path(folder), cells, int(workers), retry_failed=True, loud=True)
+        except Interrupted as stop:
+            sys.exit(128 + stop.signum)
+        except UserError as error:
+            print(error, file=sys.stderr)
+            sys.exit(2)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        main(*sys.argv[1:])
+    else:
+        serve(Quick)

@@ -1,0 +1,1 @@
+"""Long tests of what a run survives: `make torture` prints what they found."""
