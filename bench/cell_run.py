@@ -151,7 +151,7 @@ class Run:
             return views.get(domain, self.backbone, self.cut, self.method.views)
 
         self.roles = open_roles(self.cell, dataset, view)
-        self.trainer = Trainer(self.cell, self.method, self.roles, self.progress)
+        self.trainer = Trainer(self.cell, self.method, self.roles, self.progress, self.ledger)
 
     def task(self, stage: StageName, classes: tuple[str, ...] = ()) -> Task:
         """The task of a stage: that of the scenario, or of an episode over some of its classes."""
@@ -169,6 +169,8 @@ class Run:
         modules = self.method.build(backbone, self.task(stage)).to(self.setting.device)
         if self.setting.channels_last:
             modules = modules.to(memory_format=torch.channels_last)
+        if self.setting.compile:
+            modules.backbone.compile()
         return modules
 
     def _replace_head(self, modules: Modules, task: Task) -> None:

@@ -104,7 +104,8 @@ class Looks:
 
     def outputs(self, modules: Modules, inputs: Inputs, images: Subset) -> Outputs:
         """What the network says of some images."""
-        return evaluate.outputs(self.method, modules, inputs, images, self.cell.precision)
+        with self.ledger.tempo.predicting(len(images)):
+            return evaluate.outputs(self.method, modules, inputs, images, self.cell.precision)
 
     def discrepancy_now(self, modules: Modules) -> dict[str, float]:
         """How far apart source and target are; nothing where there is no source."""

@@ -12,6 +12,8 @@ from typing import Any
 import psutil
 import torch
 
+from bench.tempo import Energy, Tempo
+
 
 class Phases:
     """Wall seconds by phase. A phase inside another one stops the outer one's clock."""
@@ -49,9 +51,12 @@ class Phases:
 class Ledger:
     """What a cell costs: what it spent itself, and what the shared artifacts it used had cost."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, timed: bool = False) -> None:
+        """`timed`: steps wait for the device, so that each can be timed."""
         self.phases = Phases(device)
         self.memory = PeakMemory(device)
+        self.tempo = Tempo(device, timed)
+        self.energy = Energy(device)
         self.shared_seconds: dict[str, float] = defaultdict(float)
         self.streams: dict[str, int] = defaultdict(int)
         self.parameters = 0

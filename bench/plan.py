@@ -74,6 +74,7 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
         for table in suite.scenarios
         for scenario in scenarios(suite, table, card)
         for method, backbone, seed in product(suite.methods, suite.backbones, suite.seeds)
+        for setting, change in suite.settings.combinations()
         for cell in [
             Cell(
                 scenario=scenario,
@@ -82,10 +83,13 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
                 backbone=backbone,
                 image_size=suite.image_size,
                 augment=suite.augment,
-                budget=suite.budget,
+                budget=suite.budget.model_copy(
+                    update={name: value for name, value in change.items() if name == "batch_size"}
+                ),
                 seed=seed,
-                precision=suite.precision,
+                precision=change.get("precision", suite.precision),
                 transductive=suite.transductive,
+                setting=setting,
             )
         ]
     }

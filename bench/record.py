@@ -73,6 +73,16 @@ class Look(Frozen):
     diversity: float | None = None
 
 
+class StepTimes(Frozen):
+    """Quantiles of the seconds from one step's end to the next one's, over `count` steps."""
+
+    count: int
+    p25: float
+    p50: float
+    p75: float
+    p95: float
+
+
 class Measured(Frozen):
     """What it cost. Seconds are wall time; phases that a shared artifact saved are in `shared`.
 
@@ -90,6 +100,13 @@ class Measured(Frozen):
     parameters: int = 0
     parameters_trained: int = 0
     peak_memory_bytes: int | None = None
+    steps: StepTimes | None = None
+    predicted_per_second: float | None = None
+    """Images a second at looks."""
+    flops_per_step: int | None = None
+    """Of the last stage, where a suite asks for settings."""
+    energy_joules: float | None = None
+    """Of the processors or the accelerator, whatever else ran there."""
     calibration_seconds: float | None = None
     """What `measure.calibrate` took around this cell: a unit of time for comparing runs."""
 

@@ -14,11 +14,11 @@ from bench.api import Access
 from bench.artifacts import Artifacts
 from bench.cell_run import Run
 from bench.data.dataset import Progress
-from bench.devices import resolve_device
 from bench.errors import CellFailed, CellSkipped, UserError
 from bench.measure import Ledger, calibrate
 from bench.record import Asked, Digests, Happened, Measured, Predictions, Record, Where
 from bench.registry import hyperparameters
+from bench.settings import arithmetic, resolve
 from bench.suite import Cell, Setting
 
 
@@ -38,10 +38,36 @@ def run_cell(
     cell: Cell, context: Context, digests: Digests, progress: Progress
 ) -> tuple[Record, Predictions]:
     """Run a cell. Whatever goes wrong inside it becomes its record's status and reason."""
-    device = resolve_device(context.setting.device)
+    try:
+        setting = resolve(cell, context.setting)
+    except CellSkipped as reason:
+        return _skipped(cell, context, digests, str(reason)), {}
+    with arithmetic(setting, cell.precision):
+        return _run(cell, setting, context, digests, progress)
+
+
+def _skipped(cell: Cell, context: Context, digests: Digests, reason: str) -> Record:
+    return Record(
+        key=cell.key,
+        created=_now(),
+        asked=Asked(cell=cell, setting=context.setting, suite=context.suite),
+        happened=Happened(status="skipped", reason=reason),
+        digests=digests,
+        where=context.where,
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _run(
+    cell: Cell, setting: Setting, context: Context, digests: Digests, progress: Progress
+) -> tuple[Record, Predictions]:
+    device = torch.device(setting.device)
     calibration = calibrate(device)
-    ledger = Ledger(device)
-    run = Run(cell, context.setting, digests, context.artifacts, ledger, progress, context.checkpoints)
+    ledger = Ledger(device, timed=cell.setting is not None)
+    run = Run(cell, setting, digests, context.artifacts, ledger, progress, context.checkpoints)
     predictions: Predictions = {}
     try:
         predictions = run.go()
@@ -58,13 +84,13 @@ def run_cell(
         )
     seconds = dict(ledger.phases.seconds)
     training = sum(s for phase, s in seconds.items() if phase.endswith("-stage"))
-    memory = ledger.memory.read()
+    memory, energy = ledger.memory.read(), ledger.energy.read()
     calibration += calibrate(device)
     trained = sum(s for phase, s in ledger.shared_seconds.items() if phase.endswith("-stage")) + training
     record = Record(
         key=cell.key,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        asked=Asked(cell=cell, setting=context.setting, suite=context.suite),
+        created=_now(),
+        asked=Asked(cell=cell, setting=setting, suite=context.suite),
         happened=happened,
         digests=digests,
         where=context.where,
@@ -77,6 +103,10 @@ def run_cell(
             parameters=ledger.parameters,
             parameters_trained=ledger.parameters_trained,
             peak_memory_bytes=memory,
+            steps=ledger.tempo.steps(),
+            predicted_per_second=ledger.tempo.predicted_per_second,
+            flops_per_step=ledger.tempo.flops,
+            energy_joules=energy,
             calibration_seconds=statistics.median(calibration),
         ),
         images_from=run.images_from,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -30,7 +31,7 @@ Kind = Literal["pretrained", "cross-domain", "cross-task", "cross-domain-task"]
 TASK_KINDS = ("cross-task", "cross-domain-task")
 Shots = Annotated[int, Field(ge=0)] | Literal["all"]
 Augment = Literal["none", "crop-flip", "rand-augment"]
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 Value = bool | int | FiniteFloat | str
 Overrides = dict[str, dict[str, Value]]
 
@@ -74,6 +75,54 @@ class Setting(Frozen):
     device: str = "cpu"
     threads: int = Field(1, ge=1)
     channels_last: bool = True
+    compile: bool = False
+
+
+class Wanted(Frozen):
+    """A setting that a suite asks for; what is None is as the machine has it.
+
+    Cells with one are timed: each runs in a fresh process, and waits for the device after every step.
+    """
+
+    device: str | None = None
+    threads: int | None = Field(None, ge=1)
+    channels_last: bool | None = None
+    compile: bool | None = None
+
+    @property
+    def label(self) -> str:
+        """As tables name it: `cpu, 2 threads, channels first`."""
+        words = [self.device] if self.device else []
+        if self.threads:
+            words.append(f"{self.threads} thread{'s' if self.threads > 1 else ''}")
+        if self.channels_last is not None:
+            words.append("channels last" if self.channels_last else "channels first")
+        if self.compile is not None:
+            words.append("compiled" if self.compile else "eager")
+        return ", ".join(words) or "as usual"
+
+
+class Settings(Frozen):
+    """The `[settings]` table: every combination of these is an axis of the matrix; empty: as usual."""
+
+    device: list[str] = Field([], description="`cpu`, `cuda`, `mps`; one that is not here is skipped")
+    threads: list[Annotated[int, Field(ge=1)]] = []
+    channels_last: list[bool] = []
+    compile: list[bool] = Field([], description="torch.compile; minutes for each network on a CPU")
+    precision: list[Precision] = Field([], description="instead of the suite's")
+    batch_size: list[Annotated[int, Field(ge=1)]] = Field([], description="instead of the budget's")
+
+    def combinations(self) -> list[tuple[Wanted | None, dict[str, Any]]]:
+        """Each setting, with what it changes of the question; a single None where nothing is asked for."""
+        named = {name: values for name, values in self if values}
+        if not named:
+            return [(None, {})]
+        found: list[tuple[Wanted | None, dict[str, Any]]] = []
+        for values in product(*named.values()):
+            choice = dict(zip(named, values, strict=True))
+            how = {name: choice.pop(name) for name in Wanted.model_fields if name in choice}
+            found.append((Wanted(**how), choice))
+        return found
 
 
 class Episodic(Frozen):
@@ -137,6 +186,7 @@ class Cell(Frozen):
     precision: Precision = "fp32"
     fold: int | None = Field(None, ge=0, description="while tuning: which fold of the shots is held out")
     transductive: bool = Field(False, description="methods adapt to the target's test images, unlabelled")
+    setting: Wanted | None = Field(None, description="how it is to be computed; None: as the machine has it")
 
     @property
     def key(self) -> str:
@@ -150,6 +200,8 @@ class Cell(Frozen):
             silent["fold"] = True
         if not self.transductive:
             silent["transductive"] = True
+        if self.setting is None:
+            silent["setting"] = True
         return content_hash(self.model_dump(mode="json", exclude=silent))
 
     @property
@@ -157,7 +209,8 @@ class Cell(Frozen):
         """One line for progress bars and logs."""
         s = self.scenario
         way = f" {s.episodes.label}" if s.episodes else ""
-        return f"{self.method} {s.pair} {s.shots}-shot{way} {self.backbone} seed {self.seed}"
+        setting = f" {self.setting.label}, {self.precision}" if self.setting else ""
+        return f"{self.method} {s.pair} {s.shots}-shot{way} {self.backbone} seed {self.seed}{setting}"
 
 
 class ScenarioTable(Frozen):
@@ -218,6 +271,7 @@ class Suite(Frozen):
     baseline: str = Field("linear-probe", description="method that gains are measured against")
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
     budget: Budget = Budget()
+    settings: Settings = Settings()
     scenarios: list[ScenarioTable] = Field(min_length=1)
     set: Overrides = Field({}, description="hyperparameters by method")
     gate: Gate = Gate()

@@ -14,10 +14,12 @@ from bench.data.dataset import Progress
 from bench.data.splits import Subset, hold_out
 from bench.engine import HeldOut, Stage, train
 from bench.feed import Endless, Episodes, Feed, Inputs
+from bench.measure import Ledger
 from bench.resume import Resume
 from bench.roles import Roles
 from bench.seeds import stream
 from bench.suite import Cell
+from bench.tempo import flops
 
 OnLook = Callable[[int, float | None], None]
 
@@ -30,6 +32,7 @@ class Trainer:
     method: Method
     roles: Roles
     progress: Progress
+    ledger: Ledger
 
     def run(
         self,
@@ -70,13 +73,26 @@ class Trainer:
             judged = HeldOut(_all(inputs, held_out), self.feed(method, task, inputs, labelled))
         if resume:
             resume.notes["fit"] = details.get(f"{stage}-stage")
+        tempo = self.ledger.tempo
+
+        def stepped(step: int) -> None:
+            tempo.step()
+            self.progress(f"{stage} stage", step, steps)
+
+        def looked(step: int, loss: float) -> None:
+            tempo.pause()
+            on_look(step, loss)
+
+        if self.cell.setting:
+            tempo.flops = flops(method, modules, feed)
+        tempo.begin()
         train(
             method,
             modules,
             feed,
             Stage(task, steps, min(budget.looks, steps), self.cell.precision),
-            on_look,
-            lambda step: self.progress(f"{stage} stage", step, steps),
+            looked,
+            stepped,
             judged,
             resume,
         )

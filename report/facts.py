@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from report import formats
+from report.frame import accuracy_column
 from report.statistics import scored
 from report.tables import blocks, median
 
@@ -69,15 +70,21 @@ class Speed:
     memory: float | None
     own: float | None
     alone: float | None
-    machines: str
+    step: float | None
+    slow_step: float | None
+    predicted: float | None
+    flops: float | None
+    energy: float | None
+    setting: str
+    accuracy: float | None
     cells: int
 
 
 def speeds(frame: pd.DataFrame) -> list[Speed]:
-    """What methods ran at, by kind, method and backbone."""
+    """What methods ran at, by kind, method, backbone and setting."""
     found = []
-    for (kind, method, backbone), rows in scored(frame).groupby(["kind", "method", "backbone"]):
-        where = rows[["device", "threads"]].drop_duplicates().itertuples(index=False)
+    by = ["kind", "method", "backbone", "setting"]
+    for (kind, method, backbone, setting), rows in scored(frame).groupby(by):
         found.append(
             Speed(
                 kind=str(kind),
@@ -89,9 +96,13 @@ def speeds(frame: pd.DataFrame) -> list[Speed]:
                 memory=median(rows["peak_memory_mib"]),
                 own=median(rows["seconds_own"]),
                 alone=median(rows["seconds_alone"]),
-                machines=formats.listed(
-                    sorted(f"{device}, threads: {threads:g}" for device, threads in where)
-                ),
+                step=median(rows["step_p50"]),
+                slow_step=median(rows["step_p95"]),
+                predicted=median(rows["predicted_per_second"]),
+                flops=median(rows["flops_per_step"]),
+                energy=median(rows["energy_joules"]),
+                setting=str(setting),
+                accuracy=100 * float(rows[accuracy_column()].mean()),
                 cells=len(rows),
             )
         )

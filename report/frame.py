@@ -51,6 +51,7 @@ ANSWER = (
     *("images_from", "warnings"),
     *("seconds_own", "seconds_alone", "images_seen", "images_per_second"),
     *("parameters", "parameters_trained", "peak_memory_mib"),
+    *("setting", "step_p50", "step_p95", "predicted_per_second", "flops_per_step", "energy_joules"),
     *("python", "packages", "platform", "cpu", "accelerator", "git_revision"),
     *("digest_method", "digest_engine", "digest_dataset"),
 )
@@ -126,6 +127,12 @@ def _row(store: Store, record: Record) -> dict[str, Any]:
         "parameters": measured.parameters,
         "parameters_trained": measured.parameters_trained,
         "peak_memory_mib": None if memory is None else memory / 2**20,
+        "setting": _setting(record),
+        "step_p50": measured.steps.p50 if measured.steps else None,
+        "step_p95": measured.steps.p95 if measured.steps else None,
+        "predicted_per_second": measured.predicted_per_second,
+        "flops_per_step": measured.flops_per_step,
+        "energy_joules": measured.energy_joules,
         "images_from": record.images_from,
         "warnings": "\n".join(record.warnings),
         **where.model_dump(exclude={"packages"}),
@@ -139,6 +146,15 @@ def _row(store: Store, record: Record) -> dict[str, Any]:
     if record.happened.status == "done":
         row.update(_scores(store, record))
     return row
+
+
+def _setting(record: Record) -> str:
+    """How a cell was computed, as `cpu, 2 threads, channels last, bf16`."""
+    setting, words = record.asked.setting, []
+    words += [setting.device, f"{setting.threads} thread{'s' if setting.threads > 1 else ''}"]
+    words += ["channels last" if setting.channels_last else "channels first"]
+    words += ["compiled"] if setting.compile else []
+    return ", ".join([*words, record.asked.cell.precision])
 
 
 def _architecture(record: Record) -> str | None:

@@ -79,13 +79,14 @@ class Jobs:
         """Whether there is a record that was not there when the cell was found missing."""
         return self.store.version(job.cell.key) != job.seen
 
-    def settle(self, child: Child) -> None:
+    def settle(self, child: Child) -> Record | None:
         """A record is there."""
         job = self.busy.pop(child)
         record = self.store.read(job.cell.key)
         self._claims.release(job.cell.key)
         if record is not None:
             self.watcher.finished(record)
+        return record
 
     def give_up(self, child: Child) -> None:
         """The cell of a worker that is no more is there for anybody."""

@@ -195,7 +195,7 @@ class Workers:
             case {"what": "note"}:
                 run.watcher.note(f"{job.cell.title}: {answer['text']}")
             case {"what": "finished"}:
-                run.settle(child)
+                self._finished(run, child, job.cell)
             case {"what": "stopped"}:
                 # It was asked to, by this process or another one, and will do nothing more.
                 self._bury(child)
@@ -211,6 +211,12 @@ class Workers:
                     run.give_up(child)
                 else:
                     run.fail(child, reason, log, self._setting, self._where)
+
+    def _finished(self, run: Jobs, child: Child, cell: Cell) -> None:
+        record = run.settle(child)
+        if cell.setting is not None and record and record.happened.status != "skipped":
+            # A timed cell begins in a fresh process, with no memory and nothing compiled from others.
+            self._bury(child)
 
     def _look_at_clocks(self, run: Jobs, timeout: float | None) -> None:
         for child, job in [*run.busy.items()]:

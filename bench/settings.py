@@ -1,0 +1,53 @@
+"""The setting that a cell runs in: what its suite asks for, as far as this machine has it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+
+import torch
+
+from bench.devices import resolve_device
+from bench.errors import CellSkipped, UserError
+from bench.suite import Cell, Precision, Setting
+
+
+def resolve(cell: Cell, usual: Setting) -> Setting:
+    """The machine's usual setting, with what the cell asks for in its place.
+
+    Raises:
+        CellSkipped: this machine lacks it.
+    """
+    wanted = cell.setting.model_dump(exclude_none=True) if cell.setting else {}
+    setting = usual.model_copy(update=wanted)
+    try:
+        device = resolve_device(setting.device)
+    except UserError as error:
+        raise CellSkipped(str(error)) from None
+    processors = os.cpu_count() or 1
+    if setting.threads > processors:
+        raise CellSkipped(f"{setting.threads} threads, and this machine has {processors} processors")
+    if cell.precision == "tf32" and device.type != "cuda":
+        raise CellSkipped(f"tf32 is arithmetic of CUDA devices, and this cell runs on {device.type}")
+    if setting.compile and device.type == "cpu" and not (os.environ.get("CXX") or shutil.which("g++")):
+        raise CellSkipped("torch.compile needs a C++ compiler on a CPU, and there is no g++")
+    return setting.model_copy(update={"device": str(device)})
+
+
+@contextlib.contextmanager
+def arithmetic(setting: Setting, precision: Precision) -> Iterator[None]:
+    """The threads of a setting, and products of float32 in TF32 where a cell asks for it, for the block."""
+    threads, products = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    convolutions = torch.backends.cudnn.allow_tf32
+    torch.set_num_threads(setting.threads)
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    # PyTorch's own default is TF32 for convolutions: fp32 is to mean fp32.
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.allow_tf32 = convolutions
