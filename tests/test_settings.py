@@ -17,9 +17,8 @@ from tests.support import answer, assert_equal, tiny_cell
 
 
 def test_every_combination_once() -> None:
-    settings = Settings(
-        threads=[1, 2], channels_last=[True, False], precision=["fp32", "bf16"], batch_size=[8]
-    )
+    both = [True, False]
+    settings = Settings(threads=[1, 2], channels_last=both, precision=["fp32", "bf16"], batch_size=[8])
     found = settings.combinations()
     assert len(found) == 2 * 2 * 2
     assert found[0] == (Wanted(threads=1, channels_last=True), {"precision": "fp32", "batch_size": 8})
@@ -86,7 +85,7 @@ def test_a_timed_cell_says_how_fast_it_was_and_answers_alike(tmp_path: Path) -> 
 
 
 def test_flops_by_hand(tmp_path: Path) -> None:
-    """A probe's step of a linear head on frozen features: forwards 2 B D C, backwards as much for the weight."""
+    """A linear head on frozen features: forwards 2 B D C, backwards as much for the weight."""
     cell = tiny_cell("partial-finetune", overrides={"unfreeze": "head"}, setting=Wanted(threads=1))
     record, _ = answer(cell, tmp_path)
     assert record.happened.status == "done", record.happened.reason
