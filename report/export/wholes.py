@@ -32,13 +32,15 @@ def speed(results: Results) -> Table:
     columns = {
         **{"transfer": plain, "method": plain, "backbone": plain},
         **{"parameters": count, "parameters trained": count, "images per second": count},
+        **{"step median": seconds, "step 95th percentile": seconds, "images predicted per second": count},
         **{"memory": mebibytes, "seconds own": seconds, "seconds alone": seconds},
-        **{"machines": plain, "cells": count},
+        **{"setting": plain, "accuracy": percent, "cells": count},
     }
     rows = [
         (
             *(row.kind, row.method, row.backbone, row.parameters, row.trained, row.images_per_second),
-            *(row.memory, row.own, row.alone, row.machines, row.cells),
+            *(row.step, row.slow_step, row.predicted),
+            *(row.memory, row.own, row.alone, row.setting, row.accuracy, row.cells),
         )
         for row in speeds(results.frame)
     ]
