@@ -67,9 +67,7 @@ const hide = () => {
   tip.hidden = true;
   every("[aria-describedby=tip]").forEach((owner) => owner.removeAttribute("aria-describedby"));
 };
-const show = (event) => {
-  const owner = event.target.closest?.("[data-tip]");
-  if (!owner) return hide();
+const place = (owner) => {
   tip.textContent = owner.dataset.tip;
   tip.hidden = false;
   owner.setAttribute("aria-describedby", "tip");
@@ -77,9 +75,16 @@ const show = (event) => {
   tip.style.left = `${Math.max(8, Math.min(box.left, document.documentElement.clientWidth - tip.offsetWidth - 8))}px`;
   tip.style.top = `${box.top - tip.offsetHeight - 8 < 0 ? box.bottom + 8 : box.top - tip.offsetHeight - 8}px`;
 };
+const show = (event) => {
+  const owner = event.target.closest?.("[data-tip]");
+  hide();
+  if (owner) place(owner);
+};
+// What the keyboard has reached may have been scrolled into sight: its words go along.
+const follow = () => (document.activeElement?.matches("[aria-describedby=tip]") ? place(document.activeElement) : hide());
 document.addEventListener("pointerover", show);
 document.addEventListener("focusin", show);
-document.addEventListener("scroll", hide, true);
+document.addEventListener("scroll", follow, true);
 document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
 
 // A link to a record opens the group that holds it.

@@ -70,8 +70,8 @@ def test_a_number_leads_to_its_record(chromium: Any, address: str) -> None:
     page = chromium.new_page()
     page.goto(address)
     page.locator("section[aria-labelledby=leaderboard] tbody tr").first.get_by_role("link").click()
-    group = page.locator("details.group:target")
-    assert group.get_attribute("open") is not None
+    group = page.locator("details.group:target[open]")
+    group.wait_for()
     assert "python -m bench run --cell" in group.inner_text()
 
 
@@ -103,7 +103,7 @@ def test_methods_can_be_left_out_of_all_tables(chromium: Any, address: str) -> N
     rows = page.locator("section[aria-labelledby=leaderboard] tbody th", has_text="linear-probe")
     assert rows.first.is_visible()
     page.locator("#methods summary").click()
-    page.get_by_label("linear-probe").uncheck()
+    page.locator("#methods").get_by_label("linear-probe", exact=True).uncheck()
     assert not rows.first.is_visible()
     assert page.locator("#methods summary").inner_text() == "3 of 4 methods"
 
