@@ -12,6 +12,7 @@ from bench.record import Record
 from bench.selection import HEADLINE, RULES
 from bench.store import Store
 from bench.suite import Cell, Scenario, content_hash
+from bench.text import printable
 from report.bootstrap import mean_interval
 from report.hits import Hits, Unusable, score
 
@@ -205,13 +206,14 @@ def _cell(cell: Cell) -> dict[str, Any]:
     return {
         "kind": scenario.kind,
         "dataset": scenario.dataset,
-        "source": scenario.source,
-        "target": scenario.target,
-        "pair": scenario.pair,
+        # Names of domains and classes come with data: tables, figures and terminals only show them.
+        "source": scenario.source and printable(scenario.source),
+        "target": printable(scenario.target),
+        "pair": printable(scenario.pair),
         "classes": len(scenario.target_classes),
-        "class_names": scenario.target_classes,
+        "class_names": tuple(printable(name) for name in scenario.target_classes),
         "shots": supervision(scenario),
-        "method": cell.method,
+        "method": printable(cell.method),
         "overrides": ", ".join(f"{name}={value}" for name, value in sorted(cell.overrides.items())),
         "backbone": cell.backbone,
         "image_size": cell.image_size,

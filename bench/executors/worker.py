@@ -38,14 +38,15 @@ class Worker:
     """Answers requests until there are no more."""
 
     def __init__(self, answers: TextIO) -> None:
-        self._answers = answers
+        self._answers, self._one_at_a_time = answers, threading.Lock()
         self._last = 0.0
 
     def say(self, **answer: Any) -> None:
         """One answer."""
         try:
-            self._answers.write(json.dumps(answer) + "\n")
-            self._answers.flush()
+            with self._one_at_a_time:
+                self._answers.write(json.dumps(answer) + "\n")
+                self._answers.flush()
         except BrokenPipeError:
             os._exit(1)
 

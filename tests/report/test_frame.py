@@ -111,3 +111,15 @@ def test_variants_of_a_method_are_told_apart(store: Store) -> None:
 
 def test_shots_are_in_order() -> None:
     assert sorted(["all", "10", "0", "5"], key=shots_order) == ["0", "5", "10", "all"]
+
+
+def test_names_that_come_with_data_are_only_shown(store: Store) -> None:
+    asked = synthetic.cell()
+    scenario = asked.scenario.model_copy(
+        update={"source": "a\x1b[31m", "target": "\u202eb", "target_classes": ("c\x07", "d")}
+    )
+    synthetic.write(store, asked.model_copy(update={"scenario": scenario}), 20)
+    (row,) = load_frame(store).to_dict("records")
+    assert (row["source"], row["target"]) == ("a\\x1b[31m", "\\u202eb")
+    assert row["pair"] == "a\\x1b[31m → \\u202eb"
+    assert row["class_names"] == ("c\\x07", "d")

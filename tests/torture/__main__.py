@@ -59,6 +59,7 @@ def fuzz(cases: int) -> list[Row]:
 
     rows = []
     for name, target in TARGETS.items():
+        print(f"fuzzing: {name}", flush=True)
         try:
             rows.append((f"fuzzing: {name}", f"{target(cases)} cases", "0 tracebacks", True))
         except Exception as error:
