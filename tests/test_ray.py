@@ -34,6 +34,7 @@ def nodes() -> Iterator[Any]:
         # Nodes find the program, and their workers are not put behind whatever else runs here.
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("RAY_worker_niceness", "0")
+        patch.setenv("RAY_raylet_start_wait_time_s", "240")
         head = {"num_cpus": 1, "object_store_memory": STORE, "include_dashboard": False}
         found = Cluster(initialize_head=True, head_node_args=head)
         found.add_node(num_cpus=1, object_store_memory=STORE)
@@ -161,6 +162,7 @@ def test_nobody_answers(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_same_predictions_as_without_a_cluster(nodes: Any, tmp_path: Path) -> None:
     command = ["run", "--suite", "smoke", "--backbone", "test_efficientnet.untrained"]
+    command += ["--methods", "full-finetune", "--seeds", "0,1"]
     local = bench(*command, "--results", "local", cwd=tmp_path, OMP_NUM_THREADS="1")
     assert local.returncode == 0, local.stderr
     far = bench(*command, "--results", "far", "--executor", "ray", "--address", nodes.address, cwd=tmp_path)

@@ -25,6 +25,7 @@ pytest.importorskip("submitit", reason="submitit is not installed: pip install '
 from bench.executors import slurm
 
 TINY = ["run", "--suite", "smoke", "--backbone", "test_efficientnet.untrained"]
+TINY += ["--methods", "full-finetune", "--seeds", "0,1,2"]
 
 
 def test_without_slurm(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What a results folder of many records costs: `python -m tests.speed.scale [RECORDS] [FOLDER]`.
 
-Makes two folders of synthetic records, which differ in one method's accuracy, and prints seconds and memory of
-looking up what is missing, of listing all records and of comparing the two, each in a process of its own.
+Makes two folders of synthetic records, which differ in one method's accuracy, and prints seconds and memory
+of looking up what is missing, of listing all records and of comparing the two, each in a process of its own.
 """
 
 from __future__ import annotations
