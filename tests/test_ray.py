@@ -34,7 +34,6 @@ def nodes() -> Iterator[Any]:
         # Nodes find the program, and their workers are not put behind whatever else runs here.
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("RAY_worker_niceness", "0")
-        patch.setenv("RAY_raylet_start_wait_time_s", "240")
         head = {"num_cpus": 1, "object_store_memory": STORE, "include_dashboard": False}
         found = Cluster(initialize_head=True, head_node_args=head)
         found.add_node(num_cpus=1, object_store_memory=STORE)
