@@ -141,12 +141,13 @@ def estimate(cells: Sequence[Cell], needs: Callable[[str], Needs], known: Prices
 
 def foresee(cells: Sequence[Cell], needs: Callable[[str], Needs], known: Prices, workers: int) -> Schedule:
     """The cells of known cost on a number of workers, each with one cell at once."""
-    tasks, costs = [], {}
+    tasks: list[Task] = []
+    costs: dict[str, float] = {}
     for cell in cells:
         own = known.own(cell)
         if own is None:
             continue
-        keys = []
+        keys: list[str] = []
         for phase, some in artifacts(cell, needs(cell.method)).items():
             keys += some
             for key in some:
