@@ -48,6 +48,15 @@ def _list(context: click.Context, parameter: click.Parameter, value: str | None)
     return parts
 
 
+def _nodes(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    name, _, number = value.partition("=")
+    if name != "nodes" or not number.isdecimal() or not 1 <= int(number) <= 100_000:
+        raise UserError(f"--simulate takes nodes=N like nodes=64, not '{value}'")
+    return int(number)
+
+
 def _environment(variable: str, kind: str = "path") -> Any:
     """A callback that puts an option into the environment, where workers in other processes see it too."""
 
@@ -102,13 +111,29 @@ def _data_options(command: Any) -> Any:
 @click.option("--set", "sets", metavar="METHOD.PARAM=VALUE", multiple=True, help="Set a hyperparameter.")
 @click.option("--results", metavar="DIR", help="Where records and the report go.  [default: results/<suite>]")
 @click.option("--plan", "plan_only", is_flag=True, help="Print the cells and what they share, run nothing.")
+@click.option(
+    "--simulate",
+    metavar="nodes=N",
+    callback=_nodes,
+    help="With --plan: how long it would take, going by recorded costs.",
+)
 @click.option("--fresh", is_flag=True, help="Run cells that are already recorded too.")
 @click.option("--retry-failed", is_flag=True, help="Run cells again that failed or were skipped.")
 @click.option("--keep-stale", is_flag=True, help="Keep records made by other code or other data.")
 @click.option("--no-share", is_flag=True, help="Each cell makes its own features and source stage.")
 @click.option("--cell", metavar="KEY", help="Run one recorded cell again.")
 @click.option(
-    "--workers", metavar="N", type=click.IntRange(1, 256), default=1, help="Cells at once.  [default: 1]"
+    "--executor",
+    metavar="local|ray|slurm",
+    default="local",
+    help="Where cells run: processes here, a Ray cluster, Slurm jobs.  [default: local]",
+)
+@click.option("--address", metavar="HOST:PORT", help="A Ray cluster.  [default: $RAY_ADDRESS, or one here]")
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(1, 4096),
+    help="Cells at once.  [default: 1; on Ray, as many as the cluster has room for]",
 )
 @click.option(
     "--timeout",
@@ -116,7 +141,15 @@ def _data_options(command: Any) -> Any:
     type=click.FloatRange(0, min_open=True),
     help="A cell that takes longer has failed.",
 )
-def run(device: str, workers: int, timeout: float | None, no_share: bool, **options: Any) -> None:
+def run(
+    device: str,
+    workers: int | None,
+    timeout: float | None,
+    no_share: bool,
+    executor: str,
+    address: str | None,
+    **options: Any,
+) -> None:
     """Run a suite: what is not recorded yet, then the report.
 
     Cells that are recorded are not run again unless code or data have changed since; a suite that was
@@ -125,7 +158,7 @@ def run(device: str, workers: int, timeout: float | None, no_share: bool, **opti
     """
     from bench.commands import run as command
 
-    means = command.Means(device, workers, timeout, share=not no_share)
+    means = command.Means(device, workers, timeout, not no_share, executor, address)
     sys.exit(command.run(command.Request(means=means, **options)))
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
 
-from bench.plan import source_stage
+from bench.plan import family, source_stage
 from bench.record import Record
+from bench.schedule import Schedule, Task, simulate
 from bench.suite import Cell, content_hash
 
 SHARED = ("features", "source-stage")
@@ -84,14 +85,24 @@ def distinct(cells: Iterable[Cell], needs: Callable[[str], Needs]) -> dict[str, 
     return {phase: (len(keys), len(set(keys))) for phase, keys in asked.items()}
 
 
-def estimate(
-    cells: Sequence[Cell], needs: Callable[[str], Needs], records: Iterable[Record]
-) -> Estimate | None:
-    """Seconds of the cells, alone and sharing; None where no record tells about any of their methods.
+@dataclass(frozen=True)
+class Prices:
+    """Seconds of a method's cells and of what they share, each the median over its recorded cells."""
 
-    Of each method the median over its recorded cells is taken: of what an artifact cost, whoever made it, and
-    of all else.
-    """
+    seconds: dict[tuple[str, str], float]
+    from_cells: int
+
+    def own(self, cell: Cell) -> float | None:
+        """Of a cell, what it shares aside; None where no record tells."""
+        return self.seconds.get((cell.method, _work(cell)))
+
+    def of(self, cell: Cell, phase: str) -> float:
+        """Of making an artifact of that phase, whoever makes it."""
+        return self.seconds.get((cell.method, phase), 0.0)
+
+
+def prices(needs: Callable[[str], Needs], records: Iterable[Record]) -> Prices:
+    """What records tell of costs."""
     spent: dict[tuple[str, str], list[float]] = defaultdict(list)
     known = 0
     for record in records:
@@ -106,23 +117,43 @@ def estimate(
             seconds = measured.seconds.get(phase, 0.0) + measured.shared_seconds.get(phase, 0.0)
             if keys:
                 spent[cell.method, phase].append(seconds / len(keys))
-    cost = {key: median(values) for key, values in spent.items() if values}
+    return Prices({key: median(values) for key, values in spent.items() if values}, known)
+
+
+def estimate(cells: Sequence[Cell], needs: Callable[[str], Needs], known: Prices) -> Estimate | None:
+    """Seconds of the cells, alone and sharing; None where no record tells about any of their methods."""
     alone = shared = 0.0
     made: set[str] = set()
     unknown: dict[str, None] = {}
     for cell in cells:
-        if (cell.method, _work(cell)) not in cost:
+        own = known.own(cell)
+        if own is None:
             unknown[cell.method] = None
             continue
-        own = cost[cell.method, _work(cell)]
         alone, shared = alone + own, shared + own
         for phase, keys in artifacts(cell, needs(cell.method)).items():
             for key in keys:
-                price = cost.get((cell.method, phase), 0.0)
-                alone += price
-                shared += 0.0 if key in made else price
+                alone += known.of(cell, phase)
+                shared += 0.0 if key in made else known.of(cell, phase)
                 made.add(key)
-    return Estimate(alone, shared, known, tuple(unknown)) if alone else None
+    return Estimate(alone, shared, known.from_cells, tuple(unknown)) if alone else None
+
+
+def foresee(cells: Sequence[Cell], needs: Callable[[str], Needs], known: Prices, workers: int) -> Schedule:
+    """The cells of known cost on a number of workers, each with one cell at once."""
+    tasks: list[Task] = []
+    costs: dict[str, float] = {}
+    for cell in cells:
+        own = known.own(cell)
+        if own is None:
+            continue
+        keys: list[str] = []
+        for phase, some in artifacts(cell, needs(cell.method)).items():
+            keys += some
+            for key in some:
+                costs.setdefault(key, known.of(cell, phase))
+        tasks.append(Task(own, tuple(keys), family(cell)))
+    return simulate(tasks, costs, workers)
 
 
 def _work(cell: Cell) -> str:

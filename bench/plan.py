@@ -63,6 +63,11 @@ def source_stage(cell: Cell, sees_target: bool) -> SourceStage | None:
     )
 
 
+def family(cell: Cell) -> tuple[str, ...]:
+    """Cells of a family are likely to share a source stage, which one of them trains."""
+    return cell.method, cell.backbone, str(cell.seed), str(cell.scenario.source)
+
+
 def plan(suite: Suite, card: Card) -> list[Cell]:
     """Every cell of the suite, ordered so that cells which share a source stage follow each other.
 

@@ -19,6 +19,7 @@ from safetensors.numpy import load, save
 from bench.codec import Damaged, decode, encode
 from bench.errors import UserError
 from bench.files import make_folder, write_atomically
+from bench.known import Gist, Known
 from bench.pack import Pack
 from bench.record import Digests, Predictions, Record
 from bench.suite import Cell
@@ -174,16 +175,28 @@ class Store:
         `digests` are today's, by method name.
         """
         todo, stale = [], 0
+        known = Known(self.root / "records" / "known.json")
         for cell in cells:
-            # Before it is read: a record that is stored in between must count as new.
-            self._judged[cell.key] = self.version(cell.key)
-            record = self.read(cell.key)
-            if record is None or (retry_failed and record.happened.status != "done"):
+            gist = self._gist(cell.key, known)
+            if gist is None or (retry_failed and gist.status != "done"):
                 todo.append(cell)
-            elif record.digests != digests[cell.method] and not keep_stale:
+            elif gist.digests != digests[cell.method] and not keep_stale:
                 stale += 1
                 todo.append(cell)
+        if not self.read_only:
+            known.save()
         return todo, stale
+
+    def _gist(self, key: str, known: Known) -> Gist | None:
+        """What `missing` asks of a record; its version is then that at which it was judged."""
+        # Before it is read: a record that is stored in between must count as new.
+        version = self._judged[key] = self.version(key)
+        gist = known.gist(key, version)
+        if gist is None and (record := self.read(key)) is not None:
+            gist = Gist.of(record)
+            if version is not None and self.version(key) == version:
+                known.add(key, version, gist)
+        return gist
 
     def keys(self) -> list[str]:
         """Keys of all records, readable or not."""

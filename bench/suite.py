@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from bench.errors import UserError, check_name, did_you_mean
+from bench.resources import Resources
 from bench.text import name_fault, printable
 
 SUITES = Path(__file__).parent / "suites"
@@ -275,6 +276,7 @@ class Suite(Frozen):
     scenarios: list[ScenarioTable] = Field(min_length=1)
     set: Overrides = Field({}, description="hyperparameters by method")
     gate: Gate = Gate()
+    executor: Resources = Resources()
 
     @field_validator("name")
     @classmethod

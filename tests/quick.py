@@ -18,8 +18,9 @@ import numpy as np
 
 from bench import stopping
 from bench.errors import UserError
+from bench.executors.signals import Interrupted
 from bench.executors.worker import Worker, serve
-from bench.executors.workers import Interrupted, Workers
+from bench.executors.workers import Workers
 from bench.record import Asked, Digests, Happened, Look, Measured, Predictions, Record, Where
 from bench.store import Store
 from bench.suite import Budget, Cell, Scenario, Setting
@@ -73,14 +74,16 @@ class Quick(Worker):
         pass
 
     def prepare(self, device: str, backbones: list[str], workers: int) -> None:
-        where = Where(python="", packages={}, platform="", cpu="")
-        self.say(what="ready", setting=Setting().model_dump(), where=where.model_dump())
+        self.say(what="ready", setting=Setting().model_dump(), where=self.where(Setting()).model_dump())
+
+    def where(self, setting: Setting) -> Where:
+        return Where(python="", packages={}, platform="", cpu="")
 
     def work(
         self, cell: Cell, suite: str, setting: Setting, where: Where, *rest: Any
     ) -> tuple[Record, Predictions]:
         do = cell.overrides.get("do")
-        with open(os.environ["QUICK_LOG"], "a", encoding="utf-8") as log:
+        with open(os.environ["BENCH_QUICK_LOG"], "a", encoding="utf-8") as log:
             log.write(f"{cell.key}\n")
         print(f"working on {cell.seed}")
         match do:
@@ -92,13 +95,17 @@ class Quick(Worker):
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)
                 time.sleep(3600)
             case "die once":
-                if Path(os.environ["QUICK_LOG"]).read_text().count(cell.key) < 2:
+                if Path(os.environ["BENCH_QUICK_LOG"]).read_text().count(cell.key) < 2:
                     os.kill(os.getpid(), signal.SIGKILL)
             case "wait":
                 while not stopping.wished():
                     self.progress("wait", 1, 2)
                     time.sleep(0.02)
                 raise stopping.Stopped
+            case "slow":
+                for _ in range(50):
+                    self.progress("slow", 1, 2)
+                    time.sleep(0.02)
             case "finish":
                 while not stopping.wished():
                     self.progress("finish", 1, 2)
@@ -146,7 +153,7 @@ def run_quick(
     loud: bool = False,
 ) -> Noted:
     """Run cells in a folder to the end."""
-    os.environ["QUICK_LOG"] = str(root.absolute() / "worked.txt")
+    os.environ["BENCH_QUICK_LOG"] = str(root.absolute() / "worked.txt")
     store, watcher = Store(root), Noted(loud)
     store.prepare()
     pool = Workers("cpu", workers, module="tests.quick", lease=lease)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.costs import distinct, estimate
+from bench.costs import distinct, estimate, foresee, prices
 from bench.data.card import load_card
 from bench.plan import plan
 from bench.record import Asked, Digests, Happened, Measured, Record, Where
@@ -21,6 +21,10 @@ class Method:
     cut: str | None = "top"
     views: int = 0
     pretrained: bool = True
+
+
+def needs(name: str) -> Method:
+    return Method()
 
 
 def cells(**changes: Any) -> list[Cell]:
@@ -90,20 +94,38 @@ def test_estimate_by_hand() -> None:
     one, two = matrix = cells(scenarios=[table], seeds=[0])
     # The first made all: 2 domains' features at 3 s each, a source stage of 10 s, and 1 s of its own.
     made = record(one, {"features": 6.0, "source-stage": 10.0, "evaluate": 1.0}, {})
-    found = estimate(matrix, lambda name: Method(), [made])
+    found = estimate(matrix, needs, prices(needs, [made]))
     assert found is not None
     assert found.alone == pytest.approx(2 * (6 + 10 + 1))
     assert found.shared == pytest.approx(3 * 3 + 10 + 2 * 1)
     assert found.saving == pytest.approx(1 - 21 / 34)
     # A record of a cell that found all of it tells the same.
     reader = record(two, {"evaluate": 1.0}, {"features": 6.0, "source-stage": 10.0})
-    assert estimate(matrix, lambda name: Method(), [made, reader]) == replace(found, from_cells=2)
+    assert estimate(matrix, needs, prices(needs, [made, reader])) == replace(found, from_cells=2)
 
 
 def test_methods_that_nothing_is_known_of_are_named() -> None:
     table = {"kind": "cross-domain", "sources": ["google"], "targets": ["apple"], "shots": [0]}
     probe, dann = cells(scenarios=[table], seeds=[0], methods=["linear-probe", "dann"])
-    found = estimate([probe, dann], lambda name: Method(), [record(probe, {"evaluate": 2.0}, {})])
+    known = prices(needs, [record(probe, {"evaluate": 2.0}, {})])
+    found = estimate([probe, dann], needs, known)
     assert found is not None
     assert (found.shared, found.unknown) == (2.0, ("dann",))
-    assert estimate([dann], lambda name: Method(), [record(probe, {"evaluate": 2.0}, {})]) is None
+    assert estimate([dann], needs, known) is None
+    assert foresee([probe, dann], needs, known, 2).makespan == 2.0
+
+
+def test_a_matrix_on_several_nodes() -> None:
+    """The third domain's features are what the second node can make while the first is at work."""
+    tables = [
+        {"kind": "cross-domain", "sources": ["google"], "targets": ["apple", "twitter"], "shots": [0]},
+    ]
+    matrix = cells(scenarios=tables, seeds=[0])
+    made = record(matrix[0], {"features": 6.0, "source-stage": 10.0, "evaluate": 1.0}, {})
+    known = prices(needs, [made])
+    one, two = foresee(matrix, needs, known, 1), foresee(matrix, needs, known, 2)
+    # google's and apple's features, the source stage, two cells; twitter's features.
+    assert one.makespan == one.work == 3 + 3 + 10 + 1 + 3 + 1
+    # The second waits for google's features, makes twitter's, and waits for the source stage.
+    assert two.makespan == 3 + 3 + 10 + 1
+    assert two.critical_path == 10 + 1

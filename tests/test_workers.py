@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from bench.errors import UserError
-from bench.executors.workers import Interrupted, Workers
+from bench.executors.signals import Interrupted
+from bench.executors.workers import Workers
 from bench.store import Store
 from tests.quick import TODAY, Noted, expected, quick_cell, run_quick, worked
 from tests.support import ROOT
@@ -21,7 +22,7 @@ from tests.support import ROOT
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("QUICK_LOG", str(tmp_path / "worked.txt"))
+    monkeypatch.setenv("BENCH_QUICK_LOG", str(tmp_path / "worked.txt"))
 
 
 def status(root: Path) -> dict[int, str]:

@@ -10,7 +10,7 @@ import click
 
 from bench.baselines import BASELINES, names
 from bench.commands.progress import duration
-from bench.costs import distinct, estimate
+from bench.costs import distinct, estimate, foresee, prices
 from bench.record import Record
 from bench.store import Store
 from bench.suite import Cell, Suite, Value
@@ -30,8 +30,8 @@ class MethodNeeds:
     pretrained: bool
 
 
-def show(suite: Suite, cells: list[Cell], store: Store) -> None:
-    """Print every cell, and what they share."""
+def show(suite: Suite, cells: list[Cell], store: Store, nodes: int | None = None) -> None:
+    """Print every cell, what they share, and how long they would take on a number of nodes."""
     for cell in cells:
         click.echo(printable(f"{cell.key}  {cell.title}"))
     counts = Counter(cell.method for cell in cells)
@@ -50,7 +50,8 @@ def show(suite: Suite, cells: list[Cell], store: Store) -> None:
     for phase, (asked, different) in distinct(cells, needs).items():
         if asked:
             click.echo(f"{WORDS[phase]}: cells ask for {asked}, {different} are different and made once")
-    found = estimate(cells, needs, _recorded(suite, store))
+    known_prices = prices(needs, _recorded(suite, store))
+    found = estimate(cells, needs, known_prices)
     if found is None:
         click.echo("no cell of these methods is recorded yet: nothing to tell the time from")
         return
@@ -59,6 +60,13 @@ def show(suite: Suite, cells: list[Cell], store: Store) -> None:
         f"({found.saving:.0%} saved), going by {found.from_cells} recorded cells"
         + (f"; not counted: {', '.join(found.unknown)}" if found.unknown else "")
     )
+    if nodes:
+        schedule = foresee(cells, needs, known_prices, nodes)
+        click.echo(
+            f"on {nodes} nodes with a cell at once each: {duration(schedule.makespan)}, of which "
+            f"{duration(schedule.critical_path)} cannot be shortened by more nodes; "
+            f"they work {schedule.utilisation:.0%} of the time"
+        )
 
 
 def _recorded(suite: Suite, store: Store) -> Iterator[Record]:

@@ -33,6 +33,8 @@ class Request:
     sets: tuple[str, ...]
     results: str | None
     plan_only: bool
+    simulate: int | None
+    """Nodes that the plan is simulated on."""
     fresh: bool
     retry_failed: bool
     keep_stale: bool
@@ -41,6 +43,8 @@ class Request:
 
 def run(request: Request) -> int:
     """Carry out a request; returns the exit code: 0 all done, 1 some cell failed."""
+    if request.simulate and not request.plan_only:
+        raise UserError("--simulate foresees a plan: give --plan too")
     if request.cell:
         suite, cells, store = _recorded(request)
     else:
@@ -60,7 +64,7 @@ def run(request: Request) -> int:
     if request.plan_only:
         from bench.commands.plan_view import show
 
-        show(suite, cells, store)
+        show(suite, cells, store, request.simulate)
         return 0
     store.prepare()
     digests = today(suite)

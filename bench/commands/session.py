@@ -1,4 +1,4 @@
-"""Today's code and data, and worker processes that cells run in."""
+"""Today's code and data, and the executor that cells run in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from bench.data.card import load_card
 from bench.data.dataset import BadImages, open_dataset
 from bench.digest import engine_digest
 from bench.errors import UserError
-from bench.executors.workers import Interrupted, Workers
+from bench.executors.choice import Ask, Executor, create
+from bench.executors.signals import Interrupted
 from bench.paths import skip_bad
 from bench.record import Digests
 from bench.registry import method_digest
@@ -29,12 +30,20 @@ class Means:
     """What cells are run with."""
 
     device: str = "auto"
-    workers: int = 1
-    """Processes on the device."""
+    workers: int | None = None
+    """Cells at once, if it was said."""
     timeout: float | None = None
     """Seconds after which a cell has failed."""
     share: bool = True
     """Whether cells share features and source stages, or each makes its own."""
+    executor: str = "local"
+    address: str | None = None
+    """Of a Ray cluster."""
+
+    def ask(self, suite: Suite) -> Ask:
+        """What the suite's table says, and before that what was said here."""
+        said = {"workers": self.workers} if self.workers else {}
+        return Ask(self.device, self.share, self.address, suite.executor.model_copy(update=said))
 
 
 def today(suite: Suite) -> dict[str, Digests]:
@@ -92,21 +101,21 @@ def run_cells(
     store: Store,
     score: Score = test_accuracy,
 ) -> None:
-    """Run cells in worker processes; each record is stored as soon as it is there, and its `score` shown.
+    """Run cells; each record is stored as soon as it is there, and its `score` shown.
 
     Raises:
-        UserError: the device or a backbone is out of reach; nothing has run then.
+        UserError: the executor, the device or a backbone is out of reach; nothing has run then.
         KeyboardInterrupt: with a line that says what is kept.
     """
-    workers = workers_for(means)
+    executor = executor_for(means, suite)
     if prepare(cells):
         digests = today(suite)
-    workers.prepare(
+    executor.prepare(
         list(dict.fromkeys(cell.backbone for cell in cells)), lambda text: click.echo(text, err=True)
     )
-    with watch(cells, score, means.workers) as watcher:
+    with watch(cells, score, executor.count) as watcher:
         try:
-            workers.run(cells, suite.name, digests, store, watcher, means.timeout)
+            executor.run(cells, suite.name, digests, store, watcher, means.timeout)
             return
         except Interrupted as interrupted:
             signum = interrupted.signum
@@ -117,24 +126,25 @@ def run_cells(
     raise KeyboardInterrupt(kept)
 
 
-_running: dict[str, Workers] = {}
+_running: dict[str, Executor] = {}
 
 
-def workers_for(means: Means) -> Workers:
-    """Workers that live on to the end of this process: loading their libraries takes longer than many cells.
+def executor_for(means: Means, suite: Suite) -> Executor:
+    """An executor that lives on to the end of this process: loading libraries takes longer than many cells.
 
-    Those for other means, another folder or other environment variables of ours are let go.
+    One for other means, another folder or other environment variables of ours is let go.
     """
     ours = sorted((name, value) for name, value in os.environ.items() if name.startswith("BENCH_"))
-    key = repr((means.device, means.workers, means.share, os.getcwd(), ours))
+    ask = means.ask(suite)
+    key = repr((means.executor, ask, os.getcwd(), ours))
     if key not in _running:
-        close_workers()
-        _running[key] = Workers(means.device, means.workers, means.share)
+        close_executor()
+        _running[key] = create(means.executor, ask)
     return _running[key]
 
 
 @atexit.register
-def close_workers() -> None:
-    """End them."""
+def close_executor() -> None:
+    """End it."""
     while _running:
         _running.popitem()[1].close()

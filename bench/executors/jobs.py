@@ -7,11 +7,13 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 
 from bench.claims import Claims
 from bench.errors import UserError
-from bench.executors.child import Child
 from bench.executors.events import Watcher
+from bench.executors.launch import Member
+from bench.plan import family
 from bench.record import Asked, Digests, Happened, Record, Where
 from bench.store import Store
 from bench.suite import Cell, Setting
@@ -25,15 +27,14 @@ class Job:
     seen: str | None
     """The version of its record when it was found missing: another one means that somebody has done it."""
     tries: int = 0
+    losses: int = 0
     since: float = math.inf
     """When its worker began, by the monotonic clock."""
     doing: str = "start"
 
-    @property
-    def group(self) -> tuple[str, ...]:
-        """Cells of a group are likely to share a source stage, which one of them trains."""
-        cell = self.cell
-        return cell.method, cell.backbone, str(cell.seed), str(cell.scenario.source)
+    def __post_init__(self) -> None:
+        # Looked up for every cell whenever one is handed out.
+        self.key, self.family = self.cell.key, family(self.cell)
 
 
 class Jobs:
@@ -47,17 +48,21 @@ class Jobs:
         store: Store,
         watcher: Watcher,
         claims: Claims,
+        seen: Mapping[str, str | None] | None = None,
     ) -> None:
         self.suite, self.digests, self.store, self.watcher = suite, digests, store, watcher
         self._claims = claims
-        self.waiting = deque(Job(cell, store.judged(cell.key)) for cell in cells)
-        self.busy: dict[Child, Job] = {}
+        seen = {cell.key: store.judged(cell.key) for cell in cells} if seen is None else seen
+        self.waiting = deque(Job(cell, seen[cell.key]) for cell in cells)
+        self.busy: dict[Member, Job] = {}
 
     def next(self) -> Job | None:
         """A cell that nobody works on, claimed; what others have done meanwhile is struck off the list."""
-        taken = {job.group for job in self.busy.values()}
-        for job in sorted(self.waiting, key=lambda job: job.group in taken):
-            key = job.cell.key
+        taken = {job.family for job in self.busy.values()}
+        waiting = [*self.waiting]
+        first = (job for job in waiting if job.family not in taken)
+        for job in chain(first, (job for job in waiting if job.family in taken)):
+            key = job.key
             if not self._claims.take(key):
                 continue
             self.waiting.remove(job)
@@ -69,7 +74,7 @@ class Jobs:
                 self.watcher.elsewhere(record)
         return None
 
-    def begin(self, child: Child, job: Job) -> None:
+    def begin(self, child: Member, job: Job) -> None:
         """A worker has it."""
         self.busy[child] = job
         job.since, job.doing = math.inf, "start"
@@ -77,24 +82,24 @@ class Jobs:
 
     def is_done(self, job: Job) -> bool:
         """Whether there is a record that was not there when the cell was found missing."""
-        return self.store.version(job.cell.key) != job.seen
+        return self.store.version(job.key) != job.seen
 
-    def settle(self, child: Child) -> Record | None:
+    def settle(self, child: Member) -> Record | None:
         """A record is there."""
         job = self.busy.pop(child)
-        record = self.store.read(job.cell.key)
-        self._claims.release(job.cell.key)
+        record = self.store.read(job.key)
+        self._claims.release(job.key)
         if record is not None:
             self.watcher.finished(record)
         return record
 
-    def give_up(self, child: Child) -> None:
+    def give_up(self, child: Member) -> None:
         """The cell of a worker that is no more is there for anybody."""
         job = self.busy.pop(child)
-        self._claims.release(job.cell.key)
+        self._claims.release(job.key)
         self.waiting.appendleft(job)
 
-    def fail(self, child: Child, reason: str, log: str, setting: Setting, where: Where) -> None:
+    def fail(self, child: Member, reason: str, log: str, setting: Setting, where: Where) -> None:
         """Store the record of a cell that could not speak for itself.
 
         Raises:
@@ -102,7 +107,7 @@ class Jobs:
         """
         job = self.busy[child]
         record = Record(
-            key=job.cell.key,
+            key=job.key,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             asked=Asked(cell=job.cell, setting=setting, suite=self.suite),
             happened=Happened(status="failed", reason=reason, log=log),

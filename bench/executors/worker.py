@@ -40,6 +40,7 @@ class Worker:
     def __init__(self, answers: TextIO) -> None:
         self._answers, self._one_at_a_time = answers, threading.Lock()
         self._last = 0.0
+        self._where: Where | None = None
 
     def say(self, **answer: Any) -> None:
         """One answer."""
@@ -54,7 +55,7 @@ class Worker:
         """Resolve the device and fetch weights; answers with the setting that cells will run in."""
         from bench.backbones import check_backbone, create_backbone, needs_hub
         from bench.devices import resolve_device
-        from bench.machine import default_threads, where
+        from bench.machine import default_threads
 
         found = resolve_device(device)
         for backbone in backbones:
@@ -63,19 +64,20 @@ class Worker:
                 self.say(what="note", text=f"fetching the weights of {backbone} from the hub")
             create_backbone(backbone)
         setting = Setting(device=str(found), threads=default_threads(workers))
-        self.say(what="ready", setting=setting.model_dump(), where=where(found).model_dump())
+        self.say(what="ready", setting=setting.model_dump(), where=self.where(setting).model_dump())
 
     def cell(self, request: Request) -> None:
         """Run a cell and store its record, unless somebody else was faster."""
         self.load()
         # From here on its time counts.
         self.say(what="begun")
+        setting = Setting(**request["setting"])
         try:
             record, predictions = self.work(
                 Cell.model_validate(request["cell"]),
                 request["suite"],
-                Setting(**request["setting"]),
-                Where(**request["where"]),
+                setting,
+                self.where(setting),
                 Digests(**request["digests"]),
                 request["share"],
                 Path(request["root"]) / "checkpoints",
@@ -88,6 +90,14 @@ class Worker:
         except OSError as error:
             raise cannot_write(request["root"], error) from None
         self.say(what="finished")
+
+    def where(self, setting: Setting) -> Where:
+        """This worker's own machine, which need not be that of the process that asks."""
+        from bench.devices import resolve_device
+        from bench.machine import where
+
+        self._where = self._where or where(resolve_device(setting.device))
+        return self._where
 
     def load(self) -> None:
         """Load the libraries that cells need."""

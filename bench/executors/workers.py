@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bench.claims import LEASE, Claims
 from bench.errors import UserError
-from bench.executors.child import Answer, Answers, Child
+from bench.executors.child import Here
 from bench.executors.events import Watcher
 from bench.executors.jobs import Jobs
+from bench.executors.launch import Answer, Answers, Launcher, Member
+from bench.executors.signals import Interrupted, interruptions
 from bench.record import Digests, Where
 from bench.store import Store
 from bench.suite import Cell, Setting
@@ -21,20 +21,15 @@ from bench.suite import Cell, Setting
 TRIES = 2
 """Times that a cell may take its worker down before it has failed: the first may have been an accident."""
 
+LOSSES = 8
+"""Nodes that may be lost under a cell before it has failed; that is seldom the cell's doing."""
+
 LOOK = 1.0
 """Seconds between two looks at clocks, and at cells that other processes work on."""
 
 
-class Interrupted(Exception):
-    """The run was asked to stop, and has."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__()
-        self.signum = signum
-
-
 class Workers:
-    """A number of worker processes on one device; they live on from run to run."""
+    """A number of worker processes on one kind of device; they live on from run to run."""
 
     def __init__(
         self,
@@ -43,12 +38,14 @@ class Workers:
         share: bool = True,
         module: str = "bench.executors.worker",
         lease: float = LEASE,
+        launcher: Launcher | None = None,
     ) -> None:
         self.device, self.count, self.share = device, count, share
-        self._module, self._lease = module, lease
+        self._module, self._lease, self._launcher = module, lease, launcher or Here()
         self._answers: Answers = queue.SimpleQueue()
+        self._children: list[Member] = []
         # The first begins to load its libraries now; the others once it is known that they are needed.
-        self._children = [Child(self._answers, module)]
+        self._new()
         self._known: set[str] | None = None
         self._setting, self._where = Setting(), Where(python="", packages={}, platform="", cpu="")
         self._signals: list[int] = []
@@ -73,7 +70,7 @@ class Workers:
                 self._known = {*(self._known or ()), *backbones}
                 return
 
-    def _prepared(self, first: Child, note: Callable[[str], None], last: bool) -> bool:
+    def _prepared(self, first: Member, note: Callable[[str], None], last: bool) -> bool:
         """Whether a worker has done so; one that died is no reason to give up, unless it was the last."""
         while True:
             found = self._answers.get()
@@ -87,7 +84,7 @@ class Workers:
                     note(answer["text"])
                 case {"what": "error"}:
                     raise UserError(answer["message"])
-                case {"what": "gone"}:
+                case {"what": "gone" | "lost"}:
                     why = first.death()
                     said = self._bury(first).splitlines()
                     if last:
@@ -102,18 +99,21 @@ class Workers:
         store: Store,
         watcher: Watcher,
         timeout: float | None = None,
+        seen: Mapping[str, str | None] | None = None,
     ) -> None:
         """Do each cell once, beside whoever else works on this folder; its record is stored when it is told.
 
-        A cell that takes longer than `timeout` seconds is ended and has failed.
+        A cell that takes longer than `timeout` seconds is ended and has failed. `seen` are the versions of
+        the cells' records when the work was asked for, if that was before now.
 
         Raises:
             Interrupted: by SIGINT or SIGTERM: cells in hand were finished, saved or, at the second, given up.
-            UserError: the folder cannot be written any more.
+            UserError: the folder cannot be written any more, or not from everywhere.
         """
-        run = Jobs(cells, suite, digests, store, watcher, Claims(store.root, self._lease))
-        self._signals = []
-        with self._listening():
+        self._launcher.check(store.root)
+        claims = Claims(store.root, self._lease)
+        run = Jobs(cells, suite, digests, store, watcher, claims, seen)
+        with interruptions(lambda: self._answers.put(None)) as self._signals:
             try:
                 told = False
                 while len(self._signals) < 2 and (run.busy or (run.waiting and not self._signals)):
@@ -156,19 +156,18 @@ class Workers:
                 cell=job.cell.model_dump(mode="json"),
                 suite=run.suite,
                 setting=self._setting.model_dump(),
-                where=self._where.model_dump(),
                 digests=run.digests[job.cell.method].model_dump(),
                 root=str(run.store.root.absolute()),
                 seen=job.seen,
                 share=self.share,
             )
 
-    def _new(self) -> Child:
-        child = Child(self._answers, self._module)
+    def _new(self) -> Member:
+        child = self._launcher.launch(self._answers, self._module)
         self._children.append(child)
         return child
 
-    def _bury(self, child: Child) -> str:
+    def _bury(self, child: Member) -> str:
         """End a worker; the end of its log."""
         if child not in self._children:
             return ""
@@ -180,10 +179,10 @@ class Workers:
 
     # What happens meanwhile ------------------------------------------------------------------------------
 
-    def _heed(self, run: Jobs, child: Child, answer: Answer) -> None:
+    def _heed(self, run: Jobs, child: Member, answer: Answer) -> None:
         job = run.busy.get(child)
         if job is None:
-            if answer["what"] == "gone":
+            if answer["what"] in ("gone", "lost"):
                 self._bury(child)
             return
         match answer:
@@ -202,17 +201,25 @@ class Workers:
                 run.give_up(child)
             case {"what": "error"}:
                 raise UserError(answer["message"])
-            case {"what": "gone"}:
-                reason, log = child.death(), self._bury(child)
-                job.tries += 1
-                if run.is_done(job):
-                    run.settle(child)
-                elif job.tries < TRIES or self._signals:
-                    run.give_up(child)
-                else:
-                    run.fail(child, reason, log, self._setting, self._where)
+            case {"what": "gone" | "lost" as how}:
+                self._died(run, child, how == "lost")
 
-    def _finished(self, run: Jobs, child: Child, cell: Cell) -> None:
+    def _died(self, run: Jobs, child: Member, lost: bool) -> None:
+        """A worker is no more; its cell has failed if that is likely to be the cell's doing."""
+        job = run.busy[child]
+        reason, log = child.death(), self._bury(child)
+        job.tries += not lost
+        job.losses += lost
+        if run.is_done(job):
+            run.settle(child)
+        elif (job.tries < TRIES and job.losses < LOSSES) or self._signals:
+            if lost:
+                run.watcher.note(f"{job.cell.title}: {reason}; the cell begins again elsewhere")
+            run.give_up(child)
+        else:
+            run.fail(child, reason, log, self._setting, self._where)
+
+    def _finished(self, run: Jobs, child: Member, cell: Cell) -> None:
         record = run.settle(child)
         if cell.setting is not None and record and record.happened.status != "skipped":
             # A timed cell begins in a fresh process, with no memory and nothing compiled from others.
@@ -224,23 +231,3 @@ class Workers:
                 log = self._bury(child)
                 reason = f"took longer than {timeout:g} s; was at: {job.doing}"
                 run.fail(child, reason, log, self._setting, self._where)
-
-    # Interruptions ---------------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _listening(self) -> Iterator[None]:
-        """Count SIGINT and SIGTERM, where this is the thread that gets them."""
-
-        def heard(signum: int, frame: object) -> None:
-            self._signals.append(signum)
-            self._answers.put(None)
-
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {s: signal.signal(s, heard) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for signum, handler in before.items():
-                signal.signal(signum, handler)

@@ -1,0 +1,101 @@
+"""Ways to run the cells of a suite, by name; each is imported when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Protocol
+
+from bench.errors import UserError, check_name
+from bench.executors.events import Watcher
+from bench.record import Digests
+from bench.resources import Resources
+from bench.store import Store
+from bench.suite import Cell
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What an executor is to be."""
+
+    device: str = "auto"
+    share: bool = True
+    address: str | None = None
+    resources: Resources = field(default_factory=Resources)
+
+
+class Executor(Protocol):
+    """Runs cells; lives on from run to run."""
+
+    count: int
+    """Cells at once."""
+
+    def prepare(self, backbones: Sequence[str], note: Callable[[str], None]) -> None:
+        """Resolve the device and fetch weights; `note` is called with what is said meanwhile.
+
+        Raises:
+            UserError: the device or a backbone is out of reach.
+        """
+
+    def run(
+        self,
+        cells: Sequence[Cell],
+        suite: str,
+        digests: Mapping[str, Digests],
+        store: Store,
+        watcher: Watcher,
+        timeout: float | None = None,
+    ) -> None:
+        """Do each cell once, beside whoever else works on this folder; its record is stored when it is told.
+
+        Raises:
+            Interrupted: by SIGINT or SIGTERM.
+            UserError: it cannot go on; what is recorded is kept.
+        """
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+
+
+def _local(ask: Ask) -> Executor:
+    from bench.executors.workers import Workers
+
+    return Workers(ask.device, ask.resources.workers or 1, ask.share)
+
+
+def _ray(ask: Ask) -> Executor:
+    _needs("ray", "ray")
+    from bench.executors.cluster import Cluster
+    from bench.executors.workers import Workers
+
+    cluster = Cluster(ask.address, ask.device, ask.resources)
+    count = min(ask.resources.workers or cluster.room, cluster.room)
+    return Workers(ask.device, count, ask.share, launcher=cluster)
+
+
+def _slurm(ask: Ask) -> Executor:
+    _needs("slurm", "submitit")
+    from bench.executors.slurm import Slurm
+
+    return Slurm(ask.device, ask.share, ask.resources)
+
+
+FACTORIES: dict[str, Callable[[Ask], Executor]] = {"local": _local, "ray": _ray, "slurm": _slurm}
+
+
+def create(name: str, ask: Ask) -> Executor:
+    """The executor of that name.
+
+    Raises:
+        UserError: there is none, its packages are missing, or what it runs on cannot be reached.
+    """
+    check_name("executor", name, FACTORIES)
+    return FACTORIES[name](ask)
+
+
+def _needs(extra: str, package: str) -> None:
+    if find_spec(package) is None:
+        raise UserError(
+            f"--executor {extra} needs the package {package}: pip install 'transfer-bench[{extra}]'"
+        )

@@ -1,0 +1,27 @@
+"""What running a suite may take: its `[executor]` table. Beside the question, so no key depends on it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Resources(BaseModel):
+    """What cells and the jobs that run them ask for. What the command line says goes before this."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workers: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="cells at once; default: 1, on Ray as many as the cluster has room for",
+    )
+    cpus_per_cell: int = Field(1, ge=1, description="processors of a cell (ray, slurm)")
+    memory_gb: float | None = Field(None, gt=0, description="memory of a cell (ray, slurm)")
+    cells_per_device: int = Field(1, ge=1, le=64, description="cells that share an accelerator (ray, slurm)")
+    gpus: int = Field(0, ge=0, le=1, description="accelerators of a job (slurm)")
+    minutes: int = Field(
+        60, ge=1, description="time limit of a job; one that meets it is queued again (slurm)"
+    )
+    partition: str | None = Field(None, description="partition of the jobs (slurm)")
+    account: str | None = Field(None, description="account that the jobs are charged to (slurm)")

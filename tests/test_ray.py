@@ -1,0 +1,175 @@
+"""A real Ray cluster of several nodes on this machine: the same answers, and nothing lost with a node."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.errors import UserError
+from bench.executors.workers import Workers
+from bench.resources import Resources
+from bench.store import Store
+from tests.quick import TODAY, Noted, quick_cell, worked
+from tests.support import ROOT, assert_equal, bench
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'transfer-bench[ray]'")
+
+from bench.executors import cluster as room  # noqa: E402
+
+STORE = 100 * 2**20
+"""Bytes of a node's object store, of which nothing here needs any."""
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Any]:
+    """A cluster of two nodes with a processor each."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Nodes find the program, and their workers are not put behind whatever else runs here.
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("RAY_worker_niceness", "0")
+        head = {"num_cpus": 1, "object_store_memory": STORE, "include_dashboard": False}
+        found = Cluster(initialize_head=True, head_node_args=head)
+        found.add_node(num_cpus=1, object_store_memory=STORE)
+        yield found
+        ray.shutdown()
+        found.shutdown()
+
+
+@pytest.fixture(scope="module")
+def joined(nodes: Any) -> room.Cluster:
+    """This process as its driver."""
+    return room.Cluster(nodes.address, "cpu", Resources())
+
+
+@pytest.fixture(autouse=True)
+def log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BENCH_QUICK_LOG", str(tmp_path / "worked.txt"))
+
+
+def go(cluster: room.Cluster, root: Path, cells: list[Any], **options: Any) -> Noted:
+    """Run quick cells on a cluster."""
+    store, watcher = Store(root), options.pop("watcher", None) or Noted()
+    store.prepare()
+    pool = Workers("cpu", cluster.room, module="tests.quick", launcher=cluster)
+    try:
+        pool.prepare(["none"], print)
+        pool.run(cells, "quick", {"quick": TODAY}, store, watcher, **options)
+    finally:
+        pool.close()
+    return watcher
+
+
+def test_each_cell_once(joined: room.Cluster, tmp_path: Path) -> None:
+    assert joined.room == 2
+    cells = [quick_cell(seed, seconds=0.0) for seed in range(8)]
+    seen = go(joined, tmp_path, cells)
+    assert {record.key for record in seen.records} == {cell.key for cell in cells}
+    assert sorted(worked(tmp_path)) == sorted(cell.key for cell in cells)
+    assert not [*tmp_path.glob(".seen-*")]
+
+
+def test_what_goes_wrong_far_away_becomes_a_record(joined: room.Cluster, tmp_path: Path) -> None:
+    cells = [quick_cell(seed, do=do) for seed, do in enumerate(["die", "exit", "hang", "die once"])]
+    seen = go(joined, tmp_path, cells, timeout=2.0)
+    happened = {record.asked.cell.seed: record.happened for record in seen.records}
+    assert {seed: h.status for seed, h in happened.items()} == {
+        0: "failed",
+        1: "failed",
+        2: "failed",
+        3: "done",
+    }
+    assert "SIGKILL" in happened[0].reason
+    assert "exit code 3" in happened[1].reason
+    assert "working on 0" in happened[0].log, "what it printed comes back"
+    assert "in work" in happened[2].log, "and where it hung"
+    tries = Counter(worked(tmp_path))
+    assert [tries[cell.key] for cell in cells] == [2, 2, 1, 2]
+
+
+def test_a_lost_node_loses_nothing(nodes: Any, joined: room.Cluster, tmp_path: Path) -> None:
+    """Its cell begins again elsewhere, and that is no fault of the cell."""
+    third = nodes.add_node(num_cpus=1, object_store_memory=STORE)
+    cluster = room.Cluster(nodes.address, "cpu", Resources())
+    assert cluster.room == 3
+    watcher, left = Noted(), [third]
+
+    def kill() -> None:
+        # All three are at work when the first progress is told of the cells that wait.
+        if left and len(worked(tmp_path)) >= 3:
+            nodes.remove_node(left.pop(), allow_graceful=False)
+
+    watcher.on_progress = kill
+    cells = [quick_cell(seed, do="slow") for seed in range(9)]
+    go(cluster, tmp_path, cells, watcher=watcher)
+    assert not left
+    assert {record.key for record in watcher.records} == {cell.key for cell in cells}
+    assert {record.happened.status for record in watcher.records} == {"done"}
+    assert any("its node was lost; the cell begins again elsewhere" in note for note in watcher.notes)
+    assert Counter(worked(tmp_path)).total() == 10
+
+
+def test_a_cell_that_fits_nowhere(nodes: Any, joined: room.Cluster) -> None:
+    with pytest.raises(UserError, match=r"a cell needs 4 processors, and no node .* the largest has 1 proc"):
+        room.Cluster(nodes.address, "cpu", Resources(cpus_per_cell=4))
+
+
+def test_a_folder_that_a_node_does_not_see(
+    joined: room.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "sees", _blind)
+    with pytest.raises(UserError, match=r"node \S+ \w+ of the Ray cluster does not see .* --results"):
+        joined.check(tmp_path)
+
+
+def _blind(path: str) -> bool:
+    return False
+
+
+def test_other_versions(nodes: Any, joined: room.Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The driver's own versions are read here; those of the nodes in processes of theirs.
+    from bench.executors import facts
+
+    monkeypatch.setattr(facts, "version", lambda package: "0.0.1")
+    with pytest.raises(
+        UserError, match=r"node .* has torch \d\S+ instead of 0\.0\.1.*: install the same on all"
+    ):
+        room.Cluster(nodes.address, "cpu", Resources())
+
+
+def test_how_many_cells_fit() -> None:
+    assert room.Need(2).room({"CPU": 7.0}) == 3
+    assert room.Need(1, 0.25).room({"CPU": 8.0, "GPU": 1.0}) == 4
+    assert room.Need(1, 1 / 3).room({"CPU": 64.0, "GPU": 2.0}) == 6
+    assert room.Need(1, 0, 4e9).room({"CPU": 8.0, "memory": 9e9}) == 2
+    assert room.Need(1, 1.0).room({"CPU": 8.0}) == 0
+
+
+def test_nobody_answers(tmp_path: Path) -> None:
+    process = bench("run", "--suite", "smoke", "--executor", "ray", "--address", "127.0.0.1:9", cwd=tmp_path)
+    assert process.returncode == 2
+    assert re.search(r"^error: cannot reach a Ray cluster at '127.0.0.1:9'", process.stderr, re.M)
+    assert "Traceback" not in process.stderr
+
+
+@pytest.mark.slow
+def test_the_same_predictions_as_without_a_cluster(nodes: Any, tmp_path: Path) -> None:
+    command = ["run", "--suite", "smoke", "--backbone", "test_efficientnet.untrained"]
+    command += ["--methods", "full-finetune", "--seeds", "0,1"]
+    local = bench(*command, "--results", "local", cwd=tmp_path, OMP_NUM_THREADS="1")
+    assert local.returncode == 0, local.stderr
+    far = bench(*command, "--results", "far", "--executor", "ray", "--address", nodes.address, cwd=tmp_path)
+    assert far.returncode == 0, far.stderr
+    one, two = Store(tmp_path / "local"), Store(tmp_path / "far")
+    assert one.keys() == two.keys()
+    for record in one.records():
+        other = two.read(record.key)
+        assert other is not None
+        assert other.looks == record.looks
+        assert_equal(two.predictions(other), one.predictions(record))
