@@ -15,7 +15,10 @@ import pytest
 
 from bench.executors.batch import Told, do_share, write_work
 from bench.executors.workers import Workers
+from bench.record import Record
+from bench.resources import Resources
 from bench.store import Store
+from bench.suite import Cell
 from tests.quick import TODAY, Noted, expected, quick_cell, worked
 from tests.slurm_here import running, why_not
 from tests.support import ROOT, assert_equal, bench
@@ -68,7 +71,7 @@ def test_a_share_does_what_nobody_has_done_since_it_was_asked_for(tmp_path: Path
     # All three are asked for, two of them anew; another process then does the second.
     write_work(
         folder, cells, seen, {"quick": TODAY}, tmp_path,
-        suite="quick", device="cpu", share=True, count=2, timeout=None,
+        suite="quick", device="cpu", share=True, count=2, timeout=None, module="tests.quick",
     )  # fmt: skip
     record, arrays = expected(cells[1])
     store.write(record.model_copy(update={"created": "later"}), arrays)
@@ -95,6 +98,65 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
             yield environment
     except RuntimeError as error:
         pytest.skip(str(error))
+
+
+def go(root: Path, cells: list[Cell], watcher: Noted) -> None:
+    """Run quick cells in two jobs."""
+    store = Store(root)
+    store.prepare()
+    slurm.Slurm("cpu", True, Resources(workers=2), module="tests.quick").run(
+        cells, "quick", {"quick": TODAY}, store, watcher
+    )
+
+
+@pytest.fixture
+def joined(cluster: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """This process as a user of it."""
+    for name in ("SLURM_CONF", "PYTHONPATH"):
+        monkeypatch.setenv(name, {**cluster, "PYTHONPATH": str(ROOT)}[name])
+    monkeypatch.setenv("BENCH_QUICK_LOG", str(tmp_path / "worked.txt"))
+    monkeypatch.setattr(slurm, "ASK", 1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("joined")
+def test_each_cell_once_in_jobs(tmp_path: Path) -> None:
+    cells = [quick_cell(seed, do="slow") for seed in range(6)]
+    watcher = Noted()
+    go(tmp_path, cells, watcher)
+    store = Store(tmp_path)
+    for cell in cells:
+        record = store.read(cell.key)
+        wanted, arrays = expected(cell)
+        assert record is not None
+        assert record.looks == wanted.looks
+        assert_equal(store.predictions(record), arrays)
+    assert sorted(worked(tmp_path)) == sorted(cell.key for cell in cells)
+    assert {record.key for record in watcher.records} == {cell.key for cell in cells}
+    assert re.search(r"job \d+_0: running on ", "\n".join(watcher.notes)), watcher.notes
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("joined")
+def test_a_requeued_job_loses_nothing(tmp_path: Path) -> None:
+    """Both jobs are queued again in the midst of a cell; what they had begun is done in the end."""
+    cells = [quick_cell(seed, do="slow") for seed in range(6)]
+    watcher, left = Noted(), [True]
+    finished = watcher.finished
+
+    def requeue(record: Record) -> None:
+        finished(record)
+        if left:
+            left.clear()
+            array = next(re.findall(r"Slurm jobs (\d+)", note) for note in watcher.notes)[0]
+            subprocess.run(["scontrol", "requeue", array], check=True)
+
+    watcher.finished = requeue  # type: ignore[method-assign]
+    go(tmp_path, cells, watcher)
+    assert not left
+    assert {record.key for record in watcher.records} == {cell.key for cell in cells}
+    assert len(Store(tmp_path).keys()) == 6
+    assert list((tmp_path / "claims").iterdir()) == []
 
 
 def start(folder: Path, environment: dict[str, str], *more: str) -> subprocess.Popen[str]:

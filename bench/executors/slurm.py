@@ -77,7 +77,9 @@ class Share:
 class Slurm:
     """Runs cells in job arrays."""
 
-    def __init__(self, device: str, share: bool, resources: Resources) -> None:
+    def __init__(
+        self, device: str, share: bool, resources: Resources, module: str = "bench.executors.worker"
+    ) -> None:
         """Nothing is asked for yet.
 
         Raises:
@@ -88,7 +90,7 @@ class Slurm:
                 "--executor slurm needs Slurm's commands, and there is no sbatch here: log in to the cluster"
             )
         _slurm("sinfo", "--noheader")
-        self._device, self._share, self._resources = device, share, resources
+        self._device, self._share, self._resources, self._module = device, share, resources, module
         self.count = resources.workers or 1
 
     def prepare(self, backbones: Sequence[str], note: Callable[[str], None]) -> None:
@@ -97,7 +99,7 @@ class Slurm:
         Raises:
             UserError: a backbone is out of reach.
         """
-        here = Workers("cpu")
+        here = Workers("cpu", module=self._module)
         try:
             here.prepare(backbones, note)
         finally:
@@ -129,6 +131,7 @@ class Slurm:
         write_work(
             folder, cells, seen, digests, store.root,
             suite=suite, device=self._device, share=self._share, count=each, timeout=timeout,
+            module=self._module,
         )  # fmt: skip
         jobs = self._submit(folder, min(math.ceil(self.count / each), len(cells)))
         array = jobs[0].job_id.partition("_")[0]
