@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import pytest
 
 from bench.errors import UserError
 from bench.executors.workers import Workers
+from bench.record import Record
 from bench.resources import Resources
 from bench.store import Store
+from bench.suite import Cell
 from tests.quick import TODAY, Noted, quick_cell, worked
 from tests.support import ROOT, assert_equal, bench
 
@@ -93,22 +95,34 @@ def test_what_goes_wrong_far_away_becomes_a_record(joined: room.Cluster, tmp_pat
     assert [tries[cell.key] for cell in cells] == [2, 2, 1, 2]
 
 
+class Killer(Noted):
+    """Kills a node at the first moment at which three cells are at work, one on each."""
+
+    def __init__(self, kill: Callable[[], None]) -> None:
+        super().__init__()
+        self.kill: Callable[[], None] | None = kill
+        self.going: set[str] = set()
+
+    def progress(self, cell: Cell, what: str, done: int, total: int) -> None:
+        self.going.add(cell.key)
+        if self.kill and len(self.going) == 3:
+            self.kill()
+            self.kill = None
+
+    def finished(self, record: Record) -> None:
+        super().finished(record)
+        self.going.discard(record.key)
+
+
 def test_a_lost_node_loses_nothing(nodes: Any, joined: room.Cluster, tmp_path: Path) -> None:
     """Its cell begins again elsewhere, and that is no fault of the cell."""
     third = nodes.add_node(num_cpus=1, object_store_memory=STORE)
     cluster = room.Cluster(nodes.address, "cpu", Resources())
     assert cluster.room == 3
-    watcher, left = Noted(), [third]
-
-    def kill() -> None:
-        # All three are at work when the first progress is told of the cells that wait.
-        if left and len(worked(tmp_path)) >= 3:
-            nodes.remove_node(left.pop(), allow_graceful=False)
-
-    watcher.on_progress = kill
+    watcher = Killer(lambda: nodes.remove_node(third, allow_graceful=False))
     cells = [quick_cell(seed, do="slow") for seed in range(9)]
     go(cluster, tmp_path, cells, watcher=watcher)
-    assert not left
+    assert watcher.kill is None
     assert {record.key for record in watcher.records} == {cell.key for cell in cells}
     assert {record.happened.status for record in watcher.records} == {"done"}
     assert any("its node was lost; the cell begins again elsewhere" in note for note in watcher.notes)

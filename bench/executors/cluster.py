@@ -164,7 +164,11 @@ class Cluster:
         self.room = sum(self.need.room(node["Resources"]) for node in nodes)
         if not self.room:
             most = max((node["Resources"] for node in nodes), key=lambda r: r.get("CPU", 0.0))
-            has = Need(most.get("CPU", 0.0), most.get("GPU", 0.0), most.get("memory", 0.0))
+            has = Need(
+                most.get("CPU", 0.0),
+                most.get("GPU", 0.0) if self.need.gpus else 0.0,
+                most.get("memory", 0.0) if self.need.memory else 0.0,
+            )
             raise UserError(
                 f"a cell needs {self.need}, and no node of the Ray cluster has that (the largest has {has}): "
                 "change [executor] of the suite or add a node"
