@@ -90,11 +90,13 @@ def running(folder: Path) -> Iterator[dict[str, str]]:
             stack.callback(process.terminate)
             if name == "munged":
                 _wait((folder / "munge.socket").exists)
-        up = _wait(lambda: "idle" in _states(environment))
+        up = _wait(lambda: "idle" in _told(environment, "sinfo", "--noheader", "--format=%T"))
         if not up:
             said = {name: (folder / f"{name}.log").read_text(errors="replace")[-400:] for name in daemons}
             raise RuntimeError(f"Slurm did not come up: {said}")
         yield environment
+        subprocess.run(["scancel", "--signal=KILL", "--full", "--user=root"], env=environment, check=False)
+        _wait(lambda: not _told(environment, "squeue", "--noheader"))
 
 
 def _munge(folder: Path) -> list[str]:
@@ -103,11 +105,8 @@ def _munge(folder: Path) -> list[str]:
     return [f"--{option}={folder}/munge.{name}" for option, name in files.items()]
 
 
-def _states(environment: dict[str, str]) -> str:
-    process = subprocess.run(
-        ["sinfo", "--noheader", "--format=%T"], env=environment, capture_output=True, text=True, check=False
-    )
-    return process.stdout
+def _told(environment: dict[str, str], *command: str) -> str:
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout
 
 
 def _wait(done: Callable[[], bool]) -> bool:

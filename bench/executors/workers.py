@@ -184,6 +184,7 @@ class Workers:
         if job is None:
             if answer["what"] in ("gone", "lost"):
                 self._bury(child)
+                self._shrink(answer["what"] == "lost")
             return
         match answer:
             case {"what": "begun"}:
@@ -210,6 +211,7 @@ class Workers:
         reason, log = child.death(), self._bury(child)
         job.tries += not lost
         job.losses += lost
+        self._shrink(lost)
         if run.is_done(job):
             run.settle(child)
         elif (job.tries < TRIES and job.losses < LOSSES) or self._signals:
@@ -218,6 +220,10 @@ class Workers:
             run.give_up(child)
         else:
             run.fail(child, reason, log, self._setting, self._where)
+
+    def _shrink(self, lost: bool) -> None:
+        """With a node its room is gone: a new worker would wait for what idle ones hold."""
+        self.count = max(1, self.count - lost)
 
     def _finished(self, run: Jobs, child: Member, cell: Cell) -> None:
         record = run.settle(child)
