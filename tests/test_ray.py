@@ -130,7 +130,7 @@ def test_a_lost_node_loses_nothing(nodes: Any, joined: room.Cluster, tmp_path: P
 
 
 def test_a_cell_that_fits_nowhere(nodes: Any, joined: room.Cluster) -> None:
-    with pytest.raises(UserError, match=r"a cell needs 4 processors, and no node .* the largest has 1 proc"):
+    with pytest.raises(UserError, match=r"a cell needs 4 processors, and no node .*the largest has 1 proc"):
         room.Cluster(nodes.address, "cpu", Resources(cpus_per_cell=4))
 
 
