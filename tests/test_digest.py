@@ -117,6 +117,15 @@ NO_MATTER = {
     "record.py": "a schema with a version of its own",
     "registry.py": "names; what it configures is in the key",
     "digest.py": "this very thing",
+    "checkpoints.py": "where a stage's state is kept; what that state is, is resume.py's",
+    "codec.py": "how records are written down",
+    "known.py": "what is recorded already",
+    "migrations.py": "reads older records",
+    "resources.py": "what a cell may take of a cluster",
+    "stopping.py": "whether to go on",
+    "tempo.py": "times, not answers",
+    "text.py": "names as they are shown",
+    "git.py": "which revision this is",
     "plan.py": "which questions; their content is in the key",
 }
 """Files that the engine uses and that decide no number."""

@@ -49,6 +49,7 @@ OTHER: dict[str, Any] = {
     "precision": "bf16",
     "fold": 0,
     "transductive": True,
+    "setting": {"threads": 2},
 }
 OTHER_SCENARIO: dict[str, Any] = {
     "kind": "pretrained",
@@ -203,7 +204,7 @@ def test_suite_file(tmp_path: Path) -> None:
         (MINIMAL + SCENARIOS + "shot = [0]\n", "unknown key 'scenarios.0.shot': did you mean 'shots'?"),
         ("image_size = 32.5" + MINIMAL + SCENARIOS, "'image_size': input should be a valid integer"),
         ('seeds = ["a"]' + MINIMAL + SCENARIOS, "'seeds.0'"),
-        ('precision = "fp8"' + MINIMAL + SCENARIOS, "'fp32', 'bf16' or 'fp16', not 'fp8'"),
+        ('precision = "fp8"' + MINIMAL + SCENARIOS, "'fp32', 'tf32', 'bf16' or 'fp16', not 'fp8'"),
         (MINIMAL + "[budget]\nsteps = 4\nlooks = 3\n" + SCENARIOS, "3 looks do not fit into the 2 steps"),
         (MINIMAL + SCENARIOS + "episodes = { way = 5 }\n", "episodes have a support of 1, 5, ... shots"),
         (MINIMAL + SCENARIOS + "episodes = { ways = 5 }\n", "episodes.ways': did you mean 'way'?"),

@@ -97,7 +97,7 @@ def test_the_same_records_make_the_same_page(store: Store, tmp_path: Path) -> No
 def test_a_suite_names_page_and_baseline(store: Store) -> None:
     synthetic.fill(store, {"a": 20, "b": 30}, shots=[5])
     suite = Suite(
-        name="my <suite>",
+        name="my & suite",
         description="what for & why",
         dataset="toys",
         backbones=["tiny"],
@@ -106,7 +106,7 @@ def test_a_suite_names_page_and_baseline(store: Store) -> None:
         scenarios=[ScenarioTable(kind="cross-domain", shots=[5])],
     )
     text, _ = page(store, suite=suite)
-    assert "my <suite>" in text
+    assert "my & suite" in text
     assert "what for & why" in text
     assert "25.0 points above a" in text
 

@@ -44,6 +44,8 @@ def served(store: Store) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         text=True,
+        # Where tests run in the background of a shell, it has interruptions ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     assert process.stdout
     found = re.match(r"(http://127\.0\.0\.1:\d+/) shows", process.stdout.readline())
