@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Any
@@ -398,6 +399,11 @@ def main() -> None:
         # The reader went away (`bench list methods | head`); there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        # A path of an argument may meet the disk anywhere; other failures of it are told where they happen.
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _complain(f"'{str(error.filename)[:40]}…' is too long for a file's name: give a shorter path")
 
 
 def _complain(message: str) -> None:

@@ -382,6 +382,10 @@ WRONG = {
     "backbone": Wrong(
         (*RUN, "--backbone", "tf_eficientnet_lite0"), ("unknown backbone", "'tf_efficientnet_lite0'")
     ),
+    "backbone-of-a-plan": Wrong(
+        (*RUN, "--plan", "--backbone", "restnet18"), ("unknown backbone 'restnet18'", "'resnet18'")
+    ),
+    "path-too-long": Wrong((*RUN, "--results", "x" * 300), ("is too long", "shorter path")),
     "weights": Wrong((*RUN, "--backbone", "resnet18.a1_in2k"), ("unknown weights", "'resnet18.a1_in1k'")),
     "no-weights": Wrong(
         (*RUN, "--backbone", "botnet50ts_256"), ("no pretrained weights", "botnet50ts_256.untrained")

@@ -32,6 +32,11 @@ class MethodNeeds:
 
 def show(suite: Suite, cells: list[Cell], store: Store, nodes: int | None = None) -> None:
     """Print every cell, what they share, and how long they would take on a number of nodes."""
+    # What cells share depends on the networks' form, so their names must be right.
+    from bench.backbones import check_backbone
+
+    for name in suite.backbones:
+        check_backbone(name)
     for cell in cells:
         click.echo(printable(f"{cell.key}  {cell.title}"))
     counts = Counter(cell.method for cell in cells)
