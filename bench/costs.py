@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Protocol
 
 from bench.plan import family, source_stage
 from bench.record import Record
@@ -17,33 +16,19 @@ SHARED = ("features", "source-stage")
 """Phases whose results cells share."""
 
 
-class Needs(Protocol):
+@dataclass(frozen=True)
+class Needs:
     """What of a method decides which artifacts its cells share."""
 
-    @property
-    def sees_target(self) -> bool:
-        """Whether its source stage depends on the target."""
-        ...
-
-    @property
-    def has_source_stage(self) -> bool:
-        """Whether it has one."""
-        ...
-
-    @property
-    def cut(self) -> str | None:
-        """Below which the network is frozen and its activations kept; None: it sees images."""
-        ...
-
-    @property
-    def views(self) -> int:
-        """Augmented views of each image that are kept."""
-        ...
-
-    @property
-    def pretrained(self) -> bool:
-        """Whether it begins with pretrained weights."""
-        ...
+    sees_target: bool = False
+    """Whether its source stage depends on the target."""
+    has_source_stage: bool = True
+    cut: str | None = None
+    """Below which the network is frozen and its activations kept; None: it sees images."""
+    views: int = 0
+    """Augmented views of each image that are kept."""
+    pretrained: bool = True
+    """Whether it begins with pretrained weights."""
 
 
 @dataclass(frozen=True)

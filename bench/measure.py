@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import torch
 
-from bench.tempo import Energy, Tempo
+from bench.tempo import Energy, Tempo, synchronise
 
 
 class Phases:
@@ -41,7 +41,7 @@ class Phases:
         return dict(self.seconds)
 
     def _switch(self) -> None:
-        _synchronise(self._device)
+        synchronise(self._device)
         now = time.perf_counter()
         if self._running:
             self.seconds[self._running[-1]] += now - self._since
@@ -105,21 +105,16 @@ def calibrate(device: torch.device) -> list[float]:
     weights = [weight.clone().requires_grad_() for weight in weights]
     seconds = []
     for _ in range(1 + REPEATS):  # the first warms up
-        _synchronise(device)
+        synchronise(device)
         began = time.perf_counter()
         y = torch.nn.functional.conv2d(x, weights[0], padding=1)
         y = torch.nn.functional.batch_norm(y, None, None, training=True).relu()
         y = torch.nn.functional.conv2d(y, weights[1], padding=1, groups=64)
         y = y.permute(0, 2, 3, 1).reshape(-1, 64) @ weights[2]
         torch.autograd.grad(y.square().mean(), weights)
-        _synchronise(device)
+        synchronise(device)
         seconds.append(time.perf_counter() - began)
     return seconds[1:]
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
 
 
 class PeakMemory:

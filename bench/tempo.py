@@ -20,6 +20,12 @@ WARM_UP = 3
 """Steps at the beginning of a stage that are not timed."""
 
 
+def synchronise(device: torch.device) -> None:
+    """Wait for what an accelerator has been given to do."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
 class Tempo:
     """Takes the times of steps and of predictions.
 
@@ -44,7 +50,7 @@ class Tempo:
         """A step is done."""
         if not self._timed:
             return
-        self._synchronise()
+        synchronise(self._device)
         now = time.perf_counter()
         if self._left:
             self._left -= 1
@@ -59,10 +65,10 @@ class Tempo:
     @contextlib.contextmanager
     def predicting(self, images: int) -> Iterator[None]:
         """Time predictions of some images."""
-        self._synchronise()
+        synchronise(self._device)
         since = time.perf_counter()
         yield
-        self._synchronise()
+        synchronise(self._device)
         self._images += images
         self._seconds += time.perf_counter() - since
 
@@ -77,10 +83,6 @@ class Tempo:
             return None
         p25, p50, p75, p95 = np.quantile(self._steps, (0.25, 0.5, 0.75, 0.95)).tolist()
         return StepTimes(count=len(self._steps), p25=p25, p50=p50, p75=p75, p95=p95)
-
-    def _synchronise(self) -> None:
-        if self._device.type != "cpu":
-            torch.accelerator.synchronize(self._device)
 
 
 def flops(method: GradientMethod, modules: Modules, feed: Feed) -> int:

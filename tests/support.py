@@ -21,7 +21,7 @@ from bench.measure import Ledger
 from bench.record import Digests, Predictions, Record
 from bench.registry import method_digest
 from bench.runner import Context, run_cell
-from bench.suite import Budget, Cell, Scenario, Setting
+from bench.suite import Budget, Cell, Scenario, Setting, Suite
 
 ROOT = Path(__file__).parents[1]
 TINY = "test_efficientnet.untrained"
@@ -53,6 +53,21 @@ def tiny_cell(method: str = "full-finetune", source: str | None = "google", **ch
         "seed": 3,
     }
     return Cell(scenario=scenario, method=method, **{**known, **changes})
+
+
+def emoji_suite(**changes: Any) -> Suite:
+    """Three domains, three classes, one method: a matrix that is easy to count."""
+    known: dict[str, Any] = {
+        "name": "mine",
+        "description": "",
+        "dataset": "emoji-home",
+        "domains": ["google", "twitter", "apple"],
+        "classes": 3,
+        "backbones": ["tiny"],
+        "methods": ["linear-probe"],
+        "scenarios": [{"kind": "cross-domain", "shots": [0, 5]}],
+    }
+    return Suite(**{**known, **changes})
 
 
 def digests(method: str) -> Digests:

@@ -2,63 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bench.costs import distinct, estimate, foresee, prices
+from bench.costs import Needs, distinct, estimate, foresee, prices
 from bench.data.card import load_card
 from bench.plan import plan
 from bench.record import Asked, Digests, Happened, Measured, Record, Where
-from bench.suite import Cell, Setting, Suite
+from bench.suite import Cell, Setting
+from tests.support import emoji_suite
+
+FROZEN = Needs(cut="top")
 
 
-@dataclass(frozen=True)
-class Method:
-    sees_target: bool = False
-    has_source_stage: bool = True
-    cut: str | None = "top"
-    views: int = 0
-    pretrained: bool = True
-
-
-def needs(name: str) -> Method:
-    return Method()
+def needs(name: str) -> Needs:
+    return FROZEN
 
 
 def cells(**changes: Any) -> list[Cell]:
     """6 ordered pairs of three domains at 2 shots, and kind pretrained at one, for 2 seeds."""
-    known: dict[str, Any] = {
-        "name": "mine",
-        "description": "",
-        "dataset": "emoji-home",
-        "domains": ["google", "twitter", "apple"],
-        "classes": 3,
-        "backbones": ["tiny"],
-        "methods": ["linear-probe"],
-        "seeds": [0, 1],
-        "scenarios": [{"kind": "cross-domain", "shots": [0, 5]}, {"kind": "pretrained", "shots": [5]}],
-    }
-    return plan(Suite(**{**known, **changes}), load_card("emoji-home"))
+    tables = [{"kind": "cross-domain", "shots": [0, 5]}, {"kind": "pretrained", "shots": [5]}]
+    return plan(emoji_suite(**{"seeds": [0, 1], "scenarios": tables, **changes}), load_card("emoji-home"))
 
 
 @pytest.mark.parametrize(
     ("method", "features", "stages"),
     [
         # A blind source stage: one per source and seed. Features: of each domain once, whatever the seed.
-        (Method(), (6 * 2 * 2 * 2 + 3 * 2, 3), (6 * 2 * 2, 3 * 2)),
+        (FROZEN, (6 * 2 * 2 * 2 + 3 * 2, 3), (6 * 2 * 2, 3 * 2)),
         # A source stage that sees the target: one per pair and seed, whatever the shots.
-        (Method(sees_target=True), (54, 3), (24, 6 * 2)),
+        (replace(FROZEN, sees_target=True), (54, 3), (24, 6 * 2)),
         # Views are drawn anew for each seed; so are weights at random.
-        (Method(views=4), (54, 3 * 2), (24, 6)),
-        (Method(pretrained=False), (54, 3 * 2), (24, 6)),
+        (replace(FROZEN, views=4), (54, 3 * 2), (24, 6)),
+        (replace(FROZEN, pretrained=False), (54, 3 * 2), (24, 6)),
         # It sees images, or has no source stage.
-        (Method(cut=None), (0, 0), (24, 6)),
-        (Method(has_source_stage=False), (54, 3), (0, 0)),
+        (replace(FROZEN, cut=None), (0, 0), (24, 6)),
+        (replace(FROZEN, has_source_stage=False), (54, 3), (0, 0)),
     ],
 )
-def test_what_is_shared(method: Method, features: tuple[int, int], stages: tuple[int, int]) -> None:
+def test_what_is_shared(method: Needs, features: tuple[int, int], stages: tuple[int, int]) -> None:
     matrix = cells()
     assert len(matrix) == (6 * 2 + 3) * 2
     assert distinct(matrix, lambda name: method) == {"features": features, "source-stage": stages}

@@ -9,22 +9,13 @@ from bench.data.card import load_card
 from bench.errors import UserError
 from bench.plan import choose_classes, plan, source_stage
 from bench.suite import Budget, Suite
+from tests.support import emoji_suite
 
 CARD = load_card("emoji-home")
 
 
 def suite(*scenarios: dict[str, Any], **changes: Any) -> Suite:
-    known: dict[str, Any] = {
-        "name": "mine",
-        "description": "",
-        "dataset": "emoji-home",
-        "domains": ["google", "twitter", "apple"],
-        "classes": 3,
-        "backbones": ["tiny"],
-        "methods": ["linear-probe"],
-        "scenarios": scenarios or [{"kind": "cross-domain", "shots": [0, 5]}],
-    }
-    return Suite(**{**known, **changes})
+    return emoji_suite(**({"scenarios": scenarios} if scenarios else {}), **changes)
 
 
 def test_number_of_cells() -> None:

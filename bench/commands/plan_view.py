@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import click
 
 from bench.baselines import BASELINES, names
 from bench.commands.progress import duration
-from bench.costs import distinct, estimate, foresee, prices
+from bench.costs import Needs, distinct, estimate, foresee, prices
 from bench.record import Record
 from bench.store import Store
 from bench.suite import Cell, Suite, Value
 from bench.text import printable
 
 WORDS = {"source-stage": "source stages", "features": "sets of frozen features"}
-
-
-@dataclass(frozen=True)
-class MethodNeeds:
-    """What of a method decides which artifacts its cells share (see `bench.costs.Needs`)."""
-
-    sees_target: bool
-    has_source_stage: bool
-    cut: str | None
-    views: int
-    pretrained: bool
 
 
 def show(suite: Suite, cells: list[Cell], store: Store, nodes: int | None = None) -> None:
@@ -45,9 +32,9 @@ def show(suite: Suite, cells: list[Cell], store: Store, nodes: int | None = None
         click.echo(f"before them, {suite.budget.trials} tuning trials of each method decide hyperparameters")
     backbone = suite.backbones[0]
 
-    known: dict[str, MethodNeeds] = {}
+    known: dict[str, Needs] = {}
 
-    def needs(method: str) -> MethodNeeds:
+    def needs(method: str) -> Needs:
         if method not in known:
             known[method] = _needs(method, suite.set.get(method, {}), backbone)
         return known[method]
@@ -74,25 +61,25 @@ def show(suite: Suite, cells: list[Cell], store: Store, nodes: int | None = None
         )
 
 
-def _recorded(suite: Suite, store: Store) -> Iterator[Record]:
+def _recorded(suite: Suite, store: Store) -> list[Record]:
     """Records of this suite: those at hand, else those of its baseline."""
     mine = list(store.records())
     if not mine and suite.name in names():
         mine = list(Store(BASELINES / suite.name).records())
-    yield from mine
+    return mine
 
 
-def _needs(name: str, overrides: dict[str, Value], backbone: str) -> MethodNeeds:
+def _needs(name: str, overrides: dict[str, Value], backbone: str) -> Needs:
     from bench.api import Access
     from bench.backbones import create_backbone, untrained
     from bench.registry import configure
 
     method = configure(name, overrides)
-    return MethodNeeds(
-        Access.TARGET_IMAGES in method.access,
-        Access.SOURCE_LABELS in method.access,
+    return Needs(
+        sees_target=Access.TARGET_IMAGES in method.access,
+        has_source_stage=Access.SOURCE_LABELS in method.access,
         # Where a network is cut depends on its form alone: its weights need not be at hand.
-        method.cut(create_backbone(untrained(backbone))),
-        method.views,
-        method.pretrained,
+        cut=method.cut(create_backbone(untrained(backbone))),
+        views=method.views,
+        pretrained=method.pretrained,
     )

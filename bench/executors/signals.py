@@ -7,6 +7,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 
+STOPPING = "stopping: cells in hand are finished or saved; once more stops at once"
+"""What whoever watches is told at the first."""
+
 
 class Interrupted(Exception):
     """The run was asked to stop, and has."""

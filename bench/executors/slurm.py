@@ -28,7 +28,7 @@ from submitit.helpers import DelayedSubmission
 from bench.errors import UserError
 from bench.executors.batch import write_work
 from bench.executors.events import Watcher
-from bench.executors.signals import Interrupted, interruptions
+from bench.executors.signals import STOPPING, Interrupted, interruptions
 from bench.executors.workers import Workers
 from bench.record import Digests
 from bench.resources import Resources
@@ -161,7 +161,7 @@ class Slurm:
                 woken.clear()
                 sent = len(heard)
                 jobs.cancel(at_once=sent > 1)
-                watcher.note("stopping: cells in hand are finished or saved; once more stops at once")
+                watcher.note(STOPPING)
             if time.monotonic() - asked > ASK or heard:
                 # Before what they tell is read: the last words of a job that is gone are heard.
                 alive = jobs.look(watcher)

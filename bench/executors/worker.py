@@ -114,12 +114,9 @@ class Worker:
         checkpoints: Path,
     ) -> tuple[Record, Predictions]:
         """The record of a cell, and its predictions."""
-        import torch
-
         from bench.artifacts import Alone, Artifacts
         from bench.runner import Context, run_cell
 
-        torch.set_num_threads(setting.threads)
         context = Context(suite, setting, where, Artifacts() if share else Alone(), checkpoints)
         return run_cell(cell, context, digests, self.progress)
 

@@ -13,7 +13,7 @@ from bench.executors.child import Here
 from bench.executors.events import Watcher
 from bench.executors.jobs import Jobs
 from bench.executors.launch import Answer, Answers, Launcher, Member
-from bench.executors.signals import Interrupted, interruptions
+from bench.executors.signals import STOPPING, Interrupted, interruptions
 from bench.record import Digests, Where
 from bench.store import Store
 from bench.suite import Cell, Setting
@@ -121,7 +121,7 @@ class Workers:
                         self._hand_out(run)
                     elif not told:
                         told = True
-                        watcher.note("stopping: cells in hand are finished or saved; once more stops at once")
+                        watcher.note(STOPPING)
                         for child in run.busy:
                             child.ask(do="stop")
                     with contextlib.suppress(queue.Empty):
