@@ -236,6 +236,11 @@ class RuleScore:
 
     method: str
     accuracy: dict[str, float | None]
+    oracle_gap: float | None
+    """Points that the oracle's looks are above the headline's, over the cells that have both."""
+
+
+ORACLE = "oracle"
 
 
 def by_rule(frame: pd.DataFrame, block: Block) -> tuple[list[RuleScore], dict[str, int]]:
@@ -248,7 +253,11 @@ def by_rule(frame: pd.DataFrame, block: Block) -> tuple[list[RuleScore], dict[st
         cells[rule.name] = len(mine) // max(1, mine["method"].nunique())
     methods = sorted(scored(rows)["method"].unique())
     known = {name: {m: float(v) for m, v in mean.items()} for name, mean in means.items()}
-    table = [RuleScore(m, {name: values.get(m) for name, values in known.items()}) for m in methods]
+    both = shared(rows, ORACLE).dropna(subset=[accuracy_column()])
+    gap = (both[accuracy_column(ORACLE)] - both[accuracy_column()]).groupby(both["method"]).mean().to_dict()
+    table = [
+        RuleScore(m, {name: values.get(m) for name, values in known.items()}, gap.get(m)) for m in methods
+    ]
     return table, cells
 
 

@@ -8,7 +8,7 @@ from report.classes import confusions
 from report.export.results import Results
 from report.export.table import HIGH, LOW, Table, bounds, plain, table
 from report.fairness import EXTRA, budgets
-from report.formats import count, decimals, mebibytes, percent, points, seconds
+from report.formats import count, decimals, mebibytes, percent, points, points, seconds
 from report.frame import accuracy_column
 from report.gains import architectures
 from report.measures import MEASURES, by_class, by_method
@@ -42,11 +42,11 @@ def leaderboard(results: Results) -> Table:
 def rules(results: Results) -> Table:
     """Accuracy under every selection rule."""
     rows = [
-        (block.kind, block.shots, row.method, *(row.accuracy[rule.name] for rule in RULES))
+        (block.kind, block.shots, row.method, *(row.accuracy[rule.name] for rule in RULES), row.oracle_gap)
         for block, _ in results.blocks()
         for row in tables.by_rule(results.frame, block)[0]
     ]
-    names = {rule.name: percent for rule in RULES}
+    names = {**{rule.name: percent for rule in RULES}, "oracle gap": points}
     return table("selection-rules", "Accuracy in percent by selection rule", {"method": plain, **names}, rows)
 
 

@@ -91,6 +91,7 @@ def test_rules_are_scored_apart(store: Store) -> None:
     assert known == {"last": 50.0, "source-val": 25.0, "oracle": 25.0}
     assert {row.accuracy[name] for name in VALIDATORS} == {None}, "these looks hold no validators"
     assert {name: cells[name] for name in known} == {"last": 1, "source-val": 1, "oracle": 1}
+    assert row.oracle_gap == -25.0
     (row,), cells = by_rule(frame, Block("pretrained", "5"))
     assert row.accuracy["source-val"] is None
     assert cells["source-val"] == 0
