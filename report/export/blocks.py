@@ -8,7 +8,7 @@ from report.classes import confusions
 from report.export.results import Results
 from report.export.table import HIGH, LOW, Table, bounds, plain, table
 from report.fairness import EXTRA, budgets
-from report.formats import count, decimals, mebibytes, percent, points, points, seconds
+from report.formats import count, decimals, mebibytes, percent, points, seconds
 from report.frame import accuracy_column
 from report.gains import architectures
 from report.measures import MEASURES, by_class, by_method
