@@ -47,10 +47,11 @@ def show(suite: Suite, cells: list[Cell], store: Store, nodes: int | None = None
     if found is None:
         click.echo("no cell of these methods is recorded yet: nothing to tell the time from")
         return
+    unknown = ", ".join(found.unknown)
     click.echo(
         f"{duration(found.shared)} with sharing, {duration(found.alone)} without "
         f"({found.saving:.0%} saved), going by {found.from_cells} recorded cells"
-        + (f"; not counted: {', '.join(found.unknown)}" if found.unknown else "")
+        + (f"; not counted: what no record of {unknown} tells of" if unknown else "")
     )
     if nodes:
         schedule = foresee(cells, needs, known_prices, nodes)
