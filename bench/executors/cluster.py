@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import GetTimeoutError, RayError, TaskUnschedulableError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.errors import UserError
@@ -214,7 +214,7 @@ class Cluster:
         return {**ours, "OMP_NUM_THREADS": str(int(self.need.cpus))}
 
     def _everywhere(self, function: Any, *arguments: Any) -> dict[str, Any]:
-        """What a function of this program returns, by node."""
+        """What a function of this program returns, by node; of those that are there still."""
         task: Any = ray.remote(num_cpus=0, max_retries=0)(function)
         asked = {
             node["NodeManagerAddress"] + " " + node["NodeID"][:8]: task.options(
@@ -226,6 +226,9 @@ class Cluster:
         for name, reference in asked.items():
             try:
                 found[name] = ray.get(reference, timeout=PATIENCE)
+            except TaskUnschedulableError:
+                # It asks for no processor, so its node is gone: a lost one is listed for some seconds more.
+                continue
             except GetTimeoutError:
                 raise UserError(
                     f"node {name} of the Ray cluster does not answer: remove it, or wait"
