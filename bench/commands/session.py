@@ -140,10 +140,12 @@ def executor_for(means: Means, suite: Suite) -> Executor:
     if key not in _running:
         close_executor()
         _running[key] = create(means.executor, ask)
+        # Now, not before: what ends last at exit began first, and an executor needs its libraries to end.
+        atexit.unregister(close_executor)
+        atexit.register(close_executor)
     return _running[key]
 
 
-@atexit.register
 def close_executor() -> None:
     """End it."""
     while _running:

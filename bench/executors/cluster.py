@@ -79,7 +79,8 @@ class Remote:
     def __init__(self, answers: Answers, actor: Any) -> None:
         self._actor = actor
         self._lost = False
-        threading.Thread(target=self._listen, args=(answers,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(answers,), daemon=True)
+        self._listener.start()
 
     @property
     def pid(self) -> int:
@@ -99,6 +100,8 @@ class Remote:
         """Let it go: without its actor, it ends."""
         with contextlib.suppress(RayError):
             ray.kill(self._actor)
+        # Whoever still listens when Ray shuts down takes this process along.
+        self._listener.join(ASKED)
 
     def tail(self) -> str:
         """The end of what it printed since it was last asked."""
