@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: demo learn2learn test test-all speed torture audit lint clean
+.PHONY: demo learn2learn test test-all speed race torture audit lint clean
 
 demo: $(VENV)/.installed  ## run the quick suite and say where the report is
 	@$(PY) -m bench run --suite quick
@@ -18,6 +18,9 @@ test-all: $(VENV)/.installed-test $(VENV)/.installed-learn2learn  ## all tests
 
 speed: $(VENV)/.installed-test  ## benchmarks, by pytest-benchmark
 	@$(PY) -m pytest tests/speed --benchmark-only
+
+race: $(VENV)/.installed-peers  ## races against other software; an hour of quiet on the machine
+	@$(PY) -m tests.speed.race
 
 torture: $(VENV)/.installed-test  ## kill, crowd, fill up and confuse runs; prints what came of it
 	@$(PY) -m tests.torture
@@ -43,6 +46,11 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(PY) -m pip install --quiet --no-warn-conflicts --editable '.[test]'
+	@touch $@
+
+$(VENV)/.installed-peers: $(VENV)/.installed-test $(VENV)/.installed-learn2learn
+	$(PY) -m pip install --quiet --no-deps dalib==0.2
+	$(PY) -m pip install --quiet qpsolvers
 	@touch $@
 
 # The C files in learn2learn's release are too old for Python 3.11. Its setup.py writes new ones with Cython,

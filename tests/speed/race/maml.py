@@ -1,0 +1,92 @@
+"""Second-order MAML on a task batch: ours, and learn2learn's.
+
+The four-layer network with 32 filters on 28 × 28 images, 5-way, 16 tasks, 5 inner steps, 75 queries a task.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from bench.api import Modules
+from bench.meta import adapt
+from tests.speed.race.track import Row, seconds
+
+WAY, TASKS, STEPS, RATE, QUERIES = 5, 16, 5, 0.4, 15
+
+
+def network() -> Modules:
+    """Conv, batch norm, ReLU, max-pool, four times; a linear layer (Vinyals et al. 2016)."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for channels in (1, 32, 32, 32):
+        layers += [
+            nn.Conv2d(channels, 32, 3, padding=1),
+            nn.BatchNorm2d(32, track_running_stats=False),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ]
+    return Modules(nn.Sequential(*layers, nn.Flatten()), nn.Linear(32, WAY))
+
+
+def tasks(shots: int) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Support and queries of each task, images apart by class."""
+    random = torch.Generator().manual_seed(1)
+    found = []
+    for _ in range(TASKS):
+        means = torch.randn(WAY, 1, 28, 28, generator=random)
+        y, query_y = torch.arange(WAY).repeat_interleave(shots), torch.arange(WAY).repeat_interleave(QUERIES)
+        noise = torch.randn(len(y) + len(query_y), 1, 28, 28, generator=random)
+        found.append((means[y] + noise[: len(y)], y, means[query_y] + noise[len(y) :], query_y))
+    return found
+
+
+def ours(model: Modules, batch: list[tuple[Tensor, Tensor, Tensor, Tensor]]) -> list[Tensor]:
+    """Mean gradient of the tasks, through the adaptation that our methods share."""
+    parameters = dict(model.named_parameters())
+    names = [name for name in parameters if not name.startswith("head.")]
+    total = [torch.zeros_like(p) for p in parameters.values()]
+    for x, y, query_x, query_y in batch:
+        head = parameters["head.weight"].view_as(parameters["head.weight"]), parameters["head.bias"] * 1
+        fast = adapt(model, names, head, x, y, STEPS, RATE, second_order=True)
+        loss = nn.functional.cross_entropy(functional_call(model, fast, (query_x,)), query_y)
+        for place, grad in zip(total, torch.autograd.grad(loss, list(parameters.values())), strict=True):
+            place += grad  # noqa: PLW2901
+    return [sum_ / len(batch) for sum_ in total]
+
+
+def theirs(model: nn.Module, batch: list[tuple[Tensor, Tensor, Tensor, Tensor]]) -> list[Tensor]:
+    """Mean gradient of the tasks, as learn2learn's examples compute it."""
+    import learn2learn as l2l
+
+    maml = l2l.algorithms.MAML(model, lr=RATE, first_order=False)
+    maml.zero_grad()
+    for x, y, query_x, query_y in batch:
+        learner = maml.clone()
+        for _ in range(STEPS):
+            learner.adapt(nn.functional.cross_entropy(learner(x), y))
+        nn.functional.cross_entropy(learner(query_x), query_y).backward()
+    return [p.grad / len(batch) for p in model.parameters() if p.grad is not None]
+
+
+def race(shots: int) -> Row:
+    """Seconds of one task batch's gradient."""
+    batch, model = tasks(shots), network()
+    other = copy.deepcopy(model)
+    mine = ours(model, batch)
+    reference = theirs(other, batch)
+    gap = max(
+        float((a - b).norm() / b.norm())
+        for a, b in zip(mine, reference, strict=True)
+        if float(b.norm()) > 1e-6
+    )
+    return Row(
+        f"MAML, 5-way {shots}-shot, {TASKS} tasks, second order",
+        seconds(lambda: ours(model, batch), 5),
+        seconds(lambda: theirs(other, batch), 5),
+        "learn2learn 0.2",
+        f"gradients differ by at most {gap:.0e} relative",
+    )

@@ -1,0 +1,57 @@
+"""What the races share: a row of the table, a clock, images in files as others expect them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from bench.data.card import load_card
+from bench.data.dataset import open_dataset
+
+DOMAINS = ("apple", "google", "twitter", "windows")
+SIZE = 64
+
+
+@dataclass(frozen=True)
+class Row:
+    """Seconds of both sides for the same work, and what shows that it was the same."""
+
+    race: str
+    ours: float
+    theirs: float
+    peer: str
+    check: str
+
+    @property
+    def ratio(self) -> float:
+        """How many times longer the peer takes."""
+        return self.theirs / self.ours
+
+
+def seconds(work: Callable[[], object], rounds: int = 1) -> float:
+    """Median wall seconds."""
+    took = []
+    for _ in range(rounds):
+        since = time.perf_counter()
+        work()
+        took.append(time.perf_counter() - since)
+    return statistics.median(took)
+
+
+def image_folder(root: Path, size: int = SIZE + SIZE // 8) -> Path:
+    """Emoji-Home as `<domain>/<class>/<number>.png`, a little larger than networks take them."""
+    card = load_card("emoji-home")
+    dataset = open_dataset(card)
+    for name in DOMAINS:
+        domain, pixels = dataset.domains[name], dataset.pixels(name, size)
+        for row, label in enumerate(domain.labels):
+            path = root / name / card.classes[int(label)] / f"{row:05d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.asarray(pixels[row])).save(path)
+    return root
