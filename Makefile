@@ -49,8 +49,8 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	@touch $@
 
 $(VENV)/.installed-peers: $(VENV)/.installed-test $(VENV)/.installed-learn2learn
+	$(PY) -m pip install --quiet --no-warn-conflicts --editable '.[peers]'
 	$(PY) -m pip install --quiet --no-deps dalib==0.2
-	$(PY) -m pip install --quiet qpsolvers
 	@touch $@
 
 # The C files in learn2learn's release are too old for Python 3.11. Its setup.py writes new ones with Cython,

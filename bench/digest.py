@@ -22,6 +22,7 @@ ENGINE = (
     "evaluate.py",
     "feed.py",
     "logistic.py",
+    "fold.py",
     "meta.py",
     "method.py",
     "capability.py",

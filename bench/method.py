@@ -236,7 +236,7 @@ class GradientMethod(Method):
     def optimizer(self, modules: Modules, task: Task) -> torch.optim.Optimizer:
         """The optimiser of a stage."""
         groups = [{"lr": self.learning_rate, **group} for group in self.trainable(modules)]
-        return torch.optim.AdamW([group for group in groups if group["params"]], foreach=True)
+        return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
 
     def schedule(self, progress: float) -> float:
         """Factor on every learning rate at `progress` in [0, 1)."""

@@ -17,6 +17,7 @@ from bench.digest import combine
 from bench.engine import autocast
 from bench.evaluate import BATCH
 from bench.feed import ImageInputs, Inputs, KeptInputs, augmentation
+from bench.fold import folded
 from bench.measure import Ledger
 from bench.record import Digests
 from bench.seeds import stream
@@ -63,8 +64,11 @@ class Views:
         views = 0 if cell.augment == "none" else views
 
         def make() -> tuple[Tensors, dict[str, Any]]:
-            prefix = Prefix(copy.deepcopy(backbone), cut).to(device)
             images = self._images(domain)
+            network = copy.deepcopy(backbone).to(device)
+            if self.setting.channels_last:
+                network.to(memory_format=torch.channels_last)
+            prefix = Prefix(folded(network, images.take(np.arange(1))), cut)
             every = np.arange(len(images.pixels))
             jobs = [(every, None), *((trained, stream(cell.seed, "view", view)) for view in range(views))]
             cost: dict[str, Any] = {}

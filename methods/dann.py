@@ -44,7 +44,7 @@ class Dann(GradientMethod):
 
     def optimizer(self, modules: Modules, task: Task) -> torch.optim.Optimizer:
         """AdamW with AMSGrad."""
-        return torch.optim.AdamW(self.trainable(modules), lr=self.learning_rate, amsgrad=True, foreach=True)
+        return torch.optim.AdamW(self.trainable(modules), lr=self.learning_rate, amsgrad=True, fused=True)
 
     def schedule(self, progress: float) -> float:
         """Learning-rate factor (1 + 10 p)^-0.75, after a short warm-up."""

@@ -28,7 +28,7 @@ def _probe(work: Path) -> Iterator[Row]:
 
 
 def _dann(work: Path) -> Iterator[Row]:
-    yield dann.race(image_folder(work / "images"), work)
+    yield from dann.race(image_folder(work / "images"), work)
 
 
 def _logistic(work: Path) -> Iterator[Row]:
@@ -73,4 +73,5 @@ def main(names: list[str]) -> None:
     Console().print(table)
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,9 +1,10 @@
-"""DANN through the whole loop, data included: ours, and dalib's loss inside the loop it is published with.
+"""DANN through the whole loop, data included: ours, dalib's loss in the loop it is published with, skada's.
 
 dalib 0.2 is what TLlib has on PyPI. It ships the loss and the discriminator but no loop, and its zoo of
 networks cannot be imported any more, so the loop below has the published one's form: endless iterators over
 two DataLoaders with two workers, one pass through the network for each domain. Network, batch, steps,
-optimiser, learning rate and images are those of ours.
+optimiser, learning rate and images are those of ours. skada takes images as an array in memory, so it decodes
+and augments nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -26,25 +28,28 @@ from bench.suite import Cell, load_suite
 from tests.speed.race.track import SIZE, Row
 from tests.support import steps_of
 
+NETWORK = "tf_efficientnet_lite0"
 STEPS, WARM = 40, 5
 
 
-def race(folder: Path, work: Path) -> Row:
+def race(folder: Path, work: Path) -> Iterator[Row]:
     """Seconds of 40 steps after a few to warm up, google to twitter."""
     suite = load_suite("emoji-home").model_copy(update={"methods": ["dann"]})
     cells = plan(suite, load_card(suite.dataset))
     cell = next(c for c in cells if (c.scenario.source, c.scenario.target) == ("google", "twitter"))
     ours, our_loss = mine(cell, work)
-    theirs, their_loss = published(folder, cell.budget.batch_size)
-    return Row(
-        f"DANN, {STEPS} steps of 2 × {cell.budget.batch_size} images at {SIZE} px",
-        ours,
-        theirs,
-        "dalib 0.2's loss in the published loop, DataLoaders with 2 workers",
-        f"label loss in the last ten steps {our_loss:.2f} against {their_loss:.2f}; "
-        f"{STEPS * 2 * cell.budget.batch_size / ours:.0f} against "
-        f"{STEPS * 2 * cell.budget.batch_size / theirs:.0f} images/s",
-    )
+    batch = cell.budget.batch_size
+    images = STEPS * 2 * batch
+
+    def row(peer: str, theirs: float, their_loss: float) -> Row:
+        loss = f"label loss in the last ten steps {our_loss:.2f} against {their_loss:.2f}"
+        rates = f"{images / ours:.0f} against {images / theirs:.0f} images/s"
+        return Row(
+            f"DANN, {STEPS} steps of 2 × {batch} images at {SIZE} px", ours, theirs, peer, f"{loss}; {rates}"
+        )
+
+    yield row("dalib 0.2's loss in the published loop, DataLoaders with 2 workers", *published(folder, batch))
+    yield row("skada's DANN, images in memory", *skada(folder, batch))
 
 
 def mine(cell: Cell, work: Path) -> tuple[float, float]:
@@ -85,11 +90,11 @@ def _label_loss(modules: Any, feed: Any, method: Any) -> float:
 
 def published(folder: Path, batch: int) -> tuple[float, float]:
     """The same of the published loop."""
+    np.float = float  # type: ignore[attr-defined]  # dalib uses a name that NumPy 1.24 dropped
     from dalib.adaptation.dann import DomainAdversarialLoss
     from dalib.modules.domain_discriminator import DomainDiscriminator
 
-    name = "tf_efficientnet_lite0"
-    mean, std = normalisation(name)
+    mean, std = normalisation(NETWORK)
     transform = v2.Compose(
         [
             v2.Resize(SIZE + SIZE // 8),
@@ -106,7 +111,7 @@ def published(folder: Path, batch: int) -> tuple[float, float]:
         for images in data.values()
     )
     torch.manual_seed(0)
-    network = create_backbone(name).to(memory_format=torch.channels_last)
+    network = create_backbone(NETWORK).to(memory_format=torch.channels_last)
     head = torch.nn.Linear(network.num_features, len(data["google"].classes))
     discriminator = DomainDiscriminator(in_feature=network.num_features, hidden_size=1024)
     adversarial = DomainAdversarialLoss(discriminator)
@@ -134,3 +139,53 @@ def published(folder: Path, batch: int) -> tuple[float, float]:
 def _forever(loader: DataLoader[Any]) -> Iterator[Any]:
     while True:
         yield from loader
+
+
+def skada(folder: Path, batch: int) -> tuple[float, float]:
+    """The same of skada's estimator, which trains by skorch."""
+    from skada.deep import DANN
+    from skorch.callbacks import Callback
+
+    mean, std = normalisation(NETWORK)
+    usual = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)]
+    transform = v2.Compose([v2.Resize(SIZE), *usual])
+    x, y, domain = [], [], []
+    for sign, name in ((1, "google"), (-2, "twitter")):
+        files = ImageFolder(folder / name, transform)
+        x += [files[index][0].numpy() for index in range(len(files))]
+        y += files.targets if sign > 0 else [-1] * len(files)
+        domain += [sign] * len(files)
+    torch.manual_seed(0)
+    network = create_backbone(NETWORK)
+    whole = torch.nn.Sequential(
+        network, torch.nn.Identity(), torch.nn.Linear(network.num_features, max(y) + 1)
+    )
+
+    class Clock(Callback):  # type: ignore[misc]
+        steps, since, took = 0, 0.0, 0.0
+        losses: list[float] = []
+
+        def on_batch_end(self, net: Any, training: bool = False, **_: Any) -> None:
+            self.steps += training
+            if self.steps == WARM:
+                self.since = time.perf_counter()
+            if self.steps == WARM + STEPS:
+                self.took = time.perf_counter() - self.since
+                raise KeyboardInterrupt  # skorch's way to end a training early
+
+    clock = Clock()
+    net = DANN(
+        whole.to(memory_format=torch.channels_last),
+        "1",
+        num_features=network.num_features,
+        batch_size=batch,
+        max_epochs=1000,
+        optimizer=torch.optim.AdamW,
+        optimizer__amsgrad=True,
+        lr=1e-3,
+        train_split=None,
+        verbose=0,
+        callbacks=[("clock", clock)],
+    )
+    net.fit(np.stack(x), np.array(y), sample_domain=np.array(domain))
+    return clock.took, float(np.mean(net.history[:, "batches", :, "train_loss"][-1][-10:]))
