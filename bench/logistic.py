@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
@@ -17,8 +16,6 @@ from torch import Tensor, nn
 GRID = tuple(float(10.0**e) for e in np.arange(0.5, -4.1, -0.5))
 """Strengths that cross-validation chooses from, strongest first: each warm-starts the next."""
 PATIENCE = 2
-ENOUGH = 1e-5
-"""Relative exactness of the solutions that are compared with each other: strengths differ by far more."""
 
 
 def fit_logistic(
@@ -42,9 +39,9 @@ def fit_logistic(
     with threadpool_limits(1, user_api="blas"):
         weight, bias = head.weight.detach().double(), head.bias.detach().double()
         problem = Logistic(x.double(), y, weight.T, bias)
-        pairs = [] if l2 else _folds(y.cpu().numpy(), groups.cpu().numpy(), folds, seed)
-        if pairs:
-            l2, start = cross_validate(problem, pairs, GRID)
+        learns = _folds(y.cpu().numpy(), groups.cpu().numpy(), 0 if l2 else folds, seed).to(x.device)
+        if len(learns):
+            l2, start = cross_validate(problem, learns, GRID)
             solution = problem.solve(l2, start=start)
         else:
             # One image per class leaves nothing to validate on: the middle of the grid.
@@ -56,7 +53,7 @@ def fit_logistic(
     with torch.no_grad():
         head.weight.copy_(weight.T)
         head.bias.copy_(bias)
-    return {"l2": l2, "folds": len(pairs)}
+    return {"l2": l2, "folds": len(learns)}
 
 
 class Logistic:
@@ -76,6 +73,7 @@ class Logistic:
         self.mean = x.mean(0)
         u, s, vt = torch.linalg.svd(x - self.mean, full_matrices=False)
         self.coordinates, self.basis = u * s, vt
+        self.design = torch.cat([torch.ones_like(u[:, :1]), self.coordinates], 1)
         self.curvature = s.square() / (2 * len(x))
         self.variance = float(s.square().sum() / len(x)) or 1.0
         self.prior_weight, self.prior_bias = weight, bias + self.mean @ weight
@@ -83,84 +81,104 @@ class Logistic:
         self.y = y
 
     def solve(
-        self, l2: float, rows: Tensor | None = None, start: Tensor | None = None, exactness: float = 1e-12
+        self, l2: float, folds: Tensor | None = None, start: Tensor | None = None, coarse: bool = False
     ) -> Tensor:
-        """(1 + coordinates, C): the bias' and the weights' distance from the prior, on some rows.
+        """The bias' and the weights' distance from the prior: (F, 1 + coordinates, C).
 
-        Ends where a step lowers the objective by less than `exactness`, relative to it.
+        Args:
+            l2: strength relative to the features' variance.
+            folds: (F, N), whether a fold learns from an image; None: one fold that learns from all. Folds
+                are problems apart, solved together because large products are faster than many small ones.
+            start: (F, 1 + coordinates, C) to begin at.
+            coarse: in single precision and to a relative change of 1e-5, enough to compare strengths: their
+                losses differ by far more.
         """
-        a = self.coordinates if rows is None else self.coordinates[rows]
-        prior = self.prior_logits if rows is None else self.prior_logits[rows]
-        y = self.y if rows is None else self.y[rows]
-        design = torch.cat([torch.ones(len(a), 1, dtype=a.dtype, device=a.device), a], 1)
-        penalty = torch.full((design.shape[1], 1), l2 * self.variance, dtype=a.dtype, device=a.device)
+        dtype = torch.float32 if coarse else self.coordinates.dtype
+        design, prior = self.design.to(dtype), self.prior_logits.to(dtype)
+        device = design.device
+        learns = torch.ones(1, len(self.y), device=device) if folds is None else folds.to(device)
+        shape = (len(learns), design.shape[1], prior.shape[1])
+        # Mean over a fold's images: (N, F, 1).
+        share = (learns / learns.sum(1, keepdim=True)).to(dtype).T[:, :, None]
+        penalty = torch.full((design.shape[1], 1, 1), l2 * self.variance, dtype=dtype, device=device)
         penalty[0] = 0.0
-        scale = penalty + torch.cat([a.new_tensor([0.5]), self.curvature])[:, None]
-        scale = scale.clamp_min(1e-12).rsqrt()
-        target = torch.zeros_like(prior)
-        target[torch.arange(len(y), device=y.device), y] = 1.0
-        shape = (design.shape[1], prior.shape[1])
-
-        def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            theta = torch.from_numpy(flat).to(a.device).view(shape) * scale
-            logits = prior + design @ theta
-            log_p = torch.log_softmax(logits, 1)
-            value = -(log_p * target).sum() / len(y) + 0.5 * (penalty * theta.square()).sum()
-            gradient = design.T @ (log_p.exp() - target) / len(y) + penalty * theta
-            return float(value), (gradient * scale).cpu().numpy().ravel()
-
-        first = torch.zeros(shape, dtype=a.dtype, device=a.device) if start is None else start
-        result = minimize(
-            value_and_gradient,
-            (first / scale).cpu().numpy().ravel(),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": 500, "gtol": 1e-6, "ftol": exactness},
+        scale = (
+            penalty + torch.cat([self.curvature.new_tensor([0.5]), self.curvature]).to(dtype)[:, None, None]
         )
-        return torch.from_numpy(result.x).to(a.device).view(shape) * scale
+        scale = scale.clamp_min(1e-12).rsqrt()
+        target = torch.nn.functional.one_hot(self.y, shape[2]).to(dtype)[:, None]
 
-    def logits(self, solution: Tensor, rows: Tensor) -> Tensor:
-        """(rows, C) logits of some of the training images."""
-        return self.prior_logits[rows] + self.coordinates[rows] @ solution[1:] + solution[0]
+        first = torch.zeros(shape, dtype=dtype, device=device) if start is None else start.to(dtype)
+        free = (first.transpose(0, 1) / scale).contiguous().requires_grad_()
+        # Many small folds make vectors so long that SciPy's L-BFGS would take longer than the products.
+        optimizer = torch.optim.LBFGS(
+            [free],
+            max_iter=500,
+            max_eval=1000,
+            tolerance_grad=1e-6,
+            tolerance_change=1e-5 if coarse else 1e-12,
+            history_size=10,
+            line_search_fn="strong_wolfe",
+        )
+
+        @torch.no_grad()
+        def value() -> float:
+            theta = free * scale
+            logits = prior[:, None] + (design @ theta.flatten(1)).view(-1, shape[0], shape[2])
+            log_p = torch.log_softmax(logits, 2)
+            shrunk = penalty * theta
+            loss = 0.5 * (shrunk * theta).sum(dtype=torch.float64)
+            loss -= (log_p * target * share).sum(dtype=torch.float64)
+            residual = log_p.exp_().sub_(target).mul_(share)
+            free.grad = (design.T @ residual.flatten(1)).view_as(theta).add_(shrunk).mul_(scale)
+            return float(loss)
+
+        optimizer.step(value)
+        return (free.detach() * scale).to(self.coordinates.dtype).transpose(0, 1)
+
+    def logits(self, solution: Tensor) -> Tensor:
+        """(F, N, C) logits of the training images, for the solutions of F folds."""
+        return self.prior_logits + self.design @ solution
 
     def weights(self, solution: Tensor) -> tuple[Tensor, Tensor]:
-        """Weight (D, C) and bias (C,) for raw features."""
-        weight = self.prior_weight + self.basis.T @ solution[1:]
-        return weight, self.prior_bias + solution[0] - self.mean @ weight
+        """Weight (D, C) and bias (C,) for raw features, of a solution of one fold."""
+        bias, inner = solution[0, 0], solution[0, 1:]
+        weight = self.prior_weight + self.basis.T @ inner
+        return weight, self.prior_bias + bias - self.mean @ weight
 
 
-def cross_validate(
-    problem: Logistic, folds: list[tuple[Tensor, Tensor]], grid: tuple[float, ...]
-) -> tuple[float, Tensor]:
+def cross_validate(problem: Logistic, folds: Tensor, grid: tuple[float, ...]) -> tuple[float, Tensor]:
     """The strength of the smallest mean held-out cross-entropy, and the mean of its folds' solutions.
 
     `grid` begins with the strongest; weaker ones take longer. They are left out once the loss has risen
     `PATIENCE` times in a row: along the path of a convex problem the loss on other images falls, then rises.
+
+    Args:
+        problem: with N images.
+        folds: (F, N), whether a fold learns from an image; the others are held out.
+        grid: strengths relative to the features' variance.
     """
     losses: list[float] = []
-    means: list[Tensor] = []
-    solutions: list[Tensor | None] = [None] * len(folds)
+    solutions: list[Tensor] = []
+    held_out = ~folds
+    y = problem.y.expand(len(folds), -1)
     for l2 in grid:
-        found = []
-        for fold, (train, held_out) in enumerate(folds):
-            solutions[fold] = solution = problem.solve(l2, train, solutions[fold], ENOUGH)
-            scores = problem.logits(solution, held_out)
-            found.append(float(torch.nn.functional.cross_entropy(scores, problem.y[held_out])))
-        losses.append(float(np.mean(found)))
-        means.append(torch.stack([solution for solution in solutions if solution is not None]).mean(0))
+        solutions.append(problem.solve(l2, folds, solutions[-1] if solutions else None, coarse=True))
+        log_p = problem.logits(solutions[-1]).log_softmax(2).gather(2, y[:, :, None])[:, :, 0]
+        losses.append(-float(((log_p * held_out).sum(1) / held_out.sum(1)).mean()))
         if int(np.argmin(losses)) < len(losses) - PATIENCE:
             break
     best = int(np.argmin(losses))
-    return grid[best], means[best]
+    return grid[best], solutions[best].mean(0, keepdim=True)
 
 
-def _folds(y: np.ndarray, groups: np.ndarray, wanted: int, seed: int) -> list[tuple[Tensor, Tensor]]:
-    """Stratified folds that keep groups together; none where a class has a single group."""
+def _folds(y: np.ndarray, groups: np.ndarray, wanted: int, seed: int) -> Tensor:
+    """(F, N), whether a fold learns from an image: stratified, groups together; F = 0 if a class has one."""
     smallest = min(len(np.unique(groups[y == label])) for label in np.unique(y))
     if min(smallest, wanted) < 2:
-        return []
+        return torch.ones(0, len(y), dtype=torch.bool)
     split = StratifiedGroupKFold(min(smallest, wanted), shuffle=True, random_state=seed % 2**32)
-    return [
-        (torch.from_numpy(train), torch.from_numpy(test))
-        for train, test in split.split(y[:, None], y, groups)
-    ]
+    learns = torch.ones(split.get_n_splits(), len(y), dtype=torch.bool)
+    for fold, (_, held_out) in enumerate(split.split(y[:, None], y, groups)):
+        learns[fold, held_out] = False
+    return learns
