@@ -24,6 +24,14 @@ class Inputs(Protocol):
         ...
 
 
+class Augmentation(Protocol):
+    """How training images are changed before the network sees them."""
+
+    def __call__(self, x: Tensor, seed: int) -> Tensor:
+        """Other images (B, C, S, S) of the same type; the same for the same seed."""
+        ...
+
+
 @dataclass(frozen=True)
 class ImageInputs:
     """Pixels out of the decode cache: uint8 (N, S, S, 3) -> normalised (B, 3, S, S)."""
@@ -33,7 +41,7 @@ class ImageInputs:
     std: tuple[float, ...]
     device: torch.device
     channels_last: bool
-    augment: v2.Transform | None = None
+    augment: Augmentation | None = None
 
     def take(self, rows: np.ndarray, augment_seed: int | None = None) -> Tensor:
         """Normalised images (B, 3, S, S)."""
@@ -42,10 +50,7 @@ class ImageInputs:
             x = x.contiguous(memory_format=torch.channels_last).pin_memory()
         x = x.to(self.device, non_blocking=True)
         if augment_seed is not None and self.augment is not None:
-            # Each image gets its own crop and flip, from a stream that nothing else draws on.
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(augment_seed)
-                x = torch.stack([self.augment(image) for image in x])
+            x = self.augment(x, augment_seed)
         x = x.float()
         mean = torch.tensor(self.mean, device=x.device).mul_(255).view(1, 3, 1, 1)
         std = torch.tensor(self.std, device=x.device).mul_(255).view(1, 3, 1, 1)
@@ -74,15 +79,53 @@ class KeptInputs:
         return self.views[torch.from_numpy(chosen), torch.from_numpy(self.places[rows])]
 
 
-def augmentation(name: str, size: int) -> v2.Transform | None:
-    """The transform of one uint8 image (3, S, S) that a suite names."""
+def augmentation(name: str, size: int) -> Augmentation | None:
+    """The augmentation of images of `size` pixels that a suite names."""
     if name == "none":
         return None
     if name == "rand-augment":
         # Two operations of medium strength, the defaults of Cubuk et al. 2019 (arXiv:1909.13719).
-        return v2.Compose([v2.RandomHorizontalFlip(), v2.RandAugment()])
-    pad = max(1, size // 10)
-    return v2.Compose([v2.RandomCrop(size, padding=pad, padding_mode="edge"), v2.RandomHorizontalFlip()])
+        return OneByOne(v2.Compose([v2.RandomHorizontalFlip(), v2.RandAugment()]))
+    return CropFlip(max(1, size // 10))
+
+
+@dataclass(frozen=True)
+class CropFlip:
+    """Each image moved by up to `pad` pixels, its edge repeated, and mirrored in half of the cases.
+
+    A padded crop and a flip, as one gather for the whole batch: image by image they would cost an accelerator
+    more than its training step.
+    """
+
+    pad: int
+
+    def __call__(self, x: Tensor, seed: int) -> Tensor:
+        """Images (B, C, S, S)."""
+        size = x.shape[-1]
+        random = torch.Generator().manual_seed(seed)
+        moved = torch.randint(-self.pad, self.pad + 1, (2, len(x), 1), generator=random)
+        mirrored = torch.rand(len(x), 1, generator=random) < 0.5
+        rows, columns = (torch.arange(size) + moved).clamp_(0, size - 1)
+        columns = torch.where(mirrored, columns.flip(1), columns)
+        images, rows, columns = (
+            places.to(x.device)
+            for places in (torch.arange(len(x))[:, None, None], rows[:, :, None], columns[:, None, :])
+        )
+        return x.permute(0, 2, 3, 1)[images, rows, columns].permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    """A transform that draws once per call, so each image gets a call of its own."""
+
+    transform: v2.Transform
+
+    def __call__(self, x: Tensor, seed: int) -> Tensor:
+        """Images (B, C, S, S)."""
+        # From a stream that nothing else draws on.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return torch.stack([self.transform(image) for image in x])
 
 
 @dataclass(frozen=True)
