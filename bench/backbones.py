@@ -125,10 +125,22 @@ def create_backbone(name: str) -> Backbone:
     net = timm.create_model(name.removesuffix(f".{UNTRAINED}"), pretrained=False, num_classes=0)
     if not name.endswith(f".{UNTRAINED}"):
         net.load_state_dict(_weights(name))
+    _keep_inputs(net)
     # The head's width, not the last stage's: some networks widen (MobileNetV3) before they classify.
     width = getattr(net, "head_hidden_size", None) or net.num_features
     stages = [str(info["module"]) for info in cast(Any, net).feature_info]
     return Backbone(net, cast(int, width), stages)
+
+
+def _keep_inputs(net: nn.Module) -> None:
+    """Let activations leave their inputs alone.
+
+    The gradients of ReLU6, SiLU and their kin need the input: done in place, each step copies it first. That
+    of ReLU needs the output alone, which in place saves memory.
+    """
+    for module in net.modules():
+        if getattr(module, "inplace", False) and not isinstance(module, nn.ReLU):
+            cast(Any, module).inplace = False
 
 
 def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
