@@ -25,6 +25,7 @@ from bench.method import (
     Task,
     tunable,
 )
+from bench.task_batch import mean_gradient
 
 __all__ = [
     "POOLED",
@@ -45,6 +46,7 @@ __all__ = [
     "UserError",
     "adapt",
     "fit_logistic",
+    "mean_gradient",
     "prototype_head",
     "prototypes",
     "tunable",

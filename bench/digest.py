@@ -30,6 +30,8 @@ ENGINE = (
     "looks.py",
     "resume.py",
     "roles.py",
+    "second_order.py",
+    "task_batch.py",
     "trainer.py",
     "seeds.py",
     "selection.py",

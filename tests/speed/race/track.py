@@ -44,6 +44,12 @@ def seconds(work: Callable[[], object], rounds: int = 1) -> float:
     return statistics.median(took)
 
 
+def in_turns(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> tuple[float, float]:
+    """Median wall seconds of both, measured in turns, so that a change of the machine's pace meets both."""
+    took = [(seconds(ours), seconds(theirs)) for _ in range(rounds)]
+    return statistics.median(a for a, _ in took), statistics.median(b for _, b in took)
+
+
 def image_folder(root: Path, size: int = SIZE + SIZE // 8) -> Path:
     """Emoji-Home as `<domain>/<class>/<number>.png`, a little larger than networks take them."""
     card = load_card("emoji-home")
