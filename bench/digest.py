@@ -34,6 +34,7 @@ ENGINE = (
     "seeds.py",
     "selection.py",
     "suite.py",
+    "team.py",
     "validators.py",
     "views.py",
 )

@@ -73,8 +73,11 @@ class Quick(Worker):
     def load(self) -> None:
         pass
 
-    def prepare(self, device: str, backbones: list[str], workers: int) -> None:
-        self.say(what="ready", setting=Setting().model_dump(), where=self.where(Setting()).model_dump())
+    def prepare(
+        self, device: str, backbones: list[str], workers: int, per_cell: int, cells: int | None
+    ) -> None:
+        setting, where = Setting().model_dump(), self.where(Setting()).model_dump()
+        self.say(what="ready", setting=setting, where=where, places=[[]] * workers)
 
     def where(self, setting: Setting) -> Where:
         return Where(python="", packages={}, platform="", cpu="")
