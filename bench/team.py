@@ -8,6 +8,7 @@ https://arxiv.org/abs/2006.15704).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -15,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+import psutil
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -76,6 +78,8 @@ class Part(Whole):
         self.rank, self.size = rank, size
         self._device, self._seed, self._folder = device, seed, folder
         self._told, self._share = 0, 1.0
+        if loopback := _loopback():
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
         dist.init_process_group(
             dist.get_default_backend_for_device(device),
             store=dist.FileStore(str(folder / "store"), size),
@@ -178,6 +182,14 @@ class Solo:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _loopback() -> str | None:
+    """The network interface that no other machine reaches: all of a team are on one."""
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(address.address == "127.0.0.1" for address in addresses):
+            return name
+    return None
 
 
 def slice_of(images: int, rank: int, size: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,17 @@ from bench.devices import check_several
 from bench.errors import CellSkipped, UserError
 from bench.executors.choice import Ask, create
 from bench.executors.places import places
+from bench.executors.workers import Workers
 from bench.record import Predictions, Record
 from bench.registry import configure, method_modules
 from bench.resources import Resources
 from bench.runner import Context, run_cell
 from bench.settings import resolve
+from bench.store import Store
 from bench.suite import Budget, Cell, Setting, Wanted
 from bench.team import check_statistics, slice_of
-from tests.support import CLASSES, TINY, WHERE, bench, digests, tiny_cell
+from tests.quick import TODAY, Noted, quick_cell
+from tests.support import CLASSES, TINY, WHERE, bench, digests, python, tiny_cell
 
 NORMLESS = "test_efficientnet_ln.untrained"
 """The tiny network with layer norm in place of batch norm."""
@@ -156,6 +160,27 @@ def test_a_process_that_dies_ends_the_cell(tmp_path: Path) -> None:
     assert len(steps) < 10
     assert not followers()
     assert not torch.distributed.is_initialized()
+
+
+STUCK = """
+import os, queue, signal, time
+from bench.executors import leader
+from bench.executors.child import Here
+
+leader.GRACE = 0.2
+answers = queue.SimpleQueue()
+other = Here().launch(answers, "bench.executors.follower")
+leader.Watch(answers, [other]).start()
+os.kill(other.pid, signal.SIGKILL)
+time.sleep(60)
+"""
+
+
+def test_a_process_that_does_not_notice_ends_itself(tmp_path: Path) -> None:
+    """As one that waits for others on an accelerator does not; whoever asked for the cell reads its log."""
+    process = python("-c", STUCK, cwd=tmp_path)
+    assert process.returncode == 1
+    assert process.stderr.startswith("device 2 of 2: its process was killed by SIGKILL")
 
 
 @pytest.mark.slow
@@ -370,6 +395,30 @@ def test_no_device_has_more_cells_than_it_may(workers: int, count: int, per_cell
     assert not used or max(used) - min(used) <= 1
 
 
+def test_each_worker_keeps_its_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four workers on two devices; one that died leaves its place to the next."""
+    monkeypatch.setenv("BENCH_QUICK_LOG", str(tmp_path / "worked.txt"))
+    monkeypatch.setenv("BENCH_QUICK_DEVICES", "2")
+    cells = [quick_cell(0, do="die once"), *(quick_cell(seed, seconds=0.1) for seed in range(1, 16))]
+    store = Store(tmp_path)
+    store.prepare()
+    pool = Workers("cpu", 7, module="tests.quick", cells_per_device=2)
+    try:
+        pool.prepare(["none"], print)
+        assert pool.count == 4
+        pool.run(cells, "quick", {"quick": TODAY}, store, Noted())
+    finally:
+        pool.close()
+    assert len(store.keys()) == 16
+    bound: dict[str, set[str]] = {}
+    for line in (tmp_path / "worked.txt.devices").read_text().splitlines():
+        process, device = line.split()
+        bound.setdefault(process, set()).add(device)
+    assert len(bound) == 5
+    assert all(len(devices) == 1 for devices in bound.values())
+    assert sorted(Counter(min(devices) for devices in bound.values()).values()) == [2, 3]
+
+
 def test_more_devices_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
     check_several(cpu, 2, 2)
@@ -433,6 +482,7 @@ def test_what_does_not_go_together() -> None:
     assert Resources(devices_per_cell=2).threads_per_device == 1
 
 
+@pytest.mark.slow
 def test_a_run_of_cells_on_two_devices(tmp_path: Path) -> None:
     """From the suite's file to the records, through a worker."""
     suite = tmp_path / "mine.toml"
@@ -442,8 +492,6 @@ def test_a_run_of_cells_on_two_devices(tmp_path: Path) -> None:
         assert "devices_per_cell = 2 processes" in process.stderr
         return
     assert process.returncode == 0, process.stderr
-    from bench.store import Store
-
     (record,) = Store(tmp_path / "results" / "mine").records()
     assert record.happened.status == "done", record.happened
     assert (record.asked.setting.devices, record.measured.devices) == (2, 2)

@@ -91,9 +91,7 @@ class Worker:
         """Run a cell and store its record, unless somebody else was faster."""
         self.load()
         if request["devices"]:
-            from bench.devices import bind
-
-            bind(request["devices"])
+            self.bind(request["devices"])
         # From here on its time counts.
         self.say(what="begun")
         setting = Setting(**request["setting"])
@@ -116,6 +114,12 @@ class Worker:
         except OSError as error:
             raise cannot_write(request["root"], error) from None
         self.say(what="finished")
+
+    def bind(self, devices: list[int]) -> None:
+        """Make the first of these accelerators this process's own."""
+        from bench.devices import bind
+
+        bind(devices)
 
     def where(self, setting: Setting) -> Where:
         """This worker's own machine, which need not be that of the process that asks."""
