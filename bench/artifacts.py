@@ -47,11 +47,11 @@ class Artifacts:
             lock.acquire()
         except OSError as error:
             LOG.warning("nothing is shared between cells: %s (%s)", path.parent, error.strerror or error)
-            return *_plain(make), True
+            return *plain(make), True
         try:
             if found := unpack(path):
                 return *found, False
-            tensors, notes = _plain(make)
+            tensors, notes = plain(make)
             self._keep(path, tensors, notes)
             return tensors, notes, True
         finally:
@@ -81,10 +81,10 @@ class Alone(Artifacts):
 
     def get(self, kind: str, key: str, make: Callable[[], Made]) -> tuple[Tensors, dict[str, Any], bool]:
         """Made now."""
-        return *_plain(make), True
+        return *plain(make), True
 
 
-def _plain(make: Callable[[], Made]) -> Made:
+def plain(make: Callable[[], Made]) -> Made:
     """What was made, on the CPU and apart from anything that can change."""
     tensors, notes = make()
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, notes

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.api import Access, Method
+from bench.api import Access, GradientMethod, Method
 from bench.errors import CellSkipped
-from bench.suite import Scenario
+from bench.suite import Cell, Scenario
 
 
 def check_capability(name: str, method: Method, scenario: Scenario) -> None:
@@ -29,3 +29,16 @@ def check_capability(name: str, method: Method, scenario: Scenario) -> None:
     # Last, since it alone can be mended: what holds on every machine is the better reason.
     if lacks := method.unavailable():
         raise CellSkipped(f"{name} {lacks}")
+
+
+def check_divisible(cell: Cell, method: Method, devices: int) -> None:
+    """Raise `CellSkipped` when several devices cannot share the batches of a cell."""
+    if devices == 1 or not isinstance(method, GradientMethod):
+        return
+    if not method.divisible:
+        raise CellSkipped(
+            f"the loss of {cell.method} is not declared a mean over the images of a batch (`divisible`), so "
+            f"{devices} devices cannot share it: run it with devices_per_cell = 1"
+        )
+    if cell.budget.batch_size < devices:
+        raise CellSkipped(f"{devices} devices cannot share batches of {cell.budget.batch_size}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,14 +15,14 @@ import torch
 from bench import evaluate
 from bench.api import Access, Modules, StageName, Task
 from bench.artifacts import Artifacts, Tensors, load_into
-from bench.backbones import create_backbone, untrained
-from bench.capability import check_capability
+from bench.backbones import create_backbone, synchronised, untrained
+from bench.capability import check_capability, check_divisible
 from bench.checkpoints import Checkpoints
 from bench.cut import POOLED, suffix
 from bench.data.card import load_card
 from bench.data.dataset import Progress, open_dataset
 from bench.data.episodes import draw_episodes
-from bench.data.splits import concatenate
+from bench.data.splits import Subset, concatenate
 from bench.digest import combine
 from bench.feed import Inputs
 from bench.looks import Looks
@@ -35,6 +35,7 @@ from bench.roles import Source, open_roles
 from bench.seeds import stream
 from bench.selection import select
 from bench.suite import Cell, Setting
+from bench.team import Solo, Team
 from bench.trainer import Trainer
 from bench.views import Views
 
@@ -77,9 +78,11 @@ class Run:
         ledger: Ledger,
         progress: Progress,
         checkpoints: Path | None = None,
+        team: Team | None = None,
     ) -> None:
         self.cell, self.setting, self.digests = cell, setting, digests
         self.artifacts, self.ledger, self.progress = artifacts, ledger, progress
+        self.team: Team = team or Solo()
         self.method = configure(cell.method, cell.overrides)
         decisive = {"digests": digests, "setting": setting, "torch": torch.__version__}
         self.checkpoints = Checkpoints(checkpoints, cell.key, ledger, decisive)
@@ -104,22 +107,23 @@ class Run:
         """
         scenario = self.cell.scenario
         check_capability(self.cell.method, self.method, scenario)
+        check_divisible(self.cell, self.method, self.setting.devices)
         with self.ledger.phases("data"):
             self.open()
-        source = self.roles.source if Access.SOURCE_LABELS in self.method.access else None
+        source = self.source
         watch = self.watch = Looks(self.cell, self.method, self.roles, self.ledger)
         with self.ledger.phases("build"):
             modules = self.build("source" if source else "target")
         self.discrepancy_before = watch.discrepancy_now(modules)
         if source:
-            states, steps = self._source_stage(modules, source)
+            states, steps = self._source_stage(modules)
             # Without shots, the looks are at the network as it was on its way.
             for place in range(len(steps)) if scenario.shots == 0 and not scenario.episodes else ():
                 load_into(modules, states, f"look{place}.")
                 watch.look("source", modules, *steps[place])
             load_into(modules, states, f"look{len(steps) - 1}.")
-            if scenario.shots != 0 and not scenario.episodes and not scenario.same_classes:
-                self._replace_head(modules, self.task("target"))
+            if scenario.shots != 0 and not scenario.episodes:
+                self._pass_on(modules)
         if scenario.episodes:
             self._episodes(modules, watch)
         elif scenario.shots != 0:
@@ -127,6 +131,31 @@ class Run:
         self.checkpoints.clear()
         self.selected = select(watch.all)
         return watch.predictions(self.selected)
+
+    def along(self, stage: StageName) -> None:
+        """Train a stage beside the process that leads the team, which has the state, looks and record."""
+        self.open()
+        modules = self.build("source" if self.source else "target")
+        if stage == "target" and self.source:
+            self._pass_on(modules)
+        self.trainer.run(self.task(stage), modules, *self._images(stage), lambda step, loss: None)
+
+    @property
+    def source(self) -> Source | None:
+        """The source, if the method learns from it."""
+        return self.roles.source if Access.SOURCE_LABELS in self.method.access else None
+
+    def _images(self, stage: StageName) -> tuple[Inputs, Subset, int]:
+        """What a stage learns from, and for how many steps."""
+        if stage == "target":
+            return self.roles.target_inputs, self.roles.labelled, self.cell.budget.target_steps
+        assert self.roles.source is not None
+        return self.roles.source.inputs, self.roles.source.train, self.cell.budget.steps
+
+    def _pass_on(self, modules: Modules) -> None:
+        """From the source stage to the target's."""
+        if not self.cell.scenario.same_classes:
+            self._replace_head(modules, self.task("target"))
 
     def open(self) -> None:
         """The network as it is before training, and the images by role."""
@@ -151,7 +180,7 @@ class Run:
             return views.get(domain, self.backbone, self.cut, self.method.views)
 
         self.roles = open_roles(self.cell, dataset, view)
-        self.trainer = Trainer(self.cell, self.method, self.roles, self.progress, self.ledger)
+        self.trainer = Trainer(self.cell, self.method, self.roles, self.progress, self.ledger, self.team)
 
     def task(self, stage: StageName, classes: tuple[str, ...] = ()) -> Task:
         """The task of a stage: that of the scenario, or of an episode over some of its classes."""
@@ -166,7 +195,10 @@ class Run:
             image = torch.zeros(1, 3, self.cell.image_size, self.cell.image_size)
             backbone = suffix(backbone, self.cut, image)
         torch.manual_seed(stream(self.cell.seed, "init", "head", stage))
-        modules = self.method.build(backbone, self.task(stage)).to(self.setting.device)
+        modules = self.method.build(backbone, self.task(stage))
+        if self.setting.devices > 1 and self.setting.device != "cpu":
+            modules = cast(Modules, synchronised(modules))
+        modules = modules.to(self.setting.device)
         if self.setting.channels_last:
             modules = modules.to(memory_format=torch.channels_last)
         if self.setting.compile:
@@ -179,20 +211,19 @@ class Run:
         self.method.replace_head(modules, task)
         modules.to(self.setting.device)
 
-    def _source_stage(
-        self, modules: Modules, source: Source
-    ) -> tuple[Tensors, list[tuple[int, float | None]]]:
+    def _source_stage(self, modules: Modules) -> tuple[Tensors, list[tuple[int, float | None]]]:
         """The network's states at the looks of its source stage, trained now or found, and those looks."""
         stage = source_stage(self.cell, Access.TARGET_IMAGES in self.method.access)
         assert stage is not None
 
         def make() -> tuple[Tensors, dict[str, Any]]:
             kept = States(modules)
-            task, steps = self.task("source"), self.cell.budget.steps
             cost: dict[str, Any] = {}
             with self.ledger.spend("source-stage", cost):
                 resume = Resume(self.checkpoints.of("source-stage"), kept)
-                cost |= self.trainer.run(task, modules, source.inputs, source.train, steps, kept.keep, resume)
+                cost |= self.trainer.run(
+                    self.task("source"), modules, *self._images("source"), kept.keep, resume
+                )
             return kept.states, {**cost, "looks": kept.looks}
 
         key = combine(stage.key, self.digests.model_dump_json(), self.setting.model_dump_json())
@@ -209,9 +240,7 @@ class Run:
             cost |= self.trainer.run(
                 self.task("target"),
                 modules,
-                self.roles.target_inputs,
-                self.roles.labelled,
-                self.cell.budget.target_steps,
+                *self._images("target"),
                 lambda step, loss: watch.look("target", modules, step, loss),
                 resume,
             )
@@ -224,6 +253,8 @@ class Run:
         assert form is not None
         count = form.count if self.cut == POOLED else math.ceil(form.count / DEAR)
         checkpoint = self.checkpoints.of("episodes")
+        # So small that sharing them would cost more than it saves.
+        trainer = replace(self.trainer, team=Solo())
         scores, queries = list[np.ndarray](), []
         if kept := checkpoint.load():
             scores = [kept[0][str(number)].numpy() for number in range(len(kept[0]))]
@@ -238,9 +269,7 @@ class Run:
             self._replace_head(mine, task)
             cost: dict[str, Any] = {}
             with self.ledger.spend("target-stage", cost):
-                cost |= self.trainer.run(
-                    task, mine, inputs, drawn.support, form.steps, lambda step, loss: None
-                )
+                cost |= trainer.run(task, mine, inputs, drawn.support, form.steps, lambda step, loss: None)
             self.ledger.enter("target-stage", cost, shared=False)
             total["streams"].update(cost["streams"])
             total["parameters_trained"] = cost["parameters_trained"]

@@ -137,6 +137,12 @@ def _data_options(command: Any) -> Any:
     help="Cells at once.  [default: 1; on Ray, as many as the cluster has room for]",
 )
 @click.option(
+    "--cells-per-device",
+    metavar="N",
+    type=click.IntRange(1, 64),
+    help="Cells that share an accelerator.  [default: 1]",
+)
+@click.option(
     "--timeout",
     metavar="SECONDS",
     type=click.FloatRange(0, min_open=True),
@@ -145,6 +151,7 @@ def _data_options(command: Any) -> Any:
 def run(
     device: str,
     workers: int | None,
+    cells_per_device: int | None,
     timeout: float | None,
     no_share: bool,
     executor: str,
@@ -159,7 +166,7 @@ def run(
     """
     from bench.commands import run as command
 
-    means = command.Means(device, workers, timeout, not no_share, executor, address)
+    means = command.Means(device, workers, timeout, not no_share, executor, address, cells_per_device)
     sys.exit(command.run(command.Request(means=means, **options)))
 
 

@@ -36,6 +36,7 @@ ENGINE = (
     "seeds.py",
     "selection.py",
     "suite.py",
+    "team.py",
     "validators.py",
     "views.py",
 )

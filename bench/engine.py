@@ -15,6 +15,7 @@ from bench.errors import CellFailed
 from bench.feed import Feed
 from bench.resume import Loop, Resume
 from bench.suite import Precision
+from bench.team import Whole
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -50,11 +51,13 @@ def train(
     on_step: Callable[[int], None],
     held_out: HeldOut | None = None,
     resume: Resume | None = None,
+    part: Whole | None = None,
 ) -> None:
     """Run a stage in place; `on_look(step, mean training loss since the last look)` is called at each look.
 
     The method judges what is held out at the moments it asks for, and trains on all of it thereafter. With
-    `resume` the stage begins where an earlier process left it, and keeps how far it is.
+    `resume` the stage begins where an earlier process left it, and keeps how far it is. `part` is what this
+    process takes where several share each batch: the first alone judges and resumes, the others follow it.
 
     Raises:
         CellFailed: the loss is not finite. Checked at looks only, so that no step waits for the device.
@@ -70,6 +73,8 @@ def train(
     loop = Loop(modules, optimizer, scaler, torch.zeros((), device=device))
     if resume:
         resume.begin(loop)
+    part = part or Whole()
+    part.same_loop(loop)
     if held_out and judgements and loop.step > max(judgements):
         feed = held_out.afterwards
     modules.train()
@@ -80,19 +85,19 @@ def train(
             group["lr"] = rate * factor if progress >= group.get("unfreeze_at", 0.0) else 0.0
         if held_out and step in judgements:
             modules.eval()
-            for _ in range(judgements[step]):
+            for _ in range(judgements[step] if part.leads else 0):
                 method.judge(modules, held_out.images, progress)
+            part.same_state(modules)
             modules.train()
             if step == max(judgements):
                 feed = held_out.afterwards
-        batch = feed.batch(step)
+        batch = part.of(feed.batch(step), step)
         with autocast(device, stage.precision):
             loss = method.loss(modules, batch, progress)
         optimizer.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
+        loop.total += part.backward(loss, scaler, modules)
         scaler.step(optimizer)
         scaler.update()
-        loop.total += loss.detach()
         loop.step = step + 1
         on_step(loop.step)
         if loop.step in looks:

@@ -61,6 +61,7 @@ class Ledger:
         self.streams: dict[str, int] = defaultdict(int)
         self.parameters = 0
         self.parameters_trained = 0
+        self.devices = 1
 
     @property
     def images_seen(self) -> int:
@@ -83,6 +84,7 @@ class Ledger:
             self.streams[name] += images
         self.parameters = max(self.parameters, cost.get("parameters", 0))
         self.parameters_trained = max(self.parameters_trained, cost.get("parameters_trained", 0))
+        self.devices = max(self.devices, cost.get("devices", 1))
 
 
 REPEATS = 3

@@ -99,14 +99,17 @@ class Measured(Frozen):
     images_per_second: float | None = None
     parameters: int = 0
     parameters_trained: int = 0
+    devices: int = 1
+    """That shared the batches of some stage; what no loop trained was on one."""
     peak_memory_bytes: int | None = None
+    """Of the first device."""
     steps: StepTimes | None = None
     predicted_per_second: float | None = None
     """Images a second at looks."""
     flops_per_step: int | None = None
     """Of the last stage, where a suite asks for settings."""
     energy_joules: float | None = None
-    """Of the processors or the accelerator, whatever else ran there."""
+    """Of the processors or the accelerator, whatever else ran there; not said of several accelerators."""
     calibration_seconds: float | None = None
     """What `measure.calibrate` took around this cell: a unit of time for comparing runs."""
 

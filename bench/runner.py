@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import traceback
 from dataclasses import dataclass, field
@@ -15,11 +16,13 @@ from bench.artifacts import Artifacts
 from bench.cell_run import Run
 from bench.data.dataset import Progress
 from bench.errors import CellFailed, CellSkipped, UserError
+from bench.executors.leader import Leader
 from bench.measure import Ledger, calibrate
 from bench.record import Asked, Digests, Happened, Measured, Predictions, Record, Where
 from bench.registry import hyperparameters
 from bench.settings import arithmetic, resolve
 from bench.suite import Cell, Setting
+from bench.team import Solo, Team
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Context:
     artifacts: Artifacts = field(default_factory=Artifacts)
     checkpoints: Path | None = None
     """Folder in which long cells keep how far they are; None: nothing is kept."""
+    devices: tuple[int, ...] = ()
+    """Numbers of the accelerators that cells may take where one takes several; none: the first ones."""
 
 
 def run_cell(
@@ -67,10 +72,14 @@ def _run(
     device = torch.device(setting.device)
     calibration = calibrate(device)
     ledger = Ledger(device, timed=cell.setting is not None)
-    run = Run(cell, setting, digests, context.artifacts, ledger, progress, context.checkpoints)
+    team: Team = Solo()
+    if setting.devices > 1:
+        team = Leader(cell, setting, digests, context.artifacts, ledger, context.devices)
+    run = Run(cell, setting, digests, context.artifacts, ledger, progress, context.checkpoints, team)
     predictions: Predictions = {}
     try:
-        predictions = run.go()
+        with contextlib.closing(team):
+            predictions = run.go()
         happened = Happened(status="done")
     except CellSkipped as reason:
         happened = Happened(status="skipped", reason=str(reason))
@@ -85,6 +94,8 @@ def _run(
     seconds = dict(ledger.phases.seconds)
     training = sum(s for phase, s in seconds.items() if phase.endswith("-stage"))
     memory, energy = ledger.memory.read(), ledger.energy.read()
+    if ledger.devices > 1 and device.type != "cpu":
+        energy = None  # That of the first one would look like a saving.
     calibration += calibrate(device)
     trained = sum(s for phase, s in ledger.shared_seconds.items() if phase.endswith("-stage")) + training
     record = Record(
@@ -102,6 +113,7 @@ def _run(
             images_per_second=ledger.images_seen / trained if trained else None,
             parameters=ledger.parameters,
             parameters_trained=ledger.parameters_trained,
+            devices=ledger.devices,
             peak_memory_bytes=memory,
             steps=ledger.tempo.steps(),
             predicted_per_second=ledger.tempo.predicted_per_second,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
-from bench.devices import resolve_device
+from bench.devices import check_several, resolve_device
 from bench.errors import CellSkipped, UserError
 from bench.suite import Cell, Precision, Setting
 
@@ -24,6 +24,7 @@ def resolve(cell: Cell, usual: Setting) -> Setting:
     setting = usual.model_copy(update=wanted)
     try:
         device = resolve_device(setting.device)
+        check_several(device, setting.devices, setting.threads)
     except UserError as error:
         raise CellSkipped(str(error)) from None
     processors = os.cpu_count() or 1
@@ -31,6 +32,8 @@ def resolve(cell: Cell, usual: Setting) -> Setting:
         raise CellSkipped(f"{setting.threads} threads, and this machine has {processors} processors")
     if cell.precision == "tf32" and device.type != "cuda":
         raise CellSkipped(f"tf32 is arithmetic of CUDA devices, and this cell runs on {device.type}")
+    if setting.compile and setting.devices > 1:
+        raise CellSkipped("torch.compile is not tried on several devices: leave it, or devices_per_cell, out")
     if setting.compile and device.type == "cpu" and not (os.environ.get("CXX") or shutil.which("g++")):
         raise CellSkipped("torch.compile needs a C++ compiler on a CPU, and there is no g++")
     return setting.model_copy(update={"device": str(device)})

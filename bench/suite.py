@@ -77,6 +77,8 @@ class Setting(Frozen):
     threads: int = Field(1, ge=1)
     channels_last: bool = True
     compile: bool = False
+    devices: int = Field(1, ge=1)
+    """That share each batch."""
 
 
 class Wanted(Frozen):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from bench.resume import Resume
 from bench.roles import Roles
 from bench.seeds import stream
 from bench.suite import Cell
+from bench.team import Solo, Team, Whole
 from bench.tempo import flops
 
 OnLook = Callable[[int, float | None], None]
@@ -33,6 +34,7 @@ class Trainer:
     roles: Roles
     progress: Progress
     ledger: Ledger
+    team: Team = field(default_factory=Solo)
 
     def run(
         self,
@@ -47,7 +49,7 @@ class Trainer:
         """Train in place, by the method's loss or its closed form; what that took."""
         stage = task.stage
         torch.manual_seed(stream(self.cell.seed, "train", stage))
-        method, budget = self.method, self.cell.budget
+        method = self.method
         parameters, seen = 0, dict[str, int]()
         details: dict[str, Any] = {}
         if method.fits(stage):
@@ -55,24 +57,51 @@ class Trainer:
             modules.eval()
             if resume and resume.found:
                 details[f"{stage}-stage"] = resume.notes["fit"]
-            else:
+            elif self.team.leads:
                 details[f"{stage}-stage"] = method.fit(modules, _all(inputs, labelled), task)
             seen[f"{stage}/fitted"] = len(labelled)
             parameters = sum(p.numel() for p in modules.head.parameters())
             # What a fit has seen, the loop does not see again.
-            steps = max(1, steps - math.ceil(len(labelled) / budget.batch_size))
+            steps = max(1, steps - math.ceil(len(labelled) / self.cell.budget.batch_size))
         if not method.trains(stage):
             on_look(1, None)
             return {"streams": seen, "parameters_trained": parameters, "details": details}
         assert isinstance(method, GradientMethod)
+        if resume:
+            resume.notes["fit"] = details.get(f"{stage}-stage")
+        with self.team.stage(stage, modules) as part:
+            sizes = self._loop(method, part, task, modules, inputs, labelled, steps, on_look, resume)
+        if found := method.report(modules):
+            details[f"{stage}-stage"] = {**details.get(f"{stage}-stage", {}), **found}
+        groups_trained = method.trainable(modules)
+        return {
+            "streams": seen | {f"{stage}/{name}": steps * size for name, size in sizes.items()},
+            "parameters_trained": sum(p.numel() for group in groups_trained for p in group["params"]),
+            "devices": part.size,
+            "details": details,
+        }
+
+    def _loop(
+        self,
+        method: GradientMethod,
+        part: Whole,
+        task: Task,
+        modules: Modules,
+        inputs: Inputs,
+        labelled: Subset,
+        steps: int,
+        on_look: OnLook,
+        resume: Resume | None,
+    ) -> dict[str, int]:
+        """The engine's loop; images of a step by stream."""
+        stage, budget = task.stage, self.cell.budget
+        part.same_state(modules)
         share = method.hold_out if method.judge_at(modules) else 0.0
         trained, held_out = hold_out(labelled, share, stream(self.cell.seed, "hold-out", stage))
         feed = self.feed(method, task, inputs, trained)
         judged = None
         if len(held_out):
             judged = HeldOut(_all(inputs, held_out), self.feed(method, task, inputs, labelled))
-        if resume:
-            resume.notes["fit"] = details.get(f"{stage}-stage")
         tempo = self.ledger.tempo
 
         def stepped(step: int) -> None:
@@ -83,7 +112,7 @@ class Trainer:
             tempo.pause()
             on_look(step, loss)
 
-        if self.cell.setting:
+        if self.cell.setting and part.leads:
             tempo.flops = flops(method, modules, feed)
         tempo.begin()
         train(
@@ -95,15 +124,9 @@ class Trainer:
             stepped,
             judged,
             resume,
+            part,
         )
-        if found := method.report(modules):
-            details[f"{stage}-stage"] = {**details.get(f"{stage}-stage", {}), **found}
-        groups_trained = method.trainable(modules)
-        return {
-            "streams": seen | {f"{stage}/{name}": steps * size for name, size in feed.sizes.items()},
-            "parameters_trained": sum(p.numel() for group in groups_trained for p in group["params"]),
-            "details": details,
-        }
+        return feed.sizes
 
     def feed(self, method: GradientMethod, task: Task, inputs: Inputs, labelled: Subset) -> Feed:
         """The streams that the method's declared access opens, and no other."""

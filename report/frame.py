@@ -155,6 +155,7 @@ def _setting(record: Record) -> str:
     words += [setting.device, f"{setting.threads} thread{'s' if setting.threads > 1 else ''}"]
     words += ["channels last" if setting.channels_last else "channels first"]
     words += ["compiled"] if setting.compile else []
+    words += [f"{record.measured.devices} devices"] if record.measured.devices > 1 else []
     return ", ".join([*words, record.asked.cell.precision])
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from bench import stopping
 from bench.errors import UserError
+from bench.executors.places import places
 from bench.executors.signals import Interrupted
 from bench.executors.worker import Worker, serve
 from bench.executors.workers import Workers
@@ -73,8 +74,17 @@ class Quick(Worker):
     def load(self) -> None:
         pass
 
-    def prepare(self, device: str, backbones: list[str], workers: int) -> None:
-        self.say(what="ready", setting=Setting().model_dump(), where=self.where(Setting()).model_dump())
+    def prepare(
+        self, device: str, backbones: list[str], workers: int, per_cell: int, cells: int | None
+    ) -> None:
+        setting, where = Setting().model_dump(), self.where(Setting()).model_dump()
+        there = range(int(os.environ.get("BENCH_QUICK_DEVICES", "0")))
+        room = places(workers, [] if cells is None else there, per_cell, cells or 1)
+        self.say(what="ready", setting=setting, where=where, places=room)
+
+    def bind(self, devices: list[int]) -> None:
+        with open(os.environ["BENCH_QUICK_LOG"] + ".devices", "a", encoding="utf-8") as log:
+            log.write(f"{os.getpid()} {devices[0]}\n")
 
     def where(self, setting: Setting) -> Where:
         return Where(python="", packages={}, platform="", cpu="")

@@ -121,7 +121,7 @@ NO_MATTER = {
     "codec.py": "how records are written down",
     "known.py": "what is recorded already",
     "migrations.py": "reads older records",
-    "resources.py": "what a cell may take of a cluster",
+    "resources.py": "what a cell may take of a machine",
     "stopping.py": "whether to go on",
     "tempo.py": "times, not answers",
     "text.py": "names as they are shown",

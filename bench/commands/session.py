@@ -39,10 +39,13 @@ class Means:
     executor: str = "local"
     address: str | None = None
     """Of a Ray cluster."""
+    cells_per_device: int | None = None
+    """Cells that share an accelerator, if it was said."""
 
     def ask(self, suite: Suite) -> Ask:
         """What the suite's table says, and before that what was said here."""
-        said = {"workers": self.workers} if self.workers else {}
+        said = {"workers": self.workers, "cells_per_device": self.cells_per_device}
+        said = {name: number for name, number in said.items() if number}
         return Ask(self.device, self.share, self.address, suite.executor.model_copy(update=said))
 
 

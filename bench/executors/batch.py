@@ -62,7 +62,8 @@ def write_work(
     root: Path,
     **options: Any,
 ) -> None:
-    """Say in a folder what is to be done; `options` are suite, device, share, count, timeout and module."""
+    """Say in a folder what is to be done; `options` are suite, device, share, count, timeout, module
+    and devices_per_cell."""
     work = {
         "root": str(root.absolute()),
         "cells": [cell.model_dump(mode="json") for cell in cells],
@@ -78,7 +79,14 @@ def main(folder: Path, number: int) -> int:
     # By this, jobs hear in advance that their time is over; the process that hosts them makes it a SIGTERM.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     work = json.loads((folder / "work.json").read_text(encoding="utf-8"))
-    workers = Workers(work["device"], work["count"], work["share"], work["module"])
+    workers = Workers(
+        work["device"],
+        work["count"],
+        work["share"],
+        work["module"],
+        devices_per_cell=work["devices_per_cell"],
+        cells_per_device=work["count"],
+    )
     try:
         return do_share(work, workers, Told(folder / f"events-{number}.jsonl"))
     finally:

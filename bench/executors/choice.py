@@ -61,7 +61,14 @@ class Executor(Protocol):
 def _local(ask: Ask) -> Executor:
     from bench.executors.workers import Workers
 
-    return Workers(ask.device, ask.resources.workers or 1, ask.share)
+    asked = ask.resources
+    return Workers(
+        ask.device,
+        asked.workers or 1,
+        ask.share,
+        devices_per_cell=asked.devices_per_cell,
+        cells_per_device=asked.cells_per_device,
+    )
 
 
 def _ray(ask: Ask) -> Executor:
@@ -71,7 +78,8 @@ def _ray(ask: Ask) -> Executor:
 
     cluster = Cluster(ask.address, ask.device, ask.resources)
     count = min(ask.resources.workers or cluster.room, cluster.room)
-    return Workers(ask.device, count, ask.share, launcher=cluster)
+    per_cell = ask.resources.devices_per_cell
+    return Workers(ask.device, count, ask.share, launcher=cluster, devices_per_cell=per_cell)
 
 
 def _slurm(ask: Ask) -> Executor:
@@ -88,9 +96,11 @@ def create(name: str, ask: Ask) -> Executor:
     """The executor of that name.
 
     Raises:
-        UserError: there is none, its packages are missing, or what it runs on cannot be reached.
+        UserError: there is none, its packages are missing, what it runs on cannot be reached, or what cells
+            are to take does not go together.
     """
     check_name("executor", name, FACTORIES)
+    ask.resources.check()
     return FACTORIES[name](ask)
 
 

@@ -162,7 +162,8 @@ class Cluster:
         _connect(address or os.environ.get("RAY_ADDRESS") or "local")
         nodes = _nodes()
         gpus = any(node["Resources"].get("GPU") for node in nodes)
-        shared = 1 / resources.cells_per_device if device != "cpu" and gpus else 0.0
+        shared = resources.devices_per_cell / resources.cells_per_device if device != "cpu" and gpus else 0.0
+        self._threads = resources.threads_per_device
         self.need = Need(resources.cpus_per_cell, shared, (resources.memory_gb or 0.0) * 1e9)
         self.room = sum(self.need.room(node["Resources"]) for node in nodes)
         if not self.room:
@@ -214,7 +215,7 @@ class Cluster:
     def _environment(self) -> dict[str, str]:
         """What of this process's environment decides what a worker does."""
         ours = {name: value for name, value in os.environ.items() if name.startswith(("BENCH_", "HF_"))}
-        return {**ours, "OMP_NUM_THREADS": str(int(self.need.cpus))}
+        return {**ours, "OMP_NUM_THREADS": str(self._threads)}
 
     def _everywhere(self, function: Any, *arguments: Any) -> dict[str, Any]:
         """What a function of this program returns, by node; of those that are there still."""

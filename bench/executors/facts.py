@@ -11,7 +11,7 @@ from bench.registry import method_digest, method_modules
 
 PACKAGES = ("torch", "timm", "numpy")
 
-AROUND = ("executors/*.py", "record.py", "runner.py", "settings.py", "store.py")
+AROUND = ("devices.py", "executors/*.py", "record.py", "runner.py", "settings.py", "store.py")
 """Files beside the engine's that a worker and its driver must have alike."""
 
 

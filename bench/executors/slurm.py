@@ -131,7 +131,7 @@ class Slurm:
         write_work(
             folder, cells, seen, digests, store.root,
             suite=suite, device=self._device, share=self._share, count=each, timeout=timeout,
-            module=self._module,
+            devices_per_cell=self._resources.devices_per_cell, module=self._module,
         )  # fmt: skip
         jobs = self._submit(folder, min(math.ceil(self.count / each), len(cells)))
         array = jobs[0].job_id.partition("_")[0]
@@ -186,7 +186,7 @@ class Slurm:
             "partition": asked.partition,
             "account": asked.account,
             "mem": memory,
-            "gpus_per_node": asked.gpus or None,
+            "gpus_per_node": asked.gpus * asked.devices_per_cell or None,
         }
         executor.update_parameters(
             job_name="transfer-bench",
@@ -196,7 +196,7 @@ class Slurm:
             stderr_to_stdout=True,
             setup=[
                 f"export PYTHONPATH={shlex.quote(os.pathsep.join(filter(None, sys.path)))}",
-                f"export OMP_NUM_THREADS={asked.cpus_per_cell}",
+                f"export OMP_NUM_THREADS={asked.threads_per_device}",
             ],
             additional_parameters={"requeue": True},
             **{name: value for name, value in wanted.items() if value is not None},

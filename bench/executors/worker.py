@@ -24,6 +24,7 @@ from typing import Any, TextIO
 from bench import stopping
 from bench.errors import UserError
 from bench.executors.jobs import cannot_write
+from bench.executors.places import places
 from bench.record import Digests, Predictions, Record, Where
 from bench.store import Store
 from bench.suite import Cell, Setting
@@ -51,24 +52,46 @@ class Worker:
         except BrokenPipeError:
             os._exit(1)
 
-    def prepare(self, device: str, backbones: list[str], workers: int) -> None:
-        """Resolve the device and fetch weights; answers with the setting that cells will run in."""
+    def prepare(
+        self, device: str, backbones: list[str], workers: int, per_cell: int, cells: int | None
+    ) -> None:
+        """Resolve the device and fetch weights; answers with the setting that cells will run in.
+
+        Args:
+            device: a name.
+            backbones: whose weights are needed.
+            workers: at once, on this machine.
+            per_cell: devices of a cell.
+            cells: cells that share an accelerator; None: which one a worker has is not this program's to say.
+        """
         from bench.backbones import check_backbone, create_backbone, needs_hub
-        from bench.devices import resolve_device
+        from bench.devices import check_several, numbers, resolve_device
         from bench.machine import default_threads
 
         found = resolve_device(device)
+        room = places(workers, [] if cells is None else numbers(found), per_cell, cells or 1)
+        threads = default_threads(max(1, len(room)) * per_cell)
+        check_several(found, per_cell, threads)
+        if len(room) < workers:
+            self.say(
+                what="note",
+                text=f"{len(room)} of {workers} workers: {len(numbers(found))} {found.type} devices have no "
+                "room for more cells at once (--cells-per-device N lets N share one)",
+            )
         for backbone in backbones:
             check_backbone(backbone)
             if needs_hub(backbone):
                 self.say(what="note", text=f"fetching the weights of {backbone} from the hub")
             create_backbone(backbone)
-        setting = Setting(device=str(found), threads=default_threads(workers))
-        self.say(what="ready", setting=setting.model_dump(), where=self.where(setting).model_dump())
+        setting = Setting(device=str(found), threads=threads, devices=per_cell)
+        where = self.where(setting)
+        self.say(what="ready", setting=setting.model_dump(), where=where.model_dump(), places=room)
 
     def cell(self, request: Request) -> None:
         """Run a cell and store its record, unless somebody else was faster."""
         self.load()
+        if request["devices"]:
+            self.bind(request["devices"])
         # From here on its time counts.
         self.say(what="begun")
         setting = Setting(**request["setting"])
@@ -81,6 +104,7 @@ class Worker:
                 Digests(**request["digests"]),
                 request["share"],
                 Path(request["root"]) / "checkpoints",
+                tuple(request["devices"]),
             )
         except stopping.Stopped:
             self.say(what="stopped")
@@ -90,6 +114,12 @@ class Worker:
         except OSError as error:
             raise cannot_write(request["root"], error) from None
         self.say(what="finished")
+
+    def bind(self, devices: list[int]) -> None:
+        """Make the first of these accelerators this process's own."""
+        from bench.devices import bind
+
+        bind(devices)
 
     def where(self, setting: Setting) -> Where:
         """This worker's own machine, which need not be that of the process that asks."""
@@ -112,12 +142,13 @@ class Worker:
         digests: Digests,
         share: bool,
         checkpoints: Path,
+        devices: tuple[int, ...],
     ) -> tuple[Record, Predictions]:
         """The record of a cell, and its predictions."""
         from bench.artifacts import Alone, Artifacts
         from bench.runner import Context, run_cell
 
-        context = Context(suite, setting, where, Artifacts() if share else Alone(), checkpoints)
+        context = Context(suite, setting, where, Artifacts() if share else Alone(), checkpoints, devices)
         return run_cell(cell, context, digests, self.progress)
 
     def progress(self, what: str, done: int, total: int) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count as counting
 
 from bench.claims import LEASE, Claims
 from bench.errors import UserError
@@ -39,9 +40,15 @@ class Workers:
         module: str = "bench.executors.worker",
         lease: float = LEASE,
         launcher: Launcher | None = None,
+        devices_per_cell: int = 1,
+        cells_per_device: int | None = None,
     ) -> None:
+        """`cells_per_device`: bind so many workers to each accelerator of this machine; None: bind none."""
         self.device, self.count, self.share = device, count, share
         self._module, self._lease, self._launcher = module, lease, launcher or Here()
+        self._per_cell, self._cells = devices_per_cell, cells_per_device
+        self._places: list[list[int]] = [[]]
+        self._taken: dict[Member, int] = {}
         self._answers: Answers = queue.SimpleQueue()
         self._children: list[Member] = []
         # The first begins to load its libraries now; the others once it is known that they are needed.
@@ -65,7 +72,14 @@ class Workers:
             return
         for last in (False, True):
             first = self._children[0] if self._children else self._new()
-            first.ask(do="prepare", device=self.device, backbones=[*backbones], workers=self.count)
+            first.ask(
+                do="prepare",
+                device=self.device,
+                backbones=[*backbones],
+                workers=self.count,
+                per_cell=self._per_cell,
+                cells=self._cells,
+            )
             if self._prepared(first, note, last):
                 self._known = {*(self._known or ()), *backbones}
                 return
@@ -79,6 +93,8 @@ class Workers:
             match answer := found[1]:
                 case {"what": "ready"}:
                     self._setting, self._where = Setting(**answer["setting"]), Where(**answer["where"])
+                    self._places = answer["places"]
+                    self.count = len(self._places)
                     return True
                 case {"what": "note"}:
                     note(answer["text"])
@@ -139,7 +155,7 @@ class Workers:
         """End the workers."""
         for child in self._children:
             child.close()
-        self._children = []
+        self._children, self._taken = [], {}
 
     # Handing out -----------------------------------------------------------------------------------------
 
@@ -160,6 +176,7 @@ class Workers:
                 root=str(run.store.root.absolute()),
                 seen=job.seen,
                 share=self.share,
+                devices=self._devices(child),
             )
 
     def _new(self) -> Member:
@@ -167,11 +184,19 @@ class Workers:
         self._children.append(child)
         return child
 
+    def _devices(self, child: Member) -> list[int]:
+        """Numbers of the accelerators that a worker is bound to, from its first cell on."""
+        if child not in self._taken:
+            taken = {*self._taken.values()}
+            self._taken[child] = next(place for place in counting() if place not in taken)
+        return self._places[self._taken[child] % len(self._places)]
+
     def _bury(self, child: Member) -> str:
         """End a worker; the end of its log."""
         if child not in self._children:
             return ""
         self._children.remove(child)
+        self._taken.pop(child, None)
         child.kill()
         log = child.tail()
         child.close()

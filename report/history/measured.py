@@ -46,7 +46,11 @@ def from_records(store: Store, revision: str | None = None) -> list[Line]:
 
 def _words(setting: Setting) -> str:
     threads = "1 thread" if setting.threads == 1 else f"{setting.threads} threads"
-    return f"{setting.device}, {threads}" + ("" if setting.channels_last else ", channels first")
+    return (
+        f"{setting.device}, {threads}"
+        + ("" if setting.channels_last else ", channels first")
+        + (f", {setting.devices} devices" if setting.devices > 1 else "")
+    )
 
 
 def _line(key: Key, group: Sequence[Side]) -> Line:
