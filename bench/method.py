@@ -195,6 +195,20 @@ class GradientMethod(Method):
     warmup: float = 0.1
     """Share of a stage over which the learning rate rises."""
 
+    divisible: ClassVar[bool] = True
+    """Whether several devices may share a batch.
+
+    True says that `loss` is a mean over the rows of the batch, each term of which knows one row alone: an
+    image with its label, and the source and target images at the same place. A class that has a `loss` of
+    its own and does not say so is taken not to be. Batch norm does not count: the engine sees to it.
+    """
+
+    def __init_subclass__(cls) -> None:
+        """A new loss may couple the images of a batch."""
+        super().__init_subclass__()
+        if "loss" in vars(cls) and "divisible" not in vars(cls):
+            cls.divisible = False
+
     def trains(self, stage: StageName) -> bool:
         """Always, unless a subclass says otherwise."""
         return True

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from bench.accumulation import said
 from bench.api import Access, GradientMethod, Labelled, Method, Modules, Task
 from bench.data.dataset import Progress
 from bench.data.splits import Subset, hold_out
@@ -86,7 +87,7 @@ class Trainer:
         if self.cell.setting:
             tempo.flops = flops(method, modules, feed)
         tempo.begin()
-        train(
+        parts = train(
             method,
             modules,
             feed,
@@ -103,6 +104,7 @@ class Trainer:
             "streams": seen | {f"{stage}/{name}": steps * size for name, size in feed.sizes.items()},
             "parameters_trained": sum(p.numel() for group in groups_trained for p in group["params"]),
             "details": details,
+            "warnings": [said(stage, feed.labelled.batch_size, parts, modules)] if parts > 1 else [],
         }
 
     def feed(self, method: GradientMethod, task: Task, inputs: Inputs, labelled: Subset) -> Feed:

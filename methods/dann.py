@@ -24,6 +24,7 @@ class Dann(GradientMethod):
 
     access = Access.SOURCE_LABELS | Access.SOURCE_REPLAY | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
+    divisible = True
 
     weight: float = tunable(1.0, 0.01, 3.0)
     """Trade-off between the label loss and the domain loss."""

@@ -61,6 +61,7 @@ class NasLite(GradientMethod):
 
     views = 4
     hold_out = 0.33
+    divisible = True
 
     learning_rate: float = tunable(3e-3, 1e-4, 1e-2)
     candidates: int = len(SPACE)

@@ -1,4 +1,4 @@
-"""What the engine costs beside a training loop by hand: `python -m tests.speed.overhead [--seconds S] [--profile]`.
+"""What the engine costs beside a training loop by hand: `python -m tests.speed.overhead [--seconds S]`.
 
 A cell of full fine-tuning from one emoji domain to another goes through a worker as it does in a user's run,
 its record on disk included. The loop by hand has the same network, images, steps, batches, optimiser, threads
@@ -81,7 +81,8 @@ class Engine:
         self._worker.cell(request)
         seconds = time.perf_counter() - began
         record = self.store.read(cell.key)
-        assert record and record.happened.status == "done", record and record.happened.reason
+        assert record
+        assert record.happened.status == "done", record.happened.reason
         return seconds, record
 
 
@@ -101,7 +102,7 @@ class ByHand:
         self.cell, self.setting = cell, setting
         dataset = open_dataset(load_card(cell.scenario.dataset))
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in normalisation(cell.backbone))
-        roles = open_roles(cell, dataset, lambda domain: _Domain(domain))
+        roles = open_roles(cell, dataset, _Domain)
         pixels = {d: dataset.pixels(d, cell.image_size) for d in ("google", "twitter")}
 
         def images(inputs: Inputs, subset: Any) -> Images:
@@ -110,7 +111,8 @@ class ByHand:
             x = ((x - mean) / std).contiguous(memory_format=torch.channels_last)
             return Images(x, torch.from_numpy(subset.labels))
 
-        assert roles.source and roles.pool
+        assert roles.source
+        assert roles.pool
         self.source = images(roles.source.inputs, roles.source.train)
         self.shots = images(roles.target_inputs, roles.labelled)
         held_out = {part: images(*where) for part, where in roles.held_out.items()}
@@ -155,11 +157,12 @@ class ByHand:
                 {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
             ],
             lr=method.learning_rate,
-            foreach=True,
+            fused=True,
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: method.schedule(step / steps))
         when = {round(steps * (i + 1) / looks) for i in range(looks)}
-        order = torch.cat([torch.randperm(len(images.y)) for _ in range(math.ceil(steps * size / len(images.y)))])
+        passes = math.ceil(steps * size / len(images.y))
+        order = torch.cat([torch.randperm(len(images.y)) for _ in range(passes)])
         net.train()
         for step in range(steps):
             rows = order[step * size : (step + 1) * size]
@@ -195,10 +198,8 @@ def moved(x: Tensor) -> Tensor:
     """Each image shifted by at most a tenth and mirrored or not: (B, 3, S, S)."""
     size, pad = x.shape[-1], max(1, x.shape[-1] // 10)
     padded = functional.pad(x, (pad,) * 4, mode="replicate")
-    places = torch.randint(0, 2 * pad + 1, (len(x), 2)).tolist()
-    out = torch.stack(
-        [image[:, top : top + size, left : left + size] for image, (top, left) in zip(padded, places, strict=True)]
-    )
+    top, left = torch.randint(0, 2 * pad + 1, (2, len(x))).tolist()
+    out = torch.stack([padded[i, :, top[i] : top[i] + size, left[i] : left[i] + size] for i in range(len(x))])
     mirrored = torch.rand(len(x)) < 0.5
     out[mirrored] = out[mirrored].flip(3)
     return out.contiguous(memory_format=torch.channels_last)
@@ -225,12 +226,13 @@ def show(title: str, found: dict[str, float]) -> None:
     print(title)
     for name, seconds in found.items():
         print(f"  {name:20s} {1000 * seconds:10.1f} ms")
-    print(f"  {'difference':20s} {1000 * (engine - hand):10.1f} ms  {100 * (engine / hand - 1):+.1f} %", flush=True)
+    share = f"{100 * (engine / hand - 1):+.1f} %"
+    print(f"  {'difference':20s} {1000 * (engine - hand):10.1f} ms  {share}", flush=True)
 
 
 def main() -> None:
     """Both comparisons."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="of the whole cell; 0: only the tiny one")
     parser.add_argument("--repeats", type=int, default=1, help="of the whole cell")
     parser.add_argument("--profile", action="store_true", help="where a tiny cell's time goes")
