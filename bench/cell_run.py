@@ -170,7 +170,8 @@ class Run:
         if self.setting.channels_last:
             modules = modules.to(memory_format=torch.channels_last)
         if self.setting.compile:
-            modules.backbone.compile()
+            mode = self.setting.compile
+            modules.backbone.compile(mode=mode if isinstance(mode, str) else None)
         return modules
 
     def _replace_head(self, modules: Modules, task: Task) -> None:

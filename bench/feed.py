@@ -34,7 +34,7 @@ class Augmentation(Protocol):
 
 
 def onto(x: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on a device. An accelerator is given the copy to do: neither waits for the other."""
+    """A tensor of the CPU on a device. An accelerator is given the copy to do: neither waits for it."""
     return x if device.type == "cpu" else x.pin_memory().to(device, non_blocking=True)
 
 
