@@ -107,7 +107,7 @@ def test_cells_on_the_same_images_open_them_once(fresh: Path, monkeypatch: pytes
     other = open_again(card, fingerprint)
     assert other is not first
     assert open_again(card.model_copy(update={"task_seed": 1}), fingerprint).card.task_seed == 1
-    next(path for path in sorted(root.rglob("*.png"))).unlink()
+    next(path for path in sorted(root.rglob("*.jpg"))).unlink()
     changed = open_dataset(card).fingerprint
     assert changed != fingerprint
     assert open_again(card, changed).fingerprint == changed
