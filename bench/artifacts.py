@@ -59,7 +59,8 @@ class Artifacts:
 
     def _keep(self, path: Path, tensors: Tensors, notes: dict[str, Any]) -> None:
         try:
-            write_atomically(path, pack(tensors, notes))
+            # Its checksums tell a damaged one, and it can be made again: nobody waits for the disk.
+            write_atomically(path, pack(tensors, notes), durable=False)
             self._make_room(path)
         except OSError as error:
             LOG.warning("not kept for other cells: %s (%s)", path.parent, error.strerror or error)

@@ -20,7 +20,7 @@ from bench.capability import check_capability, check_divisible
 from bench.checkpoints import Checkpoints
 from bench.cut import POOLED, suffix
 from bench.data.card import load_card
-from bench.data.dataset import Progress, open_dataset
+from bench.data.dataset import Progress, open_again
 from bench.data.episodes import draw_episodes
 from bench.data.splits import Subset, concatenate
 from bench.digest import combine
@@ -159,7 +159,7 @@ class Run:
 
     def open(self) -> None:
         """The network as it is before training, and the images by role."""
-        dataset = open_dataset(load_card(self.cell.scenario.dataset))
+        dataset = open_again(load_card(self.cell.scenario.dataset), self.digests.dataset)
         self.dataset, self.images_from, self.warnings = dataset, dataset.origin, dataset.warnings
         name = self.cell.backbone if self.method.pretrained else untrained(self.cell.backbone)
         views = Views(
@@ -202,7 +202,8 @@ class Run:
         if self.setting.channels_last:
             modules = modules.to(memory_format=torch.channels_last)
         if self.setting.compile:
-            modules.backbone.compile()
+            mode = self.setting.compile
+            modules.backbone.compile(mode=mode if isinstance(mode, str) else None)
         return modules
 
     def _replace_head(self, modules: Modules, task: Task) -> None:
@@ -230,7 +231,12 @@ class Run:
         states, notes, made = self.artifacts.get("source-stage", key, make)
         self.ledger.enter("source-stage", notes, shared=not made)
         self.details |= notes["details"]
+        self._warn(notes)
         return states, [(step, loss) for step, loss in notes["looks"]]
+
+    def _warn(self, cost: dict[str, Any]) -> None:
+        """What a stage says of itself goes into the record, once."""
+        self.warnings = tuple(dict.fromkeys([*self.warnings, *cost.get("warnings", ())]))
 
     def _target_stage(self, modules: Modules, watch: Looks) -> None:
         """Train on the shots, and look."""
@@ -246,6 +252,7 @@ class Run:
             )
         self.ledger.enter("target-stage", cost, shared=False)
         self.details |= cost["details"]
+        self._warn(cost)
 
     def _episodes(self, modules: Modules, watch: Looks) -> None:
         """A small target stage per episode, each from a copy of the network, and its queries' logits."""
@@ -271,6 +278,7 @@ class Run:
             with self.ledger.spend("target-stage", cost):
                 cost |= trainer.run(task, mine, inputs, drawn.support, form.steps, lambda step, loss: None)
             self.ledger.enter("target-stage", cost, shared=False)
+            self._warn(cost)
             total["streams"].update(cost["streams"])
             total["parameters_trained"] = cost["parameters_trained"]
             with self.ledger.phases("evaluate"):

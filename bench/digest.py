@@ -10,6 +10,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 
 ENGINE = (
+    "accumulation.py",
     "api.py",
     "artifacts.py",
     "backbones.py",
@@ -23,6 +24,7 @@ ENGINE = (
     "feed.py",
     "logistic.py",
     "fold.py",
+    "memory.py",
     "meta.py",
     "method.py",
     "capability.py",

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from bench.api import GradientMethod, Labelled, Modules, Task
+from bench.accumulation import Accumulation
+from bench.api import Batch, GradientMethod, Labelled, Modules, Task
 from bench.errors import CellFailed
 from bench.feed import Feed
 from bench.resume import Loop, Resume
@@ -52,15 +54,19 @@ def train(
     held_out: HeldOut | None = None,
     resume: Resume | None = None,
     part: Whole | None = None,
-) -> None:
+) -> int:
     """Run a stage in place; `on_look(step, mean training loss since the last look)` is called at each look.
 
     The method judges what is held out at the moments it asks for, and trains on all of it thereafter. With
     `resume` the stage begins where an earlier process left it, and keeps how far it is. `part` is what this
     process takes where several share each batch: the first alone judges and resumes, the others follow it.
 
+    Returns:
+        Parts in which each batch was taken in the end: 1, unless memory was out.
+
     Raises:
-        CellFailed: the loss is not finite. Checked at looks only, so that no step waits for the device.
+        CellFailed: the loss is not finite, checked at looks only, so that no step waits for the device; or
+            memory is out and the batch cannot be halved.
     """
     optimizer = method.optimizer(modules, stage.task)
     rates = [group["lr"] for group in optimizer.param_groups]
@@ -77,6 +83,12 @@ def train(
     part.same_loop(loop)
     if held_out and judgements and loop.step > max(judgements):
         feed = held_out.afterwards
+
+    def loss_of(batch: Batch, progress: float) -> Tensor:
+        with autocast(device, stage.precision):
+            return method.loss(modules, batch, progress)
+
+    accumulation = Accumulation(loop, loss_of, method.divisible)
     modules.train()
     for step in range(loop.step, stage.steps):
         progress = step / stage.steps
@@ -92,10 +104,7 @@ def train(
             if step == max(judgements):
                 feed = held_out.afterwards
         batch = part.of(feed.batch(step), step)
-        with autocast(device, stage.precision):
-            loss = method.loss(modules, batch, progress)
-        optimizer.zero_grad(set_to_none=True)
-        loop.total += part.backward(loss, scaler, modules)
+        loop.total += part.combine(accumulation.gradient(batch, progress), modules)
         scaler.step(optimizer)
         scaler.update()
         loop.step = step + 1
@@ -110,6 +119,7 @@ def train(
             modules.train()
         if resume:
             resume.after_step(loop)
+    return loop.parts
 
 
 def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[object]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bench.api import Method, Modules
 from bench.data.splits import Subset
 from bench.engine import autocast
 from bench.feed import Inputs
+from bench.memory import in_parts
 from bench.suite import Precision
 from bench.validators import Outputs
 
@@ -30,20 +31,25 @@ def outputs(
     the images beside each other here (transductive), and its running statistics stay as they are.
     """
     modules.eval()
-    norms = [m for m in modules.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    for norm in norms if batch_statistics else ():
-        norm.train()
-        norm.momentum = 0.0
+    for module in modules.modules() if batch_statistics else ():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.train()
+            module.momentum = 0.0
+
+    def predicted(x: Tensor) -> tuple[Tensor, Tensor]:
+        with autocast(x.device, precision):
+            return method.predict(modules, x)
+
     logits, features = [], []
     with torch.inference_mode():
         for start in range(0, len(subset), BATCH):
             x = inputs.take(subset.rows[start : start + BATCH])
-            with autocast(x.device, precision):
-                scores, seen = method.predict(modules, x)
-            logits.append(scores.float().half().cpu())
-            features.append(seen.float().flatten(1).cpu())
+            # Statistics of a batch are of all of it.
+            for scores, seen in [predicted(x)] if batch_statistics else in_parts(predicted, x):
+                logits.append(scores.float().half())
+                features.append(seen.float().flatten(1))
     modules.eval()
-    return Outputs(torch.cat(logits), torch.cat(features), subset.groups)
+    return Outputs(torch.cat(logits).cpu(), torch.cat(features).cpu(), subset.groups)
 
 
 def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -32,6 +33,11 @@ class Augmentation(Protocol):
         ...
 
 
+def onto(x: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device. An accelerator is given the copy to do: neither waits for it."""
+    return x if device.type == "cpu" else x.pin_memory().to(device, non_blocking=True)
+
+
 @dataclass(frozen=True)
 class ImageInputs:
     """Pixels out of the decode cache: uint8 (N, S, S, 3) -> normalised (B, 3, S, S)."""
@@ -45,19 +51,22 @@ class ImageInputs:
 
     def take(self, rows: np.ndarray, augment_seed: int | None = None) -> Tensor:
         """Normalised images (B, 3, S, S)."""
-        x = torch.from_numpy(self.pixels[rows]).permute(0, 3, 1, 2)
-        if self.device.type == "cuda":
-            x = x.contiguous(memory_format=torch.channels_last).pin_memory()
-        x = x.to(self.device, non_blocking=True)
+        x = onto(torch.from_numpy(self.pixels[rows]), self.device).permute(0, 3, 1, 2)
         if augment_seed is not None and self.augment is not None:
             x = self.augment(x, augment_seed)
-        x = x.float()
-        mean = torch.tensor(self.mean, device=x.device).mul_(255).view(1, 3, 1, 1)
-        std = torch.tensor(self.std, device=x.device).mul_(255).view(1, 3, 1, 1)
-        x = (x - mean) / std
+        x = x.float().sub_(self._mean).div_(self._std)
         return x.contiguous(
             memory_format=torch.channels_last if self.channels_last else torch.contiguous_format
         )
+
+    @cached_property
+    def _mean(self) -> Tensor:
+        """(1, 3, 1, 1) of pixels from 0 to 255, on the device once and for all."""
+        return torch.tensor(self.mean).mul_(255).view(1, 3, 1, 1).to(self.device)
+
+    @cached_property
+    def _std(self) -> Tensor:
+        return torch.tensor(self.std).mul_(255).view(1, 3, 1, 1).to(self.device)
 
 
 @dataclass(frozen=True)
@@ -74,9 +83,10 @@ class KeptInputs:
     def take(self, rows: np.ndarray, augment_seed: int | None = None) -> Tensor:
         """Activations (B, ...); with a seed, of a random view each, where views are kept."""
         if augment_seed is None or self.views is None or self.places is None:
-            return self.clean[torch.from_numpy(rows).to(self.clean.device)]
+            return self.clean[onto(torch.from_numpy(rows), self.clean.device)]
         chosen = np.random.default_rng(augment_seed).integers(len(self.views), size=len(rows))
-        return self.views[torch.from_numpy(chosen), torch.from_numpy(self.places[rows])]
+        places = (torch.from_numpy(chosen), torch.from_numpy(self.places[rows]))
+        return self.views[tuple(onto(place, self.views.device) for place in places)]
 
 
 def augmentation(name: str, size: int) -> Augmentation | None:
@@ -108,7 +118,7 @@ class CropFlip:
         rows, columns = (torch.arange(size) + moved).clamp_(0, size - 1)
         columns = torch.where(mirrored, columns.flip(1), columns)
         images, rows, columns = (
-            places.to(x.device)
+            onto(places, x.device)
             for places in (torch.arange(len(x))[:, None, None], rows[:, :, None], columns[:, None, :])
         )
         return x.permute(0, 2, 3, 1)[images, rows, columns].permute(0, 3, 1, 2)
@@ -124,8 +134,17 @@ class OneByOne:
         """Images (B, C, S, S)."""
         # From a stream that nothing else draws on.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            # The CPU's alone: an accelerator's is not forked here.
+            torch.default_generator.manual_seed(seed)
             return torch.stack([self.transform(image) for image in x])
+
+
+@lru_cache(maxsize=8)
+def _order(seed: int, epoch: int, images: int) -> np.ndarray:
+    """The order of a pass; anew for each step, that of many images would cost as much as the step."""
+    order = np.random.default_rng(stream(seed, "order", epoch)).permutation(images)
+    order.flags.writeable = False
+    return order
 
 
 @dataclass(frozen=True)
@@ -141,14 +160,12 @@ class Endless:
         """Inputs and labels of a step."""
         n = len(self.subset)
         places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        epochs = np.unique(places // n)
-        order = {
-            epoch: np.random.default_rng(stream(self.seed, "order", int(epoch))).permutation(n)
-            for epoch in epochs
-        }
-        picked = np.array([order[place // n][place % n] for place in places])
+        picked = np.empty(self.batch_size, dtype=np.int64)
+        for epoch in np.unique(places // n).tolist():
+            mine = places // n == epoch
+            picked[mine] = _order(self.seed, epoch, n)[places[mine] % n]
         x = self.inputs.take(self.subset.rows[picked], stream(self.seed, "augment", step))
-        return x, torch.from_numpy(self.subset.labels[picked]).to(x.device)
+        return x, onto(torch.from_numpy(self.subset.labels[picked]), x.device)
 
 
 @dataclass(frozen=True)
@@ -193,7 +210,7 @@ class Episodes:
         x = self.inputs.take(self.subset.rows[picked], stream(self.seed, "augment", step))
         ways = np.arange(e.way)
         labels = np.concatenate([np.repeat(ways, e.support), np.repeat(ways, e.query)])
-        return x, torch.from_numpy(labels).to(x.device)
+        return x, onto(torch.from_numpy(labels), x.device)
 
 
 @dataclass(frozen=True)

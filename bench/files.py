@@ -8,10 +8,11 @@ import tempfile
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes, exclusive: bool = False) -> None:
+def write_atomically(path: Path, content: bytes, exclusive: bool = False, durable: bool = True) -> None:
     """Write a file so that a reader, or a crash, sees all of it or nothing.
 
-    When this returns, the file and its name are on disk, as far as the file system tells the truth.
+    When this returns, the file and its name are on disk, as far as the file system tells the truth; unless it
+    need not be `durable`: then a loss of power can leave anything, which its reader has to notice.
 
     Raises:
         FileExistsError: `exclusive`, and there is such a file; it stays as it is.
@@ -22,7 +23,8 @@ def write_atomically(path: Path, content: bytes, exclusive: bool = False) -> Non
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         # Temporary files are private; what others may read is the user's umask's to say.
         os.chmod(temporary, 0o666 & ~_umask())
         if exclusive:
@@ -32,7 +34,8 @@ def write_atomically(path: Path, content: bytes, exclusive: bool = False) -> Non
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    _sync(path.parent)
+    if durable:
+        _sync(path.parent)
 
 
 def make_folder(path: Path) -> None:

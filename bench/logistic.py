@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.model_selection import StratifiedGroupKFold
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
+
+from bench.threads import one_blas_thread
 
 GRID = tuple(float(10.0**e) for e in np.arange(0.5, -4.1, -0.5))
 """Strengths that cross-validation chooses from, strongest first: each warm-starts the next."""
@@ -36,7 +37,7 @@ def fit_logistic(
         The chosen strength `l2` and the number of `folds`, 0 where none was possible.
     """
     # Threads of SciPy's BLAS and of torch would wait for each other at every one of many small steps.
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         weight, bias = head.weight.detach().double(), head.bias.detach().double()
         problem = Logistic(x.double(), y, weight.T, bias)
         learns = _folds(y.cpu().numpy(), groups.cpu().numpy(), 0 if l2 else folds, seed).to(x.device)

@@ -160,7 +160,7 @@ class Record(Frozen):
     images_from: str = ""
     """The copy of the dataset that was used: its kind of source and its name."""
     warnings: tuple[str, ...] = ()
-    """What of the images was not as the dataset's card says."""
+    """What of the images was not as the dataset's card says, and of the training not as the cell asks."""
     adapts: bool = False
     """Whether the method learns from unlabelled target images."""
     hyperparameters: dict[str, Any] = {}

@@ -80,6 +80,8 @@ class Loop:
     """Steps taken."""
     since: int = 0
     """Steps taken at the last look."""
+    parts: int = 1
+    """In which a batch is taken, for want of memory."""
 
     def freeze(self) -> tuple[Tensors, Notes]:
         """Network, optimiser, loss scale, random streams and position."""
@@ -99,6 +101,7 @@ class Loop:
         return tensors, {
             "step": self.step,
             "since": self.since,
+            "parts": self.parts,
             "optimizer": plain,
             "groups": state["param_groups"],
             "scaler": self.scaler.state_dict(),
@@ -119,7 +122,7 @@ class Loop:
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         self.scaler.load_state_dict(notes["scaler"])
         self.total.copy_(tensors["total"])
-        self.step, self.since = notes["step"], notes["since"]
+        self.step, self.since, self.parts = notes["step"], notes["since"], notes["parts"]
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.total.device)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import torch
 
+from bench import memory
 from bench.api import Access
 from bench.artifacts import Artifacts
 from bench.cell_run import Run
 from bench.data.dataset import Progress
 from bench.errors import CellFailed, CellSkipped, UserError
 from bench.executors.leader import Leader
-from bench.measure import Ledger, calibrate
+from bench.measure import Ledger, calibration
 from bench.record import Asked, Digests, Happened, Measured, Predictions, Record, Where
 from bench.registry import hyperparameters
 from bench.settings import arithmetic, resolve
@@ -70,7 +71,7 @@ def _run(
     cell: Cell, setting: Setting, context: Context, digests: Digests, progress: Progress
 ) -> tuple[Record, Predictions]:
     device = torch.device(setting.device)
-    calibration = calibrate(device)
+    calibrations = calibration(device)
     ledger = Ledger(device, timed=cell.setting is not None)
     team: Team = Solo()
     if setting.devices > 1:
@@ -87,16 +88,16 @@ def _run(
         happened = Happened(status="failed", reason=str(reason))
     except (Exception, SystemExit) as error:
         first_line = (str(error).splitlines() or [""])[0]
-        what = "out of memory" if _memory_is_out(error) else type(error).__name__
+        what = "out of memory" if memory.is_out(error) else type(error).__name__
         happened = Happened(
             status="failed", reason=f"{what}: {first_line}".strip(": "), log=traceback.format_exc(limit=-8)
         )
     seconds = dict(ledger.phases.seconds)
     training = sum(s for phase, s in seconds.items() if phase.endswith("-stage"))
-    memory, energy = ledger.memory.read(), ledger.energy.read()
+    peak, energy = ledger.memory.read(), ledger.energy.read()
     if ledger.devices > 1 and device.type != "cpu":
         energy = None  # That of the first one would look like a saving.
-    calibration += calibrate(device)
+    calibrations = calibrations + calibration(device)
     trained = sum(s for phase, s in ledger.shared_seconds.items() if phase.endswith("-stage")) + training
     record = Record(
         key=cell.key,
@@ -114,12 +115,12 @@ def _run(
             parameters=ledger.parameters,
             parameters_trained=ledger.parameters_trained,
             devices=ledger.devices,
-            peak_memory_bytes=memory,
+            peak_memory_bytes=peak,
             steps=ledger.tempo.steps(),
             predicted_per_second=ledger.tempo.predicted_per_second,
             flops_per_step=ledger.tempo.flops,
             energy_joules=energy,
-            calibration_seconds=statistics.median(calibration),
+            calibration_seconds=statistics.median(calibrations),
         ),
         images_from=run.images_from,
         warnings=run.warnings,
@@ -131,8 +132,3 @@ def _run(
         details=run.details,
     )
     return record, predictions
-
-
-def _memory_is_out(error: BaseException) -> bool:
-    """Whether an accelerator, Python or torch's allocator on the CPU had no more."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

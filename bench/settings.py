@@ -36,6 +36,10 @@ def resolve(cell: Cell, usual: Setting) -> Setting:
         raise CellSkipped("torch.compile is not tried on several devices: leave it, or devices_per_cell, out")
     if setting.compile and device.type == "cpu" and not (os.environ.get("CXX") or shutil.which("g++")):
         raise CellSkipped("torch.compile needs a C++ compiler on a CPU, and there is no g++")
+    if isinstance(setting.compile, str) and device.type != "cuda":
+        raise CellSkipped(
+            f"compile = '{setting.compile}' replays CUDA graphs, and this cell runs on {device.type}"
+        )
     return setting.model_copy(update={"device": str(device)})
 
 

@@ -33,6 +33,8 @@ TASK_KINDS = ("cross-task", "cross-domain-task")
 Shots = Annotated[int, Field(ge=0)] | Literal["all"]
 Augment = Literal["none", "crop-flip", "rand-augment"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+Compile = bool | Literal["reduce-overhead"]
+"""Whether torch.compile is used, and in that mode if one is named, which replays CUDA graphs."""
 Value = bool | int | FiniteFloat | str
 Overrides = dict[str, dict[str, Value]]
 
@@ -76,9 +78,14 @@ class Setting(Frozen):
     device: str = "cpu"
     threads: int = Field(1, ge=1)
     channels_last: bool = True
-    compile: bool = False
+    compile: Compile = False
     devices: int = Field(1, ge=1)
     """That share each batch."""
+
+
+def compiled(how: Compile) -> str:
+    """How a network was compiled, as tables name it; empty where it was not."""
+    return f"compiled ({how})" if isinstance(how, str) else "compiled" if how else ""
 
 
 class Wanted(Frozen):
@@ -90,7 +97,7 @@ class Wanted(Frozen):
     device: str | None = None
     threads: int | None = Field(None, ge=1)
     channels_last: bool | None = None
-    compile: bool | None = None
+    compile: Compile | None = None
 
     @property
     def label(self) -> str:
@@ -101,7 +108,7 @@ class Wanted(Frozen):
         if self.channels_last is not None:
             words.append("channels last" if self.channels_last else "channels first")
         if self.compile is not None:
-            words.append("compiled" if self.compile else "eager")
+            words.append(compiled(self.compile) or "eager")
         return ", ".join(words) or "as usual"
 
 
@@ -111,7 +118,10 @@ class Settings(Frozen):
     device: list[str] = Field([], description="`cpu`, `cuda`, `mps`; one that is not here is skipped")
     threads: list[Annotated[int, Field(ge=1)]] = []
     channels_last: list[bool] = []
-    compile: list[bool] = Field([], description="torch.compile; minutes for each network on a CPU")
+    compile: list[Compile] = Field(
+        [],
+        description="torch.compile; minutes for each network on a CPU; `reduce-overhead`: with CUDA graphs",
+    )
     precision: list[Precision] = Field([], description="instead of the suite's")
     batch_size: list[Annotated[int, Field(ge=1)]] = Field([], description="instead of the budget's")
 

@@ -52,14 +52,17 @@ class Whole:
         """What this process takes of a step's batch."""
         return batch
 
-    def backward(self, loss: Tensor, scaler: torch.amp.GradScaler, modules: Modules) -> Tensor:
-        """Leave the gradient of the whole batch in the parameters, given the loss () of one's own part.
+    def combine(self, loss: Tensor, modules: Modules) -> Tensor:
+        """Turn the gradient of one's own part, in the parameters, into that of the whole batch.
+
+        Args:
+            loss: () of one's own part.
+            modules: what is trained.
 
         Returns:
             () the loss of the whole batch.
         """
-        scaler.scale(loss).backward()
-        return loss.detach()
+        return loss
 
 
 class Part(Whole):
@@ -125,13 +128,11 @@ class Part(Whole):
             target_x=mine(batch.target_x),
         )
 
-    def backward(self, loss: Tensor, scaler: torch.amp.GradScaler, modules: Modules) -> Tensor:
+    def combine(self, loss: Tensor, modules: Modules) -> Tensor:
         """The same; loss and gradients are summed over the ranks in one operation."""
-        mine = loss * self._share
-        scaler.scale(mine).backward()
         gradients = [p.grad for p in modules.parameters() if p.grad is not None]
-        flat = torch.cat([mine.detach().reshape(1), *(gradient.reshape(-1) for gradient in gradients)])
-        dist.all_reduce(flat)
+        flat = torch.cat([loss.reshape(1), *(gradient.reshape(-1) for gradient in gradients)])
+        dist.all_reduce(flat.mul_(self._share))
         total, *summed = flat.split([1, *(gradient.numel() for gradient in gradients)])
         for gradient, found in zip(gradients, summed, strict=True):
             gradient.copy_(found.view(gradient.shape))

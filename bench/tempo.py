@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench import memory
 from bench.api import GradientMethod, Modules
 from bench.feed import Feed
 from bench.record import StepTimes
@@ -85,11 +86,19 @@ class Tempo:
         return StepTimes(count=len(self._steps), p25=p25, p50=p50, p75=p75, p95=p95)
 
 
-def flops(method: GradientMethod, modules: Modules, feed: Feed) -> int:
-    """Floating-point operations of one step, forwards and backwards, by torch's counter; changes nothing."""
+def flops(method: GradientMethod, modules: Modules, feed: Feed) -> int | None:
+    """Floating-point operations of one step, forwards and backwards, by torch's counter; changes nothing.
+
+    None where memory does not hold the step in one.
+    """
     mine = copy.deepcopy(modules).train()
-    with torch.random.fork_rng(), FlopCounterMode(display=False) as counter:
-        method.loss(mine, feed.batch(0), 0.0).backward()
+    try:
+        with torch.random.fork_rng(), FlopCounterMode(display=False) as counter:
+            method.loss(mine, feed.batch(0), 0.0).backward()
+    except Exception as error:
+        if not memory.is_out(error):
+            raise
+        return None
     return int(counter.get_total_flops())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from bench.accumulation import said
 from bench.api import Access, GradientMethod, Labelled, Method, Modules, Task
 from bench.data.dataset import Progress
 from bench.data.splits import Subset, hold_out
@@ -70,7 +71,9 @@ class Trainer:
         if resume:
             resume.notes["fit"] = details.get(f"{stage}-stage")
         with self.team.stage(stage, modules) as part:
-            sizes = self._loop(method, part, task, modules, inputs, labelled, steps, on_look, resume)
+            sizes, warnings = self._loop(
+                method, part, task, modules, inputs, labelled, steps, on_look, resume
+            )
         if found := method.report(modules):
             details[f"{stage}-stage"] = {**details.get(f"{stage}-stage", {}), **found}
         groups_trained = method.trainable(modules)
@@ -79,6 +82,7 @@ class Trainer:
             "parameters_trained": sum(p.numel() for group in groups_trained for p in group["params"]),
             "devices": part.size,
             "details": details,
+            "warnings": warnings,
         }
 
     def _loop(
@@ -92,8 +96,8 @@ class Trainer:
         steps: int,
         on_look: OnLook,
         resume: Resume | None,
-    ) -> dict[str, int]:
-        """The engine's loop; images of a step by stream."""
+    ) -> tuple[dict[str, int], list[str]]:
+        """The engine's loop; images of a step by stream, and what the record is to say of it."""
         stage, budget = task.stage, self.cell.budget
         part.same_state(modules)
         share = method.hold_out if method.judge_at(modules) else 0.0
@@ -115,7 +119,7 @@ class Trainer:
         if self.cell.setting and part.leads:
             tempo.flops = flops(method, modules, feed)
         tempo.begin()
-        train(
+        parts = train(
             method,
             modules,
             feed,
@@ -126,7 +130,8 @@ class Trainer:
             resume,
             part,
         )
-        return feed.sizes
+        warnings = [said(stage, feed.labelled.batch_size, parts, modules)] if parts > 1 else []
+        return feed.sizes, warnings
 
     def feed(self, method: GradientMethod, task: Task, inputs: Inputs, labelled: Subset) -> Feed:
         """The streams that the method's declared access opens, and no other."""

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from bench.discrepancy import domain_scores, mmd, proxy_a_distance
+from bench.threads import one_blas_thread
 
 FEWEST = 4
 """Images of a domain below which nothing is said about it."""
@@ -88,8 +88,7 @@ def discrepancy(source: Outputs, target: Outputs, seed: int) -> Discrepancy:
     if min(len(source.features), len(target.features)) < FEWEST:
         return Discrepancy({}, None)
     scores = {"mmd": mmd(source.features, target.features)}
-    # Threads of SciPy's BLAS and of torch would wait for each other.
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         odds = domain_scores(source.features, target.features, source.groups, target.groups, seed)
     if odds is not None:
         scores["proxy-a-distance"] = proxy_a_distance(*odds)

@@ -19,6 +19,7 @@ from bench.evaluate import BATCH
 from bench.feed import ImageInputs, Inputs, KeptInputs, augmentation
 from bench.fold import folded
 from bench.measure import Ledger
+from bench.memory import in_parts
 from bench.record import Digests
 from bench.seeds import stream
 from bench.suite import Cell, Setting
@@ -100,10 +101,13 @@ class Views:
 
     def _run(self, prefix: Prefix, images: ImageInputs, rows: np.ndarray, seed: int | None) -> torch.Tensor:
         """Activations (rows, ...) of one view."""
-        out = []
+
+        def computed(x: torch.Tensor) -> torch.Tensor:
+            with autocast(x.device, self.cell.precision):
+                return prefix(x).float().contiguous()
+
+        out: list[torch.Tensor] = []
         for start in range(0, len(rows), BATCH):
             part = rows[start : start + BATCH]
-            x = images.take(part, None if seed is None else stream(seed, start))
-            with autocast(x.device, self.cell.precision):
-                out.append(prefix(x).float().contiguous())
+            out += in_parts(computed, images.take(part, None if seed is None else stream(seed, start)))
         return torch.cat(out)

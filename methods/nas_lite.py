@@ -132,7 +132,7 @@ class NasLite(GradientMethod):
 
 
 class Supernet(Modules):
-    """All members of the space over one set of weights; `alive` (members,) says which are candidates."""
+    """All members of the space over one set of weights, some of which are still candidates."""
 
     def __init__(self, backbone: Backbone, candidates: list[int], classes: int, width: int) -> None:
         assert backbone.input_shape is not None
@@ -141,17 +141,22 @@ class Supernet(Modules):
         super().__init__(backbone, Heads(self.sizes, classes, width))
         self.frozen = copy.deepcopy(backbone).eval().requires_grad_(False)
         self.adapters = nn.ModuleDict({str(n): Adapter(channels, n) for n in ADAPTERS if n})
-        self.register_buffer("alive", torch.zeros(len(SPACE), dtype=torch.uint8))
+        # Not on the device, which each step would have to wait for.
+        self._candidates: list[int] = []
         self.keep(candidates)
         self._turn = 0
 
     def get_extra_state(self) -> Tensor:
-        """Whose turn it is, for a stage that goes on in another process."""
-        return torch.tensor(self._turn)
+        """Whose turn it is and 1 for each candidate, (1 + members,): for a stage that goes on elsewhere."""
+        alive = torch.zeros(len(SPACE), dtype=torch.int64)
+        alive[self._candidates] = 1
+        return torch.cat([torch.tensor([self._turn]), alive])
 
     def set_extra_state(self, state: Tensor) -> None:
         """Go on from there."""
-        self._turn = int(state)
+        turn, *alive = state.tolist()
+        self._turn = turn
+        self.keep([place for place, there in enumerate(alive) if there])
 
     def train(self, mode: bool = True) -> Supernet:
         """Set the mode of all but the frozen stages."""
@@ -161,14 +166,11 @@ class Supernet(Modules):
 
     def keep(self, candidates: list[int]) -> None:
         """Let only these members go on."""
-        alive = cast(Tensor, self.alive)
-        alive.zero_()
-        alive[candidates] = 1
+        self._candidates = sorted(candidates)
 
     def candidates(self) -> list[int]:
         """Places in `SPACE` of the members that are left."""
-        places: list[int] = cast(Tensor, self.alive).nonzero().flatten().tolist()
-        return places
+        return [*self._candidates]
 
     def trunks(self) -> dict[Trunk, list[int]]:
         """The candidates' places by the trunk that they share."""

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.record import Record
 from bench.selection import HEADLINE, RULES
 from bench.store import Store
-from bench.suite import Cell, Scenario, content_hash
+from bench.suite import Cell, Scenario, compiled, content_hash
 from bench.text import printable
 from report.bootstrap import mean_interval
 from report.hits import Hits, Unusable, score
@@ -154,9 +154,9 @@ def _setting(record: Record) -> str:
     setting, words = record.asked.setting, []
     words += [setting.device, f"{setting.threads} thread{'s' if setting.threads > 1 else ''}"]
     words += ["channels last" if setting.channels_last else "channels first"]
-    words += ["compiled"] if setting.compile else []
     words += [f"{record.measured.devices} devices"] if record.measured.devices > 1 else []
-    return ", ".join([*words, record.asked.cell.precision])
+    words += [compiled(setting.compile), record.asked.cell.precision]
+    return ", ".join(filter(None, words))
 
 
 def _architecture(record: Record) -> str | None:

@@ -124,6 +124,7 @@ NO_MATTER = {
     "resources.py": "what a cell may take of a machine",
     "stopping.py": "whether to go on",
     "tempo.py": "times, not answers",
+    "threads.py": "how many at once",
     "text.py": "names as they are shown",
     "git.py": "which revision this is",
     "plan.py": "which questions; their content is in the key",

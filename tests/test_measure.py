@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.measure import Ledger, PeakMemory, Phases
+from bench import measure
+from bench.measure import Ledger, PeakMemory, Phases, calibration
 
 CPU = torch.device("cpu")
 
@@ -102,3 +103,21 @@ def test_peak_memory_sees_a_peak() -> None:
     block = np.ones(64 * 2**20, dtype=np.uint8)
     del block
     assert memory.read() - before > 48 * 2**20
+
+
+def test_short_cells_share_a_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(measure.time, "monotonic", lambda: now[0])
+    threads = torch.get_num_threads()
+    first = calibration(CPU)
+    assert len(first) == measure.REPEATS
+    assert min(first) > 0
+    now[0] += measure.FRESH / 2
+    assert calibration(CPU) is first
+    torch.set_num_threads(threads + 1)
+    try:
+        assert calibration(CPU) is not first, "of other threads"
+    finally:
+        torch.set_num_threads(threads)
+    now[0] += measure.FRESH
+    assert calibration(CPU) is not first

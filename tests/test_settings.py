@@ -47,6 +47,7 @@ def test_settings_are_cells_of_their_own() -> None:
         (Wanted(device="tpu"), "fp32", "no device 'tpu' on this machine"),
         (Wanted(threads=100_000), "fp32", f"this machine has {os.cpu_count()} processors"),
         (Wanted(device="cpu"), "tf32", "tf32 is arithmetic of CUDA devices"),
+        (Wanted(device="cpu", compile="reduce-overhead"), "fp32", "replays CUDA graphs"),
     ],
 )
 def test_what_the_machine_lacks_is_skipped_with_the_reason(
@@ -100,3 +101,12 @@ def test_arithmetic_is_put_back() -> None:
         assert torch.get_float32_matmul_precision() == "high"
         assert torch.get_num_threads() == 1
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
+
+
+def test_compile_is_said_as_before_and_by_its_mode() -> None:
+    modes = Settings(compile=[False, True, "reduce-overhead"]).combinations()
+    wanted = [how for how, _ in modes if how]
+    assert [how.compile for how in wanted] == [False, True, "reduce-overhead"]
+    assert [how.label for how in wanted] == ["eager", "compiled", "compiled (reduce-overhead)"]
+    with pytest.raises(ValueError, match="reduce-overhead"):
+        Settings(compile=["fast"])  # type: ignore[list-item]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data.dataset import open_dataset
+from bench.data.dataset import open_again, open_dataset
 from bench.data.decode import decode
 from bench.data.own import own_card
 from bench.executors.pool import in_threads
@@ -92,3 +92,25 @@ def test_each_image_is_augmented_by_its_own_draw_of_a_pure_stream(name: str) -> 
     assert len({image.numpy().tobytes() for image in first}) > 6
     assert first.abs().max() <= 1.0
     torch.testing.assert_close(inputs.take(rows[:1]), inputs.take(rows[1:2]), rtol=0, atol=0)
+
+
+def test_cells_on_the_same_images_open_them_once(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = fresh / "d"
+    as_folders(root, pictures(["a", "b"], ["x", "y"], 12))
+    card = own_card(root)
+    fingerprint = open_dataset(card).fingerprint
+    first = open_again(card, fingerprint)
+    assert first.fingerprint == fingerprint
+    assert open_again(card, fingerprint) is first
+    # Other images, other means of finding them, another card: nothing is taken for what it is not.
+    monkeypatch.setenv("BENCH_SKIP_BAD", "1")
+    other = open_again(card, fingerprint)
+    assert other is not first
+    assert open_again(card.model_copy(update={"task_seed": 1}), fingerprint).card.task_seed == 1
+    next(path for path in sorted(root.rglob("*.jpg"))).unlink()
+    changed = open_dataset(card).fingerprint
+    assert changed != fingerprint
+    assert open_again(card, changed).fingerprint == changed
+    # One that is asked for and no longer there is opened as it is, and not kept under that name.
+    assert open_again(card, fingerprint).fingerprint == changed
+    assert open_again(card, fingerprint) is not open_again(card, fingerprint)

@@ -1,0 +1,264 @@
+"""What the engine costs beside a training loop by hand: `python -m tests.speed.overhead [--seconds S]`.
+
+A cell of full fine-tuning from one emoji domain to another goes through a worker as it does in a user's run,
+its record on disk included. The loop by hand has the same network, images, steps, batches, optimiser, threads
+and judgements, with all images as tensors in memory; it keeps nothing. Both run in this one process, in turn,
+each after a warm-up.
+
+A tiny cell, of a step in each stage, shows what does not grow with the steps; `--profile` where that goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import io
+import math
+import pstats
+import tempfile
+import time
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench.api import GradientMethod
+from bench.backbones import create_backbone, normalisation
+from bench.commands.session import today
+from bench.data.card import load_card
+from bench.data.dataset import open_dataset
+from bench.executors.worker import Worker
+from bench.feed import Inputs
+from bench.machine import default_threads
+from bench.plan import plan
+from bench.record import Record
+from bench.roles import open_roles
+from bench.store import Store
+from bench.suite import Budget, Cell, Setting, load_suite
+
+TINY_CLASSES = 4
+REPEATS = 7
+SEEDS = count(1)
+"""A seed for each cell: what another one has left to share is not found."""
+
+
+def question(budget: Budget, classes: int | None = None) -> Cell:
+    """google → twitter, five shots."""
+    suite = load_suite("quick").model_copy(
+        update={"methods": ["full-finetune"], "classes": classes, "budget": budget, "seeds": [next(SEEDS)]}
+    )
+    cells = plan(suite, load_card(suite.dataset))
+    return next(cell for cell in cells if cell.scenario.source and cell.scenario.shots == 5)
+
+
+class Engine:
+    """A worker in this process."""
+
+    def __init__(self, root: Path, setting: Setting) -> None:
+        self.store, self.setting = Store(root), setting
+        self.store.prepare()
+        self._worker = Worker(io.StringIO())
+        suite = load_suite("quick").model_copy(update={"methods": ["full-finetune"]})
+        self._digests = today(suite)["full-finetune"].model_dump()
+
+    def run(self, cell: Cell) -> tuple[float, Record]:
+        """Seconds from the request to the record on disk."""
+        request = {
+            "cell": cell.model_dump(mode="json"),
+            "suite": "overhead",
+            "setting": self.setting.model_dump(),
+            "digests": self._digests,
+            "share": True,
+            "root": str(self.store.root),
+            "seen": None,
+        }
+        began = time.perf_counter()
+        self._worker.cell(request)
+        seconds = time.perf_counter() - began
+        record = self.store.read(cell.key)
+        assert record
+        assert record.happened.status == "done", record.happened.reason
+        return seconds, record
+
+
+@dataclass
+class Images:
+    """Some images in memory, normalised."""
+
+    x: Tensor
+    y: Tensor
+
+
+class ByHand:
+    """The same without an engine."""
+
+    def __init__(self, cell: Cell, setting: Setting) -> None:
+        """Takes the images of each role into memory, which is not timed."""
+        self.cell, self.setting = cell, setting
+        dataset = open_dataset(load_card(cell.scenario.dataset))
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in normalisation(cell.backbone))
+        roles = open_roles(cell, dataset, _Domain)
+        pixels = {d: dataset.pixels(d, cell.image_size) for d in ("google", "twitter")}
+
+        def images(inputs: Inputs, subset: Any) -> Images:
+            assert isinstance(inputs, _Domain)
+            x = torch.from_numpy(pixels[inputs.name][subset.rows]).permute(0, 3, 1, 2) / 255
+            x = ((x - mean) / std).contiguous(memory_format=torch.channels_last)
+            return Images(x, torch.from_numpy(subset.labels))
+
+        assert roles.source
+        assert roles.pool
+        self.source = images(roles.source.inputs, roles.source.train)
+        self.shots = images(roles.target_inputs, roles.labelled)
+        held_out = {part: images(*where) for part, where in roles.held_out.items()}
+        self.pool = images(roles.target_inputs, roles.pool)
+        self.before = [held_out["source-validation"], self.pool]
+        self.judged = [*held_out.values(), self.pool]
+
+    def run(self) -> tuple[float, float]:
+        """Seconds, and those of building the network."""
+        torch.set_num_threads(self.setting.threads)
+        budget = self.cell.budget
+        began = time.perf_counter()
+        net = self._network()
+        built = time.perf_counter() - began
+        self._judge(net, self.before)
+        self._stage(net, self.source, budget.steps, looks=0)
+        self._stage(net, self.shots, budget.target_steps, budget.looks)
+        return time.perf_counter() - began, built
+
+    def step_seconds(self) -> float:
+        """Of a step of the source stage, about."""
+        torch.set_num_threads(self.setting.threads)
+        net, seconds = self._network(), []
+        for _ in range(2):
+            began = time.perf_counter()
+            self._stage(net, self.source, self.cell.budget.steps, looks=0)
+            seconds.append((time.perf_counter() - began) / self.cell.budget.steps)
+        return min(seconds)
+
+    def _network(self) -> nn.Module:
+        backbone = create_backbone(self.cell.backbone)
+        head = nn.Linear(backbone.num_features, len(self.cell.scenario.target_classes))
+        return nn.Sequential(backbone, head).to(memory_format=torch.channels_last)
+
+    def _stage(self, net: nn.Module, images: Images, steps: int, looks: int) -> None:
+        method, size = GradientMethod(), self.cell.budget.batch_size
+        parameters = list(net.parameters())
+        decayed = [p for p in parameters if p.ndim > 1]
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": method.weight_decay},
+                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            lr=method.learning_rate,
+            fused=True,
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: method.schedule(step / steps))
+        when = {round(steps * (i + 1) / looks) for i in range(looks)}
+        passes = math.ceil(steps * size / len(images.y))
+        order = torch.cat([torch.randperm(len(images.y)) for _ in range(passes)])
+        net.train()
+        for step in range(steps):
+            rows = order[step * size : (step + 1) * size]
+            loss = functional.cross_entropy(net(moved(images.x[rows])), images.y[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            if step + 1 in when:
+                self._judge(net, self.judged)
+                net.train()
+
+    def _judge(self, net: nn.Module, parts: list[Images]) -> None:
+        net.eval()
+        with torch.inference_mode():
+            for images in parts:
+                found = torch.cat([net(x) for x in images.x.split(256)])
+                if len(found):
+                    float((found.argmax(1) == images.y).float().mean())
+
+
+@dataclass(frozen=True)
+class _Domain:
+    """A domain's name in the place of its images."""
+
+    name: str
+
+    def take(self, rows: Any, augment_seed: int | None = None) -> Tensor:
+        raise NotImplementedError
+
+
+def moved(x: Tensor) -> Tensor:
+    """Each image shifted by at most a tenth and mirrored or not: (B, 3, S, S)."""
+    size, pad = x.shape[-1], max(1, x.shape[-1] // 10)
+    padded = functional.pad(x, (pad,) * 4, mode="replicate")
+    top, left = torch.randint(0, 2 * pad + 1, (2, len(x))).tolist()
+    out = torch.stack([padded[i, :, top[i] : top[i] + size, left[i] : left[i] + size] for i in range(len(x))])
+    mirrored = torch.rand(len(x)) < 0.5
+    out[mirrored] = out[mirrored].flip(3)
+    return out.contiguous(memory_format=torch.channels_last)
+
+
+def compare(engine: Engine, cell: Cell, repeats: int) -> dict[str, float]:
+    """Medians of both in turn, of what the engine says of its phases, and of building by hand."""
+    hand = ByHand(cell, engine.setting)
+    found: dict[str, list[float]] = {"engine": [], "by hand": [], "building": []}
+    for _ in range(repeats):
+        seconds, building = hand.run()
+        found["by hand"].append(seconds)
+        found["building"].append(building)
+        seconds, record = engine.run(cell.model_copy(update={"seed": next(SEEDS)}))
+        found["engine"].append(seconds)
+        for phase, own in {**record.measured.seconds, "rest": seconds - record.measured.own}.items():
+            found.setdefault(f"  {phase}", []).append(own)
+    return {name: median(values) for name, values in found.items()}
+
+
+def show(title: str, found: dict[str, float]) -> None:
+    """A table of milliseconds."""
+    engine, hand = found["engine"], found["by hand"]
+    print(title)
+    for name, seconds in found.items():
+        print(f"  {name:20s} {1000 * seconds:10.1f} ms")
+    share = f"{100 * (engine / hand - 1):+.1f} %"
+    print(f"  {'difference':20s} {1000 * (engine - hand):10.1f} ms  {share}", flush=True)
+
+
+def main() -> None:
+    """Both comparisons."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=60.0, help="of the whole cell; 0: only the tiny one")
+    parser.add_argument("--repeats", type=int, default=1, help="of the whole cell")
+    parser.add_argument("--profile", action="store_true", help="where a tiny cell's time goes")
+    said = parser.parse_args()
+    setting = Setting(threads=default_threads())
+    with tempfile.TemporaryDirectory() as root:
+        engine = Engine(Path(root), setting)
+        tiny = question(Budget(steps=1, batch_size=4, looks=1), TINY_CLASSES)
+        compare(engine, tiny, 1)
+        show("a cell of 1 + 1 steps", compare(engine, tiny, REPEATS))
+        if said.profile:
+            cells = [tiny.model_copy(update={"seed": next(SEEDS)}) for _ in range(REPEATS)]
+            with cProfile.Profile() as profile:
+                for cell in cells:
+                    engine.run(cell)
+            for order in ("cumulative", "tottime"):
+                out = io.StringIO()
+                pstats.Stats(profile, stream=out).sort_stats(order).print_stats(60)
+                print(out.getvalue())
+        if said.seconds:
+            few = question(Budget(steps=8, batch_size=32, looks=1))
+            each = ByHand(few, setting).step_seconds()
+            steps = max(8, round(said.seconds / (1.5 * each)))
+            cell = question(Budget(steps=steps, batch_size=32, looks=4))
+            show(f"a cell of {steps} + {cell.budget.target_steps} steps", compare(engine, cell, said.repeats))
+
+
+if __name__ == "__main__":
+    main()
