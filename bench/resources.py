@@ -1,4 +1,4 @@
-"""What running a suite may take: its `[executor]` table. Beside the question, so no key depends on it."""
+"""What running a suite may take and leave, its `[executor]` table: beside the question, in no key."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ class Resources(BaseModel):
     cpus_per_cell: int = Field(1, ge=1, description="processors of a cell (ray, slurm)")
     memory_gb: float | None = Field(None, gt=0, description="memory of a cell (ray, slurm)")
     cells_per_device: int = Field(1, ge=1, le=64, description="cells that share an accelerator (ray, slurm)")
+    keep_features: bool = Field(
+        False, description="keep features of test images beside predictions, for maps in the report"
+    )
     gpus: int = Field(0, ge=0, le=1, description="accelerators of a job (slurm)")
     minutes: int = Field(
         60, ge=1, description="time limit of a job; one that meets it is queued again (slurm)"

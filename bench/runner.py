@@ -15,6 +15,7 @@ from bench.artifacts import Artifacts
 from bench.cell_run import Run
 from bench.data.dataset import Progress
 from bench.errors import CellFailed, CellSkipped, UserError
+from bench.kept_features import WithFeatures
 from bench.measure import Ledger, calibrate
 from bench.record import Asked, Digests, Happened, Measured, Predictions, Record, Where
 from bench.registry import hyperparameters
@@ -32,6 +33,8 @@ class Context:
     artifacts: Artifacts = field(default_factory=Artifacts)
     checkpoints: Path | None = None
     """Folder in which long cells keep how far they are; None: nothing is kept."""
+    keep_features: bool = False
+    """Whether features of test images go beside the predictions."""
 
 
 def run_cell(
@@ -67,7 +70,9 @@ def _run(
     device = torch.device(setting.device)
     calibration = calibrate(device)
     ledger = Ledger(device, timed=cell.setting is not None)
-    run = Run(cell, setting, digests, context.artifacts, ledger, progress, context.checkpoints)
+    run = (WithFeatures if context.keep_features else Run)(
+        cell, setting, digests, context.artifacts, ledger, progress, context.checkpoints
+    )
     predictions: Predictions = {}
     try:
         predictions = run.go()

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
@@ -39,10 +40,13 @@ class Means:
     executor: str = "local"
     address: str | None = None
     """Of a Ray cluster."""
+    keep_features: bool = False
+    """Whether cells keep features, whatever the suite says."""
 
     def ask(self, suite: Suite) -> Ask:
         """What the suite's table says, and before that what was said here."""
-        said = {"workers": self.workers} if self.workers else {}
+        said: dict[str, Any] = {"workers": self.workers} if self.workers else {}
+        said |= {"keep_features": True} if self.keep_features else {}
         return Ask(self.device, self.share, self.address, suite.executor.model_copy(update=said))
 
 

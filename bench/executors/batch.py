@@ -62,7 +62,10 @@ def write_work(
     root: Path,
     **options: Any,
 ) -> None:
-    """Say in a folder what is to be done; `options` are suite, device, share, count, timeout and module."""
+    """Say in a folder what is to be done.
+
+    `options` are suite, device, share, keep_features, count, timeout and module.
+    """
     work = {
         "root": str(root.absolute()),
         "cells": [cell.model_dump(mode="json") for cell in cells],
@@ -78,7 +81,13 @@ def main(folder: Path, number: int) -> int:
     # By this, jobs hear in advance that their time is over; the process that hosts them makes it a SIGTERM.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     work = json.loads((folder / "work.json").read_text(encoding="utf-8"))
-    workers = Workers(work["device"], work["count"], work["share"], work["module"])
+    workers = Workers(
+        work["device"],
+        work["count"],
+        work["share"],
+        work["module"],
+        keep_features=work["keep_features"],
+    )
     try:
         return do_share(work, workers, Told(folder / f"events-{number}.jsonl"))
     finally:

@@ -61,7 +61,8 @@ class Executor(Protocol):
 def _local(ask: Ask) -> Executor:
     from bench.executors.workers import Workers
 
-    return Workers(ask.device, ask.resources.workers or 1, ask.share)
+    keep = ask.resources.keep_features
+    return Workers(ask.device, ask.resources.workers or 1, ask.share, keep_features=keep)
 
 
 def _ray(ask: Ask) -> Executor:
@@ -71,7 +72,8 @@ def _ray(ask: Ask) -> Executor:
 
     cluster = Cluster(ask.address, ask.device, ask.resources)
     count = min(ask.resources.workers or cluster.room, cluster.room)
-    return Workers(ask.device, count, ask.share, launcher=cluster)
+    keep = ask.resources.keep_features
+    return Workers(ask.device, count, ask.share, launcher=cluster, keep_features=keep)
 
 
 def _slurm(ask: Ask) -> Executor:

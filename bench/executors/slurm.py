@@ -131,7 +131,7 @@ class Slurm:
         write_work(
             folder, cells, seen, digests, store.root,
             suite=suite, device=self._device, share=self._share, count=each, timeout=timeout,
-            module=self._module,
+            module=self._module, keep_features=self._resources.keep_features,
         )  # fmt: skip
         jobs = self._submit(folder, min(math.ceil(self.count / each), len(cells)))
         array = jobs[0].job_id.partition("_")[0]

@@ -81,6 +81,7 @@ class Worker:
                 Digests(**request["digests"]),
                 request["share"],
                 Path(request["root"]) / "checkpoints",
+                request["keep_features"],
             )
         except stopping.Stopped:
             self.say(what="stopped")
@@ -112,12 +113,14 @@ class Worker:
         digests: Digests,
         share: bool,
         checkpoints: Path,
+        keep_features: bool,
     ) -> tuple[Record, Predictions]:
         """The record of a cell, and its predictions."""
         from bench.artifacts import Alone, Artifacts
         from bench.runner import Context, run_cell
 
-        context = Context(suite, setting, where, Artifacts() if share else Alone(), checkpoints)
+        artifacts = Artifacts() if share else Alone()
+        context = Context(suite, setting, where, artifacts, checkpoints, keep_features)
         return run_cell(cell, context, digests, self.progress)
 
     def progress(self, what: str, done: int, total: int) -> None:

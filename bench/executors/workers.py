@@ -39,8 +39,9 @@ class Workers:
         module: str = "bench.executors.worker",
         lease: float = LEASE,
         launcher: Launcher | None = None,
+        keep_features: bool = False,
     ) -> None:
-        self.device, self.count, self.share = device, count, share
+        self.device, self.count, self.share, self.keep_features = device, count, share, keep_features
         self._module, self._lease, self._launcher = module, lease, launcher or Here()
         self._answers: Answers = queue.SimpleQueue()
         self._children: list[Member] = []
@@ -160,6 +161,7 @@ class Workers:
                 root=str(run.store.root.absolute()),
                 seen=job.seen,
                 share=self.share,
+                keep_features=self.keep_features,
             )
 
     def _new(self) -> Member:
