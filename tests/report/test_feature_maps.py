@@ -28,8 +28,8 @@ def clumps(random: np.random.Generator, apart: float) -> tuple[np.ndarray, np.nd
 
 
 def test_purity_by_hand() -> None:
-    # On a line: class a at 0 ... 5, class b at 10 ... 15; the five nearest of each are the rest of its class.
-    x = np.concatenate([np.arange(6.0), 10 + np.arange(6.0)])[:, None]
+    # On a line: class a at 0 ... 5, class b at 30 ... 35; the five nearest of each are the rest of its class.
+    x = np.concatenate([np.arange(6.0), 30 + np.arange(6.0)])[:, None]
     classes, alone = np.repeat(["a", "b"], 6), np.arange(12)
     assert purity(x, classes, alone) == 100.0
     # Each image beside a copy that is related to it: the copy does not count, five of ten others are taken.
@@ -82,7 +82,8 @@ def test_the_page_draws_them_and_says_what_is_wrong(store: Store) -> None:
         predictions = synthetic.predictions({0: range(20), 1: range(20)}) | arrays
         store.write(synthetic.record(synthetic.cell(method)), predictions)
     html = build(store.root).read_text(encoding="utf-8")
-    assert html.count("Cannot be drawn: ") == 3
+    section = html[html.index('<section aria-labelledby="features">') :]
+    assert section[: section.index("</section>")].count("Cannot be drawn: ") == 3
     assert "its features do not belong together" in html
     assert "its features are not finite" in html
     assert "too few images" in html
