@@ -25,9 +25,9 @@ FEWEST = 2
 class Accumulation:
     """Computes gradients for a loop, which knows in how many parts."""
 
-    def __init__(self, loop: Loop, loss: Callable[[Batch, float], Tensor], divisible: bool) -> None:
-        """`loss` of a batch at some progress; `divisible`: whether it is a mean over the batch's rows."""
-        self._loop, self._loss, self._divisible = loop, loss, divisible
+    def __init__(self, loop: Loop, loss: Callable[[Batch, float], Tensor], whole: str = "") -> None:
+        """`loss` of a batch at some progress; `whole` says why a batch cannot be taken in parts, if so."""
+        self._loop, self._loss, self._whole = loop, loss, whole
         modules = loop.modules.modules()
         self._keepers = [m for m in modules if type(m).get_extra_state is not nn.Module.get_extra_state]
         self._held = False
@@ -83,10 +83,10 @@ class Accumulation:
     def _halve(self, images: int, why: str) -> None:
         parts = 2 * self._loop.parts
         size = f"batches of {images} images" + (f" in {parts // 2} parts" if parts > 2 else "")
-        if not self._divisible:
+        if self._whole:
             raise CellFailed(
-                f"out of memory at {size}, and the method's loss is not declared a mean over the images of a "
-                f"batch (`divisible`), so that it cannot be halved: use a smaller batch_size ({why})"
+                f"out of memory at {size}, which cannot be halved, since {self._whole}: "
+                f"use a smaller batch_size ({why})"
             )
         if images // parts < FEWEST:
             raise CellFailed(f"out of memory at {size}: use smaller images or another network ({why})")

@@ -121,6 +121,7 @@ def _data_options(command: Any) -> Any:
 @click.option("--fresh", is_flag=True, help="Run cells that are already recorded too.")
 @click.option("--retry-failed", is_flag=True, help="Run cells again that failed or were skipped.")
 @click.option("--keep-stale", is_flag=True, help="Keep records made by other code or other data.")
+@click.option("--keep-features", is_flag=True, help="Keep features of test images, for maps in the report.")
 @click.option("--no-share", is_flag=True, help="Each cell makes its own features and source stage.")
 @click.option("--cell", metavar="KEY", help="Run one recorded cell again.")
 @click.option(
@@ -156,6 +157,7 @@ def run(
     no_share: bool,
     executor: str,
     address: str | None,
+    keep_features: bool,
     **options: Any,
 ) -> None:
     """Run a suite: what is not recorded yet, then the report.
@@ -166,7 +168,9 @@ def run(
     """
     from bench.commands import run as command
 
-    means = command.Means(device, workers, timeout, not no_share, executor, address, cells_per_device)
+    means = command.Means(
+        device, workers, timeout, not no_share, executor, address, cells_per_device, keep_features
+    )
     sys.exit(command.run(command.Request(means=means, **options)))
 
 

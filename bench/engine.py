@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.accumulation import Accumulation
 from bench.api import Batch, GradientMethod, Labelled, Modules, Task
@@ -88,7 +88,7 @@ def train(
         with autocast(device, stage.precision):
             return method.loss(modules, batch, progress)
 
-    accumulation = Accumulation(loop, loss_of, method.divisible)
+    accumulation = Accumulation(loop, loss_of, _why_whole(method, modules, part))
     modules.train()
     for step in range(loop.step, stage.steps):
         progress = step / stage.steps
@@ -120,6 +120,16 @@ def train(
         if resume:
             resume.after_step(loop)
     return loop.parts
+
+
+def _why_whole(method: GradientMethod, modules: Modules, part: Whole) -> str:
+    """Why batches cannot be taken in parts; empty if they can."""
+    if not method.divisible:
+        return "the method's loss is not declared a mean over the images of a batch (`divisible`)"
+    if part.size > 1 and any(isinstance(module, nn.SyncBatchNorm) for module in modules.modules()):
+        # A device that takes more passes than the others would wait for them in vain.
+        return "batch norm is synchronised across devices"
+    return ""
 
 
 def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[object]:

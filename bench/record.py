@@ -22,6 +22,13 @@ Predictions = dict[str, np.ndarray]
 `<part>/groups`          int32 (images,), images that share a group are related (bootstrap by it)
 `<part>/items`           int32 (images,), row of the image in its domain's decode cache
 
+Where features were asked for, of at most `bench.kept_features.MOST` test images of source and target:
+
+`features/<before|after>/<source|target>`  float16 (images, D), before any training and after all of it
+`features/<source|target>/labels`          int16 (images,), index into that domain's classes
+`features/<source|target>/groups`          int32 (images,)
+`features/<source|target>/items`           int32 (images,)
+
 Of episodes, `target-test` holds the queries of one after the other, with logits and labels over the episode's
 own classes; an image that several of them ask for is there as often.
 """

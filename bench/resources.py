@@ -1,4 +1,4 @@
-"""What running a suite may take: its `[executor]` table. Beside the question, so no key depends on it."""
+"""What running a suite may take and leave, its `[executor]` table: beside the question, in no key."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ class Resources(BaseModel):
     cells_per_device: int = Field(1, ge=1, le=64, description="cells that share an accelerator")
     devices_per_cell: int = Field(
         1, ge=1, le=64, description="accelerators that share a cell's batches; on a CPU, processes"
+    )
+    keep_features: bool = Field(
+        False, description="keep features of test images beside predictions, for maps in the report"
     )
     gpus: int = Field(0, ge=0, le=1, description="whether a job has accelerators (slurm)")
     minutes: int = Field(

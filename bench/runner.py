@@ -18,6 +18,7 @@ from bench.cell_run import Run
 from bench.data.dataset import Progress
 from bench.errors import CellFailed, CellSkipped, UserError
 from bench.executors.leader import Leader
+from bench.kept_features import WithFeatures
 from bench.measure import Ledger, calibration
 from bench.record import Asked, Digests, Happened, Measured, Predictions, Record, Where
 from bench.registry import hyperparameters
@@ -38,6 +39,8 @@ class Context:
     """Folder in which long cells keep how far they are; None: nothing is kept."""
     devices: tuple[int, ...] = ()
     """Numbers of the accelerators that cells may take where one takes several; none: the first ones."""
+    keep_features: bool = False
+    """Whether features of test images go beside the predictions."""
 
 
 def run_cell(
@@ -76,7 +79,9 @@ def _run(
     team: Team = Solo()
     if setting.devices > 1:
         team = Leader(cell, setting, digests, context.artifacts, ledger, context.devices)
-    run = Run(cell, setting, digests, context.artifacts, ledger, progress, context.checkpoints, team)
+    run = (WithFeatures if context.keep_features else Run)(
+        cell, setting, digests, context.artifacts, ledger, progress, context.checkpoints, team
+    )
     predictions: Predictions = {}
     try:
         with contextlib.closing(team):

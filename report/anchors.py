@@ -12,6 +12,7 @@ from bench.data.card import CARDS, card_names, load_card
 from bench.selection import HEADLINE
 from report.frame import accuracy_column
 from report.statistics import scored
+from report.tables import Block
 
 ORACLE = "oracle"
 SOURCE_ALONE = {"erm", "sourceonly"}
@@ -26,6 +27,7 @@ class Beside:
     """
 
     dataset: str
+    block: Block
     method: str
     backbone: str
     pair: str
@@ -73,8 +75,8 @@ def read(path: Path) -> tuple[pd.DataFrame, str]:
 def _beside(cells: pd.DataFrame, table: pd.DataFrame, source_alone: str) -> list[Beside]:
     keys = table["method"].map(_plain)
     found = []
-    for (dataset, method, backbone, source, target), mine in cells.groupby(
-        ["dataset", "method", "backbone", "source", "target"]
+    for (dataset, kind, shots, method, backbone, source, target), mine in cells.groupby(
+        ["dataset", "kind", "shots", "method", "backbone", "source", "target"]
     ):
         plain = SOURCE_ALONE if method == source_alone else {_plain(method)}
         theirs = table[keys.isin(plain) & (table["source"] == source) & (table["target"] == target)]
@@ -84,6 +86,7 @@ def _beside(cells: pd.DataFrame, table: pd.DataFrame, source_alone: str) -> list
         found.append(
             Beside(
                 str(dataset),
+                Block(str(kind), str(shots)),
                 str(method),
                 str(backbone),
                 f"{source} → {target}",

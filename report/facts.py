@@ -9,7 +9,7 @@ import pandas as pd
 from report import formats
 from report.frame import accuracy_column
 from report.statistics import scored
-from report.tables import blocks, median
+from report.tables import Block, blocks, median
 
 
 def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
@@ -62,6 +62,8 @@ class Speed:
     """Medians over a method's done cells of one kind and backbone; None: not recorded."""
 
     kind: str
+    blocks: tuple[Block, ...]
+    """Those that its cells are in."""
     method: str
     backbone: str
     parameters: float | None
@@ -88,6 +90,7 @@ def speeds(frame: pd.DataFrame) -> list[Speed]:
         found.append(
             Speed(
                 kind=str(kind),
+                blocks=tuple(blocks(rows)),
                 method=str(method),
                 backbone=str(backbone),
                 parameters=median(rows["parameters"]),

@@ -1,9 +1,12 @@
-"""How often `bench compare` cries wolf: `python -m report.false_alarms RUN RUN ... [--simulate 500]`.
+"""How often `bench compare` cries wolf, and how much it misses: `python -m report.false_alarms RUN RUN ...`.
 
 RUNs are results folders of the same suite, run again with nothing changed. Every ordered pair of them is
 compared. Then comparisons are simulated: groups of test images are drawn with replacement, each group's two
 answers (those of two looks of the cell, as two runs might give) fall to either side by a coin, and each
 cell's measured times are those of two runs that are drawn at random for it.
+
+Last, faults are planted in the first run: one method, each in turn, loses some points, right answers at
+random turned wrong in each of its cells.
 """
 
 from __future__ import annotations
@@ -18,9 +21,12 @@ import numpy as np
 from bench.selection import HEADLINE
 from bench.store import Store
 from bench.suite import Gate
-from report.compare import Side, compare_sides, sides
+from report.compare import Side, compare_sides, method_name, sides
 from report.gate import regressions
 from report.hits import Hits
+
+DROPS = (2, 3, 4, 5, 6, 8, 12)
+"""Points of accuracy."""
 
 STRICT = Gate(max_accuracy_drop=0, max_slowdown=0)
 """Lets nothing pass, so that what is counted is the tests' own error rate."""
@@ -60,11 +66,37 @@ def _two(runs: list[dict[str, Side]], random: np.random.Generator) -> tuple[dict
     return old, now
 
 
+def planted(run: dict[str, Side], points: float, times: int, seed: int = 0) -> list[bool]:
+    """Whether a method's drop of so many points is told and named, for `times` draws of each method."""
+    random = np.random.default_rng(seed)
+    told = []
+    for name in sorted({method_name(side.record) for side in run.values() if side.hits}):
+        for _ in range(times):
+            worse = {
+                key: _worse(side, points, random) if method_name(side.record) == name else side
+                for key, side in run.items()
+            }
+            lines = regressions(compare_sides(run, worse), Gate())
+            told.append(any(line.startswith(f"{name}: accuracy") for line in lines))
+    return told
+
+
+def _worse(side: Side, points: float, random: np.random.Generator) -> Side:
+    """A cell that has lost so many points; at most all that it has."""
+    if side.hits is None:
+        return side
+    right = side.hits.correct[HEADLINE].copy()
+    sure = np.flatnonzero(right)
+    right[random.choice(sure, min(len(sure), round(points / 100 * len(right))), replace=False)] = False
+    return replace(side, hits=Hits({HEADLINE: right}, side.hits.groups))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Count and print; exit code 1 where more than 1 % of the simulated comparisons are false alarms."""
     parser = argparse.ArgumentParser(prog="python -m report.false_alarms", description=__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--simulate", type=int, default=500, metavar="N")
+    parser.add_argument("--plant", type=int, default=20, metavar="N", help="faults for each method and size")
     asked = parser.parse_args(arguments)
     runs = [sides(Store(run)) for run in asked.runs]
     if not all(any(side.hits for side in run.values()) for run in runs):
@@ -77,6 +109,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{pretended} of {len(pretend)} simulated comparisons with a false alarm")
         for line in sorted({line for lines in pairs for line in lines})[:10]:
             print(f"  {line}")
+    for points in DROPS if asked.plant else ():
+        told = planted(runs[0], points, asked.plant)
+        print(f"planted, one method loses {points} points: {sum(told)} of {len(told)} caught and named")
     return int(pretended > 0.01 * asked.simulate)
 
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.record import Record
+from bench.record import Predictions, Record
 from bench.selection import HEADLINE, RULES
 from bench.store import Store
 from bench.suite import Cell, Scenario, compiled, content_hash
 from bench.text import printable
 from report.bootstrap import mean_interval
 from report.hits import Hits, Unusable, score
+from report.kept import Kept
 
 STATUSES = ("done", "skipped", "failed", "unreadable", "missing")
 
@@ -40,6 +41,7 @@ ANSWER = (
     *(
         "adapts",
         "architecture",
+        "features",
         "hits",
         "looks",
         "discrepancy_before",
@@ -60,8 +62,8 @@ ANSWER = (
 
 COLUMNS = ("key", "status", *CELL, *ANSWER)
 
-OBJECTS = ("hits", "looks", "discrepancy_before", "class_names", "streams")
-"""Columns that hold objects (`Hits`, tuple of `Look`, tuple of str, dicts), to be dropped from exports."""
+OBJECTS = ("features", "hits", "looks", "discrepancy_before", "class_names", "streams")
+"""Columns that hold objects (`Kept`, `Hits`, tuples of `Look` and str, dicts), to be dropped from exports."""
 
 
 def accuracy_column(rule: str = HEADLINE) -> str:
@@ -172,7 +174,8 @@ def _architecture(record: Record) -> str | None:
 def _scores(store: Store, record: Record) -> dict[str, Any]:
     """What the stored predictions say; status `unreadable` where they cannot say it."""
     try:
-        hits = _hits(store, record)
+        predictions = store.predictions(record)
+        hits = _hits(record, predictions)
     except FileNotFoundError:
         return {"status": "unreadable", "reason": "the predictions file is missing"}
     except (OSError, Unusable) as error:
@@ -182,13 +185,13 @@ def _scores(store: Store, record: Record) -> dict[str, Any]:
     scores: dict[str, Any] = {accuracy_column(rule.name): hits.accuracy(rule.name) for rule in RULES}
     lost = hits.undecided
     note = f"{lost} test images have no finite largest logit and count as wrong" if lost else ""
-    return {"hits": hits, "low": low, "high": high, "note": note, **scores}
+    features = Kept.of(store, record, predictions)
+    return {"features": features, "hits": hits, "low": low, "high": high, "note": note, **scores}
 
 
-def _hits(store: Store, record: Record) -> Hits:
+def _hits(record: Record, predictions: Predictions) -> Hits:
     if not record.looks:
         raise Unusable("the record says done, but holds no look")
-    predictions = store.predictions(record)
     if not predictions:
         raise Unusable("the record says done, but has no predictions")
     known = {rule.name for rule in RULES}

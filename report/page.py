@@ -18,6 +18,7 @@ from report import cite, figures, formats, fronts, tables, words
 from report.anchors import anchors
 from report.drawing import looks_of
 from report.facts import facts, speeds
+from report.feature_maps import feature_maps
 from report.frame import STATUSES, load_frame
 from report.gains import REFERENCES, architectures, gains
 from report.harm import harms
@@ -111,6 +112,7 @@ def render(
             measures=MEASURES,
             bins=BINS,
             headline=HEADLINE,
+            feature_maps=feature_maps(frame),
             rankings=rankings(frame),
             distances=distances(frame),
             samples=_samples(samples),

@@ -26,6 +26,7 @@ CONTENTS = (
     ("measures", "Measures"),
     ("classes", "Classes"),
     ("learning", "Learning"),
+    ("features", "Features"),
     ("rules", "Selection"),
     ("validators", "Validators"),
     ("architectures", "Searches"),

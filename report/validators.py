@@ -12,6 +12,7 @@ from scipy import stats
 
 from bench.record import Look
 from bench.selection import VALIDATORS, validator_scores
+from report.tables import Block
 
 FEWEST = 3
 """Looks of a run below which a rank correlation says nothing."""
@@ -78,8 +79,7 @@ def _ranking(name: str, pairs: list[tuple[list[float], list[float]]]) -> Ranking
 class Apart:
     """One method in one kind at some shots: a distance's mean before training and at the last look."""
 
-    kind: str
-    shots: str
+    block: Block
     method: str
     before: dict[str, float]
     after: dict[str, float]
@@ -97,7 +97,7 @@ def distances(frame: pd.DataFrame) -> list[Apart]:
         if not both:
             continue
         start, end = ({str(name): float(part[name].mean()) for name in both} for part in (before, after))
-        found.append(Apart(str(kind), str(shots), str(method), start, end, len(rows)))
+        found.append(Apart(Block(str(kind), str(shots)), str(method), start, end, len(rows)))
     return found
 
 

@@ -50,7 +50,9 @@ def test_methods_know_the_api_and_nothing_else(path: Path) -> None:
 
 @pytest.mark.parametrize("path", files("report/**/*.py"), ids=lambda path: path.stem)
 def test_report_reads_records(path: Path) -> None:
-    assert not rooms(path) & {"torch", "torchvision", "timm", "methods", "sklearn"}
+    libraries = {"torch", "torchvision", "timm", "methods", "sklearn"}
+    # Loaded when features are drawn: see `test_without_torch`.
+    assert not rooms(path) & (libraries - ({"sklearn"} if path.stem == "embeddings" else set()))
     own = {name for name in imports(path) if name.startswith("bench.")}
     allowed = (
         "record",
@@ -90,8 +92,10 @@ def test_one_import_of_timm() -> None:
 
 def test_concurrency_lives_with_the_executors() -> None:
     several = {"threading", "multiprocessing", "concurrent", "ray", "asyncio", "joblib"}
+    # Tasks of one batch run side by side within a cell: threads of one process, as torch's own.
+    within = {"bench/task_batch.py"}
     for path in CODE:
-        if path.parent.name != "executors":
+        if path.parent.name != "executors" and path.relative_to(ROOT).as_posix() not in within:
             assert not rooms(path) & several, path
 
 

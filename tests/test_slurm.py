@@ -72,6 +72,7 @@ def test_a_share_does_what_nobody_has_done_since_it_was_asked_for(tmp_path: Path
     write_work(
         folder, cells, seen, {"quick": TODAY}, tmp_path,
         suite="quick", device="cpu", share=True, count=2, timeout=None, module="tests.quick",
+        keep_features=False,
     )  # fmt: skip
     record, arrays = expected(cells[1])
     store.write(record.model_copy(update={"created": "later"}), arrays)

@@ -41,11 +41,17 @@ class Means:
     """Of a Ray cluster."""
     cells_per_device: int | None = None
     """Cells that share an accelerator, if it was said."""
+    keep_features: bool = False
+    """Whether cells keep features, whatever the suite says."""
 
     def ask(self, suite: Suite) -> Ask:
         """What the suite's table says, and before that what was said here."""
-        said = {"workers": self.workers, "cells_per_device": self.cells_per_device}
-        said = {name: number for name, number in said.items() if number}
+        said = {
+            "workers": self.workers,
+            "cells_per_device": self.cells_per_device,
+            "keep_features": self.keep_features,
+        }
+        said = {name: value for name, value in said.items() if value}
         return Ask(self.device, self.share, self.address, suite.executor.model_copy(update=said))
 
 

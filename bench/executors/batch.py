@@ -62,8 +62,10 @@ def write_work(
     root: Path,
     **options: Any,
 ) -> None:
-    """Say in a folder what is to be done; `options` are suite, device, share, count, timeout, module
-    and devices_per_cell."""
+    """Say in a folder what is to be done.
+
+    `options` are suite, device, share, keep_features, count, timeout, module and devices_per_cell.
+    """
     work = {
         "root": str(root.absolute()),
         "cells": [cell.model_dump(mode="json") for cell in cells],
@@ -86,6 +88,7 @@ def main(folder: Path, number: int) -> int:
         work["module"],
         devices_per_cell=work["devices_per_cell"],
         cells_per_device=work["count"],
+        keep_features=work["keep_features"],
     )
     try:
         return do_share(work, workers, Told(folder / f"events-{number}.jsonl"))

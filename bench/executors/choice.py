@@ -68,6 +68,7 @@ def _local(ask: Ask) -> Executor:
         ask.share,
         devices_per_cell=asked.devices_per_cell,
         cells_per_device=asked.cells_per_device,
+        keep_features=asked.keep_features,
     )
 
 
@@ -78,8 +79,15 @@ def _ray(ask: Ask) -> Executor:
 
     cluster = Cluster(ask.address, ask.device, ask.resources)
     count = min(ask.resources.workers or cluster.room, cluster.room)
-    per_cell = ask.resources.devices_per_cell
-    return Workers(ask.device, count, ask.share, launcher=cluster, devices_per_cell=per_cell)
+    asked = ask.resources
+    return Workers(
+        ask.device,
+        count,
+        ask.share,
+        launcher=cluster,
+        devices_per_cell=asked.devices_per_cell,
+        keep_features=asked.keep_features,
+    )
 
 
 def _slurm(ask: Ask) -> Executor:

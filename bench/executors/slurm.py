@@ -131,7 +131,8 @@ class Slurm:
         write_work(
             folder, cells, seen, digests, store.root,
             suite=suite, device=self._device, share=self._share, count=each, timeout=timeout,
-            devices_per_cell=self._resources.devices_per_cell, module=self._module,
+            devices_per_cell=self._resources.devices_per_cell,
+            keep_features=self._resources.keep_features, module=self._module,
         )  # fmt: skip
         jobs = self._submit(folder, min(math.ceil(self.count / each), len(cells)))
         array = jobs[0].job_id.partition("_")[0]

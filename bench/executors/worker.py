@@ -105,6 +105,7 @@ class Worker:
                 request["share"],
                 Path(request["root"]) / "checkpoints",
                 tuple(request["devices"]),
+                request["keep_features"],
             )
         except stopping.Stopped:
             self.say(what="stopped")
@@ -143,12 +144,14 @@ class Worker:
         share: bool,
         checkpoints: Path,
         devices: tuple[int, ...],
+        keep_features: bool,
     ) -> tuple[Record, Predictions]:
         """The record of a cell, and its predictions."""
         from bench.artifacts import Alone, Artifacts
         from bench.runner import Context, run_cell
 
-        context = Context(suite, setting, where, Artifacts() if share else Alone(), checkpoints, devices)
+        artifacts = Artifacts() if share else Alone()
+        context = Context(suite, setting, where, artifacts, checkpoints, devices, keep_features)
         return run_cell(cell, context, digests, self.progress)
 
     def progress(self, what: str, done: int, total: int) -> None:

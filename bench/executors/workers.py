@@ -42,9 +42,10 @@ class Workers:
         launcher: Launcher | None = None,
         devices_per_cell: int = 1,
         cells_per_device: int | None = None,
+        keep_features: bool = False,
     ) -> None:
         """`cells_per_device`: bind so many workers to each accelerator of this machine; None: bind none."""
-        self.device, self.count, self.share = device, count, share
+        self.device, self.count, self.share, self.keep_features = device, count, share, keep_features
         self._module, self._lease, self._launcher = module, lease, launcher or Here()
         self._per_cell, self._cells = devices_per_cell, cells_per_device
         self._places: list[list[int]] = [[]]
@@ -177,6 +178,7 @@ class Workers:
                 seen=job.seen,
                 share=self.share,
                 devices=self._devices(child),
+                keep_features=self.keep_features,
             )
 
     def _new(self) -> Member:

@@ -117,7 +117,7 @@ def discrepancy(results: Results) -> Table:
     columns = {f"{name} {when}": decimals for name in names for when in ("before", "after")}
     rows = [
         (
-            *(row.kind, row.shots, row.method),
+            *(row.block.kind, row.block.shots, row.method),
             *(side.get(name) for name in names for side in (row.before, row.after)),
             row.cells,
         )
@@ -125,6 +125,20 @@ def discrepancy(results: Results) -> Table:
     ]
     title = "Domain discrepancy before training and at the last look"
     return table("discrepancy", title, {"method": plain, **columns, "cells": count}, rows)
+
+
+def features(results: Results) -> Table:
+    """Numbers of kept features, where maps are drawn."""
+    measured = ("class purity", "A-distance")
+    columns = {f"{name} {when}": decimals for name in measured for when in ("before", "after")}
+    rows = [
+        (maps.block.kind, maps.block.shots, cell.method, cell.pair, cell.images, *cell.purity, *cell.distance)
+        for maps in results.maps
+        for cell in maps.cells
+        if cell.pictures
+    ]
+    title = "Features of test images before and after training"
+    return table("features", title, {"method": plain, "pair": plain, "images": count, **columns}, rows)
 
 
 def fairness(results: Results) -> Table:

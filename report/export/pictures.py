@@ -48,6 +48,10 @@ def drawings(results: Results) -> Iterator[tuple[str, Figure]]:
             ("", figures.performance_profiles(rows, board.block, looks)),
             ("", figures.critical_differences(average_ranks(rows), board.block)),
         ]
+    for maps in results.maps:
+        named += [
+            (f"{cell.method}-{cell.pair}", figure) for cell in maps.cells for _, figure in cell.pictures
+        ]
     for name, picture in named:
         if picture:
             # The drawing's own name is the only one of its kind; the method's is there to be read.

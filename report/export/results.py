@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
 from report import tables
+from report.feature_maps import Maps, feature_maps
 from report.tables import Block, Leaderboard
 
 
@@ -24,6 +26,11 @@ class Results:
     def of(cls, frame: pd.DataFrame, baseline: str, source_alone: str) -> Results:
         """From a frame of `report.frame.load_frame`."""
         return cls(frame, baseline, source_alone, tuple(tables.leaderboards(frame, baseline)))
+
+    @cached_property
+    def maps(self) -> list[Maps]:
+        """Maps of features, which take a while."""
+        return feature_maps(self.frame)
 
     def blocks(self) -> Iterator[tuple[Block, pd.DataFrame]]:
         """Each block and its rows."""

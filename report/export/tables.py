@@ -22,6 +22,7 @@ TABLES: tuple[Callable[[Results], Table], ...] = (
     judged.gained,
     judged.harm,
     blocks.found_architectures,
+    blocks.features,
     wholes.validators,
     blocks.discrepancy,
     blocks.fairness,

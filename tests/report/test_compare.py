@@ -10,6 +10,8 @@ import pytest
 
 from bench.record import Digests, Measured, Where
 from bench.store import Store
+from report.compare import sides
+from report.false_alarms import planted
 from report.randomisation import holm, sign_flip
 from tests.report.synthetic import cell, predictions, record
 from tests.support import bench
@@ -91,12 +93,45 @@ def test_nothing_in_common_is_one_line(tmp_path: Path) -> None:
         assert len(process.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("differences", [[1, 1, 1, 1], [2, -1, 0, 1], [3, -1, -1, -1], [0, 0]])
+@pytest.mark.parametrize("differences", [[1, 1, 1, 1], [2, -1, 0, 1], [3, -1, -1, -1], [0, 0], [-2, -1]])
 def test_sign_flip_counts_all_signs(differences: list[int]) -> None:
     signs = np.array(list(product((-1, 1), repeat=len(differences))))
-    sums = np.abs(signs @ np.array(differences))
-    assert sign_flip(np.array(differences)) == pytest.approx((sums >= abs(sum(differences))).mean())
+    sums = signs @ np.array(differences)
+    found = sign_flip(np.array(differences))
+    assert found.p == pytest.approx((sums >= abs(sum(differences))).mean())
+    # What it could have said, and how likely that is where nothing changed.
+    could = {(sums >= s).mean() for s in sums}
+    for level in (0.001, 0.0625, 0.3, 0.5, 0.99, 1.0):
+        assert found.chance(level) == pytest.approx(max((p for p in could if p <= level), default=0.0))
 
 
 def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_tests_that_could_not_have_spoken_cost_nothing() -> None:
+    """Six answers lost by one method, two differ in another, and none in a hundred more."""
+    tests = [sign_flip(np.array(d)) for d in ([-1] * 6, [1, -1], *([0, 0, 0],) * 100)]
+    adjusted = holm([t.p for t in tests], [t.chance for t in tests])
+    assert adjusted[0] == pytest.approx(2**-6)
+    assert adjusted[1:] == [0.75] + [1.0] * 100
+
+
+def test_families_cry_wolf_no_more_often_than_they_may() -> None:
+    """Discrete tests on the same few groups, nothing changed: the smallest adjusted p is honest."""
+    random = np.random.default_rng(3)
+    level, alarms, times = 0.05, 0, 2000
+    sizes = random.integers(0, 3, (5, 9))
+    for _ in range(times):
+        signs = random.choice((-1, 1), 9)
+        tests = [sign_flip(row * signs) for row in sizes]
+        adjusted = holm([t.p for t in tests], [t.chance for t in tests])
+        down = [row @ signs < 0 for row in sizes]
+        alarms += any(p <= level and worse for p, worse in zip(adjusted, down, strict=True))
+    assert 0 < alarms <= level * times + 3 * np.sqrt(level * times)
+
+
+def test_planted_faults_are_counted(tmp_path: Path) -> None:
+    run = sides(results(tmp_path / "base"))
+    assert planted(run, 3, 1) == [True] * 3
+    assert planted(run, 0.5, 1) == [False] * 3, "within what the gate lets pass"

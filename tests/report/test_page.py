@@ -252,6 +252,24 @@ def test_numbers_lead_to_their_records(store: Store) -> None:
         assert html.count(f'href="#{anchor}"') > 5
 
 
+def test_every_row_of_a_method_leads_to_records(store: Store) -> None:
+    """Speed spans shots: a link for each; distances and all others have one."""
+    before = {"mmd": 0.5}
+    for shots in (0, 5):
+        for method in ("linear-probe", "dann"):
+            asked = synthetic.record(synthetic.cell(method, shots=shots), discrepancy_before=before)
+            looks = tuple(look.model_copy(update={"discrepancy": {"mmd": 0.4}}) for look in asked.looks)
+            arrays = synthetic.predictions({0: range(9), 1: range(9)})
+            store.write(asked.model_copy(update={"looks": looks}), arrays)
+    html = build(store.root).read_text(encoding="utf-8")
+    anchors = re.findall(r'<details class="group" id="([\w-]+)"', html)
+    assert len(anchors) == 4
+    for name in ("speed", "validators"):
+        section = html[html.index(f'<section aria-labelledby="{name}">') :]
+        section = section[: section.index("</section>")]
+        assert {a for a in anchors if f'href="#{a}"' in section} == set(anchors), name
+
+
 def test_pictures_of_classes_are_embedded_once(store: Store) -> None:
     synthetic.fill(store, {"linear-probe": 20, "dann": 26}, shots=[0, 5])
     image = np.full((8, 8, 3), 200, np.uint8)
