@@ -11,14 +11,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.files import write_atomically
-from bench.selection import HEADLINE, RULES
+from bench.selection import RULES
 from bench.store import Store
 from bench.suite import Cell, Suite
 from report import cite, figures, formats, fronts, tables, words
 from report.anchors import anchors
 from report.drawing import looks_of
 from report.facts import facts, speeds
-from report.frame import STATUSES, load_frame
+from report.frame import STATUSES, USUAL, load_frame
 from report.gains import REFERENCES, architectures, gains
 from report.harm import harms
 from report.measures import BINS, MEASURES
@@ -110,7 +110,7 @@ def render(
             rules=RULES,
             measures=MEASURES,
             bins=BINS,
-            headline=HEADLINE,
+            headline=formats.listed(sorted(frame["headline"].dropna().unique())) or USUAL,
             rankings=rankings(frame),
             distances=distances(frame),
             samples=_samples(samples),
