@@ -265,12 +265,8 @@ def by_rule(frame: pd.DataFrame, block: Block) -> tuple[list[RuleScore], dict[st
     methods = sorted(scored(rows)["method"].unique())
     known = {name: {m: float(v) for m, v in mean.items()} for name, mean in means.items()}
     both = shared(rows, ORACLE).dropna(subset=[accuracy_column(USUAL)])
-    gap = (
-        (both[accuracy_column(ORACLE)] - both[accuracy_column(USUAL)])
-        .groupby(both["method"])
-        .mean()
-        .to_dict()
-    )
+    gaps = both[accuracy_column(ORACLE)] - both[accuracy_column(USUAL)]
+    gap = gaps.groupby(both["method"]).mean().to_dict()
     table = [
         RuleScore(m, {name: values.get(m) for name, values in known.items()}, gap.get(m)) for m in methods
     ]

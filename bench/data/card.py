@@ -141,10 +141,15 @@ def load_card(name: str) -> Card:
     return _packaged(name)
 
 
+def packaged(name: str) -> bool:
+    """Whether there is a card of that name, or else these are somebody's own images."""
+    return (CARDS / f"{name}.toml").exists()
+
+
 def own_name(place: Path) -> str:
     """What the dataset of a folder or a table is called: as the folder, unless a card has that name."""
     name = re.sub(r"[^a-z0-9]+", "-", place.resolve().stem.lower()).strip("-")[:60] or "own"
-    return f"{name}-own" if (CARDS / f"{name}.toml").exists() else name
+    return f"{name}-own" if packaged(name) else name
 
 
 @cache

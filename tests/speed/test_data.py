@@ -1,7 +1,7 @@
 """How fast images come out of the cache and go into it, beside torchvision's ImageFolder and DataLoader.
 
-By default a twentieth of Office-Home; `BENCH_SPEED_IMAGES=15588` makes it whole. With `BENCH_SPEED_FOLDER=DIR`
-the images are made once and kept there. Asserts nothing about time: ratios are printed and in `extra_info`.
+By default a twentieth of Office-Home; `BENCH_SPEED_IMAGES=15588` makes it whole; `BENCH_SPEED_FOLDER=DIR`
+keeps the images for the next time. Asserts nothing about time: ratios are printed and in `extra_info`.
 """
 
 from __future__ import annotations
