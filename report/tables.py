@@ -14,7 +14,6 @@ from report.frame import CHOSEN, STATUSES, USUAL, accuracy_column, shots_order
 from report.pairwise import Comparison, comparisons, not_separable, places, rivals
 from report.statistics import NOTHING, Difference, difference, mean_accuracy, scored, seed_deviation, shared
 
-
 CHEATS = {rule.name for rule in RULES if rule.uses_target_labels}
 
 
