@@ -11,7 +11,7 @@ import pandas as pd
 from bench.record import Record
 from bench.selection import HEADLINE, RULES
 from bench.store import Store
-from bench.suite import Cell, Scenario, compiled, content_hash
+from bench.suite import Cell, compiled, content_hash
 from bench.text import printable
 from report.bootstrap import mean_interval
 from report.hits import Hits, Unusable, score
