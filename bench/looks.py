@@ -17,7 +17,6 @@ from bench.measure import Ledger
 from bench.record import Look, Part, Predictions
 from bench.roles import Roles, picked
 from bench.seeds import stream
-from bench.selection import HEADLINE
 from bench.suite import Cell
 from bench.validators import NOTHING, LabelFree, Outputs, label_free
 
@@ -124,7 +123,7 @@ class Looks:
         out: Predictions = {}
         for place in sorted(set(selected.values())):
             for part, scores in self.logits[place].items():
-                headline = place == selected[HEADLINE] and part != SOURCE
+                headline = place == selected.get(self.cell.headline) and part != SOURCE
                 if part == "target-test" or headline:
                     out[f"look{place}/{part}/logits"] = scores
         for part, (_, images) in self.roles.held_out.items():

@@ -94,6 +94,7 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
                 seed=seed,
                 precision=change.get("precision", suite.precision),
                 transductive=suite.transductive,
+                headline=suite.headline,
                 setting=setting,
             )
         ]

@@ -180,5 +180,13 @@ class Record(Frozen):
 
     @property
     def again(self) -> str:
-        """The command that runs this cell again, given the folder that holds the record."""
-        return f"python -m bench run --cell {self.key}"
+        """The command that runs this cell again, given the folder that holds the record.
+
+        Where one's own images are is no part of a record, which may be handed on: FOLDER stands for it, and
+        `digests.dataset` says whether it is the right one.
+        """
+        # Cards know images and their libraries, of which most readers of records want nothing.
+        from bench.data.card import packaged
+
+        own = "" if packaged(self.asked.cell.scenario.dataset) else " --data FOLDER"
+        return f"python -m bench run --cell {self.key}{own}"

@@ -74,7 +74,8 @@ RULES = (
     ),
 )
 
-HEADLINE = "last"
+HEADLINE = "headline"
+"""Stands, where scores are read, for the rule that a cell's suite names (`Cell.headline`)."""
 
 
 def select(looks: Sequence[Look]) -> dict[str, int]:

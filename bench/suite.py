@@ -199,6 +199,7 @@ class Cell(Frozen):
     precision: Precision = "fp32"
     fold: int | None = Field(None, ge=0, description="while tuning: which fold of the shots is held out")
     transductive: bool = Field(False, description="methods adapt to the target's test images, unlabelled")
+    headline: str = Field("last", description="the rule that says which look is its result")
     setting: Wanted | None = Field(None, description="how it is to be computed; None: as the machine has it")
 
     @property
@@ -213,6 +214,8 @@ class Cell(Frozen):
             silent["fold"] = True
         if not self.transductive:
             silent["transductive"] = True
+        if self.headline == "last":
+            silent["headline"] = True
         if self.setting is None:
             silent["setting"] = True
         return content_hash(self.model_dump(mode="json", exclude=silent))
@@ -279,6 +282,9 @@ class Suite(Frozen):
     transductive: bool = Field(
         False, description="methods adapt to the target's test images, unlabelled, not to its training images"
     )
+    headline: str = Field(
+        "last", description="the rule that says which look is a cell's result, as docs/protocol.md names them"
+    )
     backbones: list[str] = Field(min_length=1)
     methods: list[str] = Field(min_length=1)
     baseline: str = Field("linear-probe", description="method that gains are measured against")
@@ -289,6 +295,16 @@ class Suite(Frozen):
     set: Overrides = Field({}, description="hyperparameters by method")
     gate: Gate = Gate()
     executor: Resources = Resources()
+
+    @field_validator("headline")
+    @classmethod
+    def _is_a_rule(cls, name: str) -> str:
+        # Rules are functions of records, and records hold suites.
+        from bench.selection import RULES
+
+        if name not in (names := [rule.name for rule in RULES]):
+            raise ValueError(f"there is no rule '{name}': {did_you_mean(name, names)}")
+        return name
 
     @field_validator("name")
     @classmethod

@@ -9,8 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.data.card import CARDS, card_names, load_card
-from bench.selection import HEADLINE
-from report.frame import accuracy_column
+from report.frame import USUAL, accuracy_column, shown_no_labels
 from report.statistics import scored
 from report.tables import Block
 
@@ -51,7 +50,9 @@ def anchors(frame: pd.DataFrame, source_alone: str) -> Anchors:
     Methods are matched by name without regard to case and dashes; `source_alone` is what tables call ERM or
     source only.
     """
-    cells = scored(frame[(frame["shots"] == "0") & frame["source"].notna()])
+    cells = scored(
+        frame[frame["shots"].map(shown_no_labels, na_action="ignore").eq(True) & frame["source"].notna()]
+    )
     rows: list[Beside] = []
     notes: list[str] = []
     for dataset in sorted(set(cells["dataset"].unique()) & set(card_names())):
@@ -90,7 +91,7 @@ def _beside(cells: pd.DataFrame, table: pd.DataFrame, source_alone: str) -> list
                 str(method),
                 str(backbone),
                 f"{source} → {target}",
-                float(mine[accuracy_column(HEADLINE)].mean()),
+                float(mine[accuracy_column(USUAL)].mean()),
                 None if pd.isna(oracle) else float(oracle),
                 {
                     str(name): float(value)

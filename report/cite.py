@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pandas as pd
 
-from bench.data.card import card_names, load_card
+from bench.data.card import card_names, load_card, packaged
 from bench.suite import SUITES
 from report import formats
 
@@ -51,4 +51,7 @@ def citation(frame: pd.DataFrame) -> list[str]:
     for name in sorted(set(done["dataset"].unique()) & set(card_names())):
         card = load_card(name)
         said.append(f"{name}: {card.citation or card.title}.".replace("..", "."))
+    for name, digest in sorted(set(zip(done["dataset"], done["digest_dataset"], strict=True))):
+        if not packaged(name):
+            said.append(f"{name}: own images, FOLDER in the commands; their content has digest {digest}.")
     return said

@@ -39,6 +39,7 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
         ),
         ("Precision", values("precision")),
         *_transductive(known),
+        ("Looks chosen by", values("headline")),
         ("Run on", f"{values('device') or formats.DASH}; threads: {values('threads') or formats.DASH}"),
     ]
     if "warnings" in known:

@@ -56,7 +56,8 @@ def _two(runs: list[dict[str, Side]], random: np.random.Generator) -> tuple[dict
         names = np.repeat(np.arange(len(drawn)), [len(row) for row in rows])
         swap = np.repeat(coins, [len(row) for row in rows])
         one = hits.correct[HEADLINE][index]
-        two = next((hits.correct[r] for r in hits.correct if r != HEADLINE), hits.correct[HEADLINE])[index]
+        headline = hits.correct[HEADLINE]
+        two = next((found for found in hits.correct.values() if found is not headline), headline)[index]
         answers = np.where(swap, two, one), np.where(swap, one, two)
         records = [runs[place][key].record for place in random.choice(len(runs), 2)]
         old[key], now[key] = (

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.record import Predictions, Record
 from bench.selection import HEADLINE, RULES
 from bench.store import Store
-from bench.suite import Cell, Scenario, compiled, content_hash
+from bench.suite import Cell, compiled, content_hash
 from bench.text import printable
 from report.bootstrap import mean_interval
 from report.hits import Hits, Unusable, score
@@ -32,7 +32,7 @@ CELL = (
         "seed",
         "precision",
     ),
-    *("transductive", "question", "goal"),
+    *("transductive", "headline", "question", "goal"),
 )
 """Columns that the question decides; empty only where a damaged record leaves the question unknown."""
 
@@ -49,7 +49,7 @@ ANSWER = (
         "streams",
         "low",
         "high",
-        *(f"accuracy {rule.name}" for rule in RULES),
+        *(f"accuracy {name}" for name in (HEADLINE, *(rule.name for rule in RULES))),
     ),
     *("images_from", "warnings"),
     *("seconds_own", "seconds_alone", "images_seen", "images_per_second"),
@@ -67,7 +67,10 @@ OBJECTS = ("features", "hits", "looks", "discrepancy_before", "class_names", "st
 
 
 def accuracy_column(rule: str = HEADLINE) -> str:
-    """Column with the test accuracy in percent of the look that `rule` selects."""
+    """Column with the test accuracy in percent of the look that `rule` selects.
+
+    `HEADLINE` is the rule that the cell's suite names, which is in the column `headline`.
+    """
     return f"accuracy {rule}"
 
 
@@ -182,7 +185,8 @@ def _scores(store: Store, record: Record) -> dict[str, Any]:
         return {"status": "unreadable", "reason": _plain(store, str(error))}
     interval = mean_interval([hits], HEADLINE)
     low, high = interval or (None, None)
-    scores: dict[str, Any] = {accuracy_column(rule.name): hits.accuracy(rule.name) for rule in RULES}
+    names = (HEADLINE, *(rule.name for rule in RULES))
+    scores: dict[str, Any] = {accuracy_column(name): hits.accuracy(name) for name in names}
     lost = hits.undecided
     note = f"{lost} test images have no finite largest logit and count as wrong" if lost else ""
     features = Kept.of(store, record, predictions)
@@ -195,9 +199,11 @@ def _hits(record: Record, predictions: Predictions) -> Hits:
     if not predictions:
         raise Unusable("the record says done, but has no predictions")
     known = {rule.name for rule in RULES}
-    hits = score(predictions, {name: look for name, look in record.selected.items() if name in known})
+    selected = {name: look for name, look in record.selected.items() if name in known}
+    headline = record.asked.cell.headline
+    hits = score(predictions, selected | {HEADLINE: selected[headline]} if headline in selected else selected)
     if HEADLINE not in hits.correct:
-        raise Unusable(f"no predictions are stored for the look that rule '{HEADLINE}' selects")
+        raise Unusable(f"no predictions are stored for the look that rule '{headline}' selects")
     return hits
 
 
@@ -216,7 +222,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "pair": printable(scenario.pair),
         "classes": len(scenario.target_classes),
         "class_names": tuple(printable(name) for name in scenario.target_classes),
-        "shots": supervision(scenario),
+        "shots": supervision(cell),
         "method": printable(cell.method),
         "overrides": ", ".join(f"{name}={value}" for name, value in sorted(cell.overrides.items())),
         "backbone": cell.backbone,
@@ -230,6 +236,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "seed": cell.seed,
         "precision": cell.precision,
         "transductive": cell.transductive,
+        "headline": cell.headline,
         "question": content_hash(question),
         "goal": content_hash(goal),
     }
@@ -249,9 +256,31 @@ def _plain(store: Store, reason: str) -> str:
     return reason.replace(f"{store.root}/", "")
 
 
-def supervision(scenario: Scenario) -> str:
-    """Shots as tables group by them: `5`, or `5, 5-way` where episodes are what is evaluated."""
-    return ", ".join([str(scenario.shots), *([scenario.episodes.label] if scenario.episodes else [])])
+USUAL = str(Cell.model_fields["headline"].default)
+"""The rule that results are under where nothing else is said."""
+
+CHOSEN = "chosen by "
+
+
+def supervision(cell: Cell) -> str:
+    """Labels of the target that the result rests on, as tables group by them.
+
+    `5`, or `5, 5-way` where episodes are what is evaluated, or `0, chosen by oracle` where the suite chooses
+    its looks by another rule than the usual one: so no table mixes those, and every table names them.
+    """
+    episodes = cell.scenario.episodes
+    return ", ".join(
+        [
+            str(cell.scenario.shots),
+            *([episodes.label] if episodes else []),
+            *([f"{CHOSEN}{cell.headline}"] if cell.headline != USUAL else []),
+        ]
+    )
+
+
+def shown_no_labels(shots: str) -> bool:
+    """Whether methods saw no target labels, whatever the looks were chosen by."""
+    return shots.partition(", ")[0] == "0"
 
 
 def shots_order(shots: str) -> tuple[float, str]:

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.files import write_atomically
-from bench.selection import HEADLINE, RULES
+from bench.selection import RULES
 from bench.store import Store
 from bench.suite import Cell, Suite
 from report import cite, figures, formats, fronts, tables, words
@@ -19,7 +19,7 @@ from report.anchors import anchors
 from report.drawing import looks_of
 from report.facts import facts, speeds
 from report.feature_maps import feature_maps
-from report.frame import STATUSES, load_frame
+from report.frame import STATUSES, USUAL, load_frame
 from report.gains import REFERENCES, architectures, gains
 from report.harm import harms
 from report.measures import BINS, MEASURES
@@ -111,7 +111,7 @@ def render(
             rules=RULES,
             measures=MEASURES,
             bins=BINS,
-            headline=HEADLINE,
+            headline=formats.listed(sorted(frame["headline"].dropna().unique())) or USUAL,
             feature_maps=feature_maps(frame),
             rankings=rankings(frame),
             distances=distances(frame),

@@ -14,7 +14,7 @@ import pandas as pd
 
 from bench.selection import HEADLINE
 from report.bootstrap import Interval, count_groups, resampled
-from report.frame import accuracy_column
+from report.frame import accuracy_column, shown_no_labels
 from report.uncertainty import Error, image_error, run_error
 
 SAME = ("question", "seed")
@@ -145,12 +145,16 @@ def negative_transfer(rows: pd.DataFrame, source_alone: str, rule: str = HEADLIN
     columns = ["kind", "method", "shots", "pair", "points", "low", "high", "cells", "negative", "clear"]
     cells = scored(rows, rule)
     used = cells[cells["source"].notna()]
-    used = used[(used["shots"] != "0") | used["adapts"].eq(True)]
-    alone = cells[(cells["method"] == source_alone) & (cells["shots"] == "0")]
+    used = used[~used["shots"].map(shown_no_labels).eq(True) | used["adapts"].eq(True)]
+    alone = cells[(cells["method"] == source_alone) & cells["shots"].map(shown_no_labels).eq(True)]
     without = dict(tuple(cells[cells["source"].isna()].groupby("method")))
     found = []
     for (kind, method, shots, pair), mine in used.groupby(["kind", "method", "shots", "pair"]):
-        other, on = (alone, SAME) if shots == "0" else (without.get(method, cells.head(0)), ("goal", "seed"))
+        other, on = (
+            (alone, SAME)
+            if shown_no_labels(shots)
+            else (without.get(method, cells.head(0)), ("goal", "seed"))
+        )
         gap = difference(mine, other, rule, on)
         low, high = gap.interval or (np.nan, np.nan)
         points = np.nan if gap.points is None else gap.points

@@ -10,9 +10,11 @@ import pandas as pd
 from bench.selection import HEADLINE, RULES
 from report.bootstrap import Interval
 from report.formats import DASH, listed, several
-from report.frame import STATUSES, accuracy_column, shots_order
+from report.frame import CHOSEN, STATUSES, USUAL, accuracy_column, shots_order
 from report.pairwise import Comparison, comparisons, not_separable, places, rivals
 from report.statistics import NOTHING, Difference, difference, mean_accuracy, scored, seed_deviation, shared
+
+CHEATS = {rule.name for rule in RULES if rule.uses_target_labels}
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Block:
     @property
     def labels(self) -> str:
         """The shots in words."""
-        shots, _, episodes = self.shots.partition(", ")
+        shots = self.shots.partition(", ")[0]
         match shots:
             case "0":
                 labels = "no target labels"
@@ -35,7 +37,7 @@ class Block:
                 labels = "1 labelled target image per class"
             case _:
                 labels = f"{shots} labelled target images per class"
-        return f"{labels}, {episodes} episodes" if episodes else labels
+        return ", ".join([labels, *self._else()])
 
     @property
     def title(self) -> str:
@@ -45,17 +47,25 @@ class Block:
     @property
     def few(self) -> str:
         """The shots in few words."""
-        shots, _, episodes = self.shots.partition(", ")
+        shots = self.shots.partition(", ")[0]
         words = {"0": "no target labels", "all": "all target labels", "1": "1 target label per class"}
-        labels = words.get(shots, f"{shots} target labels per class")
-        return ", ".join([labels, *([episodes] if episodes else [])])
+        return ", ".join([words.get(shots, f"{shots} target labels per class"), *self._else()])
 
     @property
     def short(self) -> str:
         """The title for where there is little room."""
-        shots, _, episodes = self.shots.partition(", ")
+        shots, _, more = self.shots.partition(", ")
         labels = {"0": "no labels", "1": "1 label"}.get(shots, f"{shots} labels")
-        return ", ".join([labels, *([episodes] if episodes else []), self.kind])
+        return ", ".join([labels, *([more] if more else []), self.kind])
+
+    def _else(self) -> list[str]:
+        """What else tables group by, in words."""
+        before, chosen, rule = self.shots.partition(CHOSEN)
+        episodes = before.partition(", ")[2].removesuffix(", ")
+        said = [f"{episodes} episodes"] if episodes else []
+        if chosen:
+            said.append(f"{chosen}{rule}" + (" (uses target labels)" if rule in CHEATS else ""))
+        return said
 
     @property
     def source(self) -> str:
@@ -70,7 +80,7 @@ class Block:
     @property
     def slug(self) -> str:
         """A name for anchors."""
-        return f"{self.kind}-{self.shots}".replace(", ", "-")
+        return f"{self.kind}-{self.shots}".replace(", ", "-").replace(" ", "-")
 
     def of(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows of this block."""
@@ -237,7 +247,7 @@ class RuleScore:
     method: str
     accuracy: dict[str, float | None]
     oracle_gap: float | None
-    """Points that the oracle's looks are above the headline's, over the cells that have both."""
+    """Points that the oracle's looks are above the last ones, over the cells that have both."""
 
 
 ORACLE = "oracle"
@@ -253,8 +263,9 @@ def by_rule(frame: pd.DataFrame, block: Block) -> tuple[list[RuleScore], dict[st
         cells[rule.name] = len(mine) // max(1, mine["method"].nunique())
     methods = sorted(scored(rows)["method"].unique())
     known = {name: {m: float(v) for m, v in mean.items()} for name, mean in means.items()}
-    both = shared(rows, ORACLE).dropna(subset=[accuracy_column()])
-    gap = (both[accuracy_column(ORACLE)] - both[accuracy_column()]).groupby(both["method"]).mean().to_dict()
+    both = shared(rows, ORACLE).dropna(subset=[accuracy_column(USUAL)])
+    gaps = both[accuracy_column(ORACLE)] - both[accuracy_column(USUAL)]
+    gap = gaps.groupby(both["method"]).mean().to_dict()
     table = [
         RuleScore(m, {name: values.get(m) for name, values in known.items()}, gap.get(m)) for m in methods
     ]

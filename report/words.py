@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from report import formats
+from report.frame import shown_no_labels
 from report.gains import by_shots
 from report.statistics import difference
 from report.tables import Block, Leaderboard, Standing
@@ -87,7 +88,7 @@ def _hurt(block: Block, harm: pd.DataFrame) -> str:
     rows = harm[(harm["kind"] == block.kind) & (harm["shots"] == block.shots) & (harm["cells"] > 0)]
     if rows.empty:
         return ""
-    what = "Adapting to unlabelled target images" if block.shots == "0" else "The source"
+    what = "Adapting to unlabelled target images" if shown_no_labels(block.shots) else "The source"
     rows = rows.astype({"negative": int, "clear": int})
     counts = rows.groupby("method")[["negative", "clear"]].sum().assign(pairs=rows.groupby("method").size())
     worse = counts[counts["negative"] > 0].sort_values(["negative", "clear"], ascending=False)
@@ -118,7 +119,7 @@ def worth(frame: pd.DataFrame, boards: Sequence[Leaderboard]) -> list[str]:
             f"to {formats.percent(high)} % with {_shots(last)}."
         )
     for board in boards:
-        if board.block.kind != "pretrained" or board.best is None or board.block.shots == "0":
+        if board.block.kind != "pretrained" or board.best is None or shown_no_labels(board.block.shots):
             continue
         method = board.best.method
         alone = board.block.of(frame)

@@ -49,6 +49,7 @@ OTHER: dict[str, Any] = {
     "precision": "bf16",
     "fold": 0,
     "transductive": True,
+    "headline": "oracle",
     "setting": {"threads": 2},
 }
 OTHER_SCENARIO: dict[str, Any] = {

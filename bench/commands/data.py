@@ -74,7 +74,7 @@ def fetch(name: str, archive: Path | None) -> None:
 
 def check(name: str | None, as_json: bool) -> int:
     """Print what is wrong with a dataset; the exit code."""
-    from bench.data.doctor import examine
+    from bench.data.doctor.examine import examine
 
     with showing() as progress:
         diagnosis = examine(open_dataset(named(name), progress), progress)

@@ -12,7 +12,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from bench.record import Record
-from bench.selection import HEADLINE
 from bench.suite import Cell
 from bench.text import printable
 
@@ -24,7 +23,7 @@ Score = Callable[[Record], float | None]
 
 def test_accuracy(record: Record) -> float | None:
     """Accuracy on the target's test images at the headline rule's look, in [0, 1]; None if not done."""
-    place = record.selected.get(HEADLINE)
+    place = record.selected.get(record.asked.cell.headline)
     return None if place is None else record.looks[place].target_test_accuracy
 
 

@@ -10,9 +10,9 @@ import click
 from bench.baselines import BASELINES, names
 from bench.commands.narrow import narrow
 from bench.commands.session import Means, run_cells, today
-from bench.data.card import load_card
+from bench.data.card import load_card, own_name, packaged
 from bench.errors import UserError
-from bench.paths import RESULTS
+from bench.paths import RESULTS, own_data
 from bench.plan import plan
 from bench.store import Store
 from bench.suite import Cell, ScenarioTable, Suite
@@ -45,8 +45,9 @@ def run(request: Request) -> int:
     """Carry out a request; returns the exit code: 0 all done, 1 some cell failed."""
     if request.simulate and not request.plan_only:
         raise UserError("--simulate foresees a plan: give --plan too")
+    images = ""
     if request.cell:
-        suite, cells, store = _recorded(request)
+        suite, cells, store, images = _recorded(request)
     else:
         suite = narrow(
             request.suite,
@@ -68,6 +69,8 @@ def run(request: Request) -> int:
         return 0
     store.prepare()
     digests = today(suite)
+    if images and images != (now := next(iter(digests.values())).dataset):
+        click.echo(f"warning: other images than were recorded: their digest is {now}, not {images}", err=True)
     if request.fresh or request.cell:
         todo, stale = cells, 0
     else:
@@ -92,8 +95,8 @@ def _tuned(suite: Suite, means: Means, store: Store) -> Suite:
     return tuned(suite, means, Store(store.root / "tuning"))
 
 
-def _recorded(request: Request) -> tuple[Suite, list[Cell], Store]:
-    """One cell out of an earlier record, as a suite of its own."""
+def _recorded(request: Request) -> tuple[Suite, list[Cell], Store, str]:
+    """One cell out of an earlier record, as a suite of its own, and the digest of its images then."""
     key = str(request.cell)
     folders = [*sorted(RESULTS.glob("*")), *(BASELINES / name for name in names())]
     for folder in [Path(request.results)] if request.results else folders:
@@ -102,6 +105,7 @@ def _recorded(request: Request) -> tuple[Suite, list[Cell], Store]:
         if record is None:
             continue
         cell = record.asked.cell
+        _own_images_are_named(cell)
         scenario = ScenarioTable(
             kind=cell.scenario.kind, targets=[cell.scenario.target], shots=[cell.scenario.shots]
         )
@@ -113,9 +117,20 @@ def _recorded(request: Request) -> tuple[Suite, list[Cell], Store]:
             methods=[cell.method],
             scenarios=[scenario],
         )
-        return suite, [cell], Store(RESULTS / suite.name) if store.read_only else store
+        into = Store(RESULTS / suite.name) if store.read_only else store
+        return suite, [cell], into, record.digests.dataset
     where = request.results or f"{RESULTS}/*"
     raise UserError(f"no record of cell '{key}' in {where}: name its folder with --results")
+
+
+def _own_images_are_named(cell: Cell) -> None:
+    """Refuse a cell on somebody's own images where `--data` does not name them."""
+    name, own = cell.scenario.dataset, own_data()
+    if not packaged(name) and (own is None or own_name(own) != name):
+        raise UserError(
+            f"cell '{cell.key}' is of own images called '{name}': name their folder with --data FOLDER"
+            + (f" ('{own}' is called '{own_name(own)}')" if own else "")
+        )
 
 
 def _conclude(suite: Suite, cells: list[Cell], store: Store) -> int:

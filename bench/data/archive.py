@@ -6,6 +6,10 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from bench.data.index import Progress
@@ -24,12 +28,13 @@ def unpack(archive: Path, out: Path, progress: Progress) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=".unpacking-"))
     try:
-        if zipfile.is_zipfile(archive):
-            _unzip(archive, temporary, progress)
-        elif tarfile.is_tarfile(archive):
-            _untar(archive, temporary, progress)
-        else:
-            raise UserError(f"{archive} is no zip or tar archive, or is damaged")
+        with _opened(archive) as members:
+            for member in members:
+                _check(archive, member.name)
+            _bounded(archive, sum(member.size for member in members))
+            for done, member in enumerate(members, 1):
+                member.extract(path=temporary)
+                progress(f"unpack {archive.name}", done, len(members))
         temporary.replace(out)
     except (
         tarfile.TarError,
@@ -44,27 +49,28 @@ def unpack(archive: Path, out: Path, progress: Progress) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _unzip(archive: Path, out: Path, progress: Progress) -> None:
-    with zipfile.ZipFile(archive) as file:
-        members = file.infolist()
-        for member in members:
-            _check(archive, member.filename)
-        _bounded(archive, sum(member.file_size for member in members))
-        for done, member in enumerate(members, 1):
-            file.extract(member, out)
-            progress(f"unpack {archive.name}", done, len(members))
+@dataclass(frozen=True)
+class Member:
+    """One file of an archive of either kind."""
+
+    name: str
+    size: int
+    """Bytes, unpacked."""
+    extract: Callable[..., object]
+    """Called with the folder as `path`."""
 
 
-def _untar(archive: Path, out: Path, progress: Progress) -> None:
-    with tarfile.open(archive) as file:
-        members = file.getmembers()
-        for member in members:
-            _check(archive, member.name)
-        _bounded(archive, sum(member.size for member in members))
-        for done, member in enumerate(members, 1):
-            # Refuses links that lead outside, devices, and special permissions.
-            file.extract(member, out, filter="data")
-            progress(f"unpack {archive.name}", done, len(members))
+@contextmanager
+def _opened(archive: Path) -> Iterator[list[Member]]:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as file:
+            yield [Member(m.filename, m.file_size, partial(file.extract, m)) for m in file.infolist()]
+    elif tarfile.is_tarfile(archive):
+        with tarfile.open(archive) as tar:
+            # The filter refuses links that lead outside, devices, and special permissions.
+            yield [Member(m.name, m.size, partial(tar.extract, m, filter="data")) for m in tar.getmembers()]
+    else:
+        raise UserError(f"{archive} is no zip or tar archive, or is damaged")
 
 
 def _check(archive: Path, name: str) -> None:

@@ -34,6 +34,9 @@ class Expected(Frozen):
 
     images: int | dict[str, int] = Field(description="in every domain, or by domain")
     groups: int | None = Field(None, description="in every domain")
+    per_class: int | dict[str, list[int]] | None = Field(
+        None, description="images of each class in every domain, or by domain in the order of the classes"
+    )
 
 
 class Card(Frozen):
@@ -75,6 +78,23 @@ class Card(Frozen):
                 raise ValueError(f"{what} '{twice[0]}' is named twice")
         return self
 
+    @model_validator(mode="after")
+    def _adds_up(self) -> Card:
+        if self.expected is None:
+            return self
+        for said in (self.expected.images, self.expected.per_class):
+            unknown = sorted(set(said) - set(self.domains)) if isinstance(said, dict) else []
+            if unknown:
+                raise ValueError(f"expected domain '{unknown[0]}' is not one of {', '.join(self.domains)}")
+        for domain in self.domains:
+            images, classes = self.expected_images(domain), self.expected_classes(domain)
+            if classes is not None and (len(classes), sum(classes)) != (len(self.classes), images):
+                raise ValueError(
+                    f"expected of {domain}: {sum(classes)} images in {len(classes)} classes, "
+                    f"but {images} in {len(self.classes)}"
+                )
+        return self
+
     @property
     def usual_domains(self) -> list[str]:
         """The domains of a suite that names none."""
@@ -86,6 +106,13 @@ class Card(Frozen):
             return None
         images = self.expected.images
         return images if isinstance(images, int) else images.get(domain)
+
+    def expected_classes(self, domain: str) -> list[int] | None:
+        """Images of each class of a domain in a complete copy; None where the card does not say."""
+        per_class = self.expected.per_class if self.expected else None
+        if isinstance(per_class, int):
+            return [per_class] * len(self.classes)
+        return per_class.get(domain) if per_class else None
 
     def task_split(self, classes: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Disjoint (source, target) classes of the task kinds: a seeded half each, of any choice of classes.
@@ -114,10 +141,15 @@ def load_card(name: str) -> Card:
     return _packaged(name)
 
 
+def packaged(name: str) -> bool:
+    """Whether there is a card of that name, or else these are somebody's own images."""
+    return (CARDS / f"{name}.toml").exists()
+
+
 def own_name(place: Path) -> str:
     """What the dataset of a folder or a table is called: as the folder, unless a card has that name."""
     name = re.sub(r"[^a-z0-9]+", "-", place.resolve().stem.lower()).strip("-")[:60] or "own"
-    return f"{name}-own" if (CARDS / f"{name}.toml").exists() else name
+    return f"{name}-own" if packaged(name) else name
 
 
 @cache

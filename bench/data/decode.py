@@ -22,6 +22,10 @@ MOST_PIXELS = 100_000_000
 ROOM = 512
 """Images are resampled once from up to this side; much larger ones are averaged down first."""
 
+GAP = 1.5
+"""Images are averaged over whole pixels as long as they stay this many times larger than asked for, and
+then resampled (Pillow's `reducing_gap`): the error is under 1 % of the range, less than bilinear's."""
+
 
 class Unreadable(UserError):
     """An image that cannot be decoded; the message says why, without naming it."""
@@ -48,7 +52,7 @@ def decode(encoded: Encoded, size: int, fit: Fit = "pad") -> np.ndarray:
         side = max(image.size)
         square = Image.new("RGB", (side, side), "white")
         square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-    return np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
+    return np.asarray(square.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=GAP))
 
 
 def upright(encoded: Encoded, room: int = ROOM) -> tuple[Image.Image, tuple[int, int]]:
@@ -89,7 +93,9 @@ def _reduced(image: Image.Image, room: int) -> Image.Image:
     # The decoder of JPEG skips what a reduced image does not need.
     image.draft(None, (room, room))
     room = max(room, ROOM)
-    image = _rgb(ImageOps.exif_transpose(image))
+    # In place, and `_rgb` only where it must: copies of whole photographs cost a sixth of the time.
+    ImageOps.exif_transpose(image, in_place=True)
+    image = _rgb(image)
     if min(image.size) > 2 * room:
         image = image.reduce(min(image.size) // room)
     if max(image.size) > 16 * room:
@@ -106,7 +112,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         canvas = Image.new("RGBA", rgba.size, "white")
         canvas.alpha_composite(rgba)
         image = canvas
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from report.export.results import Results
 from report.export.table import Table, plain, table
 from report.facts import speeds
 from report.formats import count, decimals, mebibytes, percent, seconds
-from report.frame import OBJECTS, STATUSES
+from report.frame import OBJECTS, STATUSES, accuracy_column
 from report.validators import rankings
 
 
@@ -92,7 +92,7 @@ def records(results: Results) -> Table:
     data = results.frame.drop(columns=list(OBJECTS)).sort_values("key", ignore_index=True)
     shown = {
         **{"key": plain, "method": plain, "pair": plain, "shots": plain, "seed": plain, "status": plain},
-        **{"accuracy last": percent, "low": percent, "high": percent},
+        **{accuracy_column(): percent, "headline": plain, "low": percent, "high": percent},
         **{"seconds_own": formats.seconds, "seconds_alone": formats.seconds},
     }
     # Not by block: records that cannot be read are of none.

@@ -32,7 +32,6 @@ from bench.registry import (
     method_summary,
 )
 from bench.seeds import stream
-from bench.selection import HEADLINE
 from bench.suite import Cell
 from bench.validators import Outputs
 from tests.support import TINY, answer, assert_equal, python, steps_of, tiny_cell
@@ -123,7 +122,7 @@ def test_answers_in_full(answers: Answers, emoji: Dataset, method: str, scenario
             assert not [name for name in predictions if name.endswith("source-validation/logits")]
             continue
         for place in set(record.selected.values()):
-            if part != "target-test" and place != record.selected[HEADLINE]:
+            if part != "target-test" and place != record.selected[record.asked.cell.headline]:
                 assert f"look{place}/{part}/logits" not in predictions
                 continue
             logits = predictions[f"look{place}/{part}/logits"]

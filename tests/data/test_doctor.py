@@ -14,7 +14,8 @@ from PIL import Image
 
 from bench.data.card import Card
 from bench.data.dataset import open_dataset
-from bench.data.doctor import Diagnosis, examine, near_pairs
+from bench.data.doctor.copies import near_pairs
+from bench.data.doctor.examine import Diagnosis, examine
 from bench.data.sources.folder import Folder
 from tests.data.pictures import as_folders, jpeg, pictures
 from tests.data.test_decode import png_header

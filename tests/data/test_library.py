@@ -109,6 +109,9 @@ def test_files_of_dtds_format(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> N
         path.parent.name == dataset.card.classes[label]
         for (path, _), label in zip(dtd.places, dtd.labels, strict=True)
     )
+    other = [part.model_copy(update={"domain": "d"}) for part in parts]
+    with pytest.raises(UserError, match="class 0 of DTD is 'banded', of the card 'dotted'"):
+        open_dataset(card("d", ["dotted", "banded"], *other), download=False)
     with pytest.raises(UserError, match="DTD has 2 classes, the card 3"):
         open_dataset(
             card("dtd", ["a", "b", "c"], *[p.model_copy(update={"split": ""}) for p in parts]), download=False

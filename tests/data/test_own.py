@@ -16,6 +16,7 @@ from bench.data.dataset import open_dataset
 from bench.data.own import own_card
 from bench.data.splits import SPLITS, splits
 from bench.errors import UserError
+from bench.store import Store
 from tests.data.pictures import as_folders, jpeg, pictures
 from tests.support import bench
 
@@ -261,3 +262,25 @@ def test_a_name_that_a_card_has(fresh: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("BENCH_OWN_DATA", str(fresh / "pacs"))
     assert load_card("pacs").title.startswith("PACS")
     assert load_card("pacs-own").domains == ["a"]
+
+
+def test_a_cell_of_own_images_again(mine: Path) -> None:
+    """The record's command, with the folder in FOLDER's place; no record or page says where that is."""
+    assert run(mine, "--methods", "linear-probe").returncode == 0
+    key = across(mine)["key"]
+    again = Store(mine.parent / "out").read(key).again  # type: ignore[union-attr]
+    assert again == f"python -m bench run --cell {key} --data FOLDER"
+    page = (mine.parent / "out" / "report.html").read_text()
+    assert again in page
+    assert f"their content has digest {across(mine)['digests']['dataset']}" in page
+    assert str(mine.parent) not in page
+    where = {"cwd": mine.parent, "BENCH_CACHE": str(mine.parent / "cache")}
+    same = bench("run", "--cell", key, "--data", str(mine), "--results", "out", **where)
+    assert same.returncode == 0, same.stderr
+    assert "other images" not in same.stderr
+    alone = bench("run", "--cell", key, "--results", "out", **where)
+    assert alone.returncode == 2
+    assert "own images called 'my-parts': name their folder with --data FOLDER" in alone.stderr
+    next(mine.rglob("*.jpg")).unlink()
+    other = bench("run", "--cell", key, "--data", str(mine), "--results", "out", **where)
+    assert "warning: other images than were recorded" in other.stderr

@@ -7,10 +7,12 @@ import pytest
 
 from bench.record import Look
 from bench.store import Store
+from report.export.write import export
 from report.frame import load_frame
 from report.page import render
+from report.tables import leaderboards
 from report.validators import correlation, distances, rankings
-from tests.report.synthetic import cell, predictions, record
+from tests.report.synthetic import cell, predictions, record, write
 
 
 def look(
@@ -88,3 +90,20 @@ def test_transductive_is_marked(tmp_path: Path) -> None:
 
 def test_correlations_are_written_with_a_sign() -> None:
     assert [correlation(x) for x in (0.5, -0.25, -0.001, None)] == ["+0.50", "−0.25", "+0.00", "–"]
+
+
+def test_looks_that_target_labels_choose_are_marked(tmp_path: Path) -> None:
+    """The first look, which the oracle chooses, is right on 20 of 40, the last on 10."""
+    for changes in ({"headline": "oracle"}, {}):
+        write(Store(tmp_path), cell("probe", "photo", "sketch", 0, 0, **changes), 10, first=20)
+    frame = load_frame(Store(tmp_path)).set_index("headline")
+    assert frame.loc["oracle", "accuracy headline"] == frame.loc["oracle", "accuracy oracle"] == 50.0
+    assert frame.loc["last", "accuracy headline"] == frame.loc["last", "accuracy last"] == 25.0
+    boards = leaderboards(load_frame(Store(tmp_path)), "probe")
+    marked, usual = sorted(boards, key=lambda board: "oracle" not in board.block.title)
+    assert "chosen by oracle (uses target labels)" in marked.block.title
+    assert "oracle" not in usual.block.title
+    assert (marked.best.accuracy, usual.best.accuracy) == (50.0, 25.0)  # type: ignore[union-attr]
+    export(load_frame(Store(tmp_path)), tmp_path / "out", "probe", "probe")
+    for name in ("leaderboard.md", "leaderboard.csv", "leaderboard.tex", "pairs.csv", "records.csv"):
+        assert "oracle" in (tmp_path / "out" / "tables" / name).read_text(), name

@@ -79,6 +79,7 @@ SUITE: dict[str, Any] = {
     "augment": "none",
     "precision": "fp32",
     "transductive": False,
+    "headline": "last",
     "backbones": ["test_efficientnet.untrained"],
     "methods": ["linear-probe", "dann"],
     "baseline": "linear-probe",

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from bench.data.sources.base import Absent, Listing, Wanted
+from bench.data.sources.base import Absent, Listing, Wanted, simple
 from bench.data.sources.item import Item
 from bench.digest import combine
 from bench.errors import UserError
@@ -98,13 +98,26 @@ def _keep(part: LibraryPart, wanted: Wanted) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         pass
     dataset = _open(part, wanted)
-    known = getattr(dataset, "classes", None)
-    if known is not None and len(known) != len(wanted.classes):
-        raise UserError(f"{part.call} has {len(known)} classes, the card {len(wanted.classes)}")
+    _same_classes(part, [str(name) for name in getattr(dataset, "classes", [])], wanted)
     with writing_to_cache():
         kept = _of_files(dataset) or _of_arrays(dataset, note.with_suffix(".npy"))
         write_atomically(note, json.dumps(kept).encode())
     return kept
+
+
+def _same_classes(part: LibraryPart, known: list[str], wanted: Wanted) -> None:
+    """A label's number is a place in the card's list: where the library names its classes, they must agree.
+
+    The library may say more than the card (`0 - zero`).
+
+    Raises:
+        UserError: another number of classes, or another name at some place.
+    """
+    if known and len(known) != len(wanted.classes):
+        raise UserError(f"{part.call} has {len(known)} classes, the card {len(wanted.classes)}")
+    for number, (theirs, ours) in enumerate(zip(known, wanted.classes, strict=False)):
+        if simple(theirs) != simple(ours) and not theirs.startswith(f"{ours} "):
+            raise UserError(f"class {number} of {part.call} is '{theirs}', of the card '{ours}'")
 
 
 def _of_files(dataset: Any) -> dict[str, Any] | None:

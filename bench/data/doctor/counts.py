@@ -1,0 +1,73 @@
+"""How many images there are: of domains and classes, as the card says and as learning needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from bench.data.dataset import Dataset
+from bench.data.doctor.finding import Finding
+
+IMBALANCE = 10
+"""A class this many times larger than another of its domain is a fault."""
+
+LEAST = 3
+"""Groups of images that a class needs in a domain: one each to train on, to validate, to test."""
+
+
+def unlike_the_card(dataset: Dataset) -> Iterable[Finding]:
+    """Counts that are not the card's, of domains and, where it says them, of classes; unknown folders."""
+    for text in dataset.warnings:
+        if "the card says" in text:
+            yield Finding("counts", "fault", text)
+        elif "no class of the card" in text:
+            yield Finding("folders", "fault", text)
+    for name, domain in dataset.domains.items():
+        expected = dataset.card.expected_classes(name)
+        if expected is None:
+            continue
+        counts = np.bincount(domain.labels, minlength=len(expected)).tolist()
+        wrong = [
+            f"{label}: {count} images; the card says {right}"
+            for label, count, right in zip(dataset.card.classes, counts, expected, strict=True)
+            if count != right
+        ]
+        if wrong:
+            yield Finding("class counts", "fault", f"{name}: {len(wrong)} classes", tuple(wrong))
+
+
+def missing(dataset: Dataset) -> Iterable[Finding]:
+    """Domains and classes of which there is no image."""
+    for name in dataset.card.domains:
+        if name not in dataset.domains:
+            yield Finding("domain missing", "fault", f"no images of domain {name}")
+    for name, domain in dataset.domains.items():
+        counts = np.bincount(domain.labels, minlength=len(dataset.card.classes))
+        for label in np.flatnonzero(counts == 0):
+            yield Finding("class missing", "fault", f"{name} has no image of {dataset.card.classes[label]}")
+
+
+def uneven(dataset: Dataset) -> Iterable[Finding]:
+    """Classes with too few groups of images, and imbalance."""
+    for name, domain in dataset.domains.items():
+        classes = dataset.card.classes
+        groups = {
+            label: len(np.unique(domain.groups[domain.labels == label])) for label in range(len(classes))
+        }
+        few = [f"{classes[label]} ({count})" for label, count in groups.items() if 0 < count < LEAST]
+        if few:
+            yield Finding(
+                "too few images",
+                "fault",
+                f"{name}: fewer than {LEAST} different images, one each to train on, validate and test",
+                tuple(few),
+            )
+        counts = np.bincount(domain.labels, minlength=len(classes))
+        if counts.max() >= IMBALANCE * max(1, counts[counts > 0].min()):
+            low = int(np.where(counts > 0, counts, counts.max() + 1).argmin())
+            yield Finding(
+                "class imbalance",
+                "fault",
+                f"{name}: {counts.max()} of {classes[counts.argmax()]}, {counts[low]} of {classes[low]}",
+            )

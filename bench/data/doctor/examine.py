@@ -1,0 +1,69 @@
+"""The whole examination: what is wrong with a copy of a dataset, each fault with the images it is about."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.data.dataset import Dataset, silent
+from bench.data.doctor import copies, counts, files
+from bench.data.doctor.finding import Finding
+from bench.data.doctor.seen import Seen, open_all
+from bench.data.index import Progress
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The findings, and a table of the domains."""
+
+    dataset: str
+    origin: str
+    domains: list[dict[str, Any]]
+    findings: list[Finding]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong."""
+        return not any(finding.level == "fault" for finding in self.findings)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**asdict(self), "healthy": self.healthy}
+
+
+def examine(dataset: Dataset, progress: Progress = silent) -> Diagnosis:
+    """Look at every image of a dataset."""
+    seen = open_all(dataset, progress)
+    findings = [
+        *counts.unlike_the_card(dataset),
+        *counts.missing(dataset),
+        *files.unreadable(dataset, seen),
+        *counts.uneven(dataset),
+        *copies.copies(dataset),
+        *copies.near(dataset, seen),
+        *files.small(dataset, seen),
+    ]
+    return Diagnosis(dataset.card.name, dataset.origin, _table(dataset, seen), findings)
+
+
+def _table(dataset: Dataset, seen: Seen) -> list[dict[str, Any]]:
+    rows = []
+    for name, domain in dataset.domains.items():
+        sizes = [size for (where, _), size in seen.sizes.items() if where == name]
+        counts = list(Counter(domain.labels.tolist()).values())
+        rows.append(
+            {
+                "domain": name,
+                "images": len(domain.places),
+                "expected": dataset.card.expected_images(name),
+                "classes": len(counts),
+                "smallest": min(counts, default=0),
+                "largest": max(counts, default=0),
+                "width": round(float(np.mean([w for w, _ in sizes])), 1) if sizes else None,
+                "height": round(float(np.mean([h for _, h in sizes])), 1) if sizes else None,
+            }
+        )
+    return rows
