@@ -52,10 +52,10 @@ def _two(runs: list[dict[str, Side]], random: np.random.Generator) -> tuple[dict
         one = hits.correct[HEADLINE][index]
         two = next((hits.correct[r] for r in hits.correct if r != HEADLINE), hits.correct[HEADLINE])[index]
         answers = np.where(swap, two, one), np.where(swap, one, two)
-        records = [runs[place][key].record for place in random.choice(len(runs), 2)]
+        timed = [runs[place][key] for place in random.choice(len(runs), 2)]
         old[key], now[key] = (
-            replace(runs[0][key], record=record, hits=Hits({HEADLINE: answer}, names))
-            for record, answer in zip(records, answers, strict=True)
+            replace(side, hits=Hits({HEADLINE: answer}, names))
+            for side, answer in zip(timed, answers, strict=True)
         )
     return old, now
 

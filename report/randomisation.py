@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -16,15 +17,21 @@ def sign_flip(differences: np.ndarray) -> float:
     Args:
         differences: int (groups,), what one side has more than the other in each independent group.
     """
-    sizes = np.abs(differences[differences != 0]).astype(int)
-    total = int(sizes.sum())
+    sizes = np.sort(np.abs(differences[differences != 0]).astype(int))
+    return _chance(tuple(sizes.tolist()), abs(int(differences.sum())))
+
+
+@lru_cache(maxsize=2**12)
+def _chance(sizes: tuple[int, ...], reached: int) -> float:
+    """Of a sum of these sizes with signs of chance being that far from zero."""
+    total = sum(sizes)
     if not total:
         return 1.0
     chances = np.zeros(2 * total + 1)  # of the sum being -total ... total
     chances[total] = 1.0
     for size in sizes:
         chances = 0.5 * (np.roll(chances, size) + np.roll(chances, -size))
-    beyond = np.abs(np.arange(-total, total + 1)) >= abs(int(differences.sum()))
+    beyond = np.abs(np.arange(-total, total + 1)) >= reached
     return min(1.0, float(chances[beyond].sum()))
 
 
