@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any
 
+import orjson
 from pydantic import ValidationError
 
 from bench.migrations import CURRENT, migrated
@@ -35,6 +36,33 @@ def decode(content: bytes) -> Record:
     Raises:
         Damaged: it holds none, or not all of it, or it was changed.
     """
+    data = _intact(content)
+    if data is None:
+        data = _checked(content)
+    try:
+        return Record.model_validate(data)
+    except ValidationError as error:
+        raise Damaged(describe(error, Record)) from None
+
+
+def _intact(content: bytes) -> dict[str, Any] | None:
+    """The JSON of a record of today's schema, fast; None where it takes `_checked` to say.
+
+    The checksum is over the values as the standard library writes them. Where orjson writes the same text,
+    these are the values it was made of. It need not: letters beyond ASCII and 1e-05 are written otherwise.
+    """
+    try:
+        data = orjson.loads(content)
+        checksum = data.pop("checksum")
+        text = orjson.dumps(data, option=orjson.OPT_SORT_KEYS)
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return None
+    same = hashlib.sha256(text).hexdigest() == checksum
+    return data if same and data.get("schema_version") == CURRENT else None
+
+
+def _checked(content: bytes) -> dict[str, Any]:
+    """The JSON of a record as today's schema has it, or what is wrong with it."""
     try:
         data = json.loads(content, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
@@ -48,10 +76,7 @@ def decode(content: bytes) -> Record:
         raise Damaged(f"version {version} of the schema, and this program knows up to {CURRENT}: update it")
     if version >= FIRST_WITH_CHECKSUM and checksum != _checksum(data):
         raise Damaged("the checksum inside differs: it was changed or damaged after it was written")
-    try:
-        return Record.model_validate(migrated(data, version))
-    except ValidationError as error:
-        raise Damaged(describe(error, Record)) from None
+    return migrated(data, version)
 
 
 def _checksum(data: dict[str, Any]) -> str:

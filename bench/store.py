@@ -8,6 +8,7 @@ that a record and its predictions are replaced together, by one renaming: that o
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -60,7 +61,7 @@ class Store:
 
     def path(self, key: str) -> Path:
         """Where the record of that key is, or would be."""
-        return self.root / "records" / key[:2] / f"{key}.json"
+        return Path(f"{self.root}/records/{key[:2]}/{key}.json")
 
     def predictions_path(self, record: Record) -> Path:
         """Where a record's predictions are; in baselines, and of older records, without their checksum."""
@@ -68,7 +69,8 @@ class Store:
         return plain if not self._holds(named) and self._holds(plain) else named
 
     def _named(self, record: Record) -> Path:
-        return self.path(record.key).with_suffix(f".{str(record.predictions_sha256)[:16]}.safetensors")
+        key, digest = record.key, str(record.predictions_sha256)[:16]
+        return Path(f"{self.root}/records/{key[:2]}/{key}.{digest}.safetensors")
 
     def version(self, key: str) -> str | None:
         """What a record's file holds now, readable or not, as a digest; None where there is none."""
@@ -113,12 +115,26 @@ class Store:
 
     def read(self, key: str) -> Record | None:
         """The record of that key, or None when absent or unreadable (see `unreadable`)."""
+        content = self._file(key)
+        return None if content is None else self._decoded(key, content)
+
+    def _file(self, key: str) -> bytes | None:
+        """What the file of that key's record holds, or None when absent or unreadable."""
         path = self.path(key)
         try:
-            record = decode(self._content(path))
+            return self._content(path)
         except FileNotFoundError:
             return None
-        except (OSError, Damaged) as error:
+        except OSError as error:
+            self.unreadable[path] = str(error)
+            return None
+
+    def _decoded(self, key: str, content: bytes) -> Record | None:
+        """The record of that key out of the content of its file; None when it is not readable."""
+        path = self.path(key)
+        try:
+            record = decode(content)
+        except Damaged as error:
             self.unreadable[path] = str(error)
             return None
         if record.key != key:
@@ -134,8 +150,12 @@ class Store:
         """
         if record.predictions_sha256 is None:
             return {}
-        path = self.predictions_path(record)
-        blob = self._content(path)
+        path = self._named(record)
+        try:
+            blob = self._content(path)
+        except FileNotFoundError:
+            path = self.predictions_path(record)
+            blob = self._content(path)
         if hashlib.sha256(blob).hexdigest() != record.predictions_sha256:
             raise OSError(f"{path}: checksum differs from its record's")
         try:
@@ -155,7 +175,20 @@ class Store:
         if self._pack:
             return self._pack.records()
         found = (self.root / "records").glob("??/*.json")
-        return sorted(path for path in found if not path.name.startswith("."))
+        # As text, which is the same order here, and paths take long to compare.
+        return sorted((path for path in found if not path.name.startswith(".")), key=str)
+
+    def state(self) -> str:
+        """A digest that changes whenever a file of records or predictions does, going by size and time.
+
+        Of what is on disk: a baseline in memory has none.
+        """
+        found = sorted(
+            (entry.name, (seen := entry.stat()).st_size, seen.st_mtime_ns)
+            for folder in (self.root / "records").glob("??")
+            for entry in os.scandir(folder)
+        )
+        return hashlib.sha256(repr(found).encode()).hexdigest()
 
     def _content(self, path: Path) -> bytes:
         return self._pack.read(path) if self._pack else path.read_bytes()
@@ -189,13 +222,15 @@ class Store:
 
     def _gist(self, key: str, known: Known) -> Gist | None:
         """What `missing` asks of a record; its version is then that at which it was judged."""
-        # Before it is read: a record that is stored in between must count as new.
-        version = self._judged[key] = self.version(key)
+        content = self._file(key)
+        if content is None:
+            self._judged[key] = None
+            return None
+        version = self._judged[key] = hashlib.sha256(content).hexdigest()
         gist = known.gist(key, version)
-        if gist is None and (record := self.read(key)) is not None:
+        if gist is None and (record := self._decoded(key, content)) is not None:
             gist = Gist.of(record)
-            if version is not None and self.version(key) == version:
-                known.add(key, version, gist)
+            known.add(key, version, gist)
         return gist
 
     def keys(self) -> list[str]:

@@ -13,6 +13,8 @@ FORBIDDEN = frozenset('/\\:*?"<>|')
 
 def printable(text: str) -> str:
     """The text with control, bidirectional and other invisible characters shown as escapes, not obeyed."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -18,8 +18,9 @@ from scipy import stats
 from bench.record import Record
 from bench.selection import HEADLINE
 from bench.store import Store
-from report.frame import load_frame
-from report.hits import Hits
+from bench.suite import Cell, Setting
+from report.frame import plain
+from report.hits import Hits, Unusable, stored_hits, stored_predictions
 from report.randomisation import holm, sign_flip
 
 BY_METHOD, BY_CELL, BY_SPEED = 0.008, 0.0005, 0.0015
@@ -78,13 +79,28 @@ class NothingInCommon(Exception):
     """The two sides share no cell."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Side:
-    """One cell of one side."""
+    """One cell of one side: what is compared of its record, which is several times as large."""
 
-    record: Record
+    key: str
+    title: str
+    method: str
+    """With the hyperparameters that were set: what has a history of its own."""
+    suite: str
+    setting: Setting
+    dataset: str
+    """Digest of its images."""
+    created: str
+    revision: str | None
+    machine: str | None
+    unit: float | None
+    """Seconds of the calibration."""
+    trained: dict[str, float]
+    """Seconds by phase of the training that this cell did itself, and did not take from another one."""
     hits: Hits | None
     why: str
+    """There are no hits."""
 
 
 Pairs = dict[str, tuple[Side, Side]]
@@ -92,16 +108,41 @@ Pairs = dict[str, tuple[Side, Side]]
 
 def sides(store: Store) -> dict[str, Side]:
     """The cells of a store by key; damaged ones are left out, as if they were not there."""
-    frame = load_frame(store).set_index("key")
-    hits, status, reason = frame["hits"], frame["status"], frame["reason"]
-    return {
-        record.key: Side(
-            record,
-            hits[record.key] if status[record.key] == "done" else None,
-            f"{status[record.key]}: {reason[record.key]}" if status[record.key] != "done" else "",
-        )
-        for record in store.records()
-    }
+    return {record.key: _side(store, record) for record in store.records()}
+
+
+def _side(store: Store, record: Record) -> Side:
+    cell, happened, measured = record.asked.cell, record.happened, record.measured
+    hits, why = None, f"{happened.status}: {happened.reason}"
+    if happened.status == "done":
+        try:
+            hits, why = stored_hits(record, stored_predictions(store, record), judge=False), ""
+        except Unusable as error:
+            why = f"unreadable: {plain(store, str(error))}"
+    return Side(
+        key=record.key,
+        title=f"{cell.title} ({cell.scenario.kind})",
+        method=_method(cell),
+        suite=record.asked.suite,
+        setting=record.asked.setting,
+        dataset=record.digests.dataset,
+        created=record.created,
+        revision=record.where.git_revision,
+        machine=record.where.machine,
+        unit=measured.calibration_seconds,
+        trained={
+            phase: seconds
+            for phase, seconds in sorted(measured.seconds.items())
+            if phase.endswith("-stage") and phase not in measured.shared_seconds
+        },
+        hits=hits,
+        why=why,
+    )
+
+
+def _method(cell: Cell) -> str:
+    varied = ", ".join(f"{name}={value}" for name, value in sorted(cell.overrides.items()))
+    return f"{cell.method} ({varied})" if varied else cell.method
 
 
 def compare(base: Store, new: Store) -> Comparison:
@@ -123,29 +164,17 @@ def compare_sides(
     odd = [change for key in sorted(old.keys() | now.keys()) if (change := _odd(key, old, now))]
     unlike = {change.key for change in odd}
     pairs = {key: pair for key, pair in sorted(common.items()) if key not in unlike and pair[0].hits}
-    cells = _judged(((_title(a), key, [(a, b)]) for key, (a, b) in pairs.items()), BY_CELL)
+    cells = _judged(((a.title, key, [(a, b)]) for key, (a, b) in pairs.items()), BY_CELL)
     by_method = _by_method(pairs).items()
     methods = _judged(((name, "", list(found.values())) for name, found in by_method), BY_METHOD)
     ordered = sorted([*odd, *cells], key=lambda change: change.name)
     return Comparison(base, new, tuple(methods), tuple(ordered), tuple(_speed(pairs)))
 
 
-def _title(side: Side) -> str:
-    cell = side.record.asked.cell
-    return f"{cell.title} ({cell.scenario.kind})"
-
-
-def method_name(record: Record) -> str:
-    """A method with the hyperparameters that were set: what has a history of its own."""
-    cell = record.asked.cell
-    varied = ", ".join(f"{name}={value}" for name, value in sorted(cell.overrides.items()))
-    return f"{cell.method} ({varied})" if varied else cell.method
-
-
 def _by_method(pairs: Pairs) -> dict[str, Pairs]:
     found: dict[str, Pairs] = {}
     for key, pair in pairs.items():
-        found.setdefault(method_name(pair[0].record), {})[key] = pair
+        found.setdefault(pair[0].method, {})[key] = pair
     return dict(sorted(found.items()))
 
 
@@ -153,16 +182,15 @@ def _odd(key: str, old: dict[str, Side], now: dict[str, Side]) -> Change | None:
     """What keeps a cell from being compared, if anything does."""
     a, b = old.get(key), now.get(key)
     if a is None or (a.hits is None and b is not None and b.hits is not None):
-        return Change(_title(now[key]), "new", key)
+        return Change(now[key].title, "new", key)
     if b is None:
-        return Change(_title(a), "gone", key, why="no record") if a.hits else None
+        return Change(a.title, "gone", key, why="no record") if a.hits else None
     if a.hits is None or b.hits is None:
-        return Change(_title(a), "gone", key, why=b.why) if a.hits else None
-    was, is_now = a.record.digests.dataset, b.record.digests.dataset
-    if was != is_now:
-        return Change(_title(a), "changed", key, why=f"dataset fingerprint {was} is now {is_now}")
+        return Change(a.title, "gone", key, why=b.why) if a.hits else None
+    if a.dataset != b.dataset:
+        return Change(a.title, "changed", key, why=f"dataset fingerprint {a.dataset} is now {b.dataset}")
     if not np.array_equal(a.hits.groups, b.hits.groups):
-        return Change(_title(a), "changed", key, why="other test images")
+        return Change(a.title, "changed", key, why="other test images")
     return None
 
 
@@ -172,9 +200,11 @@ def _judged(asked: Iterable[tuple[str, str, list[tuple[Side, Side]]]], level: fl
     for name, key, pairs in asked:
         gaps = np.concatenate([_correct(b) - _correct(a) for a, b in pairs])
         groups = np.concatenate([a.hits.groups for a, _ in pairs if a.hits])
-        _, index = np.unique(groups, return_inverse=True)
-        test = sign_flip(np.rint(np.bincount(index, weights=gaps)).astype(int))
-        before, after = (float(np.mean([100 * _correct(pair[i]).mean() for pair in pairs])) for i in (0, 1))
+        # Only groups that differ count, which are few.
+        changed = gaps != 0
+        _, index = np.unique(groups[changed], return_inverse=True)
+        test = sign_flip(np.rint(np.bincount(index, weights=gaps[changed])).astype(int))
+        before, after = (float(np.mean([_accuracy(pair[i]) for pair in pairs])) for i in (0, 1))
         rows.append((name, key, before, after, test))
     adjusted = holm([test.p for *_, test in rows], [test.chance for *_, test in rows])
     return [
@@ -185,7 +215,12 @@ def _judged(asked: Iterable[tuple[str, str, list[tuple[Side, Side]]]], level: fl
 
 def _correct(side: Side) -> np.ndarray:
     assert side.hits is not None
-    return side.hits.correct[HEADLINE].astype(int)
+    return side.hits.correct[HEADLINE].astype(np.int8)
+
+
+def _accuracy(side: Side) -> float:
+    assert side.hits is not None
+    return side.hits.accuracy(HEADLINE)
 
 
 def _verdict(gain: float, p: float, level: float) -> Verdict:
@@ -220,30 +255,16 @@ def _speed(pairs: Pairs) -> list[Pace]:
 
 def _unit(pairs: Pairs) -> float:
     """How much slower the machine itself was in the new run: ratio of median calibrations."""
-    timed = [(a.record.measured, b.record.measured) for a, b in pairs.values()]
-    both = [
-        (a.calibration_seconds, b.calibration_seconds)
-        for a, b in timed
-        if a.calibration_seconds and b.calibration_seconds
-    ]
+    both = [(a.unit, b.unit) for a, b in pairs.values() if a.unit and b.unit]
     # Calibrations around single cells vary more than cells do; a run's median is steady.
     return float(np.divide(*np.median(both, axis=0)[::-1])) if both else 1.0
 
 
-def trained(record: Record) -> dict[str, float]:
-    """Seconds by phase of the training that this cell did itself, and did not take from another one."""
-    measured = record.measured
-    own = measured.seconds.keys() - measured.shared_seconds.keys()
-    return {phase: measured.seconds[phase] for phase in sorted(own) if phase.endswith("-stage")}
-
-
 def _log_ratio(a: Side, b: Side, unit: float) -> float | None:
     """Log of new over base seconds in the phases that both trained themselves; None: not comparable."""
-    one, two = a.record, b.record
-    same = one.where.machine and one.where.machine == two.where.machine
-    if not same or one.asked.setting != two.asked.setting or not one.measured.calibration_seconds:
+    same = a.machine and a.machine == b.machine
+    if not same or a.setting != b.setting or not a.unit:
         return None
-    before, after = trained(one), trained(two)
-    phases = before.keys() & after.keys()
-    seconds = [sum(side[phase] for phase in phases) for side in (before, after)]
+    phases = a.trained.keys() & b.trained.keys()
+    seconds = [sum(side.trained[phase] for phase in phases) for side in (a, b)]
     return float(np.log(seconds[1] / seconds[0] / unit)) if min(seconds) >= LEAST_SECONDS else None

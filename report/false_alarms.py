@@ -21,7 +21,7 @@ import numpy as np
 from bench.selection import HEADLINE
 from bench.store import Store
 from bench.suite import Gate
-from report.compare import Side, compare_sides, method_name, sides
+from report.compare import Side, compare_sides, sides
 from report.gate import regressions
 from report.hits import Hits
 
@@ -59,10 +59,10 @@ def _two(runs: list[dict[str, Side]], random: np.random.Generator) -> tuple[dict
         headline = hits.correct[HEADLINE]
         two = next((found for found in hits.correct.values() if found is not headline), headline)[index]
         answers = np.where(swap, two, one), np.where(swap, one, two)
-        records = [runs[place][key].record for place in random.choice(len(runs), 2)]
+        timed = [runs[place][key] for place in random.choice(len(runs), 2)]
         old[key], now[key] = (
-            replace(runs[0][key], record=record, hits=Hits({HEADLINE: answer}, names))
-            for record, answer in zip(records, answers, strict=True)
+            replace(side, hits=Hits({HEADLINE: answer}, names))
+            for side, answer in zip(timed, answers, strict=True)
         )
     return old, now
 
@@ -71,10 +71,10 @@ def planted(run: dict[str, Side], points: float, times: int, seed: int = 0) -> l
     """Whether a method's drop of so many points is told and named, for `times` draws of each method."""
     random = np.random.default_rng(seed)
     told = []
-    for name in sorted({method_name(side.record) for side in run.values() if side.hits}):
+    for name in sorted({side.method for side in run.values() if side.hits}):
         for _ in range(times):
             worse = {
-                key: _worse(side, points, random) if method_name(side.record) == name else side
+                key: _worse(side, points, random) if side.method == name else side
                 for key, side in run.items()
             }
             lines = regressions(compare_sides(run, worse), Gate())

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.record import Predictions, Record
+from bench.record import Record
 from bench.selection import HEADLINE, RULES
 from bench.store import Store
 from bench.suite import Cell, compiled, content_hash
 from bench.text import printable
-from report.bootstrap import mean_interval
-from report.hits import Hits, Unusable, score
+from report.bootstrap import intervals
+from report.hits import Unusable, stored_hits, stored_predictions
 from report.kept import Kept
 
 STATUSES = ("done", "skipped", "failed", "unreadable", "missing")
@@ -82,17 +83,30 @@ def load_frame(store: Store, expected: Sequence[Cell] = ()) -> pd.DataFrame:
     reason. `low` and `high` bound the headline accuracy (see `report.bootstrap`). `question` identifies
     a cell's question apart from its method and seed, `goal` also apart from its source.
     """
-    rows = list(_expected(store, expected) if expected else _found(store))
-    frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(OBJECTS, object))
+    # Values by column: a dictionary of seventy values for each of many rows is most of the memory.
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for row in _expected(store, expected) if expected else _found(store):
+        for name, values in columns.items():
+            values.append(row.get(name, np.nan))
+    _bound(columns)
+    frame = pd.DataFrame(columns).astype(dict.fromkeys(OBJECTS, object))
     frame["method"] = _labels(frame)
     return frame
+
+
+def _bound(columns: dict[str, list[Any]]) -> None:
+    """Fill in `low` and `high` where there are hits."""
+    places = [place for place, status in enumerate(columns["status"]) if status == "done"]
+    found = intervals([columns["hits"][place] for place in places], HEADLINE)
+    for place, interval in zip(places, found, strict=True):
+        columns["low"][place], columns["high"][place] = interval or (None, None)
 
 
 def _found(store: Store) -> Iterator[dict[str, Any]]:
     for record in store.records():
         yield _row(store, record)
     for path, reason in sorted(store.unreadable.items()):
-        yield {"key": path.stem, "status": "unreadable", "reason": _plain(store, reason)}
+        yield {"key": path.stem, "status": "unreadable", "reason": plain(store, reason)}
 
 
 def _expected(store: Store, cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
@@ -103,7 +117,7 @@ def _expected(store: Store, cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
             continue
         reason = store.unreadable.get(store.path(cell.key))
         status = "missing" if reason is None else "unreadable"
-        said = "not run yet" if reason is None else _plain(store, reason)
+        said = "not run yet" if reason is None else plain(store, reason)
         yield {"key": cell.key, "status": status, "reason": said, **_cell(cell)}
 
 
@@ -141,9 +155,9 @@ def _row(store: Store, record: Record) -> dict[str, Any]:
         "energy_joules": measured.energy_joules,
         "images_from": record.images_from,
         "warnings": "\n".join(record.warnings),
-        **where.model_dump(exclude={"packages"}),
+        **dict(where),
         "packages": ", ".join(f"{name} {version}" for name, version in sorted(where.packages.items())),
-        **{f"digest_{name}": value for name, value in record.digests.model_dump().items()},
+        **{f"digest_{name}": value for name, value in record.digests},
         **_cell(record.asked.cell),
     }
     if isinstance(episodes := record.details.get("episodes"), int):
@@ -177,40 +191,38 @@ def _architecture(record: Record) -> str | None:
 def _scores(store: Store, record: Record) -> dict[str, Any]:
     """What the stored predictions say; status `unreadable` where they cannot say it."""
     try:
-        predictions = store.predictions(record)
-        hits = _hits(record, predictions)
-    except FileNotFoundError:
-        return {"status": "unreadable", "reason": "the predictions file is missing"}
-    except (OSError, Unusable) as error:
-        return {"status": "unreadable", "reason": _plain(store, str(error))}
-    interval = mean_interval([hits], HEADLINE)
-    low, high = interval or (None, None)
+        predictions = stored_predictions(store, record)
+        hits = stored_hits(record, predictions)
+    except Unusable as error:
+        return {"status": "unreadable", "reason": plain(store, str(error))}
     names = (HEADLINE, *(rule.name for rule in RULES))
     scores: dict[str, Any] = {accuracy_column(name): hits.accuracy(name) for name in names}
     lost = hits.undecided
     note = f"{lost} test images have no finite largest logit and count as wrong" if lost else ""
-    features = Kept.of(store, record, predictions)
-    return {"features": features, "hits": hits, "low": low, "high": high, "note": note, **scores}
-
-
-def _hits(record: Record, predictions: Predictions) -> Hits:
-    if not record.looks:
-        raise Unusable("the record says done, but holds no look")
-    if not predictions:
-        raise Unusable("the record says done, but has no predictions")
-    known = {rule.name for rule in RULES}
-    selected = {name: look for name, look in record.selected.items() if name in known}
-    headline = record.asked.cell.headline
-    hits = score(predictions, selected | {HEADLINE: selected[headline]} if headline in selected else selected)
-    if HEADLINE not in hits.correct:
-        raise Unusable(f"no predictions are stored for the look that rule '{headline}' selects")
-    return hits
+    return {"features": Kept.of(store, record, predictions), "hits": hits, "note": note, **scores}
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
-    """What the question says."""
+    """What the question says, and who answers it."""
+    return {
+        **_question(*(getattr(cell, name) for name in QUESTION)),
+        "method": printable(cell.method),
+        "overrides": ", ".join(f"{name}={value}" for name, value in sorted(cell.overrides.items())),
+        "seed": cell.seed,
+    }
+
+
+OWN = {"method", "overrides", "seed"}
+QUESTION = tuple(name for name in Cell.model_fields if name not in OWN)
+"""Fields of a cell that all methods and seeds share."""
+
+
+@lru_cache(maxsize=2**14)
+def _question(*asked: Any) -> dict[str, Any]:
+    """What the values of `QUESTION` say: the same for many cells, and hashing them takes long."""
+    cell = Cell.model_construct(**dict(zip(QUESTION, asked, strict=True)))
     scenario, budget = cell.scenario, cell.budget
-    question = cell.model_dump(mode="json", exclude={"method", "overrides", "seed"})
+    question = cell.model_dump(mode="json", exclude=OWN)
     source = ("kind", "source", "source_classes")
     goal = question | {"scenario": {k: v for k, v in question["scenario"].items() if k not in source}}
     return {
@@ -223,8 +235,6 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "classes": len(scenario.target_classes),
         "class_names": tuple(printable(name) for name in scenario.target_classes),
         "shots": supervision(cell),
-        "method": printable(cell.method),
-        "overrides": ", ".join(f"{name}={value}" for name, value in sorted(cell.overrides.items())),
         "backbone": cell.backbone,
         "image_size": cell.image_size,
         "augment": cell.augment,
@@ -233,7 +243,6 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "batch_size": budget.batch_size,
         "looks_asked": budget.looks,
         "trials": budget.trials,
-        "seed": cell.seed,
         "precision": cell.precision,
         "transductive": cell.transductive,
         "headline": cell.headline,
@@ -251,7 +260,7 @@ def _labels(frame: pd.DataFrame) -> list[str | None]:
     ]
 
 
-def _plain(store: Store, reason: str) -> str:
+def plain(store: Store, reason: str) -> str:
     """A reason without the folder's own path, so that a page can be handed on."""
     return reason.replace(f"{store.root}/", "")
 

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bench.record import Predictions
+from bench.record import Predictions, Record
+from bench.selection import HEADLINE, RULES
+from bench.store import Store
 
 PART = "target-test"
+KNOWN = frozenset(rule.name for rule in RULES)
 
 
 class Unusable(Exception):
@@ -81,10 +84,46 @@ def judged(logits: np.ndarray, labels: np.ndarray, undecided: np.ndarray) -> Jud
     return Judgement(named, np.exp(highest - total), total - true)
 
 
-def score(predictions: Predictions, selected: Mapping[str, int]) -> Hits:
+def stored_predictions(store: Store, record: Record) -> Predictions:
+    """What is stored beside a done record.
+
+    Raises:
+        Unusable: nothing is, or it is damaged.
+    """
+    if not record.looks:
+        raise Unusable("the record says done, but holds no look")
+    try:
+        predictions = store.predictions(record)
+    except FileNotFoundError:
+        raise Unusable("the predictions file is missing") from None
+    except OSError as error:
+        raise Unusable(str(error)) from None
+    if not predictions:
+        raise Unusable("the record says done, but has no predictions")
+    return predictions
+
+
+def stored_hits(record: Record, predictions: Predictions, judge: bool = True) -> Hits:
+    """What a done record's predictions say, under each rule and its headline; see `score`.
+
+    Raises:
+        Unusable: they are not enough.
+    """
+    selected = {name: look for name, look in record.selected.items() if name in KNOWN}
+    headline = record.asked.cell.headline
+    if headline in selected:
+        selected[HEADLINE] = selected[headline]
+    hits = score(predictions, selected, judge)
+    if HEADLINE not in hits.correct:
+        raise Unusable(f"no predictions are stored for the look that rule '{headline}' selects")
+    return hits
+
+
+def score(predictions: Predictions, selected: Mapping[str, int], judge: bool = True) -> Hits:
     """Score the look that each rule selected.
 
-    Rules whose look has no stored logits are left out.
+    Rules whose look has no stored logits are left out. Without `judge` there are no `judgements`, which
+    take most of the time.
 
     Raises:
         Unusable: no labels, no images, or arrays whose shapes do not belong together.
@@ -97,19 +136,19 @@ def score(predictions: Predictions, selected: Mapping[str, int]) -> Hits:
         raise Unusable(f"labels {labels.shape} and groups {groups.shape} do not belong together")
     if not len(labels):
         raise Unusable("no test images")
-    correct: dict[str, np.ndarray] = {}
-    judgements: dict[str, Judgement] = {}
-    by_look: dict[int, tuple[np.ndarray, np.ndarray, Judgement]] = {}
+    right: dict[int, np.ndarray] = {}
+    judgement: dict[int, Judgement] = {}
     undecided = np.zeros(len(labels), dtype=bool)
-    for rule, look in selected.items():
+    for look in dict.fromkeys(selected.values()):
         logits = predictions.get(f"look{look}/{PART}/logits")
         if logits is None:
             continue
         if logits.ndim != 2 or len(logits) != len(labels) or logits.shape[1] <= labels.max():
             raise Unusable(f"logits {logits.shape} do not belong to {len(labels)} labels")
-        if look not in by_look:
-            right, lost = classified(logits, labels)
-            by_look[look] = right, lost, judged(logits, labels, lost)
-        correct[rule], lost, judgements[rule] = by_look[look]
+        right[look], lost = classified(logits, labels)
+        if judge:
+            judgement[look] = judged(logits, labels, lost)
         undecided |= lost
+    correct = {rule: right[look] for rule, look in selected.items() if look in right}
+    judgements = {rule: judgement[look] for rule, look in selected.items() if look in judgement}
     return Hits(correct, groups, int(undecided.sum()), labels, judgements)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.digest import combine
 from bench.files import write_atomically
 from bench.selection import RULES
 from bench.store import Store
@@ -29,6 +33,8 @@ from report.statistics import negative_transfer
 from report.trail import record_anchor, trail
 from report.validators import correlation, distances, rankings
 
+NAME = "report.html"
+CODE = (".py", ".html", ".css", ".js")
 TEMPLATES = Path(__file__).parent / "templates"
 FILTERS = (
     *(formats.percent, formats.points, formats.interval, formats.seconds, formats.several),
@@ -46,6 +52,7 @@ def build(
     *,
     expected: Sequence[Cell] = (),
     source_alone: str | None = None,
+    mark: str = "",
 ) -> Path:
     """Write the page of a results folder and return where: `out`, or `report.html` in the folder.
 
@@ -54,15 +61,38 @@ def build(
         samples: images to show, from the decode cache.
         expected: show exactly these cells, and which of them are missing; default: every record.
         source_alone: the method that stands for the source stage alone at 0 shots; default: the baseline.
+        mark: what the file ends with, as a comment; see `marked`.
 
     Raises:
         OSError: the page cannot be written. No content of the folder makes it raise.
     """
     frame = load_frame(Store(store_root), expected)
     html = render(frame, str(store_root), suite, samples, source_alone=source_alone)
-    target = out or Path(store_root) / "report.html"
-    write_atomically(target, html.encode())
+    target = out or Path(store_root) / NAME
+    write_atomically(target, f"{html}{_comment(mark)}".encode())
     return target
+
+
+def marked(page: Path, mark: str) -> bool:
+    """Whether a page is there, whole, and was written with that mark (hexadecimal digits)."""
+    end = _comment(mark).encode()
+    try:
+        with page.open("rb") as file:
+            file.seek(-len(end), os.SEEK_END)
+            return file.read() == end
+    except OSError:
+        return False
+
+
+def code() -> str:
+    """Digest of what pages are made with: this room's files and the versions of the libraries that draw."""
+    files = sorted(path for path in Path(__file__).parent.rglob("*") if path.suffix in CODE)
+    parts = [f"{metadata.version(name)}" for name in ("matplotlib", "pandas", "scipy", "seaborn")]
+    return combine(*parts, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files))
+
+
+def _comment(mark: str) -> str:
+    return f"<!-- {mark} -->\n" if mark else ""
 
 
 def render(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -33,14 +34,20 @@ def sign_flip(differences: np.ndarray) -> Exact:
     Args:
         differences: int (groups,), what one side has more than the other in each independent group.
     """
-    sizes = np.abs(differences[differences != 0]).astype(int)
-    total = int(sizes.sum())
+    sizes = np.sort(np.abs(differences[differences != 0]).astype(int))
+    beyond = _beyond(tuple(sizes.tolist()))
+    return Exact(float(beyond[int(sizes.sum()) - abs(int(differences.sum()))]), beyond)
+
+
+@lru_cache(maxsize=2**12)
+def _beyond(sizes: tuple[int, ...]) -> np.ndarray:
+    """Of a sum of these sizes with signs of chance being at least their sum, that less one, ...: rising."""
+    total = sum(sizes)
     chances = np.zeros(2 * total + 1)  # of the sum being -total ... total
     chances[total] = 1.0
     for size in sizes:
         chances = 0.5 * (np.roll(chances, size) + np.roll(chances, -size))
-    beyond = np.minimum(np.cumsum(chances[::-1]), 1.0)  # of it being total or more, total - 1 or more, ...
-    return Exact(float(beyond[total - abs(int(differences.sum()))]), beyond)
+    return np.minimum(np.cumsum(chances[::-1]), 1.0)
 
 
 def holm(values: Sequence[float], chances: Sequence[Chance] | None = None) -> list[float]:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from bench.baselines import open_results
 from bench.commands.pictures import samples
+from bench.digest import combine
 from bench.errors import UserError
 from bench.files import write_atomically
 from bench.paths import RESULTS
@@ -15,7 +16,7 @@ from bench.store import Store
 from bench.suite import Cell, Suite
 from report.frame import load_frame
 from report.markdown import markdown_table
-from report.page import BASELINE
+from report.page import BASELINE, NAME, code, marked
 from report.page import build as build_html
 
 T = TypeVar("T")
@@ -65,17 +66,31 @@ def update(results: str | None, document: str) -> Path:
 
 
 def build_page(store: Store, suite: Suite, cells: Sequence[Cell]) -> Path:
-    """Build the page of a suite's run: what was asked for, and what else the folder holds."""
+    """Build the page of a suite's run: what was asked for, and what else the folder holds.
+
+    A page that was made of the same records by the same code stays; that images have been decoded since
+    is not looked at.
+    """
+    page = store.root / NAME
+    mark = combine(code(), store.state(), str(store.root), suite.model_dump_json(), *(c.key for c in cells))
+    if marked(page, mark):
+        return page
     everything = {cell.key: cell for cell in [*cells, *(r.asked.cell for r in store.records())]}
-    return _write(store, None, suite, cells, expected=list(everything.values()))
+    return _write(store, None, suite, cells, list(everything.values()), mark)
 
 
 def _write(
-    store: Store, out: Path | None, suite: Suite | None, cells: Sequence[Cell], expected: Sequence[Cell]
+    store: Store,
+    out: Path | None,
+    suite: Suite | None,
+    cells: Sequence[Cell],
+    expected: Sequence[Cell],
+    mark: str = "",
 ) -> Path:
+    shown = samples(cells)
     return _try_to_write(
         lambda: build_html(
-            store.root, out, suite, samples(cells), expected=expected, source_alone=SOURCE_ALONE
+            store.root, out, suite, shown, expected=expected, source_alone=SOURCE_ALONE, mark=mark
         )
     )
 

@@ -141,11 +141,11 @@ def _conclude(suite: Suite, cells: list[Cell], store: Store) -> int:
     from report.frame import load_frame
     from report.terminal import terminal_table
 
-    Console().print(terminal_table(load_frame(store, cells), suite.baseline, SOURCE_ALONE))
+    frame = load_frame(store, cells)
+    Console().print(terminal_table(frame, suite.baseline, SOURCE_ALONE))
     click.echo(f"report: {build_page(store, suite, cells)}")
-    records = [record for cell in cells if (record := store.read(cell.key))]
-    failed = [record for record in records if record.happened.status == "failed"]
-    for record in failed:
-        said = f"failed: {record.asked.cell.title}: {record.happened.reason} ({record.key})"
-        click.echo(printable(said), err=True)
+    rows = zip(cells, frame["status"], frame["reason"], strict=True)
+    failed = [(cell, reason) for cell, status, reason in rows if status == "failed"]
+    for cell, reason in failed:
+        click.echo(printable(f"failed: {cell.title}: {reason} ({cell.key})"), err=True)
     return 1 if failed else 0

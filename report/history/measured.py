@@ -16,7 +16,7 @@ from bench.errors import UserError
 from bench.selection import HEADLINE
 from bench.store import Store
 from bench.suite import Setting, content_hash
-from report.compare import Side, method_name, sides, trained
+from report.compare import Side, sides
 from report.history.line import Entry, Key, Line
 
 BENCHMARKS = "pytest-benchmark"
@@ -36,11 +36,10 @@ def from_records(store: Store, revision: str | None = None) -> list[Line]:
     """
     groups: dict[Key, list[Side]] = defaultdict(list)
     for side in sides(store).values():
-        asked, where = side.record.asked, side.record.where
-        known = revision or where.git_revision
+        known = revision or side.revision
         if known is None:
             raise UserError(f"records in '{store.root}' hold no git revision: {NO_REVISION}")
-        groups[Key(asked.suite, known, where.machine or "", _words(asked.setting))].append(side)
+        groups[Key(side.suite, known, side.machine or "", _words(side.setting))].append(side)
     return [_line(key, group) for key, group in groups.items()]
 
 
@@ -56,11 +55,11 @@ def _words(setting: Setting) -> str:
 def _line(key: Key, group: Sequence[Side]) -> Line:
     by_method: dict[str, list[Side]] = defaultdict(list)
     for side in group:
-        by_method[method_name(side.record)].append(side)
-    units = [unit for side in group if (unit := side.record.measured.calibration_seconds)]
+        by_method[side.method].append(side)
+    units = [unit for side in group if (unit := side.unit)]
     return Line(
         **key._asdict(),
-        date=max(_moment(side.record.created) for side in group),
+        date=max(_moment(side.created) for side in group),
         # Of a run, not of a cell: single calibrations vary more than cells do.
         calibration_seconds=median(units) if units else None,
         entries={name: _entry(found) for name, found in sorted(by_method.items())},
@@ -68,12 +67,12 @@ def _line(key: Key, group: Sequence[Side]) -> Line:
 
 
 def _entry(found: Sequence[Side]) -> Entry:
-    done = [(side.record, side.hits) for side in found if side.hits]
-    times = {f"{record.key} {phase}": s for record, _ in done for phase, s in trained(record).items()}
+    done = [(side, side.hits) for side in found if side.hits]
+    times = {f"{side.key} {phase}": s for side, _ in done for phase, s in side.trained.items()}
     total = sum(times.values())
     return Entry(
         accuracy=fmean(hits.accuracy(HEADLINE) for _, hits in done) if done else None,
-        asked=content_hash({record.key: record.digests.dataset for record, _ in done}) if done else "",
+        asked=content_hash({side.key: side.dataset for side, _ in done}) if done else "",
         seconds=total if total > 0 else None,
         timed=content_hash(sorted(times)) if total > 0 else "",
     )

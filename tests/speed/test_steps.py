@@ -84,8 +84,8 @@ def test_probe(benchmark: Any) -> None:
 
 def test_report(tmp_path: Path, benchmark: Any) -> None:
     """A page of 20 cells."""
-    from bench.commands.report import build_page
     from bench.store import Store
+    from report.page import build
 
     store = Store(tmp_path)
     store.prepare()
@@ -93,5 +93,5 @@ def test_report(tmp_path: Path, benchmark: Any) -> None:
     for seed in range(20):
         store.write(*answer(tiny_cell("linear-probe", seed=seed), tmp_path / "artifacts"))
     benchmark.group = "report"
-    page = benchmark.pedantic(lambda: build_page(store, suite, []), rounds=2)
+    page = benchmark.pedantic(lambda: build(tmp_path, suite=suite), rounds=2)
     assert Path(page).stat().st_size > 1000
