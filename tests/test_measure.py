@@ -107,6 +107,7 @@ def test_peak_memory_sees_a_peak() -> None:
 
 def test_short_cells_share_a_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
+    monkeypatch.setattr(measure, "_calibrated", {})
     monkeypatch.setattr(measure.time, "monotonic", lambda: now[0])
     threads = torch.get_num_threads()
     first = calibration(CPU)
