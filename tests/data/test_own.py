@@ -274,7 +274,7 @@ def test_a_cell_of_own_images_again(mine: Path) -> None:
     assert again in page
     assert f"their content has digest {across(mine)['digests']['dataset']}" in page
     assert str(mine.parent) not in page
-    where = {"cwd": mine.parent, "BENCH_CACHE": str(mine.parent / "cache")}
+    where: dict[str, Any] = {"cwd": mine.parent, "BENCH_CACHE": str(mine.parent / "cache")}
     same = bench("run", "--cell", key, "--data", str(mine), "--results", "out", **where)
     assert same.returncode == 0, same.stderr
     assert "other images" not in same.stderr
