@@ -66,6 +66,7 @@ def test_report_reads_records(path: Path) -> None:
         "plan",
         "text",
         "data.card",
+        "digest",
     )
     assert {name for name in own if not name.startswith(tuple(f"bench.{room}" for room in allowed))} == set()
 

@@ -95,7 +95,7 @@ def test_a_disk_that_cannot_be_written_stops_the_sharing_and_nothing_else(
     assert Artifacts(blocked).get("kind", "a", make)[2]
     assert "nothing is shared" in caplog.text
 
-    def full(path: Path, content: bytes) -> None:
+    def full(path: Path, content: bytes, durable: bool = True) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(bench.artifacts, "write_atomically", full)

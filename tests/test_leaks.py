@@ -155,7 +155,7 @@ def dataset(emoji: Dataset, monkeypatch: pytest.MonkeyPatch) -> Dataset:
         groups=target.groups[order],
     )
     found = replace(emoji, fingerprint="shuffled", domains={**emoji.domains, "twitter": shuffled})
-    monkeypatch.setattr(bench.cell_run, "open_dataset", lambda card: found)
+    monkeypatch.setattr(bench.cell_run, "open_again", lambda card, fingerprint: found)
     return found
 
 

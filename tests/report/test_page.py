@@ -84,7 +84,7 @@ def test_a_page_tells_what_the_records_say(store: Store) -> None:
     keys = store.keys()
     assert len(keys) == 24
     for key in keys:
-        assert f"python -m bench run --cell {key} --results {store.root}" in text
+        assert f"python -m bench run --cell {key} --data FOLDER --results {store.root}" in text
     assert parsed.tags.count("svg") >= 6
 
 

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from bench.errors import UserError
 from bench.store import Store
-from report.frame import load_frame
+from report.frame import accuracy_column, load_frame
 from report.simulate import main, rejections, simulated
 from tests.report import synthetic
 
@@ -33,7 +33,7 @@ def test_the_difference_that_is_put_in_is_there(noisy: Store) -> None:
     gaps = []
     for _ in range(60):
         rows = simulated(load_frame(noisy), 3, 10.0, random)
-        means = rows.groupby("method")["accuracy last"].mean()
+        means = rows.groupby("method")[accuracy_column()].mean()
         gaps.append(means["right"] - means["left"])
     assert np.mean(gaps) == pytest.approx(10.0, abs=1.5)
 
