@@ -74,6 +74,8 @@ class Engine:
             "setting": self.setting.model_dump(),
             "digests": self._digests,
             "share": True,
+            "devices": [],
+            "keep_features": False,
             "root": str(self.store.root),
             "seen": None,
         }
