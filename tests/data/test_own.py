@@ -266,7 +266,7 @@ def test_a_name_that_a_card_has(fresh: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_cell_of_own_images_again(mine: Path) -> None:
     """The record's command, with the folder in FOLDER's place; no record or page says where that is."""
-    assert run(mine, "--methods", "linear-probe").returncode == 0
+    assert run(mine, "--source", "shop", "--target", "site", "--methods", "linear-probe").returncode == 0
     key = across(mine)["key"]
     again = Store(mine.parent / "out").read(key).again  # type: ignore[union-attr]
     assert again == f"python -m bench run --cell {key} --data FOLDER"
