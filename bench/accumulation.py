@@ -7,8 +7,7 @@ batch's gradient, but for layers that look at the rows beside each other: batch 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from bench import memory
 from bench.api import Batch
 from bench.errors import CellFailed
 from bench.resume import Loop
+from bench.slices import cut
 
 FEWEST = 2
 """Images of a part: batch norm needs more than one."""
@@ -68,7 +68,8 @@ class Accumulation:
             loop.scaler.scale(loss).backward()
             return loss.detach()
         total = torch.zeros_like(loop.total)
-        for part in split(batch, loop.parts):
+        for place in range(loop.parts):
+            part = cut(batch, place, loop.parts)
             # To what a method counts its steps by, all parts are one step.
             self._put_back(extra)
             loss = self._loss(part, progress) * (len(part.x) / len(batch.x))
@@ -91,26 +92,6 @@ class Accumulation:
         if images // parts < FEWEST:
             raise CellFailed(f"out of memory at {size}: use smaller images or another network ({why})")
         self._loop.parts, self._held = parts, False
-
-
-def split(batch: Batch, parts: int) -> list[Batch]:
-    """A plain batch in parts, each with its share of every stream; their sizes differ by at most one row."""
-
-    def shares(rows: Tensor | None) -> Sequence[Tensor | None]:
-        assert rows is None or len(rows) == len(batch.x), "all streams of a batch are equally long"
-        return [None] * parts if rows is None else rows.tensor_split(parts)
-
-    return [
-        replace(batch, x=x, y=y, source_x=source_x, source_y=source_y, target_x=target_x)
-        for x, y, source_x, source_y, target_x in zip(
-            batch.x.tensor_split(parts),
-            batch.y.tensor_split(parts),
-            shares(batch.source_x),
-            shares(batch.source_y),
-            shares(batch.target_x),
-            strict=True,
-        )
-    ]
 
 
 def said(stage: str, images: int, parts: int, modules: nn.Module) -> str:

@@ -36,6 +36,7 @@ ENGINE = (
     "task_batch.py",
     "trainer.py",
     "seeds.py",
+    "slices.py",
     "selection.py",
     "suite.py",
     "team.py",

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +26,7 @@ from bench.errors import CellFailed, CellSkipped
 from bench.files import write_atomically
 from bench.resume import Loop
 from bench.seeds import stream
+from bench.slices import cut
 
 PATIENCE = timedelta(days=7)
 """For which the others wait for the first: a look may take long. One that dies is noticed otherwise."""
@@ -109,24 +109,12 @@ class Part(Whole):
 
     def of(self, batch: Batch, step: int) -> Batch:
         """This rank's slice of every stream of a batch."""
-        begin, end = slice_of(len(batch.x), self.rank, self.size)
-        self._share = (end - begin) / len(batch.x)
+        mine = cut(batch, self.rank, self.size)
+        self._share = len(mine.x) / len(batch.x)
         if self.rank:
             # Else all ranks would drop the same units; by the step, since the others' streams are not kept.
             torch.manual_seed(stream(self._seed, "rank", self.rank, step))
-
-        def mine(rows: Tensor | None) -> Tensor | None:
-            assert rows is None or len(rows) == len(batch.x), "all streams of a batch are equally long"
-            return None if rows is None else rows[begin:end]
-
-        return replace(
-            batch,
-            x=batch.x[begin:end],
-            y=batch.y[begin:end],
-            source_x=mine(batch.source_x),
-            source_y=mine(batch.source_y),
-            target_x=mine(batch.target_x),
-        )
+        return mine
 
     def combine(self, loss: Tensor, modules: Modules) -> Tensor:
         """The same; loss and gradients are summed over the ranks in one operation."""
@@ -191,11 +179,6 @@ def _loopback() -> str | None:
         if any(address.address == "127.0.0.1" for address in addresses):
             return name
     return None
-
-
-def slice_of(images: int, rank: int, size: int) -> tuple[int, int]:
-    """Where a rank's slice of a batch begins and ends: slices differ by at most one image."""
-    return images * rank // size, images * (rank + 1) // size
 
 
 def check_statistics(modules: nn.Module) -> None:

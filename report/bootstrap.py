@@ -54,7 +54,11 @@ def resampled(cells: Sequence[Hits], rule: str) -> np.ndarray:
 
 
 def intervals(cells: Sequence[Hits], rule: str) -> list[Interval | None]:
-    """`mean_interval` of each cell alone; those whose images have the same groups are resampled at once."""
+    """Interval of each cell's accuracy, percent; None where resampling cannot say.
+
+    With a single group, or with every image right, all resamples are alike. That is a want of evidence, not
+    an interval of width zero. Cells whose images have the same groups are resampled at once.
+    """
     found: list[Interval | None] = [None] * len(cells)
     alike: dict[tuple[str, bytes], list[int]] = {}
     for place, cell in enumerate(cells):
@@ -79,22 +83,6 @@ def intervals(cells: Sequence[Hits], rule: str) -> list[Interval | None]:
 def count_groups(cells: Sequence[Hits]) -> int:
     """How many groups of related images the cells have between them."""
     return len(np.unique(np.concatenate([cell.groups for cell in cells])))
-
-
-def mean_interval(cells: Sequence[Hits], rule: str) -> Interval | None:
-    """Interval of the mean accuracy over cells, percent; None where resampling cannot say."""
-    return _interval(np.nanmean(resampled(cells, rule), axis=1))
-
-
-def _interval(samples: np.ndarray) -> Interval | None:
-    """Percentiles of the resamples; None when they never differ.
-
-    With a single group, or with every image right, all resamples are alike. That is a want of
-    evidence, not an interval of width zero.
-    """
-    known = samples[~np.isnan(samples)]
-    low, high = _tails(known)
-    return Interval(float(low), float(high)) if np.ptp(known) > LEAST_SPREAD else None
 
 
 def _tails(samples: np.ndarray) -> np.ndarray:

@@ -32,9 +32,10 @@ from bench.registry import configure, method_modules
 from bench.resources import Resources
 from bench.runner import Context, run_cell
 from bench.settings import resolve
+from bench.slices import slice_of
 from bench.store import Store
 from bench.suite import Budget, Cell, Setting, Wanted
-from bench.team import check_statistics, slice_of
+from bench.team import check_statistics
 from tests.quick import TODAY, Noted, quick_cell
 from tests.support import CLASSES, TINY, WHERE, bench, digests, python, tiny_cell
 

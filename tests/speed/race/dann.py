@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from bench.backbones import create_backbone, normalisation
 from bench.data.card import load_card
+from bench.engine import Stage, train
 from bench.plan import plan
 from bench.suite import Cell, load_suite
 from tests.speed.race.track import SIZE, Row
@@ -60,20 +60,11 @@ def mine(cell: Cell, work: Path) -> tuple[float, float]:
     modules, task, source = run.build("source"), run.task("source"), run.roles.source
     assert source
     feed = run.trainer.feed(method, task, source.inputs, source.train)
-    optimizer = method.optimizer(modules, task)
+    times: list[float] = []
+    stage = Stage(task, WARM + STEPS, 1, cell.precision)
+    train(method, modules, feed, stage, lambda *_: None, lambda _: times.append(time.perf_counter()))
     modules.train()
-    losses: list[Tensor] = []
-    since = 0.0
-    for step in range(WARM + STEPS):
-        if step == WARM:
-            since = time.perf_counter()
-        batch = feed.batch(step)
-        loss = method.loss(modules, batch, step / (WARM + STEPS))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.detach())
-    took = time.perf_counter() - since
+    took = times[-1] - times[WARM - 1]
     return took, _label_loss(modules, feed, method)
 
 
