@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from bench.engine import Stage, train
 from bench.errors import CellFailed
 from bench.feed import Endless, Feed, KeptInputs
 from bench.memory import in_parts
+from bench.registry import method_modules
 from tests.support import answer, install, tiny_cell
 
 ROOM = 5
@@ -192,6 +194,15 @@ class Hungry(GradientMethod):
 """
 
 
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """What is installed is looked for anew, in this test and after it."""
+    method_modules.cache_clear()
+    yield
+    method_modules.cache_clear()
+
+
+@pytest.mark.usefixtures("registry")
 def test_a_cell_says_that_its_batches_were_halved(tmp_path: Path, monkeypatch: Any) -> None:
     """Of a cell whose network holds five images, in training and in evaluation."""
     install(tmp_path / "site", "hungry = hungry_method:Hungry", hungry_method=METHOD)
