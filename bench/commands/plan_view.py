@@ -36,7 +36,7 @@ def show(suite: Suite, cells: list[Cell], store: Store, nodes: int | None = None
 
     def needs(method: str) -> Needs:
         if method not in known:
-            known[method] = _needs(method, suite.set.get(method, {}), backbone)
+            known[method] = needs_of(method, suite.set.get(method, {}), backbone)
         return known[method]
 
     for phase, (asked, different) in distinct(cells, needs).items():
@@ -70,7 +70,8 @@ def _recorded(suite: Suite, store: Store) -> list[Record]:
     return mine
 
 
-def _needs(name: str, overrides: dict[str, Value], backbone: str) -> Needs:
+def needs_of(name: str, overrides: dict[str, Value], backbone: str) -> Needs:
+    """What a method, so configured, shares on a backbone."""
     from bench.api import Access
     from bench.backbones import create_backbone, untrained
     from bench.registry import configure

@@ -1,0 +1,100 @@
+"""What sharing saves, against what the plan predicts: `python -m tests.speed.sharing [STEPS [SHOTS]]`.
+
+Six methods on the 12 pairs of `emoji-home`, twice, each time from nothing: with sharing, and with
+`--no-share`. The prediction is the plan's, from the first run's records. Prints seconds of both commands, and
+of the cells alone: all of them, and those of methods whose source stage does not see the target.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+
+from bench.commands.plan_view import needs_of
+from bench.costs import Needs, estimate, prices
+from bench.data.card import load_card
+from bench.plan import plan
+from bench.record import Record
+from bench.store import Store
+from bench.suite import Cell, load_suite
+
+SUITE = """
+description = "six methods, twelve pairs"
+dataset = "emoji-home"
+image_size = 64
+backbones = ["{backbone}"]
+methods = ["linear-probe", "partial-finetune", "full-finetune", "dann", "maml", "nas-lite"]
+
+[budget]
+steps = {steps}
+batch_size = 32
+looks = 2
+
+[[scenarios]]
+kind = "cross-domain"
+shots = {shots}
+"""
+BACKBONE = "tf_efficientnet_lite0"
+
+
+def run(suite: Path, folder: Path, *options: str) -> tuple[float, list[Record]]:
+    """Wall seconds of a command, and its records."""
+    command = [sys.executable, "-m", "bench", "run", "--suite", str(suite), "--results", str(folder / "results")]
+    environment = {**os.environ, "BENCH_CACHE": str(folder / "cache")}
+    since = time.perf_counter()
+    subprocess.run([*command, *options], env=environment, check=True, stdout=sys.stderr)
+    return time.perf_counter() - since, list(Store(folder / "results").records())
+
+
+def spent(records: list[Record], which: set[str]) -> float:
+    """Seconds that the cells of some methods took themselves."""
+    chosen = [record for record in records if record.asked.cell.method in which]
+    return sum(sum(record.measured.seconds.values()) for record in chosen)
+
+
+def main(steps: str = "40", shots: str = "[0]") -> None:
+    """Measure and print."""
+
+    @cache
+    def needs(method: str) -> Needs:
+        return needs_of(method, {}, BACKBONE)
+
+    def predicted(cells: list[Cell]) -> tuple[float, float]:
+        found = estimate(cells, needs, known)
+        assert found and not found.unknown
+        return found.alone, found.shared
+
+    with tempfile.TemporaryDirectory() as folder:
+        suite_file = Path(folder) / "matrix.toml"
+        suite_file.write_text(SUITE.format(backbone=BACKBONE, steps=steps, shots=shots))
+        suite = load_suite(str(suite_file))
+        cells = plan(suite, load_card(suite.dataset))
+        with_sharing, sharing = run(suite_file, Path(folder) / "shared")
+        known = prices(needs, sharing)
+        without_sharing, apart = run(suite_file, Path(folder) / "alone", "--no-share")
+    print(f"{len(cells)} cells of {steps} steps, shots {shots}")
+    print(
+        f"whole commands: {without_sharing:.0f} s without, {with_sharing:.0f} s with: "
+        f"{without_sharing / with_sharing:.2f}×"
+    )
+    blind = {method for method in suite.methods if not needs(method).sees_target}
+    for name, which in (("all cells", set(suite.methods)), ("source stages that saw no target", blind)):
+        alone, shared = spent(apart, which), spent(sharing, which)
+        foretold_alone, foretold = predicted([cell for cell in cells if cell.method in which])
+        saving, expected = 1 - shared / alone, 1 - foretold / foretold_alone
+        print(
+            f"{name}: {alone:.0f} s without, {shared:.0f} s with: {alone / shared:.2f}×; foretold "
+            f"{foretold_alone:.0f} s and {foretold:.0f} s: {foretold_alone / foretold:.2f}×; "
+            f"saved {saving:.1%}, {saving / expected:.0%} of the {expected:.1%} foretold"
+        )
+    for method in suite.methods:
+        print(f"  {method}: {spent(apart, {method}):.0f} s without, {spent(sharing, {method}):.0f} s with")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
