@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+import statistics
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +90,9 @@ class Ledger:
         self.devices = max(self.devices, cost.get("devices", 1))
 
 
-REPEATS = 3
+REPEATS = 8
+WARM_UP = 4
+"""Rounds that are not counted when a process calibrates for the first time; later one is enough."""
 FRESH = 10.0
 """Seconds for which a calibration holds: cells that are shorter share one."""
 
@@ -96,17 +100,34 @@ _calibrated: dict[tuple[str, int], tuple[float, list[float]]] = {}
 """When this process calibrated last and what it found, by device and threads."""
 
 
+@dataclass(frozen=True)
+class Unit:
+    """What calibrations around a cell say: a unit of time, and how sure it is."""
+
+    seconds: float
+    """Their median."""
+    error: float
+    """Its relative standard error."""
+
+    @classmethod
+    def of(cls, calibrations: Sequence[float]) -> Unit:
+        """Of two or more calibrations; the error is that of a median of normally distributed logarithms."""
+        deviation = statistics.stdev(map(math.log, calibrations))
+        error = math.sqrt(math.pi / 2 / len(calibrations)) * deviation
+        return cls(statistics.median(calibrations), error)
+
+
 def calibration(device: torch.device) -> list[float]:
     """What `calibrate` finds, or found a moment ago."""
     key = (str(device), torch.get_num_threads())
     when, seconds = _calibrated.get(key, (-math.inf, []))
     if time.monotonic() - when > FRESH:
-        seconds = calibrate(device)
+        seconds = calibrate(device, 1 if seconds else WARM_UP)
         _calibrated[key] = time.monotonic(), seconds
     return seconds
 
 
-def calibrate(device: torch.device) -> list[float]:
+def calibrate(device: torch.device, warm_up: int = WARM_UP) -> list[float]:
     """Seconds of some fixed work, `REPEATS` times: how fast this machine is just now.
 
     A training step of the kinds of layers that networks here are made of: a dense and a depthwise
@@ -122,7 +143,7 @@ def calibrate(device: torch.device) -> list[float]:
     ]
     weights = [weight.clone().requires_grad_() for weight in weights]
     seconds = []
-    for _ in range(1 + REPEATS):  # the first warms up
+    for _ in range(warm_up + REPEATS):
         synchronise(device)
         began = time.perf_counter()
         y = torch.nn.functional.conv2d(x, weights[0], padding=1)
@@ -132,7 +153,7 @@ def calibrate(device: torch.device) -> list[float]:
         torch.autograd.grad(y.square().mean(), weights)
         synchronise(device)
         seconds.append(time.perf_counter() - began)
-    return seconds[1:]
+    return seconds[warm_up:]
 
 
 class PeakMemory:

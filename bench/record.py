@@ -118,7 +118,9 @@ class Measured(Frozen):
     energy_joules: float | None = None
     """Of the processors or the accelerator, whatever else ran there; not said of several accelerators."""
     calibration_seconds: float | None = None
-    """What `measure.calibrate` took around this cell: a unit of time for comparing runs."""
+    """What `measure.calibrate` took around this cell, as a median: a unit of time for comparing runs."""
+    calibration_error: float = 0.0
+    """The relative standard error of that median; 0 in records that do not know it."""
 
     @property
     def own(self) -> float:

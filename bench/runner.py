@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import statistics
 import traceback
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from bench.data.dataset import Progress
 from bench.errors import CellFailed, CellSkipped, UserError
 from bench.executors.leader import Leader
 from bench.kept_features import WithFeatures
-from bench.measure import Ledger, calibration
+from bench.measure import Ledger, Unit, calibration
 from bench.record import Asked, Digests, Happened, Measured, Predictions, Record, Where
 from bench.registry import hyperparameters
 from bench.settings import arithmetic, resolve
@@ -102,7 +101,7 @@ def _run(
     peak, energy = ledger.memory.read(), ledger.energy.read()
     if ledger.devices > 1 and device.type != "cpu":
         energy = None  # That of the first one would look like a saving.
-    calibrations = calibrations + calibration(device)
+    unit = Unit.of(calibrations + calibration(device))
     trained = sum(s for phase, s in ledger.shared_seconds.items() if phase.endswith("-stage")) + training
     record = Record(
         key=cell.key,
@@ -125,7 +124,8 @@ def _run(
             predicted_per_second=ledger.tempo.predicted_per_second,
             flops_per_step=ledger.tempo.flops,
             energy_joules=energy,
-            calibration_seconds=statistics.median(calibrations),
+            calibration_seconds=unit.seconds,
+            calibration_error=unit.error,
         ),
         images_from=run.images_from,
         warnings=run.warnings,

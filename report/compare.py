@@ -2,13 +2,14 @@
 
 Three families of tests share an error rate of 1 % for the whole comparison, each corrected after Holm (1979):
 accuracy by method, accuracy by cell (both exact, paired by groups of test images; seeds are held fixed), and
-speed by method (t-test on the log-ratios of its cells, with the spread of all methods' cells pooled). All are
-one-sided: only what got worse is an alarm, and "improved" has the same error rate of its own.
+speed by method (t-test on the log-ratios of its cells, with the spread of all methods' cells pooled, and with
+the error of the calibrations that times are divided by). All are one-sided: only what got worse is an alarm,
+and "improved" has the same error rate of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -96,6 +97,8 @@ class Side:
     machine: str | None
     unit: float | None
     """Seconds of the calibration."""
+    unit_error: float
+    """Its relative standard error."""
     trained: dict[str, float]
     """Seconds by phase of the training that this cell did itself, and did not take from another one."""
     hits: Hits | None
@@ -130,6 +133,7 @@ def _side(store: Store, record: Record) -> Side:
         revision=record.where.git_revision,
         machine=record.where.machine,
         unit=measured.calibration_seconds,
+        unit_error=measured.calibration_error,
         trained={
             phase: seconds
             for phase, seconds in sorted(measured.seconds.items())
@@ -231,7 +235,7 @@ def _verdict(gain: float, p: float, level: float) -> Verdict:
 
 def _speed(pairs: Pairs) -> list[Pace]:
     """The family of speed tests."""
-    unit = _unit(pairs)
+    unit, unsure = _unit(pairs)
     ratios = {
         name: np.array([r for pair in found.values() if (r := _log_ratio(*pair, unit)) is not None])
         for name, found in _by_method(pairs).items()
@@ -241,7 +245,7 @@ def _speed(pairs: Pairs) -> list[Pace]:
     squares = sum(float(((values - values.mean()) ** 2).sum()) for values in timed.values())
     spread = max(SPREAD_FLOOR, np.sqrt(squares / freedom)) if freedom else np.nan
     alone = [
-        float(stats.t.sf(abs(v.mean()) / (spread / np.sqrt(len(v))), freedom)) if freedom else 1.0
+        float(stats.t.sf(abs(v.mean()) / np.sqrt(spread**2 / len(v) + unsure), freedom)) if freedom else 1.0
         for v in timed.values()
     ]
     adjusted = dict(zip(timed, holm(alone), strict=True))
@@ -253,11 +257,26 @@ def _speed(pairs: Pairs) -> list[Pace]:
     ]
 
 
-def _unit(pairs: Pairs) -> float:
-    """How much slower the machine itself was in the new run: ratio of median calibrations."""
-    both = [(a.unit, b.unit) for a, b in pairs.values() if a.unit and b.unit]
-    # Calibrations around single cells vary more than cells do; a run's median is steady.
-    return float(np.divide(*np.median(both, axis=0)[::-1])) if both else 1.0
+def _unit(pairs: Pairs) -> tuple[float, float]:
+    """How much slower the machine itself was in the new run, and the variance of that ratio's logarithm.
+
+    It is the ratio of median calibrations: those around single cells vary more than cells do.
+    """
+    both = [(a, b) for a, b in pairs.values() if a.unit and b.unit]
+    if not both:
+        return 1.0, 0.0
+    old, new = zip(*both, strict=True)
+    (a, old_variance), (b, new_variance) = _median_unit(old), _median_unit(new)
+    return b / a, old_variance + new_variance
+
+
+def _median_unit(run: Sequence[Side]) -> tuple[float, float]:
+    """The median calibration of a run, and the variance of its logarithm."""
+    # Short cells that follow each other share a calibration, which is one piece of evidence.
+    different = {side.unit: side.unit_error for side in run if side.unit}
+    within = np.mean(np.square([*different.values()]))
+    between = np.log([*different]).var(ddof=1) * np.pi / 2 if len(different) > 1 else 0.0
+    return float(np.median([side.unit for side in run])), float(max(within, between)) / len(different)
 
 
 def _log_ratio(a: Side, b: Side, unit: float) -> float | None:

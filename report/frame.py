@@ -12,7 +12,7 @@ import pandas as pd
 from bench.record import Record
 from bench.selection import HEADLINE, RULES
 from bench.store import Store
-from bench.suite import Cell, compiled, content_hash
+from bench.suite import Cell, Suite, compiled, content_hash
 from bench.text import printable
 from report.bootstrap import intervals
 from report.hits import Unusable, stored_hits, stored_predictions
@@ -267,6 +267,9 @@ def plain(store: Store, reason: str) -> str:
 
 USUAL = str(Cell.model_fields["headline"].default)
 """The rule that results are under where nothing else is said."""
+
+BASELINE = str(Suite.model_fields["baseline"].default)
+"""The method that gains are over where a suite names none."""
 
 CHOSEN = "chosen by "
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,6 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.digest import combine
 from bench.files import write_atomically
 from bench.selection import RULES
 from bench.store import Store
@@ -23,9 +19,10 @@ from report.anchors import anchors
 from report.drawing import looks_of
 from report.facts import facts, speeds
 from report.feature_maps import feature_maps
-from report.frame import STATUSES, USUAL, load_frame
+from report.frame import BASELINE, STATUSES, USUAL, load_frame
 from report.gains import REFERENCES, architectures, gains
 from report.harm import harms
+from report.mark import NAME, comment
 from report.measures import BINS, MEASURES
 from report.samples import Samples, png_uri, thumbnails
 from report.sections import CONTENTS, section
@@ -33,15 +30,12 @@ from report.statistics import negative_transfer
 from report.trail import record_anchor, trail
 from report.validators import correlation, distances, rankings
 
-NAME = "report.html"
-CODE = (".py", ".html", ".css", ".js")
 TEMPLATES = Path(__file__).parent / "templates"
 FILTERS = (
     *(formats.percent, formats.points, formats.interval, formats.seconds, formats.several),
     *(formats.probability, formats.count, formats.decimals, formats.listed, formats.mebibytes),
     correlation,
 )
-BASELINE = str(Suite.model_fields["baseline"].default)
 
 
 def build(
@@ -61,7 +55,7 @@ def build(
         samples: images to show, from the decode cache.
         expected: show exactly these cells, and which of them are missing; default: every record.
         source_alone: the method that stands for the source stage alone at 0 shots; default: the baseline.
-        mark: what the file ends with, as a comment; see `marked`.
+        mark: what the file ends with, as a comment; see `report.mark`.
 
     Raises:
         OSError: the page cannot be written. No content of the folder makes it raise.
@@ -69,30 +63,8 @@ def build(
     frame = load_frame(Store(store_root), expected)
     html = render(frame, str(store_root), suite, samples, source_alone=source_alone)
     target = out or Path(store_root) / NAME
-    write_atomically(target, f"{html}{_comment(mark)}".encode())
+    write_atomically(target, f"{html}{comment(mark)}".encode())
     return target
-
-
-def marked(page: Path, mark: str) -> bool:
-    """Whether a page is there, whole, and was written with that mark (hexadecimal digits)."""
-    end = _comment(mark).encode()
-    try:
-        with page.open("rb") as file:
-            file.seek(-len(end), os.SEEK_END)
-            return file.read() == end
-    except OSError:
-        return False
-
-
-def code() -> str:
-    """Digest of what pages are made with: this room's files and the versions of the libraries that draw."""
-    files = sorted(path for path in Path(__file__).parent.rglob("*") if path.suffix in CODE)
-    parts = [f"{metadata.version(name)}" for name in ("matplotlib", "pandas", "scipy", "seaborn")]
-    return combine(*parts, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files))
-
-
-def _comment(mark: str) -> str:
-    return f"<!-- {mark} -->\n" if mark else ""
 
 
 def render(

@@ -19,7 +19,10 @@ from bench.suite import load_suite
 from tests.support import ROOT, TINY, bench
 
 SCRIPT = ROOT / "ci" / "regressions.sh"
-WORKFLOWS = (ROOT / ".github/workflows/regressions.yml", ROOT / "examples/tracking/regressions.yml")
+WORKFLOWS = (
+    *sorted((ROOT / ".github/workflows").glob("*.yml")),
+    ROOT / "examples/tracking/regressions.yml",
+)
 
 
 def test_the_committed_baseline_answers_what_smoke_asks() -> None:
@@ -55,7 +58,7 @@ def test_the_script(tmp_path: Path) -> None:
     assert "**0 regressions**" in again.stdout or "training takes" in again.stdout, again.stderr
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_workflows_call_what_exists(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     workflow = yaml.safe_load(text)
@@ -64,7 +67,7 @@ def test_workflows_call_what_exists(path: Path) -> None:
     commands = "\n".join(step.get("run", "") for step in steps)
     verbs = re.findall(r"-m bench (\w+)", commands)
     assert set(verbs) <= set(cli.commands)
-    for name in re.findall(r"sh (ci/\S+)", commands):
+    for name in re.findall(r"^(?:sh )?(\.?ci/\S+)", commands, re.MULTILINE):
         assert (ROOT / name).is_file()
     for verb, options in re.findall(r"-m bench (\w+)((?:[^\n&|\\]|\\\n)*)", commands):
         known = {name for parameter in cli.commands[verb].params for name in parameter.opts}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from bench import measure
-from bench.measure import Ledger, PeakMemory, Phases, calibration
+from bench.measure import Ledger, PeakMemory, Phases, Unit, calibration
 
 CPU = torch.device("cpu")
 
@@ -103,6 +104,16 @@ def test_peak_memory_sees_a_peak() -> None:
     block = np.ones(64 * 2**20, dtype=np.uint8)
     del block
     assert memory.read() - before > 48 * 2**20
+
+
+def test_a_unit_and_its_error_by_hand() -> None:
+    unit = Unit.of([0.04, 0.01, 0.02])
+    assert unit.seconds == 0.02
+    assert unit.error == pytest.approx(math.log(2) * math.sqrt(math.pi / 2) / math.sqrt(3))
+    random = np.random.default_rng(0)
+    medians = np.log(np.median(random.lognormal(0, 0.2, (4000, 16)), axis=1))
+    errors = [Unit.of(row.tolist()).error for row in random.lognormal(0, 0.2, (500, 16))]
+    assert np.mean(errors) == pytest.approx(medians.std(), rel=0.06), "of 16, as drawn"
 
 
 def test_short_cells_share_a_calibration(monkeypatch: pytest.MonkeyPatch) -> None:

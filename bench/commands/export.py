@@ -14,8 +14,7 @@ from report.export.formats import TABLE_FORMATS
 from report.export.pictures import FIGURE_FORMATS
 from report.export.write import export as write
 from report.formats import listed, several
-from report.frame import load_frame
-from report.page import BASELINE
+from report.frame import BASELINE, load_frame
 
 
 def export(folder: str, results: str | None) -> None:

@@ -14,10 +14,9 @@ from bench.files import write_atomically
 from bench.paths import RESULTS
 from bench.store import Store
 from bench.suite import Cell, Suite
-from report.frame import load_frame
+from report.frame import BASELINE, load_frame
+from report.mark import NAME, code, marked
 from report.markdown import markdown_table
-from report.page import BASELINE, NAME, code, marked
-from report.page import build as build_html
 
 T = TypeVar("T")
 
@@ -87,6 +86,9 @@ def _write(
     expected: Sequence[Cell],
     mark: str = "",
 ) -> Path:
+    # Late, since what draws takes longest to load of all, and an unchanged page needs none of it.
+    from report.page import build as build_html
+
     shown = samples(cells)
     return _try_to_write(
         lambda: build_html(

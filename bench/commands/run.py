@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 import click
 
@@ -82,6 +84,9 @@ def run(request: Request) -> int:
     )
     for path, reason in store.unreadable.items():
         click.echo(printable(f"warning: unreadable record {path}: {reason}"), err=True)
+    if todo:
+        # What draws the report loads while other processes work on the cells.
+        Thread(target=import_module, args=("report.page",), daemon=True).start()
     if todo or request.means.device not in ("auto", "cpu"):
         run_cells(todo, suite, request.means, digests, store)
     return _conclude(suite, cells, store)

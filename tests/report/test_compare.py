@@ -21,8 +21,19 @@ PAIRS = [(a, b) for a, b in product(("photo", "sketch", "paint"), repeat=2) if a
 IMAGES = 300
 
 
-def results(folder: Path, *, drop: float = 0, slow: float = 1, gone: bool = False, **changes: str) -> Store:
-    """18 cells; `dann` loses `drop` points, takes `slow` times as long, or lacks its first cell."""
+def results(
+    folder: Path,
+    *,
+    drop: float = 0,
+    slow: float = 1,
+    gone: bool = False,
+    unit: tuple[float, float] = (0.02, 0.0),
+    **changes: str,
+) -> Store:
+    """18 cells; `dann` loses `drop` points, takes `slow` times as long, or lacks its first cell.
+
+    `unit` is the machine's calibration and its error.
+    """
     store = Store(folder)
     random = np.random.default_rng(len(str(folder.name)))
     for method, (source, target) in product(METHODS, PAIRS):
@@ -39,7 +50,8 @@ def results(folder: Path, *, drop: float = 0, slow: float = 1, gone: bool = Fals
             right = np.concatenate([order[: 174 - round(IMAGES * drop / 100)], order[180:186]])
         seconds = (slow if mine else 1) * 2 * float(np.exp(random.normal(0, 0.03)))
         where = Where(python="3", packages={}, platform="p", cpu="c", machine=changes.get("machine", "m-1"))
-        measured = Measured(seconds={"target-stage": seconds}, calibration_seconds=0.02)
+        calibration = {"calibration_seconds": unit[0], "calibration_error": unit[1]}
+        measured = Measured(seconds={"target-stage": seconds}, **calibration)
         known = Digests(method="m", engine="e", dataset=changes.get("dataset", "d-1"))
         arrays = predictions({1: right}, IMAGES)
         store.write(record(asked, where=where, measured=measured, digests=known), arrays)
@@ -77,6 +89,16 @@ def test_nothing_changed_and_another_machine(tmp_path: Path) -> None:
     assert (same.returncode, same.stdout.count("**0 regressions**")) == (0, 1), same.stdout
     other = bench("compare", "base", "elsewhere", cwd=tmp_path)
     assert (other.returncode, other.stdout.count("not comparable")) == (0, 3), other.stdout
+
+
+@pytest.mark.parametrize(("error", "code"), [(0.0, 1), (0.05, 1), (0.4, 0)])
+def test_times_are_no_surer_than_their_unit(error: float, code: int, tmp_path: Path) -> None:
+    """The same seconds on a machine that is twice as fast, if the calibration is to be believed."""
+    results(tmp_path / "base", unit=(0.02, error))
+    results(tmp_path / "new", unit=(0.01, error))
+    process = bench("compare", "base", "new", cwd=tmp_path)
+    assert process.returncode == code, process.stdout
+    assert process.stdout.count("training takes") == 3 * code
 
 
 def test_nothing_in_common_is_one_line(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from bench.data.card import load_card
 from bench.plan import plan
 from bench.store import Store
 from bench.suite import load_suite
-from report.page import NAME
+from report.mark import NAME
 from tests.report.synthetic import predictions, record
 
 SUITE = """\

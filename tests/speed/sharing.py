@@ -44,10 +44,11 @@ BACKBONE = "tf_efficientnet_lite0"
 
 def run(suite: Path, folder: Path, *options: str) -> tuple[float, list[Record]]:
     """Wall seconds of a command, and its records."""
-    command = [sys.executable, "-m", "bench", "run", "--suite", str(suite), "--results", str(folder / "results")]
+    command = [sys.executable, "-m", "bench", "run", "--suite", str(suite)]
+    command += ["--results", str(folder / "results"), *options]
     environment = {**os.environ, "BENCH_CACHE": str(folder / "cache")}
     since = time.perf_counter()
-    subprocess.run([*command, *options], env=environment, check=True, stdout=sys.stderr)
+    subprocess.run(command, env=environment, check=True, stdout=sys.stderr)
     return time.perf_counter() - since, list(Store(folder / "results").records())
 
 
@@ -66,7 +67,8 @@ def main(steps: str = "40", shots: str = "[0]") -> None:
 
     def predicted(cells: list[Cell]) -> tuple[float, float]:
         found = estimate(cells, needs, known)
-        assert found and not found.unknown
+        assert found
+        assert not found.unknown
         return found.alone, found.shared
 
     with tempfile.TemporaryDirectory() as folder:
