@@ -111,7 +111,8 @@ class Run:
         with self.ledger.phases("data"):
             self.open()
         source = self.source
-        watch = self.watch = Looks(self.cell, self.method, self.roles, self.ledger)
+        folds = self.setting.device == "cpu" and not self.setting.compile
+        watch = self.watch = Looks(self.cell, self.method, self.roles, self.ledger, folds)
         with self.ledger.phases("build"):
             modules = self.build("source" if source else "target")
         self.discrepancy_before = watch.discrepancy_now(modules)

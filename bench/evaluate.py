@@ -15,6 +15,18 @@ from bench.suite import Precision
 from bench.validators import Outputs
 
 BATCH = 256
+CACHED = 64 * 3 * 64 * 64
+"""Numbers of the inputs that a CPU takes at once: what a network makes of more falls out of its caches.
+
+Of `tf_efficientnet_lite0`, 64 images of 64 px a batch were 1.5 times as fast as 256, 4 of 224 px 1.8 times as
+fast as 64.
+"""
+
+
+def at_once(inputs: Inputs, rows: np.ndarray) -> int:
+    """How many images to compute at once, where each is computed alone."""
+    one = inputs.take(rows[:1])
+    return BATCH if one.device.type != "cpu" else min(BATCH, max(4, CACHED // max(1, one.numel())))
 
 
 def outputs(
@@ -42,8 +54,9 @@ def outputs(
 
     logits, features = [], []
     with torch.inference_mode():
-        for start in range(0, len(subset), BATCH):
-            x = inputs.take(subset.rows[start : start + BATCH])
+        batch = BATCH if batch_statistics else at_once(inputs, subset.rows)
+        for start in range(0, len(subset), batch):
+            x = inputs.take(subset.rows[start : start + batch])
             # Statistics of a batch are of all of it.
             for scores, seen in [predicted(x)] if batch_statistics else in_parts(predicted, x):
                 logits.append(scores.float().half())

@@ -15,7 +15,7 @@ from bench.data.dataset import Dataset, Progress
 from bench.data.splits import SPLITS, TEST, TRAIN, splits
 from bench.digest import combine
 from bench.engine import autocast
-from bench.evaluate import BATCH
+from bench.evaluate import at_once
 from bench.feed import ImageInputs, Inputs, KeptInputs, augmentation
 from bench.fold import folded
 from bench.measure import Ledger
@@ -66,10 +66,11 @@ class Views:
 
         def make() -> tuple[Tensors, dict[str, Any]]:
             images = self._images(domain)
-            network = copy.deepcopy(backbone).to(device)
+            network = copy.deepcopy(backbone).eval().to(device)
             if self.setting.channels_last:
                 network.to(memory_format=torch.channels_last)
-            prefix = Prefix(folded(network, images.take(np.arange(1))), cut)
+            image = images.take(np.arange(1))
+            prefix = Prefix(folded(network, lambda network: network(image)), cut)
             every = np.arange(len(images.pixels))
             jobs = [(every, None), *((trained, stream(cell.seed, "view", view)) for view in range(views))]
             cost: dict[str, Any] = {}
@@ -107,7 +108,8 @@ class Views:
                 return prefix(x).float().contiguous()
 
         out: list[torch.Tensor] = []
-        for start in range(0, len(rows), BATCH):
-            part = rows[start : start + BATCH]
+        batch = at_once(images, rows)
+        for start in range(0, len(rows), batch):
+            part = rows[start : start + batch]
             out += in_parts(computed, images.take(part, None if seed is None else stream(seed, start)))
         return torch.cat(out)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from bench import looks
 from bench.backbones import create_backbone
 from bench.fold import folded
+from tests.support import steps_of, tiny_cell
 
 
 def norms(net: nn.Module) -> int:
@@ -34,7 +40,7 @@ def test_a_network_computes_the_same_without_its_batch_norms(name: str) -> None:
         lived_in(net)
     net.eval()
     images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    light = folded(net, images[:1])
+    light = folded(net, lambda network: network(images[:1]))
     assert norms(light) < norms(net)
     with torch.inference_mode():
         expected = net(images)
@@ -57,13 +63,37 @@ class Backwards(nn.Module):
 def test_what_runs_in_another_order_is_left_alone() -> None:
     net = Backwards().eval()
     image = torch.rand(1, 3, 8, 8)
-    light = folded(net, image)
+    light = folded(net, lambda network: network(image))
+    assert light is net
     assert norms(light) == 1
     torch.testing.assert_close(light(image), net(image))
 
 
 def test_the_network_itself_stays_as_it_was() -> None:
-    net = create_backbone("resnet18.untrained").train()
-    folded(net, torch.rand(1, 3, 64, 64))
-    assert net.training
+    net = lived_in(create_backbone("resnet18.untrained")).eval()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    folded(net, lambda network: network(torch.rand(1, 3, 64, 64)))
     assert norms(net) == 20
+    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+
+
+@pytest.mark.parametrize("method", ["full-finetune", "dann", "nas-lite"])
+def test_looks_at_many_images_say_the_same(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, light = [], []
+
+    def watched(net: nn.Module, answer: Callable[[nn.Module], torch.Tensor]) -> nn.Module:
+        asked.append(net)
+        light.append(folded(net, answer))
+        return light[-1]
+
+    monkeypatch.setattr(looks, "folded", watched)
+    answers = []
+    for few in (0, 10**9):
+        monkeypatch.setattr(looks, "FEW", few)
+        answers.append(steps_of(tiny_cell(method=method, shots=0), tmp_path / str(few)).go())
+    assert asked
+    assert all(norms(net) < norms(plain) for net, plain in zip(light, asked, strict=True))
+    for name, array in answers[1].items():
+        np.testing.assert_allclose(answers[0][name], array, rtol=5e-3, atol=5e-3, err_msg=name)

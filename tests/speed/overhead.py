@@ -181,7 +181,7 @@ class ByHand:
         net.eval()
         with torch.inference_mode():
             for images in parts:
-                found = torch.cat([net(x) for x in images.x.split(256)])
+                found = torch.cat([net(x) for x in images.x.split(64)])
                 if len(found):
                     float((found.argmax(1) == images.y).float().mean())
 
