@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 
 import click
 
@@ -14,6 +12,7 @@ from bench.commands.narrow import narrow
 from bench.commands.session import Means, run_cells, today
 from bench.data.card import load_card, own_name, packaged
 from bench.errors import UserError
+from bench.executors import meanwhile
 from bench.paths import RESULTS, own_data
 from bench.plan import plan
 from bench.store import Store
@@ -85,8 +84,7 @@ def run(request: Request) -> int:
     for path, reason in store.unreadable.items():
         click.echo(printable(f"warning: unreadable record {path}: {reason}"), err=True)
     if todo:
-        # What draws the report loads while other processes work on the cells.
-        Thread(target=import_module, args=("report.page",), daemon=True).start()
+        meanwhile.load("report.page")  # It takes long, and the cells are in other processes.
     if todo or request.means.device not in ("auto", "cpu"):
         run_cells(todo, suite, request.means, digests, store)
     return _conclude(suite, cells, store)
