@@ -19,7 +19,7 @@ from bench.record import Look, Part, Predictions
 from bench.roles import Roles, picked
 from bench.seeds import stream
 from bench.suite import Cell
-from bench.validators import NOTHING, LabelFree, Outputs, label_free
+from bench.validators import NOTHING, LabelFree, Outputs, Remembered, label_free
 
 SOURCE: Part = "source-validation"
 FEW = 600 * 3 * 64 * 64
@@ -38,6 +38,7 @@ class Looks:
     """Whether the device is one on which folded batch norms are faster, and the network is not compiled."""
     all: list[Look] = field(default_factory=list)
     logits: list[dict[Part, np.ndarray]] = field(default_factory=list)
+    _measure: Remembered = field(default_factory=Remembered)
 
     def look(self, stage: StageName, modules: Modules, step: int, loss: float | None) -> None:
         """Evaluate on what is held out."""
@@ -158,4 +159,4 @@ class Looks:
                 labels = torch.from_numpy(self.roles.held_out[SOURCE][1].labels[places])
         assert self.roles.pool is not None
         target = self.outputs(modules, self.roles.target_inputs, self.roles.pool)
-        return label_free(target, source, labels, stream(self.cell.seed, "domain-folds"))
+        return label_free(target, source, labels, stream(self.cell.seed, "domain-folds"), self._measure)

@@ -12,11 +12,15 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
+from bench import validators
 from bench.selection import COLLAPSED, VALIDATORS
 from bench.validators import (
+    Discrepancy,
     Outputs,
+    Remembered,
     deep_embedded_validation,
     density_ratio,
+    discrepancy,
     diversity,
     entropy,
     information_maximisation,
@@ -166,3 +170,20 @@ def test_collapse_is_seen_where_validators_praise_it() -> None:
     for name in ("entropy", "snd"):
         assert bad.validators[name] > good.validators[name]
     assert bad.diversity == 0.0
+
+
+def test_the_same_features_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = []
+
+    def counted(source: Outputs, target: Outputs, seed: int) -> Discrepancy:
+        measured.append(seed)
+        return discrepancy(source, target, seed)
+
+    monkeypatch.setattr(validators, "discrepancy", counted)
+    remembered, source, target = Remembered(), outputs(30), outputs(30, seed=1, shift=1.0)
+    first = remembered(source, target, 0)
+    assert remembered(outputs(30), outputs(30, seed=1, shift=1.0), 0) is first
+    assert measured == [0]
+    for other in ((source, outputs(30, seed=2), 0), (outputs(30, seed=2), target, 0), (source, target, 1)):
+        assert remembered(*other).scores == discrepancy(*other).scores
+    assert measured == [0, 0, 0, 1]

@@ -12,7 +12,6 @@ from bench.commands.narrow import narrow
 from bench.commands.session import Means, run_cells, today
 from bench.data.card import load_card, own_name, packaged
 from bench.errors import UserError
-from bench.executors import meanwhile
 from bench.paths import RESULTS, own_data
 from bench.plan import plan
 from bench.store import Store
@@ -83,8 +82,6 @@ def run(request: Request) -> int:
     )
     for path, reason in store.unreadable.items():
         click.echo(printable(f"warning: unreadable record {path}: {reason}"), err=True)
-    if todo:
-        meanwhile.load("report.page")  # It takes long, and the cells are in other processes.
     if todo or request.means.device not in ("auto", "cpu"):
         run_cells(todo, suite, request.means, digests, store)
     return _conclude(suite, cells, store)

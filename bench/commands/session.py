@@ -15,6 +15,7 @@ from bench.data.card import load_card
 from bench.data.dataset import BadImages, open_dataset
 from bench.digest import engine_digest
 from bench.errors import UserError
+from bench.executors import meanwhile
 from bench.executors.choice import Ask, Executor, create
 from bench.executors.signals import Interrupted
 from bench.paths import skip_bad
@@ -122,6 +123,8 @@ def run_cells(
     executor.prepare(
         list(dict.fromkeys(cell.backbone for cell in cells)), lambda text: click.echo(text, err=True)
     )
+    # What the results are shown with takes long to load, and the cells are in other processes.
+    meanwhile.load("report.page")
     with watch(cells, score, executor.count) as watcher:
         try:
             executor.run(cells, suite.name, digests, store, watcher, means.timeout)
