@@ -29,8 +29,12 @@ BY_METHOD, BY_CELL, BY_SPEED = 0.008, 0.0005, 0.0015
 whose tests see the most images, have the largest share; slow code is told by few cells already."""
 LEAST_SECONDS = 0.05
 """Phases shorter than this say nothing about speed."""
-SPREAD_FLOOR = 0.03
-"""Standard deviation of a cell's log-ratio that is assumed at least: clocks are never better than that."""
+USUAL_SPREAD, USUAL_CELLS = 0.15, 10
+"""Standard deviation of the log-ratio of a cell's seconds on a machine that others share, and how many cells
+that counts for beside those at hand, which are often few (Smyth 2004, "Linear Models and Empirical Bayes
+Methods", equation 3). `python -m report.false_alarms` shows what becomes of it."""
+UNIT_ERROR = 0.1
+"""Relative error of a calibration, at least: cells take longer than the moment that it is sure of."""
 
 Verdict = Literal["same", "improved", "worse", "new", "gone", "changed"]
 
@@ -241,12 +245,12 @@ def _speed(pairs: Pairs) -> list[Pace]:
         for name, found in _by_method(pairs).items()
     }
     timed = {name: values for name, values in ratios.items() if len(values)}
-    freedom = sum(len(values) - 1 for values in timed.values())
-    squares = sum(float(((values - values.mean()) ** 2).sum()) for values in timed.values())
-    spread = max(SPREAD_FLOOR, np.sqrt(squares / freedom)) if freedom else np.nan
+    freedom = USUAL_CELLS + sum(len(values) - 1 for values in timed.values())
+    squares = USUAL_CELLS * USUAL_SPREAD**2
+    squares += sum(float(((values - values.mean()) ** 2).sum()) for values in timed.values())
+    spread = squares / freedom
     alone = [
-        float(stats.t.sf(abs(v.mean()) / np.sqrt(spread**2 / len(v) + unsure), freedom)) if freedom else 1.0
-        for v in timed.values()
+        float(stats.t.sf(abs(v.mean()) / np.sqrt(spread / len(v) + unsure), freedom)) for v in timed.values()
     ]
     adjusted = dict(zip(timed, holm(alone), strict=True))
     return [
@@ -274,7 +278,7 @@ def _median_unit(run: Sequence[Side]) -> tuple[float, float]:
     """The median calibration of a run, and the variance of its logarithm."""
     # Short cells that follow each other share a calibration, which is one piece of evidence.
     different = {side.unit: side.unit_error for side in run if side.unit}
-    within = np.mean(np.square([*different.values()]))
+    within = np.mean([max(error, UNIT_ERROR) ** 2 for error in different.values()])
     between = np.log([*different]).var(ddof=1) * np.pi / 2 if len(different) > 1 else 0.0
     return float(np.median([side.unit for side in run])), float(max(within, between)) / len(different)
 

@@ -5,8 +5,8 @@ compared. Then comparisons are simulated: groups of test images are drawn with r
 answers (those of two looks of the cell, as two runs might give) fall to either side by a coin, and each
 cell's measured times are those of two runs that are drawn at random for it.
 
-Last, faults are planted in the first run: one method, each in turn, loses some points, right answers at
-random turned wrong in each of its cells.
+Last, faults are planted: in the first run one method, each in turn, loses some points, right answers at
+random turned wrong in each of its cells; and in the second run of every pair a method takes longer to train.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from report.hits import Hits
 
 DROPS = (2, 3, 4, 5, 6, 8, 12)
 """Points of accuracy."""
+DELAYS = (1.25, 1.5, 2.0, 3.0)
+"""Times as long."""
 
 STRICT = Gate(max_accuracy_drop=0, max_slowdown=0)
 """Lets nothing pass, so that what is counted is the tests' own error rate."""
@@ -82,6 +84,23 @@ def planted(run: dict[str, Side], points: float, times: int, seed: int = 0) -> l
     return told
 
 
+def slowed(runs: list[dict[str, Side]], times: float) -> list[bool]:
+    """Whether a method that takes so many times as long is told and named, for all pairs and methods."""
+    told = []
+    for base, new in [*permutations(runs, 2)] or [(runs[0], runs[0])]:
+        for name in sorted({side.method for side in new.values() if side.hits}):
+            slow = {
+                key: replace(side, trained={phase: times * s for phase, s in side.trained.items()})
+                if side.method == name
+                else side
+                for key, side in new.items()
+            }
+            found = compare_sides(base, slow)
+            if any(pace.name == name and pace.ratio for pace in found.speed):
+                told.append(any(line.startswith(f"{name}: training") for line in regressions(found, Gate())))
+    return told
+
+
 def _worse(side: Side, points: float, random: np.random.Generator) -> Side:
     """A cell that has lost so many points; at most all that it has."""
     if side.hits is None:
@@ -113,6 +132,11 @@ def main(arguments: list[str] | None = None) -> int:
     for points in DROPS if asked.plant else ():
         told = planted(runs[0], points, asked.plant)
         print(f"planted, one method loses {points} points: {sum(told)} of {len(told)} caught and named")
+    for times in DELAYS if asked.plant else ():
+        told = slowed(runs, times)
+        print(
+            f"planted, one method takes {times:g} times as long: {sum(told)} of {len(told)} caught and named"
+        )
     return int(pretended > 0.01 * asked.simulate)
 
 

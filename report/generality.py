@@ -31,7 +31,8 @@ class Spread:
 
 def spreads(rows: pd.DataFrame, baseline: str, rule: str = HEADLINE) -> list[Spread]:
     """The errors of every method over the cells that all share, methods by name."""
-    cells = shared(rows, rule)
+    needed = ["method", "status", "question", "seed", "source", "target", "hits", accuracy_column(rule)]
+    cells = shared(rows[needed], rule)
     base = cells[cells["method"] == baseline]
     return [_spread(str(method), mine, base, rule) for method, mine in cells.groupby("method")]
 
@@ -50,7 +51,9 @@ def _spread(method: str, mine: pd.DataFrame, base: pd.DataFrame, rule: str) -> S
     gain = None
     if len(base) and method != base["method"].iloc[0]:
         gap = difference(mine, base, rule)
-        paired = mine.merge(base, on=["question", "seed"], suffixes=("", " other"))
+        paired = mine.merge(
+            base[["question", "seed", column]], on=["question", "seed"], suffixes=("", " other")
+        )
         other = _domains(paired.assign(gap=paired[column] - paired[f"{column} other"]), "gap")
         if gap.points is not None and gap.error and other:
             gain = (gap.error + other).interval(gap.points)

@@ -109,7 +109,8 @@ def difference(
     """
     column = accuracy_column(rule)
     needed = list(dict.fromkeys([*on, *SAME, column, "hits"]))
-    left, right = (scored(part, rule)[needed] for part in (rows, others))
+    # Rows are wide: what is not needed is left behind before anything is copied.
+    left, right = (scored(part[[*needed, "status"]], rule)[needed] for part in (rows, others))
     pairs = left.merge(right, on=list(on), suffixes=("", " other"))
     if pairs.empty:
         return NOTHING
@@ -143,7 +144,8 @@ def negative_transfer(rows: pd.DataFrame, source_alone: str, rule: str = HEADLIN
         interval too). `cells` is 0 where the cell to compare with is not there.
     """
     columns = ["kind", "method", "shots", "pair", "points", "low", "high", "cells", "negative", "clear"]
-    cells = scored(rows, rule)
+    needed = [*SAME, "goal", "kind", "method", "shots", "source", "pair", "adapts", "status", "hits"]
+    cells = scored(rows[[*needed, accuracy_column(rule)]], rule)
     used = cells[cells["source"].notna()]
     used = used[~used["shots"].map(shown_no_labels).eq(True) | used["adapts"].eq(True)]
     alone = cells[(cells["method"] == source_alone) & cells["shots"].map(shown_no_labels).eq(True)]

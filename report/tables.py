@@ -146,13 +146,20 @@ def leaderboards(frame: pd.DataFrame, baseline: str, rule: str = HEADLINE) -> li
     return [leaderboard(frame, block, baseline, rule) for block in blocks(frame)]
 
 
+NEEDED = (
+    *("kind", "shots", "method", "status", "question", "seed", "pair", "hits", "note"),
+    *("seconds_alone", "peak_memory_mib", "device", "threads", "cpu", "accelerator"),
+)
+"""Columns that a leaderboard is made of, besides an accuracy; rows have five times as many."""
+
+
 def leaderboard(frame: pd.DataFrame, block: Block, baseline: str, rule: str = HEADLINE) -> Leaderboard:
     """The methods of a block by mean accuracy under `rule` over the cells that all of them share.
 
     Methods without a done cell come last, with what became of their cells. `rivals` are the methods that are
     not told apart from the best one.
     """
-    rows = block.of(frame)
+    rows = block.of(frame[[*NEEDED, accuracy_column(rule)]])
     cells = shared(rows, rule)
     reference = cells[cells["method"] == baseline]
     standings = []

@@ -11,7 +11,7 @@ import pytest
 from bench.record import Digests, Measured, Where
 from bench.store import Store
 from report.compare import sides
-from report.false_alarms import planted
+from report.false_alarms import planted, slowed
 from report.randomisation import holm, sign_flip
 from tests.report.synthetic import cell, predictions, record
 from tests.support import bench
@@ -27,12 +27,12 @@ def results(
     drop: float = 0,
     slow: float = 1,
     gone: bool = False,
-    unit: tuple[float, float] = (0.02, 0.0),
+    unit: tuple[float, float] | None = None,
     **changes: str,
 ) -> Store:
     """18 cells; `dann` loses `drop` points, takes `slow` times as long, or lacks its first cell.
 
-    `unit` is the machine's calibration and its error.
+    `unit` is the one calibration of the run, and its error; else every cell has its own.
     """
     store = Store(folder)
     random = np.random.default_rng(len(str(folder.name)))
@@ -50,7 +50,8 @@ def results(
             right = np.concatenate([order[: 174 - round(IMAGES * drop / 100)], order[180:186]])
         seconds = (slow if mine else 1) * 2 * float(np.exp(random.normal(0, 0.03)))
         where = Where(python="3", packages={}, platform="p", cpu="c", machine=changes.get("machine", "m-1"))
-        calibration = {"calibration_seconds": unit[0], "calibration_error": unit[1]}
+        measured_unit, error = unit or (0.02 * float(np.exp(random.normal(0, 0.03))), 0.02)
+        calibration = {"calibration_seconds": measured_unit, "calibration_error": error}
         measured = Measured(seconds={"target-stage": seconds}, **calibration)
         known = Digests(method="m", engine="e", dataset=changes.get("dataset", "d-1"))
         arrays = predictions({1: right}, IMAGES)
@@ -157,3 +158,5 @@ def test_planted_faults_are_counted(tmp_path: Path) -> None:
     run = sides(results(tmp_path / "base"))
     assert planted(run, 3, 1) == [True] * 3
     assert planted(run, 0.5, 1) == [False] * 3, "within what the gate lets pass"
+    assert slowed([run], 1.25) == [True] * 3
+    assert slowed([run], 1.1) == [False] * 3
