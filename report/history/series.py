@@ -17,7 +17,6 @@ from typing import Literal
 import numpy as np
 import ruptures
 
-from report.compare import SPREAD_FLOOR
 from report.history.line import Line
 
 Quantity = Literal["accuracy", "seconds"]
@@ -25,8 +24,8 @@ Quantity = Literal["accuracy", "seconds"]
 PENALTY = 2.0
 SIDES = 2
 """Revisions that a change has on either side, at least."""
-ACCURACY_FLOOR = 0.5
-"""Points of accuracy that a standard deviation is assumed to be at least; of log-seconds: `SPREAD_FLOOR`."""
+ACCURACY_FLOOR, SECONDS_FLOOR = 0.5, 0.03
+"""What a standard deviation is assumed to be at least: points of accuracy, logarithm of seconds."""
 NORMAL = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
@@ -110,7 +109,7 @@ def _series(
     values = np.array([value for _, value in ordered])
     logs = quantity == "seconds"
     scale = np.log(values) if logs else values
-    places = change_points(scale, SPREAD_FLOOR if logs else ACCURACY_FLOOR)
+    places = change_points(scale, SECONDS_FLOOR if logs else ACCURACY_FLOOR)
     ends = [0, *places, len(values)]
     medians = [float(np.median(values[a:b])) for a, b in pairwise(ends)]
     return Series(
