@@ -80,7 +80,15 @@ def test_second_run_runs_nothing_and_needs_no_torch(smoke: Smoke) -> None:
     assert f"suite smoke: {cells} cells, {cells} recorded, 0 to run" in again.stdout
     assert before == {path: path.stat().st_mtime_ns for path in smoke.folder.glob("records/??/*")}
     assert "numpy" in imported(again)
-    assert not imported(again) & {"torch", "timm", "torchvision", "sklearn"}
+    assert not imported(again) & {
+        "torch",
+        "timm",
+        "torchvision",
+        "sklearn",
+        "matplotlib",
+        "seaborn",
+        "jinja2",
+    }
     table = smoke.process.stdout.split("\n", 1)[1]
     assert again.stdout.split("\n", 1)[1] == table, "the same records, the same table"
 

@@ -1,8 +1,9 @@
-"""What sharing saves, against what the plan predicts: `python -m tests.speed.sharing [STEPS [SHOTS]]`.
+"""What sharing saves, against what the plan predicts: `python -m tests.speed.sharing [STEPS [SHOTS [FOLDER]]]`.
 
 Six methods on the 12 pairs of `emoji-home`, twice, each time from nothing: with sharing, and with
 `--no-share`. The prediction is the plan's, from the first run's records. Prints seconds of both commands, and
-of the cells alone: all of them, and those of methods whose source stage does not see the target.
+of the cells alone: all of them, and those of methods whose source stage does not see the target. In a FOLDER
+the runs are kept, and what is recorded there is not run again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from bench.data.card import load_card
 from bench.plan import plan
 from bench.record import Record
 from bench.store import Store
-from bench.suite import Cell, load_suite
+from bench.suite import load_suite
 
 SUITE = """
 description = "six methods, twelve pairs"
@@ -58,43 +59,54 @@ def spent(records: list[Record], which: set[str]) -> float:
     return sum(sum(record.measured.seconds.values()) for record in chosen)
 
 
-def main(steps: str = "40", shots: str = "[0]") -> None:
+def main(steps: str = "40", shots: str = "[0]", folder: str | None = None) -> None:
     """Measure and print."""
+    if folder is None:
+        with tempfile.TemporaryDirectory() as temporary:
+            measure(steps, shots, Path(temporary))
+    else:
+        measure(steps, shots, Path(folder))
+
+
+def measure(steps: str, shots: str, folder: Path) -> None:
+    """In a folder."""
 
     @cache
     def needs(method: str) -> Needs:
         return needs_of(method, {}, BACKBONE)
 
-    def predicted(cells: list[Cell]) -> tuple[float, float]:
-        found = estimate(cells, needs, known)
+    folder.mkdir(parents=True, exist_ok=True)
+    suite_file = folder / "matrix.toml"
+    suite_file.write_text(SUITE.format(backbone=BACKBONE, steps=steps, shots=shots))
+    suite = load_suite(str(suite_file))
+    with_sharing, sharing = run(suite_file, folder / "shared")
+    without_sharing, apart = run(suite_file, folder / "alone", "--no-share")
+    done = {record.key for record in sharing if record.happened.status == "done"}
+    cells = [cell for cell in plan(suite, load_card(suite.dataset)) if cell.key in done]
+    known = prices(needs, sharing)
+
+    def predicted(which: set[str]) -> tuple[float, float]:
+        found = estimate([cell for cell in cells if cell.method in which], needs, known)
         assert found
-        assert not found.unknown
         return found.alone, found.shared
 
-    with tempfile.TemporaryDirectory() as folder:
-        suite_file = Path(folder) / "matrix.toml"
-        suite_file.write_text(SUITE.format(backbone=BACKBONE, steps=steps, shots=shots))
-        suite = load_suite(str(suite_file))
-        cells = plan(suite, load_card(suite.dataset))
-        with_sharing, sharing = run(suite_file, Path(folder) / "shared")
-        known = prices(needs, sharing)
-        without_sharing, apart = run(suite_file, Path(folder) / "alone", "--no-share")
     print(f"{len(cells)} cells of {steps} steps, shots {shots}")
     print(
         f"whole commands: {without_sharing:.0f} s without, {with_sharing:.0f} s with: "
         f"{without_sharing / with_sharing:.2f}×"
     )
-    blind = {method for method in suite.methods if not needs(method).sees_target}
-    for name, which in (("all cells", set(suite.methods)), ("source stages that saw no target", blind)):
+    methods = dict.fromkeys(cell.method for cell in cells)
+    blind = {method for method in methods if not needs(method).sees_target}
+    for name, which in (("all cells", set(methods)), ("source stages that saw no target", blind)):
         alone, shared = spent(apart, which), spent(sharing, which)
-        foretold_alone, foretold = predicted([cell for cell in cells if cell.method in which])
+        foretold_alone, foretold = predicted(which)
         saving, expected = 1 - shared / alone, 1 - foretold / foretold_alone
         print(
             f"{name}: {alone:.0f} s without, {shared:.0f} s with: {alone / shared:.2f}×; foretold "
             f"{foretold_alone:.0f} s and {foretold:.0f} s: {foretold_alone / foretold:.2f}×; "
             f"saved {saving:.1%}, {saving / expected:.0%} of the {expected:.1%} foretold"
         )
-    for method in suite.methods:
+    for method in methods:
         print(f"  {method}: {spent(apart, {method}):.0f} s without, {spent(sharing, {method}):.0f} s with")
 
 
