@@ -1,9 +1,9 @@
-"""What sharing saves, against what the plan predicts: `python -m tests.speed.sharing [STEPS [SHOTS [FOLDER]]]`.
+"""What sharing saves, against what the plan predicts: `python -m tests.speed.sharing`.
 
 Six methods on the 12 pairs of `emoji-home`, twice, each time from nothing: with sharing, and with
 `--no-share`. The prediction is the plan's, from the first run's records. Prints seconds of both commands, and
-of the cells alone: all of them, and those of methods whose source stage does not see the target. In a FOLDER
-the runs are kept, and what is recorded there is not run again.
+of the cells alone: all of them, and those of methods whose source stage does not see the target. Arguments
+are steps (40), shots ("[0]"), and a folder in which runs stay; what is recorded there is not run again.
 """
 
 from __future__ import annotations
@@ -43,14 +43,16 @@ shots = {shots}
 BACKBONE = "tf_efficientnet_lite0"
 
 
-def run(suite: Path, folder: Path, *options: str) -> tuple[float, list[Record]]:
-    """Wall seconds of a command, and its records."""
+def run(suite: Path, folder: Path, *options: str) -> tuple[float | None, list[Record]]:
+    """Wall seconds of a command that found nothing done, and its records."""
+    before = any(Store(folder / "results").files())
     command = [sys.executable, "-m", "bench", "run", "--suite", str(suite)]
     command += ["--results", str(folder / "results"), *options]
     environment = {**os.environ, "BENCH_CACHE": str(folder / "cache")}
     since = time.perf_counter()
     subprocess.run(command, env=environment, check=True, stdout=sys.stderr)
-    return time.perf_counter() - since, list(Store(folder / "results").records())
+    seconds = None if before else time.perf_counter() - since
+    return seconds, list(Store(folder / "results").records())
 
 
 def spent(records: list[Record], which: set[str]) -> float:
@@ -91,10 +93,12 @@ def measure(steps: str, shots: str, folder: Path) -> None:
         return found.alone, found.shared
 
     print(f"{len(cells)} cells of {steps} steps, shots {shots}")
-    print(
-        f"whole commands: {without_sharing:.0f} s without, {with_sharing:.0f} s with: "
-        f"{without_sharing / with_sharing:.2f}×"
-    )
+    if without_sharing and with_sharing:
+        times = without_sharing / with_sharing
+        print(f"whole commands: {without_sharing:.0f} s without, {with_sharing:.0f} s with: {times:.2f}×")
+    stored = {record.key: record.predictions_sha256 for record in apart}
+    alike = sum(stored[r.key] == r.predictions_sha256 for r in sharing if r.key in done)
+    print(f"{alike} of {len(done)} cells predict the same, bit for bit")
     methods = dict.fromkeys(cell.method for cell in cells)
     blind = {method for method in methods if not needs(method).sees_target}
     for name, which in (("all cells", set(methods)), ("source stages that saw no target", blind)):
