@@ -73,6 +73,7 @@ def test_the_network_itself_stays_as_it_was() -> None:
     net = lived_in(create_backbone("resnet18.untrained")).eval()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     folded(net, lambda network: network(torch.rand(1, 3, 64, 64)))
+    assert not net.training
     assert norms(net) == 20
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
 

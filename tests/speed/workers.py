@@ -67,9 +67,11 @@ def rate(executor: str, workers: int, steps: int, minutes: float | None, folder:
                 if minutes and len(counted) > 1 and counted[-1] - counted[0] > long:
                     process.send_signal(signal.SIGTERM)
                     break
-        log.open("a").write(process.stdout.read())
+        rest = process.stdout.read()
+        log.open("a").write(rest)
+    done = len(stamps) + rest.count("] done ")
     fine = process.returncode == (128 + signal.SIGTERM if minutes else 0)
-    if not fine or len(counted) < 3 or len(list(Store(results).records())) < len(stamps):
+    if not fine or len(list(Store(results).records())) != done or len(stamps) < 4:
         raise SystemExit(f"the run went wrong:\n{log.read_text()}")
     return 3600 * (len(counted) - 1) / (counted[-1] - counted[0]).total_seconds()
 
