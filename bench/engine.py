@@ -86,7 +86,7 @@ def train(
 
     def loss_of(batch: Batch, progress: float) -> Tensor:
         with autocast(device, stage.precision):
-            return method.loss(modules, batch, progress)
+            return part.weighted(method.loss(modules, batch, progress))
 
     accumulation = Accumulation(loop, loss_of, _why_whole(method, modules, part))
     modules.train()

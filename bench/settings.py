@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -45,7 +46,11 @@ def resolve(cell: Cell, usual: Setting) -> Setting:
 
 @contextlib.contextmanager
 def arithmetic(setting: Setting, precision: Precision) -> Iterator[None]:
-    """The threads of a setting, and products of float32 in TF32 where a cell asks for it, for the block."""
+    """What sums are computed with, for the block.
+
+    The threads of a setting; products of float32 in TF32 where a cell asks for it; on accelerators kernels
+    that add in the same order each time, so that the same cell gives the same numbers.
+    """
     threads, products = torch.get_num_threads(), torch.get_float32_matmul_precision()
     convolutions = torch.backends.cudnn.allow_tf32
     torch.set_num_threads(setting.threads)
@@ -53,8 +58,28 @@ def arithmetic(setting: Setting, precision: Precision) -> Iterator[None]:
     # PyTorch's own default is TF32 for convolutions: fp32 is to mean fp32.
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     try:
-        yield
+        with contextlib.nullcontext() if torch.device(setting.device).type == "cpu" else _one_order():
+            yield
     finally:
         torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(products)
         torch.backends.cudnn.allow_tf32 = convolutions
+
+
+@contextlib.contextmanager
+def _one_order() -> Iterator[None]:
+    """Deterministic kernels where torch has them; where it has none, it warns and goes on."""
+    # Read when cuBLAS is first used (docs.nvidia.com/cuda/cublas, "Results reproducibility").
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    flags: Any = torch.utils.deterministic
+    filled = flags.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Else each new tensor is written once for nothing.
+    flags.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warns)
+        flags.fill_uninitialized_memory = filled

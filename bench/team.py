@@ -1,8 +1,8 @@
 """A cell trained by several processes, each on a device of its own, which share every batch.
 
-All of them take the same steps from the same state. Each takes a slice of every batch, and gradients are
-summed with the slices' shares as weights: where a loss is a mean over the rows of a batch, that is the whole
-batch's gradient, however uneven the slices are (synchronous data parallelism as in Li et al. 2020,
+All of them take the same steps from the same state. Each takes a slice of every batch, losses are weighted by
+the slices' shares, and their gradients summed: where a loss is a mean over the rows of a batch, that is the
+whole batch's gradient, however uneven the slices are (synchronous data parallelism as in Li et al. 2020,
 https://arxiv.org/abs/2006.15704).
 """
 
@@ -52,11 +52,15 @@ class Whole:
         """What this process takes of a step's batch."""
         return batch
 
+    def weighted(self, loss: Tensor) -> Tensor:
+        """What one's own part adds to the loss of the whole batch: () of that part's mean loss, ()."""
+        return loss
+
     def combine(self, loss: Tensor, modules: Modules) -> Tensor:
-        """Turn the gradient of one's own part, in the parameters, into that of the whole batch.
+        """Turn the gradient of what one's own part adds, in the parameters, into that of the whole batch.
 
         Args:
-            loss: () of one's own part.
+            loss: () what one's own part adds.
             modules: what is trained.
 
         Returns:
@@ -116,11 +120,18 @@ class Part(Whole):
             torch.manual_seed(stream(self._seed, "rank", self.rank, step))
         return mine
 
+    def weighted(self, loss: Tensor) -> Tensor:
+        """Its share of the whole.
+
+        Before gradients are taken: synchronised batch norm adds up those of all ranks in its midst.
+        """
+        return loss * self._share
+
     def combine(self, loss: Tensor, modules: Modules) -> Tensor:
         """The same; loss and gradients are summed over the ranks in one operation."""
         gradients = [p.grad for p in modules.parameters() if p.grad is not None]
         flat = torch.cat([loss.reshape(1), *(gradient.reshape(-1) for gradient in gradients)])
-        dist.all_reduce(flat.mul_(self._share))
+        dist.all_reduce(flat)
         total, *summed = flat.split([1, *(gradient.numel() for gradient in gradients)])
         for gradient, found in zip(gradients, summed, strict=True):
             gradient.copy_(found.view(gradient.shape))

@@ -15,7 +15,7 @@ from bench.data.dataset import Dataset, Progress
 from bench.data.splits import SPLITS, TEST, TRAIN, splits
 from bench.digest import combine
 from bench.engine import autocast
-from bench.evaluate import at_once
+from bench.evaluate import at_once, filled
 from bench.feed import ImageInputs, Inputs, KeptInputs, augmentation
 from bench.fold import folded
 from bench.measure import Ledger
@@ -110,6 +110,6 @@ class Views:
         out: list[torch.Tensor] = []
         batch = at_once(images, rows)
         for start in range(0, len(rows), batch):
-            part = rows[start : start + batch]
-            out += in_parts(computed, images.take(part, None if seed is None else stream(seed, start)))
-        return torch.cat(out)
+            part = images.take(rows[start : start + batch], None if seed is None else stream(seed, start))
+            out += in_parts(computed, filled(part, batch))
+        return torch.cat(out)[: len(rows)]
