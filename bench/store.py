@@ -61,21 +61,25 @@ class Store:
 
     def path(self, key: str) -> Path:
         """Where the record of that key is, or would be."""
-        return Path(f"{self.root}/records/{key[:2]}/{key}.json")
+        return Path(self._place(key))
+
+    def _place(self, key: str) -> str:
+        """The same as text: making paths takes as long as reading small files."""
+        return f"{self.root}/records/{key[:2]}/{key}.json"
 
     def predictions_path(self, record: Record) -> Path:
         """Where a record's predictions are; in baselines, and of older records, without their checksum."""
-        named, plain = self._named(record), self.path(record.key).with_suffix(".safetensors")
+        named, plain = Path(self._named(record)), self.path(record.key).with_suffix(".safetensors")
         return plain if not self._holds(named) and self._holds(plain) else named
 
-    def _named(self, record: Record) -> Path:
+    def _named(self, record: Record) -> str:
         key, digest = record.key, str(record.predictions_sha256)[:16]
-        return Path(f"{self.root}/records/{key[:2]}/{key}.{digest}.safetensors")
+        return f"{self.root}/records/{key[:2]}/{key}.{digest}.safetensors"
 
     def version(self, key: str) -> str | None:
         """What a record's file holds now, readable or not, as a digest; None where there is none."""
         try:
-            return hashlib.sha256(self._content(self.path(key))).hexdigest()
+            return hashlib.sha256(self._content(self._place(key))).hexdigest()
         except OSError:
             return None
 
@@ -98,7 +102,7 @@ class Store:
         if predictions:
             blob = save({k: np.ascontiguousarray(v) for k, v in predictions.items()})
             record = record.model_copy(update={"predictions_sha256": hashlib.sha256(blob).hexdigest()})
-            write_atomically(self._named(record), blob)
+            write_atomically(Path(self._named(record)), blob)
         stored = record
         if seen not in (ANYTHING, self.version(record.key)):
             stored = self.read(record.key) or record
@@ -120,25 +124,23 @@ class Store:
 
     def _file(self, key: str) -> bytes | None:
         """What the file of that key's record holds, or None when absent or unreadable."""
-        path = self.path(key)
         try:
-            return self._content(path)
+            return self._content(self._place(key))
         except FileNotFoundError:
             return None
         except OSError as error:
-            self.unreadable[path] = str(error)
+            self.unreadable[self.path(key)] = str(error)
             return None
 
     def _decoded(self, key: str, content: bytes) -> Record | None:
         """The record of that key out of the content of its file; None when it is not readable."""
-        path = self.path(key)
         try:
             record = decode(content)
         except Damaged as error:
-            self.unreadable[path] = str(error)
+            self.unreadable[self.path(key)] = str(error)
             return None
         if record.key != key:
-            self.unreadable[path] = f"holds the record of {record.key}"
+            self.unreadable[self.path(key)] = f"holds the record of {record.key}"
             return None
         return record
 
@@ -154,7 +156,7 @@ class Store:
         try:
             blob = self._content(path)
         except FileNotFoundError:
-            path = self.predictions_path(record)
+            path = str(self.predictions_path(record))
             blob = self._content(path)
         if hashlib.sha256(blob).hexdigest() != record.predictions_sha256:
             raise OSError(f"{path}: checksum differs from its record's")
@@ -165,18 +167,30 @@ class Store:
 
     def records(self) -> Iterator[Record]:
         """Every readable record, in the order of its key."""
-        for path in self.files():
-            record = self.read(path.stem)
+        for key in self.keys():
+            record = self.read(key)
             if record is not None:
                 yield record
 
+    def keys(self) -> list[str]:
+        """Keys of all records, readable or not."""
+        return [os.path.basename(path)[: -len(".json")] for path in self._files()]
+
     def files(self) -> list[Path]:
         """Files of records, in order; what an interrupted write left behind is none."""
+        return [Path(path) for path in self._files()]
+
+    def _files(self) -> list[str]:
         if self._pack:
-            return self._pack.records()
-        found = (self.root / "records").glob("??/*.json")
-        # As text, which is the same order here, and paths take long to compare.
-        return sorted((path for path in found if not path.name.startswith(".")), key=str)
+            return [str(path) for path in self._pack.records()]
+        # By `listdir`: globbing makes a path of each file, which takes as long as reading it.
+        folders = [folder for folder in (self.root / "records").glob("??") if folder.is_dir()]
+        return sorted(
+            f"{folder}/{name}"
+            for folder in folders
+            for name in os.listdir(folder)
+            if name.endswith(".json") and not name.startswith(".")
+        )
 
     def state(self) -> str:
         """A digest that changes whenever a file of records or predictions does, going by size and time.
@@ -190,8 +204,11 @@ class Store:
         )
         return hashlib.sha256(repr(found).encode()).hexdigest()
 
-    def _content(self, path: Path) -> bytes:
-        return self._pack.read(path) if self._pack else path.read_bytes()
+    def _content(self, path: str) -> bytes:
+        if self._pack:
+            return self._pack.read(Path(path))
+        with open(path, "rb", buffering=0) as file:
+            return file.read()
 
     def _holds(self, path: Path) -> bool:
         return self._pack.holds(path) if self._pack else path.exists()
@@ -232,7 +249,3 @@ class Store:
             gist = Gist.of(record)
             known.add(key, version, gist)
         return gist
-
-    def keys(self) -> list[str]:
-        """Keys of all records, readable or not."""
-        return [path.stem for path in self.files()]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.garbage import left_alone
 from bench.record import Record
 from bench.selection import HEADLINE, RULES
 from bench.store import Store
@@ -75,8 +76,10 @@ def accuracy_column(rule: str = HEADLINE) -> str:
     return f"accuracy {rule}"
 
 
-def load_frame(store: Store, expected: Sequence[Cell] = ()) -> pd.DataFrame:
+def load_frame(store: Store, expected: Sequence[Cell] = (), judge: bool = True) -> pd.DataFrame:
     """One row per cell, columns `COLUMNS`; nothing in a results folder makes it raise.
+
+    Without `judge` the hits have no judgements (see `report.hits.score`).
 
     With `expected`, exactly these cells, `missing` where there is no record. Otherwise every record
     of the store. A record or predictions that cannot be read are rows of status `unreadable`, with the
@@ -85,11 +88,12 @@ def load_frame(store: Store, expected: Sequence[Cell] = ()) -> pd.DataFrame:
     """
     # Values by column: a dictionary of seventy values for each of many rows is most of the memory.
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    for row in _expected(store, expected) if expected else _found(store):
-        for name, values in columns.items():
-            values.append(row.get(name, np.nan))
-    _bound(columns)
-    frame = pd.DataFrame(columns).astype(dict.fromkeys(OBJECTS, object))
+    with left_alone():
+        for row in _expected(store, expected, judge) if expected else _found(store, judge):
+            for name, values in columns.items():
+                values.append(row.get(name, np.nan))
+        _bound(columns)
+        frame = pd.DataFrame(columns).astype(dict.fromkeys(OBJECTS, object))
     frame["method"] = _labels(frame)
     return frame
 
@@ -102,18 +106,18 @@ def _bound(columns: dict[str, list[Any]]) -> None:
         columns["low"][place], columns["high"][place] = interval or (None, None)
 
 
-def _found(store: Store) -> Iterator[dict[str, Any]]:
+def _found(store: Store, judge: bool) -> Iterator[dict[str, Any]]:
     for record in store.records():
-        yield _row(store, record)
+        yield _row(store, record, judge)
     for path, reason in sorted(store.unreadable.items()):
         yield {"key": path.stem, "status": "unreadable", "reason": plain(store, reason)}
 
 
-def _expected(store: Store, cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
+def _expected(store: Store, cells: Sequence[Cell], judge: bool) -> Iterator[dict[str, Any]]:
     for cell in cells:
         record = store.read(cell.key)
         if record is not None:
-            yield _row(store, record)
+            yield _row(store, record, judge)
             continue
         reason = store.unreadable.get(store.path(cell.key))
         status = "missing" if reason is None else "unreadable"
@@ -121,7 +125,7 @@ def _expected(store: Store, cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
         yield {"key": cell.key, "status": status, "reason": said, **_cell(cell)}
 
 
-def _row(store: Store, record: Record) -> dict[str, Any]:
+def _row(store: Store, record: Record, judge: bool) -> dict[str, Any]:
     """All that is known of one record."""
     measured, where, setting = record.measured, record.where, record.asked.setting
     memory = measured.peak_memory_bytes
@@ -164,7 +168,7 @@ def _row(store: Store, record: Record) -> dict[str, Any]:
         # Each of them is a target stage of its own.
         row["target_steps"] *= episodes
     if record.happened.status == "done":
-        row.update(_scores(store, record))
+        row.update(_scores(store, record, judge))
     return row
 
 
@@ -188,11 +192,11 @@ def _architecture(record: Record) -> str | None:
     return None
 
 
-def _scores(store: Store, record: Record) -> dict[str, Any]:
+def _scores(store: Store, record: Record, judge: bool) -> dict[str, Any]:
     """What the stored predictions say; status `unreadable` where they cannot say it."""
     try:
         predictions = stored_predictions(store, record)
-        hits = stored_hits(record, predictions)
+        hits = stored_hits(record, predictions, judge)
     except Unusable as error:
         return {"status": "unreadable", "reason": plain(store, str(error))}
     names = (HEADLINE, *(rule.name for rule in RULES))

@@ -52,7 +52,8 @@ class Hits:
 
     def accuracy(self, rule: str) -> float:
         """Percent of images classified right under `rule`; NaN where the rule selects no look."""
-        return 100.0 * float(self.correct[rule].mean()) if rule in self.correct else float("nan")
+        correct = self.correct.get(rule)
+        return float("nan") if correct is None else 100.0 * (np.count_nonzero(correct) / len(correct))
 
 
 def classified(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -68,14 +69,15 @@ def classified(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.n
     Returns:
         correct and undecided, both bool (images,).
     """
-    decided = np.isfinite(logits.max(axis=1))
-    # argmax would pick a NaN as the largest; such rows are masked by `decided`.
-    return decided & (logits.argmax(axis=1) == labels), ~decided
+    best = logits.argmax(axis=1)
+    decided = np.isfinite(logits[np.arange(len(labels)), best])
+    # argmax picks a NaN as the largest; such rows are masked by `decided`.
+    return decided & (best == labels), ~decided
 
 
 def judged(logits: np.ndarray, labels: np.ndarray, undecided: np.ndarray) -> Judgement:
     """Named class, confidence and surprise of each image. Arguments as in `classified`; undecided: bool."""
-    scores = logits.astype(np.float32)
+    scores = logits.astype(np.float32)  # a copy
     scores[undecided] = np.nan
     named = np.where(undecided, -1, logits.argmax(axis=1)).astype(np.int16)
     highest, true = scores.max(axis=1), scores[np.arange(len(labels)), labels]
@@ -136,6 +138,7 @@ def score(predictions: Predictions, selected: Mapping[str, int], judge: bool = T
         raise Unusable(f"labels {labels.shape} and groups {groups.shape} do not belong together")
     if not len(labels):
         raise Unusable("no test images")
+    highest = labels.max()
     right: dict[int, np.ndarray] = {}
     judgement: dict[int, Judgement] = {}
     undecided = np.zeros(len(labels), dtype=bool)
@@ -143,8 +146,10 @@ def score(predictions: Predictions, selected: Mapping[str, int], judge: bool = T
         logits = predictions.get(f"look{look}/{PART}/logits")
         if logits is None:
             continue
-        if logits.ndim != 2 or len(logits) != len(labels) or logits.shape[1] <= labels.max():
+        if logits.ndim != 2 or len(logits) != len(labels) or logits.shape[1] <= highest:
             raise Unusable(f"logits {logits.shape} do not belong to {len(labels)} labels")
+        # As float32, of which processors find the largest many times as fast.
+        logits = logits.astype(np.float32)
         right[look], lost = classified(logits, labels)
         if judge:
             judgement[look] = judged(logits, labels, lost)

@@ -47,7 +47,7 @@ def recommend(request: Request) -> int:
     if request.run:
         store.prepare()
         _run(suite, cells, store, Means(request.device))
-    frame = load_frame(store, cells)
+    frame = load_frame(store, cells, judge=False)
     advice = [found for block in blocks(frame) if (found := advise(frame, block, request.max_seconds))]
     if not advice:
         raise UserError(

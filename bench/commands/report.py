@@ -32,7 +32,9 @@ def build(results: str | None, out: str | None) -> Path:
     store = open_results(results) if results else Store(latest())
     if out and Path(out).suffix == ".md":
         _try_to_write(
-            lambda: write_atomically(Path(out), markdown_table(load_frame(store), BASELINE).encode())
+            lambda: write_atomically(
+                Path(out), markdown_table(load_frame(store, judge=False), BASELINE).encode()
+            )
         )
         return Path(out)
     cells = [record.asked.cell for record in store.records()]
@@ -59,7 +61,7 @@ def update(results: str | None, document: str) -> Path:
     _, end, after = rest.partition(END)
     if not start or not end:
         raise UserError(f"{path} has no place for tables: write '{START}' and '{END}' where they belong")
-    table = markdown_table(load_frame(store), BASELINE)
+    table = markdown_table(load_frame(store, judge=False), BASELINE)
     _try_to_write(lambda: write_atomically(path, f"{before}{start}\n{table}{end}{after}".encode()))
     return path
 

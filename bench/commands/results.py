@@ -10,4 +10,4 @@ from report.frame import OBJECTS, load_frame
 
 def load_results(path: str) -> pd.DataFrame:
     """See `bench.load_results`."""
-    return load_frame(open_results(path)).drop(columns=list(OBJECTS))
+    return load_frame(open_results(path), judge=False).drop(columns=list(OBJECTS))

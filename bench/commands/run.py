@@ -141,7 +141,7 @@ def _conclude(suite: Suite, cells: list[Cell], store: Store) -> int:
     from report.frame import load_frame
     from report.terminal import terminal_table
 
-    frame = load_frame(store, cells)
+    frame = load_frame(store, cells, judge=False)
     Console().print(terminal_table(frame, suite.baseline, SOURCE_ALONE))
     click.echo(f"report: {build_page(store, suite, cells)}")
     rows = zip(cells, frame["status"], frame["reason"], strict=True)

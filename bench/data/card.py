@@ -141,6 +141,7 @@ def load_card(name: str) -> Card:
     return _packaged(name)
 
 
+@cache
 def packaged(name: str) -> bool:
     """Whether there is a card of that name, or else these are somebody's own images."""
     return (CARDS / f"{name}.toml").exists()
