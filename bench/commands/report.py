@@ -31,11 +31,8 @@ def build(results: str | None, out: str | None) -> Path:
     """
     store = open_results(results) if results else Store(latest())
     if out and Path(out).suffix == ".md":
-        _try_to_write(
-            lambda: write_atomically(
-                Path(out), markdown_table(load_frame(store, judge=False), BASELINE).encode()
-            )
-        )
+        table = markdown_table(load_frame(store, judge=False), BASELINE)
+        _try_to_write(lambda: write_atomically(Path(out), table.encode()))
         return Path(out)
     cells = [record.asked.cell for record in store.records()]
     return _write(store, Path(out) if out else None, None, cells, expected=())
