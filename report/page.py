@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.files import write_atomically
+from bench.garbage import left_alone
 from bench.selection import RULES
 from bench.store import Store
 from bench.suite import Cell, Suite
@@ -60,8 +61,9 @@ def build(
     Raises:
         OSError: the page cannot be written. No content of the folder makes it raise.
     """
-    frame = load_frame(Store(store_root), expected)
-    html = render(frame, str(store_root), suite, samples, source_alone=source_alone)
+    with left_alone():
+        frame = load_frame(Store(store_root), expected)
+        html = render(frame, str(store_root), suite, samples, source_alone=source_alone)
     target = out or Path(store_root) / NAME
     write_atomically(target, f"{html}{comment(mark)}".encode())
     return target
