@@ -11,7 +11,7 @@ from collections.abc import Iterator
 def left_alone() -> Iterator[None]:
     """No search for cycles within the block, which makes many objects, most of which stay.
 
-    Python would go through all of them again and again: a sixth of the time that a page of many records takes.
+    Python would go through all of them again and again: a sixth of the time that a large page takes.
     """
     was = gc.isenabled()
     gc.disable()

@@ -67,6 +67,7 @@ def test_report_reads_records(path: Path) -> None:
         "text",
         "data.card",
         "digest",
+        "garbage",
     )
     assert {name for name in own if not name.startswith(tuple(f"bench.{room}" for room in allowed))} == set()
 
