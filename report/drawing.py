@@ -17,13 +17,13 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-# Okabe & Ito 2008, https://jfly.uni-koeln.de/color/, without black and yellow, which vanish on a
-# dark or a light page. Markers repeat at another period, so that 6 × 7 methods differ in one or the other.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# Okabe & Ito 2008, https://jfly.uni-koeln.de/color/, without yellow, which vanishes on a light page; their
+# black is the page's ink. Markers repeat at another period, so that 7 × 8 methods differ in one or the other.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#010203")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 
 # Stand-ins that `_inline` replaces by colours of the page's style sheet, so that light and dark both work.
-INK, FAINT, PAPER = "#010203", "#040506", "#070809"
+INK, FAINT, PAPER = COLOURS[-1], "#040506", "#070809"
 THEME = {INK: "currentColor", FAINT: "var(--rule, #8888)", PAPER: "var(--paper, #fff)"}
 
 STYLE: dict[str, Any] = {
@@ -156,3 +156,42 @@ def inline(figure: Figure, name: str) -> Drawing:
     for stand_in, colour in THEME.items():
         svg = svg.replace(stand_in, colour)
     return Drawing(prefix, Markup(svg.strip()), figure)
+
+
+Box = tuple[float, float, float, float]
+"""Left, bottom, right, top in typographic points."""
+
+SIDES = ((0, 9, "left"), (0, -16, "left"), (-9, -3, "right"), (0, 20, "left"), (0, -27, "left"))
+"""Where a label may stand, seen from its place: so many points to the right and up, aligned so."""
+
+
+def label(
+    figure: Figure,
+    axes: Axes,
+    names: Sequence[tuple[str, tuple[float, float]]],
+    points: Sequence[tuple[float, float]],
+    size: float = 9,
+) -> None:
+    """Write names beside their places, each on the side where it covers the fewest points and other names."""
+    figure.draw_without_rendering()  # Lays out, so that places on paper are known.
+    scale = 72 / figure.dpi
+    taken: list[Box] = [(x - 4, y - 4, x + 4, y + 4) for x, y in scale * axes.transData.transform(points)]
+    left, bottom, right, top = (scale * edge for edge in axes.bbox.extents)
+    for name, place in names:
+        x, y = scale * axes.transData.transform(place)
+        width = 0.55 * size * len(name)
+        best, where = SIDES[0], (x, y, x, y)
+        fewest = float("inf")
+        for side in SIDES:
+            start, base = x + side[0] - (width if side[2] == "right" else 0), y + side[1]
+            box = (start, base - 2, start + width, base + size)
+            outside = box[0] < left or box[1] < bottom or box[2] > right or box[3] > top
+            covered = 10 * outside + sum(_overlap(box, other) for other in taken)
+            if covered < fewest:
+                best, where, fewest = side, box, covered
+        taken.append(where)
+        axes.annotate(name, place, best[:2], textcoords="offset points", fontsize=size, ha=best[2])
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -106,7 +106,7 @@ def speeds(frame: pd.DataFrame) -> list[Speed]:
                 flops=median(rows["flops_per_step"]),
                 energy=median(rows["energy_joules"]),
                 setting=str(setting),
-                accuracy=100 * float(rows[accuracy_column()].mean()),
+                accuracy=float(rows[accuracy_column()].mean()),
                 cells=len(rows),
             )
         )

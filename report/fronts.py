@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from report import formats
-from report.drawing import INK, Looks, Picture, canvas, cost_scale, draw, finish, inline
+from report.drawing import INK, Looks, Picture, canvas, cost_scale, draw, finish, inline, label
 from report.tables import Leaderboard, Standing
 
 MOST = 4
@@ -86,15 +86,13 @@ def overview(boards: Sequence[Leaderboard], looks: Looks) -> Picture | None:
         return None
     methods = sorted({row.method for _, points in drawn for row, *_ in points})
     seen: set[str] = set()
-    starts = [min(points, key=lambda point: (point[1], -point[2]))[2] for _, points in drawn]
+    names: list[tuple[str, tuple[float, float]]] = []
     with canvas(6.4, 3.7 + 0.2 * ((len(methods) + 3) // 4)) as (figure, axes):
         for dashes, (board, points) in zip(DASHES, drawn, strict=False):
             best = [points[i] for i in front([(value, accuracy) for _, value, accuracy in points])]
             x, y = [value for _, value, _ in best], [accuracy for *_, accuracy in best]
             axes.step(x, y, where="post", color=INK, linewidth=1.1, linestyle=dashes, alpha=0.65)
-            # The lowest line is named below itself, the others above.
-            lift = -15 if y[0] == min(starts) and len(starts) > 1 else 8
-            axes.annotate(board.block.short, (x[0], y[0]), (0, lift), textcoords="offset points", fontsize=9)
+            names.append((board.block.short, (x[0], y[0])))
             for row, value, accuracy in points:
                 said = f"{_said(row, SECONDS.write(value))}, {board.block.short}"
                 draw(axes, [value], [accuracy], row.method, looks, said, named=row.method not in seen)
@@ -102,6 +100,9 @@ def overview(boards: Sequence[Leaderboard], looks: Looks) -> Picture | None:
         cost_scale(axes, [value for _, points in drawn for _, value, _ in points], SECONDS.axis)
         axes.set_ylabel("test accuracy, %")
         finish(figure, axes, columns=4)
+        label(
+            figure, axes, names, [(value, accuracy) for _, points in drawn for _, value, accuracy in points]
+        )
         svg = inline(figure, "overview")
     parts = [
         f"{board.block.title}: " + "; ".join(_said(row, SECONDS.write(value)) for row, value, _ in points)

@@ -330,6 +330,6 @@ def provenance(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _text(value: Any) -> str:
     """A value of a column that may have gaps, which turn whole numbers into floats and None into NaN."""
-    if pd.isna(value):
+    if pd.isna(value) or value == "":
         return DASH
     return f"{value:g}" if isinstance(value, float) else str(value)
