@@ -19,7 +19,7 @@ from report.kept import ROLES, WHEN, Images, Kept
 from report.tables import Block, blocks
 from report.trail import record_anchor
 
-NAMED = len(COLOURS)
+NAMED = 6
 """Classes with a colour of their own: no more can be told apart by everybody."""
 OTHERS = "#8c8c8c"
 MARKERS = {"source": "o", "target": "^"}

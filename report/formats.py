@@ -27,7 +27,7 @@ def percent(value: float | None) -> str:
 
 def decimals(value: float | None) -> str:
     """`1.93`, or a dash; also for what is infinite."""
-    return f"{value:.2f}" if known(value) and math.isfinite(value) else DASH
+    return _signed(f"{value:.2f}") if known(value) and math.isfinite(value) else DASH
 
 
 def probability(value: float | None) -> str:

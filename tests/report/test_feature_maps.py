@@ -15,7 +15,7 @@ from bench.record import Predictions
 from bench.runner import Context, run_cell
 from bench.store import Store
 from bench.suite import Episodic, Setting
-from report.embeddings import a_distance, pca, purity, tsne
+from report.embeddings import a_distance, projections, purity
 from report.page import build
 from tests.report import synthetic
 from tests.support import WHERE, answer, assert_equal, digests, tiny_cell
@@ -49,12 +49,14 @@ def test_purity_and_distance_tell_what_is_apart() -> None:
     assert a_distance(mixed, np.zeros(48, bool), alone) is None
 
 
-def test_maps_keep_clumps_and_repeat_themselves() -> None:
+@pytest.mark.parametrize("name", projections())
+def test_maps_keep_clumps_and_repeat_themselves(name: str) -> None:
+    """UMAP too, where it is installed."""
     parted, classes = clumps(np.random.default_rng(1), 9)
-    for way in (pca, tsne):
-        assert way(parted).shape == (48, 2)
-        assert silhouette_score(way(parted), classes) > 0.5
-        np.testing.assert_array_equal(way(parted), way(parted))
+    way = projections()[name]
+    assert way(parted).shape == (48, 2)
+    assert silhouette_score(way(parted), classes) > 0.5
+    np.testing.assert_array_equal(way(parted), way(parted))
 
 
 def kept(images: int = 20, **changes: np.ndarray) -> Predictions:
