@@ -37,6 +37,9 @@ Methods", equation 3). `python -m report.false_alarms` shows what becomes of it.
 UNIT_ERROR = 0.1
 """Relative error of a calibration, at least: cells take longer than the moment that it is sure of."""
 
+NO_CHANGE = sign_flip(np.empty(0, int))
+"""What is said where no image changed."""
+
 Verdict = Literal["same", "improved", "worse", "new", "gone", "changed"]
 
 
@@ -125,7 +128,8 @@ def _side(store: Store, record: Record) -> Side:
     hits, why = None, f"{happened.status}: {happened.reason}"
     if happened.status == "done":
         try:
-            hits, why = stored_hits(record, stored_predictions(store, record), judge=False), ""
+            predictions = stored_predictions(store, record)
+            hits, why = stored_hits(record, predictions, judge=False, rules=()), ""
         except Unusable as error:
             why = f"unreadable: {plain(store, str(error))}"
     return Side(
@@ -208,12 +212,15 @@ def _judged(asked: Iterable[tuple[str, str, list[tuple[Side, Side]]]], level: fl
     """One family of accuracy tests, which together err at most so often."""
     rows = []
     for name, key, pairs in asked:
-        gaps = np.concatenate([_correct(b) - _correct(a) for a, b in pairs])
-        groups = np.concatenate([a.hits.groups for a, _ in pairs if a.hits])
-        # Only groups that differ count, which are few.
-        changed = gaps != 0
-        _, index = np.unique(groups[changed], return_inverse=True)
-        test = sign_flip(np.rint(np.bincount(index, weights=gaps[changed])).astype(int))
+        # Only groups that differ count, which are few, and cells in which any does.
+        apart = [(a, b) for a, b in pairs if not np.array_equal(_correct(a), _correct(b))]
+        test = NO_CHANGE
+        if apart:
+            gaps = np.concatenate([_correct(b) - _correct(a) for a, b in apart])
+            groups = np.concatenate([a.hits.groups for a, _ in apart if a.hits])
+            changed = gaps != 0
+            _, index = np.unique(groups[changed], return_inverse=True)
+            test = sign_flip(np.rint(np.bincount(index, weights=gaps[changed])).astype(int))
         before, after = (float(np.mean([_accuracy(pair[i]) for pair in pairs])) for i in (0, 1))
         rows.append((name, key, before, after, test))
     adjusted = holm([test.p for *_, test in rows], [test.chance for *_, test in rows])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -105,16 +105,18 @@ def stored_predictions(store: Store, record: Record) -> Predictions:
     return predictions
 
 
-def stored_hits(record: Record, predictions: Predictions, judge: bool = True) -> Hits:
-    """What a done record's predictions say, under each rule and its headline; see `score`.
+def stored_hits(
+    record: Record, predictions: Predictions, judge: bool = True, rules: Collection[str] = KNOWN
+) -> Hits:
+    """What a done record's predictions say, under each of some rules and its headline; see `score`.
 
     Raises:
         Unusable: they are not enough.
     """
-    selected = {name: look for name, look in record.selected.items() if name in KNOWN}
+    selected = {name: look for name, look in record.selected.items() if name in rules}
     headline = record.asked.cell.headline
-    if headline in selected:
-        selected[HEADLINE] = selected[headline]
+    if headline in KNOWN and headline in record.selected:
+        selected[HEADLINE] = record.selected[headline]
     hits = score(predictions, selected, judge)
     if HEADLINE not in hits.correct:
         raise Unusable(f"no predictions are stored for the look that rule '{headline}' selects")

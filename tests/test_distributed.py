@@ -13,8 +13,10 @@ import numpy as np
 import psutil
 import pytest
 import torch
+import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bench.api import Access, Batch, GradientMethod, Modules, Task
@@ -35,7 +37,7 @@ from bench.settings import resolve
 from bench.slices import slice_of
 from bench.store import Store
 from bench.suite import Budget, Cell, Setting, Wanted
-from bench.team import check_statistics
+from bench.team import Part, check_statistics
 from tests.quick import TODAY, Noted, quick_cell
 from tests.support import CLASSES, TINY, WHERE, bench, digests, python, tiny_cell
 
@@ -80,6 +82,63 @@ def assert_alike(cell: Cell, folder: Path, devices: int = 2) -> Record:
 def test_two_processes_answer_as_one_does(tmp_path: Path) -> None:
     """Both stages, with batches that cannot be halved."""
     assert_alike(tiny_cell(backbone=NORMLESS, budget=UNEVEN), tmp_path)
+
+
+class Centred(torch.autograd.Function):
+    """Rows of a slice less the whole batch's mean, as synchronised batch norm has it: (B, D) -> (B, D)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, images: int) -> torch.Tensor:
+        ctx.images = images
+        total = x.sum(0)
+        dist.all_reduce(total)
+        return x - total / images
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+        total = gradient.sum(0)
+        dist.all_reduce(total)
+        return gradient - total / ctx.images, None
+
+
+def layers() -> nn.ModuleList:
+    torch.manual_seed(0)
+    return nn.ModuleList([nn.Linear(3, 4), nn.Linear(4, 2)])
+
+
+def uneven() -> Batch:
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
+    return Batch(x, torch.tensor([0, 1, 1, 0, 1]))
+
+
+def one_of_two(rank: int, folder: str) -> None:
+    part = Part(rank, 2, torch.device("cpu"), 0, Path(folder))
+    modules, batch = layers(), part.of(uneven(), 0)
+    scores = modules[1](Centred.apply(modules[0](batch.x).square(), 5))
+    loss = part.weighted(nn.functional.cross_entropy(scores, batch.y))
+    loss.backward()
+    total = part.combine(loss.detach(), modules)  # type: ignore[arg-type]
+    Part.leave()
+    if rank == 0:
+        found = {
+            "total": total,
+            **{name: p.grad for name, p in modules.named_parameters() if p.grad is not None},
+        }
+        save_file(found, Path(folder, "found.safetensors"))
+
+
+def test_layers_that_look_at_the_whole_batch_get_its_gradient(tmp_path: Path) -> None:
+    """Though slices are uneven, and gradients of all of them meet inside such a layer."""
+    torch.multiprocessing.spawn(one_of_two, (str(tmp_path),), nprocs=2)
+    found = load_file(tmp_path / "found.safetensors")
+    modules, batch = layers(), uneven()
+    inner = modules[0](batch.x).square()
+    loss = nn.functional.cross_entropy(modules[1](inner - inner.mean(0)), batch.y)
+    loss.backward()
+    torch.testing.assert_close(found.pop("total"), loss.detach())
+    assert found.keys() == dict(modules.named_parameters()).keys()
+    for name, parameter in modules.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import torch
 
 from bench.data.card import load_card
 from bench.errors import CellSkipped
+from bench.evaluate import filled
 from bench.plan import plan
 from bench.settings import arithmetic, resolve
 from bench.suite import Setting, Settings, Wanted, load_suite
@@ -101,6 +102,24 @@ def test_arithmetic_is_put_back() -> None:
         assert torch.get_float32_matmul_precision() == "high"
         assert torch.get_num_threads() == 1
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
+
+
+def test_accelerators_add_in_one_order() -> None:
+    """What an accelerator may do in any order costs a CPU nothing to know of; so this runs without one."""
+    for device, expected in (("cpu", False), ("cuda", True)):
+        with arithmetic(Setting(device=device), "fp32"):
+            assert torch.are_deterministic_algorithms_enabled() == expected
+        assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_last_batch_is_as_long_as_the_others_on_an_accelerator() -> None:
+    """torch's device without numbers stands for one: its shapes are true."""
+    x = torch.empty(3, 4, 5, 5, device="meta").contiguous(memory_format=torch.channels_last)
+    assert filled(x, 8).shape == (8, 4, 5, 5)
+    assert filled(x, 8).is_contiguous(memory_format=torch.channels_last)
+    assert filled(x, 3) is x
+    here = torch.ones(3, 4)
+    assert filled(here, 8) is here
 
 
 def test_compile_is_said_as_before_and_by_its_mode() -> None:
