@@ -183,14 +183,18 @@ class Store:
     def _files(self) -> list[str]:
         if self._pack:
             return [str(path) for path in self._pack.records()]
-        # By `listdir`: globbing makes a path of each file, which takes as long as reading it.
-        folders = [folder for folder in (self.root / "records").glob("??") if folder.is_dir()]
-        return sorted(
-            f"{folder}/{name}"
-            for folder in folders
-            for name in os.listdir(folder)
-            if name.endswith(".json") and not name.startswith(".")
-        )
+        found: list[str] = []
+        for folder in (self.root / "records").glob("??"):
+            try:
+                # Globbing would make a path of each file, which takes as long as reading it.
+                names = os.listdir(folder)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                self.unreadable[folder] = str(error)
+                continue
+            found += [f"{folder}/{n}" for n in names if n.endswith(".json") and not n.startswith(".")]
+        return sorted(found)
 
     def state(self) -> str:
         """A digest that changes whenever a file of records or predictions does, going by size and time.

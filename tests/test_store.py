@@ -185,6 +185,16 @@ def test_record_under_a_foreign_name(store: Store) -> None:
     assert written.key in store.unreadable[other]
 
 
+def test_what_is_no_folder_of_records(store: Store) -> None:
+    """A stray file is passed over; a folder that cannot be listed is named."""
+    good = store.write(record(tiny_cell()), {})
+    (store.root / "records" / "zz").write_text("no folder")
+    loop = store.root / "records" / "zy"
+    loop.symlink_to(loop)
+    assert store.keys() == [good.key]
+    assert [*store.unreadable] == [loop]
+
+
 def test_absent_is_not_unreadable(store: Store) -> None:
     assert store.read("0" * 16) is None
     assert not store.unreadable
