@@ -58,9 +58,11 @@ def interval(value: Interval | None, signed: bool = False) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Two or three digits and a unit: `0.42 s`, `12.3 s`, `3.1 min`, `2.4 h`."""
+    """Two or three digits and a unit: `12 ms`, `0.42 s`, `12.3 s`, `3.1 min`, `2.4 h`."""
     if not known(value):
         return DASH
+    if 0 < value < 0.0995:
+        return f"{1000 * value:.0f} ms" if value >= 0.00995 else f"{1000 * value:.1f} ms"
     if value < 10:
         return f"{value:.2f} s"
     if value < 120:

@@ -15,7 +15,18 @@ def test_points(value, text) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.421, "0.42 s"), (12.34, "12.3 s"), (186, "3.1 min"), (8640, "2.4 h"), (None, "–")],
+    [
+        (0.0004, "0.4 ms"),
+        (0.0123, "12 ms"),
+        (0.0994, "99 ms"),
+        (0.0996, "0.10 s"),
+        (0, "0.00 s"),
+        (0.421, "0.42 s"),
+        (12.34, "12.3 s"),
+        (186, "3.1 min"),
+        (8640, "2.4 h"),
+        (None, "–"),
+    ],
 )
 def test_seconds(value, text) -> None:
     assert formats.seconds(value) == text
