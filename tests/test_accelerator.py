@@ -27,7 +27,7 @@ from bench.runner import Context, run_cell
 from bench.store import Store
 from bench.suite import Budget, Cell, Setting, Wanted
 from bench.team import Part
-from tests.support import TINY, answer, assert_equal, bench, digests, tiny_cell
+from tests.support import NORMLESS, TINY, answer, assert_equal, bench, cut, digests, tiny_cell
 
 FOUND = torch.accelerator.current_accelerator(check_available=True)
 DEVICE = FOUND or torch.device("cpu")
@@ -143,9 +143,7 @@ def little_memory() -> Iterator[Any]:
 @of_cuda
 def test_memory_that_is_out_halves_the_batch(little_memory: Any, tmp_path: Path) -> None:
     changes: dict[str, Any] = {"source": None, "image_size": 64, "augment": "none"}
-    cell = tiny_cell(
-        backbone="test_efficientnet_ln.untrained", budget=Budget(steps=3, batch_size=512, looks=1), **changes
-    )
+    cell = tiny_cell(backbone=NORMLESS, budget=Budget(steps=3, batch_size=512, looks=1), **changes)
     whole, expected = there(cell, tmp_path / "a")
     assert not whole.warnings
     most = 0.3 * whole.measured.peak_memory_bytes
@@ -167,14 +165,6 @@ def test_it_goes_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.Monkey
     cell = tiny_cell("dann", precision="fp16", shots=0)
     whole, expected = there(cell, tmp_path / "whole")
     monkeypatch.setattr("bench.checkpoints.EVERY", 0.0)
-
-    class Cut(Exception):
-        pass
-
-    def cut(what: str, done: int, total: int) -> None:
-        if what == "source stage" and done == 4:
-            raise Cut
-
     first, _ = there(cell, tmp_path / "parts", tmp_path / "checkpoints", cut)
     assert first.happened.reason == "Cut"
     steps: list[int] = []

@@ -39,10 +39,7 @@ from bench.store import Store
 from bench.suite import Budget, Cell, Setting, Wanted
 from bench.team import Part, check_statistics
 from tests.quick import TODAY, Noted, quick_cell
-from tests.support import CLASSES, TINY, WHERE, bench, digests, python, tiny_cell
-
-NORMLESS = "test_efficientnet_ln.untrained"
-"""The tiny network with layer norm in place of batch norm."""
+from tests.support import CLASSES, NORMLESS, TINY, WHERE, bench, cut, digests, python, tiny_cell
 
 UNEVEN = Budget(steps=6, batch_size=15, looks=2)
 TWO = Setting(devices=2)
@@ -295,14 +292,6 @@ def test_a_team_goes_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.Mo
     cell = tiny_cell(backbone=NORMLESS, budget=UNEVEN)
     whole, expected = run(cell, TWO, Artifacts(tmp_path / "whole"), tmp_path / "none")
     monkeypatch.setattr("bench.checkpoints.EVERY", 0.0)
-
-    class Cut(Exception):
-        pass
-
-    def cut(what: str, done: int, total: int) -> None:
-        if what == "source stage" and done == 4:
-            raise Cut
-
     parts = Artifacts(tmp_path / "parts")
     context = Context("tests", TWO, WHERE, parts, tmp_path / "checkpoints")
     first, _ = run_cell(cell, context, digests(cell.method), cut)
