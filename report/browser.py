@@ -110,7 +110,10 @@ def _violations(page: Any, rules: str) -> list[str]:
 
 def main() -> None:
     """Print a line per visit."""
-    page = Path(sys.argv[1])
+    page = Path(*sys.argv[1:2])
+    if not page.is_file():
+        print(f"error: no page '{page}': python -m report.browser PAGE.html", file=sys.stderr)
+        sys.exit(2)
     print(f"{page}: {page.stat().st_size / 1e6:.2f} MB")
     rules = axe()
     with chromium() as running:
