@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -22,8 +22,9 @@ from bench.selection import HEADLINE
 from bench.store import Store
 from bench.suite import Cell, Setting
 from report.frame import plain
-from report.hits import Hits, Unusable, stored_hits, stored_predictions
+from report.hits import Unusable, stored_hits, stored_predictions
 from report.randomisation import holm, sign_flip
+from report.reading import in_parts
 
 BY_METHOD, BY_CELL, BY_SPEED = 0.008, 0.0005, 0.0015
 """False alarms a comparison by family, together 1 %. A cell's drop is in its method's too, so that methods,
@@ -88,9 +89,8 @@ class NothingInCommon(Exception):
     """The two sides share no cell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One cell of one side: what is compared of its record, which is several times as large."""
+class Side(NamedTuple):
+    """One cell of one side: what is compared of its record, in a form that goes between processes fast."""
 
     key: str
     title: str
@@ -109,9 +109,32 @@ class Side:
     """Its relative standard error."""
     trained: dict[str, float]
     """Seconds by phase of the training that this cell did itself, and did not take from another one."""
-    hits: Hits | None
     why: str
-    """There are no hits."""
+    """Why there are no answers."""
+    answers: bytes = b""
+    """A byte for each test image, 1 where it was classified right, else 0; empty where nobody can say."""
+    images: bytes = b""
+    """The group of each test image, int64: related ones share a number."""
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Int8 (images,): 1 where an image was classified right."""
+        return np.frombuffer(self.answers, np.int8)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Int64 (images,)."""
+        return np.frombuffer(self.images, np.int64)
+
+    @property
+    def accuracy(self) -> float:
+        """Percent."""
+        return 100.0 * self.answers.count(1) / len(self.answers)
+
+    def answered(self, correct: np.ndarray, groups: np.ndarray) -> Side:
+        """The same cell with other answers, bool (images,), and the groups of these images, int."""
+        answers, images = correct.astype(np.int8).tobytes(), groups.astype(np.int64).tobytes()
+        return self._replace(answers=answers, images=images)
 
 
 Pairs = dict[str, tuple[Side, Side]]
@@ -119,8 +142,27 @@ Pairs = dict[str, tuple[Side, Side]]
 
 def sides(store: Store) -> dict[str, Side]:
     """The cells of a store by key; damaged ones are left out, as if they were not there."""
+    found: dict[str, Side] = {}
     with left_alone():
-        return {record.key: _side(store, record) for record in store.records()}
+        for part in in_parts(store, store.keys(), _sides):
+            found |= part
+    return found
+
+
+def _sides(store: Store, keys: Sequence[str]) -> dict[str, Side]:
+    # What is the same in many cells is there once, and goes to another process once.
+    once: dict[Any, Any] = {}
+    found = {}
+    for key in keys:
+        if record := store.read(key):
+            side = _side(store, record)
+            found[key] = Side._make(
+                once.setdefault(value, value) if type(value) in ONCE else value for value in side
+            )
+    return found
+
+
+ONCE = (str, bytes, Setting)
 
 
 def _side(store: Store, record: Record) -> Side:
@@ -128,11 +170,11 @@ def _side(store: Store, record: Record) -> Side:
     hits, why = None, f"{happened.status}: {happened.reason}"
     if happened.status == "done":
         try:
-            predictions = stored_predictions(store, record)
-            hits, why = stored_hits(record, predictions, judge=False, rules=()), ""
+            hits = stored_hits(record, stored_predictions(store, record), judge=False, rules=())
+            why = ""
         except Unusable as error:
             why = f"unreadable: {plain(store, str(error))}"
-    return Side(
+    side = Side(
         key=record.key,
         title=f"{cell.title} ({cell.scenario.kind})",
         method=_method(cell),
@@ -149,9 +191,9 @@ def _side(store: Store, record: Record) -> Side:
             for phase, seconds in sorted(measured.seconds.items())
             if phase.endswith("-stage") and phase not in measured.shared_seconds
         },
-        hits=hits,
         why=why,
     )
+    return side if hits is None else side.answered(hits.correct[HEADLINE], hits.groups)
 
 
 def _method(cell: Cell) -> str:
@@ -177,7 +219,7 @@ def compare_sides(
         raise NothingInCommon
     odd = [change for key in sorted(old.keys() | now.keys()) if (change := _odd(key, old, now))]
     unlike = {change.key for change in odd}
-    pairs = {key: pair for key, pair in sorted(common.items()) if key not in unlike and pair[0].hits}
+    pairs = {key: pair for key, pair in sorted(common.items()) if key not in unlike and pair[0].answers}
     cells = _judged(((a.title, key, [(a, b)]) for key, (a, b) in pairs.items()), BY_CELL)
     by_method = _by_method(pairs).items()
     methods = _judged(((name, "", list(found.values())) for name, found in by_method), BY_METHOD)
@@ -195,15 +237,15 @@ def _by_method(pairs: Pairs) -> dict[str, Pairs]:
 def _odd(key: str, old: dict[str, Side], now: dict[str, Side]) -> Change | None:
     """What keeps a cell from being compared, if anything does."""
     a, b = old.get(key), now.get(key)
-    if a is None or (a.hits is None and b is not None and b.hits is not None):
+    if a is None or (not a.answers and b is not None and b.answers):
         return Change(now[key].title, "new", key)
     if b is None:
-        return Change(a.title, "gone", key, why="no record") if a.hits else None
-    if a.hits is None or b.hits is None:
-        return Change(a.title, "gone", key, why=b.why) if a.hits else None
+        return Change(a.title, "gone", key, why="no record") if a.answers else None
+    if not a.answers or not b.answers:
+        return Change(a.title, "gone", key, why=b.why) if a.answers else None
     if a.dataset != b.dataset:
         return Change(a.title, "changed", key, why=f"dataset fingerprint {a.dataset} is now {b.dataset}")
-    if not np.array_equal(a.hits.groups, b.hits.groups):
+    if a.images != b.images:
         return Change(a.title, "changed", key, why="other test images")
     return None
 
@@ -213,31 +255,21 @@ def _judged(asked: Iterable[tuple[str, str, list[tuple[Side, Side]]]], level: fl
     rows = []
     for name, key, pairs in asked:
         # Only groups that differ count, which are few, and cells in which any does.
-        apart = [(a, b) for a, b in pairs if not np.array_equal(_correct(a), _correct(b))]
+        apart = [(a, b) for a, b in pairs if a.answers != b.answers]
         test = NO_CHANGE
         if apart:
-            gaps = np.concatenate([_correct(b) - _correct(a) for a, b in apart])
-            groups = np.concatenate([a.hits.groups for a, _ in apart if a.hits])
+            gaps = np.concatenate([b.correct - a.correct for a, b in apart])
+            groups = np.concatenate([a.groups for a, _ in apart])
             changed = gaps != 0
             _, index = np.unique(groups[changed], return_inverse=True)
             test = sign_flip(np.rint(np.bincount(index, weights=gaps[changed])).astype(int))
-        before, after = (float(np.mean([_accuracy(pair[i]) for pair in pairs])) for i in (0, 1))
+        before, after = (sum(pair[i].accuracy for pair in pairs) / len(pairs) for i in (0, 1))
         rows.append((name, key, before, after, test))
     adjusted = holm([test.p for *_, test in rows], [test.chance for *_, test in rows])
     return [
         Change(name, _verdict(after - before, p, level), key, before, after, p)
         for (name, key, before, after, _), p in zip(rows, adjusted, strict=True)
     ]
-
-
-def _correct(side: Side) -> np.ndarray:
-    assert side.hits is not None
-    return side.hits.correct[HEADLINE].astype(np.int8)
-
-
-def _accuracy(side: Side) -> float:
-    assert side.hits is not None
-    return side.hits.accuracy(HEADLINE)
 
 
 def _verdict(gain: float, p: float, level: float) -> Verdict:

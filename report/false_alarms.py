@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
+from collections.abc import Mapping
 from itertools import permutations
 
 import numpy as np
@@ -23,7 +23,7 @@ from bench.store import Store
 from bench.suite import Gate
 from report.compare import Side, compare_sides, sides
 from report.gate import regressions
-from report.hits import Hits
+from report.hits import stored_hits, stored_predictions
 
 DROPS = (2, 3, 4, 5, 6, 8, 12)
 """Points of accuracy."""
@@ -39,32 +39,45 @@ def real(runs: list[dict[str, Side]], gate: Gate) -> list[list[str]]:
     return [regressions(compare_sides(a, b), gate) for a, b in permutations(runs, 2)]
 
 
-def simulated(runs: list[dict[str, Side]], times: int, gate: Gate, seed: int = 0) -> list[list[str]]:
-    """Regressions of comparisons in which nothing has changed."""
+def simulated(
+    runs: list[dict[str, Side]], others: Mapping[str, np.ndarray], times: int, gate: Gate, seed: int = 0
+) -> list[list[str]]:
+    """Regressions where nothing has changed; `others` are the first run's `other_answers`."""
     random = np.random.default_rng(seed)
-    return [regressions(compare_sides(*_two(runs, random)), gate) for _ in range(times)]
+    return [regressions(compare_sides(*_two(runs, others, random)), gate) for _ in range(times)]
 
 
-def _two(runs: list[dict[str, Side]], random: np.random.Generator) -> tuple[dict[str, Side], dict[str, Side]]:
-    done = {key: side.hits for key, side in runs[0].items() if side.hits}
-    numbers = np.unique(np.concatenate([hits.groups for hits in done.values()]))
+def other_answers(store: Store, run: Mapping[str, Side]) -> dict[str, np.ndarray]:
+    """What another look of each cell said, bool (images,), or the same one where there is no other."""
+    found = {}
+    for key in (key for key, side in run.items() if side.answers):
+        record = store.read(key)
+        assert record is not None, "it has just been read"
+        correct = stored_hits(record, stored_predictions(store, record), judge=False).correct
+        headline = correct[HEADLINE]
+        found[key] = next((seen for seen in correct.values() if seen is not headline), headline)
+    return found
+
+
+def _two(
+    runs: list[dict[str, Side]], others: Mapping[str, np.ndarray], random: np.random.Generator
+) -> tuple[dict[str, Side], dict[str, Side]]:
+    done = {key: side for key, side in runs[0].items() if side.answers}
+    numbers = np.unique(np.concatenate([side.groups for side in done.values()]))
     drawn = random.choice(numbers, len(numbers))
     coins = random.integers(0, 2, len(drawn)).astype(bool)
     old, now = {}, {}
-    for key, hits in done.items():
-        rows = [np.flatnonzero(hits.groups == number) for number in drawn]
+    for key, side in done.items():
+        rows = [np.flatnonzero(side.groups == number) for number in drawn]
         index = np.concatenate(rows)
         # A group that is drawn twice counts as two groups, which is what the bootstrap takes it for.
         names = np.repeat(np.arange(len(drawn)), [len(row) for row in rows])
         swap = np.repeat(coins, [len(row) for row in rows])
-        one = hits.correct[HEADLINE][index]
-        headline = hits.correct[HEADLINE]
-        two = next((found for found in hits.correct.values() if found is not headline), headline)[index]
+        one, two = side.correct[index], others[key][index]
         answers = np.where(swap, two, one), np.where(swap, one, two)
         timed = [runs[place][key] for place in random.choice(len(runs), 2)]
         old[key], now[key] = (
-            replace(side, hits=Hits({HEADLINE: answer}, names))
-            for side, answer in zip(timed, answers, strict=True)
+            seen.answered(answer, names) for seen, answer in zip(timed, answers, strict=True)
         )
     return old, now
 
@@ -73,7 +86,7 @@ def planted(run: dict[str, Side], points: float, times: int, seed: int = 0) -> l
     """Whether a method's drop of so many points is told and named, for `times` draws of each method."""
     random = np.random.default_rng(seed)
     told = []
-    for name in sorted({side.method for side in run.values() if side.hits}):
+    for name in sorted({side.method for side in run.values() if side.answers}):
         for _ in range(times):
             worse = {
                 key: _worse(side, points, random) if side.method == name else side
@@ -88,9 +101,9 @@ def slowed(runs: list[dict[str, Side]], times: float) -> list[bool]:
     """Whether a method that takes so many times as long is told and named, for all pairs and methods."""
     told = []
     for base, new in [*permutations(runs, 2)] or [(runs[0], runs[0])]:
-        for name in sorted({side.method for side in new.values() if side.hits}):
+        for name in sorted({side.method for side in new.values() if side.answers}):
             slow = {
-                key: replace(side, trained={phase: times * s for phase, s in side.trained.items()})
+                key: side._replace(trained={phase: times * s for phase, s in side.trained.items()})
                 if side.method == name
                 else side
                 for key, side in new.items()
@@ -103,12 +116,12 @@ def slowed(runs: list[dict[str, Side]], times: float) -> list[bool]:
 
 def _worse(side: Side, points: float, random: np.random.Generator) -> Side:
     """A cell that has lost so many points; at most all that it has."""
-    if side.hits is None:
+    if not side.answers:
         return side
-    right = side.hits.correct[HEADLINE].copy()
+    right = side.correct.copy()
     sure = np.flatnonzero(right)
-    right[random.choice(sure, min(len(sure), round(points / 100 * len(right))), replace=False)] = False
-    return replace(side, hits=Hits({HEADLINE: right}, side.hits.groups))
+    right[random.choice(sure, min(len(sure), round(points / 100 * len(right))), replace=False)] = 0
+    return side.answered(right, side.groups)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -119,11 +132,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--plant", type=int, default=20, metavar="N", help="faults for each method and size")
     asked = parser.parse_args(arguments)
     runs = [sides(Store(run)) for run in asked.runs]
-    if not all(any(side.hits for side in run.values()) for run in runs):
+    if not all(any(side.answers for side in run.values()) for run in runs):
         parser.error("a RUN holds no done cell")
-    pretended = 0
+    others, pretended = other_answers(Store(asked.runs[0]), runs[0]), 0
     for title, gate in (("as it is", Gate()), ("letting nothing pass", STRICT)):
-        pairs, pretend = real(runs, gate), simulated(runs, asked.simulate, gate)
+        pairs, pretend = real(runs, gate), simulated(runs, others, asked.simulate, gate)
         pretended = sum(map(bool, pretend))
         print(f"gate {title}: {sum(map(bool, pairs))} of {len(pairs)} pairs of runs, ", end="")
         print(f"{pretended} of {len(pretend)} simulated comparisons with a false alarm")

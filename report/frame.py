@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from bench.text import printable
 from report.bootstrap import intervals
 from report.hits import Unusable, stored_hits, stored_predictions
 from report.kept import Kept
+from report.reading import in_parts
 
 STATUSES = ("done", "skipped", "failed", "unreadable", "missing")
 
@@ -86,43 +87,68 @@ def load_frame(store: Store, expected: Sequence[Cell] = (), judge: bool = True) 
     reason. `low` and `high` bound the headline accuracy (see `report.bootstrap`). `question` identifies
     a cell's question apart from its method and seed, `goal` also apart from its source.
     """
-    # Values by column: a dictionary of seventy values for each of many rows is most of the memory.
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    keys = [cell.key for cell in expected] if expected else store.keys()
     with left_alone():
-        for row in _expected(store, expected, judge) if expected else _found(store, judge):
-            for name, values in columns.items():
-                values.append(row.get(name, np.nan))
-        _bound(columns)
+        for part in in_parts(store, keys, partial(_columns, judge=judge)):
+            for name, values in part.items():
+                columns[name] += values
+        if expected:
+            _ask(columns, expected)
+        else:
+            _add(columns, _elsewhere(store, set(keys)))
         frame = pd.DataFrame(columns).astype(dict.fromkeys(OBJECTS, object))
+    if not expected:
+        # What was deleted since the keys were listed.
+        frame = frame[frame["status"] != "missing"].reset_index(drop=True)
     frame["method"] = _labels(frame)
     return frame
 
 
-def _bound(columns: dict[str, list[Any]]) -> None:
-    """Fill in `low` and `high` where there are hits."""
+def _columns(store: Store, keys: Sequence[str], judge: bool) -> dict[str, list[Any]]:
+    """Values by column of the records of these keys, in order, `missing` where there is none.
+
+    By column, since a dictionary of seventy values for each of many rows is most of the memory.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    _add(columns, (_found(store, key, judge) for key in keys))
+    # `low` and `high`, where there are hits.
     places = [place for place, status in enumerate(columns["status"]) if status == "done"]
-    found = intervals([columns["hits"][place] for place in places], HEADLINE)
-    for place, interval in zip(places, found, strict=True):
+    bounds = intervals([columns["hits"][place] for place in places], HEADLINE)
+    for place, interval in zip(places, bounds, strict=True):
         columns["low"][place], columns["high"][place] = interval or (None, None)
+    return columns
 
 
-def _found(store: Store, judge: bool) -> Iterator[dict[str, Any]]:
-    for record in store.records():
-        yield _row(store, record, judge)
+def _add(columns: dict[str, list[Any]], rows: Iterable[dict[str, Any]]) -> None:
+    for row in rows:
+        for name, values in columns.items():
+            values.append(row.get(name, np.nan))
+
+
+def _found(store: Store, key: str, judge: bool) -> dict[str, Any]:
+    record = store.read(key)
+    if record is not None:
+        return _row(store, record, judge)
+    reason = store.unreadable.get(store.path(key))
+    if reason is None:
+        return {"key": key, "status": "missing", "reason": "not run yet"}
+    return {"key": key, "status": "unreadable", "reason": plain(store, reason)}
+
+
+def _ask(columns: dict[str, list[Any]], cells: Sequence[Cell]) -> None:
+    """Fill in the questions of records that are not there or do not tell them."""
+    for place, cell in enumerate(cells):
+        if not isinstance(columns["goal"][place], str):
+            for name, value in _cell(cell).items():
+                columns[name][place] = value
+
+
+def _elsewhere(store: Store, keys: set[str]) -> Iterator[dict[str, Any]]:
+    """What cannot be read beside the records of these keys: folders, archives."""
     for path, reason in sorted(store.unreadable.items()):
-        yield {"key": path.stem, "status": "unreadable", "reason": plain(store, reason)}
-
-
-def _expected(store: Store, cells: Sequence[Cell], judge: bool) -> Iterator[dict[str, Any]]:
-    for cell in cells:
-        record = store.read(cell.key)
-        if record is not None:
-            yield _row(store, record, judge)
-            continue
-        reason = store.unreadable.get(store.path(cell.key))
-        status = "missing" if reason is None else "unreadable"
-        said = "not run yet" if reason is None else plain(store, reason)
-        yield {"key": cell.key, "status": status, "reason": said, **_cell(cell)}
+        if path.stem not in keys:
+            yield {"key": path.stem, "status": "unreadable", "reason": plain(store, reason)}
 
 
 def _row(store: Store, record: Record, judge: bool) -> dict[str, Any]:

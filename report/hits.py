@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class Hits:
     def accuracy(self, rule: str) -> float:
         """Percent of images classified right under `rule`; NaN where the rule selects no look."""
         correct = self.correct.get(rule)
-        return float("nan") if correct is None else 100.0 * (np.count_nonzero(correct) / len(correct))
+        return float("nan") if correct is None else 100.0 * (int(np.count_nonzero(correct)) / len(correct))
 
 
 def classified(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -158,4 +159,12 @@ def score(predictions: Predictions, selected: Mapping[str, int], judge: bool = T
         undecided |= lost
     correct = {rule: right[look] for rule, look in selected.items() if look in right}
     judgements = {rule: judgement[look] for rule, look in selected.items() if look in judgement}
+    # Many cells share their test images, and what is said of these.
+    labels, groups = (_once(array.dtype.str, array.tobytes()) for array in (labels, groups))
     return Hits(correct, groups, int(undecided.sum()), labels, judgements)
+
+
+@lru_cache(maxsize=2**10)
+def _once(kind: str, content: bytes) -> np.ndarray:
+    """The same array each time, read-only: (images,)."""
+    return np.frombuffer(content, kind)

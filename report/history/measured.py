@@ -13,7 +13,6 @@ from typing import Any
 from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from bench.errors import UserError
-from bench.selection import HEADLINE
 from bench.store import Store
 from bench.suite import Setting, content_hash
 from report.compare import Side, sides
@@ -67,12 +66,12 @@ def _line(key: Key, group: Sequence[Side]) -> Line:
 
 
 def _entry(found: Sequence[Side]) -> Entry:
-    done = [(side, side.hits) for side in found if side.hits]
-    times = {f"{side.key} {phase}": s for side, _ in done for phase, s in side.trained.items()}
+    done = [side for side in found if side.answers]
+    times = {f"{side.key} {phase}": s for side in done for phase, s in side.trained.items()}
     total = sum(times.values())
     return Entry(
-        accuracy=fmean(hits.accuracy(HEADLINE) for _, hits in done) if done else None,
-        asked=content_hash({side.key: side.dataset for side, _ in done}) if done else "",
+        accuracy=fmean(side.accuracy for side in done) if done else None,
+        asked=content_hash({side.key: side.dataset for side in done}) if done else "",
         seconds=total if total > 0 else None,
         timed=content_hash(sorted(times)) if total > 0 else "",
     )

@@ -11,7 +11,7 @@ import pytest
 from bench.record import Digests, Measured, Where
 from bench.store import Store
 from report.compare import sides
-from report.false_alarms import planted, slowed
+from report.false_alarms import other_answers, planted, slowed
 from report.randomisation import holm, sign_flip
 from tests.report.synthetic import cell, predictions, record
 from tests.support import bench
@@ -160,3 +160,13 @@ def test_planted_faults_are_counted(tmp_path: Path) -> None:
     assert planted(run, 0.5, 1) == [False] * 3, "within what the gate lets pass"
     assert slowed([run], 1.25) == [True] * 3
     assert slowed([run], 1.1) == [False] * 3
+
+
+def test_other_answers_are_those_of_another_look(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(record(cell("dann")), predictions({0: range(10), 1: range(12)}))
+    store.write(record(cell("maml")), predictions({1: range(12)}))
+    run = sides(store)
+    others = other_answers(store, run)
+    right = {run[key].method: np.flatnonzero(others[key]).tolist() for key in run}
+    assert right == {"dann": [*range(10)], "maml": [*range(12)]}

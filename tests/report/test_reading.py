@@ -1,0 +1,74 @@
+"""Records read by several processes say what they say when read by one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import pandas as pd
+import pytest
+
+from bench.store import Store
+from report import reading
+from report.compare import sides
+from report.frame import load_frame
+from report.reading import in_parts
+from tests.report import synthetic
+
+CELLS = [synthetic.cell(method, seed=seed) for method in ("dann", "maml") for seed in range(6)]
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    """Twelve cells: ten done, one failed, one damaged; beside them a folder that is none."""
+    for number, cell in enumerate(CELLS):
+        synthetic.write(store, cell, right=15 + number)
+    store.write(synthetic.record(CELLS[3], "failed", "out of luck"), {})
+    store.path(CELLS[7].key).write_bytes(b"{}")
+    (store.root / "records" / "zz").touch()
+    return store
+
+
+def processes(store: Store, keys: Sequence[str]) -> list[tuple[int, str]]:
+    return [(os.getpid(), key) for key in keys]
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a handful of records were many, and there were two processors."""
+    monkeypatch.setattr(reading, "MANY", 5)
+    monkeypatch.setattr(reading, "AT_ONCE", 3)
+    monkeypatch.setattr(reading, "cpu_count", lambda: 2)
+
+
+def frames(store: Store) -> list[pd.DataFrame]:
+    asked = [*CELLS, synthetic.cell("probe")]
+    found = [load_frame(store), load_frame(store, asked), load_frame(store, judge=False)]
+    return [frame.drop(columns="hits") for frame in found]
+
+
+def test_few_are_read_here(filled: Store) -> None:
+    assert {pid for part in in_parts(filled, filled.keys(), processes) for pid, _ in part} == {os.getpid()}
+
+
+def test_many_are_read_elsewhere_and_come_in_order(filled: Store, many: None) -> None:
+    found = [row for part in in_parts(filled, filled.keys(), processes) for row in part]
+    assert [key for _, key in found] == filled.keys()
+    assert os.getpid() not in {pid for pid, _ in found}
+
+
+def test_frames_are_the_same(filled: Store, request: pytest.FixtureRequest) -> None:
+    alone = frames(filled)
+    assert sorted(alone[0]["status"]) == [*["done"] * 10, "failed", "unreadable"]
+    assert list(alone[1]["status"][[3, 7, 12]]) == ["failed", "unreadable", "missing"]
+    request.getfixturevalue("many")
+    for one, other in zip(alone, frames(Store(filled.root)), strict=True):
+        pd.testing.assert_frame_equal(one, other)
+
+
+def test_sides_are_the_same(filled: Store, request: pytest.FixtureRequest) -> None:
+    alone = sides(filled)
+    assert len(alone) == 11
+    assert sum(bool(side.answers) for side in alone.values()) == 10
+    request.getfixturevalue("many")
+    assert sides(filled) == alone
