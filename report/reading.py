@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 
-from joblib import Parallel, cpu_count, delayed
-
+from bench.executors.pool import in_processes, processors
 from bench.garbage import left_alone
 from bench.store import Store
 
@@ -30,13 +30,12 @@ def in_parts(
     memory, is read here.
     """
     parts = [keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE)]
-    many = len(keys) >= MANY and not store.read_only
-    processes = min(cpu_count(), MOST) if many else 1
-    workers = Parallel(n_jobs=processes, batch_size=1, return_as="generator")
-    found: Iterator[Part] = workers(delayed(_part)(store, part, read) for part in parts)
-    return found
+    work = partial(_part, store, read)
+    if len(keys) < MANY or store.read_only or processors() == 1:
+        return map(work, parts)
+    return in_processes(work, parts, MOST)
 
 
-def _part(store: Store, keys: Sequence[str], read: Callable[[Store, Sequence[str]], Part]) -> Part:
+def _part(store: Store, read: Callable[[Store, Sequence[str]], Part], keys: Sequence[str]) -> Part:
     with left_alone():
         return read(store, keys)

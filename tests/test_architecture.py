@@ -68,6 +68,7 @@ def test_report_reads_records(path: Path) -> None:
         "data.card",
         "digest",
         "garbage",
+        "executors.pool",
     )
     assert {name for name in own if not name.startswith(tuple(f"bench.{room}" for room in allowed))} == set()
 
@@ -93,7 +94,7 @@ def test_one_import_of_timm() -> None:
 
 
 def test_concurrency_lives_with_the_executors() -> None:
-    several = {"threading", "multiprocessing", "concurrent", "ray", "asyncio", "joblib"}
+    several = {"threading", "multiprocessing", "concurrent", "ray", "asyncio", "joblib", "loky"}
     # Tasks of one batch run side by side within a cell: threads of one process, as torch's own.
     within = {"bench/task_batch.py"}
     for path in CODE:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 import pytest
 
+from bench.executors import pool
 from bench.store import Store
 from report import reading
 from report.compare import sides
@@ -38,7 +39,8 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a handful of records were many, and there were two processors."""
     monkeypatch.setattr(reading, "MANY", 5)
     monkeypatch.setattr(reading, "AT_ONCE", 3)
-    monkeypatch.setattr(reading, "cpu_count", lambda: 2)
+    for module in (reading, pool):
+        monkeypatch.setattr(module, "processors", lambda: 2)
 
 
 def frames(store: Store) -> list[pd.DataFrame]:
