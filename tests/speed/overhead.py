@@ -23,6 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -42,7 +43,7 @@ from bench.store import Store
 from bench.suite import Budget, Cell, Setting, load_suite
 
 TINY_CLASSES = 4
-REPEATS = 7
+REPEATS = 21
 SEEDS = count(1)
 """A seed for each cell: what another one has left to share is not found."""
 
@@ -207,10 +208,13 @@ def moved(x: Tensor) -> Tensor:
     return out.contiguous(memory_format=torch.channels_last)
 
 
-def compare(engine: Engine, cell: Cell, repeats: int) -> dict[str, float]:
-    """Medians of both in turn, of what the engine says of its phases, and of building by hand."""
+Seconds = dict[str, list[float]]
+
+
+def compare(engine: Engine, cell: Cell, repeats: int) -> Seconds:
+    """Seconds of both in turn, of what the engine says of its phases, and of building by hand."""
     hand = ByHand(cell, engine.setting)
-    found: dict[str, list[float]] = {"engine": [], "by hand": [], "building": []}
+    found: Seconds = {"engine": [], "by hand": [], "building": []}
     for _ in range(repeats):
         seconds, building = hand.run()
         found["by hand"].append(seconds)
@@ -219,17 +223,21 @@ def compare(engine: Engine, cell: Cell, repeats: int) -> dict[str, float]:
         found["engine"].append(seconds)
         for phase, own in {**record.measured.seconds, "rest": seconds - record.measured.own}.items():
             found.setdefault(f"  {phase}", []).append(own)
-    return {name: median(values) for name, values in found.items()}
+    return found
 
 
-def show(title: str, found: dict[str, float]) -> None:
-    """A table of milliseconds."""
-    engine, hand = found["engine"], found["by hand"]
-    print(title)
+def show(title: str, found: Seconds) -> None:
+    """Medians in milliseconds; quartiles of the difference of neighbours, whose pace is about the same."""
+    print(f"{title}, {len(found['engine'])} times")
     for name, seconds in found.items():
-        print(f"  {name:20s} {1000 * seconds:10.1f} ms")
-    share = f"{100 * (engine / hand - 1):+.1f} %"
-    print(f"  {'difference':20s} {1000 * (engine - hand):10.1f} ms  {share}", flush=True)
+        print(f"  {name:20s} {1000 * median(seconds):10.1f} ms")
+    pairs = np.array([found["engine"], found["by hand"]])
+    for name, values, unit in (
+        ("difference", 1000 * (pairs[0] - pairs[1]), "ms"),
+        ("", 100 * (pairs[0] / pairs[1] - 1), "% "),
+    ):
+        low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+        print(f"  {name:20s} {middle:+10.1f} {unit}  ({low:+.1f} to {high:+.1f})", flush=True)
 
 
 def main() -> None:
