@@ -17,6 +17,8 @@ from bench.threads import one_blas_thread
 GRID = tuple(float(10.0**e) for e in np.arange(0.5, -4.1, -0.5))
 """Strengths that cross-validation chooses from, strongest first: each warm-starts the next."""
 PATIENCE = 2
+LEAST_CURVATURE = 0.02
+"""Share of Böhning's bound that the curvature is taken for at least."""
 
 
 def fit_logistic(
@@ -62,7 +64,7 @@ class Logistic:
 
     Solved in the basis of the centred features' singular vectors, where the solution has at most N
     coordinates per class and Böhning's bound of the Hessian (1992, https://doi.org/10.1007/BF00048682) is
-    nearly diagonal: scaled by it, L-BFGS needs tens of iterations.
+    nearly diagonal. Scaled by the Hessian's diagonal where it starts, L-BFGS needs tens of iterations.
 
     Args:
         x: (N, D) features, float64.
@@ -103,14 +105,22 @@ class Logistic:
         share = (learns / learns.sum(1, keepdim=True)).to(dtype).T[:, :, None]
         penalty = torch.full((design.shape[1], 1, 1), l2 * self.variance, dtype=dtype, device=device)
         penalty[0] = 0.0
-        scale = (
-            penalty + torch.cat([self.curvature.new_tensor([0.5]), self.curvature]).to(dtype)[:, None, None]
-        )
-        scale = scale.clamp_min(1e-12).rsqrt()
         target = torch.nn.functional.one_hot(self.y, shape[2]).to(dtype)[:, None]
 
         first = torch.zeros(shape, dtype=dtype, device=device) if start is None else start.to(dtype)
-        free = (first.transpose(0, 1) / scale).contiguous().requires_grad_()
+        first = first.transpose(0, 1).contiguous()
+
+        def logits(theta: Tensor) -> Tensor:
+            return prior[:, None] + (design @ theta.flatten(1)).view(-1, shape[0], shape[2])
+
+        # Sum of p (1 - p) z² over a fold's images, which the bound exceeds many times where classes are told
+        # apart; where they are told for certain it is nearly 0, and says little of what is a step away.
+        p = torch.softmax(logits(first), 2)
+        spread = (p * (1 - p)).mul_(share)
+        bound = torch.cat([self.curvature.new_tensor([0.5]), self.curvature]).to(dtype)[:, None, None]
+        diagonal = (design.square().T @ spread.flatten(1)).view_as(first).maximum(LEAST_CURVATURE * bound)
+        scale = (penalty + diagonal).clamp_min(1e-12).rsqrt()
+        free = (first / scale).requires_grad_()
         # Many small folds make vectors so long that SciPy's L-BFGS would take longer than the products.
         optimizer = torch.optim.LBFGS(
             [free],
@@ -125,8 +135,7 @@ class Logistic:
         @torch.no_grad()
         def value() -> float:
             theta = free * scale
-            logits = prior[:, None] + (design @ theta.flatten(1)).view(-1, shape[0], shape[2])
-            log_p = torch.log_softmax(logits, 2)
+            log_p = torch.log_softmax(logits(theta), 2)
             shrunk = penalty * theta
             loss = 0.5 * (shrunk * theta).sum(dtype=torch.float64)
             loss -= (log_p * target * share).sum(dtype=torch.float64)
