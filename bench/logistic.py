@@ -17,6 +17,7 @@ from bench.threads import one_blas_thread
 GRID = tuple(float(10.0**e) for e in np.arange(0.5, -4.1, -0.5))
 """Strengths that cross-validation chooses from, strongest first: each warm-starts the next."""
 PATIENCE = 2
+NEGLIGIBLE = 1e-7
 LEAST_CURVATURE = 0.02
 """Share of Böhning's bound that the curvature is taken for at least."""
 
@@ -74,11 +75,11 @@ class Logistic:
 
     def __init__(self, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor) -> None:
         self.mean = x.mean(0)
-        u, s, vt = torch.linalg.svd(x - self.mean, full_matrices=False)
-        self.coordinates, self.basis = u * s, vt
-        self.design = torch.cat([torch.ones_like(u[:, :1]), self.coordinates], 1)
-        self.curvature = s.square() / (2 * len(x))
-        self.variance = float(s.square().sum() / len(x)) or 1.0
+        self.coordinates, self.basis = principal(x - self.mean)
+        self.design = torch.cat([torch.ones_like(x[:, :1]), self.coordinates], 1)
+        variances = self.coordinates.square().mean(0)
+        self.curvature = variances / 2
+        self.variance = float(variances.sum()) or 1.0
         self.prior_weight, self.prior_bias = weight, bias + self.mean @ weight
         self.prior_logits = (x - self.mean) @ weight + self.prior_bias
         self.y = y
@@ -155,6 +156,23 @@ class Logistic:
         bias, inner = solution[0, 0], solution[0, 1:]
         weight = self.prior_weight + self.basis.T @ inner
         return weight, self.prior_bias + bias - self.mean @ weight
+
+
+def principal(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Coordinates (N, K) and orthonormal basis (K, D) whose product is x, K = min(N, D).
+
+    Columns of coordinates are orthogonal. Of (N, D) float64, by the eigenvectors of the smaller Gram matrix, which takes a quarter of the time of
+    singular vectors. Where that is N x N, directions shorter than `NEGLIGIBLE` of the longest are rounding
+    errors, and left at zero.
+    """
+    if len(x) > x.shape[1]:
+        basis = torch.linalg.eigh(x.T @ x).eigenvectors
+        return x @ basis, basis.T
+    squared, u = torch.linalg.eigh(x @ x.T)
+    lengths = squared.clamp_min(0).sqrt()
+    there = lengths > NEGLIGIBLE * lengths[-1]
+    inverse = torch.where(there, 1 / lengths, 0)
+    return u * torch.where(there, lengths, 0), (u * inverse).T @ x
 
 
 def cross_validate(problem: Logistic, folds: Tensor, grid: tuple[float, ...]) -> tuple[float, Tensor]:

@@ -168,7 +168,10 @@ def rank_me(features: Tensor) -> float:
 
     Garrido et al. 2023, "RankMe", https://arxiv.org/abs/2210.02885, section 3.
     """
-    singular = torch.linalg.svdvals(features.double())
+    x = features.double()
+    # By eigenvalues, several times as fast; what they lose is far below the constant.
+    gram = x @ x.T if len(x) < x.shape[1] else x.T @ x
+    singular = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
     share = singular / singular.sum().clamp_min(torch.finfo(singular.dtype).tiny) + 1e-7
     return float(torch.exp(-(share * share.log()).sum()))
 
