@@ -161,9 +161,9 @@ class Logistic:
 def principal(x: Tensor) -> tuple[Tensor, Tensor]:
     """Coordinates (N, K) and orthonormal basis (K, D) whose product is x, K = min(N, D).
 
-    Columns of coordinates are orthogonal. Of (N, D) float64, by the eigenvectors of the smaller Gram matrix, which takes a quarter of the time of
-    singular vectors. Where that is N x N, directions shorter than `NEGLIGIBLE` of the longest are rounding
-    errors, and left at zero.
+    Columns of coordinates are orthogonal. Of (N, D) float64, by the eigenvectors of the smaller Gram matrix,
+    which takes a quarter of the time of singular vectors. Where that is N x N, directions shorter than
+    `NEGLIGIBLE` of the longest are rounding errors, and left at zero.
     """
     if len(x) > x.shape[1]:
         basis = torch.linalg.eigh(x.T @ x).eigenvectors
