@@ -203,6 +203,8 @@ def serve(kind: type[Worker]) -> None:
     os.dup2(2, 1)
     worker = kind(answers)
     logging.getLogger("bench").addHandler(Told(worker))
+    # Whoever asks still finds out what to ask, which takes as long where there are images to decode.
+    threading.Thread(target=worker.load, daemon=True).start()
     for request in requests():
         try:
             if request.pop("do") == "prepare":
