@@ -120,11 +120,11 @@ def run_cells(
     executor = executor_for(means, suite)
     if prepare(cells):
         digests = today(suite)
+    # What the results are shown with takes as long to load as what a worker needs, which cells wait for.
+    meanwhile.load("report.page")
     executor.prepare(
         list(dict.fromkeys(cell.backbone for cell in cells)), lambda text: click.echo(text, err=True)
     )
-    # What the results are shown with takes long to load, and the cells are in other processes.
-    meanwhile.load("report.page")
     with watch(cells, score, executor.count) as watcher:
         try:
             executor.run(cells, suite.name, digests, store, watcher, means.timeout)
