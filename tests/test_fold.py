@@ -60,6 +60,16 @@ class Backwards(nn.Module):
         return self.conv(torch.relu(self.norm(x)))
 
 
+def test_activations_are_in_place_and_images_stay_as_they_are() -> None:
+    net = create_backbone("tf_efficientnet_lite0").eval()
+    image = torch.rand(1, 3, 64, 64)
+    kept = image.clone()
+    light = folded(net, lambda network: network(image))
+    assert {act.inplace for act in light.modules() if isinstance(act, nn.ReLU6)} == {True}
+    assert {act.inplace for act in net.modules() if isinstance(act, nn.ReLU6)} == {False}
+    torch.testing.assert_close(image, kept, rtol=0, atol=0)
+
+
 def test_what_runs_in_another_order_is_left_alone() -> None:
     net = Backwards().eval()
     image = torch.rand(1, 3, 8, 8)
