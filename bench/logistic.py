@@ -18,6 +18,7 @@ GRID = tuple(float(10.0**e) for e in np.arange(0.5, -4.1, -0.5))
 """Strengths that cross-validation chooses from, strongest first: each warm-starts the next."""
 PATIENCE = 2
 NEGLIGIBLE = 1e-7
+"""Length of a principal direction, relative to the longest, that is taken for none."""
 LEAST_CURVATURE = 0.02
 """Share of Böhning's bound that the curvature is taken for at least."""
 

@@ -30,10 +30,10 @@ def in_parts(
     memory, is read here.
     """
     parts = [keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE)]
-    work = partial(_part, store, read)
     if len(keys) < MANY or store.read_only or processors() == 1:
-        return map(work, parts)
-    return in_processes(work, parts, MOST)
+        return map(partial(_part, store, read), parts)
+    # A store of its own: this one may know of all records what another process need not hear of each part.
+    return in_processes(partial(_part, Store(store.root), read), parts, MOST)
 
 
 def _part(store: Store, read: Callable[[Store, Sequence[str]], Part], keys: Sequence[str]) -> Part:
