@@ -21,9 +21,10 @@ import numpy as np
 from bench.selection import HEADLINE
 from bench.store import Store
 from bench.suite import Gate
-from report.compare import Side, compare_sides, sides
+from report.compare import compare_sides
 from report.gate import regressions
 from report.hits import stored_hits, stored_predictions
+from report.sides import Side, sides
 
 DROPS = (2, 3, 4, 5, 6, 8, 12)
 """Points of accuracy."""

@@ -15,8 +15,8 @@ from pydantic import BaseModel, FiniteFloat, ValidationError
 from bench.errors import UserError
 from bench.store import Store
 from bench.suite import Setting, content_hash
-from report.compare import Side, sides
 from report.history.line import Entry, Key, Line
+from report.sides import Side, sides
 
 BENCHMARKS = "pytest-benchmark"
 """What stands for the suite where benchmarks were run."""

@@ -10,9 +10,9 @@ import pytest
 
 from bench.record import Digests, Measured, Where
 from bench.store import Store
-from report.compare import sides
 from report.false_alarms import other_answers, planted, slowed
 from report.randomisation import holm, sign_flip
+from report.sides import sides
 from tests.report.synthetic import cell, predictions, record
 from tests.support import bench
 

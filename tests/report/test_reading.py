@@ -11,9 +11,9 @@ import pytest
 from bench.executors import pool
 from bench.store import Store
 from report import reading
-from report.compare import sides
 from report.frame import load_frame
 from report.reading import in_parts
+from report.sides import sides
 from tests.report import synthetic
 
 CELLS = [synthetic.cell(method, seed=seed) for method in ("dann", "maml") for seed in range(6)]
