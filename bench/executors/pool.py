@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from multiprocessing import resource_tracker
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -18,40 +23,76 @@ IDLE = 10
 def in_threads(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
     """Results in the order of the items; few items are taken ahead, so that an iterator may be long."""
     workers = processors()
+    waiting: deque[Future[B]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="bench") as pool:
-        yield from _in_order(pool, work, items, 8 * workers)
+        try:
+            yield from _in_order(pool, work, items, 8 * workers, waiting)
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
-def in_processes(work: Callable[[A], B], items: Iterable[A], most: int) -> Iterator[B]:
+def in_processes(work: Callable[[A], B], items: Sequence[A], most: int) -> Iterator[B]:
     """The same in at most so many processes, for work that holds the lock and is some seconds.
 
-    What is worked on and what comes of it can be pickled; `work` is a function of a module.
+    What is worked on and what comes of it can be pickled; `work` is a function of a module. Where a process
+    is ended from outside, as by a system that is out of memory, what is left is done here.
     """
     # Not the standard library's, which runs a script that forgot `if __name__ == "__main__"` again and again.
     from loky import get_reusable_executor
 
     workers = min(processors(), most)
-    pool = get_reusable_executor(workers, timeout=IDLE)
+    pool = get_reusable_executor(workers, timeout=IDLE, initializer=_follow, initargs=(os.getpid(),))
+    with _without_interruptions():
+        pool.submit(int)  # starts the processes
+    done = 0
     try:
-        yield from _in_order(pool, work, items, 2 * workers)
+        for result in _in_order(pool, work, items, 2 * workers, deque()):
+            done += 1
+            yield result
+    except BrokenExecutor:
+        yield from map(work, items[done:])
     except BaseException:
         # After an interruption nobody waits for what is not wanted any more.
         pool.shutdown(kill_workers=True)
         raise
 
 
-def _in_order(pool: Executor, work: Callable[[A], B], items: Iterable[A], ahead: int) -> Iterator[B]:
-    waiting: deque[Future[B]] = deque()
+def _follow(parent: int) -> None:
+    """End this process soon after the one that started it, which it would wait for in vain."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _without_interruptions() -> Iterator[None]:
+    """What is started within leaves an interruption from the terminal to this process."""
+    if not hasattr(signal, "pthread_sigmask"):  # not on every system
+        yield
+        return
+    # Python's own helper, which begins with the first process, would lift the block.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield
     finally:
-        for future in waiting:
-            future.cancel()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _in_order(
+    pool: Executor, work: Callable[[A], B], items: Iterable[A], ahead: int, waiting: deque[Future[B]]
+) -> Iterator[B]:
+    for item in items:
+        waiting.append(pool.submit(work, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def processors() -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -34,6 +36,13 @@ def processes(store: Store, keys: Sequence[str]) -> list[tuple[int, str]]:
     return [(os.getpid(), key) for key in keys]
 
 
+def doomed(here: int, store: Store, keys: Sequence[str]) -> list[str]:
+    """Ends the process that it runs in, unless it is this one."""
+    if os.getpid() != here:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [*keys]
+
+
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a handful of records were many, and there were two processors."""
@@ -57,6 +66,12 @@ def test_many_are_read_elsewhere_and_come_in_order(filled: Store, many: None) ->
     found = [row for part in in_parts(filled, filled.keys(), processes) for row in part]
     assert [key for _, key in found] == filled.keys()
     assert os.getpid() not in {pid for pid, _ in found}
+
+
+def test_what_a_killed_process_leaves_is_read_here(filled: Store, many: None) -> None:
+    found = in_parts(filled, filled.keys(), partial(doomed, os.getpid()))
+    assert [key for part in found for key in part] == filled.keys()
+    assert [key for part in in_parts(filled, filled.keys(), processes) for _, key in part] == filled.keys()
 
 
 def test_frames_are_the_same(filled: Store, request: pytest.FixtureRequest) -> None:
