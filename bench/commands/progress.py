@@ -145,6 +145,13 @@ def watch(cells: Sequence[Cell], score: Score, workers: int = 1) -> Iterator[Lin
 
 
 @contextmanager
+def saying(what: str) -> Iterator[None]:
+    """Say on a terminal what is being done, as long as it takes."""
+    with Console(stderr=True).status(what):
+        yield
+
+
+@contextmanager
 def showing() -> Iterator[Callable[[str, int, int], None]]:
     """A progress callback for long work before a run: a bar each on a terminal, a line each elsewhere."""
     console = Console(stderr=True)

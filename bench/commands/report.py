@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from bench.baselines import open_results
 from bench.commands.pictures import samples
+from bench.commands.progress import saying
 from bench.digest import combine
 from bench.errors import UserError
 from bench.files import write_atomically
@@ -89,11 +90,13 @@ def _write(
     from report.page import build as build_html
 
     shown = samples(cells)
-    return _try_to_write(
-        lambda: build_html(
-            store.root, out, suite, shown, expected=expected, source_alone=SOURCE_ALONE, mark=mark
+    # Half a minute where many cells kept features, whose maps are computed.
+    with saying("building the report"):
+        return _try_to_write(
+            lambda: build_html(
+                store.root, out, suite, shown, expected=expected, source_alone=SOURCE_ALONE, mark=mark
+            )
         )
-    )
 
 
 def _try_to_write(write: Callable[[], T]) -> T:
