@@ -30,7 +30,7 @@ def tsne(features: np.ndarray) -> np.ndarray:
     """van der Maaten & Hinton 2008, "Visualizing Data using t-SNE": (N, D) -> (N, 2).
 
     Perplexity 30 or what few images allow; begun from the principal components, so that it draws no lots. Of
-    some hundreds of images, 500 steps come within 1 % of the divergence that 1000 reach.
+    some hundreds of images, 500 steps come within 2 % of the divergence that 1000 reach.
     """
     from sklearn.manifold import TSNE
 
