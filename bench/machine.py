@@ -12,6 +12,7 @@ import psutil
 import torch
 
 from bench.digest import combine
+from bench.executors.pool import processors
 from bench.record import Where
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "safetensors", "pillow")
@@ -35,8 +36,7 @@ def default_threads(workers: int = 1) -> int:
     """`$OMP_NUM_THREADS`, or an equal share of the physical cores that this process may use."""
     if (wanted := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(wanted) > 0:
         return int(wanted)
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(psutil.cpu_count(logical=False) or 1, allowed) // workers)
+    return max(1, min(psutil.cpu_count(logical=False) or 1, processors()) // workers)
 
 
 def _version(package: str) -> str | None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.status import Status
 
 from bench.record import Record
 from bench.suite import Cell
@@ -144,11 +145,9 @@ def watch(cells: Sequence[Cell], score: Score, workers: int = 1) -> Iterator[Lin
         yield bars
 
 
-@contextmanager
-def saying(what: str) -> Iterator[None]:
-    """Say on a terminal what is being done, as long as it takes."""
-    with Console(stderr=True).status(what):
-        yield
+def saying(what: str) -> Status:
+    """Says on a terminal what is being done, as long as it takes."""
+    return Console(stderr=True).status(what)
 
 
 @contextmanager
