@@ -47,6 +47,9 @@ class Known:
                 if 0 <= place < len(self._gists)
             }
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     def gist(self, key: str, version: str | None) -> Gist | None:
         """Of the record of a key whose file has this digest; None where it is not known."""
         found = self._entries.get(key)

@@ -10,20 +10,26 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from bench import reading
 from bench.codec import Damaged, decode, encode
 from bench.errors import UserError
 from bench.files import make_folder, write_atomically
+from bench.garbage import left_alone
 from bench.known import Gist, Known
 from bench.pack import Pack
 from bench.record import Digests, Predictions, Record
 from bench.suite import Cell
+
+Part = TypeVar("Part")
 
 ANYTHING = "anything"
 """The version of a record that may be replaced whatever it is."""
@@ -217,9 +223,23 @@ class Store:
     def _holds(self, path: Path) -> bool:
         return self._pack.holds(path) if self._pack else path.exists()
 
+    def in_parts(self, keys: Sequence[str], read: Callable[[Store, Sequence[str]], Part]) -> Iterator[Part]:
+        """What `read` makes of the records of these keys, some of them at a time, in order.
+
+        Of many records, other processes do so (see `reading.in_parts`), with a store of this folder each.
+        A baseline, which is small and may be in memory, is read here.
+        """
+        many = len(keys) >= reading.MANY and not self.read_only
+        return reading.in_parts(partial(read, self), keys, many)
+
+    def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
+        """Another process has to hear of the folder, and not of all that is known of it."""
+        assert not self.read_only
+        return Store, (self.root,)
+
     def missing(
         self,
-        cells: Iterable[Cell],
+        cells: Sequence[Cell],
         digests: Mapping[str, Digests],
         keep_stale: bool = False,
         retry_failed: bool = False,
@@ -230,26 +250,52 @@ class Store:
         """
         todo, stale = [], 0
         known = Known(self.root / "records" / "known.json")
-        for cell in cells:
-            gist = self._gist(cell.key, known)
-            if gist is None or (retry_failed and gist.status != "done"):
-                todo.append(cell)
-            elif gist.digests != digests[cell.method] and not keep_stale:
-                stale += 1
-                todo.append(cell)
-        if not self.read_only:
-            known.save()
+        with left_alone():
+            for cell, gist in zip(cells, self._gists(cells, known), strict=True):
+                if gist is None or (retry_failed and gist.status != "done"):
+                    todo.append(cell)
+                elif gist.digests != digests[cell.method] and not keep_stale:
+                    stale += 1
+                    todo.append(cell)
+            if not self.read_only:
+                known.save()
         return todo, stale
 
-    def _gist(self, key: str, known: Known) -> Gist | None:
-        """What `missing` asks of a record; its version is then that at which it was judged."""
+    def _gists(self, cells: Sequence[Cell], known: Known) -> Iterator[Gist | None]:
+        """What `missing` asks of the record of each cell."""
+        keys = (cell.key for cell in cells)
+        if self.read_only or len(cells) - len(known) < reading.MANY:
+            yield from (self._gist(key, known) for key in keys)
+            return
+        for unreadable, part in reading.in_parts(partial(_glances, self), keys, many=True):
+            self.unreadable |= unreadable
+            for key, version, gist in part:
+                self._judged[key] = version
+                if gist and version:
+                    known.add(key, version, gist)
+                yield gist
+
+    def _gist(self, key: str, known: Known | None = None) -> Gist | None:
+        """The gist of a record; its version is then that at which it was judged."""
         content = self._file(key)
         if content is None:
             self._judged[key] = None
             return None
         version = self._judged[key] = hashlib.sha256(content).hexdigest()
-        gist = known.gist(key, version)
+        gist = None if known is None else known.gist(key, version)
         if gist is None and (record := self._decoded(key, content)) is not None:
             gist = Gist.of(record)
-            known.add(key, version, gist)
+            if known is not None:
+                known.add(key, version, gist)
         return gist
+
+
+Glances = tuple[dict[Path, str], list[tuple[str, str | None, Gist | None]]]
+"""What could not be read, and versions and gists by key."""
+
+
+def _glances(store: Store, keys: Sequence[str]) -> Glances:
+    """The same of records that another process asks for."""
+    once: dict[Gist | None, Gist | None] = {}
+    found = [(key, gist) for key in keys for gist in [store._gist(key)]]
+    return store.unreadable, [(key, store._judged[key], once.setdefault(gist, gist)) for key, gist in found]

@@ -18,7 +18,6 @@ from bench.text import printable
 from report.bootstrap import intervals
 from report.hits import Unusable, stored_hits, stored_predictions
 from report.kept import Kept
-from report.reading import in_parts
 
 STATUSES = ("done", "skipped", "failed", "unreadable", "missing")
 
@@ -90,7 +89,7 @@ def load_frame(store: Store, expected: Sequence[Cell] = (), judge: bool = True) 
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     keys = [cell.key for cell in expected] if expected else store.keys()
     with left_alone():
-        for part in in_parts(store, keys, partial(_columns, judge=judge)):
+        for part in store.in_parts(keys, partial(_columns, judge=judge)):
             for name, values in part.items():
                 columns[name] += values
         if expected:

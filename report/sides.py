@@ -14,7 +14,6 @@ from bench.store import Store
 from bench.suite import Cell, Setting
 from report.frame import plain
 from report.hits import Unusable, stored_hits, stored_predictions
-from report.reading import in_parts
 
 
 class Side(NamedTuple):
@@ -69,7 +68,7 @@ def sides(store: Store) -> dict[str, Side]:
     """The cells of a store by key; damaged ones are left out, as if they were not there."""
     found: dict[str, Side] = {}
     with left_alone():
-        for part in in_parts(store, store.keys(), _sides):
+        for part in store.in_parts(store.keys(), _sides):
             found |= part
     return found
 

@@ -111,6 +111,8 @@ NO_MATTER = {
     "store.py": "reads records; reached through bench.load_results alone",
     "errors.py": "words of complaints",
     "executors/pool.py": "how many at once",
+    "garbage.py": "when memory is freed",
+    "reading.py": "how many at once",
     "files.py": "how files are written",
     "paths.py": "where caches are",
     "measure.py": "times and memory, not answers",

@@ -8,8 +8,9 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from itertools import chain
 from multiprocessing import resource_tracker
 from typing import TypeVar
 
@@ -32,7 +33,7 @@ def in_threads(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
                 future.cancel()
 
 
-def in_processes(work: Callable[[A], B], items: Sequence[A], most: int) -> Iterator[B]:
+def in_processes(work: Callable[[A], B], items: Iterable[A], most: int) -> Iterator[B]:
     """The same in at most so many processes, for work that holds the lock and is some seconds.
 
     What is worked on and what comes of it can be pickled; `work` is a function of a module. Where a process
@@ -45,13 +46,19 @@ def in_processes(work: Callable[[A], B], items: Sequence[A], most: int) -> Itera
     pool = get_reusable_executor(workers, timeout=IDLE, initializer=_follow, initargs=(os.getpid(),))
     with _without_interruptions():
         pool.submit(int)  # starts the processes
-    done = 0
+    items, begun = iter(items), deque[A]()
+
+    def beginning() -> Iterator[A]:
+        for item in items:
+            begun.append(item)
+            yield item
+
     try:
-        for result in _in_order(pool, work, items, 2 * workers, deque()):
-            done += 1
+        for result in _in_order(pool, work, beginning(), 2 * workers, deque()):
+            begun.popleft()
             yield result
     except BrokenExecutor:
-        yield from map(work, items[done:])
+        yield from map(work, chain(begun, items))
     except BaseException:
         # After an interruption nobody waits for what is not wanted any more.
         pool.shutdown(kill_workers=True)

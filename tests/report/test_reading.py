@@ -10,14 +10,14 @@ from functools import partial
 import pandas as pd
 import pytest
 
+from bench import reading
 from bench.executors import pool
 from bench.store import Store
-from report import reading
 from report.frame import load_frame
-from report.reading import in_parts
 from report.sides import sides
 from tests.report import synthetic
 
+TODAY = synthetic.record(synthetic.cell("dann")).digests
 CELLS = [synthetic.cell(method, seed=seed) for method in ("dann", "maml") for seed in range(6)]
 
 
@@ -59,19 +59,19 @@ def frames(store: Store) -> list[pd.DataFrame]:
 
 
 def test_few_are_read_here(filled: Store) -> None:
-    assert {pid for part in in_parts(filled, filled.keys(), processes) for pid, _ in part} == {os.getpid()}
+    assert {pid for part in filled.in_parts(filled.keys(), processes) for pid, _ in part} == {os.getpid()}
 
 
 def test_many_are_read_elsewhere_and_come_in_order(filled: Store, many: None) -> None:
-    found = [row for part in in_parts(filled, filled.keys(), processes) for row in part]
+    found = [row for part in filled.in_parts(filled.keys(), processes) for row in part]
     assert [key for _, key in found] == filled.keys()
     assert os.getpid() not in {pid for pid, _ in found}
 
 
 def test_what_a_killed_process_leaves_is_read_here(filled: Store, many: None) -> None:
-    found = in_parts(filled, filled.keys(), partial(doomed, os.getpid()))
+    found = filled.in_parts(filled.keys(), partial(doomed, os.getpid()))
     assert [key for part in found for key in part] == filled.keys()
-    assert [key for part in in_parts(filled, filled.keys(), processes) for _, key in part] == filled.keys()
+    assert [key for part in filled.in_parts(filled.keys(), processes) for _, key in part] == filled.keys()
 
 
 def test_frames_are_the_same(filled: Store, request: pytest.FixtureRequest) -> None:
@@ -89,3 +89,33 @@ def test_sides_are_the_same(filled: Store, request: pytest.FixtureRequest) -> No
     assert sum(bool(side.answers) for side in alone.values()) == 10
     request.getfixturevalue("many")
     assert sides(filled) == alone
+
+
+def looked(store: Store) -> tuple[object, ...]:
+    """What `missing` finds of the cells and one that was never run, and what the store then knows."""
+    asked, digests = [*CELLS, synthetic.cell("probe")], synthetic.record(CELLS[0]).digests
+    today = dict.fromkeys(("dann", "maml", "probe"), digests)
+    stale = {**today, "maml": digests.model_copy(update={"engine": "another"})}
+    found = [store.missing(asked, given, retry_failed=again) for given in (today, stale) for again in (0, 1)]
+    return found, store.unreadable, [store.judged(cell.key) for cell in asked]
+
+
+def test_what_is_missing_is_the_same(filled: Store, request: pytest.FixtureRequest) -> None:
+    request.getfixturevalue("many")
+    other = Store(filled.root)
+    apart = looked(other)
+    assert len(other.unreadable) == 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "MANY", 100)
+        assert looked(filled) == apart
+    todo = [[cell.key for cell in cells] for cells, _ in apart[0]]
+    assert [len(cells) for cells in todo] == [2, 3, 7, 8]
+    assert not set(todo[0]) & {cell.key for cell in CELLS[:7] if cell != CELLS[3]}
+
+
+def test_what_is_missing_is_read_elsewhere(filled: Store, many: None) -> None:
+    """This process never decodes a record."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.store.decode", None)
+        todo, _ = filled.missing(CELLS, {"dann": TODAY, "maml": TODAY})
+    assert [cell.key for cell in todo] == [CELLS[7].key]
