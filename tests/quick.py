@@ -107,19 +107,18 @@ class Quick(Worker):
             case "die once":
                 if Path(os.environ["BENCH_QUICK_LOG"]).read_text().count(cell.key) < 2:
                     os.kill(os.getpid(), signal.SIGKILL)
-            case "wait":
-                while not stopping.wished():
-                    self.progress("wait", 1, 2)
-                    time.sleep(0.02)
-                raise stopping.Stopped
             case "slow":
                 for _ in range(50):
                     self.progress("slow", 1, 2)
                     time.sleep(0.02)
-            case "finish":
-                while not stopping.wished():
-                    self.progress("finish", 1, 2)
+            case "wait" | "finish" | "until":
+                flag = Path(os.environ["BENCH_QUICK_LOG"] + ".over")
+                over = flag.exists if do == "until" else stopping.wished
+                while not over():
+                    self.progress(do, 1, 2)
                     time.sleep(0.02)
+                if do == "wait":
+                    raise stopping.Stopped
         time.sleep(float(cell.overrides.get("seconds", 0)))
         return expected(cell)
 

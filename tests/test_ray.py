@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from bench.errors import UserError
+from bench.executors.facts import facts
 from bench.executors.workers import Workers
 from bench.record import Record
 from bench.resources import Resources
@@ -59,7 +61,7 @@ def go(cluster: room.Cluster, root: Path, cells: list[Any], **options: Any) -> N
     """Run quick cells on a cluster."""
     store, watcher = Store(root), options.pop("watcher", None) or Noted()
     store.prepare()
-    pool = Workers("cpu", cluster.room, module="tests.quick", launcher=cluster)
+    pool = Workers("cpu", None, module="tests.quick", launcher=cluster)
     try:
         pool.prepare(["none"], print)
         pool.run(cells, "quick", {"quick": TODAY}, store, watcher, **options)
@@ -127,6 +129,126 @@ def test_a_lost_node_loses_nothing(nodes: Any, joined: room.Cluster, tmp_path: P
     assert {record.happened.status for record in watcher.records} == {"done"}
     assert any("its node was lost; the cell begins again elsewhere" in note for note in watcher.notes)
     assert Counter(worked(tmp_path)).total() == 10
+
+
+class Joiner(Noted):
+    """Lets a node join as soon as a cell is at work; cells end when `enough` is there."""
+
+    def __init__(self, join: Callable[[], None], enough: Callable[[Joiner], bool], over: Path) -> None:
+        super().__init__()
+        self.join: Callable[[], None] | None = join
+        self.enough, self.over = enough, over
+        self.at_once = 0
+        self.going: set[str] = set()
+
+    def progress(self, cell: Cell, what: str, done: int, total: int) -> None:
+        self.going.add(cell.key)
+        self.at_once = max(self.at_once, len(self.going))
+        if self.join:
+            self.join()
+            self.join = None
+        if self.enough(self):
+            self.over.touch()
+
+    def finished(self, record: Record) -> None:
+        super().finished(record)
+        self.going.discard(record.key)
+
+
+@pytest.fixture
+def third(nodes: Any) -> Iterator[Callable[[], None]]:
+    """Adds a node of two processors; it is gone after the test."""
+    added = []
+    yield lambda: added.append(nodes.add_node(num_cpus=2, object_store_memory=STORE, wait=False))
+    for node in added:
+        nodes.remove_node(node)
+
+
+def joining(cluster: room.Cluster, root: Path, watcher: Joiner) -> None:
+    """Cells that are at work until the watcher has had enough."""
+    go(cluster, root, [quick_cell(seed, do="until") for seed in range(6)], watcher=watcher, timeout=240)
+    assert {record.happened.status for record in watcher.records} == {"done"}
+    assert len(watcher.records) == 6
+
+
+def test_a_node_that_joins_gets_cells(
+    nodes: Any, third: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "LOOK", 0.5)
+    cluster = room.Cluster(nodes.address, "cpu", Resources())
+    watcher = Joiner(third, lambda seen: seen.at_once == 4, tmp_path / "worked.txt.over")
+    joining(cluster, tmp_path, watcher)
+    assert cluster.room == 4
+    said = r"node \S+ \w{8} of the Ray cluster joined: room for 2 more at once"
+    assert [bool(re.fullmatch(said, note)) for note in watcher.notes] == [True]
+
+
+def older() -> dict[str, str]:
+    return {**facts(), "torch": "0.0.1"}
+
+
+def test_a_node_with_other_versions_gets_no_cells(
+    nodes: Any, third: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "LOOK", 0.5)
+    cluster = room.Cluster(nodes.address, "cpu", Resources())
+    monkeypatch.setattr(room, "facts", older)
+    watcher = Joiner(third, lambda seen: bool(seen.notes), tmp_path / "worked.txt.over")
+    joining(cluster, tmp_path, watcher)
+    assert cluster.room == watcher.at_once == 2
+    said = r"node \S+ \w{8} of the Ray cluster has torch 0\.0\.1 instead of \S+; it gets no cells"
+    assert [bool(re.fullmatch(said, note)) for note in watcher.notes] == [True]
+
+
+class Waiter(Noted):
+    """Kills a node when a cell is at work, and lets another one join once that is missed."""
+
+    def __init__(self, kill: Callable[[], None], join: Callable[[], None]) -> None:
+        super().__init__()
+        self.kill: Callable[[], None] | None = kill
+        self.join = join
+
+    def progress(self, cell: Cell, what: str, done: int, total: int) -> None:
+        if self.kill:
+            self.kill()
+            self.kill = None
+
+    def note(self, text: str) -> None:
+        super().note(text)
+        if "waiting for one that joins" in text:
+            self.join()
+
+
+def test_it_waits_for_a_node_when_none_is_left(
+    nodes: Any, third: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "LOOK", 0.5)
+    only = nodes.add_node(num_cpus=2, object_store_memory=STORE)
+    cluster = room.Cluster(nodes.address, "cpu", Resources(cpus_per_cell=2))
+    assert cluster.room == 1
+    watcher = Waiter(lambda: nodes.remove_node(only, allow_graceful=False), third)
+    go(cluster, tmp_path, [quick_cell(seed, do="slow") for seed in range(3)], watcher=watcher)
+    assert [record.happened.status for record in watcher.records] == ["done"] * 3
+    assert sum("no node of the Ray cluster has room any more" in note for note in watcher.notes) == 1
+
+
+def test_a_node_stays_when_only_its_actor_is_lost(
+    joined: room.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "LOOK", 0.5)
+    watcher, killed = Noted(), []
+
+    def act() -> None:
+        if any("of the Ray cluster is there still: room for 1 more" in note for note in watcher.notes):
+            (tmp_path / "worked.txt.over").touch()
+        elif not killed and len(worked(tmp_path)) == 2:
+            killed.append(next(p for p in psutil.process_iter() if "ray::Host" in " ".join(p.cmdline())))
+            killed[0].kill()
+
+    watcher.on_progress = act
+    go(joined, tmp_path, [quick_cell(seed, do="until") for seed in range(4)], watcher=watcher)
+    assert [record.happened.status for record in watcher.records] == ["done"] * 4
+    assert joined.room == 2
 
 
 def test_a_cell_that_fits_nowhere(nodes: Any, joined: room.Cluster) -> None:

@@ -114,9 +114,19 @@ class Child:
 class Here:
     """Starts workers on this machine."""
 
+    room = None
+    """As many as are wanted."""
+
     def launch(self, answers: Answers, module: str) -> Child:
         """A new worker that runs a module."""
         return Child(answers, module)
 
     def check(self, root: Path) -> None:
         """Nothing: they see what this process sees."""
+
+    def news(self) -> list[str]:
+        """Nothing: a machine stays as it is."""
+        return []
+
+    def close(self) -> None:
+        """Nothing: it holds nothing."""

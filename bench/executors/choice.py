@@ -28,8 +28,9 @@ class Ask:
 class Executor(Protocol):
     """Runs cells; lives on from run to run."""
 
-    count: int
-    """Cells at once."""
+    @property
+    def count(self) -> int:
+        """Cells at once."""
 
     def prepare(self, backbones: Sequence[str], note: Callable[[str], None]) -> None:
         """Resolve the device and fetch weights; `note` is called with what is said meanwhile.
@@ -78,11 +79,10 @@ def _ray(ask: Ask) -> Executor:
     from bench.executors.workers import Workers
 
     cluster = Cluster(ask.address, ask.device, ask.resources)
-    count = min(ask.resources.workers or cluster.room, cluster.room)
     asked = ask.resources
     return Workers(
         ask.device,
-        count,
+        asked.workers,
         ask.share,
         launcher=cluster,
         devices_per_cell=asked.devices_per_cell,

@@ -42,6 +42,10 @@ Answers = queue.SimpleQueue[tuple[Member, Answer] | None]
 class Launcher(Protocol):
     """Starts workers."""
 
+    @property
+    def room(self) -> int | None:
+        """How many there is room for now; None: as many as are wanted."""
+
     def launch(self, answers: Answers, module: str) -> Member:
         """A new worker that runs a module."""
 
@@ -51,3 +55,9 @@ class Launcher(Protocol):
         Raises:
             UserError: some would not.
         """
+
+    def news(self) -> list[str]:
+        """What of its room has changed since the last time, a line each."""
+
+    def close(self) -> None:
+        """Start no more until the next `check`."""

@@ -35,7 +35,7 @@ class Workers:
     def __init__(
         self,
         device: str,
-        count: int = 1,
+        count: int | None = 1,
         share: bool = True,
         module: str = "bench.executors.worker",
         lease: float = LEASE,
@@ -44,19 +44,31 @@ class Workers:
         cells_per_device: int | None = None,
         keep_features: bool = False,
     ) -> None:
-        """`cells_per_device`: bind so many workers to each accelerator of this machine; None: bind none."""
-        self.device, self.count, self.share, self.keep_features = device, count, share, keep_features
+        """Args:
+        count: how many at most; None: as many as there is room for.
+        cells_per_device: bind so many workers to each accelerator of this machine; None: bind none.
+        """
+        self.device, self.share, self.keep_features = device, share, keep_features
         self._module, self._lease, self._launcher = module, lease, launcher or Here()
+        self._most = count
         self._per_cell, self._cells = devices_per_cell, cells_per_device
         self._places: list[list[int]] = [[]]
         self._taken: dict[Member, int] = {}
         self._answers: Answers = queue.SimpleQueue()
         self._children: list[Member] = []
+        self._fresh: set[Member] = set()
+        """Those that have not answered yet."""
         # The first begins to load its libraries now; the others once it is known that they are needed.
         self._new()
         self._known: set[str] | None = None
         self._setting, self._where = Setting(), Where(python="", packages={}, platform="", cpu="")
         self._signals: list[int] = []
+
+    @property
+    def count(self) -> int:
+        """Cells at once, with the room that there is now."""
+        room = self._launcher.room
+        return min((limit for limit in (self._most, room) if limit is not None), default=1)
 
     @property
     def pids(self) -> list[int]:
@@ -77,7 +89,7 @@ class Workers:
                 do="prepare",
                 device=self.device,
                 backbones=[*backbones],
-                workers=self.count,
+                workers=self.count or 1,
                 per_cell=self._per_cell,
                 cells=self._cells,
             )
@@ -91,11 +103,13 @@ class Workers:
             found = self._answers.get()
             if found is None or found[0] is not first:
                 continue
+            self._fresh.discard(first)
             match answer := found[1]:
                 case {"what": "ready"}:
                     self._setting, self._where = Setting(**answer["setting"]), Where(**answer["where"])
                     self._places = answer["places"]
-                    self.count = len(self._places)
+                    if self._cells is not None:
+                        self._most = len(self._places)
                     return True
                 case {"what": "note"}:
                     note(answer["text"])
@@ -134,7 +148,10 @@ class Workers:
             try:
                 told = False
                 while len(self._signals) < 2 and (run.busy or (run.waiting and not self._signals)):
+                    for line in self._launcher.news():
+                        watcher.note(line)
                     if not self._signals:
+                        self._take_back(run)
                         self._hand_out(run)
                     elif not told:
                         told = True
@@ -156,7 +173,8 @@ class Workers:
         """End the workers."""
         for child in self._children:
             child.close()
-        self._children, self._taken = [], {}
+        self._children, self._taken, self._fresh = [], {}, set()
+        self._launcher.close()
 
     # Handing out -----------------------------------------------------------------------------------------
 
@@ -181,9 +199,21 @@ class Workers:
                 keep_features=self.keep_features,
             )
 
+    def _take_back(self, run: Jobs) -> None:
+        """The last cells do not wait for workers that have no place yet, and may have none for long."""
+        if run.waiting or self._launcher.room is None:
+            return
+        idle = [child for child in self._children if child not in run.busy and child not in self._fresh]
+        late = [child for child in run.busy if child in self._fresh]
+        for child, _ in zip(late, idle, strict=False):
+            run.give_up(child)
+            self._forget(child)
+            child.close()
+
     def _new(self) -> Member:
         child = self._launcher.launch(self._answers, self._module)
         self._children.append(child)
+        self._fresh.add(child)
         return child
 
     def _devices(self, child: Member) -> list[int]:
@@ -197,21 +227,25 @@ class Workers:
         """End a worker; the end of its log."""
         if child not in self._children:
             return ""
-        self._children.remove(child)
-        self._taken.pop(child, None)
+        self._forget(child)
         child.kill()
         log = child.tail()
         child.close()
         return log
 
+    def _forget(self, child: Member) -> None:
+        self._children.remove(child)
+        self._taken.pop(child, None)
+        self._fresh.discard(child)
+
     # What happens meanwhile ------------------------------------------------------------------------------
 
     def _heed(self, run: Jobs, child: Member, answer: Answer) -> None:
+        self._fresh.discard(child)
         job = run.busy.get(child)
         if job is None:
             if answer["what"] in ("gone", "lost"):
                 self._bury(child)
-                self._shrink(answer["what"] == "lost")
             return
         match answer:
             case {"what": "begun"}:
@@ -238,7 +272,6 @@ class Workers:
         reason, log = child.death(), self._bury(child)
         job.tries += not lost
         job.losses += lost
-        self._shrink(lost)
         if run.is_done(job):
             run.settle(child)
         elif (job.tries < TRIES and job.losses < LOSSES) or self._signals:
@@ -247,10 +280,6 @@ class Workers:
             run.give_up(child)
         else:
             run.fail(child, reason, log, self._setting, self._where)
-
-    def _shrink(self, lost: bool) -> None:
-        """With a node its room is gone: a new worker would wait for what idle ones hold."""
-        self.count = max(1, self.count - lost)
 
     def _finished(self, run: Jobs, child: Member, cell: Cell) -> None:
         record = run.settle(child)
