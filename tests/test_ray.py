@@ -19,7 +19,7 @@ from bench.resources import Resources
 from bench.store import Store
 from bench.suite import Cell
 from tests.quick import TODAY, Noted, quick_cell, worked
-from tests.support import ROOT, assert_equal, bench
+from tests.support import ROOT, assert_equal, bench, tiny_cell
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'transfer-bench[ray]'")
 
@@ -266,6 +266,32 @@ def test_a_folder_that_a_node_does_not_see(
 
 def _blind(path: str) -> bool:
     return False
+
+
+def _own_caches(path: str) -> bool:
+    return "/cache/" not in path
+
+
+def test_nodes_that_do_not_share_the_cache_share_in_the_results_folder(
+    joined: room.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "sees", _own_caches)
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    store, watcher = Store(tmp_path / "far"), Noted()
+    store.prepare()
+    pool = Workers("cpu", 1, launcher=joined)
+    # Both of them go out from one source stage.
+    cells = [tiny_cell(shots=shots) for shots in (1, 2)]
+    try:
+        pool.prepare([cells[0].backbone], print)
+        pool.run(cells, "tiny", {"full-finetune": TODAY}, store, watcher)
+    finally:
+        pool.close()
+    assert any(f"shared in '{store.root / 'artifacts'}'" in note for note in watcher.notes)
+    shared = [bool(record.measured.shared_seconds) for record in watcher.records]
+    assert sorted(shared) == [False, True]
+    assert [*(store.root / "artifacts" / "source-stage").iterdir()]
+    assert not [*(tmp_path / "cache").glob("artifacts/*")]
 
 
 def test_other_versions(nodes: Any, joined: room.Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

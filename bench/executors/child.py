@@ -116,6 +116,8 @@ class Here:
 
     room = None
     """As many as are wanted."""
+    artifacts = None
+    """In the cache."""
 
     def launch(self, answers: Answers, module: str) -> Child:
         """A new worker that runs a module."""

@@ -13,7 +13,7 @@ import queue
 import secrets
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from bench.executors.actor import Host, Remote
 from bench.executors.facts import differences, facts, sees
 from bench.executors.launch import Answers
 from bench.executors.nodes import Need, Node, alive, called, connect, everywhere
+from bench.paths import cache_root
 from bench.resources import Resources
 
 LOOK = 5.0
@@ -66,6 +67,8 @@ class Cluster:
         self._known = {*self._admitted}
         """Those that have ever been in order."""
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.artifacts: Path | None = None
+        """Where workers share what they make; None: in the cache, which all nodes see."""
         self._scout: threading.Thread | None = None
         self._over = threading.Event()
 
@@ -95,15 +98,16 @@ class Cluster:
             UserError: one does not.
         """
         nodes = {node: found for node, found in alive().items() if node in self._admitted}
-        with _trace(root) as trace:
-            for node, found in everywhere(nodes, sees, trace).items():
-                if not found:
-                    raise UserError(
-                        f"{called(nodes[node])} does not see '{root.absolute()}': choose a folder "
-                        "that all nodes share with --results"
-                    )
+        for node, found in _see(root, nodes).items():
+            if not found:
+                raise UserError(
+                    f"{called(nodes[node])} does not see '{root.absolute()}': choose a folder "
+                    "that all nodes share with --results"
+                )
         self.close()
         self._over.clear()
+        self.artifacts = None
+        self._share(root, nodes)
         self._scout = threading.Thread(target=self._look_out, args=(root,), daemon=True)
         self._scout.start()
 
@@ -143,15 +147,23 @@ class Cluster:
         for theirs in everywhere({node: found}, facts, over=self._over).values():
             if unlike := differences(self._facts, theirs):
                 raise UserError(f"{called(found)} has {unlike}")
-            with _trace(root) as trace:
-                seen = everywhere({node: found}, sees, trace, over=self._over)
+            seen = _see(root, {node: found}, self._over)
             if seen.get(node) is False:
                 raise UserError(f"{called(found)} does not see '{root.absolute()}'")
+            self._share(root, {node: found})
             if node in seen:
                 self._admitted[node] = room = self.need.room(found["Resources"])
                 how = "is there still" if node in self._known else "joined"
                 self._known.add(node)
                 self._news.put(f"{called(found)} {how}: room for {room} more at once")
+
+    def _share(self, root: Path, nodes: Mapping[str, Node]) -> None:
+        """Where nodes have caches of their own, have them share in the results folder."""
+        with contextlib.suppress(OSError):
+            if self.artifacts or all(_see(cache_root(), nodes, self._over).values()):
+                return
+        self.artifacts = root.absolute() / "artifacts"
+        self._news.put(f"the cache is not seen by all nodes: source stages are shared in '{self.artifacts}'")
 
     def _lost(self, node: str | None) -> None:
         """A node is gone; or an actor of it alone, and it will be found to be there still."""
@@ -164,12 +176,16 @@ class Cluster:
         return {**ours, "OMP_NUM_THREADS": str(self._threads)}
 
 
-@contextlib.contextmanager
-def _trace(root: Path) -> Iterator[str]:
-    """A file in a folder, by which it is told from another one of the same name; and not there any more."""
-    trace = root.absolute() / f".seen-{secrets.token_hex(8)}"
+def _see(folder: Path, nodes: Mapping[str, Node], over: threading.Event | None = None) -> dict[str, bool]:
+    """Whether nodes see a folder of this machine, and not another one of the same name.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    trace = folder.absolute() / f".seen-{secrets.token_hex(8)}"
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         trace.touch()
-        yield str(trace)
+        return everywhere(nodes, sees, str(trace), over=over)
     finally:
         trace.unlink(missing_ok=True)

@@ -46,6 +46,10 @@ class Launcher(Protocol):
     def room(self) -> int | None:
         """How many there is room for now; None: as many as are wanted."""
 
+    @property
+    def artifacts(self) -> Path | None:
+        """Where workers share what they make; None: in the cache."""
+
     def launch(self, answers: Answers, module: str) -> Member:
         """A new worker that runs a module."""
 

@@ -103,6 +103,7 @@ class Worker:
                 self.where(setting),
                 Digests(**request["digests"]),
                 request["share"],
+                request["artifacts"],
                 Path(request["root"]) / "checkpoints",
                 tuple(request["devices"]),
                 request["keep_features"],
@@ -142,6 +143,7 @@ class Worker:
         where: Where,
         digests: Digests,
         share: bool,
+        artifacts: str | None,
         checkpoints: Path,
         devices: tuple[int, ...],
         keep_features: bool,
@@ -150,8 +152,8 @@ class Worker:
         from bench.artifacts import Alone, Artifacts
         from bench.runner import Context, run_cell
 
-        artifacts = Artifacts() if share else Alone()
-        context = Context(suite, setting, where, artifacts, checkpoints, devices, keep_features)
+        shared = Artifacts(Path(artifacts) if artifacts else None) if share else Alone()
+        context = Context(suite, setting, where, shared, checkpoints, devices, keep_features)
         return run_cell(cell, context, digests, self.progress)
 
     def progress(self, what: str, done: int, total: int) -> None:

@@ -179,6 +179,7 @@ class Workers:
     # Handing out -----------------------------------------------------------------------------------------
 
     def _hand_out(self, run: Jobs) -> None:
+        artifacts = self._launcher.artifacts
         while run.waiting and len(run.busy) < self.count:
             job = run.next()
             if job is None:
@@ -195,6 +196,7 @@ class Workers:
                 root=str(run.store.root.absolute()),
                 seen=job.seen,
                 share=self.share,
+                artifacts=None if artifacts is None else str(artifacts),
                 devices=self._devices(child),
                 keep_features=self.keep_features,
             )
