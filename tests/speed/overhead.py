@@ -44,8 +44,8 @@ from bench.suite import Budget, Cell, Setting, load_suite
 
 TINY_CLASSES = 4
 REPEATS = 21
-SEEDS = count(1)
-"""A seed for each cell: what another one has left to share is not found."""
+SEEDS = count(time.time_ns() // 1_000_000 % 2**31)
+"""A seed for each cell: what another one, of an earlier run too, has left to share is not found."""
 
 
 def question(budget: Budget, classes: int | None = None) -> Cell:
@@ -75,6 +75,7 @@ class Engine:
             "setting": self.setting.model_dump(),
             "digests": self._digests,
             "share": True,
+            "artifacts": None,
             "devices": [],
             "keep_features": False,
             "root": str(self.store.root),
