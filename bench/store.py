@@ -202,6 +202,11 @@ class Store:
             found += [f"{folder}/{n}" for n in names if n.endswith(".json") and not n.startswith(".")]
         return sorted(found)
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is no record at all."""
+        return not self._pack and next((self.root / "records").glob("??/*.json"), None) is None
+
     def state(self) -> str:
         """A digest that changes whenever a file of records or predictions does, going by size and time.
 

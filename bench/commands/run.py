@@ -9,7 +9,7 @@ import click
 
 from bench.baselines import BASELINES, names
 from bench.commands.narrow import narrow
-from bench.commands.session import Means, run_cells, today
+from bench.commands.session import Means, executor_for, run_cells, today
 from bench.data.card import load_card, own_name, packaged
 from bench.errors import UserError
 from bench.paths import RESULTS, own_data
@@ -68,6 +68,9 @@ def run(request: Request) -> int:
         show(suite, cells, store, request.simulate)
         return 0
     store.prepare()
+    if store.empty:
+        # There will be something to do: a worker loads its libraries while images are listed.
+        executor_for(request.means, suite)
     digests = today(suite)
     if images and images != (now := next(iter(digests.values())).dataset):
         click.echo(f"warning: other images than were recorded: their digest is {now}, not {images}", err=True)
