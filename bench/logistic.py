@@ -43,7 +43,8 @@ def fit_logistic(
     with one_blas_thread():
         weight, bias = head.weight.detach().double(), head.bias.detach().double()
         problem = Logistic(x.double(), y, weight.T, bias)
-        learns = _folds(y.cpu().numpy(), groups.cpu().numpy(), 0 if l2 else folds, seed).to(x.device)
+        dealt = grouped_folds(y.cpu().numpy(), groups.cpu().numpy(), 0 if l2 else folds, seed)
+        learns = torch.from_numpy(dealt).to(x.device)
         if len(learns):
             l2, start = cross_validate(problem, learns, GRID)
             solution = problem.solve(l2, start=start)
@@ -203,16 +204,24 @@ def cross_validate(problem: Logistic, folds: Tensor, grid: tuple[float, ...]) ->
     return grid[best], solutions[best].mean(0, keepdim=True)
 
 
-def _folds(y: np.ndarray, groups: np.ndarray, wanted: int, seed: int) -> Tensor:
-    """(F, N), whether a fold learns from an image: stratified, groups together; F = 0 if a class has one."""
-    # Takes over a second to load, which most methods can do without.
-    from sklearn.model_selection import StratifiedGroupKFold
+def grouped_folds(y: np.ndarray, groups: np.ndarray, wanted: int, seed: int) -> np.ndarray:
+    """Bool (F, N), whether a fold learns from an image; F = 0 if a class has but one group.
 
-    smallest = min(len(np.unique(groups[y == label])) for label in np.unique(y))
-    if min(smallest, wanted) < 2:
-        return torch.ones(0, len(y), dtype=torch.bool)
-    split = StratifiedGroupKFold(min(smallest, wanted), shuffle=True, random_state=seed % 2**32)
-    learns = torch.ones(split.get_n_splits(), len(y), dtype=torch.bool)
-    for fold, (_, held_out) in enumerate(split.split(y[:, None], y, groups)):
-        learns[fold, held_out] = False
-    return learns
+    Each class's groups, which count for the class of their first image, are dealt to the folds in turn.
+
+    Args:
+        y: (N,) labels.
+        groups: (N,); images that share a number stay together.
+        wanted: folds; fewer where a class has fewer groups.
+        seed: of the order in which a class's groups are dealt.
+    """
+    count = min(wanted, *(len(np.unique(groups[y == label])) for label in np.unique(y)))
+    if count < 2:
+        return np.ones((0, len(y)), bool)
+    names, first, places = np.unique(groups, return_index=True, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    order = order[np.argsort(y[first][order], kind="stable")]
+    # The next class goes on where the one before it ended, so that folds are of one size.
+    fold = np.empty(len(names), int)
+    fold[order] = np.arange(len(names)) % count
+    return np.arange(count)[:, None] != fold[places]

@@ -186,13 +186,15 @@ def test_cross_validation_knows_noise_from_signal() -> None:
 
 def test_folds_keep_groups_together() -> None:
     """Ten exact copies of each random image: only a fold that splits copies apart could learn them."""
-    torch.manual_seed(4)
-    x, y = torch.randn(30, 40).repeat(10, 1), (torch.arange(30) % 3).repeat(10)
-    groups = torch.arange(30).repeat(10)
-    _, together = fit(Labelled(x, y, groups), 3, LinearProbe())
-    _, apart = fit(Labelled(x, y, torch.arange(300)), 3, LinearProbe())
-    assert together["l2"] >= 0.1
-    assert apart["l2"] <= 0.001
+    y, groups = (torch.arange(30) % 3).repeat(10), torch.arange(30).repeat(10)
+    together, apart = [], []
+    # Among strengths that all teach nothing the choice is chance, so that one draw would say little.
+    for draw in range(9):
+        x = torch.randn(30, 40, generator=torch.Generator().manual_seed(draw)).repeat(10, 1)
+        together.append(fit(Labelled(x, y, groups), 3, LinearProbe())[1]["l2"])
+        apart.append(fit(Labelled(x, y, torch.arange(300)), 3, LinearProbe())[1]["l2"])
+    assert np.median(together) >= 0.1
+    assert max(apart) <= 0.001
 
 
 @pytest.mark.parametrize("images", [1, 2])
