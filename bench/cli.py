@@ -13,6 +13,7 @@ from bench import __version__
 from bench.commands.data_group import cache, data, verbs
 from bench.commands.results_group import results
 from bench.errors import UserError, did_you_mean
+from bench.garbage import stays
 from bench.text import printable
 
 
@@ -390,6 +391,7 @@ cli.add_command(results)
 
 def main() -> None:
     """Run the command line; a user's error is one line and exit code 2."""
+    stays()
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort as stop:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 from threading import Thread
 
+from bench.garbage import loading
+
 
 def load(module: str) -> None:
     """Begin to import a module, which whoever imports it later finds there, or waits for."""
-    Thread(target=import_module, args=(module,), daemon=True).start()
+
+    def work() -> None:
+        with loading():
+            import_module(module)
+
+    Thread(target=work, daemon=True).start()

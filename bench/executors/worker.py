@@ -25,6 +25,7 @@ from bench import stopping
 from bench.errors import UserError
 from bench.executors.jobs import cannot_write
 from bench.executors.places import places
+from bench.garbage import loading
 from bench.record import Digests, Predictions, Record, Where
 from bench.store import Store
 from bench.suite import Cell, Setting
@@ -193,6 +194,12 @@ def requests() -> Iterator[Request]:
         yield waiting.get()
 
 
+def libraries(worker: Worker) -> None:
+    """Load what cells need."""
+    with loading():
+        worker.load()
+
+
 def serve(kind: type[Worker]) -> None:
     """Answer what comes in, to the end of it."""
     with contextlib.suppress(AttributeError):  # not on every system
@@ -206,7 +213,7 @@ def serve(kind: type[Worker]) -> None:
     worker = kind(answers)
     logging.getLogger("bench").addHandler(Told(worker))
     # Whoever asks still finds out what to ask, which takes as long where there are images to decode.
-    threading.Thread(target=worker.load, daemon=True).start()
+    threading.Thread(target=libraries, args=(worker,), daemon=True).start()
     for request in requests():
         try:
             if request.pop("do") == "prepare":
