@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import logging
 from dataclasses import dataclass
@@ -132,9 +133,12 @@ def create_backbone(name: str) -> Backbone:
     Raises:
         UserError: unknown name, or weights that are out of reach.
     """
-    net = timm.create_model(name.removesuffix(f".{UNTRAINED}"), pretrained=False, num_classes=0)
     if not name.endswith(f".{UNTRAINED}"):
-        net.load_state_dict(_weights(name))
+        return copy.deepcopy(_pretrained(name))
+    return _backbone(timm.create_model(name.removesuffix(f".{UNTRAINED}"), pretrained=False, num_classes=0))
+
+
+def _backbone(net: nn.Module) -> Backbone:
     _keep_inputs(net)
     # The head's width, not the last stage's: some networks widen (MobileNetV3) before they classify.
     width = getattr(net, "head_hidden_size", None) or net.num_features
@@ -176,16 +180,23 @@ def imagenet_head(name: str) -> nn.Module:
 
 
 @lru_cache(maxsize=2)
-def _weights(name: str) -> dict[str, Tensor]:
-    """State dict without the classifier, read once for many cells; callers copy it."""
+def _pretrained(name: str) -> Backbone:
+    """Without the classifier, made once for many cells; callers copy it, a quarter of the time."""
+    # Whether it is made now or was made before, as many random numbers are drawn of the caller's: none.
+    with torch.random.fork_rng(devices=[]):
+        return _backbone(_fetched(name))
+
+
+def _fetched(name: str) -> nn.Module:
     if name in PACKAGED:
+        net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
         state = _packaged_weights(name)
-        body = timm.create_model(name, pretrained=False, num_classes=0).state_dict()
-        return {key: state[key] for key in body}
+        net.load_state_dict({key: state[key] for key in net.state_dict()})
+        return net
     # The client tells of each of its retries; one line at the end says as much.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
-        state = timm.create_model(name, pretrained=True, num_classes=0).state_dict()
+        net = timm.create_model(name, pretrained=True, num_classes=0)
     except Exception as error:
         # Hub clients fail in many ways (no network, no such revision, a proxy's refusal): one line for all.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
@@ -193,7 +204,7 @@ def _weights(name: str) -> dict[str, Tensor]:
             f"cannot fetch the weights of '{name}' from the hub ({reason.rstrip('.')}); "
             f"available offline: {', '.join(available_offline()) or 'none'}"
         ) from None
-    return dict(state)
+    return net
 
 
 def _packaged_weights(name: str) -> dict[str, Tensor]:
