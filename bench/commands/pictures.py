@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -39,8 +40,9 @@ def samples(cells: Iterable[Cell]) -> Samples:
     shelves: list[Shelf] = []
     images: dict[str, list[tuple[str, np.ndarray]]] = {}
     credits: dict[str, str] = {}
+    opened = cache(_opened)
     for (name, domain, size), classes in sorted(_wanted(cells).items()):
-        shelf = _shelf(name, domain, size)
+        shelf = _shelf(opened(name), domain, size)
         if shelf is None:
             continue
         shelves.append(shelf)
@@ -68,13 +70,16 @@ def _wanted(cells: Iterable[Cell]) -> dict[tuple[str, str, int], tuple[str, ...]
     }
 
 
-def _shelf(name: str, domain: str, size: int) -> Shelf | None:
+def _opened(name: str) -> Dataset | None:
     if name not in card_names():
         return None
     try:
-        dataset = open_dataset(load_card(name), download=False)
+        return open_dataset(load_card(name), download=False)
     except UserError:
         return None
-    if domain not in dataset.domains or not dataset.pixels_path(domain, size).exists():
+
+
+def _shelf(dataset: Dataset | None, domain: str, size: int) -> Shelf | None:
+    if not dataset or domain not in dataset.domains or not dataset.pixels_path(domain, size).exists():
         return None
     return Shelf(dataset, domain, dataset.pixels(domain, size))

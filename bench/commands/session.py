@@ -12,7 +12,7 @@ import click
 
 from bench.commands.progress import Score, showing, test_accuracy, watch
 from bench.data.card import load_card
-from bench.data.dataset import BadImages, open_dataset
+from bench.data.dataset import BadImages, Dataset, open_dataset
 from bench.digest import engine_digest
 from bench.errors import UserError
 from bench.executors import meanwhile
@@ -83,11 +83,14 @@ def prepare(cells: Sequence[Cell]) -> bool:
     )
     problems: dict[str, str] = {}
     left_out = False
+    opened: dict[str, Dataset] = {}
     with showing() as progress:
         for name, domain, size in needs:
             for _ in range(2):
+                dataset = opened.get(name) or open_dataset(load_card(name), progress)
                 try:
-                    open_dataset(load_card(name), progress).pixels(domain, size, progress)
+                    dataset.pixels(domain, size, progress)
+                    opened[name] = dataset
                     break
                 except BadImages as error:
                     if not skip_bad():
@@ -95,6 +98,7 @@ def prepare(cells: Sequence[Cell]) -> bool:
                         break
                     click.echo(printable(f"warning: left out: {error}"), err=True)
                     left_out = True
+                    opened.pop(name, None)
     if problems:
         raise UserError(
             f"{'; '.join(problems.values())}. Mend or remove them (python -m bench data check lists every "
