@@ -12,6 +12,7 @@ from bench.commands.narrow import narrow
 from bench.commands.session import Means, executor_for, run_cells, today
 from bench.data.card import load_card, own_name, packaged
 from bench.errors import UserError
+from bench.garbage import loading
 from bench.paths import RESULTS, own_data
 from bench.plan import plan
 from bench.store import Store
@@ -63,7 +64,8 @@ def run(request: Request) -> int:
             suite = _tuned(suite, request.means, store)
         cells = plan(suite, load_card(suite.dataset))
     if request.plan_only:
-        from bench.commands.plan_view import show
+        with loading():
+            from bench.commands.plan_view import show
 
         show(suite, cells, store, request.simulate)
         return 0

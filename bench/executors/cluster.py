@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 
 from bench.errors import UserError
 from bench.executors.actor import Host, Remote
@@ -128,15 +129,21 @@ class Cluster:
     def _look_out(self, root: Path) -> None:
         refused: set[str] = set()
         while not self._over.wait(LOOK):
-            nodes = alive()
-            for node in {*self._admitted} - {*nodes}:
-                self._lost(node)
-            for node in {*nodes} - {*self._admitted} - refused:
-                try:
-                    self._consider(node, nodes[node], root)
-                except (UserError, OSError) as error:
-                    refused.add(node)
-                    self._news.put(f"{error}; it gets no cells")
+            # Where the cluster itself cannot be asked, its driver hears of that too.
+            with contextlib.suppress(RayError, ConnectionError):
+                self._look(root, refused)
+
+    def _look(self, root: Path, refused: set[str]) -> None:
+        """Take note of nodes that went and that came."""
+        nodes = alive()
+        for node in {*self._admitted} - {*nodes}:
+            self._lost(node)
+        for node in {*nodes} - {*self._admitted} - refused:
+            try:
+                self._consider(node, nodes[node], root)
+            except (UserError, OSError) as error:
+                refused.add(node)
+                self._news.put(f"{error}; it gets no cells")
 
     def _consider(self, node: str, found: Node, root: Path) -> None:
         """Give a node cells from now on if it is in order, and there still.
@@ -155,7 +162,8 @@ class Cluster:
                 self._admitted[node] = room = self.need.room(found["Resources"])
                 how = "is there still" if node in self._known else "joined"
                 self._known.add(node)
-                self._news.put(f"{called(found)} {how}: room for {room} more at once")
+                if room:
+                    self._news.put(f"{called(found)} {how}: room for {room} more at once")
 
     def _share(self, root: Path, nodes: Mapping[str, Node]) -> None:
         """Where nodes have caches of their own, have them share in the results folder."""
