@@ -17,6 +17,7 @@ ENGINE = (
     "cut.py",
     "data/*.py",
     "data/sources/*.py",
+    "depthwise.py",
     "discrepancy.py",
     "engine.py",
     "episodic.py",

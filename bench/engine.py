@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from bench.accumulation import Accumulation
 from bench.api import Batch, GradientMethod, Labelled, Modules, Task
+from bench.depthwise import quick
 from bench.errors import CellFailed
 from bench.feed import Feed
 from bench.resume import Loop, Resume
@@ -85,7 +86,7 @@ def train(
         feed = held_out.afterwards
 
     def loss_of(batch: Batch, progress: float) -> Tensor:
-        with autocast(device, stage.precision):
+        with autocast(device, stage.precision), quick(modules, stage.precision):
             return part.weighted(method.loss(modules, batch, progress))
 
     accumulation = Accumulation(loop, loss_of, _why_whole(method, modules, part))
