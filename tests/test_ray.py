@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +21,7 @@ from bench.resources import Resources
 from bench.store import Store
 from bench.suite import Cell
 from tests.quick import TODAY, Noted, quick_cell, worked
-from tests.support import ROOT, assert_equal, bench, tiny_cell
+from tests.support import ROOT, assert_equal, bench, python, tiny_cell
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'transfer-bench[ray]'")
 
@@ -335,3 +337,32 @@ def test_the_same_predictions_as_without_a_cluster(nodes: Any, tmp_path: Path) -
         assert other is not None
         assert other.looks == record.looks
         assert_equal(two.predictions(other), one.predictions(record))
+
+
+@pytest.mark.slow
+def test_a_cluster_of_the_command_line_that_asks_for_a_token(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    home = {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    home |= {"BENCH_CACHE": str(tmp_path / "cache")}
+
+    def start(*options: str) -> None:
+        resources = ["--num-cpus=1", f"--object-store-memory={STORE}", "--disable-usage-stats"]
+        python("-m", "ray.scripts.scripts", "start", *resources, *options, cwd=tmp_path, **home)
+
+    # As a cluster that was started here before has left it.
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
+    try:
+        start("--head", f"--port={port}", "--include-dashboard=false")
+        command = ["run", "--suite", "smoke", "--backbone", "test_efficientnet.untrained", "--seeds", "0"]
+        command += ["--methods", "linear-probe", "--executor", "ray", "--address", f"127.0.0.1:{port}"]
+        done = bench(*command, "--results", "far", cwd=tmp_path, **home)
+        assert done.returncode == 0, done.stderr
+        assert {record.happened.status for record in Store(tmp_path / "far").records()} == {"done"}
+    finally:
+        for process in psutil.process_iter(["cmdline"]):
+            if str(port) in " ".join(process.info["cmdline"] or []):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
