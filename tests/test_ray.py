@@ -358,7 +358,10 @@ def test_a_cluster_of_the_command_line_that_asks_for_a_token(tmp_path: Path) -> 
         start("--head", f"--port={port}", "--include-dashboard=false")
         command = ["run", "--suite", "smoke", "--backbone", "test_efficientnet.untrained", "--seeds", "0"]
         command += ["--methods", "linear-probe", "--executor", "ray", "--address", f"127.0.0.1:{port}"]
-        done = bench(*command, "--results", "far", cwd=tmp_path, **home)
+        refused = bench(*command, "--results", "far", cwd=tmp_path, **home)
+        assert refused.returncode == 2
+        assert "if it asks for a token, set RAY_AUTH_MODE=token" in refused.stderr.splitlines()[-1]
+        done = bench(*command, "--results", "far", cwd=tmp_path, RAY_AUTH_MODE="token", **home)
         assert done.returncode == 0, done.stderr
         assert {record.happened.status for record in Store(tmp_path / "far").records()} == {"done"}
     finally:

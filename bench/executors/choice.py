@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Protocol
 
 from bench.errors import UserError, check_name
@@ -77,7 +75,6 @@ def _local(ask: Ask) -> Executor:
 
 def _ray(ask: Ask) -> Executor:
     _needs("ray", "ray")
-    _offer_token()
     from bench.executors.cluster import Cluster
     from bench.executors.workers import Workers
 
@@ -91,18 +88,6 @@ def _ray(ask: Ask) -> Executor:
         devices_per_cell=asked.devices_per_cell,
         keep_features=asked.keep_features,
     )
-
-
-def _offer_token() -> None:
-    """Let Ray show a cluster the token that this user has.
-
-    Where there is one, as a cluster on this machine leaves it, `ray start` makes clusters that ask for it,
-    and a driver that is given an address has to be told, before Ray is imported, to offer it. A cluster that
-    does not ask ignores it.
-    """
-    kept = os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token"
-    if os.environ.get("RAY_AUTH_TOKEN") or Path(kept).is_file():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _slurm(ask: Ask) -> Executor:

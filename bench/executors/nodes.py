@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import threading
 import time
@@ -119,4 +120,5 @@ def connect(address: str) -> None:
         )
     except (ConnectionError, RuntimeError, ValueError, RayError, OSError) as error:
         said = " ".join(str(error).split())
-        raise UserError(f"cannot join the Ray cluster at '{address}': {said[:300]}") from None
+        token = "" if "RAY_AUTH_MODE" in os.environ else "; if it asks for a token, set RAY_AUTH_MODE=token"
+        raise UserError(f"cannot join the Ray cluster at '{address}': {said[:300]}{token}") from None
