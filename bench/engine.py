@@ -85,8 +85,10 @@ def train(
     if held_out and judgements and loop.step > max(judgements):
         feed = held_out.afterwards
 
+    gradients = quick(modules, stage.precision)
+
     def loss_of(batch: Batch, progress: float) -> Tensor:
-        with autocast(device, stage.precision), quick(modules, stage.precision):
+        with autocast(device, stage.precision), gradients:
             return part.weighted(method.loss(modules, batch, progress))
 
     accumulation = Accumulation(loop, loss_of, _why_whole(method, modules, part))
