@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
-from bench.files import write_atomically
+from bench.files import whole
 from bench.paths import cache_limit, cache_root
 
 Tensors = dict[str, Tensor]
@@ -60,7 +60,7 @@ class Artifacts:
     def _keep(self, path: Path, tensors: Tensors, notes: dict[str, Any]) -> None:
         try:
             # Its checksums tell a damaged one, and it can be made again: nobody waits for the disk.
-            write_atomically(path, pack(tensors, notes), durable=False)
+            pack(path, tensors, notes, durable=False)
             self._make_room(path)
         except OSError as error:
             LOG.warning("not kept for other cells: %s (%s)", path.parent, error.strerror or error)
@@ -91,11 +91,20 @@ def plain(make: Callable[[], Made]) -> Made:
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, notes
 
 
-def pack(tensors: Tensors, notes: dict[str, Any]) -> bytes:
-    """Contiguous tensors on the CPU and their notes (JSON), as the content of a file."""
+def pack(path: Path, tensors: Tensors, notes: dict[str, Any], durable: bool = True) -> None:
+    """Contiguous tensors on the CPU and their notes (JSON) into a file, which is whole or absent.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     sums = {name: _checksum(tensor) for name, tensor in tensors.items()}
-    # One entry: the order of several is not the same in every process.
-    return save(tensors, metadata={"about": json.dumps({"notes": notes, "checksums": sums})})
+    with whole(path, durable=durable) as temporary:
+        # One entry: the order of several is not the same in every process.
+        about = {"about": json.dumps({"notes": notes, "checksums": sums})}
+        try:
+            save_file(tensors, temporary, about)
+        except SafetensorError as error:
+            raise OSError(str(error)) from None
 
 
 def _checksum(tensor: Tensor) -> int:
@@ -129,8 +138,3 @@ def _files(root: Path) -> list[tuple[Path, os.stat_result]]:
         except OSError:
             continue
     return found
-
-
-def load_into(module: torch.nn.Module, tensors: Tensors, prefix: str) -> None:
-    """Load the tensors under a prefix into a module."""
-    module.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})

@@ -14,7 +14,7 @@ import torch
 
 from bench import evaluate
 from bench.api import Access, Modules, StageName, Task
-from bench.artifacts import Artifacts, Tensors, load_into
+from bench.artifacts import Artifacts, Tensors
 from bench.backbones import create_backbone, synchronised, untrained
 from bench.capability import check_capability, check_divisible
 from bench.checkpoints import Checkpoints
@@ -39,13 +39,19 @@ from bench.team import Solo, Team
 from bench.trainer import Trainer
 from bench.views import Views
 
+PIECE = 2**17
+"""Numbers that are kept in one tensor of a state."""
 DEAR = 10
 """Methods that train below the pooled features are asked one in so many of a scenario's episodes."""
 
 
 @dataclass
 class States:
-    """The states of a network at the looks of a stage, by `look<i>.<name>`, and (step, loss) of each."""
+    """The states of a network at the looks of a stage, and (step, loss) of each.
+
+    A state is all numbers of a type behind each other, in pieces, `look<i>.<type>.<piece>`: hundreds of small
+    tensors take longer to keep, and a file is written slower in pieces of more than a megabyte.
+    """
 
     modules: Modules
     states: Tensors = field(default_factory=dict)
@@ -53,9 +59,27 @@ class States:
 
     def keep(self, step: int, loss: float | None) -> None:
         """A look."""
-        for name, tensor in self.modules.state_dict().items():
-            self.states[f"look{len(self.looks)}.{name}"] = tensor.detach().cpu().clone()
+        for dtype, tensors in self._by_type().items():
+            flat = torch.cat([tensor.reshape(-1) for tensor in tensors.values()])
+            for number, piece in enumerate(flat.cpu().split(PIECE)):
+                self.states[f"look{len(self.looks)}.{dtype}.{number}"] = piece
         self.looks.append((step, loss))
+
+    def put_back(self, look: int) -> None:
+        """The network as it was at a look."""
+        state: Tensors = {}
+        for dtype, tensors in self._by_type().items():
+            sizes = [tensor.numel() for tensor in tensors.values()]
+            pieces = [self.states[f"look{look}.{dtype}.{n}"] for n in range(-(-sum(sizes) // PIECE))]
+            for (name, tensor), part in zip(tensors.items(), torch.cat(pieces).split(sizes), strict=True):
+                state[name] = part.view(tensor.shape)
+        self.modules.load_state_dict(state)
+
+    def _by_type(self) -> dict[torch.dtype, Tensors]:
+        found: dict[torch.dtype, Tensors] = {}
+        for name, tensor in self.modules.state_dict().items():
+            found.setdefault(tensor.dtype, {})[name] = tensor
+        return found
 
     def freeze(self) -> tuple[Tensors, Any]:
         """As tensors and JSON."""
@@ -117,12 +141,13 @@ class Run:
             modules = self.build("source" if source else "target")
         self.discrepancy_before = watch.discrepancy_now(modules)
         if source:
-            states, steps = self._source_stage(modules)
+            states = self._source_stage(modules)
             # Without shots, the looks are at the network as it was on its way.
-            for place in range(len(steps)) if scenario.shots == 0 and not scenario.episodes else ():
-                load_into(modules, states, f"look{place}.")
-                watch.look("source", modules, *steps[place])
-            load_into(modules, states, f"look{len(steps) - 1}.")
+            for place, look in (
+                enumerate(states.looks) if scenario.shots == 0 and not scenario.episodes else ()
+            ):
+                states.put_back(place)
+                watch.look("source", modules, *look)
             if scenario.shots != 0 and not scenario.episodes:
                 self._pass_on(modules)
         if scenario.episodes:
@@ -213,8 +238,8 @@ class Run:
         self.method.replace_head(modules, task)
         modules.to(self.setting.device)
 
-    def _source_stage(self, modules: Modules) -> tuple[Tensors, list[tuple[int, float | None]]]:
-        """The network's states at the looks of its source stage, trained now or found, and those looks."""
+    def _source_stage(self, modules: Modules) -> States:
+        """The network's states at the looks of its source stage, trained or found; it is left in the last."""
         stage = source_stage(self.cell, Access.TARGET_IMAGES in self.method.access)
         assert stage is not None
 
@@ -229,11 +254,15 @@ class Run:
             return kept.states, {**cost, "looks": kept.looks}
 
         key = combine(stage.key, self.digests.model_dump_json(), self.setting.model_dump_json())
-        states, notes, made = self.artifacts.get("source-stage", key, make)
+        tensors, notes, made = self.artifacts.get("source-stage", key, make)
         self.ledger.enter("source-stage", notes, shared=not made)
         self.details |= notes["details"]
         self._warn(notes)
-        return states, [(step, loss) for step, loss in notes["looks"]]
+        found = States(modules)
+        found.thaw(tensors, notes["looks"])
+        if not made:
+            found.put_back(len(found.looks) - 1)
+        return found
 
     def _warn(self, cost: dict[str, Any]) -> None:
         """What a stage says of itself goes into the record, once."""

@@ -15,7 +15,6 @@ from typing import Any
 from bench import stopping
 from bench.artifacts import Made, Tensors, pack, unpack
 from bench.digest import combine
-from bench.files import write_atomically
 from bench.measure import Ledger
 
 EVERY = 30.0
@@ -59,7 +58,7 @@ class Checkpoint:
             seconds = {phase: now[phase] - before.get(phase, 0.0) for phase in now}
             tensors = {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}
             try:
-                write_atomically(self._path, pack(tensors, {"notes": notes, "seconds": seconds}))
+                pack(self._path, tensors, {"notes": notes, "seconds": seconds})
             except OSError as error:
                 LOG.warning("no checkpoint: %s (%s)", self._path.parent, error.strerror or error)
             self._last = time.monotonic()

@@ -73,7 +73,8 @@ def outputs(
             for scores, seen in [predicted(x)] if batch_statistics else in_parts(predicted, filled(x, batch)):
                 logits.append(scores.float().half())
                 features.append(seen.float().flatten(1))
-    modules.eval()
+    if batch_statistics:
+        modules.eval()
     # Only the last batch is filled up.
     scores, seen = (torch.cat(parts)[: len(subset)].cpu() for parts in (logits, features))
     return Outputs(scores, seen, subset.groups)

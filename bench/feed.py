@@ -54,19 +54,25 @@ class ImageInputs:
         x = onto(torch.from_numpy(self.pixels[rows]), self.device).permute(0, 3, 1, 2)
         if augment_seed is not None and self.augment is not None:
             x = self.augment(x, augment_seed)
-        x = x.float().sub_(self._mean).div_(self._std)
-        return x.contiguous(
-            memory_format=torch.channels_last if self.channels_last else torch.contiguous_format
+        # By whole lines of pixels: what is computed three numbers at a time takes a CPU twice as long.
+        lines = x.permute(0, 2, 3, 1).flatten(2).float().sub_(self._mean).div_(self._std)
+        return (
+            lines.unflatten(2, (-1, 3))
+            .permute(0, 3, 1, 2)
+            .contiguous(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
         )
 
     @cached_property
     def _mean(self) -> Tensor:
-        """(1, 3, 1, 1) of pixels from 0 to 255, on the device once and for all."""
-        return torch.tensor(self.mean).mul_(255).view(1, 3, 1, 1).to(self.device)
+        """(3 S) of a line's pixels, from 0 to 255, on the device once and for all."""
+        return self._line(self.mean)
 
     @cached_property
     def _std(self) -> Tensor:
-        return torch.tensor(self.std).mul_(255).view(1, 3, 1, 1).to(self.device)
+        return self._line(self.std)
+
+    def _line(self, of_channels: tuple[float, ...]) -> Tensor:
+        return torch.tensor(of_channels).mul_(255).repeat(self.pixels.shape[2]).to(self.device)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Several methods end or begin with such a head, so its solver lives here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ class Logistic:
 
     def __init__(self, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor) -> None:
         self.mean = x.mean(0)
-        self.coordinates, self.basis = principal(x - self.mean)
+        self.coordinates, self._back = principal(x - self.mean)
         self.design = torch.cat([torch.ones_like(x[:, :1]), self.coordinates], 1)
         variances = self.coordinates.square().mean(0)
         self.curvature = variances / 2
@@ -155,12 +156,14 @@ class Logistic:
     def weights(self, solution: Tensor) -> tuple[Tensor, Tensor]:
         """Weight (D, C) and bias (C,) for raw features, of a solution of one fold."""
         bias, inner = solution[0, 0], solution[0, 1:]
-        weight = self.prior_weight + self.basis.T @ inner
+        weight = self.prior_weight + self._back(inner)
         return weight, self.prior_bias + bias - self.mean @ weight
 
 
-def principal(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Coordinates (N, K) and orthonormal basis (K, D) whose product is x, K = min(N, D).
+def principal(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Coordinates (N, K) of x in an orthonormal basis, K = min(N, D), and what leads back from there.
+
+    That takes (K, C) to (D, C) of features, basis.T @ it, without making the basis, which is as large as x.
 
     Columns of coordinates are orthogonal. Of (N, D) float64, by the eigenvectors of the smaller Gram matrix,
     which takes a quarter of the time of singular vectors. Where that is N x N, directions shorter than
@@ -168,12 +171,12 @@ def principal(x: Tensor) -> tuple[Tensor, Tensor]:
     """
     if len(x) > x.shape[1]:
         basis = torch.linalg.eigh(x.T @ x).eigenvectors
-        return x @ basis, basis.T
+        return x @ basis, lambda inner: basis @ inner
     squared, u = torch.linalg.eigh(x @ x.T)
     lengths = squared.clamp_min(0).sqrt()
     there = lengths > NEGLIGIBLE * lengths[-1]
     inverse = torch.where(there, 1 / lengths, 0)
-    return u * torch.where(there, lengths, 0), (u * inverse).T @ x
+    return u * torch.where(there, lengths, 0), lambda inner: x.T @ ((u * inverse) @ inner)
 
 
 def cross_validate(problem: Logistic, folds: Tensor, grid: tuple[float, ...]) -> tuple[float, Tensor]:

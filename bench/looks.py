@@ -130,8 +130,8 @@ class Looks:
             return {}
         with self.ledger.phases("evaluate"):
             modules = self._quick(modules)
-            source = {SOURCE: self.outputs(modules, *self.roles.held_out[SOURCE])}
-            return self._label_free(modules, source, False).discrepancy
+            source, _ = self._picked(self.outputs(modules, *self.roles.held_out[SOURCE]))
+            return self._measure(source, self._pool(modules), self._folds).scores
 
     def predictions(self, selected: dict[str, int]) -> Predictions:
         """Logits of the looks that some rule selects, with labels and groups to score them by.
@@ -153,12 +153,24 @@ class Looks:
 
     def _label_free(self, modules: Modules, outputs: dict[Part, Outputs], source_scores: bool) -> LabelFree:
         """What unlabelled target images and held-out source images say, without target labels."""
-        source, labels = outputs.get(SOURCE), None
-        if source is not None:
-            places = picked(self.cell.seed, len(source.groups))
-            source = source.take(places)
+        source, labels = None, None
+        if SOURCE in outputs:
+            source, places = self._picked(outputs[SOURCE])
             if source_scores:
                 labels = torch.from_numpy(self.roles.held_out[SOURCE][1].labels[places])
+        return label_free(self._pool(modules), source, labels, self._folds, self._measure)
+
+    def _picked(self, source: Outputs) -> tuple[Outputs, np.ndarray]:
+        """Some of the held-out source images, and their places."""
+        places = picked(self.cell.seed, len(source.groups))
+        return source.take(places), places
+
+    def _pool(self, modules: Modules) -> Outputs:
+        """Some unlabelled target images."""
         assert self.roles.pool is not None
-        target = self.outputs(modules, self.roles.target_inputs, self.roles.pool)
-        return label_free(target, source, labels, stream(self.cell.seed, "domain-folds"), self._measure)
+        return self.outputs(modules, self.roles.target_inputs, self.roles.pool)
+
+    @property
+    def _folds(self) -> int:
+        """Seed of the domain classifier's folds."""
+        return stream(self.cell.seed, "domain-folds")

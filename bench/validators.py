@@ -66,7 +66,8 @@ def label_free(
     """
     if len(target.features) < FEWEST:
         return NOTHING
-    if not all(x.isfinite().all() for seen in (target, source) if seen for x in (seen.logits, seen.features)):
+    seen = [images for images in (target, source) if images]
+    if not all(x.isfinite().all() for images in seen for x in (images.logits, images.features)):
         return NOTHING
     p = target.logits.double().softmax(1)
     scores = {
@@ -80,7 +81,7 @@ def label_free(
     if source is not None and labels is not None and apart.odds is not None:
         losses = cross_entropy(source.logits.double(), labels, reduction="none")
         scores["dev"] = -deep_embedded_validation(losses, density_ratio(*apart.odds))
-    return LabelFree(_finite(scores), _finite(apart.scores), diversity(p))
+    return LabelFree(_finite(scores), apart.scores, diversity(p))
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,16 @@ class Discrepancy:
 
 
 def discrepancy(source: Outputs, target: Outputs, seed: int) -> Discrepancy:
-    """MMD and proxy A-distance of features; nothing where a domain has too few images."""
-    if min(len(source.features), len(target.features)) < FEWEST:
+    """MMD and proxy A-distance of features, where finite; nothing where a domain has too few images."""
+    features = source.features, target.features
+    if min(map(len, features)) < FEWEST or not all(x.isfinite().all() for x in features):
         return Discrepancy({}, None)
-    scores = {"mmd": mmd(source.features, target.features)}
+    scores = {"mmd": mmd(*features)}
     with one_blas_thread():
-        odds = domain_scores(source.features, target.features, source.groups, target.groups, seed)
+        odds = domain_scores(*features, source.groups, target.groups, seed)
     if odds is not None:
         scores["proxy-a-distance"] = proxy_a_distance(*odds)
-    return Discrepancy(scores, odds)
+    return Discrepancy(_finite(scores), odds)
 
 
 class Remembered:

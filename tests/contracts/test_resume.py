@@ -105,7 +105,7 @@ def _longer(path: Path, phase: str, by: float) -> float:
     tensors, kept = found
     said = kept["seconds"][phase]
     kept["seconds"][phase] += by
-    path.write_bytes(checkpoints.pack(tensors, kept))
+    checkpoints.pack(path, tensors, kept)
     return float(said)
 
 
