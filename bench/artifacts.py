@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -67,14 +68,14 @@ class Artifacts:
 
     def _make_room(self, newest: Path) -> None:
         """Remove what was not read for longest until the limit holds; the newest stays in any case."""
-        files = [(status.st_mtime, status.st_size, path) for path, status in _files(self.root)]
-        size = sum(file_size for _, file_size, _ in files)
-        for _, file_size, path in sorted(files):
-            if size <= self.limit:
-                return
-            if path != newest:
-                path.unlink(missing_ok=True)
-                size -= file_size
+        files = _files(self.root)
+        size = sum(status.st_size for _, status in files)
+        for path, status in sorted(files, key=lambda file: file[1].st_mtime) if size > self.limit else ():
+            if path != str(newest):
+                Path(path).unlink(missing_ok=True)
+                size -= status.st_size
+                if size <= self.limit:
+                    return
 
 
 class Alone(Artifacts):
@@ -129,12 +130,14 @@ def unpack(path: Path) -> Made | None:
         return None
 
 
-def _files(root: Path) -> list[tuple[Path, os.stat_result]]:
+def _files(root: Path) -> list[tuple[str, os.stat_result]]:
     """Artifacts and their sizes; those that go away meanwhile are left out."""
     found = []
-    for path in root.glob("*/*.safetensors"):
-        try:
-            found.append((path, path.stat()))
-        except OSError:
-            continue
+    for kind in root.iterdir():
+        # Of thousands of files, paths would take longer than what the system says of them.
+        with contextlib.suppress(OSError), os.scandir(kind) as entries:
+            for entry in entries:
+                if entry.name.endswith(".safetensors"):
+                    with contextlib.suppress(OSError):
+                        found.append((entry.path, entry.stat()))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ import torch
 
 from bench import evaluate
 from bench.api import Method, Modules, StageName
-from bench.data.splits import Subset
+from bench.data.splits import Subset, concatenate
 from bench.errors import CellFailed
 from bench.feed import Inputs
 from bench.fold import folded
@@ -22,6 +23,8 @@ from bench.suite import Cell
 from bench.validators import NOTHING, LabelFree, Outputs, Remembered, label_free
 
 SOURCE: Part = "source-validation"
+POOL = "pool"
+"""Unlabelled target images that are looked at without labels, beside the parts that are scored."""
 FEW = 600 * 3 * 64 * 64
 """Numbers of all inputs below which folding a network's batch norms takes longer than it saves."""
 
@@ -45,13 +48,12 @@ class Looks:
         with self.ledger.phases("evaluate"):
             modules = self._quick(modules)
             source_scores = stage == "source" or self.cell.scenario.same_classes
-            outputs = {
-                part: self.outputs(modules, inputs, images)
-                for part, (inputs, images) in self.roles.held_out.items()
-            }
-            found = self._label_free(modules, outputs, source_scores)
+            outputs = self.outputs(modules, self.roles.held_out)
+            found = self._label_free(outputs, source_scores)
         logits = {
-            part: seen.logits.numpy() for part, seen in outputs.items() if part != SOURCE or source_scores
+            part: outputs[part].logits.numpy()
+            for part in self.roles.held_out
+            if part != SOURCE or source_scores
         }
         self.keep(stage, step, loss, logits, found)
 
@@ -119,10 +121,22 @@ class Looks:
             return modules
         return folded(modules.eval(), lambda modules: self.method.predict(modules, one)[0])
 
-    def outputs(self, modules: Modules, inputs: Inputs, images: Subset) -> Outputs:
-        """What the network says of some images."""
-        with self.ledger.tempo.predicting(len(images)):
-            return evaluate.outputs(self.method, modules, inputs, images, self.cell.precision)
+    def outputs(self, modules: Modules, held_out: Mapping[Part, tuple[Inputs, Subset]]) -> dict[str, Outputs]:
+        """What the network says of the images of these parts and of `POOL`, of each image computed once."""
+        assert self.roles.pool is not None, "no look within episodes asks for it"
+        wanted: dict[str, tuple[Inputs, Subset]] = dict(held_out.items())
+        wanted[POOL] = self.roles.target_inputs, self.roles.pool
+        found: dict[str, Outputs] = {}
+        for inputs in {id(inputs): inputs for inputs, _ in wanted.values()}.values():
+            parts = {part: images for part, (where, images) in wanted.items() if where is inputs}
+            images = concatenate(list(parts.values()))
+            _, first, places = np.unique(images.rows, return_index=True, return_inverse=True)
+            with self.ledger.tempo.predicting(len(first)):
+                seen = evaluate.outputs(self.method, modules, inputs, images.take(first), self.cell.precision)
+            ends = np.cumsum([len(images) for images in parts.values()])
+            for part, mine in zip(parts, np.split(places, ends), strict=False):
+                found[part] = seen.take(mine)
+        return found
 
     def discrepancy_now(self, modules: Modules) -> dict[str, float]:
         """How far apart source and target are; nothing where there is no source."""
@@ -130,8 +144,9 @@ class Looks:
             return {}
         with self.ledger.phases("evaluate"):
             modules = self._quick(modules)
-            source, _ = self._picked(self.outputs(modules, *self.roles.held_out[SOURCE]))
-            return self._measure(source, self._pool(modules), self._folds).scores
+            outputs = self.outputs(modules, {SOURCE: self.roles.held_out[SOURCE]})
+            source, _ = self._picked(outputs[SOURCE])
+            return self._measure(source, outputs[POOL], self._folds).scores
 
     def predictions(self, selected: dict[str, int]) -> Predictions:
         """Logits of the looks that some rule selects, with labels and groups to score them by.
@@ -151,24 +166,19 @@ class Looks:
             out[f"{part}/items"] = images.rows.astype(np.int32)
         return out
 
-    def _label_free(self, modules: Modules, outputs: dict[Part, Outputs], source_scores: bool) -> LabelFree:
+    def _label_free(self, outputs: dict[str, Outputs], source_scores: bool) -> LabelFree:
         """What unlabelled target images and held-out source images say, without target labels."""
         source, labels = None, None
         if SOURCE in outputs:
             source, places = self._picked(outputs[SOURCE])
             if source_scores:
                 labels = torch.from_numpy(self.roles.held_out[SOURCE][1].labels[places])
-        return label_free(self._pool(modules), source, labels, self._folds, self._measure)
+        return label_free(outputs[POOL], source, labels, self._folds, self._measure)
 
     def _picked(self, source: Outputs) -> tuple[Outputs, np.ndarray]:
         """Some of the held-out source images, and their places."""
         places = picked(self.cell.seed, len(source.groups))
         return source.take(places), places
-
-    def _pool(self, modules: Modules) -> Outputs:
-        """Some unlabelled target images."""
-        assert self.roles.pool is not None
-        return self.outputs(modules, self.roles.target_inputs, self.roles.pool)
 
     @property
     def _folds(self) -> int:
