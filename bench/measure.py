@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import torch
 
+from bench.heap import give_back
 from bench.tempo import Energy, Tempo, synchronise
 
 
@@ -166,6 +167,7 @@ class PeakMemory:
         if device.type != "cpu":
             torch.accelerator.memory.reset_peak_memory_stats(device)
             return
+        give_back()  # What earlier cells needed is not this one's.
         with contextlib.suppress(OSError):
             self._CLEAR.write_text("5")  # Linux: resets the high-water mark of this process.
 

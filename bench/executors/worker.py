@@ -26,6 +26,7 @@ from bench.errors import UserError
 from bench.executors.jobs import cannot_write
 from bench.executors.places import places
 from bench.garbage import loading
+from bench.heap import hold_on
 from bench.record import Digests, Predictions, Record, Where
 from bench.store import Store
 from bench.suite import Cell, Setting
@@ -205,6 +206,7 @@ def serve(kind: type[Worker]) -> None:
     with contextlib.suppress(AttributeError):  # not on every system
         faulthandler.register(signal.SIGUSR1, all_threads=True)
     faulthandler.enable()
+    hold_on()
     # The other process decides what an interruption from the terminal means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stopping.stop())
