@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 import torch
@@ -95,7 +95,7 @@ REPEATS = 8
 WARM_UP = 4
 """Rounds that are not counted when a process calibrates for the first time; later one is enough."""
 FRESH = 10.0
-"""Seconds for which a calibration holds: cells that are shorter share one."""
+"""Seconds for which a calibration holds, and memory that is kept: cells that are shorter share them."""
 
 _calibrated: dict[tuple[str, int], tuple[float, list[float]]] = {}
 """When this process calibrated last and what it found, by device and threads."""
@@ -158,16 +158,24 @@ def calibrate(device: torch.device, warm_up: int = WARM_UP) -> list[float]:
 
 
 class PeakMemory:
-    """Highest memory use since the start: the allocator's on an accelerator, resident memory on the CPU."""
+    """Highest memory use since the start: the allocator's on an accelerator, resident memory on the CPU.
+
+    The latter counts what the process keeps from before, which is little but for short cells in a row.
+    """
 
     _CLEAR = Path("/proc/self/clear_refs")
+    _given_back: ClassVar[float] = -math.inf
+    """When this process gave back last what it keeps."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         if device.type != "cpu":
             torch.accelerator.memory.reset_peak_memory_stats(device)
             return
-        give_back()  # What earlier cells needed is not this one's.
+        # What earlier cells needed is not this one's. Among short cells that would take longer than they do.
+        if time.monotonic() - PeakMemory._given_back > FRESH:
+            give_back()
+            PeakMemory._given_back = time.monotonic()
         with contextlib.suppress(OSError):
             self._CLEAR.write_text("5")  # Linux: resets the high-water mark of this process.
 

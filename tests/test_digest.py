@@ -112,6 +112,7 @@ NO_MATTER = {
     "errors.py": "words of complaints",
     "executors/pool.py": "how many at once",
     "garbage.py": "when memory is freed",
+    "heap.py": "whether memory that is freed stays with the process",
     "reading.py": "how many at once",
     "files.py": "how files are written",
     "paths.py": "where caches are",

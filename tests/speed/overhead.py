@@ -1,20 +1,19 @@
 """What the engine costs beside a training loop by hand: `python -m tests.speed.overhead [--seconds S]`.
 
-A cell of full fine-tuning from one emoji domain to another goes through a worker as it does in a user's run,
-its record on disk included. The loop by hand has the same network, images, steps, batches, optimiser, threads
-and judgements, with all images as tensors in memory; it keeps nothing. Both run in this one process, in turn,
-each after a warm-up.
+A cell of full fine-tuning from one emoji domain to another goes through a worker process as it does in a
+user's run, its record on disk included. The loop by hand has the same network, images, steps, batches,
+optimiser, threads and judgements, with all images as tensors in memory; it keeps nothing. It runs in this
+process. Both take turns, each after a warm-up.
 
-A tiny cell, of a step in each stage, shows what does not grow with the steps; `--profile` where that goes.
+A tiny cell, of a step in each stage, shows what does not grow with the steps.
 """
 
 from __future__ import annotations
 
 import argparse
-import cProfile
-import io
+import contextlib
 import math
-import pstats
+import queue
 import tempfile
 import time
 from dataclasses import dataclass
@@ -33,7 +32,8 @@ from bench.backbones import create_backbone, normalisation
 from bench.commands.session import today
 from bench.data.card import load_card
 from bench.data.dataset import open_dataset
-from bench.executors.worker import Worker
+from bench.executors.child import Child
+from bench.executors.launch import Answers
 from bench.feed import Inputs
 from bench.machine import default_threads
 from bench.plan import plan
@@ -58,12 +58,13 @@ def question(budget: Budget, classes: int | None = None) -> Cell:
 
 
 class Engine:
-    """A worker in this process."""
+    """A worker process."""
 
     def __init__(self, root: Path, setting: Setting) -> None:
         self.store, self.setting = Store(root), setting
         self.store.prepare()
-        self._worker = Worker(io.StringIO())
+        self._answers: Answers = queue.SimpleQueue()
+        self._worker = Child(self._answers, "bench.executors.worker")
         suite = load_suite("quick").model_copy(update={"methods": ["full-finetune"]})
         self._digests = today(suite)["full-finetune"].model_dump()
 
@@ -82,12 +83,18 @@ class Engine:
             "seen": None,
         }
         began = time.perf_counter()
-        self._worker.cell(request)
+        self._worker.ask(do="cell", **request)
+        while (answer := self._answers.get()) and answer[1]["what"] != "finished":
+            assert answer[1]["what"] in ("begun", "progress"), (answer[1], self._worker.tail())
         seconds = time.perf_counter() - began
         record = self.store.read(cell.key)
         assert record
         assert record.happened.status == "done", record.happened.reason
         return seconds, record
+
+    def close(self) -> None:
+        """End the worker."""
+        self._worker.close()
 
 
 @dataclass
@@ -246,23 +253,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="of the whole cell; 0: only the tiny one")
     parser.add_argument("--repeats", type=int, default=1, help="of the whole cell")
-    parser.add_argument("--profile", action="store_true", help="where a tiny cell's time goes")
     said = parser.parse_args()
     setting = Setting(threads=default_threads())
-    with tempfile.TemporaryDirectory() as root:
-        engine = Engine(Path(root), setting)
+    with tempfile.TemporaryDirectory() as root, contextlib.closing(Engine(Path(root), setting)) as engine:
         tiny = question(Budget(steps=1, batch_size=4, looks=1), TINY_CLASSES)
         compare(engine, tiny, 1)
         show("a cell of 1 + 1 steps", compare(engine, tiny, REPEATS))
-        if said.profile:
-            cells = [tiny.model_copy(update={"seed": next(SEEDS)}) for _ in range(REPEATS)]
-            with cProfile.Profile() as profile:
-                for cell in cells:
-                    engine.run(cell)
-            for order in ("cumulative", "tottime"):
-                out = io.StringIO()
-                pstats.Stats(profile, stream=out).sort_stats(order).print_stats(60)
-                print(out.getvalue())
         if said.seconds:
             few = question(Budget(steps=8, batch_size=32, looks=1))
             each = ByHand(few, setting).step_seconds()
