@@ -25,7 +25,7 @@ from bench.validators import NOTHING, LabelFree, Outputs, Remembered, label_free
 SOURCE: Part = "source-validation"
 POOL = "pool"
 """Unlabelled target images that are looked at without labels, beside the parts that are scored."""
-FEW = 600 * 3 * 64 * 64
+FEW = 300 * 3 * 64 * 64
 """Numbers of all inputs below which folding a network's batch norms takes longer than it saves."""
 
 

@@ -79,6 +79,15 @@ def test_what_runs_in_another_order_is_left_alone() -> None:
     torch.testing.assert_close(light(image), net(image))
 
 
+def test_what_is_registered_twice_is_one_module_still() -> None:
+    conv, norm = nn.Conv2d(3, 3, 1), lived_in(nn.BatchNorm2d(3))
+    net = nn.Sequential(nn.Sequential(conv, norm), nn.Sequential(), nn.Sequential(conv, norm)).eval()
+    image = torch.rand(1, 3, 8, 8)
+    light = folded(net, lambda network: network(image))
+    torch.testing.assert_close(light(image), net(image), rtol=1e-3, atol=1e-3)
+    assert norms(net) == 1
+
+
 def test_the_network_itself_stays_as_it_was() -> None:
     net = lived_in(create_backbone("resnet18.untrained")).eval()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
