@@ -142,13 +142,12 @@ class Run:
         self.discrepancy_before = watch.discrepancy_now(modules)
         if source:
             states = self._source_stage(modules)
-            # Without shots, the looks are at the network as it was on its way.
-            for place, look in (
-                enumerate(states.looks) if scenario.shots == 0 and not scenario.episodes else ()
-            ):
-                states.put_back(place)
-                watch.look("source", modules, *look)
-            if scenario.shots != 0 and not scenario.episodes:
+            if scenario.shots == 0 and not scenario.episodes:
+                # The looks are at the network as it was on its way.
+                for place, look in enumerate(states.looks):
+                    states.put_back(place)
+                    watch.look("source", modules, *look)
+            elif not scenario.episodes:
                 self._pass_on(modules)
         if scenario.episodes:
             self._episodes(modules, watch)
