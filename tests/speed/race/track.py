@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from PIL import Image
 
 from bench.data.card import load_card
 from bench.data.dataset import open_dataset
+from bench.heap import hold_on
+from bench.machine import default_threads
+
+T = TypeVar("T")
 
 DOMAINS = ("apple", "google", "twitter", "windows")
 SIZE = 64
@@ -48,6 +56,22 @@ def in_turns(ours: Callable[[], object], theirs: Callable[[], object], rounds: i
     """Median wall seconds of both, measured in turns, so that a change of the machine's pace meets both."""
     took = [(seconds(ours), seconds(theirs)) for _ in range(rounds)]
     return statistics.median(a for a, _ in took), statistics.median(b for _, b in took)
+
+
+def apart(work: Callable[..., T], *arguments: Any, worker: bool = False) -> T:
+    """What a call returns in a process of its own; as a `worker`, in one that keeps memory as ours do."""
+    context = multiprocessing.get_context("spawn")
+    method = multiprocessing.get_start_method()
+    with ProcessPoolExecutor(1, context, initializer=_begin, initargs=(worker, method)) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def _begin(worker: bool, method: str) -> None:
+    # Or it would start a DataLoader's workers as it was started itself, which takes seconds an epoch.
+    multiprocessing.set_start_method(method, force=True)
+    torch.set_num_threads(default_threads())
+    if worker:
+        hold_on()
 
 
 def image_folder(root: Path, size: int = SIZE + SIZE // 8) -> Path:
