@@ -70,12 +70,12 @@ class Artifacts:
         """Remove what was not read for longest until the limit holds; the newest stays in any case."""
         files = _files(self.root)
         size = sum(status.st_size for _, status in files)
-        for path, status in sorted(files, key=lambda file: file[1].st_mtime) if size > self.limit else ():
+        for path, status in sorted(files, key=lambda file: file[1].st_mtime):
+            if size <= self.limit:
+                return
             if path != str(newest):
                 Path(path).unlink(missing_ok=True)
                 size -= status.st_size
-                if size <= self.limit:
-                    return
 
 
 class Alone(Artifacts):

@@ -50,7 +50,7 @@ class States:
     """The states of a network at the looks of a stage, and (step, loss) of each.
 
     A state is all numbers of a type behind each other, in pieces, `look<i>.<type>.<piece>`: hundreds of small
-    tensors take longer to keep, and a file is written slower in pieces of more than a megabyte.
+    tensors take longer to keep, and a file can take longer in pieces of more than a megabyte.
     """
 
     modules: Modules

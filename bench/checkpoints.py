@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import stopping
-from bench.artifacts import Made, Tensors, pack, unpack
+from bench.artifacts import Made, Tensors, pack, plain, unpack
 from bench.digest import combine
 from bench.measure import Ledger
 
@@ -56,9 +56,8 @@ class Checkpoint:
         with self._ledger.phases("checkpoint"):
             now, before = self._ledger.phases.now(), self._before
             seconds = {phase: now[phase] - before.get(phase, 0.0) for phase in now}
-            tensors = {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}
             try:
-                pack(self._path, tensors, {"notes": notes, "seconds": seconds})
+                pack(self._path, *plain(lambda: (tensors, {"notes": notes, "seconds": seconds})))
             except OSError as error:
                 LOG.warning("no checkpoint: %s (%s)", self._path.parent, error.strerror or error)
             self._last = time.monotonic()

@@ -15,7 +15,7 @@ PIECE = 2**18
 def write_atomically(path: Path, content: bytes, exclusive: bool = False) -> None:
     """Write a file so that a reader, or a crash, sees all of it or nothing: see `whole`."""
     with whole(path, exclusive) as temporary, temporary.open("wb") as file:
-        # In one piece, Linux takes five times as long for new files of ten megabytes.
+        # In one piece, Linux can take five times as long for new files of ten megabytes.
         for start in range(0, len(content), PIECE):
             file.write(content[start : start + PIECE])
 

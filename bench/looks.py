@@ -134,7 +134,7 @@ class Looks:
             with self.ledger.tempo.predicting(len(first)):
                 seen = evaluate.outputs(self.method, modules, inputs, images.take(first), self.cell.precision)
             ends = np.cumsum([len(images) for images in parts.values()])
-            for part, mine in zip(parts, np.split(places, ends), strict=False):
+            for part, mine in zip(parts, np.split(places, ends[:-1]), strict=True):
                 found[part] = seen.take(mine)
         return found
 
@@ -146,7 +146,7 @@ class Looks:
             modules = self._quick(modules)
             outputs = self.outputs(modules, {SOURCE: self.roles.held_out[SOURCE]})
             source, _ = self._picked(outputs[SOURCE])
-            return self._measure(source, outputs[POOL], self._folds).scores
+            return self._measure(source, outputs[POOL], self._fold_seed).scores
 
     def predictions(self, selected: dict[str, int]) -> Predictions:
         """Logits of the looks that some rule selects, with labels and groups to score them by.
@@ -173,7 +173,7 @@ class Looks:
             source, places = self._picked(outputs[SOURCE])
             if source_scores:
                 labels = torch.from_numpy(self.roles.held_out[SOURCE][1].labels[places])
-        return label_free(outputs[POOL], source, labels, self._folds, self._measure)
+        return label_free(outputs[POOL], source, labels, self._fold_seed, self._measure)
 
     def _picked(self, source: Outputs) -> tuple[Outputs, np.ndarray]:
         """Some of the held-out source images, and their places."""
@@ -181,6 +181,6 @@ class Looks:
         return source.take(places), places
 
     @property
-    def _folds(self) -> int:
+    def _fold_seed(self) -> int:
         """Seed of the domain classifier's folds."""
         return stream(self.cell.seed, "domain-folds")

@@ -46,7 +46,7 @@ def race(folder: Path, work: Path) -> Iterator[Row]:
         (apart(mine, cell, work, worker=True), apart(published, folder, batch), apart(skada, folder, batch))
         for _ in range(ROUNDS)
     ]
-    (ours, our_loss), *others = (
+    (ours, our_loss), dalib, estimator = (
         tuple(map(median, zip(*side, strict=True))) for side in zip(*rounds, strict=True)
     )
 
@@ -57,8 +57,8 @@ def race(folder: Path, work: Path) -> Iterator[Row]:
             f"DANN, {STEPS} steps of 2 × {batch} images at {SIZE} px", ours, theirs, peer, f"{loss}; {rates}"
         )
 
-    yield row("dalib 0.2's loss in the published loop, DataLoaders with 2 workers", *others[0])
-    yield row("skada's DANN, images in memory", *others[1])
+    yield row("dalib 0.2's loss in the published loop, DataLoaders with 2 workers", *dalib)
+    yield row("skada's DANN, images in memory", *estimator)
 
 
 def mine(cell: Cell, work: Path) -> tuple[float, float]:
