@@ -67,4 +67,4 @@ false-alarms: $(VENV)/.installed  ## how often `bench compare` cries wolf, from 
 	@for run in 0 1 2 3 4 5 6 7 8 9; do \
 		cache=$$(mktemp -d) && BENCH_CACHE=$$cache $(PY) -m bench run --suite smoke --fresh --results results/false-alarms-$$run && rm -rf $$cache || exit 1; \
 	done
-	@$(PY) -m report.false_alarms results/false-alarms-?
+	@$(PY) -m bench.report.regression.false_alarms results/false-alarms-?

@@ -23,8 +23,8 @@ def load_results(path: str | Path) -> pd.DataFrame:
         path: a results folder, the name of a saved baseline, or `REVISION:NAME`, a committed baseline.
 
     Raises:
-        bench.errors.UserError: there are no records at `path`.
+        bench.core.errors.UserError: there are no records at `path`.
     """
-    from bench.commands import results
+    from bench.commands.results import notebook
 
-    return results.load_results(str(path))
+    return notebook.load_results(str(path))

@@ -6,13 +6,8 @@ say what is its own. The engine owns the loop, the budget, the data and the eval
 
 from __future__ import annotations
 
-from bench.backbones import Backbone
-from bench.cut import POOLED
-from bench.episodic import EpisodicMethod, InnerLoopMethod
-from bench.errors import UserError
-from bench.logistic import fit_logistic
-from bench.meta import Fast, adapt, prototype_head, prototypes
-from bench.method import (
+from bench.core.errors import UserError
+from bench.method.base import (
     Access,
     Batch,
     ClosedFormMethod,
@@ -25,7 +20,12 @@ from bench.method import (
     Task,
     tunable,
 )
-from bench.task_batch import mean_gradient
+from bench.method.episodic import EpisodicMethod, InnerLoopMethod
+from bench.method.inner_loop import Fast, adapt, prototype_head, prototypes
+from bench.method.logistic import fit_logistic
+from bench.networks.backbones import Backbone
+from bench.networks.split import POOLED
+from bench.networks.task_parallel import mean_gradient
 
 __all__ = [
     "POOLED",

@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from bench import __version__
-from bench.commands.data_group import cache, data, verbs
-from bench.commands.results_group import results
-from bench.errors import UserError, did_you_mean
-from bench.garbage import stays
-from bench.text import printable
+from bench.commands.data.verbs import cache, data, verbs
+from bench.commands.results.verbs import results
+from bench.core.errors import UserError, did_you_mean
+from bench.core.text import printable
+from bench.processes.garbage import stays
 
 
 class Suggesting(click.Group):
@@ -167,7 +167,7 @@ def run(
     interrupted goes on with the same command. Several such commands, on several machines, share the cells of
     one results folder.
     """
-    from bench.commands import run as command
+    from bench.commands.experiments import run as command
 
     means = command.Means(
         device, workers, timeout, not no_share, executor, address, cells_per_device, keep_features
@@ -190,7 +190,7 @@ def tune(**options: Any) -> None:
     Trials are scored on source validation images at 0 shots, else on folds of the shots; never on target
     validation or test images. A study that was interrupted goes on with the same command.
     """
-    from bench.commands import tune as command
+    from bench.commands.experiments import tune as command
 
     sys.exit(command.tune(command.Request(**options)))
 
@@ -210,7 +210,7 @@ def rank_backbones(**options: Any) -> None:
     By LogME, shrunk H-score, H-score, TransRate and LEEP on the features of the target's labelled training
     images, which are kept for later runs.
     """
-    from bench.commands import rank as command
+    from bench.commands.experiments import rank_backbones as command
 
     sys.exit(command.rank(command.Request(**options)))
 
@@ -225,7 +225,7 @@ def rank_backbones(**options: Any) -> None:
 @click.option("--results", metavar="DIR", help="Where the records are.  [default: results/<suite>]")
 def recommend(**options: Any) -> None:
     """Say which method to use, and how sure that is, from a suite's records."""
-    from bench.commands import recommend as command
+    from bench.commands.experiments import recommend as command
 
     sys.exit(command.recommend(command.Request(**options)))
 
@@ -242,7 +242,7 @@ def check_search(**options: Any) -> None:
     Random search trains N random members for an Nth of the steps each, and takes the one that does best on
     what the protocol lets a method choose by.
     """
-    from bench.commands import check_search as command
+    from bench.commands.experiments import check_search as command
 
     sys.exit(command.check(command.Request(**options)))
 
@@ -271,11 +271,11 @@ def report(results: str | None, out: str | None, update: str | None, serve: bool
             "--out writes a file, --update changes one and --serve shows the page: give one of them"
         )
     if serve:
-        from bench.commands import serve as live
+        from bench.commands.results import serve as live
 
         live.serve(results, port)
         return
-    from bench.commands import report as command
+    from bench.commands.results import report as command
 
     click.echo(command.update(results, update) if update else command.build(results, out))
 
@@ -288,7 +288,7 @@ def export(folder: str, results: str | None) -> None:
 
     Tables as CSV, Parquet, Markdown and LaTeX (booktabs), figures as SVG, PDF and PNG.
     """
-    from bench.commands import export as command
+    from bench.commands.results import export as command
 
     command.export(folder, results)
 
@@ -302,7 +302,7 @@ def track(tracker: str, results: str | None, to: str | None) -> None:
 
     Settings become parameters, what looks measured metrics by step, provenance tags.
     """
-    from bench.commands import track as command
+    from bench.commands.results import track as command
 
     command.track(tracker, results, to)
 
@@ -318,7 +318,7 @@ def compare(**options: Any) -> None:
 
     Limits are the suite's [gate], unless given here.
     """
-    from bench.commands import compare as command
+    from bench.commands.results import compare as command
 
     sys.exit(command.compare(**options))
 
@@ -333,7 +333,7 @@ def baseline() -> None:
 @click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
 def baseline_save(name: str, results: str | None) -> None:
     """Save a results folder as results/baselines/NAME, small enough to commit."""
-    from bench.commands import baseline as command
+    from bench.commands.results import baseline as command
 
     command.save(name, results)
 
@@ -341,7 +341,7 @@ def baseline_save(name: str, results: str | None) -> None:
 @baseline.command("list")
 def baseline_list() -> None:
     """List the saved baselines."""
-    from bench.commands import baseline as command
+    from bench.commands.results import baseline as command
 
     command.show()
 
@@ -350,7 +350,7 @@ def baseline_list() -> None:
 @click.argument("name", metavar="NAME")
 def baseline_rm(name: str) -> None:
     """Remove a saved baseline."""
-    from bench.commands import baseline as command
+    from bench.commands.results import baseline as command
 
     command.remove(name)
 
@@ -363,7 +363,7 @@ def history(context: click.Context, out: str | None) -> None:
 
     Prints a table for each suite and machine, and draws them on a page.
     """
-    from bench.commands import history as command
+    from bench.commands.results import history as command
 
     if context.invoked_subcommand is None:
         command.show(out)
@@ -378,7 +378,7 @@ def history_add(sources: tuple[str, ...], revision: str | None) -> None:
     One line is kept for each suite, revision, machine and setting in results/history, to be committed; adding
     the same again changes nothing.
     """
-    from bench.commands import history as command
+    from bench.commands.results import history as command
 
     command.add(sources, revision)
 

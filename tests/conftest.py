@@ -9,7 +9,7 @@ import torch
 
 from bench.data.card import load_card
 from bench.data.dataset import Dataset, open_dataset
-from bench.registry import load_method, method_modules
+from bench.method.registry import load_method, method_modules
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from bench import stopping
-from bench.errors import UserError
-from bench.executors.places import places
-from bench.executors.signals import Interrupted
+from bench.core.errors import UserError
+from bench.executors.placement import places
 from bench.executors.worker import Worker, serve
 from bench.executors.workers import Workers
-from bench.record import Asked, Digests, Happened, Look, Measured, Predictions, Record, Where
-from bench.store import Store
-from bench.suite import Budget, Cell, Scenario, Setting
+from bench.processes import stopping
+from bench.processes.signals import Interrupted
+from bench.records.record import Asked, Digests, Happened, Look, Measured, Predictions, Record, Where
+from bench.records.store import Store
+from bench.spec.suite import Budget, Cell, Scenario, Setting
 
 TODAY = Digests(method="m", engine="e", dataset="d")
 

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.artifacts import Artifacts
-from bench.cell_run import Run
+from bench.core.digest import engine_digest
 from bench.data.card import load_card
 from bench.data.dataset import open_dataset, silent
-from bench.digest import engine_digest
-from bench.machine import where
-from bench.measure import Ledger
-from bench.record import Digests, Predictions, Record
-from bench.registry import method_digest
-from bench.runner import Context, run_cell
-from bench.suite import Budget, Cell, Scenario, Setting, Suite
+from bench.engine.cell.environment import where
+from bench.engine.cell.execution import Run
+from bench.engine.cell.runner import Context, run_cell
+from bench.engine.training.artifacts import Artifacts
+from bench.engine.training.cost import Ledger
+from bench.method.registry import method_digest
+from bench.records.record import Digests, Predictions, Record
+from bench.spec.suite import Budget, Cell, Scenario, Setting, Suite
 
 ROOT = Path(__file__).parents[1]
 TINY = "test_efficientnet.untrained"

@@ -77,7 +77,11 @@ def test_report_reads_records(path: Path) -> None:
 def test_data_knows_no_methods(path: Path) -> None:
     assert not rooms(path) & {"methods", "torch", "timm", "report"}
     names = set(imports(path))
-    assert not [name for name in names if name.startswith(("bench.api", "bench.registry", "bench.engine"))]
+    assert not [
+        name
+        for name in names
+        if name.startswith(("bench.api", "bench.method.registry", "bench.engine.training.loop"))
+    ]
 
 
 @pytest.mark.parametrize("path", files("bench/**/*.py"), ids=lambda path: str(path.relative_to(ROOT)))
@@ -89,55 +93,55 @@ def test_engine_names_no_method_module(path: Path) -> None:
 
 def test_one_import_of_timm() -> None:
     assert [path.relative_to(ROOT).as_posix() for path in CODE if "timm" in rooms(path)] == [
-        "bench/backbones.py"
+        "bench/networks/backbones.py"
     ]
 
 
 def test_concurrency_lives_with_the_executors() -> None:
     several = {"threading", "multiprocessing", "concurrent", "ray", "asyncio", "joblib", "loky"}
     # Tasks of one batch run side by side within a cell: threads of one process, as torch's own.
-    within = {"bench/task_batch.py"}
+    within = {"bench/networks/task_parallel.py"}
     for path in CODE:
         if path.parent.name != "executors" and path.relative_to(ROOT).as_posix() not in within:
             assert not rooms(path) & several, path
 
 
 LIGHT = [
-    "bench.errors",
-    "bench.suite",
-    "bench.record",
-    "bench.store",
-    "bench.pack",
-    "bench.claims",
-    "bench.codec",
-    "bench.upkeep",
-    "bench.stopping",
-    "bench.resources",
-    "bench.schedule",
-    "bench.costs",
-    "bench.executors.choice",
-    "bench.executors.batch",
+    "bench.core.errors",
+    "bench.spec.suite",
+    "bench.records.record",
+    "bench.records.store",
+    "bench.records.archive",
+    "bench.records.leases",
+    "bench.records.codec",
+    "bench.records.maintenance",
+    "bench.processes.stopping",
+    "bench.spec.resources",
+    "bench.commands.experiments.simulation",
+    "bench.commands.experiments.forecast",
+    "bench.executors.factory",
+    "bench.executors.slurm_job",
     "bench.executors.workers",
     "bench.executors.worker",
-    "bench.baselines",
-    "bench.plan",
-    "bench.selection",
-    "bench.registry",
-    "bench.seeds",
-    "bench.digest",
-    "bench.files",
+    "bench.records.baselines",
+    "bench.spec.plan",
+    "bench.records.selection",
+    "bench.method.registry",
+    "bench.core.seeds",
+    "bench.core.digest",
+    "bench.core.files",
     "bench.data.card",
     "bench.data.dataset",
     "bench.data.splits",
-    "bench.data.decode",
+    "bench.data.decoders.image",
     "bench.cli",
-    "bench.commands.run",
-    "bench.commands.report",
+    "bench.commands.experiments.run",
+    "bench.commands.results.report",
     "bench.commands.listing",
     "bench.commands.progress",
-    "bench.commands.baseline",
-    "bench.commands.results",
-    "bench.commands.upkeep",
+    "bench.commands.results.baseline",
+    "bench.commands.results.notebook",
+    "bench.commands.results.maintenance",
 ]
 REPORT = [f"report.{path.stem}" for path in files("report/*.py") if path.stem != "__init__"]
 

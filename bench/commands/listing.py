@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.errors import UserError, check_name
+from bench.core.errors import UserError, check_name
 
 
 def show(what: str) -> None:
@@ -26,7 +26,7 @@ def _table(*columns: str) -> Table:
 
 
 def _suites() -> Table:
-    from bench.suite import load_suite, suite_names
+    from bench.spec.suite import load_suite, suite_names
 
     table = _table("suite", "dataset", "methods", "what for")
     for name in suite_names():
@@ -37,7 +37,7 @@ def _suites() -> Table:
 
 
 def _methods() -> Table:
-    from bench.registry import method_modules, method_summary
+    from bench.method.registry import method_modules, method_summary
 
     table = _table("method", "what it is")
     for name in sorted(method_modules()):
@@ -61,7 +61,7 @@ def _datasets() -> Table:
 
 
 def _backbones() -> Table:
-    from bench.backbones import PACKAGED, UNTRAINED
+    from bench.networks.backbones import PACKAGED, UNTRAINED
 
     table = _table("backbone", "weights")
     for name, packaged in PACKAGED.items():

@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.status import Status
 
-from bench.record import Record
-from bench.suite import Cell
-from bench.text import printable
+from bench.core.text import printable
+from bench.records.record import Record
+from bench.spec.suite import Cell
 
 LONG = 5.0
 """Seconds after which work is worth a line where no bar can be shown."""

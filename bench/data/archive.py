@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from bench.core.errors import UserError
 from bench.data.index import Progress
-from bench.errors import UserError
 
 MOST_BYTES = 200 * 2**30
 """What an archive may unpack to at most."""

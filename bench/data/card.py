@@ -10,15 +10,14 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from bench.data.decode import Fit
+from bench.core.digest import combine
+from bench.core.errors import check_name
+from bench.core.paths import own_data
+from bench.data.decoders.image import Fit
 from bench.data.sources import Source
-from bench.digest import combine
-from bench.errors import check_name
-from bench.paths import own_data
-from bench.suite import Frozen, read_toml
+from bench.spec.suite import Frozen, read_toml
 
-_PACKAGED = Path(__file__).parents[1] / "datasets"
-CARDS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "datasets"
+CARDS = Path(__file__).parents[1] / "datasets"
 
 
 class SplitSpec(Frozen):

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from bench.core.digest import code_digest, combine
+from bench.core.errors import UserError
+from bench.core.paths import cache_root, data_roots, own_data, skip_bad, writing_to_cache
+from bench.core.text import file_name
 from bench.data.card import Card
-from bench.data.decode import decode
-from bench.data.images import Encoded, Place, stream
+from bench.data.decoders.image import decode
 from bench.data.index import Index, Progress, Row, bad_images, read_index, remember_bad
-from bench.digest import code_digest, combine
-from bench.errors import UserError
-from bench.executors.pool import in_threads
-from bench.paths import cache_root, data_roots, own_data, skip_bad, writing_to_cache
-from bench.text import file_name
+from bench.data.sources.encoded import Encoded, Place, stream
+from bench.processes.pool import in_threads
 
 
 def silent(what: str, done: int, total: int) -> None:

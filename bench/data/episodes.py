@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.core.errors import UserError
+from bench.core.seeds import stream
 from bench.data.dataset import Dataset
 from bench.data.splits import TEST, TRAIN, Subset, subset
-from bench.errors import UserError
-from bench.seeds import stream
-from bench.suite import Scenario
+from bench.spec.suite import Scenario
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.core.digest import code_digest, combine
+from bench.core.files import write_atomically
+from bench.core.paths import cache_root, writing_to_cache
 from bench.data.card import CARDS, Card
-from bench.data.grouping import unite
-from bench.data.images import content, stream
 from bench.data.sources.base import Absent, Listing, Wanted
+from bench.data.sources.encoded import content, stream
 from bench.data.sources.item import Item
-from bench.digest import code_digest, combine
-from bench.executors.pool import in_threads
-from bench.files import write_atomically
-from bench.paths import cache_root, writing_to_cache
+from bench.data.sources.union_find import unite
+from bench.processes.pool import in_threads
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, total) while long work goes on."""

@@ -6,12 +6,12 @@ from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 
+from bench.core.errors import UserError
 from bench.data.card import Card, own_name
 from bench.data.sources.folder import Folder
 from bench.data.sources.layouts import image_files, subfolders
 from bench.data.sources.manifest import Manifest, read_manifest
-from bench.errors import UserError
-from bench.suite import read_toml
+from bench.spec.suite import read_toml
 
 CARD = "card.toml"
 """A card in the folder itself is believed."""

@@ -14,8 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from bench.core.errors import UserError
 from bench.data.dataset import Dataset, Domain
-from bench.errors import UserError
 
 SPLITS = TRAIN, VALIDATION, TEST = ("train", "validation", "test")
 

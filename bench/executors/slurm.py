@@ -25,15 +25,15 @@ from typing import Any
 import submitit
 from submitit.helpers import DelayedSubmission
 
-from bench.errors import UserError
-from bench.executors.batch import write_work
-from bench.executors.events import Watcher
-from bench.executors.signals import STOPPING, Interrupted, interruptions
+from bench.core.errors import UserError
+from bench.executors.protocol import Watcher
+from bench.executors.slurm_job import write_work
 from bench.executors.workers import Workers
-from bench.record import Digests
-from bench.resources import Resources
-from bench.store import Store
-from bench.suite import Cell
+from bench.processes.signals import STOPPING, Interrupted, interruptions
+from bench.records.record import Digests
+from bench.records.store import Store
+from bench.spec.resources import Resources
+from bench.spec.suite import Cell
 
 LOOK = 1.0
 """Seconds between two looks at what jobs have told."""
@@ -56,7 +56,7 @@ class Share:
 
     def __call__(self, number: int) -> None:
         """Do a share of what the folder says, to the end of it."""
-        command = [sys.executable, "-P", "-m", "bench.executors.batch", str(self._folder), str(number)]
+        command = [sys.executable, "-P", "-m", "bench.executors.slurm_job", str(self._folder), str(number)]
         path = os.pathsep.join(filter(None, sys.path))
         self._process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
         # Not by waiting: while Python waits in it, a signal's handler could not wait too.

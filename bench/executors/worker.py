@@ -21,15 +21,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from bench import stopping
-from bench.errors import UserError
-from bench.executors.jobs import cannot_write
-from bench.executors.places import places
-from bench.garbage import loading
-from bench.heap import hold_on
-from bench.record import Digests, Predictions, Record, Where
-from bench.store import Store
-from bench.suite import Cell, Setting
+from bench.core.errors import UserError
+from bench.executors.placement import places
+from bench.executors.queue import cannot_write
+from bench.processes import stopping
+from bench.processes.garbage import loading
+from bench.processes.malloc import hold_on
+from bench.records.record import Digests, Predictions, Record, Where
+from bench.records.store import Store
+from bench.spec.suite import Cell, Setting
 
 Request = dict[str, Any]
 
@@ -66,9 +66,9 @@ class Worker:
             per_cell: devices of a cell.
             cells: cells that share an accelerator; None: which one a worker has is not this program's to say.
         """
-        from bench.backbones import check_backbone, create_backbone, needs_hub
-        from bench.devices import check_several, numbers, resolve_device
-        from bench.machine import default_threads
+        from bench.engine.cell.devices import check_several, numbers, resolve_device
+        from bench.engine.cell.environment import default_threads
+        from bench.networks.backbones import check_backbone, create_backbone, needs_hub
 
         found = resolve_device(device)
         room = places(workers, [] if cells is None else numbers(found), per_cell, cells or 1)
@@ -121,21 +121,21 @@ class Worker:
 
     def bind(self, devices: list[int]) -> None:
         """Make the first of these accelerators this process's own."""
-        from bench.devices import bind
+        from bench.engine.cell.devices import bind
 
         bind(devices)
 
     def where(self, setting: Setting) -> Where:
         """This worker's own machine, which need not be that of the process that asks."""
-        from bench.devices import resolve_device
-        from bench.machine import where
+        from bench.engine.cell.devices import resolve_device
+        from bench.engine.cell.environment import where
 
         self._where = self._where or where(resolve_device(setting.device))
         return self._where
 
     def load(self) -> None:
         """Load the libraries that cells need."""
-        import bench.runner  # noqa: F401
+        import bench.engine.cell.runner  # noqa: F401
 
     def work(
         self,
@@ -151,8 +151,8 @@ class Worker:
         keep_features: bool,
     ) -> tuple[Record, Predictions]:
         """The record of a cell, and its predictions."""
-        from bench.artifacts import Alone, Artifacts
-        from bench.runner import Context, run_cell
+        from bench.engine.cell.runner import Context, run_cell
+        from bench.engine.training.artifacts import Alone, Artifacts
 
         shared = Artifacts(Path(artifacts) if artifacts else None) if share else Alone()
         context = Context(suite, setting, where, shared, checkpoints, devices, keep_features)

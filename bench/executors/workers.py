@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count as counting
 
-from bench.claims import LEASE, Claims
-from bench.errors import UserError
-from bench.executors.child import Here
-from bench.executors.events import Watcher
-from bench.executors.jobs import Jobs
-from bench.executors.launch import Answer, Answers, Launcher, Member
-from bench.executors.signals import STOPPING, Interrupted, interruptions
-from bench.record import Digests, Where
-from bench.store import Store
-from bench.suite import Cell, Setting
+from bench.core.errors import UserError
+from bench.executors.protocol import Watcher
+from bench.executors.queue import Jobs
+from bench.processes.local import Here
+from bench.processes.protocol import Answer, Answers, Launcher, Member
+from bench.processes.signals import STOPPING, Interrupted, interruptions
+from bench.records.leases import LEASE, Claims
+from bench.records.record import Digests, Where
+from bench.records.store import Store
+from bench.spec.suite import Cell, Setting
 
 TRIES = 2
 """Times that a cell may take its worker down before it has failed: the first may have been an accident."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from bench.selection import RULES
-from report import tables
-from report.classes import confusions
-from report.export.results import Results
-from report.export.table import HIGH, LOW, Table, bounds, plain, table
-from report.fairness import EXTRA, budgets
-from report.formats import count, decimals, mebibytes, percent, points, seconds
-from report.frame import accuracy_column
-from report.gains import architectures
-from report.measures import MEASURES, by_class, by_method
-from report.statistics import scored, shared
-from report.validators import distances
+from bench.records.selection import RULES
+from bench.report.export.results import Results
+from bench.report.export.table import HIGH, LOW, Table, bounds, plain, table
+from bench.report.scores.frame import accuracy_column
+from bench.report.statistics.measures import MEASURES, by_class, by_method
+from bench.report.statistics.summary import scored, shared
+from bench.report.tables import leaderboard as boards
+from bench.report.tables.budgets import EXTRA, budgets
+from bench.report.tables.classes import confusions
+from bench.report.tables.formats import count, decimals, mebibytes, percent, points, seconds
+from bench.report.tables.gains import architectures
+from bench.report.tables.validators import distances
 
 
 def leaderboard(results: Results) -> Table:
@@ -44,7 +44,7 @@ def rules(results: Results) -> Table:
     rows = [
         (block.kind, block.shots, row.method, *(row.accuracy[rule.name] for rule in RULES), row.oracle_gap)
         for block, _ in results.blocks()
-        for row in tables.by_rule(results.frame, block)[0]
+        for row in boards.by_rule(results.frame, block)[0]
     ]
     names = {**{rule.name: percent for rule in RULES}, "oracle gap": points}
     return table("selection-rules", "Accuracy in percent by selection rule", {"method": plain, **names}, rows)

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from report.export.table import Table
-from report.markdown import escape, pipes
+from bench.report.export.table import Table
+from bench.report.render.markdown import escape, pipes
 
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 """How a cell begins that a spreadsheet takes for a formula, https://owasp.org/www-community/attacks/CSV_Injection."""

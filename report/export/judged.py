@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from report.aggregate import aggregates
-from report.export.results import Results
-from report.export.table import HIGH, LOW, Table, bounds, plain, table
-from report.formats import count, decimals, percent, points, probability
-from report.gains import REFERENCES, gains
-from report.generality import spreads
-from report.pairwise import comparisons
-from report.ranks import average_ranks
-from report.statistics import negative_transfer
+from bench.report.export.results import Results
+from bench.report.export.table import HIGH, LOW, Table, bounds, plain, table
+from bench.report.statistics.aggregate import aggregates
+from bench.report.statistics.generality import spreads
+from bench.report.statistics.pairwise import comparisons
+from bench.report.statistics.ranks import average_ranks
+from bench.report.statistics.summary import negative_transfer
+from bench.report.tables.formats import count, decimals, percent, points, probability
+from bench.report.tables.gains import REFERENCES, gains
 
 
 def errors(results: Results) -> Table:

@@ -14,9 +14,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_hex, to_rgba_array
 from matplotlib.figure import Figure
 
-from report import drawing, figures, fronts
-from report.export.results import Results
-from report.ranks import average_ranks
+from bench.report.export.results import Results
+from bench.report.figures import drawing, figures, pareto
+from bench.report.statistics.ranks import average_ranks
 
 PRINT = {drawing.INK: "#000000", drawing.FAINT: "#b0b0b0", drawing.PAPER: "#ffffff"}
 COLOURED = ("color", "edgecolor", "facecolor", "markeredgecolor", "markerfacecolor")
@@ -37,13 +37,13 @@ def drawings(results: Results) -> Iterator[tuple[str, Figure]]:
     """All figures with names that a file can have."""
     frame = results.frame
     looks = drawing.looks_of(frame["method"].dropna().unique())
-    named = [("", fronts.overview(results.boards, looks)), *figures.shots_curves(frame, looks)]
+    named = [("", pareto.overview(results.boards, looks)), *figures.shots_curves(frame, looks)]
     for board in results.boards:
         rows = board.block.of(frame)
         named += figures.heat_maps(frame, board.block)
         named += [
-            ("", fronts.accuracy_against(board, fronts.SECONDS, looks)),
-            ("", fronts.accuracy_against(board, fronts.MEMORY, looks)),
+            ("", pareto.accuracy_against(board, pareto.SECONDS, looks)),
+            ("", pareto.accuracy_against(board, pareto.MEMORY, looks)),
             ("", figures.learning_curves(frame, board.block, looks)),
             ("", figures.performance_profiles(rows, board.block, looks)),
             ("", figures.critical_differences(average_ranks(rows), board.block)),

@@ -8,9 +8,9 @@ from functools import cached_property
 
 import pandas as pd
 
-from report import tables
-from report.feature_maps import Maps, feature_maps
-from report.tables import Block, Leaderboard
+from bench.report.figures.feature_maps import Maps, feature_maps
+from bench.report.tables import leaderboard
+from bench.report.tables.leaderboard import Block, Leaderboard
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Results:
 
     @classmethod
     def of(cls, frame: pd.DataFrame, baseline: str, source_alone: str) -> Results:
-        """From a frame of `report.frame.load_frame`."""
-        return cls(frame, baseline, source_alone, tuple(tables.leaderboards(frame, baseline)))
+        """From a frame of `bench.report.scores.frame.load_frame`."""
+        return cls(frame, baseline, source_alone, tuple(leaderboard.leaderboards(frame, baseline)))
 
     @cached_property
     def maps(self) -> list[Maps]:

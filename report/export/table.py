@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from report import formats
-from report.bootstrap import Interval
-from report.tables import Block
+from bench.report.scores.bootstrap import Interval
+from bench.report.tables import formats
+from bench.report.tables.leaderboard import Block
 
 LOW, HIGH = "_low", "_high"
 """Endings of the two columns that bound the column before them; text writes them as one."""

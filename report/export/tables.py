@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from report.export import blocks, judged, wholes
-from report.export.results import Results
-from report.export.table import Table
+from bench.report.export import blocks, judged, wholes
+from bench.report.export.results import Results
+from bench.report.export.table import Table
 
 TABLES: tuple[Callable[[Results], Table], ...] = (
     blocks.leaderboard,

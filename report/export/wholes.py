@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from report import formats, tables
-from report.anchors import anchors
-from report.export.results import Results
-from report.export.table import Table, plain, table
-from report.facts import speeds
-from report.formats import count, decimals, mebibytes, percent, seconds
-from report.frame import OBJECTS, STATUSES, accuracy_column
-from report.validators import rankings
+from bench.report.export.results import Results
+from bench.report.export.table import Table, plain, table
+from bench.report.scores.frame import OBJECTS, STATUSES, accuracy_column
+from bench.report.tables import formats, leaderboard
+from bench.report.tables.facts import speeds
+from bench.report.tables.formats import count, decimals, mebibytes, percent, seconds
+from bench.report.tables.published import anchors
+from bench.report.tables.validators import rankings
 
 
 def validators(results: Results) -> Table:
@@ -69,21 +69,21 @@ def published(results: Results) -> Table:
 def coverage(results: Results) -> Table:
     """What became of the cells."""
     columns = {"method": plain, **dict.fromkeys(STATUSES, count)}
-    rows = tables.coverage(results.frame).itertuples()
+    rows = leaderboard.coverage(results.frame).itertuples()
     return table("coverage", "Cells by method and status", columns, rows, by_block=False)
 
 
 def reasons(results: Results) -> Table:
     """Why cells are not done."""
     columns = {"status": plain, "method": plain, "reason": plain, "cells": count, "key": plain}
-    found = tables.reasons(results.frame)[list(columns)].itertuples(index=False)
+    found = leaderboard.reasons(results.frame)[list(columns)].itertuples(index=False)
     return table("reasons", "Why cells are not done", columns, found, by_block=False)
 
 
 def provenance(results: Results) -> Table:
     """What made the numbers."""
     columns = {"what": plain, "value": plain, "records": count}
-    rows = tables.provenance(results.frame).itertuples(index=False)
+    rows = leaderboard.provenance(results.frame).itertuples(index=False)
     return table("provenance", "What made the numbers", columns, rows, by_block=False)
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.files import write_atomically
-from report.export.formats import TABLE_FORMATS
-from report.export.pictures import drawings, printed
-from report.export.results import Results
-from report.export.tables import TABLES
+from bench.core.files import write_atomically
+from bench.report.export.formats import TABLE_FORMATS
+from bench.report.export.pictures import drawings, printed
+from bench.report.export.results import Results
+from bench.report.export.tables import TABLES
 
 
 def export(frame: pd.DataFrame, folder: Path, baseline: str, source_alone: str) -> tuple[int, int]:
@@ -19,7 +19,7 @@ def export(frame: pd.DataFrame, folder: Path, baseline: str, source_alone: str) 
     The same frame gives the same files. Tables without a row and figures with nothing to draw are left out.
 
     Args:
-        frame: that of `report.frame.load_frame`.
+        frame: that of `bench.report.scores.frame.load_frame`.
         baseline: the method that gains are over.
         source_alone: the method that is the source stage alone, for negative transfer at 0 shots.
 

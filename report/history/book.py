@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bench.errors import UserError
-from bench.files import write_atomically
-from bench.paths import RESULTS
-from bench.suite import describe
-from report.history.line import Line
+from bench.core.errors import UserError
+from bench.core.files import write_atomically
+from bench.core.paths import RESULTS
+from bench.report.history.line import Line
+from bench.spec.suite import describe
 
 FOLDER = RESULTS / "history"
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel, FiniteFloat, ValidationError
 
-from bench.errors import UserError
-from bench.store import Store
-from bench.suite import Setting, content_hash
-from report.history.line import Entry, Key, Line
-from report.sides import Side, sides
+from bench.core.errors import UserError
+from bench.records.store import Store
+from bench.report.history.line import Entry, Key, Line
+from bench.report.regression.paired_cells import Side, sides
+from bench.spec.suite import Setting, content_hash
 
 BENCHMARKS = "pytest-benchmark"
 """What stands for the suite where benchmarks were run."""

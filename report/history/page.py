@@ -9,10 +9,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from report.formats import several
-from report.history.pictures import panels, short, told, write
-from report.history.series import Series
-from report.page import asset, environment
+from bench.report.history.pictures import panels, short, told, write
+from bench.report.history.series import Series
+from bench.report.render.page import asset, environment
+from bench.report.tables.formats import several
 
 
 def render(found: Sequence[Series], damaged: Sequence[str] = ()) -> str:

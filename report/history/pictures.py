@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from report.drawing import INK, Picture, canvas, draw, finish, inline, looks_of
-from report.formats import listed, percent, seconds
-from report.history.series import Change, Series
+from bench.report.figures.drawing import INK, Picture, canvas, draw, finish, inline, looks_of
+from bench.report.history.series import Change, Series
+from bench.report.tables.formats import listed, percent, seconds
 
 TICKS = 12
 """Revisions named on an axis, at most."""

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 import ruptures
 
-from report.history.line import Line
+from bench.report.history.line import Line
 
 Quantity = Literal["accuracy", "seconds"]
 

@@ -11,8 +11,8 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable
 
-from bench.errors import UserError, check_name
-from report.runs import Run
+from bench.core.errors import UserError, check_name
+from bench.report.trackers.runs import Run
 
 Writer = Callable[[Iterable[Run], str | None], str]
 

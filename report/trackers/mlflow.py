@@ -10,8 +10,8 @@ from mlflow import MlflowClient, get_tracking_uri
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from bench.errors import UserError
-from report.runs import Run
+from bench.core.errors import UserError
+from bench.report.trackers.runs import Run
 
 KEY = "key"
 MOST = 1000

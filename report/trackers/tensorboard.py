@@ -13,8 +13,8 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from bench.errors import UserError
-from report.runs import Run
+from bench.core.errors import UserError
+from bench.report.trackers.runs import Run
 
 FOLDER = "runs"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import wandb
 
-from bench.errors import UserError
-from report.runs import Run
+from bench.core.errors import UserError
+from bench.report.trackers.runs import Run
 
 
 def write(runs: Iterable[Run], where: str | None) -> str:

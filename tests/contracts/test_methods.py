@@ -16,13 +16,13 @@ import torch
 from safetensors.numpy import load_file
 
 from bench.api import Modules
-from bench.backbones import create_backbone, untrained
+from bench.core.errors import CellSkipped
+from bench.core.seeds import stream
 from bench.data.dataset import Dataset
 from bench.data.splits import subset
-from bench.errors import CellSkipped
-from bench.looks import Looks
-from bench.record import Predictions, Record
-from bench.registry import (
+from bench.engine.evaluation.evaluator import Looks
+from bench.engine.evaluation.validators import Outputs
+from bench.method.registry import (
     configure,
     explicit,
     hyperparameters,
@@ -31,9 +31,9 @@ from bench.registry import (
     method_modules,
     method_summary,
 )
-from bench.seeds import stream
-from bench.suite import Cell
-from bench.validators import Outputs
+from bench.networks.backbones import create_backbone, untrained
+from bench.records.record import Predictions, Record
+from bench.spec.suite import Cell
 from tests.support import TINY, answer, assert_equal, python, steps_of, tiny_cell
 
 METHODS = sorted(method_modules())
@@ -157,7 +157,7 @@ FRESH = """
 import sys
 from pathlib import Path
 from safetensors.numpy import save_file
-from bench.suite import Cell
+from bench.spec.suite import Cell
 from tests.support import answer
 import torch
 torch.set_num_threads(1)

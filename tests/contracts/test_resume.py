@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from bench import checkpoints, stopping
-from bench.artifacts import Artifacts, unpack
-from bench.record import Predictions, Record
-from bench.runner import Context, run_cell
-from bench.suite import Cell, Episodic, Setting
+from bench.engine.cell.runner import Context, run_cell
+from bench.engine.training import checkpoints
+from bench.engine.training.artifacts import Artifacts, unpack
+from bench.processes import stopping
+from bench.records.record import Predictions, Record
+from bench.spec.suite import Cell, Episodic, Setting
 from tests.contracts.test_methods import METHODS
 from tests.support import WHERE, answer, assert_equal, digests, tiny_cell
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.core.errors import UserError
 from bench.data.archive import unpack
 from bench.data.dataset import silent
-from bench.errors import UserError
 from tests.data.pictures import as_folders, pictures
 from tests.support import bench
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.data.decode import Fit, decode
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.data.decoders.image import Fit, decode
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:

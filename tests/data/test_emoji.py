@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.core.errors import UserError
 from bench.data import dataset as dataset_module
 from bench.data.card import CARDS, load_card
 from bench.data.dataset import Dataset, open_dataset
-from bench.data.decode import decode
+from bench.data.decoders.image import decode
 from bench.data.sources.emoji import EmojiPackage
 from bench.data.splits import SPLITS, draw_shots, splits, subset
-from bench.errors import UserError
 
 CARD = load_card("emoji-home")
 SOURCE = CARD.sources[0]

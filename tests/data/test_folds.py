@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.core.errors import UserError
 from bench.data.splits import Subset, fold_of, hold_out
-from bench.errors import UserError
 
 # Per image a (class, group within the class).
 IMAGES = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5)), min_size=1, max_size=60)

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.core.errors import UserError
 from bench.data.card import Card, load_card
 from bench.data.dataset import Dataset, open_dataset
 from bench.data.sources.base import Names
 from bench.data.sources.folder import Folder
 from bench.data.splits import SPLITS, draw_shots, splits
-from bench.errors import UserError
 from tests.data.pictures import Picture, as_folders, as_shards, jpeg, pictures
 
 DOMAINS, CLASSES = ["Art", "Real World"], ["Alarm_Clock", "Bed", "TV"]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from bench.core.errors import UserError
 from bench.data.card import Card, card_names, load_card
 from bench.data.dataset import open_dataset
 from bench.data.sources.library import Library, LibraryPart
 from bench.data.splits import SPLITS, splits
-from bench.errors import UserError
 from tests.data.pictures import jpeg
 from tests.support import python
 

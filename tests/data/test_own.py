@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.core.errors import UserError
 from bench.data.card import load_card
 from bench.data.dataset import open_dataset
 from bench.data.own import own_card
 from bench.data.splits import SPLITS, splits
-from bench.errors import UserError
-from bench.store import Store
+from bench.records.store import Store
 from tests.data.pictures import as_folders, jpeg, pictures
 from tests.support import bench
 

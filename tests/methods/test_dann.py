@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bench.api import Backbone, Batch, Modules, Task
-from bench.registry import load_method
-from methods.dann import Dann, domain_loss, reversal_strength, reverse_gradient
+from bench.method.registry import load_method
+from bench.methods.dann import Dann, domain_loss, reversal_strength, reverse_gradient
 
 TASK = Task("source", ("a", "b", "c"), 4, seed=0)
 

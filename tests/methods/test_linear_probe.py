@@ -11,12 +11,12 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from bench.api import Backbone, Labelled, Modules, Task
-from bench.backbones import create_backbone, normalisation
 from bench.data.dataset import Dataset
 from bench.data.splits import subset
-from bench.feed import ImageInputs
-from bench.logistic import GRID
-from methods.linear_probe import LinearProbe
+from bench.engine.training.batches import ImageInputs
+from bench.method.logistic import GRID
+from bench.methods.linear_probe import LinearProbe
+from bench.networks.backbones import create_backbone, normalisation
 
 LITE = "tf_efficientnet_lite0"
 

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Batch, Episode, Labelled, Modules, Task, adapt, prototype_head, prototypes
-from bench.backbones import Backbone, create_backbone
-from bench.capability import check_capability
-from bench.cut import Prefix, suffix
-from bench.errors import CellSkipped
-from bench.registry import configure, hyperparameters, method_summary
-from methods.anil import Anil
-from methods.maml import Maml
-from methods.maml_l2l import MamlLearn2Learn, import_learn2learn
+from bench.core.errors import CellSkipped
+from bench.method.registry import configure, hyperparameters, method_summary
+from bench.method.requirements import check_capability
+from bench.methods.anil import Anil
+from bench.methods.maml import Maml
+from bench.methods.maml_l2l import MamlLearn2Learn, import_learn2learn
+from bench.networks.backbones import Backbone, create_backbone
+from bench.networks.split import Prefix, suffix
 from tests.support import answer, tiny_cell
 
 METHODS = [Maml, MamlLearn2Learn]

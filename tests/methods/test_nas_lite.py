@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from bench.api import Backbone, Batch, Labelled, Task
-from bench.errors import UserError
-from methods.nas_lite import SPACE, Adapter, Cosine, NasLite, Supernet
+from bench.core.errors import UserError
+from bench.methods.nas_lite import SPACE, Adapter, Cosine, NasLite, Supernet
 from tests.support import answer, tiny_cell
 
 TASK = Task("source", ("a", "b", "c"), batch_size=8, seed=5)

@@ -9,8 +9,8 @@ import time
 from itertools import product
 from pathlib import Path
 
-from bench.store import Store
-from report.page import build
+from bench.records.store import Store
+from bench.report.render.page import build
 from tests.report import synthetic
 
 METHODS, DOMAINS, SHOTS = 10, 5, (0, 1, 5, 20, "all")

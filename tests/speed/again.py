@@ -17,13 +17,13 @@ from pathlib import Path
 
 from safetensors.numpy import save
 
-from bench.codec import encode
-from bench.commands.session import today
+from bench.commands.experiments.session import today
 from bench.data.card import load_card
-from bench.plan import plan
-from bench.store import Store
-from bench.suite import load_suite
-from report.mark import NAME
+from bench.records.codec import encode
+from bench.records.store import Store
+from bench.report.render.fingerprint import NAME
+from bench.spec.plan import plan
+from bench.spec.suite import load_suite
 from tests.report.synthetic import predictions, record
 
 SUITE = """\

@@ -9,8 +9,8 @@ from typing import Any
 def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, Any]) -> None:
     import torch
 
-    from bench.machine import where
-    from bench.measure import calibrate
+    from bench.engine.cell.environment import where
+    from bench.engine.training.cost import calibrate
 
     device = torch.device("cpu")
     machine_info["fingerprint"] = where(device).machine

@@ -28,19 +28,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.api import GradientMethod
-from bench.backbones import create_backbone, normalisation
-from bench.commands.session import today
+from bench.commands.experiments.session import today
 from bench.data.card import load_card
 from bench.data.dataset import open_dataset
-from bench.executors.child import Child
-from bench.executors.launch import Answers
-from bench.feed import Inputs
-from bench.machine import default_threads
-from bench.plan import plan
-from bench.record import Record
-from bench.roles import open_roles
-from bench.store import Store
-from bench.suite import Budget, Cell, Setting, load_suite
+from bench.engine.cell.environment import default_threads
+from bench.engine.evaluation.partitions import open_roles
+from bench.engine.training.batches import Inputs
+from bench.networks.backbones import create_backbone, normalisation
+from bench.processes.local import Child
+from bench.processes.protocol import Answers
+from bench.records.record import Record
+from bench.records.store import Store
+from bench.spec.plan import plan
+from bench.spec.suite import Budget, Cell, Setting, load_suite
 
 TINY_CLASSES = 4
 REPEATS = 21

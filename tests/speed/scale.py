@@ -19,9 +19,9 @@ from pathlib import Path
 
 from safetensors.numpy import save
 
-from bench.codec import encode
-from bench.store import Store
-from bench.suite import Cell
+from bench.records.codec import encode
+from bench.records.store import Store
+from bench.spec.suite import Cell
 
 METHODS = 10
 SEEDS = 5
@@ -79,14 +79,14 @@ def missing(base: Path, new: Path, count: int) -> None:
 
 def listing(base: Path, new: Path, count: int) -> None:
     """What every command that reads a folder begins with."""
-    from report.frame import load_frame
+    from bench.report.scores.frame import load_frame
 
     assert len(load_frame(Store(base), judge=False)) == count
 
 
 def compare(base: Path, new: Path, count: int) -> None:
     """`bench compare`."""
-    from report.compare import compare
+    from bench.report.regression.compare import compare
 
     assert compare(Store(base), Store(new)).cells
 

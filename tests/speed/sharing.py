@@ -16,13 +16,13 @@ import time
 from functools import cache
 from pathlib import Path
 
-from bench.commands.plan_view import needs_of
-from bench.costs import Needs, estimate, prices
+from bench.commands.experiments.forecast import Needs, estimate, prices
+from bench.commands.experiments.plan_view import needs_of
 from bench.data.card import load_card
-from bench.plan import plan
-from bench.record import Record
-from bench.store import Store
-from bench.suite import load_suite
+from bench.records.record import Record
+from bench.records.store import Store
+from bench.spec.plan import plan
+from bench.spec.suite import load_suite
 
 SUITE = """
 description = "six methods, twelve pairs"

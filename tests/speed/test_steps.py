@@ -13,12 +13,12 @@ import torch
 
 from bench.api import GradientMethod, StageName
 from bench.data.card import load_card
-from bench.engine import Stage, train
-from bench.logistic import fit_logistic
-from bench.machine import default_threads
-from bench.plan import plan
-from bench.registry import load_method, method_modules
-from bench.suite import load_suite
+from bench.engine.cell.environment import default_threads
+from bench.engine.training.loop import Stage, train
+from bench.method.logistic import fit_logistic
+from bench.method.registry import load_method, method_modules
+from bench.spec.plan import plan
+from bench.spec.suite import load_suite
 from tests.support import answer, steps_of, tiny_cell
 
 STEPS = 4
@@ -84,8 +84,8 @@ def test_probe(benchmark: Any) -> None:
 
 def test_report(tmp_path: Path, benchmark: Any) -> None:
     """A page of 20 cells."""
-    from bench.store import Store
-    from report.page import build
+    from bench.records.store import Store
+    from bench.report.render.page import build
 
     store = Store(tmp_path)
     store.prepare()

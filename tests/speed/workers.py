@@ -15,7 +15,7 @@ import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from bench.store import Store
+from bench.records.store import Store
 
 SUITE = """
 description = "cells of one size"

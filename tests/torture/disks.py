@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import upkeep
-from bench.errors import UserError
-from bench.store import Store
+from bench.core.errors import UserError
+from bench.records import maintenance
+from bench.records.store import Store
 from tests.quick import quick_cell, run_quick
 
 
@@ -41,11 +41,11 @@ def full_disk(place: Path) -> tuple[int, str]:
         except UserError as error:
             said = str(error)
         store = Store(root)
-        sound, faults = upkeep.check(store)
+        sound, faults = maintenance.check(store)
         assert not faults
         subprocess.run(["mount", "-o", "remount,size=8m", str(place)], check=True)
         run_quick(root, cells)
-        assert upkeep.check(store) == (100, [])
+        assert maintenance.check(store) == (100, [])
         return sound, said
 
 

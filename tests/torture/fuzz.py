@@ -20,12 +20,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from bench import codec
 from bench.cli import main
 from bench.data.own import own_card
-from bench.registry import load_method, method_modules
-from bench.store import Store
-from report.frame import load_frame
+from bench.method.registry import load_method, method_modules
+from bench.records import codec
+from bench.records.store import Store
+from bench.report.scores.frame import load_frame
 from tests.data.pictures import jpeg
 from tests.quick import expected, quick_cell
 from tests.torture.guard import guarded

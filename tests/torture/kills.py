@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from bench import upkeep
-from bench.record import Predictions, Record
-from bench.store import Store
+from bench.records import maintenance
+from bench.records.record import Predictions, Record
+from bench.records.store import Store
 from tests.quick import expected, quick_cell
 from tests.support import ROOT
 
@@ -133,7 +133,7 @@ def examine(root: Path, cells: int, answer: Answer, found: Found) -> None:
     keys = [words[1] for words in said if len(words) == 3 and words[0] == "stored"]
     found.acknowledged += len(keys)
     found.lost += sum(store.read(key) is None for key in set(keys))
-    faults = upkeep.check(store)[1]
+    faults = maintenance.check(store)[1]
     found.corrupt += len(faults)
     records = list(store.records())
     found.records += len(records)
@@ -142,7 +142,7 @@ def examine(root: Path, cells: int, answer: Answer, found: Found) -> None:
         wanted, arrays = answer(place)
         record = store.read(wanted.key)
         found.differing += record is None or not same(record, store.predictions(record), wanted, arrays)
-    upkeep.collect(store)
+    maintenance.collect(store)
     known = {store.path(record.key) for record in records}
     known |= {store.predictions_path(record) for record in records}
     found.stray += len({path for path in (root / "records").rglob("*") if path.is_file()} - known)

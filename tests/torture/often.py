@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from bench import checkpoints
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.engine.training import checkpoints
 from bench.executors.worker import Worker, serve
 from bench.executors.workers import Workers
-from bench.store import Store
-from bench.suite import Budget, Cell
+from bench.records.store import Store
+from bench.spec.suite import Budget, Cell
 from tests.quick import Noted
 
 METHODS = ("full-finetune", "dann", "nas-lite")

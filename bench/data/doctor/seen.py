@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench.data.dataset import Dataset
-from bench.data.decode import Unreadable, upright
-from bench.data.images import Encoded, stream
+from bench.data.decoders.image import Unreadable, upright
 from bench.data.index import Progress
-from bench.executors.pool import in_threads
+from bench.data.sources.encoded import Encoded, stream
+from bench.processes.pool import in_threads
 
 
 @dataclass

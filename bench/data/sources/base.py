@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.core.errors import UserError
 from bench.data.sources.item import Item
-from bench.errors import UserError
 
 
 class Absent(UserError):

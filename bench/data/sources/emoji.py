@@ -17,12 +17,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from bench.data.grouping import unite
+from bench.core.digest import combine
+from bench.core.errors import UserError
 from bench.data.sources.base import Absent, Listing, Wanted
 from bench.data.sources.item import Item
-from bench.digest import combine
-from bench.errors import UserError
-from bench.suite import Frozen
+from bench.data.sources.union_find import unite
+from bench.spec.suite import Frozen
 
 CodePoints = tuple[str, ...]
 

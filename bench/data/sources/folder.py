@@ -8,11 +8,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from bench.core.errors import UserError
+from bench.core.paths import data_roots
 from bench.data.sources import layouts
 from bench.data.sources.base import Absent, Listing, Wanted, simple
-from bench.errors import UserError
-from bench.paths import data_roots
-from bench.suite import Frozen
+from bench.spec.suite import Frozen
 
 
 class Folder(Frozen):

@@ -16,11 +16,11 @@ from urllib.request import getproxies
 
 from pydantic import Field
 
+from bench.core.digest import combine
+from bench.core.errors import UserError
 from bench.data.sources import layouts
 from bench.data.sources.base import Absent, Listing, Wanted
-from bench.digest import combine
-from bench.errors import UserError
-from bench.suite import Frozen
+from bench.spec.suite import Frozen
 
 
 class Hub(Frozen):

@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.data.images import image_column
+from bench.core.digest import combine
+from bench.core.errors import UserError
 from bench.data.sources.base import Names, Wanted, simple
+from bench.data.sources.encoded import image_column
 from bench.data.sources.item import Item
-from bench.digest import combine
-from bench.errors import UserError
 
 SUFFIXES = frozenset(
     ".jpg .jpeg .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .avif .jp2".split()  # noqa: SIM905

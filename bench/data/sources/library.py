@@ -20,13 +20,13 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from bench.core.digest import combine
+from bench.core.errors import UserError
+from bench.core.files import write_atomically
+from bench.core.paths import cache_root, data_roots, writing_to_cache
 from bench.data.sources.base import Absent, Listing, Wanted, simple
 from bench.data.sources.item import Item
-from bench.digest import combine
-from bench.errors import UserError
-from bench.files import write_atomically
-from bench.paths import cache_root, data_roots, writing_to_cache
-from bench.suite import Frozen
+from bench.spec.suite import Frozen
 
 FILES = ("_image_files", "_images", "samples")
 """Attributes in which torchvision's file-based datasets keep their paths."""

@@ -6,12 +6,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.core.digest import combine
+from bench.core.errors import UserError, did_you_mean
 from bench.data.sources import layouts
 from bench.data.sources.base import Listing, Wanted
 from bench.data.sources.item import Item
-from bench.digest import combine
-from bench.errors import UserError, did_you_mean
-from bench.suite import Frozen
+from bench.spec.suite import Frozen
 
 REQUIRED, OPTIONAL = ("path", "domain", "label"), ("group", "split")
 SPLIT_NAMES = {"": "", "train": "train", "val": "validation", "valid": "validation", "test": "test"} | {

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.data.card import load_card
-from bench.machine import default_threads
-from bench.plan import plan
-from bench.suite import load_suite
+from bench.engine.cell.environment import default_threads
+from bench.spec.plan import plan
+from bench.spec.suite import load_suite
 from tests.speed.race import dann, logistic, maml, probe
 from tests.speed.race.track import Row, image_folder
 from tests.support import steps_of

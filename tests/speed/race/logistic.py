@@ -14,8 +14,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from bench.logistic import GRID, Logistic
-from bench.machine import default_threads
+from bench.engine.cell.environment import default_threads
+from bench.method.logistic import GRID, Logistic
 from tests.speed.race.track import Row, seconds
 
 

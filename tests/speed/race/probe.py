@@ -20,12 +20,12 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from bench.backbones import create_backbone, normalisation
 from bench.data.dataset import open_dataset
 from bench.data.own import own_card
 from bench.data.splits import TEST, TRAIN, subset
-from bench.machine import default_threads
-from bench.store import Store
+from bench.engine.cell.environment import default_threads
+from bench.networks.backbones import create_backbone, normalisation
+from bench.records.store import Store
 from tests.speed.race.track import DOMAINS, SIZE, Row
 
 NETWORK = "tf_efficientnet_lite0"

@@ -17,8 +17,8 @@ from PIL import Image
 
 from bench.data.card import load_card
 from bench.data.dataset import open_dataset
-from bench.heap import hold_on
-from bench.machine import default_threads
+from bench.engine.cell.environment import default_threads
+from bench.processes.malloc import hold_on
 
 T = TypeVar("T")
 

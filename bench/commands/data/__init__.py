@@ -1,0 +1,1 @@
+"""Verbs for datasets and the cache."""

@@ -1,0 +1,80 @@
+"""`bench cache`: how large it is, and how to be rid of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.core.errors import check_name
+from bench.core.paths import cache_root, writing_to_cache
+
+
+def show() -> None:
+    """Print the parts of the cache."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("part")
+    table.add_column("files", justify="right")
+    table.add_column("size", justify="right")
+    total = 0
+    for part in parts():
+        files, size = _measure(part)
+        total += size
+        table.add_row(Text(_name(part)), str(files), megabytes(size))
+    Console().print(table)
+    click.echo(f"{megabytes(total)} in {cache_root()}")
+
+
+def clear(what: str | None, yes: bool) -> None:
+    """Remove everything or one part, after asking."""
+    found = {_name(part): part for part in parts()}
+    if what is not None:
+        check_name("part of the cache", what, found)
+        found = {what: found[what]}
+    size = sum(_measure(part)[1] for part in found.values())
+    if not found:
+        click.echo(f"nothing in {cache_root()}")
+        return
+    if not yes:
+        click.confirm(f"remove {megabytes(size)} ({', '.join(found)}) from {cache_root()}?", abort=True)
+    with writing_to_cache():
+        for part in found.values():
+            shutil.rmtree(part)
+    click.echo(f"removed {megabytes(size)}")
+
+
+def parts() -> list[Path]:
+    """Folders of the cache; those of decoded images one by one."""
+    root = cache_root()
+    if not root.is_dir():
+        return []
+    top = sorted(path for path in root.iterdir() if path.is_dir())
+    split = [inner for path in top if path.name == "decoded" for inner in sorted(path.iterdir())]
+    return [*split, *(path for path in top if path.name != "decoded")]
+
+
+def _name(part: Path) -> str:
+    return part.relative_to(cache_root()).as_posix()
+
+
+def _measure(folder: Path) -> tuple[int, int]:
+    """(files, bytes) below a folder; files that go away meanwhile do not count."""
+    files = size = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            try:
+                size += os.stat(os.path.join(root, name)).st_size
+            except OSError:
+                continue
+            files += 1
+    return files, size
+
+
+def megabytes(size: float) -> str:
+    """`12.3 MB`."""
+    return f"{size / 1e6:.1f} MB"

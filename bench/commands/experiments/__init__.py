@@ -1,0 +1,1 @@
+"""Verbs that run cells: run, tune, recommend, rank-backbones, check-search."""

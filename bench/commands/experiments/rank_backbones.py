@@ -1,0 +1,168 @@
+"""`bench rank-backbones`: candidates for a target in the order that scores without training give them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import click
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from scipy import stats
+from torch import nn
+
+from bench.core.digest import engine_digest
+from bench.core.errors import check_name
+from bench.core.seeds import stream
+from bench.data.card import load_card
+from bench.data.dataset import Dataset, open_dataset, silent
+from bench.data.splits import TEST, TRAIN, subset
+from bench.engine.cell.devices import resolve_device
+from bench.engine.cell.environment import default_threads
+from bench.engine.cell.features import Views
+from bench.engine.evaluation.transferability import h_score, leep, log_me, shrunk_h_score, trans_rate
+from bench.engine.training.artifacts import Artifacts
+from bench.engine.training.batches import Inputs
+from bench.engine.training.cost import Ledger
+from bench.method.logistic import fit_logistic
+from bench.networks.backbones import (
+    PACKAGED,
+    available_offline,
+    check_backbone,
+    create_backbone,
+    imagenet_head,
+    needs_hub,
+    untrained,
+)
+from bench.networks.split import POOLED
+from bench.records.record import Digests
+from bench.spec.suite import Budget, Cell, Scenario, Setting
+
+SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "LogME": log_me,
+    "H shrunk": shrunk_h_score,
+    "H": h_score,
+    "TransRate": trans_rate,
+}
+"""Scores of (features, labels), the first of which decides the order."""
+
+VERIFIED = "probe, %"
+
+
+@dataclass(frozen=True)
+class Request:
+    """The command line's options."""
+
+    dataset: str
+    target: str
+    backbones: list[str] | None
+    image_size: int
+    device: str
+    verify: bool
+
+
+def rank(request: Request) -> int:
+    """Print the candidates, best first by LogME; returns the exit code."""
+    card = load_card(request.dataset)
+    check_name(f"domain of {card.name}", request.target, card.domains)
+    names = list(dict.fromkeys(request.backbones or _candidates()))
+    for name in names:
+        check_backbone(name)
+    resolve_device(request.device)
+    dataset = open_dataset(card)
+    rows = {}
+    for name in names:
+        click.echo(f"features of {name}", err=True)
+        rows[name] = score(name, dataset, request)
+    columns = [*SCORES, "LEEP", *([VERIFIED] if request.verify else [])]
+    title = f"{card.name}/{request.target}: higher is better; H is the H-score"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("backbone", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    first = next(iter(SCORES))
+    for name in sorted(names, key=lambda name: -rows[name][first]):
+        written = [f"{rows[name][column]:.4g}" if column in rows[name] else "–" for column in columns]
+        table.add_row(Text(name), *written)
+    Console().print(table)
+    if any("LEEP" not in row for row in rows.values()):
+        click.echo("LEEP needs the network's own ImageNet head, which comes with packaged weights only.")
+    if request.verify:
+        for column in columns[:-1]:
+            click.echo(f"{column}: {agreement(rows, column)}")
+    return 0
+
+
+def _candidates() -> list[str]:
+    """What needs no network: packaged weights, and the untrained network for comparison."""
+    found = available_offline()
+    return [*found, untrained(found[0] if found else next(iter(PACKAGED)))]
+
+
+def score(name: str, dataset: Dataset, request: Request) -> dict[str, float]:
+    """Scores of one backbone by name, on features of target training images; LEEP where it can be."""
+    classes = tuple(dataset.card.classes)
+    train = subset(dataset, request.target, classes, TRAIN)
+    inputs, width = _features(name, dataset, request)
+    features = inputs.take(train.rows).cpu()
+    found = {column: of(features.numpy(), train.labels) for column, of in SCORES.items()}
+    if name in PACKAGED:
+        with torch.no_grad():
+            probabilities = imagenet_head(name)(features).softmax(1).numpy()
+        found["LEEP"] = leep(probabilities, train.labels)
+    if request.verify:
+        head = nn.Linear(width, len(classes))
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        labels, groups = torch.from_numpy(train.labels), torch.from_numpy(train.groups)
+        fit_logistic(head, features, labels, groups, seed=0)
+        test = subset(dataset, request.target, classes, TEST)
+        with torch.no_grad():
+            named = head(inputs.take(test.rows).cpu()).argmax(1).numpy()
+        found[VERIFIED] = 100 * float((named == test.labels).mean())
+    return found
+
+
+def _features(name: str, dataset: Dataset, request: Request) -> tuple[Inputs, int]:
+    """Pooled features of the target's images and their number; the ones that a run of the probe keeps."""
+    classes = tuple(dataset.card.classes)
+    cell = Cell(
+        scenario=Scenario(
+            kind="pretrained",
+            dataset=dataset.card.name,
+            target=request.target,
+            target_classes=classes,
+            shots="all",
+        ),
+        method="linear-probe",
+        backbone=name,
+        image_size=request.image_size,
+        augment="none",
+        budget=Budget(),
+        seed=0,
+    )
+    device = resolve_device(request.device)
+    setting = Setting(device=str(device), threads=default_threads())
+    torch.set_num_threads(setting.threads)
+    digests = Digests(method="", engine=engine_digest(), dataset=dataset.fingerprint)
+    if needs_hub(name):
+        click.echo(f"fetching the weights of {name} from the hub", err=True)
+    torch.manual_seed(stream(cell.seed, "init", "backbone"))
+    backbone = create_backbone(name)
+    views = Views(cell, setting, dataset, digests, Artifacts(), Ledger(device), silent)
+    return views.get(request.target, backbone, POOLED, 0), backbone.num_features
+
+
+def agreement(rows: dict[str, dict[str, float]], column: str) -> str:
+    """In words: a score's rank correlation with the probe's accuracy, over the backbones that have it."""
+    # To six digits: a score that says the same of all must not be ranked by its rounding errors.
+    known = [(float(f"{row[column]:.6g}"), row[VERIFIED]) for row in rows.values() if column in row]
+    scores, accuracies = ([pair[side] for pair in known] for side in (0, 1))
+    if len(known) < 3 or len(set(scores)) == 1 or len(set(accuracies)) == 1:
+        return "how well it ranks cannot be said: it takes three backbones or more that differ"
+    spearman = stats.spearmanr(scores, accuracies).statistic
+    kendall = stats.kendalltau(scores, accuracies).statistic
+    return f"Spearman {spearman:+.2f}, Kendall {kendall:+.2f} with the probe, over {len(known)} backbones"

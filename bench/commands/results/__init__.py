@@ -1,0 +1,1 @@
+"""Verbs that read records: report, compare, export, baseline, history, maintenance."""

@@ -1,0 +1,50 @@
+"""`bench baseline save | list | rm`: records that are committed, to compare with."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.commands.results.report import latest
+from bench.core.text import printable
+from bench.records import baselines
+from bench.records.store import Store
+
+
+def save(name: str, results: str | None) -> None:
+    """Save a results folder, by default the one written last, as a baseline."""
+    store = Store(results) if results else Store(latest())
+    target = baselines.save(store, name)
+    for path, reason in store.unreadable.items():
+        click.echo(printable(f"warning: left out {path}: {reason}"), err=True)
+    size = baselines.size(name)
+    click.echo(f"{target}: {len(Store(target).keys())} records, {size / 1e6:.1f} MB")
+    if size > baselines.LARGEST:
+        click.echo(f"warning: over {baselines.LARGEST / 1e6:.0f} MB, much for a repository", err=True)
+
+
+def show() -> None:
+    """Print the saved baselines."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("baseline", "suites", "records", "methods", "MB", "revisions"):
+        table.add_column(column, no_wrap=column == "baseline", overflow="fold")
+    for name in baselines.names():
+        records = list(Store(baselines.BASELINES / name).records())
+        row = (
+            name,
+            ", ".join(sorted({record.asked.suite for record in records})),
+            str(len(records)),
+            str(len({record.asked.cell.method for record in records})),
+            f"{baselines.size(name) / 1e6:.1f}",
+            ", ".join(sorted({(record.where.git_revision or "unknown")[:10] for record in records})),
+        )
+        table.add_row(*map(Text, row))
+    Console().print(table if table.row_count else "no baselines yet: bench baseline save NAME")
+
+
+def remove(name: str) -> None:
+    """Remove a saved baseline."""
+    baselines.remove(name)
+    click.echo(f"removed {baselines.BASELINES / name}")

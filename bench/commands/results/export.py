@@ -1,0 +1,31 @@
+"""`bench export`: the report's tables and figures as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.commands.results.report import SOURCE_ALONE, latest
+from bench.core.errors import UserError
+from bench.records.baselines import open_results
+from bench.records.store import Store
+from bench.report.export.formats import TABLE_FORMATS
+from bench.report.export.pictures import FIGURE_FORMATS
+from bench.report.export.write import export as write
+from bench.report.scores.frame import BASELINE, load_frame
+from bench.report.tables.formats import listed, several
+
+
+def export(folder: str, results: str | None) -> None:
+    """Write the tables and figures of a results folder, by default the one written last."""
+    store = open_results(results) if results else Store(latest())
+    frame = load_frame(store)
+    try:
+        tables, figures = write(frame, Path(folder), BASELINE, SOURCE_ALONE)
+    except OSError as error:
+        raise UserError(f"cannot write to '{folder}': {error.strerror or error}") from None
+    for path, reason in store.unreadable.items():
+        click.echo(f"warning: unreadable record {path}: {reason}", err=True)
+    for count, kind, suffixes in ((tables, "table", TABLE_FORMATS), (figures, "figure", FIGURE_FORMATS)):
+        click.echo(f"{Path(folder) / kind}s: {several(count, kind)} as {listed([*suffixes])}")

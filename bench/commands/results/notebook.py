@@ -1,0 +1,13 @@
+"""Results for notebooks: one tidy frame."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.records.baselines import open_results
+from bench.report.scores.frame import OBJECTS, load_frame
+
+
+def load_results(path: str) -> pd.DataFrame:
+    """See `bench.load_results`."""
+    return load_frame(open_results(path), judge=False).drop(columns=list(OBJECTS))

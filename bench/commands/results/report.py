@@ -1,0 +1,114 @@
+"""`bench report`: the page of a results folder, with sample images out of the decode cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from bench.commands.progress import saying
+from bench.commands.results.samples import samples
+from bench.core.digest import combine
+from bench.core.errors import UserError
+from bench.core.files import write_atomically
+from bench.core.paths import RESULTS
+from bench.records.baselines import open_results
+from bench.records.store import Store
+from bench.report.render.fingerprint import NAME, code, marked
+from bench.report.render.markdown import markdown_table
+from bench.report.scores.frame import BASELINE, load_frame
+from bench.spec.suite import Cell, Suite
+
+T = TypeVar("T")
+
+SOURCE_ALONE = "full-finetune"
+"""The method that is the source stage and nothing else, which adaptation at 0 shots is held against."""
+
+
+def build(results: str | None, out: str | None) -> Path:
+    """Build the page of a folder; without one, of the folder that was written to last.
+
+    Where `out` ends in `.md`, the leaderboard as Markdown tables instead.
+    """
+    store = open_results(results) if results else Store(latest())
+    if out and Path(out).suffix == ".md":
+        table = markdown_table(load_frame(store, judge=False), BASELINE)
+        _try_to_write(lambda: write_atomically(Path(out), table.encode()))
+        return Path(out)
+    cells = [record.asked.cell for record in store.records()]
+    return _write(store, Path(out) if out else None, None, cells, expected=())
+
+
+START, END = "<!-- results:start -->", "<!-- results:end -->"
+"""What a document's generated tables stand between."""
+
+
+def update(results: str | None, document: str) -> Path:
+    """Put the leaderboards of a results folder in place of what stands between the marks of a document.
+
+    Raises:
+        UserError: the document cannot be read, or lacks the marks.
+    """
+    store = open_results(results) if results else Store(latest())
+    path = Path(document)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from None
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise UserError(f"{path} has no place for tables: write '{START}' and '{END}' where they belong")
+    table = markdown_table(load_frame(store, judge=False), BASELINE)
+    _try_to_write(lambda: write_atomically(path, f"{before}{start}\n{table}{end}{after}".encode()))
+    return path
+
+
+def build_page(store: Store, suite: Suite, cells: Sequence[Cell]) -> Path:
+    """Build the page of a suite's run: what was asked for, and what else the folder holds.
+
+    A page that was made of the same records by the same code stays; that images have been decoded since
+    is not looked at.
+    """
+    page = store.root / NAME
+    mark = combine(code(), store.state(), str(store.root), suite.model_dump_json(), *(c.key for c in cells))
+    if marked(page, mark):
+        return page
+    everything = {cell.key: cell for cell in [*cells, *(r.asked.cell for r in store.records())]}
+    return _write(store, None, suite, cells, list(everything.values()), mark)
+
+
+def _write(
+    store: Store,
+    out: Path | None,
+    suite: Suite | None,
+    cells: Sequence[Cell],
+    expected: Sequence[Cell],
+    mark: str = "",
+) -> Path:
+    # Late, since what draws takes longest to load of all, and an unchanged page needs none of it.
+    from bench.report.render.page import build as build_html
+
+    shown = samples(cells)
+    # Half a minute where many cells kept features, whose maps are computed.
+    with saying("building the report"):
+        return _try_to_write(
+            lambda: build_html(
+                store.root, out, suite, shown, expected=expected, source_alone=SOURCE_ALONE, mark=mark
+            )
+        )
+
+
+def _try_to_write(write: Callable[[], T]) -> T:
+    try:
+        return write()
+    except OSError as error:
+        raise UserError(f"cannot write the report: {error}") from None
+
+
+def latest() -> Path:
+    """The results folder that was written to last; a `UserError` where there is none."""
+    folders = [path for path in RESULTS.glob("*") if (path / "records").is_dir()]
+    if not folders:
+        raise UserError(f"nothing in '{RESULTS}' yet: python -m bench run --suite quick")
+    return max(folders, key=lambda path: (path / "records").stat().st_mtime)

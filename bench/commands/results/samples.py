@@ -1,0 +1,85 @@
+"""Images for a report, out of the decode cache, as far as they are there; nothing is decoded or fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from bench.core.errors import UserError
+from bench.data.card import card_names, load_card
+from bench.data.dataset import Dataset, open_dataset
+from bench.report.render.samples import Samples
+from bench.spec.suite import Cell
+
+SHOWN = 10
+"""Classes of each domain in the rows of samples."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The decoded images of one domain: uint8 (images, size, size, 3), and the class of each."""
+
+    dataset: Dataset
+    domain: str
+    pixels: np.ndarray
+
+    def first(self, name: str) -> np.ndarray | None:
+        """The first image of a class."""
+        classes = self.dataset.card.classes
+        if name not in classes:
+            return None
+        rows = np.flatnonzero(self.dataset.domains[self.domain].labels == classes.index(name))
+        return np.asarray(self.pixels[rows[0]]) if len(rows) else None
+
+
+def samples(cells: Iterable[Cell]) -> Samples:
+    """Images of the same classes in every domain that the cells use, and one of any class of a target."""
+    shelves: list[Shelf] = []
+    images: dict[str, list[tuple[str, np.ndarray]]] = {}
+    credits: dict[str, str] = {}
+    opened = cache(_opened)
+    for (name, domain, size), classes in sorted(_wanted(cells).items()):
+        shelf = _shelf(opened(name), domain, size)
+        if shelf is None:
+            continue
+        shelves.append(shelf)
+        for label in classes[:SHOWN]:
+            image = shelf.first(label)
+            if image is not None:
+                images.setdefault(domain, []).append((label, image))
+        card = shelf.dataset.card
+        credits[domain] = card.credits.get(domain, card.licence.strip())
+
+    def find(name: str) -> np.ndarray | None:
+        return next((image for shelf in shelves if (image := shelf.first(name)) is not None), None)
+
+    return Samples(images, credits, find)
+
+
+def _wanted(cells: Iterable[Cell]) -> dict[tuple[str, str, int], tuple[str, ...]]:
+    """Classes by dataset, domain and image size."""
+    return {
+        (scenario.dataset, domain, cell.image_size): scenario.target_classes
+        for cell in cells
+        for scenario in [cell.scenario]
+        for domain in (scenario.source, scenario.target)
+        if domain
+    }
+
+
+def _opened(name: str) -> Dataset | None:
+    if name not in card_names():
+        return None
+    try:
+        return open_dataset(load_card(name), download=False)
+    except UserError:
+        return None
+
+
+def _shelf(dataset: Dataset | None, domain: str, size: int) -> Shelf | None:
+    if not dataset or domain not in dataset.domains or not dataset.pixels_path(domain, size).exists():
+        return None
+    return Shelf(dataset, domain, dataset.pixels(domain, size))

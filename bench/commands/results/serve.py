@@ -1,0 +1,159 @@
+"""`bench report --serve`: the page on this machine, built anew as records arrive.
+
+Building happens in a process of its own, so that the page stays at hand meanwhile, and pauses several times
+as long as it took: a suite that is being measured should notice it as little as possible.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from html import escape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import click
+
+from bench.commands.results.report import latest
+from bench.core.errors import UserError
+from bench.records.baselines import open_results
+
+HOST = "127.0.0.1"
+"""Nothing but this machine can reach it."""
+PAUSE = 4.0
+"""Between two builds, in lengths of a build."""
+
+POLICY, LIVE_POLICY = "default-src 'none';", "default-src 'none'; connect-src 'self';"
+WAITING = (
+    "<!doctype html><html lang=en><meta charset=utf-8><title>transfer-bench</title>"
+    "<style>:root{{color-scheme:light dark}}</style><p role=status>{}</p></body>"
+)
+SCRIPT = """<script>
+const known = "VERSION";
+setInterval(async () => {
+  const now = await fetch("/version").then((answer) => answer.text(), () => known);
+  if (now !== known && !document.activeElement?.matches("input, select")) location.reload();
+}, 2000);
+</script></body>"""
+
+
+class Builder:
+    """Keeps a page as new as the records of a results folder."""
+
+    def __init__(self, results: str, page: Path) -> None:
+        self.page = page
+        self.version = 0
+        self.trouble = ""
+        self._results = results
+        self._built: object = None
+        self._process: subprocess.Popen[str] | None = None
+        self._started = self._rest_until = 0.0
+
+    def step(self) -> None:
+        """Start a build where there is something new, or take note of one that has ended."""
+        if self._process is None:
+            state = self._state()
+            if state != self._built and time.monotonic() >= self._rest_until:
+                self._built, self._started = state, time.monotonic()
+                command = [sys.executable, "-m", "bench", "report", "--results", self._results]
+                self._process = subprocess.Popen(
+                    [*command, "--out", str(self.page)],
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+        elif self._process.poll() is not None:
+            said = self._process.communicate()[1].strip()
+            self.trouble = said.splitlines()[-1] if self._process.returncode and said else ""
+            self.version += 1
+            now = time.monotonic()
+            self._rest_until = now + PAUSE * (now - self._started)
+            self._process = None
+
+    def close(self) -> None:
+        """End a build that is under way."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+
+    def html(self) -> str:
+        """The page as it is now, with the script that asks for newer ones."""
+        if self.trouble or not self.page.exists():
+            # What went wrong may name files: no markup of theirs becomes ours.
+            text = WAITING.format(escape(self.trouble or "The page is being built."))
+        else:
+            text = self.page.read_text(encoding="utf-8").replace(POLICY, LIVE_POLICY, 1)
+        head, _, tail = text.rpartition("</body>")
+        return head + SCRIPT.replace("VERSION", str(self.version)) + tail
+
+    def _state(self) -> object:
+        files = [path.stat() for path in Path(self._results).glob("records/??/*.json")]
+        return len(files), max((file.st_mtime_ns for file in files), default=0)
+
+
+def serve(results: str | None, port: int) -> None:
+    """Show the page until interrupted; `port` 0 takes a free one.
+
+    Raises:
+        UserError: there is no folder to show, or the port is taken.
+    """
+    folder = results or str(latest())
+    if not Path(folder).is_dir():
+        open_results(folder)  # says what is wrong with a name that is no baseline's either
+    with tempfile.TemporaryDirectory() as temporary:
+        builder = Builder(folder, Path(temporary) / "report.html")
+        try:
+            # A thread per connection: browsers open some that they do not use.
+            server = ThreadingHTTPServer((HOST, port), _handler(builder))
+        except OSError as error:
+            raise UserError(
+                f"cannot serve on port {port} ({error.strerror}): choose another --port"
+            ) from None
+        with server:
+            server.timeout = 0.5
+            click.echo(f"http://{HOST}:{server.server_port}/ shows {folder}; Ctrl-C ends it")
+            try:
+                while True:
+                    server.handle_request()
+                    builder.step()
+            except KeyboardInterrupt:
+                click.echo("ended")
+            finally:
+                builder.close()
+
+
+def _handler(builder: Builder) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        """Two addresses, and nothing of the disk."""
+
+        timeout = 10
+
+        def do_GET(self) -> None:
+            """The page, or the number of its latest build."""
+            port = str(self.connection.getsockname()[1])
+            hosts = (f"{HOST}:{port}", f"localhost:{port}")
+            # A site elsewhere may have its own name lead here; it shall not read what we show.
+            if self.headers.get("Host") not in hosts:
+                self.send_error(403, "ask for 127.0.0.1")
+            elif self.path == "/":
+                self._answer("text/html; charset=utf-8", builder.html())
+            elif self.path == "/version":
+                self._answer("text/plain; charset=utf-8", str(builder.version))
+            else:
+                self.send_error(404)
+
+        def _answer(self, kind: str, text: str) -> None:
+            content = text.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Cache-Control", "no-store")
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Requests of one's own browser are no news."""
+
+    return Handler

@@ -1,0 +1,1 @@
+"""Errors, files, paths, seeds, text, digests: needed by every room, needing none."""

@@ -1,0 +1,93 @@
+"""The bytes of images, wherever they lie: files, rows of parquet shards, rows of arrays."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.core.errors import UserError
+
+Place = tuple[Path, int | None]
+"""A file, or a container and the image's row in it."""
+Encoded = Path | bytes | np.ndarray
+"""An image that is not decoded yet: a file, its content, or an array (H, W[, C])."""
+
+BATCH = 32
+"""Rows of a parquet shard that are read at once."""
+
+
+def stream(places: Iterable[Place]) -> Iterator[tuple[int, Encoded]]:
+    """(position, image) of every place; containers are read once, in order, a few rows at a time."""
+    inside: dict[Path, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for position, (path, row) in enumerate(places):
+        if row is None:
+            yield position, path
+        else:
+            inside[path][row].append(position)
+    for path, rows in inside.items():
+        read = _parquet(path, rows) if path.suffix == ".parquet" else _array(path, rows)
+        for row, content in read:
+            for position in rows[row]:
+                yield position, content
+
+
+def one(place: Place) -> Encoded:
+    """The image of one place."""
+    return next(iter(stream([place])))[1]
+
+
+def _array(path: Path, rows: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    for row in sorted(rows):
+        yield row, np.array(array[row])
+
+
+def _parquet(path: Path, rows: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+    """Only row groups that hold a wanted row are read, and no more than a few rows are held."""
+    import pyarrow.parquet as pq
+
+    wanted = set(rows)
+    with pq.ParquetFile(path, memory_map=True, pre_buffer=False, buffer_size=1 << 20) as file:
+        column = image_column(path, file.schema_arrow)
+        start = 0
+        for group in range(file.num_row_groups):
+            count = file.metadata.row_group(group).num_rows
+            if wanted.isdisjoint(range(start, start + count)):
+                start += count
+                continue
+            for batch in file.iter_batches(BATCH, row_groups=[group], columns=[column]):
+                content = batch.column(0).field("bytes")
+                for place in range(len(content)):
+                    if start + place in wanted:
+                        yield start + place, content[place].as_py() or b""
+                start += len(content)
+
+
+def image_column(path: Path, schema: Any) -> str:
+    """The column of a shard that holds images: structs of `bytes` and `path`.
+
+    Raises:
+        UserError: there is none.
+    """
+    import pyarrow as pa
+
+    for field in schema:
+        if pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0:
+            return str(field.name)
+    raise UserError(f"{path} has no column of images (bytes and path), but {', '.join(schema.names)}")
+
+
+def content(encoded: Encoded) -> bytes:
+    """What an image's identity is taken of; empty where a file cannot be read."""
+    if isinstance(encoded, Path):
+        try:
+            return encoded.read_bytes()
+        except OSError:
+            return b""
+    if isinstance(encoded, np.ndarray):
+        return repr(encoded.shape).encode() + encoded.tobytes()
+    return encoded

@@ -1,0 +1,1 @@
+"""The engine: training, evaluation, and the cell that puts them together."""

@@ -1,0 +1,328 @@
+"""The steps of one cell: what the method may see, its stages, the looks, the predictions."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from bench.api import Access, Modules, StageName, Task
+from bench.core.digest import combine
+from bench.core.seeds import stream
+from bench.data.card import load_card
+from bench.data.dataset import Progress, open_again
+from bench.data.episodes import draw_episodes
+from bench.data.splits import Subset, concatenate
+from bench.engine.cell.features import Views
+from bench.engine.cell.stage import Trainer
+from bench.engine.evaluation import predict
+from bench.engine.evaluation.evaluator import Looks
+from bench.engine.evaluation.partitions import Source, open_roles
+from bench.engine.training.artifacts import Artifacts, Tensors
+from bench.engine.training.batches import Inputs
+from bench.engine.training.checkpoints import Checkpoints
+from bench.engine.training.cost import Ledger
+from bench.engine.training.data_parallel import Solo, Team
+from bench.engine.training.loop_state import Resume
+from bench.method.registry import configure
+from bench.method.requirements import check_capability, check_divisible
+from bench.networks.backbones import create_backbone, synchronised, untrained
+from bench.networks.split import POOLED, suffix
+from bench.records.record import Digests, Look, Predictions
+from bench.records.selection import select
+from bench.spec.plan import source_stage
+from bench.spec.suite import Cell, Setting
+
+PIECE = 2**17
+"""Numbers that are kept in one tensor of a state."""
+DEAR = 10
+"""Methods that train below the pooled features are asked one in so many of a scenario's episodes."""
+
+
+@dataclass
+class States:
+    """The states of a network at the looks of a stage, and (step, loss) of each.
+
+    A state is all numbers of a type behind each other, in pieces, `look<i>.<type>.<piece>`: hundreds of small
+    tensors take longer to keep, and a file can take longer in pieces of more than a megabyte.
+    """
+
+    modules: Modules
+    states: Tensors = field(default_factory=dict)
+    looks: list[tuple[int, float | None]] = field(default_factory=list)
+
+    def keep(self, step: int, loss: float | None) -> None:
+        """A look."""
+        for dtype, tensors in self._by_type().items():
+            flat = torch.cat([tensor.reshape(-1) for tensor in tensors.values()])
+            for number, piece in enumerate(flat.cpu().split(PIECE)):
+                self.states[f"look{len(self.looks)}.{dtype}.{number}"] = piece
+        self.looks.append((step, loss))
+
+    def put_back(self, look: int) -> None:
+        """The network as it was at a look."""
+        state: Tensors = {}
+        for dtype, tensors in self._by_type().items():
+            sizes = [tensor.numel() for tensor in tensors.values()]
+            pieces = [self.states[f"look{look}.{dtype}.{n}"] for n in range(-(-sum(sizes) // PIECE))]
+            for (name, tensor), part in zip(tensors.items(), torch.cat(pieces).split(sizes), strict=True):
+                state[name] = part.view(tensor.shape)
+        self.modules.load_state_dict(state)
+
+    def _by_type(self) -> dict[torch.dtype, Tensors]:
+        found: dict[torch.dtype, Tensors] = {}
+        for name, tensor in self.modules.state_dict().items():
+            found.setdefault(tensor.dtype, {})[name] = tensor
+        return found
+
+    def freeze(self) -> tuple[Tensors, Any]:
+        """As tensors and JSON."""
+        return self.states, self.looks
+
+    def thaw(self, tensors: Tensors, notes: Any) -> None:
+        """Have kept these."""
+        self.states, self.looks = dict(tensors), [(step, loss) for step, loss in notes]
+
+
+class Run:
+    """One cell at work. What it leaves: `looks`, `selected`, `details`, its costs in the ledger."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        setting: Setting,
+        digests: Digests,
+        artifacts: Artifacts,
+        ledger: Ledger,
+        progress: Progress,
+        checkpoints: Path | None = None,
+        team: Team | None = None,
+    ) -> None:
+        self.cell, self.setting, self.digests = cell, setting, digests
+        self.artifacts, self.ledger, self.progress = artifacts, ledger, progress
+        self.team: Team = team or Solo()
+        self.method = configure(cell.method, cell.overrides)
+        decisive = {"digests": digests, "setting": setting, "torch": torch.__version__}
+        self.checkpoints = Checkpoints(checkpoints, cell.key, ledger, decisive)
+        self.selected: dict[str, int] = {}
+        self.details: dict[str, Any] = {}
+        self.discrepancy_before: dict[str, float] = {}
+        self.images_from = ""
+        self.warnings: tuple[str, ...] = ()
+        self.watch: Looks | None = None
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """The looks so far."""
+        return tuple(self.watch.all) if self.watch else ()
+
+    def go(self) -> Predictions:
+        """Source stage, target stage, looks; returns the predictions that are worth keeping.
+
+        Raises:
+            CellSkipped: the scenario lacks what the method needs.
+            CellFailed: training diverged.
+        """
+        scenario = self.cell.scenario
+        check_capability(self.cell.method, self.method, scenario)
+        check_divisible(self.cell, self.method, self.setting.devices)
+        with self.ledger.phases("data"):
+            self.open()
+        source = self.source
+        folds = self.setting.device == "cpu" and not self.setting.compile
+        watch = self.watch = Looks(self.cell, self.method, self.roles, self.ledger, folds)
+        with self.ledger.phases("build"):
+            modules = self.build("source" if source else "target")
+        self.discrepancy_before = watch.discrepancy_now(modules)
+        if source:
+            states = self._source_stage(modules)
+            if scenario.shots == 0 and not scenario.episodes:
+                # The looks are at the network as it was on its way.
+                for place, look in enumerate(states.looks):
+                    states.put_back(place)
+                    watch.look("source", modules, *look)
+            elif not scenario.episodes:
+                self._pass_on(modules)
+        if scenario.episodes:
+            self._episodes(modules, watch)
+        elif scenario.shots != 0:
+            self._target_stage(modules, watch)
+        self.checkpoints.clear()
+        self.selected = select(watch.all)
+        return watch.predictions(self.selected)
+
+    def along(self, stage: StageName) -> None:
+        """Train a stage beside the process that leads the team, which has the state, looks and record."""
+        self.open()
+        modules = self.build("source" if self.source else "target")
+        if stage == "target" and self.source:
+            self._pass_on(modules)
+        self.trainer.run(self.task(stage), modules, *self._images(stage), lambda step, loss: None)
+
+    @property
+    def source(self) -> Source | None:
+        """The source, if the method learns from it."""
+        return self.roles.source if Access.SOURCE_LABELS in self.method.access else None
+
+    def _images(self, stage: StageName) -> tuple[Inputs, Subset, int]:
+        """What a stage learns from, and for how many steps."""
+        if stage == "target":
+            return self.roles.target_inputs, self.roles.labelled, self.cell.budget.target_steps
+        assert self.roles.source is not None
+        return self.roles.source.inputs, self.roles.source.train, self.cell.budget.steps
+
+    def _pass_on(self, modules: Modules) -> None:
+        """From the source stage to the target's."""
+        if not self.cell.scenario.same_classes:
+            self._replace_head(modules, self.task("target"))
+
+    def open(self) -> None:
+        """The network as it is before training, and the images by role."""
+        dataset = open_again(load_card(self.cell.scenario.dataset), self.digests.dataset)
+        self.dataset, self.images_from, self.warnings = dataset, dataset.origin, dataset.warnings
+        name = self.cell.backbone if self.method.pretrained else untrained(self.cell.backbone)
+        views = Views(
+            self.cell.model_copy(update={"backbone": name}),
+            self.setting,
+            dataset,
+            self.digests,
+            self.artifacts,
+            self.ledger,
+            self.progress,
+        )
+        torch.manual_seed(stream(self.cell.seed, "init", "backbone"))
+        self.backbone = create_backbone(name)
+        self.ledger.parameters = sum(p.numel() for p in self.backbone.parameters())
+        self.cut = self.method.cut(self.backbone)
+
+        def view(domain: str) -> Inputs:
+            return views.get(domain, self.backbone, self.cut, self.method.views)
+
+        self.roles = open_roles(self.cell, dataset, view)
+        self.trainer = Trainer(self.cell, self.method, self.roles, self.progress, self.ledger, self.team)
+
+    def task(self, stage: StageName, classes: tuple[str, ...] = ()) -> Task:
+        """The task of a stage: that of the scenario, or of an episode over some of its classes."""
+        scenario = self.cell.scenario
+        classes = classes or (scenario.source_classes if stage == "source" else scenario.target_classes)
+        return Task(stage, classes, self.cell.budget.batch_size, stream(self.cell.seed, "method", stage))
+
+    def build(self, stage: StageName) -> Modules:
+        """A fresh network from the cell's initialisation stream, on the device."""
+        backbone = self.backbone
+        if self.cut is not None:
+            image = torch.zeros(1, 3, self.cell.image_size, self.cell.image_size)
+            backbone = suffix(backbone, self.cut, image)
+        torch.manual_seed(stream(self.cell.seed, "init", "head", stage))
+        modules = self.method.build(backbone, self.task(stage))
+        if self.setting.devices > 1 and self.setting.device != "cpu":
+            modules = cast(Modules, synchronised(modules))
+        modules = modules.to(self.setting.device)
+        if self.setting.channels_last:
+            modules = modules.to(memory_format=torch.channels_last)
+        if self.setting.compile:
+            mode = self.setting.compile
+            modules.backbone.compile(mode=mode if isinstance(mode, str) else None)
+        return modules
+
+    def _replace_head(self, modules: Modules, task: Task) -> None:
+        """A new head, for the target's classes."""
+        torch.manual_seed(stream(self.cell.seed, "init", "head", "target"))
+        self.method.replace_head(modules, task)
+        modules.to(self.setting.device)
+
+    def _source_stage(self, modules: Modules) -> States:
+        """The network's states at the looks of its source stage, trained or found; it is left in the last."""
+        stage = source_stage(self.cell, Access.TARGET_IMAGES in self.method.access)
+        assert stage is not None
+
+        def make() -> tuple[Tensors, dict[str, Any]]:
+            kept = States(modules)
+            cost: dict[str, Any] = {}
+            with self.ledger.spend("source-stage", cost):
+                resume = Resume(self.checkpoints.of("source-stage"), kept)
+                cost |= self.trainer.run(
+                    self.task("source"), modules, *self._images("source"), kept.keep, resume
+                )
+            return kept.states, {**cost, "looks": kept.looks}
+
+        key = combine(stage.key, self.digests.model_dump_json(), self.setting.model_dump_json())
+        tensors, notes, made = self.artifacts.get("source-stage", key, make)
+        self.ledger.enter("source-stage", notes, shared=not made)
+        self.details |= notes["details"]
+        self._warn(notes)
+        found = States(modules)
+        found.thaw(tensors, notes["looks"])
+        if not made:
+            found.put_back(len(found.looks) - 1)
+        return found
+
+    def _warn(self, cost: dict[str, Any]) -> None:
+        """What a stage says of itself goes into the record, once."""
+        self.warnings = tuple(dict.fromkeys([*self.warnings, *cost.get("warnings", ())]))
+
+    def _target_stage(self, modules: Modules, watch: Looks) -> None:
+        """Train on the shots, and look."""
+        cost: dict[str, Any] = {}
+        with self.ledger.spend("target-stage", cost):
+            resume = Resume(self.checkpoints.of("target-stage"), watch)
+            cost |= self.trainer.run(
+                self.task("target"),
+                modules,
+                *self._images("target"),
+                lambda step, loss: watch.look("target", modules, step, loss),
+                resume,
+            )
+        self.ledger.enter("target-stage", cost, shared=False)
+        self.details |= cost["details"]
+        self._warn(cost)
+
+    def _episodes(self, modules: Modules, watch: Looks) -> None:
+        """A small target stage per episode, each from a copy of the network, and its queries' logits."""
+        form, inputs = self.cell.scenario.episodes, self.roles.target_inputs
+        assert form is not None
+        count = form.count if self.cut == POOLED else math.ceil(form.count / DEAR)
+        checkpoint = self.checkpoints.of("episodes")
+        # So small that sharing them would cost more than it saves.
+        trainer = replace(self.trainer, team=Solo())
+        scores, queries = list[np.ndarray](), []
+        if kept := checkpoint.load():
+            scores = [kept[0][str(number)].numpy() for number in range(len(kept[0]))]
+            self.ledger.enter("target-stage", kept[1], shared=False)
+        total: dict[str, Any] = {"streams": Counter(kept[1]["streams"] if kept else {})}
+        for number, drawn in enumerate(draw_episodes(self.dataset, self.cell.scenario, count)):
+            queries.append(drawn.queries)
+            if number < len(scores):
+                continue
+            self.progress("episodes", number, count)
+            mine, task = copy.deepcopy(modules), self.task("target", drawn.classes)
+            self._replace_head(mine, task)
+            cost: dict[str, Any] = {}
+            with self.ledger.spend("target-stage", cost):
+                cost |= trainer.run(task, mine, inputs, drawn.support, form.steps, lambda step, loss: None)
+            self.ledger.enter("target-stage", cost, shared=False)
+            self._warn(cost)
+            total["streams"].update(cost["streams"])
+            total["parameters_trained"] = cost["parameters_trained"]
+            with self.ledger.phases("evaluate"):
+                scores.append(
+                    predict.outputs(
+                        self.method,
+                        mine,
+                        inputs,
+                        drawn.queries,
+                        self.cell.precision,
+                        batch_statistics=form.batch_norm == "transductive",
+                    ).logits.numpy()
+                )
+            if checkpoint.due():
+                checkpoint.save({str(n): torch.from_numpy(s) for n, s in enumerate(scores)}, total)
+        self.details["episodes"] = count
+        self.roles.held_out["target-test"] = (inputs, concatenate(queries))
+        watch.keep("target", form.steps, None, {"target-test": np.concatenate(scores)})

@@ -1,0 +1,1 @@
+"""Evaluation: predictions, partitions, label-free validators, distances of domains."""

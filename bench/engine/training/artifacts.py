@@ -1,0 +1,143 @@
+"""What several cells can share: content-addressed tensors on disk, safe to delete at any moment."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bench.core.files import whole
+from bench.core.paths import cache_limit, cache_root
+
+Tensors = dict[str, Tensor]
+Made = tuple[Tensors, dict[str, Any]]
+
+LOG = logging.getLogger(__name__)
+
+
+class Artifacts:
+    """The shared cache of tensors, of at most `limit` bytes: what was not read for longest has to go.
+
+    `get` makes an artifact or reads it; whoever asks first makes it and the others wait. A disk that is full
+    or that cannot be written to stops the sharing, not the work.
+    """
+
+    def __init__(self, root: Path | None = None, limit: int | None = None) -> None:
+        self.root = root or cache_root() / "artifacts"
+        self.limit = cache_limit() if limit is None else limit
+
+    def get(self, kind: str, key: str, make: Callable[[], Made]) -> tuple[Tensors, dict[str, Any], bool]:
+        """Tensors (on the CPU), their notes, and whether they were made now rather than found."""
+        path = self.root / kind / f"{key}.safetensors"
+        if found := unpack(path):
+            return *found, False
+        lock = FileLock(f"{path}.lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            LOG.warning("nothing is shared between cells: %s (%s)", path.parent, error.strerror or error)
+            return *plain(make), True
+        try:
+            if found := unpack(path):
+                return *found, False
+            tensors, notes = plain(make)
+            self._keep(path, tensors, notes)
+            return tensors, notes, True
+        finally:
+            lock.release()
+
+    def _keep(self, path: Path, tensors: Tensors, notes: dict[str, Any]) -> None:
+        try:
+            # Its checksums tell a damaged one, and it can be made again: nobody waits for the disk.
+            pack(path, tensors, notes, durable=False)
+            self._make_room(path)
+        except OSError as error:
+            LOG.warning("not kept for other cells: %s (%s)", path.parent, error.strerror or error)
+
+    def _make_room(self, newest: Path) -> None:
+        """Remove what was not read for longest until the limit holds; the newest stays in any case."""
+        files = _files(self.root)
+        size = sum(status.st_size for _, status in files)
+        for path, status in sorted(files, key=lambda file: file[1].st_mtime):
+            if size <= self.limit:
+                return
+            if path != str(newest):
+                Path(path).unlink(missing_ok=True)
+                size -= status.st_size
+
+
+class Alone(Artifacts):
+    """Shares nothing: each cell makes all of its own, as if it were the only one."""
+
+    def get(self, kind: str, key: str, make: Callable[[], Made]) -> tuple[Tensors, dict[str, Any], bool]:
+        """Made now."""
+        return *plain(make), True
+
+
+def plain(make: Callable[[], Made]) -> Made:
+    """What was made, on the CPU and apart from anything that can change."""
+    tensors, notes = make()
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, notes
+
+
+def pack(path: Path, tensors: Tensors, notes: dict[str, Any], durable: bool = True) -> None:
+    """Contiguous tensors on the CPU and their notes (JSON) into a file, which is whole or absent.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    sums = {name: _checksum(tensor) for name, tensor in tensors.items()}
+    with whole(path, durable=durable) as temporary:
+        # One entry: the order of several is not the same in every process.
+        about = {"about": json.dumps({"notes": notes, "checksums": sums})}
+        try:
+            save_file(tensors, temporary, about)
+        except SafetensorError as error:
+            raise OSError(str(error)) from None
+
+
+def _checksum(tensor: Tensor) -> int:
+    """CRC-32 of a tensor's bytes: against damage, and faster than a disk."""
+    return zlib.crc32(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+
+
+def unpack(path: Path) -> Made | None:
+    """Tensors and notes of a packed file, if it is there; a damaged one is thrown away, to be made anew."""
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            about = json.loads(file.metadata()["about"])
+        if any(_checksum(tensor) != about["checksums"][name] for name, tensor in tensors.items()):
+            raise ValueError("checksums differ")
+        os.utime(path)  # Its turn to go is put off.
+        return tensors, about["notes"]
+    except FileNotFoundError:
+        return None
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        path.unlink(missing_ok=True)
+        return None
+
+
+def _files(root: Path) -> list[tuple[str, os.stat_result]]:
+    """Artifacts and their sizes; those that go away meanwhile are left out."""
+    found = []
+    for kind in root.iterdir():
+        # Of thousands of files, paths would take longer than what the system says of them.
+        with contextlib.suppress(OSError), os.scandir(kind) as entries:
+            for entry in entries:
+                if entry.name.endswith(".safetensors"):
+                    with contextlib.suppress(OSError):
+                        found.append((entry.path, entry.stat()))
+    return found

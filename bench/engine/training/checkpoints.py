@@ -1,0 +1,84 @@
+"""How far a cell is, kept on disk at bounded intervals: a cell whose process ended goes on from there.
+
+A checkpoint is tensors and JSON, whole or absent like a record, in a file that is named by all that decides
+what the cell computes: one of other code or data is never taken up.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.core.digest import combine
+from bench.engine.training.artifacts import Made, Tensors, pack, plain, unpack
+from bench.engine.training.cost import Ledger
+from bench.processes import stopping
+
+EVERY = 30.0
+"""Seconds of work between two checkpoints of a cell."""
+
+LOG = logging.getLogger(__name__)
+
+
+class Checkpoint:
+    """Of one piece of work. Without a path nothing is kept, and nobody is stopped."""
+
+    def __init__(self, path: Path | None, ledger: Ledger) -> None:
+        self._path, self._ledger = path, ledger
+        self._last = time.monotonic()
+        self._before = ledger.phases.now()
+
+    def load(self) -> Made | None:
+        """Tensors and notes as they were saved last; the seconds until then are added to the ledger's."""
+        found = unpack(self._path) if self._path else None
+        if found is None:
+            return None
+        tensors, kept = found
+        for phase, seconds in kept["seconds"].items():
+            self._ledger.phases.seconds[phase] += seconds
+        return tensors, kept["notes"]
+
+    def due(self) -> bool:
+        """Whether the last one is long ago, or the work is to stop."""
+        late = time.monotonic() - self._last >= EVERY
+        return self._path is not None and (late or stopping.wished())
+
+    def save(self, tensors: Tensors, notes: Any) -> None:
+        """Keep this instead of what was kept; the time that it takes is a phase of its own.
+
+        Raises:
+            Stopped: the work is to stop.
+        """
+        assert self._path is not None, "nothing is due without a path"
+        with self._ledger.phases("checkpoint"):
+            now, before = self._ledger.phases.now(), self._before
+            seconds = {phase: now[phase] - before.get(phase, 0.0) for phase in now}
+            try:
+                pack(self._path, *plain(lambda: (tensors, {"notes": notes, "seconds": seconds})))
+            except OSError as error:
+                LOG.warning("no checkpoint: %s (%s)", self._path.parent, error.strerror or error)
+            self._last = time.monotonic()
+        if stopping.wished():
+            raise stopping.Stopped
+
+
+class Checkpoints:
+    """The checkpoints of one cell."""
+
+    def __init__(self, folder: Path | None, key: str, ledger: Ledger, decisive: Mapping[str, Any]) -> None:
+        self._folder, self._key, self._ledger = folder, key, ledger
+        self._decisive = combine(*(f"{name} {value}" for name, value in sorted(decisive.items())))
+
+    def of(self, work: str) -> Checkpoint:
+        """The checkpoint of a piece of work, by its name."""
+        if self._folder is None:
+            return Checkpoint(None, self._ledger)
+        return Checkpoint(self._folder / f"{self._key}-{work}-{self._decisive}.safetensors", self._ledger)
+
+    def clear(self) -> None:
+        """The cell is done: also what other code has left of it goes."""
+        for path in self._folder.glob(f"{self._key}-*") if self._folder else ():
+            path.unlink(missing_ok=True)

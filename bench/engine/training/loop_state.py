@@ -1,0 +1,137 @@
+"""The state of a training stage as tensors and JSON, so that a stage can go on in another process.
+
+Streams of images are pure functions of the step, and so need no state. What a method remembers from step to
+step is in its network's state: parameters, buffers, or `get_extra_state` as a tensor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from bench.engine.training.artifacts import Tensors
+from bench.engine.training.checkpoints import Checkpoint
+
+Notes = Any
+
+
+class Collected(Protocol):
+    """What the looks of a stage have left so far."""
+
+    def freeze(self) -> tuple[Tensors, Notes]:
+        """As tensors and JSON."""
+        ...
+
+    def thaw(self, tensors: Tensors, notes: Notes) -> None:
+        """Be as you were."""
+        ...
+
+
+class Resume:
+    """Takes a stage up where its checkpoint left it, and keeps how far it is.
+
+    `notes` are the stage's own beside the loop's: what it knew before the loop began.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, collected: Collected) -> None:
+        self._checkpoint, self._collected = checkpoint, collected
+        self._found = checkpoint.load()
+        self.notes: dict[str, Any] = self._found[1]["stage"] if self._found else {}
+
+    @property
+    def found(self) -> bool:
+        """Whether there is something to take up."""
+        return self._found is not None
+
+    def begin(self, loop: Loop) -> None:
+        """Put a loop where it was, if it was anywhere."""
+        if self._found is None:
+            return
+        tensors, notes = self._found
+        loop.thaw(_under("loop.", tensors), notes["loop"])
+        self._collected.thaw(_under("collected.", tensors), notes["collected"])
+        self._found = None
+
+    def after_step(self, loop: Loop) -> None:
+        """Keep how far a loop is, if it is time to."""
+        if not self._checkpoint.due():
+            return
+        mine, loop_notes = loop.freeze()
+        theirs, collected_notes = self._collected.freeze()
+        tensors = {f"loop.{n}": t for n, t in mine.items()} | {f"collected.{n}": t for n, t in theirs.items()}
+        notes = {"stage": self.notes, "loop": loop_notes, "collected": collected_notes}
+        self._checkpoint.save(tensors, notes)
+
+
+@dataclass
+class Loop:
+    """A training loop between two steps."""
+
+    modules: nn.Module
+    optimizer: Optimizer
+    scaler: torch.amp.GradScaler
+    total: Tensor
+    """() sum of losses since the last look."""
+    step: int = 0
+    """Steps taken."""
+    since: int = 0
+    """Steps taken at the last look."""
+    parts: int = 1
+    """In which a batch is taken, for want of memory."""
+
+    def freeze(self) -> tuple[Tensors, Notes]:
+        """Network, optimiser, loss scale, random streams and position."""
+        tensors = {f"modules.{name}": tensor for name, tensor in self.modules.state_dict().items()}
+        state = self.optimizer.state_dict()
+        plain: dict[str, dict[str, Any]] = {}
+        for number, values in state["state"].items():
+            for name, value in values.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer.{number}.{name}"] = value
+                else:
+                    plain.setdefault(str(number), {})[name] = value
+        tensors["total"] = self.total
+        tensors["random.cpu"] = torch.get_rng_state()
+        if self.total.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.total.device)
+        return tensors, {
+            "step": self.step,
+            "since": self.since,
+            "parts": self.parts,
+            "optimizer": plain,
+            "groups": state["param_groups"],
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def thaw(self, tensors: Tensors, notes: Notes) -> None:
+        """Be as `freeze` found another loop of the same network and optimiser."""
+        self.modules.load_state_dict(_under("modules.", tensors))
+        state: dict[int, dict[str, Any]] = {int(n): dict(values) for n, values in notes["optimizer"].items()}
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for place, value in _under("optimizer.", tensors).items():
+            number, name = place.split(".", 1)
+            like = parameters[int(number)]
+            # In the parameter's own order in memory, as the optimiser had made it.
+            kept = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+            state.setdefault(int(number), {})[name] = kept
+        groups = [_with_tuples(group) for group in notes["groups"]]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self.scaler.load_state_dict(notes["scaler"])
+        self.total.copy_(tensors["total"])
+        self.step, self.since, self.parts = notes["step"], notes["since"], notes["parts"]
+        torch.set_rng_state(tensors["random.cpu"])
+        if "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.total.device)
+
+
+def _under(prefix: str, tensors: Tensors) -> Tensors:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _with_tuples(group: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no tuples, and optimisers have them, as in `betas`."""
+    return {k: tuple(v) if isinstance(v, list) and k != "params" else v for k, v in group.items()}

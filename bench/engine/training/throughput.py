@@ -1,0 +1,149 @@
+"""How fast a cell trains and predicts: step latencies, images a second, operations, energy."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.api import GradientMethod, Modules
+from bench.engine.training import memory
+from bench.engine.training.batches import Feed
+from bench.records.record import StepTimes
+
+WARM_UP = 3
+"""Steps at the beginning of a stage that are not timed."""
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for what an accelerator has been given to do."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+class Tempo:
+    """Takes the times of steps and of predictions.
+
+    On an accelerator steps are queued, so that the time between two of them says little: only where `wait` is
+    set, and the device is waited for after each, are they timed there.
+    """
+
+    def __init__(self, device: torch.device, wait: bool) -> None:
+        self._device, self._wait = device, wait
+        self._timed = wait or device.type == "cpu"
+        self._steps: list[float] = []
+        self._left = 0
+        self._since: float | None = None
+        self._images, self._seconds = 0, 0.0
+        self.flops: int | None = None
+
+    def begin(self) -> None:
+        """A stage begins: its first steps warm up."""
+        self._left, self._since = WARM_UP, None
+
+    def step(self) -> None:
+        """A step is done."""
+        if not self._timed:
+            return
+        synchronise(self._device)
+        now = time.perf_counter()
+        if self._left:
+            self._left -= 1
+        elif self._since is not None:
+            self._steps.append(now - self._since)
+        self._since = now
+
+    def pause(self) -> None:
+        """Something else comes between this step and the next."""
+        self._since = None
+
+    @contextlib.contextmanager
+    def predicting(self, images: int) -> Iterator[None]:
+        """Time predictions of some images."""
+        synchronise(self._device)
+        since = time.perf_counter()
+        yield
+        synchronise(self._device)
+        self._images += images
+        self._seconds += time.perf_counter() - since
+
+    @property
+    def predicted_per_second(self) -> float | None:
+        """Images a second over all predictions."""
+        return self._images / self._seconds if self._seconds else None
+
+    def steps(self) -> StepTimes | None:
+        """Quantiles of the step latency; None where no step was timed."""
+        if not self._steps:
+            return None
+        p25, p50, p75, p95 = np.quantile(self._steps, (0.25, 0.5, 0.75, 0.95)).tolist()
+        return StepTimes(count=len(self._steps), p25=p25, p50=p50, p75=p75, p95=p95)
+
+
+def flops(method: GradientMethod, modules: Modules, feed: Feed) -> int | None:
+    """Floating-point operations of one step, forwards and backwards, by torch's counter; changes nothing.
+
+    None where memory does not hold the step in one.
+    """
+    mine = copy.deepcopy(modules).train()
+    try:
+        with torch.random.fork_rng(), FlopCounterMode(display=False) as counter:
+            method.loss(mine, feed.batch(0), 0.0).backward()
+    except Exception as error:
+        if not memory.is_out(error):
+            raise
+        return None
+    return int(counter.get_total_flops())
+
+
+class Energy:
+    """Joules that the machine took meanwhile, where it says so.
+
+    Of processors by Linux' powercap (RAPL), whatever else runs on them; of an NVIDIA device by NVML, which
+    the package `nvidia-ml-py` reads.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._before = self._joules()
+
+    def read(self) -> float | None:
+        """Since the beginning; None where nothing says so, or a counter began anew."""
+        after = self._joules()
+        if self._before is None or after is None or after < self._before:
+            return None
+        return after - self._before
+
+    def _joules(self) -> float | None:
+        return _nvml(self._device) if self._device.type == "cuda" else _powercap()
+
+
+def _powercap() -> float | None:
+    """Of all processor packages, in joules."""
+    found = []
+    for path in Path("/sys/class/powercap").glob("intel-rapl:[0-9]*"):
+        if path.name.count(":") == 1:
+            with contextlib.suppress(OSError, ValueError):
+                found.append(int((path / "energy_uj").read_text()) / 1e6)
+    return sum(found) if found else None
+
+
+def _nvml(device: torch.device) -> float | None:
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        identity = str(torch.cuda.get_device_properties(device).uuid)
+        name = identity if identity.startswith("GPU-") else f"GPU-{identity}"
+        handle = pynvml.nvmlDeviceGetHandleByUUID(name)
+        return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000
+    except pynvml.NVMLError:
+        return None

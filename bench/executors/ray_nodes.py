@@ -1,0 +1,124 @@
+"""The nodes of a Ray cluster: reaching them, what they have room for, and what they say."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, TaskUnschedulableError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from bench.core.errors import UserError
+
+REACH = 5.0
+"""Seconds in which a cluster's address must answer."""
+PATIENCE = 120.0
+"""Seconds in which every node must say what it has: the first worker process of a node is slow to start."""
+
+Node = Mapping[str, Any]
+"""What Ray says of one."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one cell takes of a node."""
+
+    cpus: float
+    gpus: float = 0.0
+    memory: float = 0.0
+
+    def room(self, node: dict[str, float]) -> int:
+        """How many such cells fit on a node of these resources at once."""
+        wanted = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory}
+        return int(min(node.get(name, 0.0) / amount + 1e-9 for name, amount in wanted.items() if amount))
+
+    def __str__(self) -> str:
+        parts = [f"{self.cpus:g} processors"]
+        parts += [f"{self.gpus:g} of an accelerator"] if self.gpus else []
+        parts += [f"{self.memory / 1e9:g} GB of memory"] if self.memory else []
+        return " and ".join(parts)
+
+
+def alive() -> dict[str, Node]:
+    """Nodes by their ids; a lost one is among them for some seconds more."""
+    return {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+
+
+def called(node: Node) -> str:
+    """A node in words."""
+    return f"node {node['NodeManagerAddress']} {node['NodeID'][:8]} of the Ray cluster"
+
+
+def everywhere(
+    nodes: Mapping[str, Node], function: Any, *arguments: Any, over: threading.Event | None = None
+) -> dict[str, Any]:
+    """What a function of this program returns, by node; of those that are there still, until `over`.
+
+    Raises:
+        UserError: a node does not answer, or cannot run it.
+    """
+    task: Any = ray.remote(num_cpus=0, max_retries=0)(function)
+    asked = {
+        node: task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+            *arguments
+        )
+        for node in nodes
+    }
+    found: dict[str, Any] = {}
+    for node, reference in asked.items():
+        latest = time.monotonic() + PATIENCE
+        while not ray.wait([reference], timeout=1.0)[0]:
+            if over and over.is_set():
+                return found
+            if time.monotonic() > latest:
+                raise UserError(f"{called(nodes[node])} does not answer: remove it, or wait")
+        try:
+            found[node] = ray.get(reference)
+        except TaskUnschedulableError:
+            # It asks for no processor, so its node is gone.
+            continue
+        except RayError as error:
+            said = str(error).strip().splitlines()[-1]
+            raise UserError(
+                f"{called(nodes[node])} cannot run this program ({said}): install it there"
+            ) from None
+    return found
+
+
+def connect(address: str) -> None:
+    """Join the cluster at `HOST:PORT`, or start one here at `local`.
+
+    Raises:
+        UserError: it cannot be reached.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), timeout=REACH).close()
+        except OSError as error:
+            raise UserError(
+                f"cannot reach a Ray cluster at '{address}' ({error.strerror or error}): start one there, or "
+                "leave --address and RAY_ADDRESS out for one on this machine"
+            ) from None
+    if ray.is_initialized():
+        return
+    quiet = {"include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=False,
+            **quiet,
+        )
+    except (ConnectionError, RuntimeError, ValueError, RayError, OSError) as error:
+        said = " ".join(str(error).split())
+        token = "" if "RAY_AUTH_MODE" in os.environ else "; if it asks for a token, set RAY_AUTH_MODE=token"
+        raise UserError(f"cannot join the Ray cluster at '{address}': {said[:300]}{token}") from None

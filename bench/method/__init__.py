@@ -1,0 +1,1 @@
+"""The method contract and the mathematics that method authors share."""

@@ -1,0 +1,277 @@
+"""What a method is: its verbs with their defaults, and what they are handed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from enum import Flag, auto
+from typing import Any, ClassVar, Literal, cast, dataclass_transform
+
+import torch
+from torch import Tensor, nn
+
+from bench.core.errors import UserError
+from bench.networks.backbones import Backbone
+from bench.networks.split import POOLED
+
+
+class Access(Flag):
+    """What a method may see. The engine hands out nothing else."""
+
+    NOTHING = 0
+    SOURCE_LABELS = auto()
+    """Labelled source images in the source stage."""
+    SOURCE_REPLAY = auto()
+    """Labelled source images in the target stage too."""
+    TARGET_IMAGES = auto()
+    """Unlabelled target training images, in both stages."""
+    TARGET_LABELS = auto()
+    """The shots, in the target stage."""
+
+
+StageName = Literal["source", "target"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a stage is about."""
+
+    stage: StageName
+    classes: tuple[str, ...]
+    batch_size: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Episode:
+    """The form of a step for methods that learn to learn: a small task of its own.
+
+    `way` classes with `support` images each to learn from and `query` images each to be judged by.
+    """
+
+    way: int
+    support: int
+    query: int
+
+    def __post_init__(self) -> None:
+        if min(self.way - 1, self.support, self.query) < 1:
+            raise UserError(
+                f"an episode of {self.way} ways, {self.support} support and {self.query} query images "
+                "is too small: use larger batches"
+            )
+
+    @property
+    def images(self) -> int:
+        """Images of one episode."""
+        return self.way * (self.support + self.query)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The images of one step, normalised, on the device: (B, 3, S, S), or activations behind the cut.
+
+    `x`, `y` are the labelled images of the stage: the source's, or the shots. The others are there where
+    `access` asks for them and the scenario has them; `source_y` only where the target's classes are the
+    source's. In an episode `y` counts the episode's own classes,
+    and the first `way * support` images are its support, class by class; then come its queries.
+    """
+
+    x: Tensor
+    y: Tensor
+    source_x: Tensor | None = None
+    source_y: Tensor | None = None
+    target_x: Tensor | None = None
+    episode: Episode | None = None
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """All labelled images of a stage at once, not augmented: x (N, ...), y (N,), groups (N,).
+
+    `x` are images (N, 3, S, S), or what the method's cut keeps of them.
+    """
+
+    x: Tensor
+    y: Tensor
+    groups: Tensor
+
+
+class Modules(nn.Module):
+    """A backbone and a head; a method attaches what else it trains as further submodules."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def features(self, x: Tensor) -> Tensor:
+        """Pooled features: (B, 3, S, S) -> (B, D)."""
+        out: Tensor = self.backbone(x)
+        return out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits: (B, 3, S, S) -> (B, classes)."""
+        out: Tensor = self.head(self.features(x))
+        return out
+
+
+def tunable(default: float, low: float, high: float, log: bool = True) -> Any:
+    """A hyperparameter with a search range, on a logarithmic scale unless told otherwise."""
+    return dataclasses.field(default=default, metadata={"low": low, "high": high, "log": log})
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(tunable, dataclasses.field))
+class Method:
+    """One way to transfer: a frozen set of hyperparameters and a few verbs."""
+
+    access: ClassVar[Access] = Access.SOURCE_LABELS | Access.TARGET_LABELS
+    needs: ClassVar[Access] = Access.NOTHING
+    """What a scenario must offer; a cell that does not is skipped, with that reason."""
+
+    def __init_subclass__(cls) -> None:
+        """Make every subclass a frozen dataclass of its annotated fields."""
+        dataclass(frozen=True, kw_only=True)(cls)
+
+    pretrained: ClassVar[bool] = True
+    """Whether the backbone begins with its pretrained weights."""
+    views: ClassVar[int] = 0
+    """Augmented views of a training image that are kept at the cut; 0: the image as it is."""
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """What this installation lacks for the method, as in `needs x: pip install x`; None: nothing.
+
+        Where something is lacking, the method's cells are skipped with that reason.
+        """
+        return None
+
+    def cut(self, backbone: Backbone) -> str | None:
+        """Up to where the backbone stays frozen: one of its `stages`, `POOLED` for all of it, or None.
+
+        A frozen part is in evaluation mode and sees each training image in a fixed number of `views`;
+        what it computes is kept and shared between cells.
+        """
+        return None
+
+    def trains(self, stage: StageName) -> bool:
+        """Whether a stage runs the engine's loop over `loss`."""
+        return False
+
+    def fits(self, stage: StageName) -> bool:
+        """Whether a stage begins with `fit`, whose images count towards the budget."""
+        return False
+
+    def fit(self, modules: Modules, labelled: Labelled, task: Task) -> dict[str, Any]:
+        """Fit `modules` to all labelled images of a stage in one go; returns details for the record."""
+        raise NotImplementedError(f"{type(self).__name__} says it fits, but has no fit()")
+
+    def build(self, backbone: Backbone, task: Task) -> Modules:
+        """The network to train; by default the backbone and a linear head."""
+        return Modules(backbone, self.new_head(backbone.num_features, task))
+
+    def new_head(self, num_features: int, task: Task) -> nn.Module:
+        """A head for the classes of a task."""
+        return nn.Linear(num_features, len(task.classes))
+
+    def replace_head(self, modules: Modules, task: Task) -> None:
+        """Give `modules` a head for the target's classes where they differ from the source's."""
+        modules.head = self.new_head(cast(nn.Linear, modules.head).in_features, task)
+
+    def predict(self, modules: Modules, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, classes) and features (B, D), in evaluation mode."""
+        features = modules.features(x)
+        return modules.head(features), features
+
+
+class GradientMethod(Method):
+    """A method whose loss the engine minimises: AdamW, linear warm-up, cosine decay.
+
+    AdamW: Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101
+    """
+
+    learning_rate: float = tunable(1e-3, 1e-4, 1e-2)
+    weight_decay: float = tunable(0.05, 1e-4, 0.5)
+    warmup: float = 0.1
+    """Share of a stage over which the learning rate rises."""
+
+    divisible: ClassVar[bool] = True
+    """Whether several devices may share a batch.
+
+    True says that `loss` is a mean over the rows of the batch, each term of which knows one row alone: an
+    image with its label, and the source and target images at the same place. A class that has a `loss` of
+    its own and does not say so is taken not to be. Batch norm does not count: the engine sees to it.
+    """
+
+    def __init_subclass__(cls) -> None:
+        """A new loss may couple the images of a batch."""
+        super().__init_subclass__()
+        if "loss" in vars(cls) and "divisible" not in vars(cls):
+            cls.divisible = False
+
+    def trains(self, stage: StageName) -> bool:
+        """Always, unless a subclass says otherwise."""
+        return True
+
+    def episode(self, task: Task) -> Episode | None:
+        """The form of a step's labelled images; None: a plain batch."""
+        return None
+
+    hold_out: ClassVar[float] = 0.0
+    """Share of a stage's labelled images, by group, that stays out of its batches until the last `judge`."""
+
+    def judge_at(self, modules: Modules) -> tuple[float, ...]:
+        """Moments of a stage, in (0, 1), at which `judge` is called, where images can be held out."""
+        return ()
+
+    def judge(self, modules: Modules, held_out: Labelled, progress: float) -> None:
+        """Look at held-out labelled images and decide something, in evaluation mode: a search's turn."""
+
+    def report(self, modules: Modules) -> dict[str, Any]:
+        """What a stage found out, for the record."""
+        return {}
+
+    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
+        """Scalar loss of one step; `progress` runs from 0 to 1 over the stage."""
+        return nn.functional.cross_entropy(modules(batch.x), batch.y)
+
+    def trainable(self, modules: Modules) -> list[dict[str, Any]]:
+        """Parameter groups for the optimiser.
+
+        A group may set `lr`, its rate before the schedule, and `unfreeze_at`, the progress before which it
+        stands still. By default everything, without weight decay on biases and normalisation.
+        """
+        parameters = [p for p in modules.parameters() if p.requires_grad]
+        return [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+
+    def optimizer(self, modules: Modules, task: Task) -> torch.optim.Optimizer:
+        """The optimiser of a stage."""
+        groups = [{"lr": self.learning_rate, **group} for group in self.trainable(modules)]
+        return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
+
+    def schedule(self, progress: float) -> float:
+        """Factor on every learning rate at `progress` in [0, 1)."""
+        rise = min(1.0, progress / self.warmup) if self.warmup > 0 else 1.0
+        return max(rise, 0.01) * (1 + math.cos(math.pi * progress)) / 2
+
+
+class ClosedFormMethod(Method):
+    """A method that fits a head on frozen pooled features in one go, without the engine's loop."""
+
+    def cut(self, backbone: Backbone) -> str | None:
+        """All of the backbone is frozen."""
+        return POOLED
+
+    def fits(self, stage: StageName) -> bool:
+        """Always."""
+        return True
+
+    def new_head(self, num_features: int, task: Task) -> nn.Module:
+        """A linear head at zero, from which fitting starts."""
+        head = nn.Linear(num_features, len(task.classes))
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        return head

@@ -1,0 +1,125 @@
+"""Methods that learn to learn: meta-trained on episodes of the source, adapted to the target's shots."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from bench.method.base import (
+    Access,
+    Batch,
+    Episode,
+    GradientMethod,
+    Labelled,
+    Modules,
+    StageName,
+    Task,
+    tunable,
+)
+from bench.method.inner_loop import Fast, adapt, prototype_head, prototypes
+from bench.networks.backbones import Backbone
+from bench.networks.split import POOLED
+
+
+class EpisodicMethod(GradientMethod):
+    """A method that learns to learn: meta-trains on episodes of the source, then fits the target's shots."""
+
+    needs: ClassVar[Access] = Access.TARGET_LABELS
+
+    def episode(self, task: Task) -> Episode:
+        """As many ways as the batch holds with two images to learn from and two to be judged by."""
+        way = max(2, min(len(task.classes), task.batch_size // 4))
+        each = task.batch_size // way
+        return Episode(way, each - each // 2, each // 2)
+
+    def fits(self, stage: StageName) -> bool:
+        """The shots are adapted to in one go."""
+        return stage == "target"
+
+    def trains(self, stage: StageName) -> bool:
+        """The source is meta-trained on."""
+        return stage == "source"
+
+
+class InnerLoopMethod(EpisodicMethod):
+    """Learns an initialisation from which a few gradient steps on a support solve its task.
+
+    A bottleneck stands between the frozen backbone and the head, so that there is something to learn that a
+    CPU can afford; `adapt_from` moves the border. The head starts from the support's prototypes
+    (Proto-MAML, Triantafillou et al. 2020, https://arxiv.org/abs/1903.03096), so that one initialisation
+    serves any number of classes.
+    """
+
+    views = 4
+
+    adapt_from: str = "bottleneck"
+    """Where the learnt part begins: `bottleneck` (the backbone is frozen), a stage's name, or `all`."""
+    width: int = 512
+    """Of the bottleneck between backbone and head."""
+    inner_steps: int = 3
+    inner_rate: float = tunable(0.03, 0.01, 1.0)
+    adapt_steps: int = 10
+    """Gradient steps on the shots of the target."""
+    scale: float = tunable(0.03, 0.003, 1.0)
+    """Of the squared distances to prototypes from which the head starts."""
+    second_order: bool = True
+
+    def inner(self, modules: Modules) -> list[str]:
+        """Names of the parameters that the inner loop changes beside the head's."""
+        return [name for name, _ in modules.named_parameters() if not name.startswith("head.")]
+
+    def cut(self, backbone: Backbone) -> str | None:
+        """The frozen part, if any."""
+        return {"bottleneck": POOLED, "all": None}.get(self.adapt_from, self.adapt_from)
+
+    def build(self, backbone: Backbone, task: Task) -> Modules:
+        """The backbone, a bottleneck with normalised outputs, and the head."""
+        bottleneck = nn.Sequential(
+            nn.Linear(backbone.num_features, self.width), nn.ReLU(), nn.LayerNorm(self.width)
+        )
+        return Modules(nn.Sequential(backbone, bottleneck), self.new_head(self.width, task))
+
+    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
+        """Cross-entropy of the queries after adaptation to the support."""
+        assert batch.episode is not None
+        # Batch norm keeps its statistics: a query must not be helped by the queries beside it.
+        modules.backbone.eval()
+        support = batch.episode.way * batch.episode.support
+        x, y = batch.x[:support], batch.y[:support]
+        fast = self.adapted(modules, x, y, batch.episode.way, self.inner_steps, self.second_order)
+        logits = functional_call(modules, fast, (batch.x[support:],))
+        return nn.functional.cross_entropy(logits, batch.y[support:])
+
+    def fit(self, modules: Modules, labelled: Labelled, task: Task) -> dict[str, Any]:
+        """Adapt to the shots, in place."""
+        # Nothing is differentiated through these steps, which first order takes to the same place.
+        fast = self.adapted(modules, labelled.x, labelled.y, len(task.classes), self.adapt_steps, False)
+        head = cast(nn.Linear, modules.head)
+        head.weight, head.bias = (nn.Parameter(fast[f"head.{name}"].detach()) for name in ("weight", "bias"))
+        own = dict(modules.named_parameters())
+        with torch.no_grad():
+            for name, value in fast.items():
+                own[name].copy_(value)
+        return {"steps": self.adapt_steps}
+
+    def adapted(
+        self, modules: Modules, x: Tensor, y: Tensor, classes: int, steps: int, second_order: bool
+    ) -> Fast:
+        """Parameters after gradient steps on a support (N, ...) and (N,), the head's among them.
+
+        They have a graph back to those of `modules`, which is complete with `second_order`.
+        """
+        features = modules.features(x)
+        head = prototype_head(prototypes(features, y, classes), self.scale)
+        names = self.inner(modules)
+        if not names:  # What lies below the head stays as it is: its features do too.
+            modules, x = Modules(nn.Identity(), modules.head), features
+        return adapt(modules, names, head, x, y, steps, self.inner_rate, second_order)
+
+    def trainable(self, modules: Modules) -> list[dict[str, Any]]:
+        """All but the head, which each task makes anew."""
+        parameters = [p for name, p in modules.named_parameters() if not name.startswith("head.")]
+        return [{"params": parameters, "weight_decay": self.weight_decay}]

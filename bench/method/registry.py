@@ -1,0 +1,118 @@
+"""Methods by name: a file in `methods/` each, or another package's entry point. Lazy; no second list."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import math
+from dataclasses import fields
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.core.digest import file_digest
+from bench.core.errors import UserError, check_name
+from bench.spec.suite import Value
+
+if TYPE_CHECKING:
+    from bench.api import Method
+
+ENTRY_POINTS = "transfer_bench.methods"
+
+
+@cache
+def method_modules() -> dict[str, str]:
+    """Module of every method, by name, without importing any of them."""
+    spec = importlib.util.find_spec("bench.methods")
+    own = {
+        path.stem.replace("_", "-"): f"bench.methods.{path.stem}"
+        for root in (spec.submodule_search_locations or [] if spec else [])
+        for path in sorted(Path(root).glob("[!_]*.py"))
+    }
+    others = {point.name: point.value.split(":")[0] for point in entry_points(group=ENTRY_POINTS)}
+    return {**others, **own}
+
+
+def method_file(name: str) -> Path:
+    """The file of a method; a `UserError` with a suggestion when there is none of that name."""
+    check_name("method", name, method_modules())
+    try:
+        spec = importlib.util.find_spec(method_modules()[name])
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None:
+        raise UserError(f"method '{name}' is registered as '{method_modules()[name]}', which cannot be found")
+    return Path(spec.origin)
+
+
+def method_summary(name: str) -> str:
+    """First line of the method's file: what it is, and after it its paper."""
+    text = ast.get_docstring(ast.parse(method_file(name).read_text(encoding="utf-8"))) or ""
+    return text.split("\n")[0]
+
+
+def method_digest(name: str) -> str:
+    """Digest of the method's code."""
+    return file_digest(method_file(name))
+
+
+@cache
+def load_method(name: str) -> type[Method]:
+    """The method's class. The first call imports torch."""
+    from bench.api import Method
+
+    file = method_file(name)
+    try:
+        module = importlib.import_module(method_modules()[name])
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise UserError(
+            f"method '{name}' ({file}) cannot be imported: {type(error).__name__}: {reason}"
+        ) from error
+    found = [
+        item
+        for item in vars(module).values()
+        if inspect.isclass(item) and issubclass(item, Method) and item.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        raise UserError(f"{module.__file__} must define one Method class, not {len(found)}")
+    return found[0]
+
+
+def configure(name: str, overrides: dict[str, Value]) -> Method:
+    """A method with these hyperparameters; a `UserError` for an unknown one or a wrong type."""
+    from pydantic import TypeAdapter, ValidationError
+
+    cls = load_method(name)
+    for key, value in overrides.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{name}.{key}: a finite number, not {value}")
+        check_name(f"hyperparameter of {name}", key, [field.name for field in fields(cls)])  # type: ignore[arg-type]
+    try:
+        method: Method = TypeAdapter(cls).validate_python(overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{name}.{first['loc'][0]}: {first['msg']}, not {first['input']!r}") from None
+    return method
+
+
+def search_space(name: str) -> dict[str, dict[str, Any]]:
+    """Ranges of the hyperparameters that can be searched: `low`, `high`, `log`, and the `default`."""
+    cls: Any = load_method(name)
+    return {f.name: {**f.metadata, "default": f.default} for f in fields(cls) if "low" in f.metadata}
+
+
+def hyperparameters(method: Method) -> dict[str, Any]:
+    """Every hyperparameter's value."""
+    return {field.name: getattr(method, field.name) for field in fields(method)}  # type: ignore[arg-type]
+
+
+def explicit(name: str, overrides: dict[str, Value]) -> dict[str, Value]:
+    """The overrides that differ from the method's defaults, so that equal questions get equal keys."""
+    if not overrides:
+        return {}
+    wanted, default = hyperparameters(configure(name, overrides)), hyperparameters(configure(name, {}))
+    return {key: wanted[key] for key in sorted(overrides) if wanted[key] != default[key]}

@@ -1,0 +1,44 @@
+"""Which questions a method can answer."""
+
+from __future__ import annotations
+
+from bench.api import Access, GradientMethod, Method
+from bench.core.errors import CellSkipped
+from bench.spec.suite import Cell, Scenario
+
+
+def check_capability(name: str, method: Method, scenario: Scenario) -> None:
+    """Raise `CellSkipped` when a method lacks what it needs, or is asked for what it may not use."""
+    offered = Access.TARGET_IMAGES
+    if scenario.source:
+        offered |= Access.SOURCE_LABELS | Access.SOURCE_REPLAY
+    if scenario.shots != 0:
+        offered |= Access.TARGET_LABELS
+    lacking = method.needs & ~offered
+    if lacking:
+        what = {
+            Access.SOURCE_LABELS: f"a labelled source, and kind '{scenario.kind}' has none",
+            Access.SOURCE_REPLAY: f"a labelled source, and kind '{scenario.kind}' has none",
+            Access.TARGET_LABELS: f"labelled target images, and {scenario.shots} shots have none",
+        }
+        raise CellSkipped(f"{name} needs {next(what[flag] for flag in lacking)}")
+    if scenario.shots == 0 and Access.SOURCE_LABELS not in method.access:
+        raise CellSkipped(f"{name} makes no use of a labelled source, and 0 shots leave nothing else")
+    if scenario.shots != 0 and Access.TARGET_LABELS not in method.access:
+        raise CellSkipped(f"{name} makes no use of labelled target images")
+    # Last, since it alone can be mended: what holds on every machine is the better reason.
+    if lacks := method.unavailable():
+        raise CellSkipped(f"{name} {lacks}")
+
+
+def check_divisible(cell: Cell, method: Method, devices: int) -> None:
+    """Raise `CellSkipped` when several devices cannot share the batches of a cell."""
+    if devices == 1 or not isinstance(method, GradientMethod):
+        return
+    if not method.divisible:
+        raise CellSkipped(
+            f"the loss of {cell.method} is not declared a mean over the images of a batch (`divisible`), so "
+            f"{devices} devices cannot share it: run it with devices_per_cell = 1"
+        )
+    if cell.budget.batch_size < devices:
+        raise CellSkipped(f"{devices} devices cannot share batches of {cell.budget.batch_size}")

@@ -1,0 +1,169 @@
+"""Cut a network in two, so that what a frozen lower part computes can be kept instead of computed again.
+
+Works for networks whose modules run once each, in the order they are registered: the lower part's modules
+give way to stand-ins that answer with zeros of the right shape, and the module at the cut hands on what was
+kept. Each cut is checked: both parts in a row must compute what the whole network does.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from bench.core.errors import UserError, did_you_mean
+from bench.networks.backbones import Backbone
+
+POOLED = "pooled"
+"""The cut behind the whole network, where pooled features are kept."""
+
+
+class Prefix(nn.Module):
+    """The frozen lower part, always in evaluation mode: images (B, 3, S, S) -> the activation at the cut."""
+
+    def __init__(self, backbone: Backbone, cut: str) -> None:
+        super().__init__()
+        self.backbone = backbone.eval().requires_grad_(False)
+        self.cut = cut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run up to the cut."""
+        if self.cut == POOLED:
+            pooled: Tensor = self.backbone(x)
+            return pooled
+        handle = module_at(self.backbone, self.cut).register_forward_hook(_stop)
+        try:
+            self.backbone(x)
+        except _Reached as reached:
+            return reached.activation
+        finally:
+            handle.remove()
+        raise UserError(f"the network's forward pass does not reach '{self.cut}'")
+
+
+def suffix(backbone: Backbone, cut: str, image: Tensor) -> Backbone:
+    """The upper part: the activation at the cut -> features. Shares nothing with `backbone`.
+
+    Args:
+        backbone: the whole network.
+        cut: `POOLED` or the dotted name of a module, one of `backbone.stages`.
+        image: (1, 3, S, S), on which the cut is checked.
+
+    Raises:
+        UserError: the network cannot be cut there.
+    """
+    if cut == POOLED:
+        identity = Backbone(nn.Identity(), backbone.num_features, [])
+        identity.input_shape = (backbone.num_features,)
+        return identity
+    upper = copy.deepcopy(backbone).eval()
+    lower = _registered_before(upper.net, cut)
+    shapes: dict[str, torch.Size] = {}
+    handles = [
+        upper.net.get_submodule(name).register_forward_hook(_note_shape(name, shapes)) for name in lower
+    ]
+    with torch.no_grad():
+        whole = upper(image)
+    for handle in handles:
+        handle.remove()
+    for name, shape in shapes.items():
+        upper.net.set_submodule(name, _StandIn(shape, upper.net.get_submodule(name)))
+    upper.net.set_submodule(cut, _Carrier())
+    stages = backbone.stages[backbone.stages.index(cut) + 1 :]
+    out = Backbone(_Upper(upper.net, cut), backbone.num_features, [f"net.{name}" for name in stages])
+    with torch.no_grad():
+        activation = Prefix(copy.deepcopy(backbone), cut)(image)
+        try:
+            parts = out.eval()(activation)
+        except Exception as error:
+            # Whatever a network asks of a module that is not there any more.
+            raise UserError(
+                f"this network cannot be cut at '{cut}': {type(error).__name__}: {error}"
+            ) from None
+    out.input_shape = tuple(activation.shape[1:])
+    if not torch.allclose(whole, parts, rtol=1e-3, atol=1e-4):
+        raise UserError(f"this network cannot be cut at '{cut}': its parts in a row compute something else")
+    return out
+
+
+def module_at(backbone: Backbone, name: str) -> nn.Module:
+    """The module of that name; a `UserError` with a suggestion when there is none."""
+    try:
+        return backbone.net.get_submodule(name)
+    except AttributeError:
+        raise UserError(f"no layer '{name}' in this network: {did_you_mean(name, backbone.stages)}") from None
+
+
+class _Reached(Exception):
+    def __init__(self, activation: Tensor) -> None:
+        super().__init__()
+        self.activation = activation
+
+
+def _stop(module: nn.Module, args: Any, output: Tensor) -> None:
+    raise _Reached(output)
+
+
+def _note_shape(name: str, shapes: dict[str, torch.Size]) -> Any:
+    def hook(module: nn.Module, args: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            shapes[name] = output.shape
+
+    return hook
+
+
+def _registered_before(net: nn.Module, cut: str) -> list[str]:
+    """Names of the modules beside the path to the cut that come before it."""
+    names, path = [], ""
+    for part in cut.split("."):
+        for name, _ in net.get_submodule(path).named_children():
+            if name == part:
+                break
+            names.append(f"{path}.{name}".lstrip("."))
+        path = f"{path}.{part}".lstrip(".")
+    return names
+
+
+class _StandIn(nn.Module):
+    """Answers with zeros of the shape that the module it replaces gave, and keeps its plain attributes."""
+
+    def __init__(self, shape: torch.Size, replaced: nn.Module) -> None:
+        super().__init__()
+        self.shape = shape[1:]
+        own = vars(self)
+        # Sizes and flags that other modules ask for; its parameters and submodules are gone.
+        own.update({name: value for name, value in vars(replaced).items() if name not in own})
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return x.new_zeros(()).expand(len(x), *self.shape)
+
+
+class _Carrier(nn.Module):
+    """Hands on the activation that it was given beforehand."""
+
+    activation: Tensor | None = None
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        assert self.activation is not None
+        return self.activation
+
+
+class _Upper(nn.Module):
+    """A network whose lower part is replaced: the activation at the cut -> features."""
+
+    def __init__(self, net: nn.Module, cut: str) -> None:
+        super().__init__()
+        self.net = net
+        self.cut = cut
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Looked up by name, so that a copy of this module hands its input to its own carrier.
+        carrier = cast(_Carrier, self.net.get_submodule(self.cut))
+        carrier.activation = x
+        try:
+            out: Tensor = self.net(x)
+            return out
+        finally:
+            carrier.activation = None

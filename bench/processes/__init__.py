@@ -1,0 +1,1 @@
+"""Processes of this machine: worker protocol, local children, pools, signals, threads, memory."""

@@ -1,0 +1,1 @@
+"""Records: schema, codec, store, leases, archives, baselines, maintenance, selection rules."""

@@ -1,0 +1,194 @@
+"""What a cell leaves behind: the record's schema. No torch here, so reports start at once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BeforeValidator
+
+from bench.spec.suite import Cell, Frozen, Setting
+
+Status = Literal["done", "skipped", "failed"]
+Stage = Literal["source", "target"]
+Part = Literal["target-test", "target-validation", "source-validation", "shots-validation"]
+
+Predictions = dict[str, np.ndarray]
+"""Arrays beside a record, by name:
+
+`look<i>/<part>/logits`  float16 (images, classes): of test images for each look that some rule selects,
+                         of target and shots validation images for the headline rule's look alone
+`<part>/labels`          int16 (images,), index into the classes of that part
+`<part>/groups`          int32 (images,), images that share a group are related (bootstrap by it)
+`<part>/items`           int32 (images,), row of the image in its domain's decode cache
+
+Where features were asked for, of at most 128 test images of source and target:
+
+`features/<before|after>/<source|target>`  float16 (images, D), before any training and after all of it
+`features/<source|target>/labels`          int16 (images,), index into that domain's classes
+`features/<source|target>/groups`          int32 (images,)
+`features/<source|target>/items`           int32 (images,)
+
+Of episodes, `target-test` holds the queries of one after the other, with logits and labels over the episode's
+own classes; an image that several of them ask for is there as often.
+"""
+
+
+def _encodable(text: Any) -> Any:
+    """What cannot be written as UTF-8, as names of files may hold, becomes a question mark."""
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else text
+
+
+Text = Annotated[str, BeforeValidator(_encodable)]
+
+
+class Asked(Frozen):
+    """The question, the setting it was asked in, and the suite that asked first."""
+
+    cell: Cell
+    setting: Setting
+    suite: str
+
+
+class Happened(Frozen):
+    """How it ended, and why when it did not end well."""
+
+    status: Status
+    reason: Text = ""
+    log: Text = ""
+
+
+class Look(Frozen):
+    """One evaluation of the model by the engine, outside the method.
+
+    Accuracies are shares in [0, 1], losses mean negative log-likelihoods in nats. The `target_*` scalars
+    use target labels: only the `oracle` rule and learning curves may. Episodes have no validation images.
+    `validators` (higher is better), `discrepancy` (lower is closer) and `diversity` (of the predicted
+    classes, in [0, 1]) use none, see `bench.engine.evaluation.validators`; what cannot be said is left out.
+    """
+
+    stage: Stage
+    step: int
+    train_loss: float | None = None
+    source_validation_loss: float | None = None
+    source_validation_accuracy: float | None = None
+    shots_validation_accuracy: float | None = None
+    target_validation_accuracy: float | None = None
+    target_test_accuracy: float
+    validators: dict[str, float] = {}
+    discrepancy: dict[str, float] = {}
+    diversity: float | None = None
+
+
+class StepTimes(Frozen):
+    """Quantiles of the seconds from one step's end to the next one's, over `count` steps."""
+
+    count: int
+    p25: float
+    p50: float
+    p75: float
+    p95: float
+
+
+class Measured(Frozen):
+    """What it cost. Seconds are wall time; phases that a shared artifact saved are in `shared`.
+
+    `seconds`: by phase (`data`, `features`, `source-stage`, `target-stage`, `evaluate`), as spent by
+    this cell. `shared_seconds`: by phase, what the artifacts it took from the cache had cost.
+    `images_seen` by stage and stream is in `streams`, as in `source/labelled`: `labelled` images in batches,
+    `fitted` in one go, `replayed` source images, `unlabelled` target images.
+    """
+
+    seconds: dict[str, float] = {}
+    shared_seconds: dict[str, float] = {}
+    images_seen: int = 0
+    streams: dict[str, int] = {}
+    images_per_second: float | None = None
+    parameters: int = 0
+    parameters_trained: int = 0
+    devices: int = 1
+    """That shared the batches of some stage; what no loop trained was on one."""
+    peak_memory_bytes: int | None = None
+    """Of the first device."""
+    steps: StepTimes | None = None
+    predicted_per_second: float | None = None
+    """Images a second at looks."""
+    flops_per_step: int | None = None
+    """Of the last stage, where a suite asks for settings."""
+    energy_joules: float | None = None
+    """Of the processors or the accelerator, whatever else ran there; not said of several accelerators."""
+    calibration_seconds: float | None = None
+    """What `measure.calibrate` took around this cell, as a median: a unit of time for comparing runs."""
+    calibration_error: float = 0.0
+    """The relative standard error of that median; 0 in records that do not know it."""
+
+    @property
+    def own(self) -> float:
+        """Seconds this cell took."""
+        return sum(self.seconds.values())
+
+    @property
+    def alone(self) -> float:
+        """Seconds this cell would have taken with nothing shared."""
+        return self.own + sum(self.shared_seconds.values())
+
+
+class Where(Frozen):
+    """The machine and the versions."""
+
+    python: str
+    packages: dict[str, str]
+    platform: str
+    cpu: str
+    accelerator: str | None = None
+    git_revision: str | None = None
+    machine: str | None = None
+    """Digest of the hardware; seconds are compared only where it is the same."""
+
+
+class Digests(Frozen):
+    """Content digests of what decides the numbers; a difference from today's makes a record stale."""
+
+    method: str
+    engine: str
+    dataset: str
+
+
+class Record(Frozen):
+    """The immutable JSON that a cell leaves; `Predictions` lie beside it."""
+
+    schema_version: Literal[2] = 2
+    """`bench.records.migrations` reads older ones."""
+    key: str
+    created: str
+    asked: Asked
+    happened: Happened
+    digests: Digests
+    where: Where
+    measured: Measured = Measured()
+    images_from: str = ""
+    """The copy of the dataset that was used: its kind of source and its name."""
+    warnings: tuple[str, ...] = ()
+    """What of the images was not as the dataset's card says, and of the training not as the cell asks."""
+    adapts: bool = False
+    """Whether the method learns from unlabelled target images."""
+    hyperparameters: dict[str, Any] = {}
+    discrepancy_before: dict[str, float] = {}
+    """Between source and target features before the cell trained anything."""
+    looks: tuple[Look, ...] = ()
+    selected: dict[str, int] = {}
+    details: dict[str, Any] = {}
+    predictions_sha256: str | None = None
+
+    @property
+    def again(self) -> str:
+        """The command that runs this cell again, given the folder that holds the record.
+
+        Where one's own images are is no part of a record, which may be handed on: FOLDER stands for it, and
+        `digests.dataset` says whether it is the right one.
+        """
+        # Cards know images and their libraries, of which most readers of records want nothing.
+        from bench.data.card import packaged
+
+        own = "" if packaged(self.asked.cell.scenario.dataset) else " --data FOLDER"
+        return f"python -m bench run --cell {self.key}{own}"

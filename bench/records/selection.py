@@ -1,0 +1,84 @@
+"""Selection rules: which look of a run counts. Named objects over the looks that a record stores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.records.record import Look
+
+VALIDATORS = {
+    "entropy": "lowest mean entropy of the predictions (Morerio et al. 2018)",
+    "infomax": "most information of the image in the predictions (Bridle et al. 1991; Shi & Sha 2012)",
+    "snd": "highest soft neighbourhood density (Saito et al. 2021)",
+    "bnm": "highest nuclear norm of the predictions (Cui et al. 2020)",
+    "rankme": "highest effective rank of the features (Garrido et al. 2023)",
+    "dev": "lowest deep embedded validation risk, from source labels (You et al. 2019)",
+}
+"""Scores of unlabelled target images in `Look.validators`, each a rule under its name."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Maps the looks of a run to the index of the one that counts, or None where it cannot say."""
+
+    name: str
+    summary: str
+    uses_target_labels: bool
+    select: Callable[[Sequence[Look]], int | None]
+
+
+def best(scores: Sequence[float | None]) -> int | None:
+    """Index of the highest score; of equal ones the last, which has trained longest."""
+    known = [(score, index) for index, score in enumerate(scores) if score is not None]
+    return max(known)[1] if known else None
+
+
+COLLAPSED = 0.25
+"""Diversity of the predicted classes below which no validator's word counts. Entropy, SND and others rise
+when a model says the same of every image, so that without a guard they pick it."""
+
+
+def validator_scores(looks: Sequence[Look], name: str) -> list[float | None]:
+    """A validator's score of each look, guarded: minus infinity for a collapsed model, None if unknown."""
+    return [
+        None
+        if look.diversity is None or name not in look.validators
+        else -math.inf
+        if look.diversity < COLLAPSED
+        else look.validators[name]
+        for look in looks
+    ]
+
+
+def _validated(name: str, summary: str) -> Rule:
+    """The rule that goes by a validator; where every look has collapsed, it is the last one's turn."""
+    return Rule(name, summary, False, lambda looks: best(validator_scores(looks, name)))
+
+
+RULES = (
+    Rule("last", "the last look", False, lambda looks: len(looks) - 1 if looks else None),
+    Rule(
+        "source-val",
+        "highest accuracy on labelled source validation images",
+        False,
+        lambda looks: best([look.source_validation_accuracy for look in looks]),
+    ),
+    *(_validated(name, summary) for name, summary in VALIDATORS.items()),
+    Rule(
+        "oracle",
+        "highest accuracy on labelled target validation images, which nobody has in practice",
+        True,
+        lambda looks: best([look.target_validation_accuracy for look in looks]),
+    ),
+)
+
+HEADLINE = "headline"
+"""Stands, where scores are read, for the rule that a cell's suite names (`Cell.headline`)."""
+
+
+def select(looks: Sequence[Look]) -> dict[str, int]:
+    """The look each rule picks; rules that cannot say are left out."""
+    picked = {rule.name: rule.select(looks) for rule in RULES}
+    return {name: index for name, index in picked.items() if index is not None}

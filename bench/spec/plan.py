@@ -1,0 +1,185 @@
+"""A suite as an ordered list of cells, and what those share. Pure: no torch, no disk but the cards."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from bench.core.errors import UserError, check_name
+from bench.data.card import Card
+from bench.spec.suite import (
+    TASK_KINDS,
+    Augment,
+    Budget,
+    Cell,
+    Frozen,
+    Precision,
+    Scenario,
+    ScenarioTable,
+    Suite,
+    Value,
+    content_hash,
+)
+
+
+class SourceStage(Frozen):
+    """What decides a source stage: the same for every shots, and for every target that it does not see."""
+
+    dataset: str
+    source: str
+    source_classes: tuple[str, ...]
+    target: str | None
+    target_classes: tuple[str, ...]
+    method: str
+    overrides: dict[str, Value]
+    backbone: str
+    image_size: int
+    augment: Augment
+    budget: Budget
+    seed: int
+    precision: Precision
+    transductive: bool
+
+    @property
+    def key(self) -> str:
+        """Content hash."""
+        return content_hash(self.model_dump(mode="json"))
+
+
+def source_stage(cell: Cell, sees_target: bool) -> SourceStage | None:
+    """The source stage of a cell; None for kind `pretrained`."""
+    s = cell.scenario
+    if s.source is None:
+        return None
+    return SourceStage(
+        dataset=s.dataset,
+        source=s.source,
+        source_classes=s.source_classes,
+        target=s.target if sees_target else None,
+        target_classes=s.target_classes if sees_target else (),
+        **cell.model_dump(include={"method", "overrides", "backbone", "image_size", "augment", "seed"}),
+        budget=cell.budget,
+        precision=cell.precision,
+        transductive=sees_target and cell.transductive,
+    )
+
+
+def family(cell: Cell) -> tuple[str, ...]:
+    """Cells of a family are likely to share a source stage, which one of them trains."""
+    return cell.method, cell.backbone, str(cell.seed), str(cell.scenario.source)
+
+
+def plan(suite: Suite, card: Card) -> list[Cell]:
+    """Every cell of the suite, ordered so that cells which share a source stage follow each other.
+
+    Raises:
+        UserError: unknown domain or class, or an empty matrix.
+    """
+    cells = {
+        cell.key: cell
+        for table in suite.scenarios
+        for scenario in scenarios(suite, table, card)
+        for method, backbone, seed in product(suite.methods, suite.backbones, suite.seeds)
+        for setting, change in suite.settings.combinations()
+        for cell in [
+            Cell(
+                scenario=scenario,
+                method=method,
+                overrides=suite.set.get(method, {}),
+                backbone=backbone,
+                image_size=suite.image_size,
+                augment=suite.augment,
+                budget=suite.budget.model_copy(
+                    update={name: value for name, value in change.items() if name == "batch_size"}
+                ),
+                seed=seed,
+                precision=change.get("precision", suite.precision),
+                transductive=suite.transductive,
+                headline=suite.headline,
+                setting=setting,
+            )
+        ]
+    }
+    if not cells:
+        raise UserError(
+            f"suite '{suite.name}' asks for no cell: no scenario is left with these sources and targets"
+        )
+    methods = {name: place for place, name in enumerate(suite.methods)}
+    return sorted(
+        cells.values(),
+        key=lambda cell: (
+            cell.backbone,
+            cell.seed,
+            methods[cell.method],
+            cell.scenario.source or "",
+            cell.scenario.target,
+            str(cell.scenario.shots),
+            cell.scenario.episodes is not None,
+        ),
+    )
+
+
+def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
+    """The scenarios of one table, over the suite's domains."""
+    domains = suite.domains or card.usual_domains
+    sources = _domains(card, domains, table.sources)
+    targets = _domains(card, domains, table.targets)
+    classes = choose_classes(suite, card)
+    old, new = card.task_split(classes)
+    tasks = table.kind in TASK_KINDS
+    if (tasks or table.target_classes == "new") and min(len(old), len(new)) < 2:
+        raise UserError(
+            f"suite '{suite.name}': kind '{table.kind}' halves the classes, "
+            f"and {len(classes)} are too few: use 4 or more"
+        )
+    goal = new if tasks or table.target_classes == "new" else classes
+    if table.episodes and table.episodes.way > len(goal):
+        raise UserError(
+            f"suite '{suite.name}': {table.episodes.way}-way episodes, but kind '{table.kind}' has "
+            f"{len(goal)} target classes: use a smaller 'way'"
+        )
+    pairs: list[tuple[str | None, str]]
+    if table.kind == "pretrained":
+        pairs = [(None, target) for target in targets]
+    elif table.kind == "cross-task":
+        pairs = [(target, target) for target in targets]
+    else:
+        pairs = [(source, target) for source, target in product(sources, targets) if source != target]
+    return [
+        Scenario(
+            kind=table.kind,
+            dataset=card.name,
+            source=source,
+            source_classes=() if source is None else old if tasks else classes,
+            target=target,
+            target_classes=goal,
+            shots=shots,
+            episodes=table.episodes,
+        )
+        for source, target in pairs
+        for shots in table.shots
+    ]
+
+
+def choose_classes(suite: Suite, card: Card) -> tuple[str, ...]:
+    """The classes a suite is about: named, the first few of the card, or all."""
+    if suite.classes is None:
+        return tuple(card.classes)
+    if isinstance(suite.classes, int):
+        if not 2 <= suite.classes <= len(card.classes):
+            raise UserError(
+                f"suite '{suite.name}': classes = {suite.classes}, "
+                f"but '{card.name}' has 2 to {len(card.classes)} to choose from"
+            )
+        return tuple(card.classes[: suite.classes])
+    for name in suite.classes:
+        check_name(f"class of {card.name}", name, card.classes)
+    if len(set(suite.classes)) < 2:
+        raise UserError(f"suite '{suite.name}': name at least two classes")
+    return tuple(dict.fromkeys(suite.classes))
+
+
+def _domains(card: Card, default: list[str], wanted: list[str] | str) -> list[str]:
+    names = default if isinstance(wanted, str) else wanted
+    for name in names:
+        check_name(f"domain of {card.name}", name, card.domains)
+    return list(dict.fromkeys(names))

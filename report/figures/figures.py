@@ -1,0 +1,178 @@
+"""Figures of a block, or of a kind of transfer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.ticker import MaxNLocator
+
+from bench.report.figures.drawing import COLOURS, INK, PAPER, Looks, Picture, canvas, draw, finish, inline
+from bench.report.scores.frame import accuracy_column
+from bench.report.statistics.aggregate import profiles
+from bench.report.statistics.ranks import Ranks
+from bench.report.statistics.summary import scored
+from bench.report.tables.gains import by_shots
+from bench.report.tables.leaderboard import Block
+
+
+def heat_maps(frame: pd.DataFrame, block: Block) -> list[tuple[str, Picture]]:
+    """Per method, mean headline accuracy in percent by source (rows) and target (columns).
+
+    All on one colour scale. Cells of kind `pretrained` at the same shots are a row of their own, so that
+    a source that does harm stands below it. Methods without a scored cell in the block are left out.
+    """
+    cells = scored(frame[(frame["shots"] == block.shots) & frame["kind"].isin([block.kind, "pretrained"])])
+    methods = sorted(cells.loc[cells["kind"] == block.kind, "method"].unique())
+    cells = cells[cells["method"].isin(methods)].assign(source=cells["source"].fillna("pretrained"))
+    column = accuracy_column()
+    means = cells.groupby(["method", "source", "target"])[column].mean()
+    if means.empty:
+        return []
+    limits = float(means.min()), float(means.max())
+    sources = sorted(cells["source"].unique(), key=lambda name: (name == "pretrained", name))
+    targets = sorted(cells["target"].unique())
+    maps = []
+    for index, method in enumerate(methods):
+        grid = means[method].unstack("target").reindex(index=sources, columns=targets)
+        maps.append((method, _heat_map(method, grid, limits, f"heat-{block.slug}-{index}")))
+    return maps
+
+
+def _heat_map(method: str, grid: pd.DataFrame, limits: tuple[float, float], name: str) -> Picture:
+    rows, columns = grid.shape
+    with canvas(1.1 + 0.62 * columns, 0.95 + 0.42 * rows) as (figure, axes):
+        low, high = limits
+        sns.heatmap(
+            grid,
+            vmin=low,
+            vmax=max(high, low + 1e-9),
+            cmap="viridis",
+            annot=True,
+            fmt=".1f",
+            annot_kws={"fontsize": 10},
+            linewidths=1,
+            linecolor=PAPER,
+            cbar=False,
+            ax=axes,
+        )
+        axes.set(xlabel="target", ylabel="source")
+        slanted = columns > 3
+        axes.tick_params(axis="x", rotation=35 if slanted else 0)
+        axes.tick_params(axis="y", rotation=0)
+        for label in axes.get_xticklabels():
+            label.set_horizontalalignment("right" if slanted else "center")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        svg = inline(figure, name)
+    stacked = grid.stack().dropna()
+    values = [f"{source} to {target} {value:.1f}" for (source, target), value in stacked.items()]
+    return Picture(svg, f"{method}: test accuracy in percent by source and target. {', '.join(values)}.")
+
+
+def learning_curves(frame: pd.DataFrame, block: Block, looks: Looks) -> Picture | None:
+    """Mean test accuracy at each look by optimiser step, of the looks of the last stage.
+
+    For inspection only: it is drawn from target test labels, and no look may be chosen by it.
+    """
+    cells = scored(block.of(frame))
+    table = pd.DataFrame(
+        [
+            (method, look.step, 100.0 * look.target_test_accuracy)
+            for method, seen in zip(cells["method"], cells["looks"], strict=True)
+            for look in seen
+            if look.stage == seen[-1].stage
+        ],
+        columns=["method", "step", "accuracy"],
+    )
+    if table["step"].nunique() < 2:
+        return None
+    means = table.groupby(["method", "step"])["accuracy"].mean()
+    methods = sorted(table["method"].unique())
+    with canvas(5.0, 3.6 + 0.2 * ((len(methods) + 1) // 2)) as (figure, axes):
+        for method in methods:
+            draw(axes, means[method].index, means[method].to_numpy(), method, looks)
+        axes.set(xlabel="optimiser step of the last stage", ylabel="test accuracy, %")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        finish(figure, axes)
+        svg = inline(figure, f"curve-{block.slug}")
+    ends = [f"{name} from {means[name].iloc[0]:.1f} to {means[name].iloc[-1]:.1f}" for name in methods]
+    return Picture(svg, f"Test accuracy in percent by step, {block.title}. {'; '.join(ends)}.")
+
+
+def shots_curves(frame: pd.DataFrame, looks: Looks) -> list[tuple[str, Picture]]:
+    """Per transfer kind, mean accuracy by shots (`tables.gains.by_shots`), where there are several."""
+    found = []
+    for kind in sorted(frame["kind"].dropna().unique()):
+        table = by_shots(frame, kind)
+        if table.shape[1] < 2:
+            continue
+        with canvas(5.0, 3.6 + 0.2 * ((len(table) + 1) // 2)) as (figure, axes):
+            places = pd.Series(range(table.shape[1]), table.columns)
+            for method, row in table.iterrows():
+                known = row.dropna()
+                draw(axes, places[known.index].to_numpy(), known.to_numpy(), str(method), looks)
+            # What any method reaches: the front of accuracy against labels.
+            best = table.max().cummax()
+            axes.plot(places.to_numpy(), best.to_numpy(), color=INK, linewidth=1.0, linestyle="--", alpha=0.6)
+            axes.set(xlabel="labelled target images per class", ylabel="test accuracy, %")
+            axes.set_xticks(places.to_numpy(), places.index)
+            finish(figure, axes)
+            svg = inline(figure, f"shots-{kind}")
+        said = [
+            f"{method} {', '.join(f'{value:.1f} at {shots}' for shots, value in row.dropna().items())}"
+            for method, row in table.iterrows()
+        ]
+        found.append((kind, Picture(svg, f"Test accuracy in percent by shots, {kind}. {'; '.join(said)}.")))
+    return found
+
+
+def performance_profiles(frame: pd.DataFrame, block: Block, looks: Looks) -> Picture | None:
+    """Share of the shared cells above an accuracy, by accuracy (`statistics.aggregate.profiles`)."""
+    curves = profiles(block.of(frame))
+    if len(curves) < 3 or curves.shape[1] < 2:
+        return None
+    with canvas(5.0, 3.6 + 0.2 * ((curves.shape[1] + 1) // 2)) as (figure, axes):
+        for method in curves:
+            axes.step(curves.index, curves[method], where="post", color=looks[method][0], label=method)
+            # Few markers, so that methods of one colour are told apart.
+            axes.plot(*_middle(curves[method]), color=looks[method][0], marker=looks[method][1])
+        axes.set(xlabel="test accuracy, %", ylabel="cells above, %", ylim=(0, 103))
+        finish(figure, axes)
+        svg = inline(figure, f"profile-{block.slug}")
+    half = [f"{name} {_middle(curves[name])[0][0]:.1f}" for name in curves]
+    return Picture(svg, f"Performance profiles, {block.title}. Median cells, percent: {'; '.join(half)}.")
+
+
+def _middle(curve: pd.Series) -> tuple[list[float], list[float]]:
+    """Where a falling curve crosses one half."""
+    place = int((curve.to_numpy() > 50.0).sum())
+    return [float(curve.index[min(place, len(curve) - 1)])], [50.0]
+
+
+def critical_differences(ranks: Ranks, block: Block) -> Picture | None:
+    """Demšar's diagram: methods on the line of average ranks, bars over those not told apart by Nemenyi."""
+    if ranks.critical is None:
+        return None
+    import scikit_posthocs  # slow to import, and only needed where ranks can be tested
+
+    mean = pd.Series(ranks.mean)
+    gaps = (mean.to_numpy()[:, None] - mean.to_numpy()) ** 2
+    # The drawing wants p-values; which side of the level they are on is all that it looks at.
+    joined = pd.DataFrame(np.where(gaps <= ranks.critical**2, 1.0, 0.0), mean.index, mean.index)
+    with canvas(7.0, 0.9 + 0.22 * len(mean)) as (figure, axes):
+        scikit_posthocs.critical_difference_diagram(
+            mean,
+            joined,
+            ax=axes,
+            label_fmt_left="{label} ({rank:.1f})",
+            label_fmt_right="({rank:.1f}) {label}",
+            color_palette=dict.fromkeys(mean.index, INK),
+            marker_props={"s": 18},
+            elbow_props={"linewidth": 0.8},
+            crossbar_props={"color": COLOURS[0], "linewidth": 3},
+        )
+        axes.tick_params(colors=INK, labelcolor=INK)
+        svg = inline(figure, f"ranks-{block.slug}")
+    said = ", ".join(f"{name} {rank:.1f}" for name, rank in ranks.mean.items())
+    return Picture(svg, f"Average ranks, {block.title}: {said}. Critical difference {ranks.critical:.2f}.")

@@ -1,0 +1,1 @@
+"""Regressions of accuracy and speed between two sets of results."""

@@ -1,0 +1,81 @@
+"""Which changes are regressions, and the summary for a pull request."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
+
+from bench.report.regression.compare import Comparison
+from bench.report.render.markdown import escape, pipes
+from bench.report.tables import formats
+from bench.spec.suite import Gate
+
+COLUMNS = {
+    **{"method": False, "base, %": True, "new, %": True, "points": True},
+    **{"accuracy": False, "time": True, "speed": False},
+}
+"""Of the table of methods, and which of them are numbers."""
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+
+
+def regressions(found: Comparison, gate: Gate) -> list[str]:
+    """A line for each change that a gate does not let pass."""
+    lines = []
+    for change in (*found.methods, *found.cells):
+        if change.verdict in ("gone", "changed"):
+            lines.append(f"{change.name}: {change.verdict}: {change.why}")
+        elif change.verdict == "worse" and -(change.points or 0.0) > gate.max_accuracy_drop:
+            lines.append(
+                f"{change.name}: accuracy {formats.percent(change.base)} to {formats.percent(change.new)} % "
+                f"({formats.points(change.points)} points)"
+            )
+    for pace in found.speed:
+        if pace.verdict == "worse" and pace.ratio and pace.ratio > 1 + gate.max_slowdown:
+            lines.append(f"{pace.name}: training takes {pace.ratio:.2f} times as long")
+    return lines
+
+
+def markdown(found: Comparison, bad: list[str]) -> str:
+    """The summary for a pull request."""
+    counts = {
+        v: sum(c.verdict == v for c in found.cells) for v in dict.fromkeys(c.verdict for c in found.cells)
+    }
+    said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+    lines = [
+        f"**{formats.several(len(bad), 'regression')}**, {escape(found.base)} to {escape(found.new)}",
+        "",
+    ]
+    lines += [*(f"- {escape(line)}" for line in bad), *([""] if bad else []), f"Cells: {said}.", ""]
+    return "\n".join(lines) + "\n" + pipes(COLUMNS, table(found))
+
+
+def table(found: Comparison) -> list[list[str]]:
+    """Per method: name, accuracies, points, verdict, ratio of times, verdict, as text."""
+    speed = {pace.name: pace for pace in found.speed}
+    rows = []
+    for change in found.methods:
+        pace = speed[change.name]
+        numbers = [formats.percent(change.base), formats.percent(change.new), formats.points(change.points)]
+        ratio = f"{pace.ratio:.2f}" if pace.ratio else formats.DASH
+        rows.append(
+            [change.name, *numbers, change.verdict, ratio, pace.verdict if pace.ratio else "not comparable"]
+        )
+    return rows
+
+
+def as_json(found: Comparison, bad: list[str]) -> str:
+    """Everything, for programs."""
+    return json.dumps({"regressions": bad, **asdict(found)}, indent=1) + "\n"
+
+
+def html(found: Comparison, bad: list[str]) -> str:
+    """A small page of its own."""
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
+    cells = [c for c in found.cells if c.verdict != "same"]
+    return environment.get_template("compare.html").render(
+        found=found, bad=bad, rows=table(found), cells=cells
+    )

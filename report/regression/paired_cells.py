@@ -1,0 +1,125 @@
+"""The cells of a results folder as comparisons see them: what was answered, how long it took, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bench.processes.garbage import left_alone
+from bench.records.record import Record
+from bench.records.selection import HEADLINE
+from bench.records.store import Store
+from bench.report.scores.frame import plain
+from bench.report.scores.predictions import Unusable, stored_hits, stored_predictions
+from bench.spec.suite import Cell, Setting
+
+
+class Side(NamedTuple):
+    """One cell of one side: what is compared of its record, in a form that goes between processes fast."""
+
+    key: str
+    title: str
+    method: str
+    """With the hyperparameters that were set: what has a history of its own."""
+    suite: str
+    setting: Setting
+    dataset: str
+    """Digest of its images."""
+    created: str
+    revision: str | None
+    machine: str | None
+    unit: float | None
+    """Seconds of the calibration."""
+    unit_error: float
+    """Its relative standard error."""
+    trained: dict[str, float]
+    """Seconds by phase of the training that this cell did itself, and did not take from another one."""
+    why: str
+    """Why there are no answers."""
+    answers: bytes = b""
+    """A byte for each test image, 1 where it was classified right, else 0; empty where nobody can say."""
+    images: bytes = b""
+    """The group of each test image, int64: related ones share a number."""
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Int8 (images,): 1 where an image was classified right."""
+        return np.frombuffer(self.answers, np.int8)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Int64 (images,)."""
+        return np.frombuffer(self.images, np.int64)
+
+    @property
+    def accuracy(self) -> float:
+        """Percent."""
+        return 100.0 * self.answers.count(1) / len(self.answers)
+
+    def answered(self, correct: np.ndarray, groups: np.ndarray) -> Side:
+        """The same cell with other answers, bool (images,), and the groups of these images, int."""
+        answers, images = correct.astype(np.int8).tobytes(), groups.astype(np.int64).tobytes()
+        return self._replace(answers=answers, images=images)
+
+
+def sides(store: Store) -> dict[str, Side]:
+    """The cells of a store by key; damaged ones are left out, as if they were not there."""
+    found: dict[str, Side] = {}
+    with left_alone():
+        for part in store.in_parts(store.keys(), _sides):
+            found |= part
+    return found
+
+
+def _sides(store: Store, keys: Sequence[str]) -> dict[str, Side]:
+    # What is the same in many cells is there once, and goes to another process once.
+    once: dict[Any, Any] = {}
+    found = {}
+    for key in keys:
+        if record := store.read(key):
+            side = _side(store, record)
+            found[key] = Side._make(
+                once.setdefault(value, value) if type(value) in ONCE else value for value in side
+            )
+    return found
+
+
+ONCE = (str, bytes, Setting)
+
+
+def _side(store: Store, record: Record) -> Side:
+    cell, happened, measured = record.asked.cell, record.happened, record.measured
+    hits, why = None, f"{happened.status}: {happened.reason}"
+    if happened.status == "done":
+        try:
+            hits = stored_hits(record, stored_predictions(store, record), judge=False, rules=())
+            why = ""
+        except Unusable as error:
+            why = f"unreadable: {plain(store, str(error))}"
+    side = Side(
+        key=record.key,
+        title=f"{cell.title} ({cell.scenario.kind})",
+        method=_method(cell),
+        suite=record.asked.suite,
+        setting=record.asked.setting,
+        dataset=record.digests.dataset,
+        created=record.created,
+        revision=record.where.git_revision,
+        machine=record.where.machine,
+        unit=measured.calibration_seconds,
+        unit_error=measured.calibration_error,
+        trained={
+            phase: seconds
+            for phase, seconds in sorted(measured.seconds.items())
+            if phase.endswith("-stage") and phase not in measured.shared_seconds
+        },
+        why=why,
+    )
+    return side if hits is None else side.answered(hits.correct[HEADLINE], hits.groups)
+
+
+def _method(cell: Cell) -> str:
+    varied = ", ".join(f"{name}={value}" for name, value in sorted(cell.overrides.items()))
+    return f"{cell.method} ({varied})" if varied else cell.method

@@ -1,0 +1,118 @@
+"""How often comparisons are right: a method against itself, and against a better self.
+
+`python -m bench.report.regression.simulate --results DIR` takes the stored predictions of a results folder
+whose cells have many seeds. Each simulated comparison draws two disjoint sets of runs of one method, and
+new test images by drawing groups with replacement; a difference is put in by turning wrong images right.
+The comparison is the report's own (`bench.report.statistics.pairwise`).
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import numpy as np
+import pandas as pd
+
+from bench.core.errors import UserError
+from bench.records.selection import HEADLINE
+from bench.records.store import Store
+from bench.report.scores.frame import accuracy_column, load_frame
+from bench.report.scores.predictions import Hits
+from bench.report.statistics.pairwise import comparisons
+from bench.report.statistics.summary import scored
+from bench.report.tables.leaderboard import blocks
+
+EFFECTS = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0)
+
+
+def simulated(cells: pd.DataFrame, runs: int, effect: float, random: np.random.Generator) -> pd.DataFrame:
+    """Rows of one comparison of a method with itself, as methods `left` and `right`.
+
+    Args:
+        cells: scored cells of one method; each question has the same seeds, at least twice `runs`.
+        runs: seeds on each side.
+        effect: points by which the right side is better in expectation.
+    """
+    seeds = random.permutation(cells["seed"].unique())[: 2 * runs]
+    side = {seed: place for place, seed in enumerate(seeds)}
+    rows = cells[cells["seed"].isin(side)].copy()
+    rows["method"] = ["left" if side[seed] < runs else "right" for seed in rows["seed"]]
+    rows["seed"] = [side[seed] % runs for seed in rows["seed"]]
+    groups = np.unique(np.concatenate([hits.groups for hits in rows["hits"]]))
+    drawn = random.choice(groups, len(groups))
+    # One number per image and question, the same in every run: a better method is better at certain images.
+    luck = {question: random.random(int(groups.max()) + 1) for question in rows["question"].unique()}
+    missing = 1.0 - rows[accuracy_column()].mean() / 100.0
+    share = effect / 100.0 / missing
+    hits = []
+    for row in rows.itertuples():
+        better = luck[row.question] < share if row.method == "right" else None
+        hits.append(_redrawn(row.hits, drawn, better))
+    rows["hits"] = hits
+    rows[accuracy_column()] = [h.accuracy(HEADLINE) for h in hits]
+    return rows
+
+
+def _redrawn(hits: Hits, drawn: np.ndarray, better: np.ndarray | None) -> Hits:
+    """The images of the drawn groups, each draw a group of its own; with those of `better` groups right."""
+    right = hits.correct[HEADLINE]
+    if better is not None:
+        right = right | better[hits.groups]
+    order = np.argsort(hits.groups, kind="stable")
+    first = np.searchsorted(hits.groups[order], drawn, side="left")
+    last = np.searchsorted(hits.groups[order], drawn, side="right")
+    places = [order[a:b] for a, b in zip(first, last, strict=True)]
+    return replace(
+        hits,
+        correct={HEADLINE: right[np.concatenate(places)]},
+        groups=np.repeat(np.arange(len(drawn)), [len(p) for p in places]),
+        judgements={},
+    )
+
+
+def rejections(cells: pd.DataFrame, runs: int, effect: float, times: int, seed: int) -> int:
+    """In how many of `times` simulated comparisons the two sides are called different at the 5 % level."""
+    random = np.random.default_rng(seed)
+    found = 0
+    for _ in range(times):
+        compared = comparisons(simulated(cells, runs, effect, random))
+        found += sum(comparison.different for comparison in compared)
+    return found
+
+
+@click.command()
+@click.option("--results", required=True, type=click.Path(path_type=Path), help="A results folder.")
+@click.option("--runs", default=3, show_default=True, type=click.IntRange(1), help="Seeds on each side.")
+@click.option("--times", default=200, show_default=True, type=click.IntRange(1), help="Comparisons.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the simulation.")
+def main(results: Path, runs: int, times: int, seed: int) -> None:
+    """Print how often a method is called different from itself, and from a better self."""
+    frame = load_frame(Store(results))
+    shown = 0
+    for block in blocks(frame):
+        for method, mine in scored(block.of(frame)).groupby("method"):
+            cells = mine[mine.groupby("question")["seed"].transform("nunique") == mine["seed"].nunique()]
+            if cells["seed"].nunique() < 2 * runs:
+                continue
+            shown += 1
+            one_question = cells[cells["question"] == cells["question"].min()]
+            for part in [one_question] if len(one_question) == len(cells) else [one_question, cells]:
+                images = sum(len(hits.groups) for hits in part.drop_duplicates("question")["hits"])
+                sizes = f"{part['question'].nunique()} questions, {images} test images"
+                click.echo(f"{block.title}; {method}; {sizes}, {part['seed'].nunique()} seeds")
+                for effect in EFFECTS:
+                    count = rejections(part, runs, effect, times, seed)
+                    click.echo(f"  {effect:g} points: called different in {count} of {times}")
+    if not shown:
+        raise UserError(f"no method in '{results}' has {2 * runs} seeds: run one with --seeds 0,1,…")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,145 @@
+"""The answer in sentences, no surer than the numbers behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bench.report.scores.frame import shown_no_labels
+from bench.report.statistics.summary import difference
+from bench.report.tables import formats
+from bench.report.tables.gains import by_shots
+from bench.report.tables.leaderboard import Block, Leaderboard, Standing
+
+CHEAPER = 0.8
+"""Share of the best one's seconds up to which a method is called cheaper."""
+NAMED = 3
+"""Methods named in a sentence before the rest are only counted."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to say of one block; `best` and `cheaper` are None where there is no such method to name.
+
+    cheaper: of the methods that are not separable from the best, the one that costs least, if clearly less.
+    share: its seconds in words of the best one's, as in `a third`.
+    """
+
+    block: Block
+    said: str
+    best: Standing | None = None
+    cheaper: Standing | None = None
+    share: str = ""
+
+
+def answer(board: Leaderboard, harm: pd.DataFrame) -> Answer:
+    """Which method did best in a block, by how much, what is as good and cheaper, and where harm was done.
+
+    Args:
+        harm: the table of `bench.report.statistics.summary.negative_transfer`, of all blocks.
+    """
+    best = board.best
+    if best is None:
+        return Answer(board.block, "Nothing can be compared yet.")
+    if board.compared == 1:
+        over = formats.several(board.cells, "cell")
+        return Answer(board.block, f"Only {best.method} has results, on {over}.", best)
+    cheaper, share = _cheaper(board, best)
+    parts = (
+        f"{best.method} has the highest accuracy{_gain(board, best)}",
+        _alike(board),
+        _hurt(board.block, harm),
+    )
+    return Answer(board.block, " ".join(part for part in parts if part), best, cheaper, share)
+
+
+def _gain(board: Leaderboard, best: Standing) -> str:
+    if best.is_baseline:
+        return ", and it is the baseline."
+    gain = best.gain
+    if gain.points is None:
+        return f"; the baseline {board.baseline} has no results to compare it with."
+    between = f" (95 % interval {formats.interval(gain.interval, signed=True)})" if gain.interval else ""
+    size = formats.points(abs(gain.points)).lstrip("+")
+    return f", {size} points above {board.baseline}{between}."
+
+
+def _alike(board: Leaderboard) -> str:
+    """Which methods are not separable from the best."""
+    if not board.rivals:
+        return f"It is told apart from {'the other' if board.compared == 2 else 'all others'}."
+    verb = "is" if len(board.rivals) == 1 else "are"
+    return f"{formats.listed(list(board.rivals), most=NAMED)} {verb} not separable from it."
+
+
+def _cheaper(board: Leaderboard, best: Standing) -> tuple[Standing | None, str]:
+    rivals = [row for row in board.rows if row.method in board.rivals and row.seconds]
+    if not rivals or not best.seconds:
+        return None, ""
+    cheapest = min(rivals, key=lambda row: row.seconds or 0.0)
+    share = (cheapest.seconds or 0.0) / best.seconds
+    return (cheapest, formats.part(share)) if share <= CHEAPER else (None, "")
+
+
+def _hurt(block: Block, harm: pd.DataFrame) -> str:
+    """On how many pairs what was used beside target labels made a method worse."""
+    rows = harm[(harm["kind"] == block.kind) & (harm["shots"] == block.shots) & (harm["cells"] > 0)]
+    if rows.empty:
+        return ""
+    what = "Adapting to unlabelled target images" if shown_no_labels(block.shots) else "The source"
+    rows = rows.astype({"negative": int, "clear": int})
+    counts = rows.groupby("method")[["negative", "clear"]].sum().assign(pairs=rows.groupby("method").size())
+    worse = counts[counts["negative"] > 0].sort_values(["negative", "clear"], ascending=False)
+    if worse.empty:
+        return f"{what} hurt on no pair."
+    said = [
+        f"{row.Index} on {row.negative} of {formats.several(row.pairs, 'pair')}"
+        + (f" (clearly on {row.clear})" if row.clear else " (nowhere clearly)")
+        for row in worse.head(NAMED - 1).itertuples()
+    ]
+    rest = len(worse) - len(said)
+    more = f", and {formats.several(rest, 'other method')} somewhere" if rest > 0 else ""
+    return f"{what} hurt {formats.listed(said)}{more}."
+
+
+def worth(frame: pd.DataFrame, boards: Sequence[Leaderboard]) -> list[str]:
+    """What labels and a source are worth, each of one method on the same pairs with and without them."""
+    said = []
+    for kind in dict.fromkeys(board.block.kind for board in boards):
+        table = by_shots(frame, kind).dropna()
+        if table.shape[1] < 2 or table.empty:
+            continue
+        first, last = table.columns[0], table.columns[-1]
+        method = table[last].idxmax()
+        low, high = table.loc[method, first], table.loc[method, last]
+        said.append(
+            f"Labels ({kind}): {method} goes from {formats.percent(low)} % with {_shots(first)} "
+            f"to {formats.percent(high)} % with {_shots(last)}."
+        )
+    for board in boards:
+        if board.block.kind != "pretrained" or board.best is None or shown_no_labels(board.block.shots):
+            continue
+        method = board.best.method
+        alone = board.block.of(frame)
+        for kind in ("cross-domain", "cross-task", "cross-domain-task"):
+            rows = Block(kind, board.block.shots).of(frame)
+            gap = difference(
+                rows[rows["method"] == method], alone[alone["method"] == method], on=("goal", "seed")
+            )
+            if gap.points is not None:
+                between = (
+                    f" (95 % interval {formats.interval(gap.interval, signed=True)})" if gap.interval else ""
+                )
+                said.append(
+                    f"A source ({kind}): worth {formats.points(gap.points)} points{between} to {method} "
+                    f"with {_shots(board.block.shots)}."
+                )
+    return said
+
+
+def _shots(shots: str) -> str:
+    return {"0": "no target labels", "all": "all of them", "1": "1 label per class"}.get(
+        shots, f"{shots} labels per class"
+    )

@@ -1,0 +1,174 @@
+"""One self-contained HTML page from a results folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from bench.core.files import write_atomically
+from bench.processes.garbage import left_alone
+from bench.records.selection import RULES
+from bench.records.store import Store
+from bench.report.figures import figures, pareto
+from bench.report.figures.drawing import looks_of
+from bench.report.figures.feature_maps import feature_maps
+from bench.report.render import cite, conclusions
+from bench.report.render.fingerprint import NAME, comment
+from bench.report.render.samples import Samples, png_uri, thumbnails
+from bench.report.render.sections import CONTENTS, section
+from bench.report.scores.frame import BASELINE, STATUSES, USUAL, load_frame
+from bench.report.statistics.measures import BINS, MEASURES
+from bench.report.statistics.summary import negative_transfer
+from bench.report.tables import formats, leaderboard
+from bench.report.tables.facts import facts, speeds
+from bench.report.tables.gains import REFERENCES, architectures, gains
+from bench.report.tables.negative_transfer import harms
+from bench.report.tables.published import anchors
+from bench.report.tables.record_links import record_anchor, trail
+from bench.report.tables.validators import correlation, distances, rankings
+from bench.spec.suite import Cell, Suite
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+FILTERS = (
+    *(formats.percent, formats.points, formats.interval, formats.seconds, formats.several),
+    *(formats.probability, formats.count, formats.decimals, formats.listed, formats.mebibytes),
+    correlation,
+)
+
+
+def build(
+    store_root: Path | str,
+    out: Path | None = None,
+    suite: Suite | None = None,
+    samples: Samples | None = None,
+    *,
+    expected: Sequence[Cell] = (),
+    source_alone: str | None = None,
+    mark: str = "",
+) -> Path:
+    """Write the page of a results folder and return where: `out`, or `report.html` in the folder.
+
+    Args:
+        suite: names the page and the baseline; default: what the records say, and the usual baseline.
+        samples: images to show, from the decode cache.
+        expected: show exactly these cells, and which of them are missing; default: every record.
+        source_alone: the method that stands for the source stage alone at 0 shots; default: the baseline.
+        mark: what the file ends with, as a comment; see `bench.report.render.fingerprint`.
+
+    Raises:
+        OSError: the page cannot be written. No content of the folder makes it raise.
+    """
+    with left_alone():
+        frame = load_frame(Store(store_root), expected)
+        html = render(frame, str(store_root), suite, samples, source_alone=source_alone)
+    target = out or Path(store_root) / NAME
+    write_atomically(target, f"{html}{comment(mark)}".encode())
+    return target
+
+
+def render(
+    frame: pd.DataFrame,
+    folder: str = "results",
+    suite: Suite | None = None,
+    samples: Samples | None = None,
+    *,
+    source_alone: str | None = None,
+) -> str:
+    """The page of a frame, as HTML. The same frame gives the same text. See `build`."""
+    baseline = suite.baseline if suite else BASELINE
+    alone = source_alone or baseline
+    boards = leaderboard.leaderboards(frame, baseline)
+    appearance = looks_of(frame["method"].dropna().unique())
+    harm = negative_transfer(frame, alone)
+    paths = trail(frame, folder)
+    sections = [section(frame, board, appearance, paths) for board in boards]
+    named = [name for part in sections for row in part.classes for name in row.names]
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            css=asset("page.css"),
+            js=asset("page.js") + asset("explore.js"),
+            contents=CONTENTS,
+            title=_title(frame, suite),
+            description=suite.description if suite else "",
+            counts={status: int((frame["status"] == status).sum()) for status in STATUSES},
+            answers=[conclusions.answer(board, harm) for board in boards],
+            worth=conclusions.worth(frame, boards),
+            overview=pareto.overview(boards, appearance),
+            methods=sorted(str(name) for name in frame["method"].dropna().unique()),
+            facts=facts(frame),
+            speeds=speeds(frame),
+            baseline=baseline,
+            boards=sections,
+            trail=paths,
+            record_anchor=record_anchor,
+            harm=harms(harm),
+            source_alone=alone,
+            shots_curves=figures.shots_curves(frame, appearance),
+            gains=gains(frame),
+            references=REFERENCES,
+            architectures=architectures(frame),
+            rules=RULES,
+            measures=MEASURES,
+            bins=BINS,
+            headline=formats.listed(sorted(frame["headline"].dropna().unique())) or USUAL,
+            feature_maps=feature_maps(frame),
+            rankings=rankings(frame),
+            distances=distances(frame),
+            samples=_samples(samples),
+            pictures=thumbnails(samples, named),
+            anchors=anchors(frame, alone),
+            statuses=STATUSES,
+            coverage=list(leaderboard.coverage(frame).itertuples()),
+            reasons=list(leaderboard.reasons(frame).itertuples()),
+            provenance=list(leaderboard.provenance(frame).itertuples()),
+            commands=cite.commands(frame, folder),
+            citation=cite.citation(frame),
+        )
+    )
+
+
+def environment() -> Environment:
+    """Jinja for the templates here: escaping, strict, with the filters that write numbers."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for function in FILTERS:
+        environment.filters[function.__name__] = function
+    return environment
+
+
+def asset(name: str) -> Markup:
+    """A style sheet or script of the templates, as it is."""
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+def _title(frame: pd.DataFrame, suite: Suite | None) -> str:
+    names = [suite.name] if suite else sorted(frame["suite"].dropna().unique())
+    return formats.listed(names, most=3) or "No results yet"
+
+
+def _samples(samples: Samples | None) -> list[dict[str, Any]]:
+    if samples is None:
+        return []
+    return [
+        {
+            "domain": domain,
+            "credit": samples.credits.get(domain, ""),
+            "images": [
+                {"name": name, "uri": png_uri(image), "height": image.shape[0], "width": image.shape[1]}
+                for name, image in images
+            ],
+        }
+        for domain, images in samples.images.items()
+    ]

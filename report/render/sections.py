@@ -1,0 +1,84 @@
+"""What the page shows of each block: everything that is derived from its cells alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.report.figures import figures, pareto
+from bench.report.figures.drawing import Looks, Picture
+from bench.report.render.robustness import trust
+from bench.report.tables import leaderboard
+from bench.report.tables.classes import ByClass, winners_and_losers
+from bench.report.tables.leaderboard import Leaderboard
+from bench.report.tables.pairs import Pairs, by_pair
+from bench.report.tables.record_links import Trail
+
+CONTENTS = (
+    ("leaderboard", "Leaderboard"),
+    ("cost", "Cost"),
+    ("labels", "Labels"),
+    ("pairs", "Pairs"),
+    ("harm", "Harm"),
+    ("gains", "Gains"),
+    ("sure", "How sure"),
+    ("measures", "Measures"),
+    ("classes", "Classes"),
+    ("learning", "Learning"),
+    ("features", "Features"),
+    ("rules", "Selection"),
+    ("validators", "Validators"),
+    ("architectures", "Searches"),
+    ("fairness", "Budgets"),
+    ("speed", "Speed"),
+    ("published", "Published"),
+    ("run", "Set-up"),
+    ("coverage", "Coverage"),
+    ("provenance", "Reproduce"),
+    ("records", "Records"),
+)
+"""The page's sections in order: anchor and short name. The template of each is called as its anchor."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Everything the page shows about one block."""
+
+    board: Leaderboard
+    scale: float
+    """Percent at the right end of the leaderboard's bars."""
+    maps: list[tuple[str, Picture]]
+    pairs: Pairs
+    costs: list[Picture]
+    curves: Picture | None
+    classes: list[ByClass]
+    by_rule: list[leaderboard.RuleScore]
+    rule_cells: dict[str, int]
+    trust: dict[str, Any]
+
+
+def section(frame: pd.DataFrame, board: Leaderboard, appearance: Looks, trail: Trail) -> Section:
+    """A block of a page."""
+    block = board.block
+    known = [row.accuracy for row in board.rows if row.accuracy is not None]
+    highs = [row.interval.high for row in board.rows if row.interval]
+    # The pretrained row is part of the maps of every kind at the same shots; do not draw it twice.
+    drawn_elsewhere = block.kind == "pretrained" and any(
+        other.shots == block.shots for other in leaderboard.blocks(frame) if other != block
+    )
+    by_rule, rule_cells = leaderboard.by_rule(frame, block)
+    costs = [pareto.accuracy_against(board, cost, appearance) for cost in (pareto.SECONDS, pareto.MEMORY)]
+    return Section(
+        board=board,
+        scale=max([*known, *highs, 1.0]),
+        maps=[] if drawn_elsewhere else figures.heat_maps(frame, block),
+        pairs=by_pair(frame, block, trail),
+        costs=[picture for picture in costs if picture],
+        curves=figures.learning_curves(frame, block, appearance),
+        classes=winners_and_losers(block.of(frame), board.baseline),
+        by_rule=by_rule,
+        rule_cells=rule_cells,
+        trust=trust(frame, board, appearance),
+    )

@@ -1,0 +1,1 @@
+"""Scores of records: predictions, bootstrap, one tidy frame."""

@@ -1,0 +1,174 @@
+"""What the cells say together: shared cells, means, paired differences, negative transfer.
+
+Every function takes rows of `scores.frame.load_frame` and looks at `done` cells only. A difference is always
+paired: the same question and seed on both sides. Intervals are over test images, and over runs too where
+there are several seeds (`bench.report.statistics.uncertainty`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bench.records.selection import HEADLINE
+from bench.report.scores.bootstrap import Interval, count_groups, resampled
+from bench.report.scores.frame import accuracy_column, shown_no_labels
+from bench.report.statistics.uncertainty import Error, image_error, run_error
+
+SAME = ("question", "seed")
+"""Columns that two cells have in common when only their methods differ."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Points of accuracy between paired cells, over how many; None or no interval: it cannot be said."""
+
+    points: float | None
+    interval: Interval | None
+    cells: int
+    error: Error | None = None
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.interval is not None and not self.interval.low <= 0.0 <= self.interval.high
+
+    @property
+    def lower(self) -> bool:
+        """Whether the first side is the worse one."""
+        return self.points is not None and self.points < 0.0
+
+
+NOTHING = Difference(None, None, 0)
+
+
+def scored(rows: pd.DataFrame, rule: str = HEADLINE) -> pd.DataFrame:
+    """Done cells that `rule` can score."""
+    return rows[(rows["status"] == "done") & rows[accuracy_column(rule)].notna()]
+
+
+def shared(rows: pd.DataFrame, rule: str = HEADLINE) -> pd.DataFrame:
+    """The scored cells whose question and seed every method among them has answered too.
+
+    Means over these compare like with like; a method that answered only the easy cells gains nothing.
+    """
+    cells = scored(rows, rule)
+    answered = cells.groupby(list(SAME))["method"].transform("nunique")
+    return cells[answered == cells["method"].nunique()]
+
+
+def complete(cells: pd.DataFrame) -> np.ndarray:
+    """Places of the cells whose question every seed has answered: int (questions, seeds)."""
+    places = pd.Series(np.arange(len(cells)), index=[cells["question"], cells["seed"]])
+    return places.unstack("seed").dropna().to_numpy(dtype=int)
+
+
+def error_of_mean(
+    cells: pd.DataFrame, values: np.ndarray, samples: np.ndarray, groups: int, pooled: Error | None = None
+) -> Error | None:
+    """Error of the mean of a value that each cell has, through test images and, with several seeds, runs.
+
+    Runs are compared over the questions that all seeds answered. Where that is none, or with a single seed,
+    runs are held fixed.
+
+    Args:
+        cells: rows with `question` and `seed`, at most one for each combination.
+        values: (cells,), percent or points.
+        samples: the same under each resample of the test images, (resamples, cells).
+        groups: groups of related test images.
+        pooled: see `bench.report.statistics.uncertainty.run_error`.
+    """
+    places = complete(cells)
+    if places.shape[0] and places.shape[1] > 1:
+        return run_error(values[places].mean(axis=0), np.nanmean(samples[:, places], axis=1), pooled)
+    return image_error(np.nanmean(samples, axis=1), groups)
+
+
+def mean_accuracy(rows: pd.DataFrame, rule: str = HEADLINE) -> tuple[float | None, Interval | None]:
+    """Mean test accuracy in percent over the scored cells, and its interval, cut to what is possible."""
+    cells = scored(rows, rule)
+    if cells.empty:
+        return None, None
+    values, hits = cells[accuracy_column(rule)].to_numpy(dtype=float), list(cells["hits"])
+    mean = float(values.mean())
+    error = error_of_mean(cells, values, resampled(hits, rule), count_groups(hits))
+    if error is None:
+        return mean, None
+    low, high = error.interval(mean)
+    return mean, Interval(max(low, 0.0), min(high, 100.0))
+
+
+def difference(
+    rows: pd.DataFrame, others: pd.DataFrame, rule: str = HEADLINE, on: tuple[str, ...] = SAME
+) -> Difference:
+    """Mean accuracy of `rows` less that of the cells of `others` with the same values of `on`.
+
+    `others` holds at most one cell for each combination of these values.
+    """
+    column = accuracy_column(rule)
+    needed = list(dict.fromkeys([*on, *SAME, column, "hits"]))
+    # Rows are wide: what is not needed is left behind before anything is copied.
+    left, right = (scored(part[[*needed, "status"]], rule)[needed] for part in (rows, others))
+    # Not by pandas' merge, which takes milliseconds for these few rows, a thousand times a page.
+    places = {key: place for place, key in enumerate(_keys(right, on))}
+    found = [(place, places[key]) for place, key in enumerate(_keys(left, on)) if key in places]
+    if not found:
+        return NOTHING
+    mine_at, theirs_at = (list(rows) for rows in zip(*found, strict=True))
+    pairs, other = left.iloc[mine_at], right.iloc[theirs_at]
+    gaps = pairs[column].to_numpy(dtype=float) - other[column].to_numpy(dtype=float)
+    hits = [*pairs["hits"], *other["hits"]]
+    mine, theirs = np.hsplit(resampled(hits, rule), 2)
+    points = float(gaps.mean())
+    error = error_of_mean(pairs, gaps, mine - theirs, count_groups(hits))
+    return Difference(points, error.interval(points) if error else None, len(pairs), error)
+
+
+def _keys(rows: pd.DataFrame, on: tuple[str, ...]) -> Iterator[tuple[object, ...]]:
+    return zip(*(rows[name].tolist() for name in on), strict=True)
+
+
+def seed_deviation(rows: pd.DataFrame, rule: str = HEADLINE) -> float | None:
+    """Standard deviation (n - 1) over seeds of the mean accuracy; None for a single seed.
+
+    Over the questions that every seed answered, so that seeds are compared on the same ones.
+    """
+    cells = scored(rows, rule)
+    wide = cells.pivot_table(index="question", columns="seed", values=accuracy_column(rule)).dropna()
+    return float(wide.mean().std(ddof=1)) if wide.shape[0] and wide.shape[1] > 1 else None
+
+
+def negative_transfer(rows: pd.DataFrame, source_alone: str, rule: str = HEADLINE) -> pd.DataFrame:
+    """Where a source did harm, after Wang et al. 2019, https://arxiv.org/abs/1811.09751 (section 3).
+
+    With target labels, each method is compared with itself at kind `pretrained` and the same shots; at 0
+    shots, methods that adapt to unlabelled target images with `source_alone`, which does not.
+
+    Returns:
+        A row per kind, method, shots and pair of the cells with a source: `points`, `low`, `high` (NaN where
+        they cannot be said), `cells` compared, `negative` (points below zero) and `clear` (and the
+        interval too). `cells` is 0 where the cell to compare with is not there.
+    """
+    columns = ["kind", "method", "shots", "pair", "points", "low", "high", "cells", "negative", "clear"]
+    needed = [*SAME, "goal", "kind", "method", "shots", "source", "pair", "adapts", "status", "hits"]
+    cells = scored(rows[[*needed, accuracy_column(rule)]], rule)
+    used = cells[cells["source"].notna()]
+    used = used[~used["shots"].map(shown_no_labels).eq(True) | used["adapts"].eq(True)]
+    alone = cells[(cells["method"] == source_alone) & cells["shots"].map(shown_no_labels).eq(True)]
+    without = dict(tuple(cells[cells["source"].isna()].groupby("method")))
+    found = []
+    for (kind, method, shots, pair), mine in used.groupby(["kind", "method", "shots", "pair"]):
+        other, on = (
+            (alone, SAME)
+            if shown_no_labels(shots)
+            else (without.get(method, cells.head(0)), ("goal", "seed"))
+        )
+        gap = difference(mine, other, rule, on)
+        low, high = gap.interval or (np.nan, np.nan)
+        points = np.nan if gap.points is None else gap.points
+        clear = gap.lower and gap.clear
+        found.append((kind, method, shots, pair, points, low, high, gap.cells, gap.lower, clear))
+    return pd.DataFrame(found, columns=columns)

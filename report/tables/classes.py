@@ -1,0 +1,86 @@
+"""Single classes: where a method wins or loses against the baseline, and what it takes for what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bench.records.selection import HEADLINE
+from bench.report.statistics.measures import by_class
+from bench.report.statistics.summary import shared
+
+NAMED = 3
+"""Classes and confusions named per method."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A class and how many points of its accuracy a method has more than the baseline."""
+
+    name: str
+    points: float
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Images of class `true` that were taken for `named`: how many, and percent of the class's images."""
+
+    true: str
+    named: str
+    images: int
+    share: float
+
+
+@dataclass(frozen=True)
+class ByClass:
+    """One method in a block, over the cells that all methods share. The largest gaps and confusions first."""
+
+    method: str
+    won: list[Gap]
+    lost: list[Gap]
+    confused: list[Confusion]
+
+    @property
+    def names(self) -> set[str]:
+        """Classes that are named."""
+        return {
+            *(gap.name for gap in [*self.won, *self.lost]),
+            *(name for pair in self.confused for name in (pair.true, pair.named)),
+        }
+
+
+def winners_and_losers(rows: pd.DataFrame, baseline: str, rule: str = HEADLINE) -> list[ByClass]:
+    """Every method of a block by name; without the baseline there are confusions only."""
+    cells = shared(rows, rule)
+    table = by_class(rows, rule)
+    found = []
+    for method, mine in cells.groupby("method"):
+        won: list[Gap] = []
+        lost: list[Gap] = []
+        if baseline in table and method != baseline:
+            gaps = (table[method] - table[baseline]).dropna().sort_values(kind="stable")
+            lost = [Gap(str(name), float(value)) for name, value in gaps.head(NAMED).items() if value < 0]
+            best = gaps[::-1].head(NAMED)
+            won = [Gap(str(name), float(value)) for name, value in best.items() if value > 0]
+        found.append(ByClass(str(method), won, lost, confusions(mine, rule)))
+    return found
+
+
+def confusions(cells: pd.DataFrame, rule: str = HEADLINE, most: int = NAMED) -> list[Confusion]:
+    """The most frequent confusions over all test images of these cells, at least two images each."""
+    wrong: Counter[tuple[str, str]] = Counter()
+    images: Counter[str] = Counter()
+    for names, hits in zip(cells["class_names"], cells["hits"], strict=True):
+        named, labels = hits.judgements[rule].named, hits.labels
+        images.update(names[label] for label in labels.tolist())
+        missed = (named != labels) & (named >= 0)
+        pairs = zip(labels[missed].tolist(), named[missed].tolist(), strict=True)
+        wrong.update((names[label], names[other]) for label, other in pairs)
+    often = sorted(wrong.items(), key=lambda item: (-item[1], item[0]))[:most]
+    return [
+        Confusion(true, named, count, 100.0 * count / images[true])
+        for (true, named), count in often
+        if count > 1
+    ]

@@ -1,0 +1,113 @@
+"""What was run, in a name and a value each; and what it ran at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bench.report.scores.frame import accuracy_column
+from bench.report.statistics.summary import scored
+from bench.report.tables import formats
+from bench.report.tables.leaderboard import Block, blocks, median
+
+
+def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """A name and a value for each thing that a reader needs to place the numbers."""
+    known = frame[frame["kind"].notna()]
+
+    def values(column: str, unit: str = "") -> str:
+        found = sorted(known[column].dropna().unique())
+        # A column with gaps holds its whole numbers as floats; `:g` writes them as whole again.
+        texts = [value if isinstance(value, str) else f"{value:g}" for value in found]
+        return formats.listed([text + unit for text in texts])
+
+    domains = sorted({*known["source"].dropna(), *known["target"].dropna()})
+    found = [
+        ("Dataset", values("dataset")),
+        ("Domains", formats.listed(domains)),
+        ("Classes", values("classes")),
+        ("Transfer", "; ".join(block.title for block in blocks(frame))),
+        ("Methods", values("method")),
+        ("Backbones", values("backbone")),
+        ("Seeds", values("seed")),
+        ("Images", f"{values('image_size', ' px')}; augmentation {values('augment')}"),
+        (
+            "Budget",
+            f"{values('steps')} steps in the source stage and half as many in the target stage, "
+            f"batches of {values('batch_size')}, {values('looks_asked')} looks a stage",
+        ),
+        ("Precision", values("precision")),
+        *_transductive(known),
+        ("Looks chosen by", values("headline")),
+        ("Run on", f"{values('device') or formats.DASH}; threads: {values('threads') or formats.DASH}"),
+    ]
+    if "warnings" in known:
+        # Stays with the numbers for as long as they are shown.
+        texts = {line for text in known["warnings"].dropna().unique() for line in text.splitlines()}
+        found += [("Warning", text) for text in sorted(texts)]
+    return found if len(known) else []
+
+
+def _transductive(known: pd.DataFrame) -> list[tuple[str, str]]:
+    """A warning where methods have adapted to the images that they are tested on."""
+    cells = int(known["transductive"].eq(True).sum())
+    if not cells:
+        return []
+    which = "all cells" if cells == len(known) else f"{cells} of {formats.several(len(known), 'cell')}"
+    return [("Transductive", f"{which}: methods adapt to the target's test images, unlabelled")]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Medians over a method's done cells of one kind and backbone; None: not recorded."""
+
+    kind: str
+    blocks: tuple[Block, ...]
+    """Those that its cells are in."""
+    method: str
+    backbone: str
+    parameters: float | None
+    trained: float | None
+    images_per_second: float | None
+    memory: float | None
+    own: float | None
+    alone: float | None
+    step: float | None
+    slow_step: float | None
+    predicted: float | None
+    flops: float | None
+    energy: float | None
+    setting: str
+    accuracy: float | None
+    cells: int
+
+
+def speeds(frame: pd.DataFrame) -> list[Speed]:
+    """What methods ran at, by kind, method, backbone and setting."""
+    found = []
+    by = ["kind", "method", "backbone", "setting"]
+    for (kind, method, backbone, setting), rows in scored(frame).groupby(by):
+        found.append(
+            Speed(
+                kind=str(kind),
+                blocks=tuple(blocks(rows)),
+                method=str(method),
+                backbone=str(backbone),
+                parameters=median(rows["parameters"]),
+                trained=median(rows["parameters_trained"]),
+                images_per_second=median(rows["images_per_second"]),
+                memory=median(rows["peak_memory_mib"]),
+                own=median(rows["seconds_own"]),
+                alone=median(rows["seconds_alone"]),
+                step=median(rows["step_p50"]),
+                slow_step=median(rows["step_p95"]),
+                predicted=median(rows["predicted_per_second"]),
+                flops=median(rows["flops_per_step"]),
+                energy=median(rows["energy_joules"]),
+                setting=str(setting),
+                accuracy=float(rows[accuracy_column()].mean()),
+                cells=len(rows),
+            )
+        )
+    return found

@@ -1,0 +1,81 @@
+"""What a method gains over the plain ones, and what searches found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bench.records.selection import HEADLINE
+from bench.report.scores.frame import accuracy_column, shots_order
+from bench.report.statistics.summary import NOTHING, Difference, difference, scored
+from bench.report.tables.leaderboard import Block, blocks
+
+REFERENCES = ("linear-probe", "scratch")
+"""Methods that gains are shown over: frozen features, and nothing transferred at all."""
+
+
+@dataclass(frozen=True)
+class Gains:
+    """One method in one block: its paired gain over each reference, by name."""
+
+    block: Block
+    method: str
+    over: dict[str, Difference]
+
+
+def gains(frame: pd.DataFrame, references: Sequence[str] = REFERENCES) -> list[Gains]:
+    """Points over each reference on the same question and seed; references that no block has are left out."""
+    found = []
+    for block in blocks(frame):
+        rows = block.of(frame)
+        others = {name: rows[rows["method"] == name] for name in references}
+        for method in sorted(scored(rows)["method"].unique()):
+            mine = rows[rows["method"] == method]
+            over = {
+                name: NOTHING if name == method else difference(mine, other) for name, other in others.items()
+            }
+            if any(gain.cells for gain in over.values()):
+                found.append(Gains(block, str(method), over))
+    return found
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One architecture that a method's search ended with, in how many of its cells."""
+
+    block: Block
+    method: str
+    parts: str
+    cells: int
+    accuracy: float
+
+
+def architectures(frame: pd.DataFrame) -> list[Architecture]:
+    """What searches found, by block and method, the most frequent first; accuracy is a mean, percent."""
+    cells = scored(frame)
+    cells = cells[cells["architecture"].notna()]
+    found = [
+        Architecture(block, str(method), str(parts), len(rows), float(rows[accuracy_column()].mean()))
+        for block in blocks(cells)
+        for (method, parts), rows in block.of(cells).groupby(["method", "architecture"])
+    ]
+    return sorted(
+        found, key=lambda row: (row.block.kind, shots_order(row.block.shots), row.method, -row.cells)
+    )
+
+
+def by_shots(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Mean headline accuracy in percent: methods (rows) by shots (columns), no episodes.
+
+    Over the pairs and seeds that a method has done at every number of shots that it has done at all, so
+    that a curve does not rise because an easier pair joined in.
+    """
+    cells = scored(frame[(frame["kind"] == kind) & ~frame["shots"].str.contains(", ", na=True)], HEADLINE)
+    means = {}
+    for method, mine in cells.groupby("method"):
+        wide = mine.pivot_table(index=["pair", "seed", "backbone"], columns="shots", values=accuracy_column())
+        means[str(method)] = wide.dropna().mean()
+    table = pd.DataFrame(means).T
+    return table.reindex(columns=sorted(table.columns, key=shots_order))

@@ -1,0 +1,343 @@
+"""Tables as plain values, the same for the page, the terminal and Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from bench.records.selection import HEADLINE, RULES
+from bench.report.scores.bootstrap import Interval
+from bench.report.scores.frame import CHOSEN, STATUSES, USUAL, accuracy_column, shots_order
+from bench.report.statistics.pairwise import Comparison, comparisons, not_separable, places, rivals
+from bench.report.statistics.summary import (
+    NOTHING,
+    Difference,
+    difference,
+    mean_accuracy,
+    scored,
+    seed_deviation,
+    shared,
+)
+from bench.report.tables.formats import DASH, listed, several
+
+CHEATS = {rule.name for rule in RULES if rule.uses_target_labels}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Cells that belong in one table: one transfer kind at one number of shots."""
+
+    kind: str
+    shots: str
+
+    @property
+    def labels(self) -> str:
+        """The shots in words."""
+        shots = self.shots.partition(", ")[0]
+        match shots:
+            case "0":
+                labels = "no target labels"
+            case "all":
+                labels = "all target labels"
+            case "1":
+                labels = "1 labelled target image per class"
+            case _:
+                labels = f"{shots} labelled target images per class"
+        return ", ".join([labels, *self._else()])
+
+    @property
+    def title(self) -> str:
+        """Kind and shots in words."""
+        return f"{self.kind}, {self.labels}"
+
+    @property
+    def few(self) -> str:
+        """The shots in few words."""
+        shots = self.shots.partition(", ")[0]
+        words = {"0": "no target labels", "all": "all target labels", "1": "1 target label per class"}
+        return ", ".join([words.get(shots, f"{shots} target labels per class"), *self._else()])
+
+    @property
+    def short(self) -> str:
+        """The title for where there is little room."""
+        shots, _, more = self.shots.partition(", ")
+        labels = {"0": "no labels", "1": "1 label"}.get(shots, f"{shots} labels")
+        return ", ".join([labels, *([more] if more else []), self.kind])
+
+    def _else(self) -> list[str]:
+        """What else tables group by, in words."""
+        before, chosen, rule = self.shots.partition(CHOSEN)
+        episodes = before.partition(", ")[2].removesuffix(", ")
+        said = [f"{episodes} episodes"] if episodes else []
+        if chosen:
+            said.append(f"{chosen}{rule}" + (" (uses target labels)" if rule in CHEATS else ""))
+        return said
+
+    @property
+    def source(self) -> str:
+        """What the kind takes as source, in words."""
+        return {
+            "pretrained": "no source",
+            "cross-domain": "source: another domain",
+            "cross-task": "source: other classes",
+            "cross-domain-task": "source: another domain and other classes",
+        }[self.kind]
+
+    @property
+    def slug(self) -> str:
+        """A name for anchors."""
+        return f"{self.kind}-{self.shots}".replace(", ", "-").replace(" ", "-")
+
+    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of this block."""
+        return frame[(frame["kind"] == self.kind) & (frame["shots"] == self.shots)]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One method in a leaderboard. Percent, points, seconds, MiB; None: it cannot be said.
+
+    place, letters: see `bench.report.statistics.pairwise.Standings`.
+    """
+
+    method: str
+    is_baseline: bool
+    accuracy: float | None
+    interval: Interval | None
+    deviation: float | None
+    gain: Difference
+    seconds: float | None
+    memory: float | None
+    done: int
+    asked: int
+    otherwise: str
+    place: tuple[int, int] | None = None
+    letters: str = ""
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The methods of a block, best first, over the cells that all of them share."""
+
+    block: Block
+    baseline: str
+    rows: tuple[Standing, ...]
+    cells: int
+    seeds: int
+    pairs: int
+    rivals: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def best(self) -> Standing | None:
+        """The most accurate method, where one can be named."""
+        return self.rows[0] if self.rows and self.rows[0].accuracy is not None else None
+
+    @property
+    def compared(self) -> int:
+        """How many methods have an accuracy."""
+        return sum(row.accuracy is not None for row in self.rows)
+
+
+def blocks(frame: pd.DataFrame) -> list[Block]:
+    """The blocks of a frame: by kind, then by shots."""
+    known = frame[frame["kind"].notna()]
+    pairs = set(zip(known["kind"], known["shots"], strict=True))
+    return [Block(*pair) for pair in sorted(pairs, key=lambda pair: (pair[0], shots_order(pair[1])))]
+
+
+def leaderboards(frame: pd.DataFrame, baseline: str, rule: str = HEADLINE) -> list[Leaderboard]:
+    """A leaderboard per block."""
+    return [leaderboard(frame, block, baseline, rule) for block in blocks(frame)]
+
+
+NEEDED = (
+    *("kind", "shots", "method", "status", "question", "seed", "pair", "hits", "note"),
+    *("seconds_alone", "peak_memory_mib", "device", "threads", "cpu", "accelerator"),
+)
+"""Columns that a leaderboard is made of, besides an accuracy; rows have five times as many."""
+
+
+def leaderboard(frame: pd.DataFrame, block: Block, baseline: str, rule: str = HEADLINE) -> Leaderboard:
+    """The methods of a block by mean accuracy under `rule` over the cells that all of them share.
+
+    Methods without a done cell come last, with what became of their cells. `rivals` are the methods that are
+    not told apart from the best one.
+    """
+    rows = block.of(frame[[*NEEDED, accuracy_column(rule)]])
+    cells = shared(rows, rule)
+    reference = cells[cells["method"] == baseline]
+    standings = []
+    for method, asked in rows.groupby("method", sort=True):
+        mine = cells[cells["method"] == method]
+        accuracy, interval = mean_accuracy(mine, rule)
+        is_baseline = method == baseline
+        standings.append(
+            Standing(
+                method=str(method),
+                is_baseline=is_baseline,
+                accuracy=accuracy,
+                interval=interval,
+                deviation=seed_deviation(mine, rule),
+                gain=NOTHING if is_baseline else difference(mine, reference, rule),
+                seconds=median(mine["seconds_alone"]),
+                memory=median(mine["peak_memory_mib"]),
+                done=int((asked["status"] == "done").sum()),
+                asked=len(asked),
+                otherwise=_otherwise(asked),
+            )
+        )
+    standings.sort(key=lambda row: (row.accuracy is None, -(row.accuracy or 0.0), row.method))
+    ranked = [row.method for row in standings if row.accuracy is not None]
+    compared = comparisons(cells, rule)
+    where = places(ranked, compared)
+    letters = not_separable(ranked, compared)
+    methods = max(1, cells["method"].nunique())
+    return Leaderboard(
+        block=block,
+        baseline=baseline,
+        rows=tuple(
+            replace(row, place=where.get(row.method), letters=letters.get(row.method, ""))
+            for row in standings
+        ),
+        cells=len(cells) // methods,
+        seeds=cells["seed"].nunique(),
+        pairs=cells["pair"].nunique(),
+        rivals=rivals(ranked, compared),
+        comparisons=tuple(compared),
+        notes=tuple(_notes(rows, cells, baseline, rule)),
+    )
+
+
+def median(column: pd.Series) -> float | None:
+    """The median of what is known of a column; None where nothing is."""
+    return float(column.median()) if column.notna().any() else None
+
+
+def _otherwise(rows: pd.DataFrame) -> str:
+    """`2 skipped, 1 failed`: what became of the cells that are not done."""
+    counts = rows["status"].value_counts()
+    return ", ".join(f"{counts[status]} {status}" for status in STATUSES[1:] if status in counts)
+
+
+def _notes(rows: pd.DataFrame, cells: pd.DataFrame, baseline: str, rule: str) -> list[str]:
+    """What the reader of a leaderboard must know, and what cannot be said."""
+    done = scored(rows, rule)
+    if done.empty:
+        return ["No cell is done."]
+    counts = done.groupby("method").size()
+    notes = []
+    if cells.empty:
+        notes.append("No cell is done by every method, so there is no fair mean to compare.")
+    elif len(cells) < len(done):
+        notes.append("Done cells that other methods lack are left out of the means.")
+    if counts.min() < counts.max():
+        least = [str(name) for name in counts.index[counts == counts.min()]]
+        limits = "limits" if len(least) == 1 else "limit"
+        done_each = several(int(counts.min()), "done cell")
+        notes.append(f"{listed(least)} ({done_each}) {limits} which cells all share.")
+    if baseline not in counts.index:
+        notes.append(f"The baseline {baseline} has no done cell here, so there are no gains.")
+    if done["seed"].nunique() == 1:
+        notes.append(
+            "One seed: how much another run would differ cannot be said; all here is for these runs."
+        )
+    if done["pair"].nunique() == 1:
+        notes.append("One pair: whether this holds for other domains cannot be said.")
+    if len(done[["device", "threads", "cpu", "accelerator"]].drop_duplicates()) > 1:
+        notes.append("Cells ran on different machines or settings: compare seconds with care.")
+    lost = int((done["note"] != "").sum())
+    if lost:
+        notes.append(f"{several(lost, 'cell')} had test images without finite logits; they count as wrong.")
+    return notes
+
+
+@dataclass(frozen=True)
+class RuleScore:
+    """One method under every selection rule: percent, or None where it cannot be said."""
+
+    method: str
+    accuracy: dict[str, float | None]
+    oracle_gap: float | None
+    """Points that the oracle's looks are above the last ones, over the cells that have both."""
+
+
+ORACLE = "oracle"
+
+
+def by_rule(frame: pd.DataFrame, block: Block) -> tuple[list[RuleScore], dict[str, int]]:
+    """Mean accuracy by method and selection rule, and over how many shared cells each rule's mean goes."""
+    rows = block.of(frame)
+    means, cells = {}, {}
+    for rule in RULES:
+        mine = shared(rows, rule.name)
+        means[rule.name] = mine.groupby("method")[accuracy_column(rule.name)].mean()
+        cells[rule.name] = len(mine) // max(1, mine["method"].nunique())
+    methods = sorted(scored(rows)["method"].unique())
+    known = {name: {m: float(v) for m, v in mean.items()} for name, mean in means.items()}
+    both = shared(rows, ORACLE).dropna(subset=[accuracy_column(USUAL)])
+    gaps = both[accuracy_column(ORACLE)] - both[accuracy_column(USUAL)]
+    gap = gaps.groupby(both["method"]).mean().to_dict()
+    table = [
+        RuleScore(m, {name: values.get(m) for name, values in known.items()}, gap.get(m)) for m in methods
+    ]
+    return table, cells
+
+
+def coverage(frame: pd.DataFrame) -> pd.DataFrame:
+    """Cells by method (rows) and status (columns `STATUSES`); damaged records of unknown method last."""
+    method = frame["method"].fillna("(unknown)")
+    counts = pd.crosstab(method, frame["status"]) if len(frame) else pd.DataFrame()
+    return counts.reindex(columns=list(STATUSES), fill_value=0)
+
+
+def reasons(frame: pd.DataFrame) -> pd.DataFrame:
+    """Why cells are not done: a row per status, method and reason, with `cells` and one `key` and `log`."""
+    rows = frame[frame["status"] != "done"].copy()
+    rows["method"] = rows["method"].fillna("(unknown)")
+    rows[["reason", "log"]] = rows[["reason", "log"]].fillna("")
+    found = rows.groupby(["status", "method", "reason"], as_index=False).agg(
+        cells=("key", "size"), key=("key", "first"), log=("log", "first")
+    )
+    return found.sort_values(
+        ["status", "cells", "method"], key=lambda c: c.map(STATUSES.index) if c.name == "status" else c
+    )
+
+
+PROVENANCE = {
+    "git_revision": "git revision",
+    "digest_engine": "engine digest",
+    "digest_dataset": "dataset digest",
+    "images_from": "images from",
+    "python": "Python",
+    "packages": "packages",
+    "platform": "platform",
+    "cpu": "processor",
+    "accelerator": "accelerator",
+    "device": "device",
+    "threads": "threads",
+    "suite": "asked first by suite",
+}
+
+
+def provenance(frame: pd.DataFrame) -> pd.DataFrame:
+    """What made the numbers: `what`, `value`, `records`; more than one value of a thing is a warning."""
+    records = frame[frame["created"].notna()]
+    rows = [
+        (title, _text(value), int(count))
+        for column, title in PROVENANCE.items()
+        for value, count in records[column].value_counts(dropna=False).items()
+    ]
+    digests = frame.groupby("method")["digest_method"].value_counts()
+    rows += [(f"digest of {method}", str(value), int(count)) for (method, value), count in digests.items()]
+    return pd.DataFrame(rows, columns=["what", "value", "records"])
+
+
+def _text(value: Any) -> str:
+    """A value of a column that may have gaps, which turn whole numbers into floats and None into NaN."""
+    if pd.isna(value) or value == "":
+        return DASH
+    return f"{value:g}" if isinstance(value, float) else str(value)

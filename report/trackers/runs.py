@@ -1,0 +1,89 @@
+"""Records as runs: what experiment trackers keep of one cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from bench.records.record import Look
+from bench.records.selection import RULES
+from bench.report.scores.frame import CELL, accuracy_column
+
+Value = str | int | float | bool
+
+SETTINGS = tuple(name for name in CELL if name not in ("pair", "question", "goal"))
+MEASURED = (
+    *(accuracy_column(rule.name) for rule in RULES),
+    *("low", "high", "seconds_own", "seconds_alone", "images_seen", "images_per_second"),
+    *("parameters", "parameters_trained", "peak_memory_mib"),
+)
+TAGS = (
+    *("key", "suite", "device", "threads", "git_revision", "cpu", "accelerator", "python"),
+    *("digest_method", "digest_engine", "digest_dataset", "again"),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One done cell. Units are those of `bench.load_results`; what is not known is left out.
+
+    started: seconds since 1970, when the record was made.
+    looks: (stage, step, metrics), in order; accuracies in percent.
+    """
+
+    key: str
+    name: str
+    suite: str
+    started: float
+    params: dict[str, Value]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    looks: tuple[tuple[str, int, dict[str, float]], ...]
+
+
+def runs(frame: pd.DataFrame) -> Iterator[Run]:
+    """The done cells of a frame of `bench.report.scores.frame.load_frame`, in the order of their keys."""
+    done = frame[frame["status"] == "done"].sort_values("key")
+    for row in done.to_dict("records"):
+        yield Run(
+            key=row["key"],
+            name=f"{row['method']} {row['pair']} {row['shots']}-shot seed {row['seed']:g}",
+            suite=row["suite"],
+            started=datetime.fromisoformat(row["created"]).timestamp(),
+            params={name: _plain(row[name]) for name in SETTINGS if _known(row[name])},
+            metrics={name: float(row[name]) for name in MEASURED if _finite(row[name])},
+            tags={name: str(_plain(row[name])) for name in TAGS if _known(row[name])},
+            looks=tuple((look.stage, look.step, _scalars(look)) for look in row["looks"]),
+        )
+
+
+def _scalars(look: Look) -> dict[str, float]:
+    flat = look.model_dump(exclude={"stage", "step", "validators", "discrepancy"})
+    percent = {name: 100.0 for name in flat if name.endswith("_accuracy")}
+    named = {
+        **{name: value * percent.get(name, 1.0) for name, value in flat.items() if value is not None},
+        **{f"validator {name}": value for name, value in look.validators.items()},
+        **{f"discrepancy {name}": value for name, value in look.discrepancy.items()},
+    }
+    return {name: float(value) for name, value in named.items() if _finite(value)}
+
+
+def _known(value: Any) -> bool:
+    return value is not None and value != "" and not (isinstance(value, float) and math.isnan(value))
+
+
+def _finite(value: Any) -> bool:
+    return _known(value) and math.isfinite(value)
+
+
+def _plain(value: Any) -> Value:
+    """Without numpy's types, and with whole numbers whole again, which a column with gaps holds as floats."""
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, (str, int, float, bool)) else str(value)

@@ -1,0 +1,115 @@
+"""What a matrix shares and what that saves, counted by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bench.commands.experiments.forecast import Needs, distinct, estimate, foresee, prices
+from bench.data.card import load_card
+from bench.records.record import Asked, Digests, Happened, Measured, Record, Where
+from bench.spec.plan import plan
+from bench.spec.suite import Cell, Setting
+from tests.support import emoji_suite
+
+FROZEN = Needs(cut="top")
+
+
+def needs(name: str) -> Needs:
+    return FROZEN
+
+
+def cells(**changes: Any) -> list[Cell]:
+    """6 ordered pairs of three domains at 2 shots, and kind pretrained at one, for 2 seeds."""
+    tables = [{"kind": "cross-domain", "shots": [0, 5]}, {"kind": "pretrained", "shots": [5]}]
+    return plan(emoji_suite(**{"seeds": [0, 1], "scenarios": tables, **changes}), load_card("emoji-home"))
+
+
+@pytest.mark.parametrize(
+    ("method", "features", "stages"),
+    [
+        # A blind source stage: one per source and seed. Features: of each domain once, whatever the seed.
+        (FROZEN, (6 * 2 * 2 * 2 + 3 * 2, 3), (6 * 2 * 2, 3 * 2)),
+        # A source stage that sees the target: one per pair and seed, whatever the shots.
+        (replace(FROZEN, sees_target=True), (54, 3), (24, 6 * 2)),
+        # Views are drawn anew for each seed; so are weights at random.
+        (replace(FROZEN, views=4), (54, 3 * 2), (24, 6)),
+        (replace(FROZEN, pretrained=False), (54, 3 * 2), (24, 6)),
+        # It sees images, or has no source stage.
+        (replace(FROZEN, cut=None), (0, 0), (24, 6)),
+        (replace(FROZEN, has_source_stage=False), (54, 3), (0, 0)),
+    ],
+)
+def test_what_is_shared(method: Needs, features: tuple[int, int], stages: tuple[int, int]) -> None:
+    matrix = cells()
+    assert len(matrix) == (6 * 2 + 3) * 2
+    assert distinct(matrix, lambda name: method) == {"features": features, "source-stage": stages}
+
+
+def record(cell: Cell, seconds: dict[str, float], shared: dict[str, float]) -> Record:
+    return Record(
+        key=cell.key,
+        created="",
+        asked=Asked(cell=cell, setting=Setting(), suite="mine"),
+        happened=Happened(status="done"),
+        digests=Digests(method="", engine="", dataset=""),
+        where=Where(python="", packages={}, platform="", cpu="", accelerator=None, git_revision=None),
+        measured=Measured(
+            seconds=seconds,
+            shared_seconds=shared,
+            images_seen=1,
+            images_per_second=None,
+            parameters=1,
+            parameters_trained=1,
+            peak_memory_bytes=1,
+        ),
+        hyperparameters={},
+        looks=(),
+        selected={},
+        details={},
+    )
+
+
+def test_estimate_by_hand() -> None:
+    """Two pairs of one source, 0 shots: two cells, one source stage, three domains."""
+    table = {"kind": "cross-domain", "sources": ["google"], "shots": [0]}
+    one, two = matrix = cells(scenarios=[table], seeds=[0])
+    # The first made all: 2 domains' features at 3 s each, a source stage of 10 s, and 1 s of its own.
+    made = record(one, {"features": 6.0, "source-stage": 10.0, "evaluate": 1.0}, {})
+    found = estimate(matrix, needs, prices(needs, [made]))
+    assert found is not None
+    assert found.alone == pytest.approx(2 * (6 + 10 + 1))
+    assert found.shared == pytest.approx(3 * 3 + 10 + 2 * 1)
+    assert found.saving == pytest.approx(1 - 21 / 34)
+    # A record of a cell that found all of it tells the same.
+    reader = record(two, {"evaluate": 1.0}, {"features": 6.0, "source-stage": 10.0})
+    assert estimate(matrix, needs, prices(needs, [made, reader])) == replace(found, from_cells=2)
+
+
+def test_methods_that_nothing_is_known_of_are_named() -> None:
+    table = {"kind": "cross-domain", "sources": ["google"], "targets": ["apple"], "shots": [0]}
+    probe, dann = cells(scenarios=[table], seeds=[0], methods=["linear-probe", "dann"])
+    known = prices(needs, [record(probe, {"evaluate": 2.0}, {})])
+    found = estimate([probe, dann], needs, known)
+    assert found is not None
+    assert (found.shared, found.unknown) == (2.0, ("dann",))
+    assert estimate([dann], needs, known) is None
+    assert foresee([probe, dann], needs, known, 2).makespan == 2.0
+
+
+def test_a_matrix_on_several_nodes() -> None:
+    """The third domain's features are what the second node can make while the first is at work."""
+    tables = [
+        {"kind": "cross-domain", "sources": ["google"], "targets": ["apple", "twitter"], "shots": [0]},
+    ]
+    matrix = cells(scenarios=tables, seeds=[0])
+    made = record(matrix[0], {"features": 6.0, "source-stage": 10.0, "evaluate": 1.0}, {})
+    known = prices(needs, [made])
+    one, two = foresee(matrix, needs, known, 1), foresee(matrix, needs, known, 2)
+    # google's and apple's features, the source stage, two cells; twitter's features.
+    assert one.makespan == one.work == 3 + 3 + 10 + 1 + 3 + 1
+    # The second waits for google's features, makes twitter's, and waits for the source stage.
+    assert two.makespan == 3 + 3 + 10 + 1
+    assert two.critical_path == 10 + 1

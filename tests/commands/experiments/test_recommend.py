@@ -1,0 +1,68 @@
+"""`bench recommend` and `bench check-search`, from the outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.records.store import Store
+from tests.support import bench
+
+SUITE = """
+description = "tiny"
+dataset = "emoji-home"
+classes = 4
+image_size = 32
+backbones = ["test_efficientnet.untrained"]
+methods = ["linear-probe", "full-finetune", "nas-lite"]
+seeds = [0, 1]
+[budget]
+steps = 8
+batch_size = 8
+looks = 2
+[[scenarios]]
+kind = "cross-domain"
+sources = ["google"]
+targets = ["twitter"]
+shots = [0, 3]
+"""
+
+
+def test_recommend_runs_what_it_needs_and_no_more(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(SUITE)
+    nothing = bench("recommend", "--suite", "tiny.toml", cwd=tmp_path)
+    assert nothing.returncode == 2
+    assert nothing.stderr.startswith("error: no cell of suite 'tiny' is done in")
+    assert nothing.stderr.count("\n") == 1
+    found = bench("recommend", "--suite", "tiny.toml", "--shots", "3", "--run", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "round 1 of 2: linear-probe, full-finetune, nas-lite on 1 of 2 questions" in found.stdout
+    assert "cross-domain, 3 labelled target images per class" in found.stdout
+    assert "\nuse " in found.stdout
+    records = list(Store(tmp_path / "results/tiny").records())
+    assert len(records) == 5, "three methods on one question, the better two on the other"
+    assert {record.asked.cell.scenario.shots for record in records} == {3}
+    dear = bench("recommend", "--suite", "tiny.toml", "--max-seconds", "0", cwd=tmp_path)
+    assert "no method is within these seconds" in dear.stdout
+
+
+def test_recommend_unknown_shots(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(SUITE)
+    found = bench("recommend", "--suite", "tiny.toml", "--shots", "7", cwd=tmp_path)
+    assert found.returncode == 2
+    assert found.stderr == "error: suite 'tiny' has no cells with 7 shots: choose from 0, 3\n"
+
+
+def test_check_search(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(SUITE)
+    command = ("check-search", "--suite", "tiny.toml", "--draws", "2")
+    first = bench(*command, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "4 runs of 2 questions" in first.stdout
+    for name in ("nas-lite", "random member", "random search"):
+        assert name in first.stdout
+    records = list(Store(tmp_path / "results/tiny-search").records())
+    assert len(records) == 4 * (1 + 1 + 2)
+    draws = [record for record in records if record.asked.cell.budget.steps == 4]
+    assert len(draws) == 4 * 2
+    assert all(record.details["source-stage"]["candidates left"] == 1 for record in draws)
+    assert len({record.asked.cell.seed for record in draws}) == 4

@@ -1,0 +1,106 @@
+"""`bench tune`, from the outside and in its parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.commands.experiments.tune import FOLDS, allowed_score, with_folds
+from bench.records.store import Store
+from tests.support import answer, bench, tiny_cell
+
+SUITE = """
+description = "tiny"
+dataset = "emoji-home"
+classes = 4
+image_size = 32
+backbones = ["test_efficientnet.untrained"]
+methods = ["full-finetune"]
+[budget]
+steps = 4
+batch_size = 8
+looks = 2
+[[scenarios]]
+kind = "cross-domain"
+sources = ["google"]
+targets = ["twitter"]
+shots = [0, 3]
+"""
+
+
+def test_cells_with_shots_are_tried_on_folds() -> None:
+    tried = with_folds([tiny_cell(shots=0), tiny_cell(shots=5)])
+    assert [cell.fold for cell in tried] == [None, *range(FOLDS)]
+    assert len({cell.key for cell in tried}) == 1 + FOLDS
+
+
+def test_scores_come_from_where_the_protocol_allows(tmp_path: Path) -> None:
+    record, _ = answer(tiny_cell(shots=0), tmp_path)
+    assert allowed_score(record) == record.looks[-1].source_validation_accuracy
+    record, predictions = answer(tiny_cell(shots=3, fold=1), tmp_path)
+    assert allowed_score(record) == record.looks[-1].shots_validation_accuracy
+    # One group of each of the four classes was held out of the shots, and only those were scored.
+    labels, logits = (
+        predictions[f"{name}"] for name in ("shots-validation/labels", "look1/shots-validation/logits")
+    )
+    assert set(labels) == {0, 1, 2, 3}
+    assert allowed_score(record) == (logits.argmax(1) == labels).mean()
+
+
+def test_a_study_goes_on_where_it_was(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(SUITE)
+    command = ("tune", "--suite", "tiny.toml", "--method", "full-finetune")
+    first = bench(*command, "--trials", "2", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "0 of 2 trials done" in first.stdout
+    assert "[set.full-finetune]" in first.stdout
+    records = {record.key for record in Store(tmp_path / "results/tiny-tuning").records()}
+    assert len(records) == 2 * (1 + FOLDS)
+    again = bench(*command, "--trials", "3", cwd=tmp_path)
+    assert "2 of 3 trials done" in again.stdout
+    after = {record.key for record in Store(tmp_path / "results/tiny-tuning").records()}
+    assert records < after
+    assert len(after) == 3 * (1 + FOLDS)
+
+
+def test_wrong_requests(tmp_path: Path) -> None:
+    for arguments, words in [
+        (("--suite", "smoke", "--method", "dan"), "did you mean 'dann'"),
+        (("--suite", "smok", "--method", "dann"), "did you mean 'smoke'"),
+        (("--suite", "smoke", "--method", "dann", "--trials", "0"), "--trials"),
+    ]:
+        process = bench("tune", *arguments, cwd=tmp_path)
+        assert process.returncode == 2
+        assert process.stderr.startswith("error: ")
+        assert words in process.stderr
+        assert "Traceback" not in process.stderr
+
+
+def test_trials_in_a_suites_budget(tmp_path: Path) -> None:
+    """Each method is tuned before its cells run; what is found stands in their records."""
+    text = SUITE.replace("looks = 2", "looks = 2\ntrials = 2").replace(
+        'methods = ["full-finetune"]', 'methods = ["full-finetune", "linear-probe"]'
+    )
+    (tmp_path / "tiny.toml").write_text(text)
+    first = bench("run", "--suite", "tiny.toml", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr + first.stdout
+    assert "study tiny full-finetune suite: 0 of 2 trials done" in first.stdout
+    records = list(Store(tmp_path / "results/tiny").records())
+    assert len(records) == 4
+    assert all(record.asked.cell.budget.trials == 2 for record in records)
+    mine = [record for record in records if record.asked.cell.method == "full-finetune"]
+    found = {record.hyperparameters["learning_rate"] for record in mine}
+    trials = list(Store(tmp_path / "results/tiny/tuning").records())
+    tried = {record.hyperparameters.get("learning_rate") for record in trials}
+    assert len(found) == 1
+    assert found < tried
+    scores = {
+        rate: [
+            allowed_score(record) for record in trials if record.hyperparameters.get("learning_rate") == rate
+        ]
+        for rate in tried - {None}
+    }
+    means = {rate: sum(s for s in values if s is not None) / len(values) for rate, values in scores.items()}
+    assert means[found.pop()] == max(means.values())
+    again = bench("run", "--suite", "tiny.toml", cwd=tmp_path)
+    assert "2 of 2 trials done" in again.stdout
+    assert "4 recorded, 0 to run" in again.stdout

@@ -1,0 +1,289 @@
+"""No leak by construction: no target label beyond the shots and no test image within a method's reach.
+
+A probe that declares every access runs as a real cell; at each verb all that its arguments lead to is
+searched. Held-out images pass through `predict` (in evaluation mode, without gradients) and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import bench.engine.cell.execution
+from bench.api import Access, Backbone, Batch, GradientMethod, Labelled, Modules, StageName, Task
+from bench.core.errors import UserError
+from bench.data.dataset import Dataset, Domain
+from bench.data.splits import SPLITS, TEST, TRAIN, VALIDATION, Subset, subset
+from bench.engine.cell.execution import Run
+from bench.engine.cell.stage import Trainer
+from bench.engine.evaluation.evaluator import Looks
+from bench.engine.evaluation.partitions import Roles
+from bench.engine.training.batches import Endless, Feed, ImageInputs, KeptInputs
+from tests.leaks import arrays, reach
+from tests.support import CLASSES, steps_of, tiny_cell
+
+ENGINE = (Run, Roles, Trainer, Looks, Feed, Endless, ImageInputs, KeptInputs, Dataset, Domain, Subset)
+"""What holds images or labels of more than a batch."""
+
+
+class Guard:
+    """Knows the target's images and labels, and searches for them."""
+
+    def __init__(self, run: Run, dataset: Dataset, unlabelled: str) -> None:
+        self.found: list[str] = []
+        self.batches = 0
+        self.unlabelled = unlabelled
+        self.run, self.dataset = run, dataset
+        self.ready = False
+
+    def _prepare(self) -> None:
+        """Fingerprints, once the run has opened its images."""
+        self.ready = True
+        every = {split: subset(self.dataset, "twitter", CLASSES, split) for split in SPLITS}
+        shots = set(self.run.roles.labelled.rows.tolist())
+        self.split_of: dict[bytes, str] = {}
+        self.label_of: dict[bytes, int] = {}
+        for split, images in every.items():
+            x = self.run.roles.target_inputs.take(images.rows).contiguous().numpy()
+            for image, row, label in zip(x, images.rows, images.labels, strict=True):
+                self.split_of[image.tobytes()] = "shots" if int(row) in shots else split
+                self.label_of[image.tobytes()] = int(label)
+        self.secrets = {
+            f"{split} labels": images.labels.tolist()
+            for split, images in every.items()
+            if split != TRAIN or len(images) > len(shots)
+        }
+
+    def look(self, verb: str, *roots: Any, batch: Batch | None = None) -> None:
+        """Search all that the arguments of a verb lead to."""
+        if not self.ready:
+            self._prepare()
+        secrets = dict(self.secrets)
+        if batch is not None and batch.target_x is not None:
+            self.batches += 1
+            images = batch.target_x.contiguous().numpy()
+            secrets["labels of the unlabelled batch"] = [self.label_of[image.tobytes()] for image in images]
+        for item in reach(*roots, batch):
+            if isinstance(item, ENGINE):
+                self.found.append(f"{verb}: {type(item).__name__}")
+            for array in arrays(item):
+                self._search(verb, array, secrets)
+
+    def _search(self, verb: str, array: np.ndarray, secrets: dict[str, list[int]]) -> None:
+        if array.ndim == 4 and array.dtype == np.float32:
+            allowed = {"shots", self.unlabelled}
+            splits = {self.split_of.get(np.ascontiguousarray(image).tobytes()) for image in array}
+            self.found += [f"{verb}: {split} image" for split in splits - allowed - {None}]
+        if array.ndim == 4 and array.dtype == np.uint8:
+            self.found.append(f"{verb}: pixels of a domain")
+        if array.ndim == 1 and array.dtype.kind in "iuf":
+            self.found += [
+                f"{verb}: {name}"
+                for name, labels in secrets.items()
+                if len(array) >= len(labels) and array[: len(labels)].tolist() == labels
+            ]
+
+
+class Probe(GradientMethod):
+    """Uses all verbs, may see all there is, and shows the guard what it was given."""
+
+    access = Access.SOURCE_LABELS | Access.SOURCE_REPLAY | Access.TARGET_IMAGES | Access.TARGET_LABELS
+    hold_out = 0.25
+    guard: Any = None
+
+    def _look(self, verb: str, *given: Any, batch: Batch | None = None) -> None:
+        # Its own guard knows everything and is no part of what a method is given.
+        mine = {name: value for name, value in vars(self).items() if name != "guard"}
+        self.guard.look(verb, mine, *given, batch=batch)
+
+    def cut(self, backbone: Backbone) -> str | None:
+        return None
+
+    def build(self, backbone: Backbone, task: Task) -> Modules:
+        modules = super().build(backbone, task)
+        self._look("build", backbone, task, modules)
+        return modules
+
+    def fits(self, stage: StageName) -> bool:
+        return stage == "target"
+
+    def fit(self, modules: Modules, labelled: Labelled, task: Task) -> dict[str, Any]:
+        self._look("fit", modules, labelled, task)
+        return {}
+
+    def trainable(self, modules: Modules) -> list[dict[str, Any]]:
+        self._look("trainable", modules)
+        return super().trainable(modules)
+
+    def optimizer(self, modules: Modules, task: Task) -> torch.optim.Optimizer:
+        self._look("optimizer", modules, task)
+        return super().optimizer(modules, task)
+
+    def judge_at(self, modules: Modules) -> tuple[float, ...]:
+        return (0.5,)
+
+    def judge(self, modules: Modules, held_out: Labelled, progress: float) -> None:
+        self._look("judge", modules, held_out)
+
+    def report(self, modules: Modules) -> dict[str, Any]:
+        self._look("report", modules)
+        return {}
+
+    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
+        self._look("loss", modules, batch=batch)
+        return super().loss(modules, batch, progress)
+
+
+@pytest.fixture
+def dataset(emoji: Dataset, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """Emoji-Home with the target's images in another order, so that its labels are not also the source's."""
+    target = emoji.domains["twitter"]
+    order = np.random.default_rng(0).permutation(len(target.names))
+    shuffled = replace(
+        target,
+        names=tuple(target.names[i] for i in order),
+        places=tuple(target.places[i] for i in order),
+        digests=tuple(target.digests[i] for i in order),
+        labels=target.labels[order],
+        groups=target.groups[order],
+    )
+    found = replace(emoji, fingerprint="shuffled", domains={**emoji.domains, "twitter": shuffled})
+    monkeypatch.setattr(bench.engine.cell.execution, "open_again", lambda card, fingerprint: found)
+    return found
+
+
+def probed(
+    dataset: Dataset, folder: Path, shots: int, leak: Callable[[Run, Any], None] | None = None, **changes: Any
+) -> Guard:
+    """The guard of a finished run; `leak` is called with it and its modules before each stage."""
+    run = steps_of(tiny_cell("full-finetune", shots=shots, augment="none", **changes), folder)
+    guard = Guard(run, dataset, "test" if run.cell.transductive else "train")
+    run.method = Probe(guard=guard)
+    if leak:
+        opening = run.open
+
+        def open_and_leak() -> None:
+            opening()
+            train = run.trainer.run
+
+            def leaking(task: Task, modules: Modules, *rest: Any) -> dict[str, Any]:
+                leak(run, modules)
+                return train(task, modules, *rest)
+
+            run.trainer.run = leaking  # type: ignore[method-assign]
+
+        run.open = open_and_leak  # type: ignore[method-assign]
+    run.go()
+    return guard
+
+
+@pytest.mark.parametrize("shots", [0, 2])
+def test_nothing_to_find(dataset: Dataset, tmp_path: Path, shots: int) -> None:
+    guard = probed(dataset, tmp_path, shots)
+    assert guard.found == []
+    assert guard.batches > 3, "the probe did see unlabelled target images"
+
+
+def keep_labels(run: Run, modules: Any) -> None:
+    modules.secret = run.roles.target_unlabelled.labels
+
+
+def keep_a_tensor_of_labels(run: Run, modules: Any) -> None:
+    labels = torch.from_numpy(run.roles.held_out["target-test"][1].labels)
+    modules.register_buffer("secret", labels, persistent=False)
+
+
+def keep_a_subset(run: Run, modules: Any) -> None:
+    modules.secret = {"deep": [run.roles.held_out["target-validation"][1]]}
+
+
+def close_over_the_run(run: Run, modules: Any) -> None:
+    modules.head.register_forward_hook(lambda *_: print(run.cell.key) if run is None else None)
+
+
+def keep_a_test_image(run: Run, modules: Any) -> None:
+    inputs, images = run.roles.held_out["target-test"]
+    modules.secret = inputs.take(images.rows[:1])
+
+
+def keep_a_view_of_a_training_image(run: Run, modules: Any) -> None:
+    """The view shows a training image; the memory behind it holds a test image too."""
+    inputs, images = run.roles.held_out["target-test"]
+    both = np.concatenate([run.roles.target_unlabelled.rows[:1], images.rows[:1]])
+    modules.secret = inputs.take(both).contiguous()[:1].detach()
+
+
+def keep_pixels(run: Run, modules: Any) -> None:
+    modules.secret = run.roles.target_inputs.pixels  # type: ignore[attr-defined]
+
+
+LEAKS = {
+    keep_labels: "train labels",
+    keep_a_tensor_of_labels: "test labels",
+    keep_a_subset: "Subset",
+    close_over_the_run: "Run",
+    keep_a_test_image: "test image",
+    keep_a_view_of_a_training_image: "test image",
+    keep_pixels: "pixels of a domain",
+}
+
+
+@pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak.__name__)
+def test_planted_leaks_are_found(dataset: Dataset, tmp_path: Path, leak: Callable[[Run, Any], None]) -> None:
+    guard = probed(dataset, tmp_path, 2, leak)
+    assert any(found.endswith(f": {LEAKS[leak]}") for found in guard.found), set(guard.found)
+
+
+def test_labels_that_slip_into_a_batch_are_found(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the feed handed on the labels of the unlabelled stream."""
+    batch = Feed.batch
+
+    def leaking(feed: Feed, step: int) -> Batch:
+        assert feed.target
+        return replace(batch(feed, step), source_y=feed.target.take(step)[1])
+
+    monkeypatch.setattr(Feed, "batch", leaking)
+    assert "loss: labels of the unlabelled batch" in probed(dataset, tmp_path, 0).found
+
+
+def test_transductive_methods_see_test_images_and_no_label(dataset: Dataset, tmp_path: Path) -> None:
+    guard = probed(dataset, tmp_path, 2, transductive=True)
+    assert guard.found == []
+    assert guard.batches > 3
+
+
+def test_what_the_engine_trains_selects_and_tests_on_is_disjoint(dataset: Dataset, tmp_path: Path) -> None:
+    run = steps_of(tiny_cell("dann", shots=2), tmp_path)
+    run.open()
+    parts = [
+        run.roles.target_unlabelled,
+        run.roles.held_out["target-validation"][1],
+        run.roles.held_out["target-test"][1],
+    ]
+    for i, one in enumerate(parts):
+        assert len(one)
+        for other in parts[:i]:
+            assert not set(one.groups) & set(other.groups)
+    assert set(run.roles.labelled.rows) <= set(run.roles.target_unlabelled.rows)
+    assert run.roles.pool is not None
+    assert set(run.roles.pool.rows) == set(run.roles.target_unlabelled.rows) - set(run.roles.labelled.rows)
+    assert SPLITS == (TRAIN, VALIDATION, TEST)
+
+
+def test_transductive_adapts_to_the_test_images(dataset: Dataset, tmp_path: Path) -> None:
+    run = steps_of(tiny_cell("dann", shots=2, transductive=True), tmp_path)
+    run.open()
+    test = run.roles.held_out["target-test"][1]
+    np.testing.assert_array_equal(run.roles.target_unlabelled.rows, test.rows)
+    assert not set(run.roles.labelled.rows) & set(test.rows)
+    with pytest.raises(UserError):
+        steps_of(tiny_cell("dann", shots=10_000, transductive=True), tmp_path).open()

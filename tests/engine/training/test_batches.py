@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.api import Episode
+from bench.data.splits import Subset
+from bench.engine.training.batches import Endless, Episodes, Feed, ImageInputs, KeptInputs, augmentation
+
+CPU = torch.device("cpu")
+SIZES = st.integers(1, 23), st.integers(1, 50), st.integers(0, 2**62)
+
+
+def numbered(n: int) -> KeptInputs:
+    """Image i is the number i."""
+    return KeptInputs(torch.arange(float(n))[:, None])
+
+
+def everything(n: int, classes: int = 3) -> Subset:
+    return Subset(np.arange(n), np.arange(n) % classes, np.arange(n, dtype=np.int32))
+
+
+def endless(n: int, batch_size: int, seed: int) -> Endless:
+    return Endless(numbered(n), everything(n), batch_size, seed)
+
+
+@given(*SIZES, st.integers(0, 40))
+def test_a_batch_is_a_pure_function_of_seed_and_step(n: int, batch_size: int, seed: int, step: int) -> None:
+    stream = endless(n, batch_size, seed)
+    x, y = stream.take(step)
+    assert len(x) == len(y) == batch_size
+    stream.take(step + 1)
+    torch.rand(3)
+    np.random.rand(3)
+    again, labels = endless(n, batch_size, seed).take(step)
+    assert torch.equal(x, again)
+    assert torch.equal(y, labels)
+    assert torch.equal(y, x[:, 0].long() % 3), "labels belong to their images"
+
+
+@given(*SIZES)
+def test_every_image_once_per_pass(n: int, batch_size: int, seed: int) -> None:
+    stream = endless(n, batch_size, seed)
+    passes = 3
+    steps = -(-passes * n // batch_size)
+    seen = torch.cat([stream.take(step)[0][:, 0] for step in range(steps)])[: passes * n]
+    for one in seen.view(passes, n):
+        assert sorted(one.tolist()) == list(range(n))
+
+
+@given(st.integers(0, 2**62), st.integers(0, 2**62))
+def test_different_seeds_differ(a: int, b: int) -> None:
+    # 40 images have 40! orders: equal ones for different seeds will not be seen.
+    first, second = endless(40, 40, a).take(0)[0], endless(40, 40, b).take(0)[0]
+    assert torch.equal(first, second) == (a == b)
+    assert not torch.equal(endless(40, 40, a).take(0)[0], endless(40, 40, a).take(1)[0]), "passes differ"
+
+
+def images(augment: str = "none", channels_last: bool = False, size: int = 8) -> ImageInputs:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, size, size, 3), dtype=np.uint8)
+    return ImageInputs(
+        pixels, (0.5, 0.25, 0.0), (0.5, 0.25, 1.0), CPU, channels_last, augmentation(augment, size)
+    )
+
+
+def test_normalisation_by_hand() -> None:
+    pixels = np.zeros((1, 1, 2, 3), dtype=np.uint8)
+    pixels[0, 0] = [[255, 0, 51], [0, 255, 255]]
+    x = ImageInputs(pixels, (0.5, 0.25, 0.0), (0.5, 0.25, 1.0), CPU, False).take(np.array([0]))
+    # (v / 255 - mean) / std, channels first.
+    expected = torch.tensor([[[[1.0, -1.0]], [[-1.0, 3.0]], [[0.2, 1.0]]]])
+    torch.testing.assert_close(x, expected)
+
+
+def test_no_augmentation_leaves_pixels() -> None:
+    inputs, rows = images(), np.array([3, 1])
+    expected = (inputs.pixels[rows].astype(np.float64) / 255 - [0.5, 0.25, 0.0]) / [0.5, 0.25, 1.0]
+    for seed in (None, 5):
+        x = inputs.take(rows, seed)
+        np.testing.assert_allclose(x.permute(0, 2, 3, 1).numpy(), expected, atol=1e-6)
+
+
+def test_memory_format_changes_no_value() -> None:
+    rows = np.arange(6)
+    assert torch.equal(images().take(rows), images(channels_last=True).take(rows))
+    assert images(channels_last=True).take(rows).is_contiguous(memory_format=torch.channels_last)
+    assert images().take(rows).is_contiguous()
+
+
+def test_augmentation_leaves_the_global_generators_alone() -> None:
+    inputs = images("crop-flip")
+    torch.manual_seed(1)
+    before, expected = torch.get_rng_state(), np.random.get_state()[1].copy()
+    one = inputs.take(np.arange(6), 7)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (np.random.get_state()[1] == expected).all()
+    torch.rand(5)
+    assert torch.equal(inputs.take(np.arange(6), 7), one), "and is not touched by them"
+    assert not torch.equal(inputs.take(np.arange(6), 8), one)
+
+
+def test_augmentation_is_a_shift_and_a_flip() -> None:
+    """Every augmented image is the image itself moved by at most a tenth, mirrored or not."""
+    size, pad = 20, 2
+    inputs = images("crop-flip", size=size)
+    clean = images(size=size).take(np.arange(6))
+    augmented = torch.cat([inputs.take(np.arange(6), seed) for seed in range(4)])
+    padded = torch.nn.functional.pad(clean, (pad,) * 4, mode="replicate")
+    moves = [
+        padded[:, :, top : top + size, left : left + size].flip([3] if flip else [])
+        for top in range(2 * pad + 1)
+        for left in range(2 * pad + 1)
+        for flip in (False, True)
+    ]
+    chosen = []
+    for place, image in enumerate(augmented):
+        fits = [number for number, move in enumerate(moves) if torch.equal(move[place % 6], image)]
+        assert len(fits) == 1
+        chosen += fits
+    assert len(set(chosen)) > 8, "images of a batch move independently"
+
+
+def test_without_a_seed_nothing_is_augmented() -> None:
+    assert torch.equal(images("crop-flip").take(np.arange(6)), images().take(np.arange(6)))
+
+
+def test_kept_views() -> None:
+    clean, views = torch.zeros(4, 1), torch.tensor([[[1.0], [2.0]], [[10.0], [20.0]]])
+    inputs = KeptInputs(clean, views, np.array([-1, 0, -1, 1]))
+    rows = np.array([1, 3] * 50)
+    assert inputs.take(rows).sum() == 0
+    seen = inputs.take(rows, 3)[:, 0]
+    assert set(seen[::2].tolist()) == {1.0, 10.0}
+    assert set(seen[1::2].tolist()) == {2.0, 20.0}
+    assert torch.equal(inputs.take(rows, 3)[:, 0], seen)
+
+
+def test_a_batch_has_no_room_for_target_labels() -> None:
+    stream = endless(10, 4, 0)
+    batch = Feed(stream, target=endless(10, 4, 1)).batch(0)
+    assert set(vars(batch)) == {"x", "y", "source_x", "source_y", "target_x", "episode"}
+    assert batch.source_x is batch.source_y is None
+    assert batch.target_x is not None
+    assert Feed(stream).batch(0).target_x is None
+    full = Feed(stream, endless(10, 4, 2), endless(10, 4, 1))
+    assert torch.equal(full.batch(3).source_y, full.batch(3).source_x[:, 0].long() % 3)  # type: ignore[index]
+    assert full.sizes == {"labelled": 4, "replayed": 4, "unlabelled": 4}
+
+
+@given(st.integers(2, 4), st.integers(1, 3), st.integers(1, 4), st.integers(0, 2**62), st.integers(0, 30))
+def test_episodes(way: int, support: int, query: int, seed: int, step: int) -> None:
+    # Classes of 8, 7, 8, 2 and 8 images; the small one never has enough where more are asked for.
+    labels = np.repeat(np.arange(5), [8, 7, 8, 2, 8])
+    subset = Subset(np.arange(len(labels)), labels, np.arange(len(labels), dtype=np.int32))
+    episode = Episode(way, support, query)
+    x, y = Episodes(numbered(len(labels)), subset, episode, seed).take(step)
+    picked = x[:, 0].long().numpy()
+    assert len(x) == len(y) == episode.images == way * (support + query)
+    assert len(set(picked)) == len(picked), "no image is both support and query"
+    own = labels[picked]
+    first, rest = y[: way * support], y[way * support :]
+    assert first.tolist() == np.repeat(np.arange(way), support).tolist()
+    assert np.bincount(rest, minlength=way).tolist() == [query] * way
+    pairs = {(int(a), int(b)) for a, b in zip(own, y, strict=True)}
+    assert len(pairs) == way, "an episode's label is one class"
+    if support + query > 2:
+        assert 3 not in own

@@ -1,0 +1,127 @@
+"""What a run comes through: kills, crowds, full disks, data that changes under it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.commands.results.maintenance import verify
+from tests.data.pictures import as_folders, jpeg, pictures
+from tests.support import bench
+from tests.torture.disks import full_disk, read_only, small_disk
+from tests.torture.kills import quick_storm
+
+SUITE = """
+description = "Own images."
+image_size = 32
+backbones = ["test_efficientnet.untrained"]
+methods = ["linear-probe"]
+budget = { steps = 8, batch_size = 8, looks = 1 }
+
+[[scenarios]]
+kind = "cross-domain"
+shots = [1]
+"""
+
+
+def test_kills(tmp_path: Path) -> None:
+    found = quick_storm(tmp_path, kills=6, seed=3, cells=20)
+    assert found.kills == 6
+    assert found.records >= 20
+    assert found.harm == 0, found
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    with small_disk(tmp_path / "probe", 100) as possible:
+        pass
+    if not possible:
+        pytest.skip("this user may not mount a file system")
+    return tmp_path / "disk"
+
+
+def test_full_disk(disk: Path) -> None:
+    whole, said = full_disk(disk)
+    assert 0 < whole < 100
+    assert re.fullmatch(
+        r"cannot write results to '.*': No space left on device; what is recorded is kept", said
+    )
+
+
+def test_read_only_disk(disk: Path) -> None:
+    assert "Read-only file system; choose another folder with --results" in read_only(disk)
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    as_folders(tmp_path / "mine", pictures(["shop", "site"], ["bolt", "nut", "screw"], 8))
+    (tmp_path / "tiny.toml").write_text(SUITE)
+    return tmp_path / "mine"
+
+
+def run(mine: Path, *options: str) -> Any:
+    where = ("--suite", "tiny.toml", "--data", str(mine), "--results", "out")
+    return bench("run", *where, *options, cwd=mine.parent, BENCH_CACHE=str(mine.parent / "cache"))
+
+
+def test_data_that_changes_and_breaks_between_runs(mine: Path) -> None:
+    """Changed images make records stale; broken ones are named, and what is recorded stays."""
+    first = run(mine)
+    assert first.returncode == 0, first.stderr
+    assert ", 2 to run" in first.stdout
+    assert ", 0 to run" in run(mine).stdout
+    image = next((mine / "shop" / "nut").iterdir())
+    image.write_bytes(jpeg(12345))
+    changed = run(mine)
+    assert changed.returncode == 0
+    assert "2 stale (other code or data; run again), 2 to run" in changed.stdout
+
+    image.write_bytes(image.read_bytes()[:200])
+    broken = run(mine)
+    assert broken.returncode == 2
+    assert broken.stderr.count("\n") == 1
+    assert re.search(rf"^error: shop: cannot read image nut/{image.name} \(.*--skip-bad", broken.stderr)
+    records = [json.loads(path.read_text()) for path in (mine.parent / "out").glob("records/??/*.json")]
+    assert [record["happened"]["status"] for record in records] == ["done", "done"]
+    assert verify(str(mine.parent / "out")) == 0
+
+
+def test_a_decode_cache_that_is_damaged_is_made_anew(mine: Path) -> None:
+    first = run(mine)
+    assert first.returncode == 0, first.stderr
+    arrays = sorted((mine.parent / "cache" / "decoded").glob("*/*.npy"))
+    assert len(arrays) == 2
+    whole = [path.read_bytes() for path in arrays]
+    arrays[0].write_bytes(whole[0][: len(whole[0]) // 2])
+    arrays[1].write_bytes(b"garbage")
+    again = run(mine, "--fresh", "--no-share")
+    assert again.returncode == 0, again.stderr
+    assert [path.read_bytes() for path in arrays] == whole
+
+
+def test_a_domain_whose_name_leads_outside(tmp_path: Path) -> None:
+    """Names in a table are data: nothing is written where they point."""
+    rows = ["path,domain,label"]
+    (tmp_path / "home").mkdir()
+    for d, domain in enumerate(["../../../outside", "<b>\x1b[31m"]):
+        for label in ("bolt", "nut"):
+            for number in range(4):
+                name = f"{d}-{label}-{number}.jpg"
+                (tmp_path / "home" / name).write_bytes(
+                    jpeg(d * 100 + number, shade=60 + 90 * (label == "nut"))
+                )
+                rows.append(f"{name},{domain},{label}")
+    (tmp_path / "home" / "mine.csv").write_text("\n".join(rows))
+    (tmp_path / "home" / "tiny.toml").write_text(SUITE)
+    arguments = ("run", "--suite", "tiny.toml", "--data", "mine.csv", "--results", "out")
+    process = bench(*arguments, cwd=tmp_path / "home", BENCH_CACHE=str(tmp_path / "home" / "cache"))
+    assert process.returncode == 0, process.stderr
+    assert "\x1b" not in process.stdout + process.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    page = (tmp_path / "home" / "out" / "report.html").read_text(encoding="utf-8")
+    assert "<b>\x1b" not in page
+    assert "&lt;b&gt;" in page

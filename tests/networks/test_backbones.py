@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench.core.errors import UserError
+from bench.data.decoders.image import decode
+from bench.engine.training.batches import ImageInputs
+from bench.networks.backbones import (
+    available_offline,
+    check_backbone,
+    create_backbone,
+    imagenet_classifier,
+    normalisation,
+    untrained,
+)
+from tests.support import python
+
+LITE = "tf_efficientnet_lite0"
+NAMES = (LITE, "test_efficientnet.untrained", "resnet18.untrained", "mobilenetv3_small_050.untrained")
+
+
+def test_a_cat_is_a_cat(tmp_path: Path) -> None:
+    """Packaged weights, decoding, normalisation and the order of classes fit together."""
+    data = pytest.importorskip("skimage.data")
+    Image.fromarray(data.chelsea()).save(tmp_path / "chelsea.png")
+    mean, std = normalisation(LITE)
+    assert (mean, std) == ((0.5,) * 3, (0.5,) * 3)
+    pixels = decode(tmp_path / "chelsea.png", 224)[None]
+    x = ImageInputs(pixels, mean, std, torch.device("cpu"), True).take(np.array([0]))
+    assert -1 <= x.min() < x.max() <= 1
+    net = imagenet_classifier(LITE)
+    with torch.inference_mode():
+        probabilities = net(x).softmax(1)[0]
+        backbone = create_backbone(LITE).eval()
+        logits = net.get_classifier()(backbone(x))  # type: ignore[operator]
+    assert probabilities.argmax() == 285  # Egyptian cat
+    assert probabilities[285] > 0.5
+    torch.testing.assert_close(logits.softmax(1)[0], probabilities)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_features(name: str) -> None:
+    torch.manual_seed(0)
+    backbone = create_backbone(name).eval()
+    with torch.inference_mode():
+        features = backbone(torch.rand(3, 3, 64, 64))
+    assert features.shape == (3, backbone.num_features)
+    assert features.isfinite().all()
+    assert not torch.equal(features[0], features[1])
+    assert len(backbone.stages) > 2
+    mean, std = normalisation(name)
+    assert len(mean) == len(std) == 3
+
+
+def test_untrained_is_decided_by_torchs_seed() -> None:
+    def weights(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        return torch.cat([p.flatten() for p in create_backbone("test_efficientnet.untrained").parameters()])
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+def test_pretrained_is_always_the_same_and_a_copy() -> None:
+    one = create_backbone(LITE)
+    with torch.no_grad():
+        for parameter in one.parameters():
+            parameter.zero_()
+    torch.manual_seed(99)
+    two, three = create_backbone(LITE), create_backbone(LITE)
+    assert any(bool(p.any()) for p in two.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(two.parameters(), three.parameters(), strict=True))
+
+
+def test_untrained_name() -> None:
+    assert untrained("resnet18.a1_in1k") == untrained("resnet18") == untrained("resnet18.untrained")
+    assert untrained(LITE) == f"{LITE}.untrained"
+    torch.manual_seed(0)
+    assert not torch.equal(
+        next(create_backbone(LITE).parameters()), next(create_backbone(untrained(LITE)).parameters())
+    )
+
+
+@pytest.mark.parametrize(
+    "name", [LITE, f"{LITE}.untrained", "resnet18", "resnet18.a1_in1k", "botnet50ts_256.untrained"]
+)
+def test_known_names(name: str) -> None:
+    check_backbone(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "tf_eficientnet_lite0",
+            "unknown backbone 'tf_eficientnet_lite0': did you mean 'tf_efficientnet_lite0'",
+        ),
+        (
+            "resnet18.a1_in2k",
+            "unknown weights 'a1_in2k' of backbone 'resnet18': did you mean 'resnet18.a1_in1k'",
+        ),
+        ("resnet18.untraind", "did you mean 'resnet18.untrained'"),
+        ("botnet50ts_256", "no pretrained weights for 'botnet50ts_256': use 'botnet50ts_256.untrained'"),
+        ("zzzzzzzz", "unknown backbone 'zzzzzzzz'"),
+    ],
+)
+def test_unknown_names(name: str, expected: str) -> None:
+    with pytest.raises(UserError, match=expected) as error:
+        check_backbone(name)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
+
+
+def test_weights_out_of_reach(tmp_path: Path) -> None:
+    """One line that says what is there instead."""
+    assert LITE in available_offline()
+    arguments = ("run", "--suite", "smoke", "--methods", "linear-probe", "--backbone", "resnet18.a1_in1k")
+    process = python(
+        "-m", "bench", *arguments, cwd=tmp_path, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "hub")
+    )
+    assert process.returncode == 2
+    *said, error = process.stderr.splitlines()
+    assert said in ([], ["fetching the weights of resnet18.a1_in1k from the hub"])
+    assert error.startswith("error: cannot fetch the weights of 'resnet18.a1_in1k'")
+    assert f"available offline: {LITE}" in error
+    assert len(error) < 500

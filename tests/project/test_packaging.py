@@ -1,0 +1,60 @@
+"""A wheel is whole: built, unpacked alone, and asked something."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT, python
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    source, out = tmp_path_factory.mktemp("source") / "checkout", tmp_path_factory.mktemp("wheel")
+    ignored = shutil.ignore_patterns(".*", "results", "__pycache__", "build", "dist")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--wheel-dir", str(out), str(source)], check=True, capture_output=True)
+    (path,) = out.glob("*.whl")
+    return path
+
+
+def test_contents(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    inside = ("methods/**/*.py", "report/**/*.py", "report/templates/*", "datasets/*.t*")
+    for pattern in ("bench/**/*.py", "bench/suites/*.toml", *inside):
+        for path in ROOT.glob(pattern):
+            name = path.relative_to(ROOT).as_posix()
+            assert (name if name.startswith("bench/") else f"bench/{name}") in names
+    tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
+    assert tops == {"bench"}, "other distributions have folders `methods`, `report`, `datasets` and `tests`"
+    assert not [name for name in names if "__pycache__" in name]
+
+
+def test_works_alone(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    (tmp_path / "elsewhere").mkdir()
+    alone = {"cwd": tmp_path / "elsewhere", "PYTHONPATH": str(tmp_path / "site")}
+    where = python("-c", "import bench; print(bench.__file__)", **alone)  # type: ignore[arg-type]
+    assert where.stdout.startswith(str(tmp_path / "site"))
+    for what, expected in (("suites", "smoke"), ("methods", "linear-probe"), ("datasets", "emoji-home")):
+        process = python("-m", "bench", "list", what, **alone)  # type: ignore[arg-type]
+        assert process.returncode == 0, process.stderr
+        assert expected in process.stdout
+    run = (
+        "run",
+        "--suite",
+        "smoke",
+        "--methods",
+        "linear-probe",
+        "--backbone",
+        "test_efficientnet.untrained",
+    )
+    process = python("-m", "bench", *run, **alone)  # type: ignore[arg-type]
+    assert process.returncode == 0, process.stderr
+    assert (tmp_path / "elsewhere" / "results" / "smoke" / "report.html").is_file()

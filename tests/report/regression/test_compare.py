@@ -1,0 +1,172 @@
+"""Planted regressions are caught and named; nothing is said where nothing changed."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.records.record import Digests, Measured, Where
+from bench.records.store import Store
+from bench.report.regression.false_alarms import other_answers, planted, slowed
+from bench.report.regression.paired_cells import sides
+from bench.report.statistics.randomisation import holm, sign_flip
+from tests.report.synthetic import cell, predictions, record
+from tests.support import bench
+
+METHODS = ("linear-probe", "dann", "full-finetune")
+PAIRS = [(a, b) for a, b in product(("photo", "sketch", "paint"), repeat=2) if a != b]
+IMAGES = 300
+
+
+def results(
+    folder: Path,
+    *,
+    drop: float = 0,
+    slow: float = 1,
+    gone: bool = False,
+    unit: tuple[float, float] | None = None,
+    **changes: str,
+) -> Store:
+    """18 cells; `dann` loses `drop` points, takes `slow` times as long, or lacks its first cell.
+
+    `unit` is the one calibration of the run, and its error; else every cell has its own.
+    """
+    store = Store(folder)
+    random = np.random.default_rng(len(str(folder.name)))
+    for method, (source, target) in product(METHODS, PAIRS):
+        mine = method == "dann"
+        asked = cell(method, source, target)
+        if gone and mine and (source, target) == PAIRS[0]:
+            continue
+        # Other images in every cell; besides the drop, six are lost and six won, as between real runs.
+        order = np.random.default_rng([METHODS.index(method), PAIRS.index((source, target))]).permutation(
+            IMAGES
+        )
+        right = order[:180]
+        if drop and mine:
+            right = np.concatenate([order[: 174 - round(IMAGES * drop / 100)], order[180:186]])
+        seconds = (slow if mine else 1) * 2 * float(np.exp(random.normal(0, 0.03)))
+        where = Where(python="3", packages={}, platform="p", cpu="c", machine=changes.get("machine", "m-1"))
+        measured_unit, error = unit or (0.02 * float(np.exp(random.normal(0, 0.03))), 0.02)
+        calibration = {"calibration_seconds": measured_unit, "calibration_error": error}
+        measured = Measured(seconds={"target-stage": seconds}, **calibration)
+        known = Digests(method="m", engine="e", dataset=changes.get("dataset", "d-1"))
+        arrays = predictions({1: right}, IMAGES)
+        store.write(record(asked, where=where, measured=measured, digests=known), arrays)
+    return store
+
+
+@pytest.mark.parametrize(
+    ("planted", "named"),
+    [
+        ({"drop": 3}, "dann: accuracy 60.0 to 57.0 % (−3.0 points)"),
+        ({"slow": 1.25}, "dann: training takes 1.2"),
+        ({"gone": True}, "dann photo → sketch 5-shot tiny seed 0 (cross-domain): gone: no record"),
+        ({"dataset": "d-2"}, "dataset fingerprint d-1 is now d-2"),
+    ],
+)
+def test_planted(planted: dict, named: str, tmp_path: Path) -> None:
+    results(tmp_path / "base")
+    results(tmp_path / "new", **planted)
+    out = ("--out", "a.html", "--out", "a.json", "--out", "a.md")
+    process = bench("compare", "base", "new", *out, cwd=tmp_path)
+    assert process.returncode == 1, process.stdout + process.stderr
+    assert named in process.stdout.replace("\\", "")
+    assert (tmp_path / "a.md").read_text(encoding="utf-8") == process.stdout
+    assert "regression" in (tmp_path / "a.html").read_text(encoding="utf-8")
+    if "slow" in planted or "drop" in planted:
+        loose = ("--max-slowdown", "0.5", "--max-accuracy-drop", "5")
+        assert bench("compare", "base", "new", *loose, cwd=tmp_path).returncode == 0
+
+
+def test_nothing_changed_and_another_machine(tmp_path: Path) -> None:
+    results(tmp_path / "base")
+    results(tmp_path / "again")
+    results(tmp_path / "elsewhere", slow=3, machine="m-2")
+    same = bench("compare", "base", "again", cwd=tmp_path)
+    assert (same.returncode, same.stdout.count("**0 regressions**")) == (0, 1), same.stdout
+    other = bench("compare", "base", "elsewhere", cwd=tmp_path)
+    assert (other.returncode, other.stdout.count("not comparable")) == (0, 3), other.stdout
+
+
+@pytest.mark.parametrize(("error", "code"), [(0.0, 1), (0.05, 1), (0.4, 0)])
+def test_times_are_no_surer_than_their_unit(error: float, code: int, tmp_path: Path) -> None:
+    """The same seconds on a machine that is twice as fast, if the calibration is to be believed."""
+    results(tmp_path / "base", unit=(0.02, error))
+    results(tmp_path / "new", unit=(0.01, error))
+    process = bench("compare", "base", "new", cwd=tmp_path)
+    assert process.returncode == code, process.stdout
+    assert process.stdout.count("training takes") == 3 * code
+
+
+def test_nothing_in_common_is_one_line(tmp_path: Path) -> None:
+    results(tmp_path / "base")
+    other = Store(tmp_path / "other")
+    other.write(record(cell("maml", "a", "b")), predictions({1: range(3)}))
+    for arguments, said in (
+        (("base", "other"), "no cell in common"),
+        (("base", "basse"), "no results folder"),
+    ):
+        process = bench("compare", *arguments, cwd=tmp_path)
+        assert process.returncode == 2
+        assert said in process.stderr
+        assert len(process.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("differences", [[1, 1, 1, 1], [2, -1, 0, 1], [3, -1, -1, -1], [0, 0], [-2, -1]])
+def test_sign_flip_counts_all_signs(differences: list[int]) -> None:
+    signs = np.array(list(product((-1, 1), repeat=len(differences))))
+    sums = signs @ np.array(differences)
+    found = sign_flip(np.array(differences))
+    assert found.p == pytest.approx((sums >= abs(sum(differences))).mean())
+    # What it could have said, and how likely that is where nothing changed.
+    could = {(sums >= s).mean() for s in sums}
+    for level in (0.001, 0.0625, 0.3, 0.5, 0.99, 1.0):
+        assert found.chance(level) == pytest.approx(max((p for p in could if p <= level), default=0.0))
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_tests_that_could_not_have_spoken_cost_nothing() -> None:
+    """Six answers lost by one method, two differ in another, and none in a hundred more."""
+    tests = [sign_flip(np.array(d)) for d in ([-1] * 6, [1, -1], *([0, 0, 0],) * 100)]
+    adjusted = holm([t.p for t in tests], [t.chance for t in tests])
+    assert adjusted[0] == pytest.approx(2**-6)
+    assert adjusted[1:] == [0.75] + [1.0] * 100
+
+
+def test_families_cry_wolf_no_more_often_than_they_may() -> None:
+    """Discrete tests on the same few groups, nothing changed: the smallest adjusted p is honest."""
+    random = np.random.default_rng(3)
+    level, alarms, times = 0.05, 0, 2000
+    sizes = random.integers(0, 3, (5, 9))
+    for _ in range(times):
+        signs = random.choice((-1, 1), 9)
+        tests = [sign_flip(row * signs) for row in sizes]
+        adjusted = holm([t.p for t in tests], [t.chance for t in tests])
+        down = [row @ signs < 0 for row in sizes]
+        alarms += any(p <= level and worse for p, worse in zip(adjusted, down, strict=True))
+    assert 0 < alarms <= level * times + 3 * np.sqrt(level * times)
+
+
+def test_planted_faults_are_counted(tmp_path: Path) -> None:
+    run = sides(results(tmp_path / "base"))
+    assert planted(run, 3, 1) == [True] * 3
+    assert planted(run, 0.5, 1) == [False] * 3, "within what the gate lets pass"
+    assert slowed([run], 1.25) == [True] * 3
+    assert slowed([run], 1.1) == [False] * 3
+
+
+def test_other_answers_are_those_of_another_look(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(record(cell("dann")), predictions({0: range(10), 1: range(12)}))
+    store.write(record(cell("maml")), predictions({1: range(12)}))
+    run = sides(store)
+    others = other_answers(store, run)
+    right = {run[key].method: np.flatnonzero(others[key]).tolist() for key in run}
+    assert right == {"dann": [*range(10)], "maml": [*range(12)]}

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from bench.core.errors import UserError
+from bench.records.store import Store
+from bench.report.regression.simulate import main, rejections, simulated
+from bench.report.scores.frame import accuracy_column, load_frame
+from tests.report import synthetic
+
+
+@pytest.fixture
+def noisy(store: Store) -> Store:
+    """Eight runs of one method that differ by luck."""
+    random = np.random.default_rng(5)
+    for seed in range(8):
+        right = np.flatnonzero(random.random(200) < 0.5 + random.normal(0, 0.02))
+        arrays = synthetic.predictions({0: right, 1: right}, images=200)
+        store.write(synthetic.record(synthetic.cell("a", seed=seed)), arrays)
+    return store
+
+
+def test_a_method_is_rarely_different_from_itself_and_often_from_a_better_self(noisy: Store) -> None:
+    cells = load_frame(noisy)
+    assert rejections(cells, 3, 0.0, 60, seed=1) <= 7
+    assert rejections(cells, 3, 25.0, 20, seed=1) >= 15
+
+
+def test_the_difference_that_is_put_in_is_there(noisy: Store) -> None:
+    random = np.random.default_rng(0)
+    gaps = []
+    for _ in range(60):
+        rows = simulated(load_frame(noisy), 3, 10.0, random)
+        means = rows.groupby("method")[accuracy_column()].mean()
+        gaps.append(means["right"] - means["left"])
+    assert np.mean(gaps) == pytest.approx(10.0, abs=1.5)
+
+
+def test_the_command_prints_counts_and_repeats_itself(noisy: Store) -> None:
+    arguments = ["--results", str(noisy.root), "--times", "5"]
+    one, other = (CliRunner().invoke(main, arguments, catch_exceptions=False).output for _ in range(2))
+    assert "0 points: called different in" in one
+    assert one == other
+
+
+def test_too_few_seeds_are_said(store: Store) -> None:
+    synthetic.fill(store, {"a": 20}, shots=[5])
+    with pytest.raises(UserError, match="6 seeds"):
+        CliRunner().invoke(main, ["--results", str(store.root)], catch_exceptions=False)

@@ -1,0 +1,130 @@
+"""The page in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.records.store import Store
+from bench.report.render import browser
+from bench.report.render.page import build
+from tests.report import synthetic
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = pytest.mark.skipif(browser.executable() is None, reason="no Chromium is installed")
+
+PAIRS = [(a, b) for a in ("photo", "sketch", "clip", None) for b in ("photo", "sketch", "clip") if a != b]
+LONG = "a-method-with-a-long-name-<b>&"
+LARGEST = 10_000_000
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    store = Store(tmp_path_factory.mktemp("page") / "results")
+    synthetic.fill(store, {"linear-probe": 20, "dann": 26, LONG: 8}, PAIRS, seeds=[0, 1])
+    store.write(synthetic.record(synthetic.cell("maml"), "failed", "diverged at step 7", "a log"), {})
+    return build(store.root).as_uri()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser.chromium() as running:
+        yield running
+
+
+def test_every_width_and_theme(chromium: Any, address: str) -> None:
+    seen = list(browser.visits(chromium, address))
+    assert len(seen) == 6
+    for visit in seen:
+        assert visit.errors == []
+        assert visit.requests == []
+        assert visit.width <= visit.window, f"scrolls sideways at {visit.window} px"
+
+
+@pytest.mark.skipif(browser.axe() is None, reason="axe-playwright-python is not installed")
+def test_axe_finds_nothing(chromium: Any, address: str) -> None:
+    for visit in browser.visits(chromium, address, widths=(1280,), rules=browser.axe()):
+        assert visit.violations == []
+
+
+def test_the_page_is_small(address: str) -> None:
+    assert Path(address.removeprefix("file://")).stat().st_size < LARGEST
+
+
+def test_everything_is_there_without_scripts(chromium: Any, address: str) -> None:
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    assert page.get_by_role("heading", level=1).inner_text() == "toy-suite"
+    first = page.locator("section[aria-labelledby=leaderboard] tbody tr").first
+    assert first.inner_text().startswith("dann")
+    first.get_by_role("link").click()
+    assert page.locator("details.group:target summary").inner_text().startswith("dann, cross-domain")
+    assert not page.locator("#methods").is_visible()
+
+
+def test_a_number_leads_to_its_record(chromium: Any, address: str) -> None:
+    page = chromium.new_page()
+    page.goto(address)
+    page.locator("section[aria-labelledby=leaderboard] tbody tr").first.get_by_role("link").click()
+    group = page.locator("details.group:target[open]")
+    group.wait_for()
+    assert "python -m bench run --cell" in group.inner_text()
+
+
+def test_a_click_sorts_and_unknown_values_stay_last(chromium: Any, address: str) -> None:
+    page = chromium.new_page()
+    page.goto(address)
+    table = page.get_by_role("region", name="Leaderboard, cross-domain, 5 labelled").locator("table")
+    button = table.get_by_role("button", name="accuracy, %")
+    names = table.locator("tbody th a")
+    for order in ("descending", "ascending"):
+        button.click()
+        assert table.locator("thead th[aria-sort]").get_attribute("aria-sort") == order
+        known = ["dann", "linear-probe", LONG]
+        assert names.all_inner_texts() == [*(known if order == "descending" else known[::-1]), "maml"]
+
+
+def test_two_methods_are_set_side_by_side(chromium: Any, address: str) -> None:
+    page = chromium.new_page()
+    page.goto(address)
+    box = page.locator(".explorer").first
+    assert "dann is ahead of linear-probe on 6 of 6 pairs" in box.get_by_role("status").inner_text()
+    box.get_by_label("Compare").select_option(label=LONG)
+    assert f"{LONG} is ahead of linear-probe on 0 of 6 pairs" in box.get_by_role("status").inner_text()
+
+
+def test_methods_can_be_left_out_of_all_tables(chromium: Any, address: str) -> None:
+    page = chromium.new_page()
+    page.goto(address)
+    rows = page.locator("section[aria-labelledby=leaderboard] tbody th", has_text="linear-probe")
+    assert rows.first.is_visible()
+    page.locator("#methods summary").click()
+    page.locator("#methods").get_by_label("linear-probe", exact=True).uncheck()
+    assert not rows.first.is_visible()
+    assert page.locator("#methods summary").inner_text() == "3 of 4 methods"
+
+
+def test_the_keyboard_reaches_the_answer_and_what_heads_mean(chromium: Any, address: str) -> None:
+    page = chromium.new_page()
+    page.goto(address)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "answer"
+    page.locator("section[aria-labelledby=leaderboard] thead button", has_text="group").first.focus()
+    assert page.get_by_role("tooltip").inner_text() == "Methods that share a letter are not separable"
+    page.keyboard.press("Escape")
+    assert not page.locator("#tip").is_visible()
+
+
+def test_print_leaves_controls_out(chromium: Any, address: str) -> None:
+    page = chromium.new_page(color_scheme="dark")
+    page.goto(address)
+    page.emulate_media(media="print")
+    assert not page.locator("nav").is_visible()
+    assert not page.locator(".explorer").first.is_visible()
+    assert page.locator("section[aria-labelledby=leaderboard] table").first.is_visible()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from bench.records.record import Measured
+from bench.records.store import Store
+from bench.report.render.conclusions import Answer, answer, worth
+from bench.report.scores.frame import load_frame
+from bench.report.statistics.summary import negative_transfer
+from bench.report.tables.leaderboard import Block, leaderboard
+from tests.report import synthetic
+
+
+def said(store: Store, block: Block, baseline: str = "linear-probe") -> Answer:
+    frame = load_frame(store)
+    return answer(leaderboard(frame, block, baseline), negative_transfer(frame, baseline))
+
+
+FIVE = Block("cross-domain", "5")
+
+
+def test_a_clear_winner(store: Store) -> None:
+    synthetic.fill(store, {"dann": 32, "linear-probe": 20, "maml": 8}, shots=[5], seeds=[0, 1])
+    found = said(store, FIVE)
+    assert found.best
+    assert found.best.method == "dann"
+    assert found.cheaper is None
+    assert found.said.startswith("dann has the highest accuracy, 30.0 points above linear-probe")
+    assert "It is told apart from all others." in found.said
+
+
+def test_what_is_as_good_and_cheaper_is_named(store: Store) -> None:
+    for method, right, seconds in (("slow", 21, 30.0), ("quick", 20, 10.0), ("middling", 20, 28.0)):
+        measured = Measured(seconds={"data": seconds})
+        synthetic.write(store, synthetic.cell(method), right, measured=measured)
+    found = said(store, FIVE, "quick")
+    assert found.best
+    assert found.cheaper
+    assert (found.best.method, found.cheaper.method, found.share) == ("slow", "quick", "a third")
+    assert "middling and quick are not separable from it." in found.said
+
+
+def test_hardly_cheaper_is_not_cheaper(store: Store) -> None:
+    for method, right, seconds in (("slow", 21, 30.0), ("quick", 20, 28.0)):
+        synthetic.write(store, synthetic.cell(method), right, measured=Measured(seconds={"data": seconds}))
+    assert said(store, FIVE, "quick").cheaper is None
+
+
+def test_harm_is_counted_in_words(store: Store) -> None:
+    for target, right in (("sketch", 10), ("clip", 30)):
+        synthetic.write(store, synthetic.cell("full-finetune", "photo", target, 0), 20)
+        synthetic.write(store, synthetic.cell("dann", "photo", target, 0), right)
+    found = said(store, Block("cross-domain", "0"), "full-finetune")
+    assert "Adapting to unlabelled target images hurt dann on 1 of 2 pairs (clearly on 1)." in found.said
+
+
+def test_nothing_to_say(store: Store) -> None:
+    synthetic.write(store, synthetic.cell("a", seed=0), 20)
+    synthetic.write(store, synthetic.cell("b", seed=1), 20)
+    found = said(store, FIVE, "a")
+    assert found.best is None
+    assert found.said == "Nothing can be compared yet."
+
+
+def test_what_labels_and_a_source_are_worth(store: Store) -> None:
+    synthetic.fill(store, {"a": 10}, shots=[0])
+    synthetic.fill(store, {"a": 30}, shots=[5])
+    synthetic.fill(store, {"a": 20}, [(None, "sketch"), (None, "photo")], shots=[5])
+    frame = load_frame(store)
+    boards = [leaderboard(frame, Block(*b), "a") for b in (("cross-domain", "5"), ("pretrained", "5"))]
+    labels, source = worth(frame, boards)
+    assert "a goes from 25.0 % with no target labels to 75.0 % with 5 labels per class" in labels
+    assert "worth +25.0 points" in source

@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.records.record import Measured
+from bench.records.store import Store
+from bench.report.render.page import build
+from bench.report.render.samples import Samples
+from bench.spec.suite import ScenarioTable, Suite
+from tests.report import synthetic
+
+VOID = {"meta", "link", "br", "img", "input", "hr", "path", "rect", "line", "use", "image"}
+
+
+class Page(HTMLParser):
+    """Checks that tags nest, and collects what a browser would load, ids and links."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.loads: list[str] = []
+        self.ids: list[str] = []
+        self.anchors: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name in ("src", "srcset", "href", "xlink:href", "data", "poster", "action"):
+                (self.anchors if value.startswith("#") else self.loads).append(value)
+            if name == "id":
+                self.ids.append(value)
+            assert not name.startswith("on")
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text.append(data)
+
+
+def page(store: Store, **more) -> tuple[str, Page]:
+    html = build(store.root, **more).read_text(encoding="utf-8")
+    parsed = Page(html)
+    assert all(target.startswith("data:") for target in parsed.loads)
+    assert not re.search(r"@import|url\((?!#)", html)
+    assert len(parsed.ids) == len(set(parsed.ids))
+    assert {anchor[1:] for anchor in parsed.anchors} <= set(parsed.ids)
+    assert html.count("<script>") == 1
+    return " ".join(" ".join(parsed.text).split()), parsed
+
+
+def test_a_page_tells_what_the_records_say(store: Store) -> None:
+    pairs = [("photo", "sketch"), ("sketch", "photo"), (None, "photo"), (None, "sketch")]
+    synthetic.fill(store, {"linear-probe": 20, "dann": 26}, pairs, seeds=[0, 1])
+    text, parsed = page(store)
+    assert "dann has the highest accuracy, 15.0 points above linear-probe" in text
+    assert "dann 65.0 %" in text
+    assert "Means over the 4 cells that 2 methods share" in text
+    assert "toy-suite" in text
+    assert "uses target labels" in text
+    assert "images are not at hand" in text
+    keys = store.keys()
+    assert len(keys) == 24
+    for key in keys:
+        assert f"python -m bench run --cell {key} --data FOLDER --results {store.root}" in text
+    assert parsed.tags.count("svg") >= 6
+
+
+def test_the_same_records_make_the_same_page(store: Store, tmp_path: Path) -> None:
+    synthetic.fill(store, {"linear-probe": 20, "dann": 26})
+    one, other = (build(store.root, tmp_path / name).read_bytes() for name in ("one.html", "other.html"))
+    assert one == other
+
+
+def test_a_suite_names_page_and_baseline(store: Store) -> None:
+    synthetic.fill(store, {"a": 20, "b": 30}, shots=[5])
+    suite = Suite(
+        name="my & suite",
+        description="what for & why",
+        dataset="toys",
+        backbones=["tiny"],
+        methods=["a", "b"],
+        baseline="a",
+        scenarios=[ScenarioTable(kind="cross-domain", shots=[5])],
+    )
+    text, _ = page(store, suite=suite)
+    assert "my & suite" in text
+    assert "what for & why" in text
+    assert "25.0 points above a" in text
+
+
+def test_empty_folder(store: Store) -> None:
+    text, _ = page(store)
+    assert "There are no results to compare yet." in text
+    assert "holds no records" in text
+
+
+def test_only_skipped_and_failed(store: Store) -> None:
+    store.write(synthetic.record(synthetic.cell("maml"), "skipped", "needs 3 images a class"), {})
+    log = "Traceback <module>\n  ValueError"
+    store.write(synthetic.record(synthetic.cell("dann"), "failed", "diverged at step 7", log), {})
+    text, _ = page(store)
+    assert "needs 3 images a class" in text
+    assert "diverged at step 7" in text
+    assert "Traceback <module>" in text
+    assert "Nothing can be compared yet" in text
+
+
+def test_damage_is_shown(store: Store) -> None:
+    synthetic.fill(store, {"linear-probe": 20, "dann": 26})
+    first, second, third = store.keys()[:3]
+    store.path(first).write_text('{"key": "half')
+    next(store.path(second).parent.glob(f"{second}.*.safetensors")).unlink()
+    store.path(third).write_text(json.dumps({"schema_version": 99}))
+    text, _ = page(store)
+    assert "3 cells unreadable" in text
+    assert "the predictions file is missing" in text
+    assert first in text
+
+
+def test_missing_cells_are_shown(store: Store) -> None:
+    there, absent = synthetic.cell("dann"), synthetic.cell("maml")
+    synthetic.write(store, there, 20)
+    text, _ = page(store, expected=[there, absent])
+    assert "1 cell done, 1 cell missing." in text
+    assert f"--cell {absent.key}" in text
+
+
+def test_markup_in_names_stays_text(store: Store) -> None:
+    name = "<script>alert(1)</script>\"'&{{7*7}}"
+    pairs = [("<b>", "<i>x"), ("<i>x", "<b>")]
+    synthetic.fill(store, {"linear-probe": 20, name: 26}, pairs)
+    store.write(synthetic.record(synthetic.cell("x"), "failed", "<img src=x onerror=alert(1)>"), {})
+    text, parsed = page(store, samples=Samples({"<b>": [("<u>", np.zeros((4, 4, 3), np.uint8))]}))
+    assert name in text
+    assert not {"b", "i", "u"} & set(parsed.tags)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_not_finite(store: Store, value: float) -> None:
+    arrays = synthetic.predictions({0: range(40), 1: range(40)})
+    arrays["look1/target-test/logits"][:] = value
+    store.write(synthetic.record(synthetic.cell()), arrays)
+    text, _ = page(store)
+    assert "without finite logits" in text
+    assert "0.0 %" in text
+
+
+def test_one_cell_alone(store: Store) -> None:
+    synthetic.write(store, synthetic.cell(), 20)
+    text, _ = page(store)
+    assert "linear-probe 50.0 %" in text
+    assert "Only linear-probe has results, on 1 cell." in text
+    assert "One seed" in text
+    assert "One pair" in text
+
+
+def test_all_equal_scores(store: Store) -> None:
+    synthetic.fill(store, {"linear-probe": 20, "b": 20, "c": 20}, shots=[5], seeds=[0, 1])
+    text, _ = page(store)
+    assert "All methods tie on every question" in text
+    assert "3 comparisons: 0 told apart" in text
+    assert "cannot be said" in text
+    assert "nan" not in text.lower().split()
+
+
+def test_one_seed_and_few_domains_say_what_they_cannot(store: Store) -> None:
+    synthetic.fill(store, {"linear-probe": 20, "b": 30, "c": 10}, shots=[5])
+    text, _ = page(store)
+    assert "With one seed this speaks of these runs, not of the methods" in text
+    assert "how other domains would do cannot be said" in text
+
+
+def test_many_pairs_have_ranks_profiles_and_domains(store: Store) -> None:
+    pairs = [(a, b) for a in "pqrs" for b in "pqrs" if a != b]
+    synthetic.fill(store, {"linear-probe": 20, "b": 30, "c": 10}, pairs, shots=[5], seeds=[0, 1])
+    synthetic.write(store, synthetic.cell("b", None, "p", seed=0), 3)
+    text, parsed = page(store)
+    assert "Average ranks over 12 questions" in text
+    assert "Performance profile" in text
+    assert parsed.tags.count("svg") >= 6
+
+
+def test_a_class_absent_from_the_test_split_is_named(store: Store) -> None:
+    arrays = synthetic.predictions({0: range(9), 1: range(9)})
+    arrays["target-test/labels"][3::4] = 0
+    store.write(synthetic.record(synthetic.cell("a")), arrays)
+    text, _ = page(store)
+    assert "No test image of class 3" in text
+
+
+def test_a_method_off_its_budget_is_flagged(store: Store) -> None:
+    streams = {"source/labelled": 320, "target/labelled": 100}
+    synthetic.write(store, synthetic.cell("a"), 20, measured=Measured(streams=streams))
+    text, _ = page(store)
+    assert "−12.5 % off budget" in text
+
+
+def test_no_looks(store: Store) -> None:
+    store.write(synthetic.record(synthetic.cell(), looks=(), selected={}), {})
+    text, _ = page(store)
+    assert "holds no look" in text
+
+
+def test_suites_and_datasets_mixed_in_one_folder(store: Store) -> None:
+    synthetic.fill(store, {"linear-probe": 20, "dann": 26}, shots=[0, 5])
+    for asked in (synthetic.cell("dann", "photo", "sketch", 5), synthetic.cell("maml", None, "clip", "all")):
+        scenario = asked.scenario.model_copy(update={"dataset": "other-toys"})
+        other = asked.model_copy(update={"scenario": scenario})
+        record = synthetic.record(other)
+        asked_by = record.asked.model_copy(update={"suite": "second <suite>"})
+        arrays = synthetic.predictions({0: range(9), 1: range(9)})
+        store.write(record.model_copy(update={"asked": asked_by}), arrays)
+    text, _ = page(store)
+    assert "second <suite> and toy-suite" in text
+    assert "other-toys and toys" in text
+    assert "pretrained, all target labels" in text
+
+
+def test_numbers_lead_to_their_records(store: Store) -> None:
+    synthetic.fill(store, {"linear-probe": 20, "dann": 26}, shots=[5])
+    html = build(store.root).read_text(encoding="utf-8")
+    keys = store.keys()
+    for key in keys:
+        assert f'<a href="#record-{key}">' in html or f'<a class=best href="#record-{key}">' in html
+        assert f'<tr id="record-{key}">' in html
+    groups = re.findall(r'<details class="group" id="([\w-]+)"><summary>([\w-]+), cross', html)
+    assert [name for _, name in groups] == ["dann", "linear-probe"]
+    for anchor, _ in groups:
+        assert html.count(f'href="#{anchor}"') > 5
+
+
+def test_every_row_of_a_method_leads_to_records(store: Store) -> None:
+    """Speed spans shots: a link for each; distances and all others have one."""
+    before = {"mmd": 0.5}
+    for shots in (0, 5):
+        for method in ("linear-probe", "dann"):
+            asked = synthetic.record(synthetic.cell(method, shots=shots), discrepancy_before=before)
+            looks = tuple(look.model_copy(update={"discrepancy": {"mmd": 0.4}}) for look in asked.looks)
+            arrays = synthetic.predictions({0: range(9), 1: range(9)})
+            store.write(asked.model_copy(update={"looks": looks}), arrays)
+    html = build(store.root).read_text(encoding="utf-8")
+    anchors = re.findall(r'<details class="group" id="([\w-]+)"', html)
+    assert len(anchors) == 4
+    for name in ("speed", "validators"):
+        section = html[html.index(f'<section aria-labelledby="{name}">') :]
+        section = section[: section.index("</section>")]
+        assert {a for a in anchors if f'href="#{a}"' in section} == set(anchors), name
+
+
+def test_pictures_of_classes_are_embedded_once(store: Store) -> None:
+    synthetic.fill(store, {"linear-probe": 20, "dann": 26}, shots=[0, 5])
+    image = np.full((8, 8, 3), 200, np.uint8)
+    found = Samples({}, {}, lambda name: image if name == "class 0" else None)
+    html = build(store.root, samples=found).read_text(encoding="utf-8")
+    assert html.count("data:image/webp;base64,") == 1
+    assert html.count('<use href="#picture-0"/>') > 2
+
+
+def test_samples_are_inlined(store: Store) -> None:
+    images = [("face", np.full((8, 8, 3), 200, np.uint8))]
+    text, parsed = page(store, samples=Samples({"photo": images}, {"photo": "by someone, CC BY 4.0"}))
+    assert "face" in text
+    assert "by someone, CC BY 4.0" in text
+    assert sum(load.startswith("data:image/png;base64,") for load in parsed.loads) == 1
+
+
+def test_reports_load_no_torch() -> None:
+    rooms = ", ".join(f"bench.report.render.{name}" for name in ("page", "terminal", "markdown"))
+    code = f"import sys, {rooms}; sys.exit('torch' in sys.modules)"
+    root = Path(__file__).parents[3]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from bench.records.store import Store
+from bench.report.scores.frame import COLUMNS, load_frame, shots_order
+from tests.report import synthetic
+
+
+def test_a_row_says_all_of_a_cell(store: Store) -> None:
+    asked = synthetic.cell("dann", shots=5, seed=3)
+    synthetic.write(store, asked, right=20, first=10)
+    (row,) = load_frame(store).to_dict("records")
+    assert row["key"] == asked.key
+    assert (row["status"], row["kind"], row["pair"], row["shots"]) == (
+        "done",
+        "cross-domain",
+        "photo → sketch",
+        "5",
+    )
+    assert (row["method"], row["seed"], row["classes"], row["steps"]) == ("dann", 3, 4, 40)
+    assert (row["accuracy last"], row["accuracy source-val"], row["accuracy oracle"]) == (50.0, 25.0, 25.0)
+    assert row["low"] < 50.0 < row["high"]
+    assert (row["seconds_own"], row["seconds_alone"], row["peak_memory_mib"]) == (4.0, 10.0, 2.0)
+    assert row["packages"] == "numpy 2.1, torch 2.9"
+
+
+def test_an_empty_folder_has_all_columns(store: Store) -> None:
+    frame = load_frame(store)
+    assert frame.empty
+    assert tuple(frame.columns) == COLUMNS
+
+
+def test_expected_cells_without_a_record_are_missing(store: Store) -> None:
+    there, absent, other = (synthetic.cell(name) for name in ("dann", "maml", "probe"))
+    synthetic.write(store, there, 20)
+    synthetic.write(store, other, 20)
+    frame = load_frame(store, expected=[there, absent])
+    assert list(zip(frame["method"], frame["status"], strict=True)) == [("dann", "done"), ("maml", "missing")]
+
+
+def test_pretrained_has_no_source_and_the_same_goal(store: Store) -> None:
+    synthetic.write(store, synthetic.cell(source="photo"), 20)
+    synthetic.write(store, synthetic.cell(source=None), 20)
+    frame = load_frame(store).set_index("kind")
+    assert frame.loc["pretrained", "pair"] == "pretrained → sketch"
+    assert math.isnan(frame.loc["pretrained", "accuracy source-val"])
+    assert frame["goal"].nunique() == 1
+    assert frame["question"].nunique() == 2
+
+
+@pytest.mark.parametrize("content", [b"", b'{"key": "half', b"\x00\xff garbage", b"[]", b"{}"])
+@pytest.mark.parametrize("expect", [True, False])
+def test_garbage_json_is_a_row(store: Store, content: bytes, expect: bool) -> None:
+    asked = synthetic.cell()
+    synthetic.write(store, asked, 20)
+    store.path(asked.key).write_bytes(content)
+    (row,) = load_frame(store, [asked] if expect else ()).to_dict("records")
+    assert (row["key"], row["status"]) == (asked.key, "unreadable")
+    assert row["reason"]
+    assert (row["method"] == "linear-probe") is expect
+
+
+def _remove(path):
+    path.unlink()
+
+
+def _damage(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize(("harm", "why"), [(_remove, "missing"), (_damage, "checksum")])
+def test_lost_predictions_are_said(store: Store, harm, why: str) -> None:
+    record = synthetic.write(store, synthetic.cell(), 20)
+    harm(store.predictions_path(record))
+    (row,) = load_frame(store).to_dict("records")
+    assert row["status"] == "unreadable"
+    assert why in row["reason"]
+    assert str(store.root) not in row["reason"]
+
+
+def test_done_without_looks_or_predictions(store: Store) -> None:
+    store.write(synthetic.record(synthetic.cell("a"), looks=(), selected={}), synthetic.predictions({1: []}))
+    store.write(synthetic.record(synthetic.cell("b")), {})
+    store.write(synthetic.record(synthetic.cell("c")), synthetic.predictions({0: [1]}))
+    frame = load_frame(store).set_index("method")
+    assert set(frame["status"]) == {"unreadable"}
+    assert "no look" in frame.loc["a", "reason"]
+    assert "no predictions" in frame.loc["b", "reason"]
+    assert "rule 'last'" in frame.loc["c", "reason"]
+
+
+def test_logits_that_are_not_finite_are_noted(store: Store) -> None:
+    arrays = synthetic.predictions({0: range(40), 1: range(40)})
+    arrays["look1/target-test/logits"][:10] = np.nan
+    store.write(synthetic.record(synthetic.cell()), arrays)
+    (row,) = load_frame(store).to_dict("records")
+    assert (row["status"], row["accuracy last"]) == ("done", 75.0)
+    assert row["note"].startswith("10 test images")
+
+
+def test_variants_of_a_method_are_told_apart(store: Store) -> None:
+    for overrides in ({}, {"weight": 0.5}):
+        synthetic.write(store, synthetic.cell("dann", overrides=overrides), 20)
+    synthetic.write(store, synthetic.cell("maml", overrides={"inner": 2}), 20)
+    assert sorted(load_frame(store)["method"]) == ["dann", "dann (weight=0.5)", "maml"]
+
+
+def test_shots_are_in_order() -> None:
+    assert sorted(["all", "10", "0", "5"], key=shots_order) == ["0", "5", "10", "all"]
+
+
+def test_names_that_come_with_data_are_only_shown(store: Store) -> None:
+    asked = synthetic.cell()
+    scenario = asked.scenario.model_copy(
+        update={"source": "a\x1b[31m", "target": "\u202eb", "target_classes": ("c\x07", "d")}
+    )
+    synthetic.write(store, asked.model_copy(update={"scenario": scenario}), 20)
+    (row,) = load_frame(store).to_dict("records")
+    assert (row["source"], row["target"]) == ("a\\x1b[31m", "\\u202eb")
+    assert row["pair"] == "a\\x1b[31m → \\u202eb"
+    assert row["class_names"] == ("c\\x07", "d")

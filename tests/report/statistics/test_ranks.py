@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bench.records.store import Store
+from bench.report.scores.frame import load_frame
+from bench.report.statistics.aggregate import aggregates, profiles
+from bench.report.statistics.ranks import average_ranks
+from tests.report import synthetic
+
+DOMAINS = ("a", "b", "c", "d")
+
+
+def write(store: Store, rights: dict[str, list[int]]) -> None:
+    """A cell per target and method."""
+    for method, by_target in rights.items():
+        for target, right in zip(DOMAINS, by_target, strict=False):
+            synthetic.write(store, synthetic.cell(method, None, target), right)
+
+
+def test_ranks_by_hand(store: Store) -> None:
+    write(store, {"x": [30, 30, 30, 20], "y": [20, 20, 20, 20], "z": [10, 10, 25, 10]})
+    ranks = average_ranks(load_frame(store))
+    assert ranks.mean == {"x": (1 + 1 + 1 + 1.5) / 4, "y": (2 + 2 + 3 + 1.5) / 4, "z": (3 + 3 + 2 + 3) / 4}
+    assert ranks.questions == 4
+    # Demšar 2006, table 5: q = 2.343 for three methods.
+    assert ranks.critical == pytest.approx(2.343 * math.sqrt(3 * 4 / (6 * 4)), abs=1e-3)
+    chi = stats.friedmanchisquare([30, 30, 30, 20], [20, 20, 20, 20], [10, 10, 25, 10]).statistic
+    assert ranks.p == pytest.approx(stats.f.sf(3 * chi / (4 * 2 - chi), 2, 6))
+
+
+def test_the_same_order_everywhere_is_the_strongest_evidence(store: Store) -> None:
+    write(store, {"x": [30] * 4, "y": [20] * 4, "z": [10] * 4})
+    assert average_ranks(load_frame(store)).p == 0.0
+
+
+@pytest.mark.parametrize(
+    ("rights", "why"),
+    [
+        ({"x": [1, 2], "y": [3, 4]}, "three methods"),
+        ({"x": [1], "y": [3], "z": [4]}, "One question"),
+        ({"x": [5, 6], "y": [5, 6], "z": [5, 6]}, "tie"),
+    ],
+)
+def test_ranks_that_cannot_be_tested_say_why(store: Store, rights, why: str) -> None:
+    write(store, rights)
+    ranks = average_ranks(load_frame(store))
+    assert why in ranks.why
+    assert ranks.p is ranks.critical is None
+
+
+def test_aggregates_against_scipy(store: Store) -> None:
+    write(store, {"x": [4, 8, 30, 32], "y": [10, 12, 20, 40]})
+    first, second = aggregates(load_frame(store))
+    assert (first.method, first.cells, first.worst) == ("y", 4, 25.0)
+    assert first.interquartile == (30.0 + 50.0) / 2
+    assert second.interquartile == pytest.approx(stats.trim_mean([10, 20, 75, 80], 0.25))
+
+
+def test_too_few_cells_have_no_interquartile_mean(store: Store) -> None:
+    write(store, {"x": [4, 8, 30]})
+    (only,) = aggregates(load_frame(store))
+    assert only.interquartile is None
+    assert only.mean == 35.0
+
+
+def test_profiles_are_shares_of_cells_above(store: Store) -> None:
+    write(store, {"x": [4, 8, 30, 32], "y": [10, 12, 20, 40]})
+    curves = profiles(load_frame(store))
+    assert (curves.iloc[0] == 100.0).all()
+    assert curves["x"].loc[20.0] == 50.0
+    assert curves["y"].loc[75.0] == 25.0
+    assert (curves.iloc[-1] == 0.0).all()
+    assert (np.diff(curves.to_numpy(), axis=0) <= 0).all()

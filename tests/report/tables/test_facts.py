@@ -1,0 +1,79 @@
+"""What methods ran at, and labels that leave points free."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from bench.records.store import Store
+from bench.report.figures.drawing import canvas, label
+from bench.report.render.page import render
+from bench.report.scores.frame import load_frame
+from bench.report.tables.facts import speeds
+from bench.spec.suite import Setting
+from tests.report import synthetic
+
+
+def test_speeds_by_hand(store: Store) -> None:
+    synthetic.fill(store, {"probe": 20}, shots=[0])
+    synthetic.fill(store, {"probe": 30}, shots=[5])
+    (row,) = speeds(load_frame(store))
+    assert (row.kind, row.method, row.backbone) == ("cross-domain", "probe", "tiny")
+    assert row.accuracy == pytest.approx(100 * (20 + 30) / (2 * synthetic.IMAGES))
+    assert (row.own, row.alone, row.memory) == (4.0, 10.0, 2.0)
+    assert len(row.blocks) == 2
+
+
+def section(html: str) -> str:
+    found = html[html.index('<section aria-labelledby="speed">') :]
+    return found[: found.index("</section>")]
+
+
+def test_what_is_the_same_everywhere_is_said_once(store: Store) -> None:
+    synthetic.fill(store, {"probe": 20, "dann": 30}, shots=[5])
+    one = section(render(load_frame(store)))
+    assert one.count("cpu, 1 thread, channels last, fp32") == 1
+    assert ">setting<" not in one
+    assert ">step, median<" not in one
+    asked = synthetic.record(synthetic.cell("maml"))
+    other = asked.asked.model_copy(update={"setting": Setting(threads=2)})
+    store.write(asked.model_copy(update={"asked": other}), synthetic.predictions({0: range(9), 1: range(9)}))
+    several = section(render(load_frame(store)))
+    assert ">setting<" in several
+    rows = re.findall(r"<tr data-method.*?</tr>", several, flags=re.DOTALL)
+    assert len({row.count("<td") for row in rows}) == 1
+    assert sum("cpu, 1 thread, channels last, fp32" in row for row in rows) == 2
+
+
+def test_a_column_that_nobody_has_a_value_for_is_left_out(store: Store) -> None:
+    synthetic.fill(store, {"probe": 20}, shots=[5])
+    assert "s.d. over seeds" not in render(load_frame(store))
+    synthetic.write(store, synthetic.cell("probe", seed=1), 22)
+    assert "s.d. over seeds" in render(load_frame(store))
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ([], (0, 9)),
+        ([(5.5, 5.4)], (0, -16)),
+        ([(5.5, 5.4), (5.5, 4.4)], (-9, -3)),
+    ],
+)
+def test_a_label_keeps_clear_of_points(
+    others: list[tuple[float, float]], expected: tuple[float, float]
+) -> None:
+    with canvas(5, 5) as (figure, axes):
+        axes.set(xlim=(0, 10), ylim=(0, 10))
+        label(figure, axes, [("no labels", (5, 5))], [(5, 5), *others])
+        (text,) = axes.texts
+        assert text.xyann == expected
+
+
+def test_labels_keep_clear_of_each_other() -> None:
+    with canvas(5, 5) as (figure, axes):
+        axes.set(xlim=(0, 10), ylim=(0, 10))
+        label(figure, axes, [("first", (5, 5)), ("second", (5.2, 5))], [(5, 5), (5.2, 5)])
+        first, second = axes.texts
+        assert first.xyann != second.xyann

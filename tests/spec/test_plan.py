@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+import pytest
+
+from bench.core.errors import UserError
+from bench.data.card import load_card
+from bench.spec.plan import choose_classes, plan, source_stage
+from bench.spec.suite import Budget, Suite
+from tests.support import emoji_suite
+
+CARD = load_card("emoji-home")
+
+
+def suite(*scenarios: dict[str, Any], **changes: Any) -> Suite:
+    return emoji_suite(**({"scenarios": scenarios} if scenarios else {}), **changes)
+
+
+def test_number_of_cells() -> None:
+    # 3 domains: 6 ordered pairs; 2 shots; 2 methods; 2 backbones; 3 seeds.
+    cells = plan(suite(methods=["dann", "linear-probe"], backbones=["a", "b"], seeds=[0, 1, 2]), CARD)
+    assert len(cells) == 6 * 2 * 2 * 2 * 3
+    assert len({cell.key for cell in cells}) == len(cells)
+    # And 3 targets with 2 shots of kind pretrained beside them.
+    both = suite({"kind": "cross-domain", "shots": [0, 5]}, {"kind": "pretrained", "shots": [5, "all"]})
+    assert len(plan(both, CARD)) == 6 * 2 + 3 * 2
+
+
+def test_a_question_is_asked_once() -> None:
+    twice = {"kind": "cross-domain", "sources": ["google", "google"], "targets": ["apple"], "shots": [1, 1]}
+    assert len(plan(suite(twice, twice, seeds=[4, 4], methods=["dann", "dann"]), CARD)) == 1
+
+
+def test_scenarios() -> None:
+    table = {"kind": "cross-domain", "sources": ["windows"], "targets": ["google", "windows"], "shots": [1]}
+    (cell,) = plan(suite(table), CARD)
+    scenario = cell.scenario
+    assert (scenario.source, scenario.target, scenario.shots) == ("windows", "google", 1)
+    assert scenario.source_classes == scenario.target_classes == tuple(CARD.classes[:3])
+    assert scenario.same_classes
+    assert scenario.pair == "windows → google"
+
+
+def test_kind_pretrained_has_no_source() -> None:
+    cells = plan(suite({"kind": "pretrained", "shots": [1]}), CARD)
+    assert [cell.scenario.target for cell in cells] == ["apple", "google", "twitter"]
+    for cell in cells:
+        assert cell.scenario.source is None
+        assert cell.scenario.source_classes == ()
+        assert source_stage(cell, sees_target=True) is None
+
+
+def test_kind_cross_task_stays_in_its_domain() -> None:
+    cells = plan(suite({"kind": "cross-task", "shots": [1, 5]}, classes=7), CARD)
+    assert len(cells) == 3 * 2
+    for scenario in (cell.scenario for cell in cells):
+        assert scenario.source == scenario.target
+        assert not set(scenario.source_classes) & set(scenario.target_classes)
+        assert set(scenario.source_classes) | set(scenario.target_classes) == set(CARD.classes[:7])
+        assert (len(scenario.source_classes), len(scenario.target_classes)) == (3, 4)
+        assert not scenario.same_classes
+
+
+def test_kind_cross_domain_task_has_the_same_target_classes() -> None:
+    tables = [{"kind": kind, "shots": [1]} for kind in ("cross-task", "cross-domain-task")]
+    tables.append({"kind": "pretrained", "shots": [1], "target_classes": "new"})
+    cells = plan(suite(*tables, classes=8), CARD)
+    assert len(cells) == 3 + 6 + 3
+    assert len({cell.scenario.target_classes for cell in cells}) == 1
+    assert len({cell.scenario.source_classes for cell in cells if cell.scenario.source}) == 1
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_tasks_of_a_single_class_are_no_tasks(classes: int) -> None:
+    with pytest.raises(UserError):
+        plan(suite({"kind": "cross-task", "shots": [1]}, classes=classes), CARD)
+
+
+def test_default_domains_are_the_cards() -> None:
+    cells = plan(suite(domains=None), CARD)
+    assert len(cells) == 4 * 3 * 2
+    assert {cell.scenario.target for cell in cells} == {"google", "twitter", "windows", "apple"}
+
+
+def test_cells_that_share_a_source_stage_follow_each_other() -> None:
+    cells = plan(suite(methods=["full-finetune", "linear-probe"], seeds=[0, 1], backbones=["a", "b"]), CARD)
+    stages = [source_stage(cell, sees_target=False) for cell in cells]
+    runs = [key for key, _ in groupby(stage.key for stage in stages if stage)]
+    assert len(runs) == len(set(runs)) == 3 * 2 * 2 * 2  # sources, methods, seeds, backbones
+
+
+def test_plan_does_not_depend_on_the_order_of_tables_and_seeds() -> None:
+    one, two = {"kind": "cross-domain", "shots": [0, 5]}, {"kind": "pretrained", "shots": [5]}
+    forwards = plan(suite(one, two, seeds=[0, 1]), CARD)
+    backwards = plan(suite(two, one, seeds=[1, 0]), CARD)
+    assert [cell.key for cell in forwards] == [cell.key for cell in backwards]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seeds": [9]},
+        {"methods": ["dann"]},
+        {"backbones": ["b"]},
+        {"budget": Budget(steps=20)},
+        {"classes": 4},
+        {"augment": "none"},
+        {"precision": "bf16"},
+        {"image_size": 96},
+        {"set": {"linear-probe": {"l2": 0.5}}},
+    ],
+)
+def test_what_decides_a_source_stage(change: dict[str, Any]) -> None:
+    one = {"kind": "cross-domain", "sources": ["google"], "targets": ["apple"], "shots": [0]}
+    (a,), (b,) = plan(suite(one), CARD), plan(suite(one, **change), CARD)
+    first, second = source_stage(a, False), source_stage(b, False)
+    assert first
+    assert second
+    assert first.key != second.key
+
+
+def test_transductive_decides_a_source_stage_that_sees_the_target() -> None:
+    one = {"kind": "cross-domain", "sources": ["google"], "targets": ["apple"], "shots": [0]}
+    (a,), (b,) = plan(suite(one), CARD), plan(suite(one, transductive=True), CARD)
+    assert a.key != b.key
+    for sees_target in (False, True):
+        first, second = source_stage(a, sees_target), source_stage(b, sees_target)
+        assert first
+        assert second
+        assert (first.key != second.key) == sees_target
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"kind": "cross-domain", "sources": ["google"], "targets": ["google"], "shots": [0]},
+        {"kind": "cross-domain", "sources": [], "shots": [0]},
+        {"kind": "pretrained", "targets": [], "shots": [1]},
+    ],
+)
+def test_empty_matrix(table: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="suite 'mine' asks for no cell"):
+        plan(suite(table), CARD)
+
+
+@pytest.mark.parametrize("where", ["sources", "targets"])
+def test_unknown_domain(where: str) -> None:
+    with pytest.raises(UserError, match=r"unknown domain of emoji-home 'aple': did you mean 'apple'\?"):
+        plan(suite({"kind": "cross-domain", where: ["aple"], "shots": [0]}), CARD)
+    with pytest.raises(UserError, match="unknown domain of emoji-home 'aple'"):
+        plan(suite(domains=["google", "aple"]), CARD)
+
+
+def test_classes() -> None:
+    assert choose_classes(suite(classes=None), CARD) == tuple(CARD.classes)
+    assert choose_classes(suite(classes=2), CARD) == ("animal-mammal", "person-role")
+    named = ["time", "clothing", "time"]
+    assert choose_classes(suite(classes=named), CARD) == ("time", "clothing")
+    assert len(choose_classes(suite(classes=55), CARD)) == 55
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        (56, "classes = 56, but 'emoji-home' has 2 to 55"),
+        (1, "classes = 1"),
+        (0, "classes = 0"),
+        (-3, "classes = -3"),
+        (["time", "tim"], "unknown class of emoji-home 'tim': did you mean 'time'"),
+        (["time", "time"], "at least two classes"),
+        ([], "at least two classes"),
+    ],
+)
+def test_impossible_classes(classes: Any, expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        choose_classes(suite(classes=classes), CARD)
