@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.core.version import __version__
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
-__version__ = "0.1.0"
+__all__ = ["__version__", "load_results"]
 
 
 def load_results(path: str | Path) -> pd.DataFrame:

@@ -7,19 +7,8 @@ say what is its own. The engine owns the loop, the budget, the data and the eval
 from __future__ import annotations
 
 from bench.core.errors import UserError
-from bench.method.base import (
-    Access,
-    Batch,
-    ClosedFormMethod,
-    Episode,
-    GradientMethod,
-    Labelled,
-    Method,
-    Modules,
-    StageName,
-    Task,
-    tunable,
-)
+from bench.method.base import ClosedFormMethod, GradientMethod, Method, Modules, tunable
+from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.episodic import EpisodicMethod, InnerLoopMethod
 from bench.method.inner_loop import Fast, adapt, prototype_head, prototypes
 from bench.method.logistic import fit_logistic

@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from bench import __version__
 from bench.commands.data.verbs import cache, data, verbs
 from bench.commands.results.verbs import results
 from bench.core.errors import UserError, did_you_mean
 from bench.core.text import printable
+from bench.core.version import __version__
 from bench.processes.garbage import stays
 
 

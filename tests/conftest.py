@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.data.dataset import Dataset, open_dataset
 from bench.method.registry import load_method, method_modules
 

@@ -24,7 +24,7 @@ from bench.processes import stopping
 from bench.processes.signals import Interrupted
 from bench.records.record import Asked, Digests, Happened, Look, Measured, Predictions, Record, Where
 from bench.records.store import Store
-from bench.spec.suite import Budget, Cell, Scenario, Setting
+from bench.spec.cell import Budget, Cell, Scenario, Setting
 
 TODAY = Digests(method="m", engine="e", dataset="d")
 

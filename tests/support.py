@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from bench.core.digest import engine_digest
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset, silent
 from bench.engine.cell.environment import where
 from bench.engine.cell.execution import Run
@@ -21,7 +21,8 @@ from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.cost import Ledger
 from bench.method.registry import method_digest
 from bench.records.record import Digests, Predictions, Record
-from bench.spec.suite import Budget, Cell, Scenario, Setting, Suite
+from bench.spec.cell import Budget, Cell, Scenario, Setting
+from bench.spec.suite import Suite
 
 ROOT = Path(__file__).parents[1]
 TINY = "test_efficientnet.untrained"

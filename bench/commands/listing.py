@@ -50,7 +50,7 @@ def _methods() -> Table:
 
 
 def _datasets() -> Table:
-    from bench.data.card import card_names, load_card
+    from bench.data.catalog import card_names, load_card
 
     table = _table("dataset", "domains", "classes", "title")
     for name in card_names():

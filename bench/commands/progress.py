@@ -14,7 +14,7 @@ from rich.status import Status
 
 from bench.core.text import printable
 from bench.records.record import Record
-from bench.spec.suite import Cell
+from bench.spec.cell import Cell
 
 LONG = 5.0
 """Seconds after which work is worth a line where no bar can be shown."""

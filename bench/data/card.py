@@ -11,11 +11,9 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from bench.core.digest import combine
-from bench.core.errors import check_name
-from bench.core.paths import own_data
 from bench.data.decoders.image import Fit
 from bench.data.sources import Source
-from bench.spec.suite import Frozen, read_toml
+from bench.spec.toml import Frozen
 
 CARDS = Path(__file__).parents[1] / "datasets"
 
@@ -123,23 +121,6 @@ class Card(Frozen):
         return tuple(c for c in classes if c in old), tuple(c for c in classes if c not in old)
 
 
-def card_names() -> list[str]:
-    """Names of the datasets that have a card, and of one's own where one is named."""
-    own = own_data()
-    return sorted({path.stem for path in CARDS.glob("*.toml")} | ({own_name(own)} if own else set()))
-
-
-def load_card(name: str) -> Card:
-    """The card of that name; a `UserError` with a suggestion when there is none."""
-    own = own_data()
-    if own and name == own_name(own):
-        from bench.data.own import own_card
-
-        return own_card(own)
-    check_name("dataset", name, card_names())
-    return _packaged(name)
-
-
 @cache
 def packaged(name: str) -> bool:
     """Whether there is a card of that name, or else these are somebody's own images."""
@@ -150,9 +131,3 @@ def own_name(place: Path) -> str:
     """What the dataset of a folder or a table is called: as the folder, unless a card has that name."""
     name = re.sub(r"[^a-z0-9]+", "-", place.resolve().stem.lower()).strip("-")[:60] or "own"
     return f"{name}-own" if packaged(name) else name
-
-
-@cache
-def _packaged(name: str) -> Card:
-    path = CARDS / f"{name}.toml"
-    return Card(**{"name": name, **read_toml(path, Card)})

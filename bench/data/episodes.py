@@ -11,7 +11,7 @@ from bench.core.errors import UserError
 from bench.core.seeds import stream
 from bench.data.dataset import Dataset
 from bench.data.splits import TEST, TRAIN, Subset, subset
-from bench.spec.suite import Scenario
+from bench.spec.cell import Scenario
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from bench.data.card import Card, own_name
 from bench.data.sources.folder import Folder
 from bench.data.sources.layouts import image_files, subfolders
 from bench.data.sources.manifest import Manifest, read_manifest
-from bench.spec.suite import read_toml
+from bench.spec.toml import read_toml
 
 CARD = "card.toml"
 """A card in the folder itself is believed."""

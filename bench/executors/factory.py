@@ -11,8 +11,8 @@ from bench.core.errors import UserError, check_name
 from bench.executors.protocol import Watcher
 from bench.records.record import Digests
 from bench.records.store import Store
+from bench.spec.cell import Cell
 from bench.spec.resources import Resources
-from bench.spec.suite import Cell
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from bench.records.record import Record
-from bench.spec.suite import Cell
+from bench.spec.cell import Cell
 
 
 class Watcher(Protocol):

@@ -15,8 +15,8 @@ from bench.processes.protocol import Member
 from bench.records.leases import Claims
 from bench.records.record import Asked, Digests, Happened, Record, Where
 from bench.records.store import Store
+from bench.spec.cell import Cell, Setting
 from bench.spec.plan import family
-from bench.spec.suite import Cell, Setting
 
 
 @dataclass(eq=False)

@@ -32,8 +32,8 @@ from bench.executors.workers import Workers
 from bench.processes.signals import STOPPING, Interrupted, interruptions
 from bench.records.record import Digests
 from bench.records.store import Store
+from bench.spec.cell import Cell
 from bench.spec.resources import Resources
-from bench.spec.suite import Cell
 
 LOOK = 1.0
 """Seconds between two looks at what jobs have told."""

@@ -20,7 +20,7 @@ from bench.executors.workers import Workers
 from bench.processes.signals import Interrupted
 from bench.records.record import Digests, Record
 from bench.records.store import Store
-from bench.spec.suite import Cell
+from bench.spec.cell import Cell
 
 
 class Told:

@@ -29,7 +29,7 @@ from bench.processes.garbage import loading
 from bench.processes.malloc import hold_on
 from bench.records.record import Digests, Predictions, Record, Where
 from bench.records.store import Store
-from bench.spec.suite import Cell, Setting
+from bench.spec.cell import Cell, Setting
 
 Request = dict[str, Any]
 

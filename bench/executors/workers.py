@@ -17,7 +17,7 @@ from bench.processes.signals import STOPPING, Interrupted, interruptions
 from bench.records.leases import LEASE, Claims
 from bench.records.record import Digests, Where
 from bench.records.store import Store
-from bench.spec.suite import Cell, Setting
+from bench.spec.cell import Cell, Setting
 
 TRIES = 2
 """Times that a cell may take its worker down before it has failed: the first may have been an accident."""

@@ -8,17 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bench.method.base import (
-    Access,
-    Batch,
-    Episode,
-    GradientMethod,
-    Labelled,
-    Modules,
-    StageName,
-    Task,
-    tunable,
-)
+from bench.method.base import GradientMethod, Modules, tunable
+from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.inner_loop import Fast, adapt, prototype_head, prototypes
 from bench.networks.backbones import Backbone
 from bench.networks.split import POOLED

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.digest import file_digest
 from bench.core.errors import UserError, check_name
-from bench.spec.suite import Value
+from bench.spec.cell import Value
 
 if TYPE_CHECKING:
-    from bench.api import Method
+    from bench.method.base import Method
 
 ENTRY_POINTS = "transfer_bench.methods"
 
@@ -62,7 +62,7 @@ def method_digest(name: str) -> str:
 @cache
 def load_method(name: str) -> type[Method]:
     """The method's class. The first call imports torch."""
-    from bench.api import Method
+    from bench.method.base import Method
 
     file = method_file(name)
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bench.api import Access, GradientMethod, Method
 from bench.core.errors import CellSkipped
-from bench.spec.suite import Cell, Scenario
+from bench.method.base import GradientMethod, Method
+from bench.method.batch import Access
+from bench.spec.cell import Cell, Scenario
 
 
 def check_capability(name: str, method: Method, scenario: Scenario) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from bench.api import Batch
+from bench.method.batch import Batch
 
 
 def slice_of(images: int, place: int, size: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from bench.records.migrations import CURRENT, migrated
 from bench.records.record import Record
-from bench.spec.suite import describe
+from bench.spec.toml import describe
 
 FIRST_WITH_CHECKSUM = 2
 

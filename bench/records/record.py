@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator
 
-from bench.spec.suite import Cell, Frozen, Setting
+from bench.spec.cell import Cell, Setting
+from bench.spec.toml import Frozen
 
 Status = Literal["done", "skipped", "failed"]
 Stage = Literal["source", "target"]
@@ -179,16 +180,3 @@ class Record(Frozen):
     selected: dict[str, int] = {}
     details: dict[str, Any] = {}
     predictions_sha256: str | None = None
-
-    @property
-    def again(self) -> str:
-        """The command that runs this cell again, given the folder that holds the record.
-
-        Where one's own images are is no part of a record, which may be handed on: FOLDER stands for it, and
-        `digests.dataset` says whether it is the right one.
-        """
-        # Cards know images and their libraries, of which most readers of records want nothing.
-        from bench.data.card import packaged
-
-        own = "" if packaged(self.asked.cell.scenario.dataset) else " --data FOLDER"
-        return f"python -m bench run --cell {self.key}{own}"

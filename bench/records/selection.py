@@ -7,16 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.records.record import Look
-
-VALIDATORS = {
-    "entropy": "lowest mean entropy of the predictions (Morerio et al. 2018)",
-    "infomax": "most information of the image in the predictions (Bridle et al. 1991; Shi & Sha 2012)",
-    "snd": "highest soft neighbourhood density (Saito et al. 2021)",
-    "bnm": "highest nuclear norm of the predictions (Cui et al. 2020)",
-    "rankme": "highest effective rank of the features (Garrido et al. 2023)",
-    "dev": "lowest deep embedded validation risk, from source labels (You et al. 2019)",
-}
-"""Scores of unlabelled target images in `Look.validators`, each a rule under its name."""
+from bench.spec.rules import VALIDATORS
 
 
 @dataclass(frozen=True)

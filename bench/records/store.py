@@ -27,7 +27,7 @@ from bench.records.archive import Pack
 from bench.records.codec import Damaged, decode, encode
 from bench.records.record import Digests, Predictions, Record
 from bench.records.status_cache import Gist, Known
-from bench.spec.suite import Cell
+from bench.spec.cell import Cell
 
 Part = TypeVar("Part")
 

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Protocol
 
 from bench.core.errors import UserError, check_name
-from bench.data.card import Card
-from bench.spec.suite import (
-    TASK_KINDS,
-    Augment,
-    Budget,
-    Cell,
-    Frozen,
-    Precision,
-    Scenario,
-    ScenarioTable,
-    Suite,
-    Value,
-    content_hash,
-)
+from bench.spec.cell import TASK_KINDS, Augment, Budget, Cell, Precision, Scenario, Value, content_hash
+from bench.spec.suite import ScenarioTable, Suite
+from bench.spec.toml import Frozen
+
+
+class Card(Protocol):
+    """Of a dataset's card (`bench.data.card.Card`), as much as a plan needs."""
+
+    @property
+    def name(self) -> str:
+        """Name of the dataset."""
+
+    @property
+    def domains(self) -> list[str]:
+        """Names of its domains."""
+
+    @property
+    def usual_domains(self) -> list[str]:
+        """Domains of a suite that names none."""
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of its classes."""
+
+    def task_split(self, classes: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Disjoint (source, target) halves of some classes."""
 
 
 class SourceStage(Frozen):

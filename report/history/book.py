@@ -12,7 +12,7 @@ from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.core.paths import RESULTS
 from bench.report.history.line import Line
-from bench.spec.suite import describe
+from bench.spec.toml import describe
 
 FOLDER = RESULTS / "history"
 

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import AwareDatetime, Field, FiniteFloat
 
-from bench.spec.suite import Frozen
+from bench.spec.toml import Frozen
 
 
 class Entry(Frozen):

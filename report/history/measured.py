@@ -16,7 +16,7 @@ from bench.core.errors import UserError
 from bench.records.store import Store
 from bench.report.history.line import Entry, Key, Line
 from bench.report.regression.paired_cells import Side, sides
-from bench.spec.suite import Setting, content_hash
+from bench.spec.cell import Setting, content_hash
 
 BENCHMARKS = "pytest-benchmark"
 """What stands for the suite where benchmarks were run."""

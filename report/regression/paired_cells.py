@@ -13,7 +13,7 @@ from bench.records.selection import HEADLINE
 from bench.records.store import Store
 from bench.report.scores.frame import plain
 from bench.report.scores.predictions import Unusable, stored_hits, stored_predictions
-from bench.spec.suite import Cell, Setting
+from bench.spec.cell import Cell, Setting
 
 
 class Side(NamedTuple):

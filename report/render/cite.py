@@ -7,7 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pandas as pd
 
-from bench.data.card import card_names, load_card, packaged
+from bench.data.card import packaged
+from bench.data.catalog import card_names, load_card
 from bench.report.tables import formats
 from bench.spec.suite import SUITES
 

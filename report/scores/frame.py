@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.core.text import printable
+from bench.data.card import packaged
 from bench.processes.garbage import left_alone
 from bench.records.record import Record
 from bench.records.selection import HEADLINE, RULES
@@ -17,7 +18,8 @@ from bench.records.store import Store
 from bench.report.scores.bootstrap import intervals
 from bench.report.scores.features import Kept
 from bench.report.scores.predictions import Unusable, stored_hits, stored_predictions
-from bench.spec.suite import Cell, Suite, compiled, content_hash
+from bench.spec.cell import Cell, compiled, content_hash
+from bench.spec.suite import Suite
 
 STATUSES = ("done", "skipped", "failed", "unreadable", "missing")
 
@@ -104,6 +106,16 @@ def load_frame(store: Store, expected: Sequence[Cell] = (), judge: bool = True) 
     return frame
 
 
+def rerun_command(record: Record) -> str:
+    """Command that runs a record's cell again, given the folder that holds the record.
+
+    Where one's own images are is no part of a record, which may be handed on: FOLDER stands for it, and
+    `digests.dataset` says whether it is the right one.
+    """
+    own = "" if packaged(record.asked.cell.scenario.dataset) else " --data FOLDER"
+    return f"python -m bench run --cell {record.key}{own}"
+
+
 def _columns(store: Store, keys: Sequence[str], judge: bool) -> dict[str, list[Any]]:
     """Values by column of the records of these keys, in order, `missing` where there is none.
 
@@ -163,7 +175,7 @@ def _row(store: Store, record: Record, judge: bool) -> dict[str, Any]:
         "device": setting.device,
         "threads": setting.threads,
         "created": record.created,
-        "again": record.again,
+        "again": rerun_command(record),
         "looks": record.looks,
         "discrepancy_before": record.discrepancy_before,
         "adapts": record.adapts,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.data.card import CARDS, card_names, load_card
+from bench.data.card import CARDS
+from bench.data.catalog import card_names, load_card
 from bench.report.scores.frame import USUAL, accuracy_column, shown_no_labels
 from bench.report.statistics.summary import scored
 from bench.report.tables.leaderboard import Block

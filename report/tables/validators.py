@@ -11,8 +11,9 @@ import pandas as pd
 from scipy import stats
 
 from bench.records.record import Look
-from bench.records.selection import VALIDATORS, validator_scores
+from bench.records.selection import validator_scores
 from bench.report.tables.leaderboard import Block
+from bench.spec.rules import VALIDATORS
 
 FEWEST = 3
 """Looks of a run below which a rank correlation says nothing."""

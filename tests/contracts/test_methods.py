@@ -33,7 +33,7 @@ from bench.method.registry import (
 )
 from bench.networks.backbones import create_backbone, untrained
 from bench.records.record import Predictions, Record
-from bench.spec.suite import Cell
+from bench.spec.cell import Cell
 from tests.support import TINY, answer, assert_equal, python, steps_of, tiny_cell
 
 METHODS = sorted(method_modules())

@@ -13,7 +13,7 @@ from bench.engine.training import checkpoints
 from bench.engine.training.artifacts import Artifacts, unpack
 from bench.processes import stopping
 from bench.records.record import Predictions, Record
-from bench.spec.suite import Cell, Episodic, Setting
+from bench.spec.cell import Cell, Episodic, Setting
 from tests.contracts.test_methods import METHODS
 from tests.support import WHERE, answer, assert_equal, digests, tiny_cell
 

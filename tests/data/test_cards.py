@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from bench.data.card import Card, card_names, load_card
+from bench.data.card import Card
+from bench.data.catalog import card_names, load_card
 from bench.data.dataset import open_dataset
 from bench.data.doctor.examine import examine
 from bench.data.sources.folder import Folder

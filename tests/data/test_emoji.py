@@ -16,7 +16,8 @@ from PIL import Image
 
 from bench.core.errors import UserError
 from bench.data import dataset as dataset_module
-from bench.data.card import CARDS, load_card
+from bench.data.card import CARDS
+from bench.data.catalog import load_card
 from bench.data.dataset import Dataset, open_dataset
 from bench.data.decoders.image import decode
 from bench.data.sources.emoji import EmojiPackage

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.core.errors import UserError
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
 from bench.data.episodes import Drawn, draw_episodes
 from bench.data.splits import SPLITS, splits
-from bench.spec.suite import Episodic, Scenario
+from bench.spec.cell import Episodic, Scenario
 
 CARD = load_card("emoji-home")
 CLASSES = tuple(CARD.classes[:8])

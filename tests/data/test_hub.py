@@ -160,7 +160,7 @@ def test_no_copy_and_no_network_is_one_short_line(tmp_path: Path) -> None:
 
 
 def test_the_card_pins_what_it_fetches() -> None:
-    from bench.data.card import load_card
+    from bench.data.catalog import load_card
 
     source = load_card("office-home").sources[1]
     assert json.loads(source.model_dump_json())["revision"] == "d430d44779e929b335be368ab3456484e5de36bb"

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from bench.core.errors import UserError
-from bench.data.card import Card, load_card
+from bench.data.card import Card
+from bench.data.catalog import load_card
 from bench.data.dataset import Dataset, open_dataset
 from bench.data.sources.base import Names
 from bench.data.sources.folder import Folder

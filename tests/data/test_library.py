@@ -10,7 +10,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from bench.core.errors import UserError
-from bench.data.card import Card, card_names, load_card
+from bench.data.card import Card
+from bench.data.catalog import card_names, load_card
 from bench.data.dataset import open_dataset
 from bench.data.sources.library import Library, LibraryPart
 from bench.data.splits import SPLITS, splits

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from bench.core.errors import UserError
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
 from bench.data.own import own_card
 from bench.data.splits import SPLITS, splits
 from bench.records.store import Store
+from bench.report.scores.frame import rerun_command
 from tests.data.pictures import as_folders, jpeg, pictures
 from tests.support import bench
 
@@ -268,7 +269,9 @@ def test_a_cell_of_own_images_again(mine: Path) -> None:
     """The record's command, with the folder in FOLDER's place; no record or page says where that is."""
     assert run(mine, "--source", "shop", "--target", "site", "--methods", "linear-probe").returncode == 0
     key = across(mine)["key"]
-    again = Store(mine.parent / "out").read(key).again  # type: ignore[union-attr]
+    record = Store(mine.parent / "out").read(key)
+    assert record is not None
+    again = rerun_command(record)
     assert again == f"python -m bench run --cell {key} --data FOLDER"
     page = (mine.parent / "out" / "report.html").read_text()
     assert again in page

@@ -18,8 +18,8 @@ from bench.executors.compatibility import facts
 from bench.executors.workers import Workers
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.spec.cell import Cell
 from bench.spec.resources import Resources
-from bench.spec.suite import Cell
 from tests.quick import TODAY, Noted, quick_cell, worked
 from tests.support import ROOT, assert_equal, bench, python, tiny_cell
 

@@ -17,8 +17,8 @@ from bench.executors.slurm_job import Told, do_share, write_work
 from bench.executors.workers import Workers
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.spec.cell import Cell
 from bench.spec.resources import Resources
-from bench.spec.suite import Cell
 from tests.quick import TODAY, Noted, expected, quick_cell, worked
 from tests.slurm_here import running, why_not
 from tests.support import ROOT, assert_equal, bench

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from bench.cli import cli
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.records.store import Store
 from bench.spec.plan import plan
 from bench.spec.suite import load_suite

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.records.record import Look
-from bench.records.selection import COLLAPSED, RULES, VALIDATORS, Rule, best, select, validator_scores
-from bench.spec.suite import Cell
+from bench.records.selection import COLLAPSED, RULES, Rule, best, select, validator_scores
+from bench.spec.cell import Cell
+from bench.spec.rules import VALIDATORS
 
 
 def look(step: int, source: float | None, target: float) -> Look:

@@ -15,7 +15,8 @@ from bench.core.files import write_atomically
 from bench.records.migrations import CURRENT, MIGRATIONS
 from bench.records.record import Asked, Digests, Happened, Look, Measured, Predictions, Record, Where
 from bench.records.store import Store
-from bench.spec.suite import Cell, Setting
+from bench.report.scores.frame import rerun_command
+from bench.spec.cell import Cell, Setting
 from tests.support import tiny_cell
 
 TODAY = Digests(method="m", engine="e", dataset="d")
@@ -253,7 +254,7 @@ def test_records_are_plain_json(store: Store) -> None:
     data = json.loads(store.path(written.key).read_text(encoding="utf-8"))
     assert data["asked"]["cell"]["method"] == "full-finetune"
     assert data["looks"][0]["target_validation_accuracy"] == 1 / 3
-    assert written.again.endswith(f"--cell {written.key}")
+    assert rerun_command(written).endswith(f"--cell {written.key}")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

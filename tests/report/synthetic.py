@@ -10,7 +10,7 @@ import numpy as np
 from bench.records.record import Asked, Digests, Happened, Look, Measured, Predictions, Record, Where
 from bench.records.selection import select
 from bench.records.store import Store
-from bench.spec.suite import Budget, Cell, Scenario, Setting
+from bench.spec.cell import Budget, Cell, Scenario, Setting
 
 CLASSES = tuple(f"class {number}" for number in range(4))
 IMAGES = 40

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from bench.core.errors import UserError
-from bench.data.card import load_card
+from bench.data.catalog import load_card
+from bench.spec.cell import Budget
 from bench.spec.plan import choose_classes, plan, source_stage
-from bench.spec.suite import Budget, Suite
+from bench.spec.suite import Suite
 from tests.support import emoji_suite
 
 CARD = load_card("emoji-home")

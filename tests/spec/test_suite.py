@@ -14,18 +14,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench.core.errors import UserError
-from bench.data.card import load_card
+from bench.data.catalog import load_card
+from bench.spec.cell import Budget, Cell, Scenario, content_hash
 from bench.spec.plan import plan
-from bench.spec.suite import (
-    Budget,
-    Cell,
-    Scenario,
-    ScenarioTable,
-    Suite,
-    content_hash,
-    load_suite,
-    suite_names,
-)
+from bench.spec.suite import ScenarioTable, Suite, load_suite, suite_names
 
 SCENARIO = {
     "kind": "cross-domain",

@@ -18,7 +18,7 @@ from pathlib import Path
 from safetensors.numpy import save
 
 from bench.commands.experiments.session import today
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.records.codec import encode
 from bench.records.store import Store
 from bench.report.render.fingerprint import NAME

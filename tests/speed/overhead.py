@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from bench.api import GradientMethod
 from bench.commands.experiments.session import today
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
 from bench.engine.cell.environment import default_threads
 from bench.engine.evaluation.partitions import open_roles
@@ -39,8 +39,9 @@ from bench.processes.local import Child
 from bench.processes.protocol import Answers
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.spec.cell import Budget, Cell, Setting
 from bench.spec.plan import plan
-from bench.spec.suite import Budget, Cell, Setting, load_suite
+from bench.spec.suite import load_suite
 
 TINY_CLASSES = 4
 REPEATS = 21

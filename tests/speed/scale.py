@@ -21,7 +21,7 @@ from safetensors.numpy import save
 
 from bench.records.codec import encode
 from bench.records.store import Store
-from bench.spec.suite import Cell
+from bench.spec.cell import Cell
 
 METHODS = 10
 SEEDS = 5

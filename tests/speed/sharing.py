@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.commands.experiments.forecast import Needs, estimate, prices
 from bench.commands.experiments.plan_view import needs_of
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.plan import plan

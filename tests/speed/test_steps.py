@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench.api import GradientMethod, StageName
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.engine.cell.environment import default_threads
 from bench.engine.training.loop import Stage, train
 from bench.method.logistic import fit_logistic

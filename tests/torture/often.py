@@ -9,7 +9,7 @@ from bench.engine.training import checkpoints
 from bench.executors.worker import Worker, serve
 from bench.executors.workers import Workers
 from bench.records.store import Store
-from bench.spec.suite import Budget, Cell
+from bench.spec.cell import Budget, Cell
 from tests.quick import Noted
 
 METHODS = ("full-finetune", "dann", "nas-lite")

@@ -16,7 +16,8 @@ from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.core.paths import cache_root, own_data
 from bench.core.text import printable
-from bench.data.card import Card, card_names, load_card, own_name
+from bench.data.card import Card, own_name
+from bench.data.catalog import card_names, load_card
 from bench.data.dataset import Dataset, open_dataset
 from bench.data.index import find
 from bench.data.sources.base import Absent

@@ -21,11 +21,11 @@ from bench.commands.experiments.session import Means, run_cells, today
 from bench.commands.experiments.tune import allowed_score
 from bench.core.errors import UserError
 from bench.core.paths import RESULTS
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.spec.cell import Cell
 from bench.spec.plan import plan
-from bench.spec.suite import Cell
 
 METHOD = "nas-lite"
 ONE = {"candidates": 1}

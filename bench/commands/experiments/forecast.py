@@ -9,8 +9,8 @@ from statistics import median
 
 from bench.commands.experiments.simulation import Schedule, Task, simulate
 from bench.records.record import Record
+from bench.spec.cell import Cell, content_hash
 from bench.spec.plan import family, source_stage
-from bench.spec.suite import Cell, content_hash
 
 SHARED = ("features", "source-stage")
 """Phases whose results cells share."""

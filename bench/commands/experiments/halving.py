@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
 from bench.core.seeds import stream
-from bench.spec.suite import Cell, content_hash
+from bench.spec.cell import Cell, content_hash
 
 Score = Callable[[Cell], float | None]
 """Validation accuracy of a cell in [0, 1], run if need be; None where the method cannot do it."""

@@ -12,7 +12,8 @@ from bench.core.text import printable
 from bench.records.baselines import BASELINES, names
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.spec.suite import Cell, Suite, Value
+from bench.spec.cell import Cell, Value
+from bench.spec.suite import Suite
 
 WORDS = {"source-stage": "source stages", "features": "sets of frozen features"}
 
@@ -72,7 +73,7 @@ def _recorded(suite: Suite, store: Store) -> list[Record]:
 
 def needs_of(name: str, overrides: dict[str, Value], backbone: str) -> Needs:
     """What a method, so configured, shares on a backbone."""
-    from bench.api import Access
+    from bench.method.batch import Access
     from bench.method.registry import configure
     from bench.networks.backbones import create_backbone, untrained
 

@@ -17,7 +17,7 @@ from torch import nn
 from bench.core.digest import engine_digest
 from bench.core.errors import check_name
 from bench.core.seeds import stream
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.data.dataset import Dataset, open_dataset, silent
 from bench.data.splits import TEST, TRAIN, subset
 from bench.engine.cell.devices import resolve_device
@@ -39,7 +39,7 @@ from bench.networks.backbones import (
 )
 from bench.networks.split import POOLED
 from bench.records.record import Digests
-from bench.spec.suite import Budget, Cell, Scenario, Setting
+from bench.spec.cell import Budget, Cell, Scenario, Setting
 
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "LogME": log_me,

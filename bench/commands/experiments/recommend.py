@@ -16,14 +16,15 @@ from bench.commands.experiments.request import narrow
 from bench.commands.experiments.session import Means, run_cells, today
 from bench.core.errors import UserError
 from bench.core.paths import RESULTS
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame
 from bench.report.tables import formats
 from bench.report.tables.leaderboard import blocks
 from bench.report.tables.recommend import Advice, advise
+from bench.spec.cell import Cell
 from bench.spec.plan import plan
-from bench.spec.suite import Cell, Suite
+from bench.spec.suite import Suite
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,14 @@ from bench.commands.experiments.session import Means, executor_for, run_cells, t
 from bench.core.errors import UserError
 from bench.core.paths import RESULTS, own_data
 from bench.core.text import printable
-from bench.data.card import load_card, own_name, packaged
+from bench.data.card import own_name, packaged
+from bench.data.catalog import load_card
 from bench.processes.garbage import loading
 from bench.records.baselines import BASELINES, names
 from bench.records.store import Store
+from bench.spec.cell import Cell
 from bench.spec.plan import plan
-from bench.spec.suite import Cell, ScenarioTable, Suite
+from bench.spec.suite import ScenarioTable, Suite
 
 
 @dataclass(frozen=True)

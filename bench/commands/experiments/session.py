@@ -15,7 +15,7 @@ from bench.core.digest import engine_digest
 from bench.core.errors import UserError
 from bench.core.paths import skip_bad
 from bench.core.text import printable
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.data.dataset import BadImages, Dataset, open_dataset
 from bench.executors.factory import Ask, Executor, create
 from bench.method.registry import method_digest
@@ -23,7 +23,8 @@ from bench.processes import meanwhile
 from bench.processes.signals import Interrupted
 from bench.records.record import Digests
 from bench.records.store import Store
-from bench.spec.suite import Cell, Suite
+from bench.spec.cell import Cell
+from bench.spec.suite import Suite
 
 
 @dataclass(frozen=True)

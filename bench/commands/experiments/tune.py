@@ -19,12 +19,13 @@ from bench.commands.experiments.request import narrow
 from bench.commands.experiments.session import Means, run_cells, today
 from bench.core.errors import UserError
 from bench.core.paths import RESULTS
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.method.registry import explicit, search_space
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.spec.cell import Cell, Value
 from bench.spec.plan import plan
-from bench.spec.suite import Cell, Suite, Value
+from bench.spec.suite import Suite
 
 FOLDS = 2
 """Folds of the shots that a trial is scored on; each holds out one image per class."""

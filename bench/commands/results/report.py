@@ -17,7 +17,8 @@ from bench.records.store import Store
 from bench.report.render.fingerprint import NAME, code, marked
 from bench.report.render.markdown import markdown_table
 from bench.report.scores.frame import BASELINE, load_frame
-from bench.spec.suite import Cell, Suite
+from bench.spec.cell import Cell
+from bench.spec.suite import Suite
 
 T = TypeVar("T")
 

@@ -9,10 +9,10 @@ from functools import cache
 import numpy as np
 
 from bench.core.errors import UserError
-from bench.data.card import card_names, load_card
+from bench.data.catalog import card_names, load_card
 from bench.data.dataset import Dataset, open_dataset
 from bench.report.render.samples import Samples
-from bench.spec.suite import Cell
+from bench.spec.cell import Cell
 
 SHOWN = 10
 """Classes of each domain in the rows of samples."""

@@ -22,7 +22,7 @@ from bench.core.errors import UserError
 from bench.data.sources.base import Absent, Listing, Wanted
 from bench.data.sources.item import Item
 from bench.data.sources.union_find import unite
-from bench.spec.suite import Frozen
+from bench.spec.toml import Frozen
 
 CodePoints = tuple[str, ...]
 

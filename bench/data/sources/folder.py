@@ -12,7 +12,7 @@ from bench.core.errors import UserError
 from bench.core.paths import data_roots
 from bench.data.sources import layouts
 from bench.data.sources.base import Absent, Listing, Wanted, simple
-from bench.spec.suite import Frozen
+from bench.spec.toml import Frozen
 
 
 class Folder(Frozen):

@@ -20,7 +20,7 @@ from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.data.sources import layouts
 from bench.data.sources.base import Absent, Listing, Wanted
-from bench.spec.suite import Frozen
+from bench.spec.toml import Frozen
 
 
 class Hub(Frozen):

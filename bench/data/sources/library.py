@@ -26,7 +26,7 @@ from bench.core.files import write_atomically
 from bench.core.paths import cache_root, data_roots, writing_to_cache
 from bench.data.sources.base import Absent, Listing, Wanted, simple
 from bench.data.sources.item import Item
-from bench.spec.suite import Frozen
+from bench.spec.toml import Frozen
 
 FILES = ("_image_files", "_images", "samples")
 """Attributes in which torchvision's file-based datasets keep their paths."""

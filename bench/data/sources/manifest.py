@@ -11,7 +11,7 @@ from bench.core.errors import UserError, did_you_mean
 from bench.data.sources import layouts
 from bench.data.sources.base import Listing, Wanted
 from bench.data.sources.item import Item
-from bench.spec.suite import Frozen
+from bench.spec.toml import Frozen
 
 REQUIRED, OPTIONAL = ("path", "domain", "label"), ("group", "split")
 SPLIT_NAMES = {"": "", "train": "train", "val": "validation", "valid": "validation", "test": "test"} | {

@@ -12,10 +12,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from bench.api import Access, Modules, StageName, Task
 from bench.core.digest import combine
 from bench.core.seeds import stream
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.data.dataset import Progress, open_again
 from bench.data.episodes import draw_episodes
 from bench.data.splits import Subset, concatenate
@@ -30,14 +29,16 @@ from bench.engine.training.checkpoints import Checkpoints
 from bench.engine.training.cost import Ledger
 from bench.engine.training.data_parallel import Solo, Team
 from bench.engine.training.loop_state import Resume
+from bench.method.base import Modules
+from bench.method.batch import Access, StageName, Task
 from bench.method.registry import configure
 from bench.method.requirements import check_capability, check_divisible
 from bench.networks.backbones import create_backbone, synchronised, untrained
 from bench.networks.split import POOLED, suffix
 from bench.records.record import Digests, Look, Predictions
 from bench.records.selection import select
+from bench.spec.cell import Cell, Setting
 from bench.spec.plan import source_stage
-from bench.spec.suite import Cell, Setting
 
 PIECE = 2**17
 """Numbers that are kept in one tensor of a state."""

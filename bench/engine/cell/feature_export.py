@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.api import Modules, StageName
 from bench.core.seeds import stream
 from bench.data.splits import TEST, Subset, subset
 from bench.engine.cell.execution import Run
 from bench.engine.evaluation import predict
 from bench.engine.training.batches import Inputs
+from bench.method.base import Modules
+from bench.method.batch import StageName
 from bench.records.record import Predictions
 
 MOST = 128

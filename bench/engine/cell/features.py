@@ -22,7 +22,7 @@ from bench.networks.backbones import UNTRAINED, Backbone, normalisation
 from bench.networks.fuse import folded
 from bench.networks.split import Prefix
 from bench.records.record import Digests
-from bench.spec.suite import Cell, Setting
+from bench.spec.cell import Cell, Setting
 
 
 class Views:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from bench.core.errors import CellFailed
 from bench.executors.worker import Request, Worker, serve
 from bench.records.record import Digests
-from bench.spec.suite import Cell, Setting
+from bench.spec.cell import Cell, Setting
 
 if TYPE_CHECKING:
-    from bench.api import Modules, StageName
     from bench.engine.training.data_parallel import Part
+    from bench.method.base import Modules
+    from bench.method.batch import StageName
 
 
 class Follower(Worker):

@@ -13,16 +13,17 @@ from pathlib import Path
 
 import torch
 
-from bench.api import Modules, StageName
 from bench.core.errors import CellFailed
 from bench.core.seeds import stream
 from bench.engine.training.artifacts import Alone, Artifacts
 from bench.engine.training.cost import Ledger
 from bench.engine.training.data_parallel import Part, check_statistics
+from bench.method.base import Modules
+from bench.method.batch import StageName
 from bench.processes.local import Here
 from bench.processes.protocol import Answers, Member
 from bench.records.record import Digests
-from bench.spec.suite import Cell, Setting
+from bench.spec.cell import Cell, Setting
 
 GRACE = 10.0
 """Seconds that this process has, once another died, to notice: then it ends itself, as NCCL waits forever."""

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from bench.api import Access
 from bench.core.errors import CellFailed, CellSkipped, UserError
 from bench.data.dataset import Progress
 from bench.engine.cell.execution import Run
@@ -21,9 +20,10 @@ from bench.engine.training import memory
 from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.cost import Ledger, Unit, calibration
 from bench.engine.training.data_parallel import Solo, Team
+from bench.method.batch import Access
 from bench.method.registry import hyperparameters
 from bench.records.record import Asked, Digests, Happened, Measured, Predictions, Record, Where
-from bench.spec.suite import Cell, Setting
+from bench.spec.cell import Cell, Setting
 
 
 @dataclass(frozen=True)

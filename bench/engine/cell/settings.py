@@ -12,7 +12,7 @@ import torch
 
 from bench.core.errors import CellSkipped, UserError
 from bench.engine.cell.devices import check_several, resolve_device
-from bench.spec.suite import Cell, Precision, Setting
+from bench.spec.cell import Cell, Precision, Setting
 
 
 def resolve(cell: Cell, usual: Setting) -> Setting:

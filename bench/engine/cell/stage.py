@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from bench.api import Access, GradientMethod, Labelled, Method, Modules, Task
 from bench.core.seeds import stream
 from bench.data.dataset import Progress
 from bench.data.splits import Subset, hold_out
@@ -21,7 +20,9 @@ from bench.engine.training.data_parallel import Solo, Team, Whole
 from bench.engine.training.loop import HeldOut, Stage, train
 from bench.engine.training.loop_state import Resume
 from bench.engine.training.throughput import flops
-from bench.spec.suite import Cell
+from bench.method.base import GradientMethod, Method, Modules
+from bench.method.batch import Access, Labelled, Task
+from bench.spec.cell import Cell
 
 OnLook = Callable[[int, float | None], None]
 

@@ -9,7 +9,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from bench.api import Method, Modules, StageName
 from bench.core.errors import CellFailed
 from bench.core.seeds import stream
 from bench.data.splits import Subset, concatenate
@@ -18,9 +17,11 @@ from bench.engine.evaluation.partitions import Roles, picked
 from bench.engine.evaluation.validators import NOTHING, LabelFree, Outputs, Remembered, label_free
 from bench.engine.training.batches import Inputs
 from bench.engine.training.cost import Ledger
+from bench.method.base import Method, Modules
+from bench.method.batch import StageName
 from bench.networks.fuse import folded
 from bench.records.record import Look, Part, Predictions
-from bench.spec.suite import Cell
+from bench.spec.cell import Cell
 
 SOURCE: Part = "source-validation"
 POOL = "pool"

@@ -13,7 +13,7 @@ from bench.data.splits import TEST, TRAIN, VALIDATION, Subset, draw_shots, fold_
 from bench.engine.evaluation.validators import FEWEST
 from bench.engine.training.batches import Inputs
 from bench.records.record import Part
-from bench.spec.suite import Cell
+from bench.spec.cell import Cell
 
 POOL = 256
 """Unlabelled target images, and held-out source images, that are looked at without target labels."""

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.api import Method, Modules
 from bench.data.splits import Subset
 from bench.engine.evaluation.validators import Outputs
 from bench.engine.training.batches import Inputs
 from bench.engine.training.loop import autocast
 from bench.engine.training.memory import in_parts
-from bench.spec.suite import Precision
+from bench.method.base import Method, Modules
+from bench.spec.cell import Precision
 
 BATCH = 256
 CACHED = 64 * 3 * 64 * 64

@@ -12,10 +12,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from bench.api import Batch
 from bench.core.errors import CellFailed
 from bench.engine.training import memory
 from bench.engine.training.loop_state import Loop
+from bench.method.batch import Batch
 from bench.method.slices import cut
 
 FEWEST = 2

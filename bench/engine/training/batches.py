@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from bench.api import Batch, Episode
 from bench.core.errors import UserError
 from bench.core.seeds import stream
 from bench.data.splits import Subset
+from bench.method.batch import Batch, Episode
 
 
 class Inputs(Protocol):

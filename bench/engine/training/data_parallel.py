@@ -20,11 +20,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from bench.api import Batch, Modules, StageName
 from bench.core.errors import CellFailed, CellSkipped
 from bench.core.seeds import stream
 from bench.engine.training.artifacts import Made, pack, plain, unpack
 from bench.engine.training.loop_state import Loop
+from bench.method.base import Modules
+from bench.method.batch import Batch, StageName
 from bench.method.slices import cut
 
 PATIENCE = timedelta(days=7)

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bench.api import Batch, GradientMethod, Labelled, Modules, Task
 from bench.core.errors import CellFailed
 from bench.engine.training.accumulation import Accumulation
 from bench.engine.training.batches import Feed
 from bench.engine.training.data_parallel import Whole
 from bench.engine.training.loop_state import Loop, Resume
+from bench.method.base import GradientMethod, Modules
+from bench.method.batch import Batch, Labelled, Task
 from bench.networks.depthwise import quick
-from bench.spec.suite import Precision
+from bench.spec.cell import Precision
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.api import GradientMethod, Modules
 from bench.engine.training import memory
 from bench.engine.training.batches import Feed
+from bench.method.base import GradientMethod, Modules
 from bench.records.record import StepTimes
 
 WARM_UP = 3

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from bench.commands.experiments.forecast import Needs, distinct, estimate, foresee, prices
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.records.record import Asked, Digests, Happened, Measured, Record, Where
+from bench.spec.cell import Cell, Setting
 from bench.spec.plan import plan
-from bench.spec.suite import Cell, Setting
 from tests.support import emoji_suite
 
 FROZEN = Needs(cut="top")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from bench.commands.experiments.halving import halve, questions
-from bench.spec.suite import Cell
+from bench.spec.cell import Cell
 from tests.support import tiny_cell
 
 METHODS = ("linear-probe", "full-finetune", "dann", "maml", "scratch")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from tests.data.pictures import as_folders, as_shards, pictures
 from tests.support import bench
 

@@ -26,7 +26,7 @@ from bench.method.registry import method_modules
 from bench.networks.backbones import create_backbone, synchronised
 from bench.records.record import Predictions, Record
 from bench.records.store import Store
-from bench.spec.suite import Budget, Cell, Setting, Wanted
+from bench.spec.cell import Budget, Cell, Setting, Wanted
 from tests.support import NORMLESS, TINY, answer, assert_equal, bench, cut, digests, tiny_cell
 
 FOUND = torch.accelerator.current_accelerator(check_available=True)

@@ -36,8 +36,8 @@ from bench.method.slices import slice_of
 from bench.networks.backbones import create_backbone, synchronised
 from bench.records.record import Predictions, Record
 from bench.records.store import Store
+from bench.spec.cell import Budget, Cell, Setting, Wanted
 from bench.spec.resources import Resources
-from bench.spec.suite import Budget, Cell, Setting, Wanted
 from tests.quick import TODAY, Noted, quick_cell
 from tests.support import CLASSES, NORMLESS, TINY, WHERE, bench, cut, digests, python, tiny_cell
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bench.api import Modules
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
 from bench.data.episodes import draw_episodes
 from bench.data.splits import Subset, concatenate
@@ -20,7 +20,7 @@ from bench.engine.training.batches import KeptInputs
 from bench.method.registry import configure, method_modules
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame
-from bench.spec.suite import Cell, Episodic
+from bench.spec.cell import Cell, Episodic
 from tests.support import answer, assert_equal, tiny_cell
 
 FORM = Episodic(way=3, queries=2, count=20, steps=2)

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from bench.core.errors import CellSkipped
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.engine.cell.settings import arithmetic, resolve
 from bench.engine.evaluation.predict import filled
+from bench.spec.cell import Setting, Wanted
 from bench.spec.plan import plan
-from bench.spec.suite import Setting, Settings, Wanted, load_suite
+from bench.spec.suite import Settings, load_suite
 from tests.support import answer, assert_equal, tiny_cell
 
 

@@ -28,7 +28,8 @@ from bench.engine.evaluation.validators import (
     rank_me,
     soft_neighbourhood_density,
 )
-from bench.records.selection import COLLAPSED, VALIDATORS
+from bench.records.selection import COLLAPSED
+from bench.spec.rules import VALIDATORS
 
 
 def predictions(n: int, classes: int, seed: int = 0) -> Tensor:

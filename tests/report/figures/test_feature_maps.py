@@ -16,7 +16,7 @@ from bench.records.record import Predictions
 from bench.records.store import Store
 from bench.report.figures.embeddings import a_distance, projections, purity
 from bench.report.render.page import build
-from bench.spec.suite import Episodic, Setting
+from bench.spec.cell import Episodic, Setting
 from tests.report import synthetic
 from tests.support import WHERE, answer, assert_equal, digests, tiny_cell
 

@@ -11,7 +11,7 @@ from bench.report.figures.drawing import canvas, label
 from bench.report.render.page import render
 from bench.report.scores.frame import load_frame
 from bench.report.tables.facts import speeds
-from bench.spec.suite import Setting
+from bench.spec.cell import Setting
 from tests.report import synthetic
 
 

@@ -10,7 +10,7 @@ from bench.report.figures.figures import shots_curves
 from bench.report.render.page import render
 from bench.report.scores.frame import load_frame
 from bench.report.tables.gains import architectures, by_shots, gains
-from bench.spec.suite import Episodic
+from bench.spec.cell import Episodic
 from tests.report import synthetic
 
 

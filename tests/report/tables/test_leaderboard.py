@@ -4,7 +4,6 @@ import io
 
 from rich.console import Console
 
-from bench.records.selection import VALIDATORS
 from bench.records.store import Store
 from bench.report.render.markdown import markdown_table
 from bench.report.render.terminal import terminal_table
@@ -19,6 +18,7 @@ from bench.report.tables.leaderboard import (
     provenance,
     reasons,
 )
+from bench.spec.rules import VALIDATORS
 from tests.report import synthetic
 
 RIGHTS = {"linear-probe": 20, "dann": 32, "maml": 8}

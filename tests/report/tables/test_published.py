@@ -3,7 +3,7 @@ from __future__ import annotations
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame
 from bench.report.tables.published import anchors
-from bench.spec.suite import Scenario
+from bench.spec.cell import Scenario
 from tests.report import synthetic
 
 

@@ -14,7 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.engine.cell.environment import default_threads
 from bench.spec.plan import plan
 from bench.spec.suite import load_suite

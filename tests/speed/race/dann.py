@@ -23,11 +23,12 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.engine.training.loop import Stage, train
 from bench.networks.backbones import create_backbone, normalisation
+from bench.spec.cell import Cell
 from bench.spec.plan import plan
-from bench.spec.suite import Cell, load_suite
+from bench.spec.suite import load_suite
 from tests.speed.race.track import SIZE, Row, apart
 from tests.support import steps_of
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
 from bench.engine.cell.environment import default_threads
 from bench.processes.malloc import hold_on

@@ -1,0 +1,32 @@
+"""Catalog of datasets: cards by name, and the user's own images where they are named."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from bench.core.errors import check_name
+from bench.core.paths import own_data
+from bench.data.card import CARDS, Card, own_name
+from bench.data.own import own_card
+from bench.spec.toml import read_toml
+
+
+def card_names() -> list[str]:
+    """Names of the datasets that have a card, and of one's own where one is named."""
+    own = own_data()
+    return sorted({path.stem for path in CARDS.glob("*.toml")} | ({own_name(own)} if own else set()))
+
+
+def load_card(name: str) -> Card:
+    """The card of that name; a `UserError` with a suggestion when there is none."""
+    own = own_data()
+    if own and name == own_name(own):
+        return own_card(own)
+    check_name("dataset", name, card_names())
+    return _packaged(name)
+
+
+@cache
+def _packaged(name: str) -> Card:
+    path = CARDS / f"{name}.toml"
+    return Card(**{"name": name, **read_toml(path, Card)})

@@ -1,0 +1,92 @@
+"""Batches, tasks and access: the items that a method is handed, and the declaration of which it may see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Flag, auto
+from typing import Literal
+
+from torch import Tensor
+
+from bench.core.errors import UserError
+
+
+class Access(Flag):
+    """What a method may see. The engine hands out nothing else."""
+
+    NOTHING = 0
+    SOURCE_LABELS = auto()
+    """Labelled source images in the source stage."""
+    SOURCE_REPLAY = auto()
+    """Labelled source images in the target stage too."""
+    TARGET_IMAGES = auto()
+    """Unlabelled target training images, in both stages."""
+    TARGET_LABELS = auto()
+    """The shots, in the target stage."""
+
+
+StageName = Literal["source", "target"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a stage is about."""
+
+    stage: StageName
+    classes: tuple[str, ...]
+    batch_size: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Episode:
+    """The form of a step for methods that learn to learn: a small task of its own.
+
+    `way` classes with `support` images each to learn from and `query` images each to be judged by.
+    """
+
+    way: int
+    support: int
+    query: int
+
+    def __post_init__(self) -> None:
+        if min(self.way - 1, self.support, self.query) < 1:
+            raise UserError(
+                f"an episode of {self.way} ways, {self.support} support and {self.query} query images "
+                "is too small: use larger batches"
+            )
+
+    @property
+    def images(self) -> int:
+        """Images of one episode."""
+        return self.way * (self.support + self.query)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The images of one step, normalised, on the device: (B, 3, S, S), or activations behind the cut.
+
+    `x`, `y` are the labelled images of the stage: the source's, or the shots. The others are there where
+    `access` asks for them and the scenario has them; `source_y` only where the target's classes are the
+    source's. In an episode `y` counts the episode's own classes,
+    and the first `way * support` images are its support, class by class; then come its queries.
+    """
+
+    x: Tensor
+    y: Tensor
+    source_x: Tensor | None = None
+    source_y: Tensor | None = None
+    target_x: Tensor | None = None
+    episode: Episode | None = None
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """All labelled images of a stage at once, not augmented: x (N, ...), y (N,), groups (N,).
+
+    `x` are images (N, 3, S, S), or what the method's cut keeps of them.
+    """
+
+    x: Tensor
+    y: Tensor
+    groups: Tensor

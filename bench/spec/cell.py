@@ -1,0 +1,203 @@
+"""Cells: one scientific question each, with the hash that identifies it; scenario, budget and setting."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    FiniteFloat,
+    model_validator,
+)
+
+from bench.spec.toml import Frozen
+
+Kind = Literal["pretrained", "cross-domain", "cross-task", "cross-domain-task"]
+
+
+TASK_KINDS = ("cross-task", "cross-domain-task")
+
+
+Shots = Annotated[int, Field(ge=0)] | Literal["all"]
+
+
+Augment = Literal["none", "crop-flip", "rand-augment"]
+
+
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+
+
+Compile = bool | Literal["reduce-overhead"]
+"""Whether torch.compile is used, and in that mode if one is named, which replays CUDA graphs."""
+
+
+Value = bool | int | FiniteFloat | str
+
+
+Overrides = dict[str, dict[str, Value]]
+
+
+class Budget(Frozen):
+    """What every method gets equally."""
+
+    steps: int = Field(300, ge=1, description="optimiser steps of the source stage")
+    batch_size: int = Field(32, ge=1, description="labelled images a step")
+    looks: int = Field(4, ge=1, description="equally spaced evaluations of a stage, the last included")
+
+    trials: int = Field(
+        0,
+        ge=0,
+        description="tuning trials of each method before its cells run; 0: hyperparameters as they are",
+    )
+
+    @model_validator(mode="after")
+    def _looks_fit(self) -> Budget:
+        if self.looks > self.target_steps:
+            raise ValueError(
+                f"{self.looks} looks do not fit into the {self.target_steps} steps of a target stage"
+            )
+        return self
+
+    @property
+    def target_steps(self) -> int:
+        """Optimiser steps of the target stage: half as many as the source stage's."""
+        return max(1, self.steps // 2)
+
+
+class Setting(Frozen):
+    """How a cell is computed. Beside the cell's key, so that machines can be compared."""
+
+    device: str = "cpu"
+    threads: int = Field(1, ge=1)
+    channels_last: bool = True
+    compile: Compile = False
+    devices: int = Field(1, ge=1)
+    """That share each batch."""
+
+
+def compiled(how: Compile) -> str:
+    """How a network was compiled, as tables name it; empty where it was not."""
+    return f"compiled ({how})" if isinstance(how, str) else "compiled" if how else ""
+
+
+class Wanted(Frozen):
+    """A setting that a suite asks for; what is None is as the machine has it.
+
+    Cells with one are timed: each runs in a fresh process, and waits for the device after every step.
+    """
+
+    device: str | None = None
+    threads: int | None = Field(None, ge=1)
+    channels_last: bool | None = None
+    compile: Compile | None = None
+
+    @property
+    def label(self) -> str:
+        """As tables name it: `cpu, 2 threads, channels first`."""
+        words = [self.device] if self.device else []
+        if self.threads:
+            words.append(f"{self.threads} thread{'s' if self.threads > 1 else ''}")
+        if self.channels_last is not None:
+            words.append("channels last" if self.channels_last else "channels first")
+        if self.compile is not None:
+            words.append(compiled(self.compile) or "eager")
+        return ", ".join(words) or "as usual"
+
+
+class Episodic(Frozen):
+    """Evaluation on small tasks drawn from the target's classes, instead of on all classes at once.
+
+    An episode is `way` classes with the scenario's shots as support, from the target's training split, and
+    `queries` images a class to be judged by, from its test split (Vinyals et al. 2016,
+    https://arxiv.org/abs/1606.04080). Only classes with enough images take part. The episodes are the
+    same for every method and run seed.
+    """
+
+    way: int = Field(5, ge=2, description="classes of an episode")
+    queries: int = Field(3, ge=1, description="test images of each class")
+    count: int = Field(600, ge=1, description="how many; methods that train below the features do a tenth")
+    steps: int = Field(20, ge=1, description="optimiser steps on the support, for methods that take them")
+    batch_norm: Literal["inductive", "transductive"] = Field(
+        "inductive",
+        description="transductive: normalise queries by the statistics of the queries beside them",
+    )
+
+    @property
+    def label(self) -> str:
+        """As tables name it."""
+        return f"{self.way}-way" + (", transductive" if self.batch_norm == "transductive" else "")
+
+
+class Scenario(Frozen):
+    """Transfer kind, source, target and labelled target images per class."""
+
+    kind: Kind
+    dataset: str
+    source: str | None = None
+    source_classes: tuple[str, ...] = ()
+    target: str
+    target_classes: tuple[str, ...]
+    shots: Shots
+    episodes: Episodic | None = None
+
+    @property
+    def pair(self) -> str:
+        """`source → target`, as tables and figures name it."""
+        return f"{self.source or 'pretrained'} → {self.target}"
+
+    @property
+    def same_classes(self) -> bool:
+        """Whether a source head can score the target's classes."""
+        return self.source_classes == self.target_classes
+
+
+class Cell(Frozen):
+    """The scientific question, identified by the hash of its content."""
+
+    scenario: Scenario
+    method: str
+    overrides: dict[str, Value] = {}
+    backbone: str
+    image_size: int = Field(ge=8)
+    augment: Augment
+    budget: Budget
+    seed: int = Field(ge=0)
+    precision: Precision = "fp32"
+    fold: int | None = Field(None, ge=0, description="while tuning: which fold of the shots is held out")
+    transductive: bool = Field(False, description="methods adapt to the target's test images, unlabelled")
+    headline: str = Field("last", description="the rule that says which look is its result")
+    setting: Wanted | None = Field(None, description="how it is to be computed; None: as the machine has it")
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits of the SHA-256 of the cell's canonical JSON."""
+        # Left out where they say nothing, so that keys are the same as before there were such things.
+        silent: dict[str, Any] = {
+            "scenario": set() if self.scenario.episodes else {"episodes"},
+            "budget": set() if self.budget.trials else {"trials"},
+        }
+        if self.fold is None:
+            silent["fold"] = True
+        if not self.transductive:
+            silent["transductive"] = True
+        if self.headline == "last":
+            silent["headline"] = True
+        if self.setting is None:
+            silent["setting"] = True
+        return content_hash(self.model_dump(mode="json", exclude=silent))
+
+    @property
+    def title(self) -> str:
+        """One line for progress bars and logs."""
+        s = self.scenario
+        way = f" {s.episodes.label}" if s.episodes else ""
+        setting = f" {self.setting.label}, {self.precision}" if self.setting else ""
+        return f"{self.method} {s.pair} {s.shots}-shot{way} {self.backbone} seed {self.seed}{setting}"
+
+
+def content_hash(value: Any) -> str:
+    """16 hexadecimal digits that identify a JSON-able value by its content."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
