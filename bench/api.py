@@ -7,7 +7,7 @@ say what is its own. The engine owns the loop, the budget, the data and the eval
 from __future__ import annotations
 
 from bench.core.errors import UserError
-from bench.method.base import ClosedFormMethod, GradientMethod, Method, Modules, tunable
+from bench.method.base import ClosedFormMethod, GradientMethod, Method, Model, tunable
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.episodic import EpisodicMethod, InnerLoopMethod
 from bench.method.inner_loop import Fast, adapt, prototype_head, prototypes
@@ -29,7 +29,7 @@ __all__ = [
     "InnerLoopMethod",
     "Labelled",
     "Method",
-    "Modules",
+    "Model",
     "StageName",
     "Task",
     "UserError",

@@ -6,12 +6,12 @@ https://arxiv.org/abs/1909.09157
 
 from __future__ import annotations
 
-from bench.api import InnerLoopMethod, Modules
+from bench.api import InnerLoopMethod, Model
 
 
 class Anil(InnerLoopMethod):
     """Meta-trains features on episodes of the source; adapts the head to the shots by gradient steps."""
 
-    def inner(self, modules: Modules) -> list[str]:
+    def inner(self, model: Model) -> list[str]:
         """Nothing: features are reused."""
         return []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from bench.api import Backbone, GradientMethod, Modules, tunable
+from bench.api import Backbone, GradientMethod, Model, tunable
 
 
 class GradualUnfreeze(GradientMethod):
@@ -19,10 +19,10 @@ class GradualUnfreeze(GradientMethod):
     unfrozen_by: float = tunable(0.5, 0.1, 0.9, log=False)
     """Progress at which the lowest stage has joined in."""
 
-    def trainable(self, modules: Modules) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> list[dict[str, Any]]:
         """The head, then the stages from the top."""
-        stages = cast(Backbone, modules.backbone).stage_parameters()[::-1]
-        parts = [list(modules.head.parameters()), *stages]
+        stages = cast(Backbone, model.backbone).stage_parameters()[::-1]
+        parts = [list(model.head.parameters()), *stages]
         return [
             {
                 "params": [p for p in part if (p.ndim > 1) == decayed],

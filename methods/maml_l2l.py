@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bench.api import Fast, InnerLoopMethod, Modules, prototype_head, prototypes
+from bench.api import Fast, InnerLoopMethod, Model, prototype_head, prototypes
 
 
 class MamlLearn2Learn(InnerLoopMethod):
@@ -33,12 +33,12 @@ class MamlLearn2Learn(InnerLoopMethod):
         return None
 
     def adapted(
-        self, modules: Modules, x: Tensor, y: Tensor, classes: int, steps: int, second_order: bool
+        self, model: Model, x: Tensor, y: Tensor, classes: int, steps: int, second_order: bool
     ) -> Fast:
         """Parameters of a clone that learn2learn has adapted to (N, ...) and (N,)."""
         algorithms = import_learn2learn().algorithms
-        head = prototype_head(prototypes(modules.features(x), y, classes), self.scale)
-        learner = algorithms.MAML(modules, lr=self.inner_rate, first_order=not second_order).clone()
+        head = prototype_head(prototypes(model.features(x), y, classes), self.scale)
+        learner = algorithms.MAML(model, lr=self.inner_rate, first_order=not second_order).clone()
         # A clone's parameters are tensors with a history, which only the dictionary itself takes.
         learner.module.head._parameters.update(weight=head[0], bias=head[1])
         for _ in range(steps):

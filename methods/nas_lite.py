@@ -18,7 +18,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from bench.api import Backbone, Batch, GradientMethod, Labelled, Modules, Task, UserError, tunable
+from bench.api import Backbone, Batch, GradientMethod, Labelled, Model, Task, UserError, tunable
 
 TAPS = ("top", "cut", "both")
 HEADS = ("linear", "mlp", "cosine")
@@ -30,7 +30,7 @@ Trunk = tuple[bool, int]
 
 
 @dataclass(frozen=True)
-class Member:
+class WorkerHandle:
     """One way to attach: which features, whether the stages above the cut learn, adapters, head."""
 
     tap: str
@@ -45,7 +45,7 @@ class Member:
 
 
 SPACE = tuple(
-    Member(*choice)
+    WorkerHandle(*choice)
     for choice in product(TAPS, (False, True), ADAPTERS, HEADS)
     # Below the cut nothing learns, so a tap there has no stages above it to unfreeze.
     if not (choice[0] == "cut" and choice[1])
@@ -61,7 +61,7 @@ class NasLite(GradientMethod):
 
     views = 4
     hold_out = 0.33
-    divisible = True
+    per_sample_loss = True
 
     learning_rate: float = tunable(3e-3, 1e-4, 1e-2)
     candidates: int = len(SPACE)
@@ -71,29 +71,29 @@ class NasLite(GradientMethod):
     width: int = 256
     """Of the hidden layer of the `mlp` head."""
 
-    def cut(self, backbone: Backbone) -> str:
+    def split_point(self, backbone: Backbone) -> str:
         """The network is frozen up to the last stage but one."""
         return backbone.stages[-2]
 
-    def build(self, backbone: Backbone, task: Task) -> Modules:
+    def build(self, backbone: Backbone, task: Task) -> Model:
         """The shared weights of all candidates."""
         generator = torch.Generator().manual_seed(task.seed)
         order = torch.randperm(len(SPACE), generator=generator).tolist()
         return Supernet(backbone, order[: self._begin()], len(task.classes), self.width)
 
-    def replace_head(self, modules: Modules, task: Task) -> None:
+    def replace_head(self, model: Model, task: Task) -> None:
         """New heads of every kind, for other classes; the architecture stays."""
-        net = cast(Supernet, modules)
+        net = cast(Supernet, model)
         net.head = Heads(net.sizes, len(task.classes), self.width)
 
-    def judge_at(self, modules: Modules) -> tuple[float, ...]:
+    def validate_at(self, model: Model) -> tuple[float, ...]:
         """Equally spaced moments until one candidate is left, each of which halves their number."""
-        rounds = (len(cast(Supernet, modules).candidates()) - 1).bit_length()
+        rounds = (len(cast(Supernet, model).candidates()) - 1).bit_length()
         return tuple(self.search * (i + 1) / rounds for i in range(rounds))
 
-    def judge(self, modules: Modules, held_out: Labelled, progress: float) -> None:
+    def on_validation(self, model: Model, held_out: Labelled, progress: float) -> None:
         """Keep the better half of the candidates by held-out accuracy; of equal ones the lower loss."""
-        net = cast(Supernet, modules)
+        net = cast(Supernet, model)
         ranked = []
         with torch.no_grad():
             for trunk, places in net.trunks().items():
@@ -105,24 +105,24 @@ class NasLite(GradientMethod):
                     ranked.append((-float(right), float(loss), place))
         net.keep([place for _, _, place in sorted(ranked)[: (len(ranked) + 1) // 2]])
 
-    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
+    def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
         """Mean cross-entropy of the candidates on the trunk whose turn it is."""
-        net = cast(Supernet, modules)
+        net = cast(Supernet, model)
         trunk, places = net.next()
         features = net.features_of(trunk, batch.x)
         losses = [nn.functional.cross_entropy(net.logits(features, SPACE[p]), batch.y) for p in places]
         return torch.stack(losses).mean()
 
-    def predict(self, modules: Modules, x: Tensor) -> tuple[Tensor, Tensor]:
+    def predict(self, model: Model, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and features of the first candidate left."""
-        net = cast(Supernet, modules)
+        net = cast(Supernet, model)
         member = SPACE[net.candidates()[0]]
         features = net.features_of(member.trunk, x)
         return net.logits(features, member), features[member.tap]
 
-    def report(self, modules: Modules) -> dict[str, Any]:
+    def report(self, model: Model) -> dict[str, Any]:
         """The architecture found."""
-        left = cast(Supernet, modules).candidates()
+        left = cast(Supernet, model).candidates()
         return {"architecture": asdict(SPACE[left[0]]), "candidates left": len(left)}
 
     def _begin(self) -> int:
@@ -131,7 +131,7 @@ class NasLite(GradientMethod):
         return self.candidates
 
 
-class Supernet(Modules):
+class Supernet(Model):
     """All members of the space over one set of weights, some of which are still candidates."""
 
     def __init__(self, backbone: Backbone, candidates: list[int], classes: int, width: int) -> None:
@@ -196,7 +196,7 @@ class Supernet(Modules):
         top: Tensor = (self.backbone if unfreeze else self.frozen)(x)
         return {"top": top, "cut": low, "both": torch.cat([top, low], 1)}
 
-    def logits(self, features: dict[str, Tensor], member: Member) -> Tensor:
+    def logits(self, features: dict[str, Tensor], member: WorkerHandle) -> Tensor:
         """(B, classes) through the member's own head."""
         heads = cast(Heads, self.head)
         out: Tensor = heads.of[f"{member.tap} {member.head}"](features[member.tap])

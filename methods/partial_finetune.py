@@ -18,7 +18,7 @@ class PartialFinetune(GradientMethod):
     """`head`, `last-stage`, the name of the stage to freeze up to, or how many stages to train."""
     learning_rate: float = tunable(1e-3, 1e-4, 1e-2)
 
-    def cut(self, backbone: Backbone) -> str:
+    def split_point(self, backbone: Backbone) -> str:
         """The stage up to which the backbone is frozen."""
         if self.unfreeze == "head":
             return POOLED

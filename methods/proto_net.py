@@ -14,7 +14,7 @@ from bench.api import (
     Batch,
     EpisodicMethod,
     Labelled,
-    Modules,
+    Model,
     Task,
     prototype_head,
     prototypes,
@@ -28,25 +28,25 @@ class ProtoNet(EpisodicMethod):
     scale: float = tunable(0.1, 0.01, 1.0)
     """Of the squared distances that are the negative logits."""
 
-    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
+    def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
         """Cross-entropy of the queries over their distances to the support's prototypes (algorithm 1)."""
         assert batch.episode is not None
         support = batch.episode.way * batch.episode.support
-        features = modules.features(batch.x)
+        features = model.features(batch.x)
         means = prototypes(features[:support], batch.y[:support], batch.episode.way)
         weight, bias = prototype_head(means, self.scale)
         return nn.functional.cross_entropy(features[support:] @ weight.T + bias, batch.y[support:])
 
-    def fit(self, modules: Modules, labelled: Labelled, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
         """Make the head of the shots' prototypes, in place."""
-        head = cast(nn.Linear, modules.head)
+        head = cast(nn.Linear, model.head)
         with torch.no_grad():
-            features = torch.cat([modules.features(x) for x in labelled.x.split(256)])
+            features = torch.cat([model.features(x) for x in labelled.x.split(256)])
             weight, bias = prototype_head(prototypes(features, labelled.y, len(task.classes)), self.scale)
             head.weight.copy_(weight)
             head.bias.copy_(bias)
         return {}
 
-    def trainable(self, modules: Modules) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> list[dict[str, Any]]:
         """The embedding; the head is made of prototypes."""
-        return [{"params": list(modules.backbone.parameters()), "weight_decay": self.weight_decay}]
+        return [{"params": list(model.backbone.parameters()), "weight_decay": self.weight_decay}]

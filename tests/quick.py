@@ -22,7 +22,7 @@ from bench.executors.worker import Worker, serve
 from bench.executors.workers import Workers
 from bench.processes import stopping
 from bench.processes.signals import Interrupted
-from bench.records.record import Asked, Digests, Happened, Look, Measured, Predictions, Record, Where
+from bench.records.record import Cost, Digests, Environment, Evaluation, Outcome, Predictions, Record, Request
 from bench.records.store import Store
 from bench.spec.cell import Budget, Cell, Scenario, Setting
 
@@ -41,7 +41,7 @@ def quick_cell(seed: int = 0, **overrides: Any) -> Cell:
         backbone="none",
         image_size=32,
         augment="none",
-        budget=Budget(steps=2, looks=1),
+        budget=Budget(steps=2, evaluations=1),
         seed=seed,
     )
 
@@ -53,16 +53,16 @@ def expected(cell: Cell) -> tuple[Record, Predictions]:
         "look0/target-test/logits": random.normal(size=(5, 2)).astype(np.float16),
         "target-test/labels": random.integers(2, size=5).astype(np.int16),
     }
-    look = Look(stage="target", step=1, target_test_accuracy=float(random.random()))
+    look = Evaluation(stage="target", step=1, target_test_accuracy=float(random.random()))
     record = Record(
         key=cell.key,
         created="now",
-        asked=Asked(cell=cell, setting=Setting(), suite="quick"),
-        happened=Happened(status="done"),
+        request=Request(cell=cell, setting=Setting(), suite="quick"),
+        outcome=Outcome(status="done"),
         digests=TODAY,
-        where=Where(python="", packages={}, platform="", cpu=""),
-        measured=Measured(seconds={"data": 0.5}),
-        looks=(look,),
+        environment=Environment(python="", packages={}, platform="", cpu=""),
+        cost=Cost(seconds={"data": 0.5}),
+        evaluations=(look,),
         selected={"last": 0},
     )
     return record, predictions
@@ -80,17 +80,17 @@ class Quick(Worker):
         setting, where = Setting().model_dump(), self.where(Setting()).model_dump()
         there = range(int(os.environ.get("BENCH_QUICK_DEVICES", "0")))
         room = places(workers, [] if cells is None else there, per_cell, cells or 1)
-        self.say(what="ready", setting=setting, where=where, places=room)
+        self.say(what="ready", setting=setting, environment=where, places=room)
 
     def bind(self, devices: list[int]) -> None:
         with open(os.environ["BENCH_QUICK_LOG"] + ".devices", "a", encoding="utf-8") as log:
             log.write(f"{os.getpid()} {devices[0]}\n")
 
-    def where(self, setting: Setting) -> Where:
-        return Where(python="", packages={}, platform="", cpu="")
+    def where(self, setting: Setting) -> Environment:
+        return Environment(python="", packages={}, platform="", cpu="")
 
     def work(
-        self, cell: Cell, suite: str, setting: Setting, where: Where, *rest: Any
+        self, cell: Cell, suite: str, setting: Setting, where: Environment, *rest: Any
     ) -> tuple[Record, Predictions]:
         do = cell.overrides.get("do")
         with open(os.environ["BENCH_QUICK_LOG"], "a", encoding="utf-8") as log:
@@ -143,7 +143,7 @@ class Noted:
         self.records.append(record)
         if self._loud:
             # Whoever hears of this line may count on the record.
-            print(f"stored {record.key} {record.happened.status}", flush=True)
+            print(f"stored {record.key} {record.outcome.status}", flush=True)
 
     def elsewhere(self, record: Record) -> None:
         self.from_elsewhere.append(record)

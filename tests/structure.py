@@ -264,10 +264,10 @@ def main() -> None:
     wide = [f for f in functions() if f.parameters > PARAMETERS]
     print(f"functions of more than {LINES} lines: {len(long)}")
     for f in long:
-        print(f"    {f.where}: {f.lines}")
+        print(f"    {f.environment}: {f.lines}")
     print(f"functions of more than {PARAMETERS} parameters: {len(wide)}")
     for f in wide:
-        print(f"    {f.where}: {f.parameters}")
+        print(f"    {f.environment}: {f.parameters}")
     print(f"dict[str, Any] in bench/: {untyped_dictionaries()}")
     print(f"lines of product code: {lines()}")
 

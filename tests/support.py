@@ -18,7 +18,7 @@ from bench.engine.cell.environment import where
 from bench.engine.cell.execution import Run
 from bench.engine.cell.runner import Context, run_cell
 from bench.engine.training.artifacts import Artifacts
-from bench.engine.training.cost import Ledger
+from bench.engine.training.cost import CostTracker
 from bench.method.registry import method_digest
 from bench.records.record import Digests, Predictions, Record
 from bench.spec.cell import Budget, Cell, Scenario, Setting
@@ -52,7 +52,7 @@ def tiny_cell(method: str = "full-finetune", source: str | None = "google", **ch
         "backbone": TINY,
         "image_size": 32,
         "augment": "crop-flip",
-        "budget": Budget(steps=6, batch_size=16, looks=2),
+        "budget": Budget(steps=6, batch_size=16, evaluations=2),
         "seed": 3,
     }
     return Cell(scenario=scenario, method=method, **{**known, **changes})
@@ -86,15 +86,15 @@ def answer(cell: Cell, artifacts: Path) -> tuple[Record, Predictions]:
 
 def steps_of(cell: Cell, artifacts: Path) -> Run:
     """The same cell taken apart, before it goes."""
-    ledger = Ledger(torch.device("cpu"))
-    return Run(cell, Setting(), digests(cell.method), Artifacts(artifacts), ledger, silent)
+    cost_tracker = CostTracker(torch.device("cpu"))
+    return Run(cell, Setting(), digests(cell.method), Artifacts(artifacts), cost_tracker, silent)
 
 
 class Cut(Exception):
     """Stands for an interruption."""
 
 
-def cut(what: str, done: int, total: int) -> None:
+def split_point(what: str, done: int, total: int) -> None:
     """Progress that is interrupted in the midst of the source stage."""
     if what == "source stage" and done == 4:
         raise Cut

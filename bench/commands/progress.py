@@ -24,8 +24,8 @@ Score = Callable[[Record], float | None]
 
 def test_accuracy(record: Record) -> float | None:
     """Accuracy on the target's test images at the headline rule's look, in [0, 1]; None if not done."""
-    place = record.selected.get(record.asked.cell.headline)
-    return None if place is None else record.looks[place].target_test_accuracy
+    place = record.selected.get(record.request.cell.headline)
+    return None if place is None else record.evaluations[place].target_test_accuracy
 
 
 class Lines:
@@ -50,18 +50,18 @@ class Lines:
 
     def finished(self, record: Record) -> None:
         """Print how a cell ended."""
-        method = record.asked.cell.method
+        method = record.request.cell.method
         self.done += 1
         self._waiting.remove(method)
         seconds = time.monotonic() - self._since.pop(record.key, time.monotonic())
-        if record.happened.status == "done":
+        if record.outcome.status == "done":
             self._seconds[method].append(seconds)
         self._say(record, f"{seconds:.1f} s")
 
     def elsewhere(self, record: Record) -> None:
         """Print how a cell ended that another process had."""
         self.done += 1
-        self._waiting.remove(record.asked.cell.method)
+        self._waiting.remove(record.request.cell.method)
         self._say(record, "by another process")
 
     def note(self, text: str) -> None:
@@ -70,7 +70,7 @@ class Lines:
 
     def _say(self, record: Record, took: str) -> None:
         self.console.print(
-            f"\\[{self.done}/{self.total}] {record.happened.status} {_plain(record.asked.cell.title)}"
+            f"\\[{self.done}/{self.total}] {record.outcome.status} {_plain(record.request.cell.title)}"
             f"  {_plain(self._outcome(record))}  {took}" + (f"  ETA {self.eta}" if self._waiting else ""),
             highlight=False,
             soft_wrap=True,
@@ -78,7 +78,7 @@ class Lines:
 
     def _outcome(self, record: Record) -> str:
         score = self.score(record)
-        return record.happened.reason if score is None else f"{100 * score:.1f} %"
+        return record.outcome.reason if score is None else f"{100 * score:.1f} %"
 
     @property
     def eta(self) -> str:

@@ -11,9 +11,9 @@ from itertools import chain
 
 from bench.core.errors import UserError
 from bench.executors.protocol import Watcher
-from bench.processes.protocol import Member
-from bench.records.leases import Claims
-from bench.records.record import Asked, Digests, Happened, Record, Where
+from bench.processes.protocol import WorkerHandle
+from bench.records.leases import Leases
+from bench.records.record import Digests, Environment, Outcome, Record, Request
 from bench.records.store import Store
 from bench.spec.cell import Cell, Setting
 from bench.spec.plan import family
@@ -47,14 +47,14 @@ class Jobs:
         digests: Mapping[str, Digests],
         store: Store,
         watcher: Watcher,
-        claims: Claims,
+        claims: Leases,
         seen: Mapping[str, str | None] | None = None,
     ) -> None:
         self.suite, self.digests, self.store, self.watcher = suite, digests, store, watcher
         self._claims = claims
         seen = {cell.key: store.judged(cell.key) for cell in cells} if seen is None else seen
         self.waiting = deque(Job(cell, seen[cell.key]) for cell in cells)
-        self.busy: dict[Member, Job] = {}
+        self.busy: dict[WorkerHandle, Job] = {}
 
     def next(self) -> Job | None:
         """A cell that nobody works on, claimed; what others have done meanwhile is struck off the list."""
@@ -74,7 +74,7 @@ class Jobs:
                 self.watcher.elsewhere(record)
         return None
 
-    def begin(self, child: Member, job: Job) -> None:
+    def begin(self, child: WorkerHandle, job: Job) -> None:
         """A worker has it."""
         self.busy[child] = job
         job.since, job.doing = math.inf, "start"
@@ -84,7 +84,7 @@ class Jobs:
         """Whether there is a record that was not there when the cell was found missing."""
         return self.store.version(job.key) != job.seen
 
-    def settle(self, child: Member) -> Record | None:
+    def settle(self, child: WorkerHandle) -> Record | None:
         """A record is there."""
         job = self.busy.pop(child)
         record = self.store.read(job.key)
@@ -93,13 +93,13 @@ class Jobs:
             self.watcher.finished(record)
         return record
 
-    def give_up(self, child: Member) -> None:
+    def give_up(self, child: WorkerHandle) -> None:
         """The cell of a worker that is no more is there for anybody."""
         job = self.busy.pop(child)
         self._claims.release(job.key)
         self.waiting.appendleft(job)
 
-    def fail(self, child: Member, reason: str, log: str, setting: Setting, where: Where) -> None:
+    def fail(self, child: WorkerHandle, reason: str, log: str, setting: Setting, where: Environment) -> None:
         """Store the record of a cell that could not speak for itself.
 
         Raises:
@@ -109,10 +109,10 @@ class Jobs:
         record = Record(
             key=job.key,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            asked=Asked(cell=job.cell, setting=setting, suite=self.suite),
-            happened=Happened(status="failed", reason=reason, log=log),
+            request=Request(cell=job.cell, setting=setting, suite=self.suite),
+            outcome=Outcome(status="failed", reason=reason, log=log),
             digests=self.digests[job.cell.method],
-            where=where,
+            environment=where,
         )
         try:
             self.store.write(record, {}, job.seen)

@@ -13,7 +13,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from bench.processes.local import Child
+from bench.processes.local import LocalWorker
 from bench.processes.protocol import Answer, Answers
 
 ASKED = 10.0
@@ -29,7 +29,7 @@ class Host:
         os.environ.update(environment)
         sys.path[:] = list(dict.fromkeys([*sys.path, *path]))
         self._answers: Answers = queue.SimpleQueue()
-        self._child = Child(self._answers, module)
+        self._child = LocalWorker(self._answers, module)
 
     @ray.method(concurrency_group="listening")
     def node(self) -> str:

@@ -26,8 +26,8 @@ from bench.executors.placement import places
 from bench.executors.queue import cannot_write
 from bench.processes import stopping
 from bench.processes.garbage import loading
-from bench.processes.malloc import hold_on
-from bench.records.record import Digests, Predictions, Record, Where
+from bench.processes.malloc import retain
+from bench.records.record import Digests, Environment, Predictions, Record
 from bench.records.store import Store
 from bench.spec.cell import Cell, Setting
 
@@ -43,7 +43,7 @@ class Worker:
     def __init__(self, answers: TextIO) -> None:
         self._answers, self._one_at_a_time = answers, threading.Lock()
         self._last = 0.0
-        self._where: Where | None = None
+        self._where: Environment | None = None
 
     def say(self, **answer: Any) -> None:
         """One answer."""
@@ -87,7 +87,7 @@ class Worker:
             create_backbone(backbone)
         setting = Setting(device=str(found), threads=threads, devices=per_cell)
         where = self.where(setting)
-        self.say(what="ready", setting=setting.model_dump(), where=where.model_dump(), places=room)
+        self.say(what="ready", setting=setting.model_dump(), environment=where.model_dump(), places=room)
 
     def cell(self, request: Request) -> None:
         """Run a cell and store its record, unless somebody else was faster."""
@@ -125,7 +125,7 @@ class Worker:
 
         bind(devices)
 
-    def where(self, setting: Setting) -> Where:
+    def where(self, setting: Setting) -> Environment:
         """This worker's own machine, which need not be that of the process that asks."""
         from bench.engine.cell.devices import resolve_device
         from bench.engine.cell.environment import where
@@ -142,7 +142,7 @@ class Worker:
         cell: Cell,
         suite: str,
         setting: Setting,
-        where: Where,
+        where: Environment,
         digests: Digests,
         share: bool,
         artifacts: str | None,
@@ -206,7 +206,7 @@ def serve(kind: type[Worker]) -> None:
     with contextlib.suppress(AttributeError):  # not on every system
         faulthandler.register(signal.SIGUSR1, all_threads=True)
     faulthandler.enable()
-    hold_on()
+    retain()
     # The other process decides what an interruption from the terminal means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stopping.stop())

@@ -11,11 +11,11 @@ from itertools import count as counting
 from bench.core.errors import UserError
 from bench.executors.protocol import Watcher
 from bench.executors.queue import Jobs
-from bench.processes.local import Here
-from bench.processes.protocol import Answer, Answers, Launcher, Member
+from bench.processes.local import LocalLauncher
+from bench.processes.protocol import Answer, Answers, Launcher, WorkerHandle
 from bench.processes.signals import STOPPING, Interrupted, interruptions
-from bench.records.leases import LEASE, Claims
-from bench.records.record import Digests, Where
+from bench.records.leases import LEASE, Leases
+from bench.records.record import Digests, Environment
 from bench.records.store import Store
 from bench.spec.cell import Cell, Setting
 
@@ -49,19 +49,19 @@ class Workers:
         cells_per_device: bind so many workers to each accelerator of this machine; None: bind none.
         """
         self.device, self.share, self.keep_features = device, share, keep_features
-        self._module, self._lease, self._launcher = module, lease, launcher or Here()
+        self._module, self._lease, self._launcher = module, lease, launcher or LocalLauncher()
         self._most = count
         self._per_cell, self._cells = devices_per_cell, cells_per_device
         self._places: list[list[int]] = [[]]
-        self._taken: dict[Member, int] = {}
+        self._taken: dict[WorkerHandle, int] = {}
         self._answers: Answers = queue.SimpleQueue()
-        self._children: list[Member] = []
-        self._fresh: set[Member] = set()
+        self._children: list[WorkerHandle] = []
+        self._fresh: set[WorkerHandle] = set()
         """Those that have not answered yet."""
         # The first begins to load its libraries now; the others once it is known that they are needed.
         self._new()
         self._known: set[str] | None = None
-        self._setting, self._where = Setting(), Where(python="", packages={}, platform="", cpu="")
+        self._setting, self._where = Setting(), Environment(python="", packages={}, platform="", cpu="")
         self._signals: list[int] = []
 
     @property
@@ -97,7 +97,7 @@ class Workers:
                 self._known = {*(self._known or ()), *backbones}
                 return
 
-    def _prepared(self, first: Member, note: Callable[[str], None], last: bool) -> bool:
+    def _prepared(self, first: WorkerHandle, note: Callable[[str], None], last: bool) -> bool:
         """Whether a worker has done so; one that died is no reason to give up, unless it was the last."""
         while True:
             found = self._answers.get()
@@ -106,7 +106,10 @@ class Workers:
             self._fresh.discard(first)
             match answer := found[1]:
                 case {"what": "ready"}:
-                    self._setting, self._where = Setting(**answer["setting"]), Where(**answer["where"])
+                    self._setting, self._where = (
+                        Setting(**answer["setting"]),
+                        Environment(**answer["environment"]),
+                    )
                     self._places = answer["places"]
                     if self._cells is not None:
                         self._most = len(self._places)
@@ -117,7 +120,7 @@ class Workers:
                     raise UserError(answer["message"])
                 case {"what": "gone" | "lost"}:
                     why = first.death()
-                    said = self._bury(first).splitlines()
+                    said = self._terminate(first).splitlines()
                     if last:
                         raise UserError(f"a worker process did not start: {said[-1] if said else why}")
                     return False
@@ -142,7 +145,7 @@ class Workers:
             UserError: the folder cannot be written any more, or not from everywhere.
         """
         self._launcher.check(store.root)
-        claims = Claims(store.root, self._lease)
+        claims = Leases(store.root, self._lease)
         run = Jobs(cells, suite, digests, store, watcher, claims, seen)
         with interruptions(lambda: self._answers.put(None)) as self._signals:
             try:
@@ -164,7 +167,7 @@ class Workers:
                     self._look_at_clocks(run, timeout)
             finally:
                 for child in [*run.busy]:
-                    self._bury(child)
+                    self._terminate(child)
                     run.give_up(child)
         if self._signals:
             raise Interrupted(self._signals[0])
@@ -212,20 +215,20 @@ class Workers:
             self._forget(child)
             child.close()
 
-    def _new(self) -> Member:
+    def _new(self) -> WorkerHandle:
         child = self._launcher.launch(self._answers, self._module)
         self._children.append(child)
         self._fresh.add(child)
         return child
 
-    def _devices(self, child: Member) -> list[int]:
+    def _devices(self, child: WorkerHandle) -> list[int]:
         """Numbers of the accelerators that a worker is bound to, from its first cell on."""
         if child not in self._taken:
             taken = {*self._taken.values()}
             self._taken[child] = next(place for place in counting() if place not in taken)
         return self._places[self._taken[child] % len(self._places)]
 
-    def _bury(self, child: Member) -> str:
+    def _terminate(self, child: WorkerHandle) -> str:
         """End a worker; the end of its log."""
         if child not in self._children:
             return ""
@@ -235,19 +238,19 @@ class Workers:
         child.close()
         return log
 
-    def _forget(self, child: Member) -> None:
+    def _forget(self, child: WorkerHandle) -> None:
         self._children.remove(child)
         self._taken.pop(child, None)
         self._fresh.discard(child)
 
     # What happens meanwhile ------------------------------------------------------------------------------
 
-    def _heed(self, run: Jobs, child: Member, answer: Answer) -> None:
+    def _heed(self, run: Jobs, child: WorkerHandle, answer: Answer) -> None:
         self._fresh.discard(child)
         job = run.busy.get(child)
         if job is None:
             if answer["what"] in ("gone", "lost"):
-                self._bury(child)
+                self._terminate(child)
             return
         match answer:
             case {"what": "begun"}:
@@ -261,17 +264,17 @@ class Workers:
                 self._finished(run, child, job.cell)
             case {"what": "stopped"}:
                 # It was asked to, by this process or another one, and will do nothing more.
-                self._bury(child)
+                self._terminate(child)
                 run.give_up(child)
             case {"what": "error"}:
                 raise UserError(answer["message"])
             case {"what": "gone" | "lost" as how}:
                 self._died(run, child, how == "lost")
 
-    def _died(self, run: Jobs, child: Member, lost: bool) -> None:
+    def _died(self, run: Jobs, child: WorkerHandle, lost: bool) -> None:
         """A worker is no more; its cell has failed if that is likely to be the cell's doing."""
         job = run.busy[child]
-        reason, log = child.death(), self._bury(child)
+        reason, log = child.death(), self._terminate(child)
         job.tries += not lost
         job.losses += lost
         if run.is_done(job):
@@ -283,15 +286,15 @@ class Workers:
         else:
             run.fail(child, reason, log, self._setting, self._where)
 
-    def _finished(self, run: Jobs, child: Member, cell: Cell) -> None:
+    def _finished(self, run: Jobs, child: WorkerHandle, cell: Cell) -> None:
         record = run.settle(child)
-        if cell.setting is not None and record and record.happened.status != "skipped":
+        if cell.setting is not None and record and record.outcome.status != "skipped":
             # A timed cell begins in a fresh process, with no memory and nothing compiled from others.
-            self._bury(child)
+            self._terminate(child)
 
     def _look_at_clocks(self, run: Jobs, timeout: float | None) -> None:
         for child, job in [*run.busy.items()]:
             if timeout is not None and time.monotonic() - job.since > timeout:
-                log = self._bury(child)
+                log = self._terminate(child)
                 reason = f"took longer than {timeout:g} s; was at: {job.doing}"
                 run.fail(child, reason, log, self._setting, self._where)

@@ -15,7 +15,7 @@ from bench.networks.backbones import Backbone
 from bench.networks.split import POOLED
 
 
-class Modules(nn.Module):
+class Model(nn.Module):
     """A backbone and a head; a method attaches what else it trains as further submodules."""
 
     def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
@@ -64,7 +64,7 @@ class Method:
         """
         return None
 
-    def cut(self, backbone: Backbone) -> str | None:
+    def split_point(self, backbone: Backbone) -> str | None:
         """Up to where the backbone stays frozen: one of its `stages`, `POOLED` for all of it, or None.
 
         A frozen part is in evaluation mode and sees each training image in a fixed number of `views`;
@@ -80,26 +80,26 @@ class Method:
         """Whether a stage begins with `fit`, whose images count towards the budget."""
         return False
 
-    def fit(self, modules: Modules, labelled: Labelled, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
         """Fit `modules` to all labelled images of a stage in one go; returns details for the record."""
         raise NotImplementedError(f"{type(self).__name__} says it fits, but has no fit()")
 
-    def build(self, backbone: Backbone, task: Task) -> Modules:
+    def build(self, backbone: Backbone, task: Task) -> Model:
         """The network to train; by default the backbone and a linear head."""
-        return Modules(backbone, self.new_head(backbone.num_features, task))
+        return Model(backbone, self.new_head(backbone.num_features, task))
 
     def new_head(self, num_features: int, task: Task) -> nn.Module:
         """A head for the classes of a task."""
         return nn.Linear(num_features, len(task.classes))
 
-    def replace_head(self, modules: Modules, task: Task) -> None:
+    def replace_head(self, model: Model, task: Task) -> None:
         """Give `modules` a head for the target's classes where they differ from the source's."""
-        modules.head = self.new_head(cast(nn.Linear, modules.head).in_features, task)
+        model.head = self.new_head(cast(nn.Linear, model.head).in_features, task)
 
-    def predict(self, modules: Modules, x: Tensor) -> tuple[Tensor, Tensor]:
+    def predict(self, model: Model, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, classes) and features (B, D), in evaluation mode."""
-        features = modules.features(x)
-        return modules.head(features), features
+        features = model.features(x)
+        return model.head(features), features
 
 
 class GradientMethod(Method):
@@ -113,7 +113,7 @@ class GradientMethod(Method):
     warmup: float = 0.1
     """Share of a stage over which the learning rate rises."""
 
-    divisible: ClassVar[bool] = True
+    per_sample_loss: ClassVar[bool] = True
     """Whether several devices may share a batch.
 
     True says that `loss` is a mean over the rows of the batch, each term of which knows one row alone: an
@@ -125,7 +125,7 @@ class GradientMethod(Method):
         """A new loss may couple the images of a batch."""
         super().__init_subclass__()
         if "loss" in vars(cls) and "divisible" not in vars(cls):
-            cls.divisible = False
+            cls.per_sample_loss = False
 
     def trains(self, stage: StageName) -> bool:
         """Always, unless a subclass says otherwise."""
@@ -138,36 +138,36 @@ class GradientMethod(Method):
     hold_out: ClassVar[float] = 0.0
     """Share of a stage's labelled images, by group, that stays out of its batches until the last `judge`."""
 
-    def judge_at(self, modules: Modules) -> tuple[float, ...]:
+    def validate_at(self, model: Model) -> tuple[float, ...]:
         """Moments of a stage, in (0, 1), at which `judge` is called, where images can be held out."""
         return ()
 
-    def judge(self, modules: Modules, held_out: Labelled, progress: float) -> None:
+    def on_validation(self, model: Model, held_out: Labelled, progress: float) -> None:
         """Look at held-out labelled images and decide something, in evaluation mode: a search's turn."""
 
-    def report(self, modules: Modules) -> dict[str, Any]:
+    def report(self, model: Model) -> dict[str, Any]:
         """What a stage found out, for the record."""
         return {}
 
-    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
+    def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
         """Scalar loss of one step; `progress` runs from 0 to 1 over the stage."""
-        return nn.functional.cross_entropy(modules(batch.x), batch.y)
+        return nn.functional.cross_entropy(model(batch.x), batch.y)
 
-    def trainable(self, modules: Modules) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> list[dict[str, Any]]:
         """Parameter groups for the optimiser.
 
         A group may set `lr`, its rate before the schedule, and `unfreeze_at`, the progress before which it
         stands still. By default everything, without weight decay on biases and normalisation.
         """
-        parameters = [p for p in modules.parameters() if p.requires_grad]
+        parameters = [p for p in model.parameters() if p.requires_grad]
         return [
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.weight_decay},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
 
-    def optimizer(self, modules: Modules, task: Task) -> torch.optim.Optimizer:
+    def optimizer(self, model: Model, task: Task) -> torch.optim.Optimizer:
         """The optimiser of a stage."""
-        groups = [{"lr": self.learning_rate, **group} for group in self.trainable(modules)]
+        groups = [{"lr": self.learning_rate, **group} for group in self.trainable(model)]
         return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
 
     def schedule(self, progress: float) -> float:
@@ -179,7 +179,7 @@ class GradientMethod(Method):
 class ClosedFormMethod(Method):
     """A method that fits a head on frozen pooled features in one go, without the engine's loop."""
 
-    def cut(self, backbone: Backbone) -> str | None:
+    def split_point(self, backbone: Backbone) -> str | None:
         """All of the backbone is frozen."""
         return POOLED
 

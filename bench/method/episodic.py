@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bench.method.base import GradientMethod, Modules, tunable
+from bench.method.base import GradientMethod, Model, tunable
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.inner_loop import Fast, adapt, prototype_head, prototypes
 from bench.networks.backbones import Backbone
@@ -58,59 +58,59 @@ class InnerLoopMethod(EpisodicMethod):
     """Of the squared distances to prototypes from which the head starts."""
     second_order: bool = True
 
-    def inner(self, modules: Modules) -> list[str]:
+    def inner(self, model: Model) -> list[str]:
         """Names of the parameters that the inner loop changes beside the head's."""
-        return [name for name, _ in modules.named_parameters() if not name.startswith("head.")]
+        return [name for name, _ in model.named_parameters() if not name.startswith("head.")]
 
-    def cut(self, backbone: Backbone) -> str | None:
+    def split_point(self, backbone: Backbone) -> str | None:
         """The frozen part, if any."""
         return {"bottleneck": POOLED, "all": None}.get(self.adapt_from, self.adapt_from)
 
-    def build(self, backbone: Backbone, task: Task) -> Modules:
+    def build(self, backbone: Backbone, task: Task) -> Model:
         """The backbone, a bottleneck with normalised outputs, and the head."""
         bottleneck = nn.Sequential(
             nn.Linear(backbone.num_features, self.width), nn.ReLU(), nn.LayerNorm(self.width)
         )
-        return Modules(nn.Sequential(backbone, bottleneck), self.new_head(self.width, task))
+        return Model(nn.Sequential(backbone, bottleneck), self.new_head(self.width, task))
 
-    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
+    def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
         """Cross-entropy of the queries after adaptation to the support."""
         assert batch.episode is not None
         # Batch norm keeps its statistics: a query must not be helped by the queries beside it.
-        modules.backbone.eval()
+        model.backbone.eval()
         support = batch.episode.way * batch.episode.support
         x, y = batch.x[:support], batch.y[:support]
-        fast = self.adapted(modules, x, y, batch.episode.way, self.inner_steps, self.second_order)
-        logits = functional_call(modules, fast, (batch.x[support:],))
+        fast = self.adapted(model, x, y, batch.episode.way, self.inner_steps, self.second_order)
+        logits = functional_call(model, fast, (batch.x[support:],))
         return nn.functional.cross_entropy(logits, batch.y[support:])
 
-    def fit(self, modules: Modules, labelled: Labelled, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
         """Adapt to the shots, in place."""
         # Nothing is differentiated through these steps, which first order takes to the same place.
-        fast = self.adapted(modules, labelled.x, labelled.y, len(task.classes), self.adapt_steps, False)
-        head = cast(nn.Linear, modules.head)
+        fast = self.adapted(model, labelled.x, labelled.y, len(task.classes), self.adapt_steps, False)
+        head = cast(nn.Linear, model.head)
         head.weight, head.bias = (nn.Parameter(fast[f"head.{name}"].detach()) for name in ("weight", "bias"))
-        own = dict(modules.named_parameters())
+        own = dict(model.named_parameters())
         with torch.no_grad():
             for name, value in fast.items():
                 own[name].copy_(value)
         return {"steps": self.adapt_steps}
 
     def adapted(
-        self, modules: Modules, x: Tensor, y: Tensor, classes: int, steps: int, second_order: bool
+        self, model: Model, x: Tensor, y: Tensor, classes: int, steps: int, second_order: bool
     ) -> Fast:
         """Parameters after gradient steps on a support (N, ...) and (N,), the head's among them.
 
         They have a graph back to those of `modules`, which is complete with `second_order`.
         """
-        features = modules.features(x)
+        features = model.features(x)
         head = prototype_head(prototypes(features, y, classes), self.scale)
-        names = self.inner(modules)
+        names = self.inner(model)
         if not names:  # What lies below the head stays as it is: its features do too.
-            modules, x = Modules(nn.Identity(), modules.head), features
-        return adapt(modules, names, head, x, y, steps, self.inner_rate, second_order)
+            model, x = Model(nn.Identity(), model.head), features
+        return adapt(model, names, head, x, y, steps, self.inner_rate, second_order)
 
-    def trainable(self, modules: Modules) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> list[dict[str, Any]]:
         """All but the head, which each task makes anew."""
-        parameters = [p for name, p in modules.named_parameters() if not name.startswith("head.")]
+        parameters = [p for name, p in model.named_parameters() if not name.startswith("head.")]
         return [{"params": parameters, "weight_decay": self.weight_decay}]

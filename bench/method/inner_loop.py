@@ -27,7 +27,7 @@ def prototype_head(means: Tensor, scale: float) -> tuple[Tensor, Tensor]:
 
 
 def adapt(
-    modules: nn.Module,
+    model: nn.Module,
     names: Iterable[str],
     head: tuple[Tensor, Tensor],
     x: Tensor,
@@ -47,13 +47,13 @@ def adapt(
         rate: their step size.
         second_order: keep the graph, so that the result can be differentiated through the steps.
     """
-    own = dict(modules.named_parameters())
+    own = dict(model.named_parameters())
     # Views, since a head computed from these parameters is a start of its own: the first step takes partial
     # derivatives at (parameters, head), and none through the head.
     fast: Fast = {name: own[name].view_as(own[name]) for name in names}
     fast["head.weight"], fast["head.bias"] = head
     for _ in range(steps):
-        loss = nn.functional.cross_entropy(functional_call(modules, fast, (x,)), y)
+        loss = nn.functional.cross_entropy(functional_call(model, fast, (x,)), y)
         grads = torch.autograd.grad(loss, list(fast.values()), create_graph=second_order)
         # Without the graph of the gradients this is first-order MAML: each step's Jacobian is the identity.
         fast = {name: value - rate * grad for (name, value), grad in zip(fast.items(), grads, strict=True)}

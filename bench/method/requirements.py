@@ -32,14 +32,14 @@ def check_capability(name: str, method: Method, scenario: Scenario) -> None:
         raise CellSkipped(f"{name} {lacks}")
 
 
-def check_divisible(cell: Cell, method: Method, devices: int) -> None:
+def check_per_sample_loss(cell: Cell, method: Method, devices: int) -> None:
     """Raise `CellSkipped` when several devices cannot share the batches of a cell."""
     if devices == 1 or not isinstance(method, GradientMethod):
         return
-    if not method.divisible:
+    if not method.per_sample_loss:
         raise CellSkipped(
-            f"the loss of {cell.method} is not declared a mean over the images of a batch (`divisible`), so "
-            f"{devices} devices cannot share it: run it with devices_per_cell = 1"
+            f"the loss of {cell.method} is not declared a mean over the images of a batch "
+            f"(`per_sample_loss`), so {devices} devices cannot share it: run it with devices_per_cell = 1"
         )
     if cell.budget.batch_size < devices:
         raise CellSkipped(f"{devices} devices cannot share batches of {cell.budget.batch_size}")

@@ -86,13 +86,13 @@ class Backbone(nn.Module):
         return out
 
 
-def synchronised(modules: nn.Module) -> nn.Module:
+def synchronised(model: nn.Module) -> nn.Module:
     """The same network, whose batch norm sees the whole batch that several devices share.
 
     On one device it is as before; the names of parameters and buffers stay.
     """
     # torch's own conversion would lose the activations that timm's batch norm has inside.
-    out: nn.Module = timm.layers.convert_sync_batchnorm(modules)
+    out: nn.Module = timm.layers.convert_sync_batchnorm(model)
     return out
 
 

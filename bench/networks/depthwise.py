@@ -25,13 +25,13 @@ LEAST = 10_000
 Pair = tuple[int, int]
 
 
-def quick(modules: nn.Module, precision: str) -> AbstractContextManager[object]:
+def quick(model: nn.Module, precision: str) -> AbstractContextManager[object]:
     """What is computed within has its gradients faster, where modules are on a CPU, in fp32, not compiled.
 
     They differ in their last digits.
     """
-    compiled = any(module._compiled_call_impl is not None for module in modules.modules())
-    on_cpu = next(modules.parameters()).device.type == "cpu"
+    compiled = any(module._compiled_call_impl is not None for module in model.modules())
+    on_cpu = next(model.parameters()).device.type == "cpu"
     return Quick() if on_cpu and precision == "fp32" and not compiled else nullcontext()
 
 

@@ -19,7 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def folded(net: Network, answer: Callable[[Network], torch.Tensor]) -> Network:
+def fuse_batch_norm(net: Network, answer: Callable[[Network], torch.Tensor]) -> Network:
     """A copy of a network in evaluation mode that says the same; the network itself where it would not.
 
     The copy is for computing without gradients. Registration order tells which convolution comes before

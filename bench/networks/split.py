@@ -26,14 +26,14 @@ class Prefix(nn.Module):
     def __init__(self, backbone: Backbone, cut: str) -> None:
         super().__init__()
         self.backbone = backbone.eval().requires_grad_(False)
-        self.cut = cut
+        self.split_point = cut
 
     def forward(self, x: Tensor) -> Tensor:
         """Run up to the cut."""
-        if self.cut == POOLED:
+        if self.split_point == POOLED:
             pooled: Tensor = self.backbone(x)
             return pooled
-        handle = module_at(self.backbone, self.cut).register_forward_hook(_stop)
+        handle = module_at(self.backbone, self.split_point).register_forward_hook(_stop)
         try:
             self.backbone(x)
         except _Reached as reached:
@@ -156,11 +156,11 @@ class _Upper(nn.Module):
     def __init__(self, net: nn.Module, cut: str) -> None:
         super().__init__()
         self.net = net
-        self.cut = cut
+        self.split_point = cut
 
     def forward(self, x: Tensor) -> Tensor:
         # Looked up by name, so that a copy of this module hands its input to its own carrier.
-        carrier = cast(_Carrier, self.net.get_submodule(self.cut))
+        carrier = cast(_Carrier, self.net.get_submodule(self.split_point))
         carrier.activation = x
         try:
             out: Tensor = self.net(x)

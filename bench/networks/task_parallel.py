@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def mean_gradient(
-    modules: nn.Module, loss: Callable[[nn.Module, T], Tensor], tasks: Sequence[T]
+    model: nn.Module, loss: Callable[[nn.Module, T], Tensor], tasks: Sequence[T]
 ) -> tuple[Tensor, list[Tensor]]:
     """Mean loss () of tasks, and its gradient by each of the modules' parameters, in their order.
 
@@ -33,12 +33,12 @@ def mean_gradient(
     Raises:
         UserError: tasks that run side by side drew random numbers (dropout), in no certain order.
     """
-    parameters = list(modules.parameters())
+    parameters = list(model.parameters())
     cpu = parameters[0].device.type == "cpu"
     autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
     def one(task: T) -> tuple[Tensor, list[Tensor]]:
-        net = cheap_second_order(modules)
+        net = cheap_second_order(model)
         value = loss(net, task)
         grads = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
         return value.detach(), list(grads)

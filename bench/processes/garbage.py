@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def left_alone() -> Iterator[None]:
+def paused_gc() -> Iterator[None]:
     """No search for cycles within the block, which makes many objects, most of which stay.
 
     Python would go through all of them again and again: a sixth of the time that a large page takes.
@@ -26,7 +26,7 @@ def left_alone() -> Iterator[None]:
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
     """The same for a block that imports, a fifth faster; what is there at its end is not looked at again."""
-    with left_alone():
+    with paused_gc():
         yield
     gc.freeze()
 

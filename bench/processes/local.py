@@ -22,7 +22,7 @@ ROOM = 1_000_000
 """Bytes that a log may have before it is begun anew."""
 
 
-class Child:
+class LocalWorker:
     """A running worker: what it answers is put into a queue, with itself."""
 
     def __init__(self, answers: Answers, module: str) -> None:
@@ -111,7 +111,7 @@ class Child:
         answers.put((self, {"what": "gone"}))
 
 
-class Here:
+class LocalLauncher:
     """Starts workers on this machine."""
 
     room = None
@@ -119,9 +119,9 @@ class Here:
     artifacts = None
     """In the cache."""
 
-    def launch(self, answers: Answers, module: str) -> Child:
+    def launch(self, answers: Answers, module: str) -> LocalWorker:
         """A new worker that runs a module."""
-        return Child(answers, module)
+        return LocalWorker(answers, module)
 
     def check(self, root: Path) -> None:
         """Nothing: they see what this process sees."""

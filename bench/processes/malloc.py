@@ -11,7 +11,7 @@ _LARGEST = (2**31 - 1, 2**25)
 """Thresholds in bytes; the second is the largest that older versions take."""
 
 
-def hold_on() -> None:
+def retain() -> None:
     """Keep what this process frees for what it needs next.
 
     By default large blocks go back to the system, which hands them out anew page by page. The steps of a
@@ -24,7 +24,7 @@ def hold_on() -> None:
             mallopt(_TRIM_THRESHOLD, _LARGEST[0])
 
 
-def give_back() -> None:
+def trim() -> None:
     """Return what is kept to the system."""
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 Answer = dict[str, Any]
 
 
-class Member(Protocol):
+class WorkerHandle(Protocol):
     """A running worker: what it answers is put into a queue, with itself.
 
     The last answer is `gone` where it died, or `lost` where the node that it lived on did.
@@ -35,7 +35,7 @@ class Member(Protocol):
         """How it died, in words."""
 
 
-Answers = queue.SimpleQueue[tuple[Member, Answer] | None]
+Answers = queue.SimpleQueue[tuple[WorkerHandle, Answer] | None]
 """Who answered what; None wakes whoever waits."""
 
 
@@ -50,7 +50,7 @@ class Launcher(Protocol):
     def artifacts(self) -> Path | None:
         """Where workers share what they make; None: in the cache."""
 
-    def launch(self, answers: Answers, module: str) -> Member:
+    def launch(self, answers: Answers, module: str) -> WorkerHandle:
         """A new worker that runs a module."""
 
     def check(self, root: Path) -> None:

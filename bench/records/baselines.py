@@ -58,12 +58,12 @@ def save(store: Store, name: str) -> Path:
         raise UserError(f"'{name}' cannot name a baseline: use letters, digits, '-', '_' and '.'")
     archives: dict[str, dict[str, bytes]] = defaultdict(dict)
     for record in store.records():
-        members = archives[re.sub(r"[^\w.-]", "-", record.asked.cell.method)]
+        members = archives[re.sub(r"[^\w.-]", "-", record.request.cell.method)]
         place = f"records/{record.key[:2]}/{record.key}"
         try:
             arrays = slimmed(store.predictions(record))
         except OSError as error:
-            raise UserError(f"cannot save {record.asked.cell.title}: {error}") from None
+            raise UserError(f"cannot save {record.request.cell.title}: {error}") from None
         blob = to_bytes(arrays) if arrays else None
         digest = hashlib.sha256(blob).hexdigest() if blob else None
         slim = record.model_copy(update={"predictions_sha256": digest})

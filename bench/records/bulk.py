@@ -7,7 +7,7 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from bench.processes.garbage import left_alone
+from bench.processes.garbage import paused_gc
 from bench.processes.pool import in_processes, processors
 
 Part = TypeVar("Part")
@@ -38,5 +38,5 @@ def _parts(keys: Iterator[str]) -> Iterator[list[str]]:
 
 
 def _undisturbed(read: Callable[[list[str]], Part], keys: list[str]) -> Part:
-    with left_alone():
+    with paused_gc():
         return read(keys)

@@ -22,7 +22,7 @@ LEASE = 60.0
 """Seconds after which a claim that nobody touches is anybody's; the same for all who share a folder."""
 
 
-class Claims:
+class Leases:
     """The claims of one process on the cells of a results folder."""
 
     def __init__(self, root: Path, lease: float = LEASE) -> None:

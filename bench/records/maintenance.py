@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
-from bench.records.leases import Claims
+from bench.records.leases import Leases
 from bench.records.record import Record
 from bench.records.store import Store
 
@@ -61,7 +61,7 @@ def merge(into: Store, other: Store) -> tuple[Counter[str], list[str]]:
 
     Where both have one, the first that is done stays. The other folder stays as it is.
     """
-    claims = Claims(into.root)
+    claims = Leases(into.root)
     counts: Counter[str] = Counter()
     said = []
     for path in other.files():
@@ -96,7 +96,7 @@ def collect(store: Store) -> tuple[int, int]:
     Raises:
         UserError: somebody works on the folder.
     """
-    if busy := Claims(store.root).others():
+    if busy := Leases(store.root).others():
         raise UserError(
             f"'{store.root}' is worked on ({len(busy)} cells are claimed): try again when nothing runs. "
             "Claims of processes that died on other hosts expire after a minute of a run's looking at them"
@@ -130,7 +130,7 @@ def _unreferred(store: Store) -> Iterator[Path]:
 
 
 def _done(record: Record) -> bool:
-    return record.happened.status == "done"
+    return record.outcome.status == "done"
 
 
 def _without(folder: Path, error: OSError) -> str:

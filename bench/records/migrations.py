@@ -6,6 +6,7 @@ into the new one. Migrations are applied when a record is read; its file stays a
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,38 @@ def _from_1(data: Json) -> Json:
     return data
 
 
-MIGRATIONS: dict[int, Callable[[Json], Json]] = {1: _from_1}
+RENAMED_IN_3 = {
+    "asked": "request",
+    "happened": "outcome",
+    "where": "environment",
+    "measured": "cost",
+    "images_from": "data_origin",
+    "looks": "evaluations",
+}
+COST_RENAMED_IN_3 = {
+    "images_seen": "items_seen",
+    "images_per_second": "items_per_second",
+    "predicted_per_second": "predictions_per_second",
+}
+
+
+def _from_2(data: Json) -> Json:
+    """Version 3 names the same things by the field's words."""
+    data = _renamed(data, RENAMED_IN_3)
+    if isinstance(cost := data.get("cost"), dict):
+        data["cost"] = _renamed(cost, COST_RENAMED_IN_3)
+    with contextlib.suppress(KeyError, TypeError, AttributeError):  # what is no record is told by its model
+        cell = data["request"]["cell"]
+        budget = _renamed(cell["budget"], {"looks": "evaluations"})
+        data["request"] = {**data["request"], "cell": {**cell, "budget": budget}}
+    return data
+
+
+def _renamed(data: Json, names: dict[str, str]) -> Json:
+    return {names.get(name, name): value for name, value in data.items()}
+
+
+MIGRATIONS: dict[int, Callable[[Json], Json]] = {1: _from_1, 2: _from_2}
 """What makes of a record of some version one of the next."""
 
 

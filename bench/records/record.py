@@ -43,7 +43,7 @@ def _encodable(text: Any) -> Any:
 Text = Annotated[str, BeforeValidator(_encodable)]
 
 
-class Asked(Frozen):
+class Request(Frozen):
     """The question, the setting it was asked in, and the suite that asked first."""
 
     cell: Cell
@@ -51,7 +51,7 @@ class Asked(Frozen):
     suite: str
 
 
-class Happened(Frozen):
+class Outcome(Frozen):
     """How it ended, and why when it did not end well."""
 
     status: Status
@@ -59,7 +59,7 @@ class Happened(Frozen):
     log: Text = ""
 
 
-class Look(Frozen):
+class Evaluation(Frozen):
     """One evaluation of the model by the engine, outside the method.
 
     Accuracies are shares in [0, 1], losses mean negative log-likelihoods in nats. The `target_*` scalars
@@ -91,20 +91,20 @@ class StepTimes(Frozen):
     p95: float
 
 
-class Measured(Frozen):
-    """What it cost. Seconds are wall time; phases that a shared artifact saved are in `shared`.
+class Cost(Frozen):
+    """Cost of a cell. Seconds are wall time; phases that a shared artifact saved are in `shared`.
 
     `seconds`: by phase (`data`, `features`, `source-stage`, `target-stage`, `evaluate`), as spent by
     this cell. `shared_seconds`: by phase, what the artifacts it took from the cache had cost.
-    `images_seen` by stage and stream is in `streams`, as in `source/labelled`: `labelled` images in batches,
+    `items_seen` by stage and stream is in `streams`, as in `source/labelled`: `labelled` images in batches,
     `fitted` in one go, `replayed` source images, `unlabelled` target images.
     """
 
     seconds: dict[str, float] = {}
     shared_seconds: dict[str, float] = {}
-    images_seen: int = 0
+    items_seen: int = 0
     streams: dict[str, int] = {}
-    images_per_second: float | None = None
+    items_per_second: float | None = None
     parameters: int = 0
     parameters_trained: int = 0
     devices: int = 1
@@ -112,29 +112,29 @@ class Measured(Frozen):
     peak_memory_bytes: int | None = None
     """Of the first device."""
     steps: StepTimes | None = None
-    predicted_per_second: float | None = None
-    """Images a second at looks."""
+    predictions_per_second: float | None = None
+    """Items a second at evaluations."""
     flops_per_step: int | None = None
     """Of the last stage, where a suite asks for settings."""
     energy_joules: float | None = None
     """Of the processors or the accelerator, whatever else ran there; not said of several accelerators."""
     calibration_seconds: float | None = None
-    """What `measure.calibrate` took around this cell, as a median: a unit of time for comparing runs."""
+    """Median of what a calibration took around this cell: a unit of time for comparing runs."""
     calibration_error: float = 0.0
     """The relative standard error of that median; 0 in records that do not know it."""
 
     @property
-    def own(self) -> float:
+    def own_seconds(self) -> float:
         """Seconds this cell took."""
         return sum(self.seconds.values())
 
     @property
-    def alone(self) -> float:
+    def alone_seconds(self) -> float:
         """Seconds this cell would have taken with nothing shared."""
-        return self.own + sum(self.shared_seconds.values())
+        return self.own_seconds + sum(self.shared_seconds.values())
 
 
-class Where(Frozen):
+class Environment(Frozen):
     """The machine and the versions."""
 
     python: str
@@ -158,16 +158,16 @@ class Digests(Frozen):
 class Record(Frozen):
     """The immutable JSON that a cell leaves; `Predictions` lie beside it."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     """`bench.records.migrations` reads older ones."""
     key: str
     created: str
-    asked: Asked
-    happened: Happened
+    request: Request
+    outcome: Outcome
     digests: Digests
-    where: Where
-    measured: Measured = Measured()
-    images_from: str = ""
+    environment: Environment
+    cost: Cost = Cost()
+    data_origin: str = ""
     """The copy of the dataset that was used: its kind of source and its name."""
     warnings: tuple[str, ...] = ()
     """What of the images was not as the dataset's card says, and of the training not as the cell asks."""
@@ -176,7 +176,7 @@ class Record(Frozen):
     hyperparameters: dict[str, Any] = {}
     discrepancy_before: dict[str, float] = {}
     """Between source and target features before the cell trained anything."""
-    looks: tuple[Look, ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
     selected: dict[str, int] = {}
     details: dict[str, Any] = {}
     predictions_sha256: str | None = None

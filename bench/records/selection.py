@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.records.record import Look
+from bench.records.record import Evaluation
 from bench.spec.rules import VALIDATORS
 
 
@@ -17,7 +17,7 @@ class Rule:
     name: str
     summary: str
     uses_target_labels: bool
-    select: Callable[[Sequence[Look]], int | None]
+    select: Callable[[Sequence[Evaluation]], int | None]
 
 
 def best(scores: Sequence[float | None]) -> int | None:
@@ -31,7 +31,7 @@ COLLAPSED = 0.25
 when a model says the same of every image, so that without a guard they pick it."""
 
 
-def validator_scores(looks: Sequence[Look], name: str) -> list[float | None]:
+def validator_scores(evaluations: Sequence[Evaluation], name: str) -> list[float | None]:
     """A validator's score of each look, guarded: minus infinity for a collapsed model, None if unknown."""
     return [
         None
@@ -39,29 +39,29 @@ def validator_scores(looks: Sequence[Look], name: str) -> list[float | None]:
         else -math.inf
         if look.diversity < COLLAPSED
         else look.validators[name]
-        for look in looks
+        for look in evaluations
     ]
 
 
 def _validated(name: str, summary: str) -> Rule:
     """The rule that goes by a validator; where every look has collapsed, it is the last one's turn."""
-    return Rule(name, summary, False, lambda looks: best(validator_scores(looks, name)))
+    return Rule(name, summary, False, lambda evaluations: best(validator_scores(evaluations, name)))
 
 
 RULES = (
-    Rule("last", "the last look", False, lambda looks: len(looks) - 1 if looks else None),
+    Rule("last", "the last look", False, lambda evaluations: len(evaluations) - 1 if evaluations else None),
     Rule(
         "source-val",
         "highest accuracy on labelled source validation images",
         False,
-        lambda looks: best([look.source_validation_accuracy for look in looks]),
+        lambda evaluations: best([look.source_validation_accuracy for look in evaluations]),
     ),
     *(_validated(name, summary) for name, summary in VALIDATORS.items()),
     Rule(
         "oracle",
         "highest accuracy on labelled target validation images, which nobody has in practice",
         True,
-        lambda looks: best([look.target_validation_accuracy for look in looks]),
+        lambda evaluations: best([look.target_validation_accuracy for look in evaluations]),
     ),
 )
 
@@ -69,7 +69,7 @@ HEADLINE = "headline"
 """Stands, where scores are read, for the rule that a cell's suite names (`Cell.headline`)."""
 
 
-def select(looks: Sequence[Look]) -> dict[str, int]:
+def select(evaluations: Sequence[Evaluation]) -> dict[str, int]:
     """The look each rule picks; rules that cannot say are left out."""
-    picked = {rule.name: rule.select(looks) for rule in RULES}
+    picked = {rule.name: rule.select(evaluations) for rule in RULES}
     return {name: index for name, index in picked.items() if index is not None}

@@ -18,29 +18,29 @@ LEAST = 1000
 """Records that must be new before it is written: of few, reading them is as fast."""
 
 
-class Gist(NamedTuple):
+class CellStatus(NamedTuple):
     """How a cell ended, and with what code and data."""
 
     status: Status
     digests: Digests
 
     @classmethod
-    def of(cls, record: Record) -> Gist:
+    def of(cls, record: Record) -> CellStatus:
         """What of a record is kept."""
-        return cls(record.happened.status, record.digests)
+        return cls(record.outcome.status, record.digests)
 
 
-class Known:
+class StatusCache:
     """The gists of a folder's records, in one file."""
 
     def __init__(self, path: Path) -> None:
         """What the file holds; nothing where there is none, or no sound one."""
         self._path, self._new = path, 0
-        self._gists: list[Gist] = []
+        self._gists: list[CellStatus] = []
         self._entries: dict[str, tuple[str, int]] = {}
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             held = json.loads(path.read_bytes())
-            self._gists = [Gist(status, Digests(**digests)) for status, digests in held["gists"]]
+            self._gists = [CellStatus(status, Digests(**digests)) for status, digests in held["gists"]]
             self._entries = {
                 key: (version, place)
                 for key, (version, place) in held["entries"].items()
@@ -50,12 +50,12 @@ class Known:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def gist(self, key: str, version: str | None) -> Gist | None:
+    def gist(self, key: str, version: str | None) -> CellStatus | None:
         """Of the record of a key whose file has this digest; None where it is not known."""
         found = self._entries.get(key)
         return self._gists[found[1]] if found and found[0] == version else None
 
-    def add(self, key: str, version: str, gist: Gist) -> None:
+    def add(self, key: str, version: str, gist: CellStatus) -> None:
         """Know of one more."""
         if gist not in self._gists:
             self._gists.append(gist)

@@ -21,12 +21,12 @@ from safetensors.numpy import load, save
 
 from bench.core.errors import UserError
 from bench.core.files import make_folder, write_atomically
-from bench.processes.garbage import left_alone
+from bench.processes.garbage import paused_gc
 from bench.records import bulk
 from bench.records.archive import Pack
 from bench.records.codec import Damaged, decode, encode
 from bench.records.record import Digests, Predictions, Record
-from bench.records.status_cache import Gist, Known
+from bench.records.status_cache import CellStatus, StatusCache
 from bench.spec.cell import Cell
 
 Part = TypeVar("Part")
@@ -254,8 +254,8 @@ class Store:
         `digests` are today's, by method name.
         """
         todo, stale = [], 0
-        known = Known(self.root / "records" / "known.json")
-        with left_alone():
+        known = StatusCache(self.root / "records" / "known.json")
+        with paused_gc():
             for cell, gist in zip(cells, self._gists(cells, known), strict=True):
                 if gist is None or (retry_failed and gist.status != "done"):
                     todo.append(cell)
@@ -266,7 +266,7 @@ class Store:
                 known.save()
         return todo, stale
 
-    def _gists(self, cells: Sequence[Cell], known: Known) -> Iterator[Gist | None]:
+    def _gists(self, cells: Sequence[Cell], known: StatusCache) -> Iterator[CellStatus | None]:
         """What `missing` asks of the record of each cell."""
         keys = (cell.key for cell in cells)
         if self.read_only or len(cells) - len(known) < bulk.MANY:
@@ -280,7 +280,7 @@ class Store:
                     known.add(key, version, gist)
                 yield gist
 
-    def _gist(self, key: str, known: Known | None = None) -> Gist | None:
+    def _gist(self, key: str, known: StatusCache | None = None) -> CellStatus | None:
         """The gist of a record; its version is then that at which it was judged."""
         content = self._file(key)
         if content is None:
@@ -289,18 +289,18 @@ class Store:
         version = self._judged[key] = hashlib.sha256(content).hexdigest()
         gist = None if known is None else known.gist(key, version)
         if gist is None and (record := self._decoded(key, content)) is not None:
-            gist = Gist.of(record)
+            gist = CellStatus.of(record)
             if known is not None:
                 known.add(key, version, gist)
         return gist
 
 
-Glances = tuple[dict[Path, str], list[tuple[str, str | None, Gist | None]]]
+Glances = tuple[dict[Path, str], list[tuple[str, str | None, CellStatus | None]]]
 """What could not be read, and versions and gists by key."""
 
 
 def _glances(store: Store, keys: Sequence[str]) -> Glances:
     """The same of records that another process asks for."""
-    once: dict[Gist | None, Gist | None] = {}
+    once: dict[CellStatus | None, CellStatus | None] = {}
     found = [(key, gist) for key in keys for gist in [store._gist(key)]]
     return store.unreadable, [(key, store._judged[key], once.setdefault(gist, gist)) for key, gist in found]

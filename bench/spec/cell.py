@@ -44,7 +44,12 @@ class Budget(Frozen):
 
     steps: int = Field(300, ge=1, description="optimiser steps of the source stage")
     batch_size: int = Field(32, ge=1, description="labelled images a step")
-    looks: int = Field(4, ge=1, description="equally spaced evaluations of a stage, the last included")
+    evaluations: int = Field(
+        4,
+        ge=1,
+        serialization_alias="looks",
+        description="equally spaced evaluations of a stage, the last included",
+    )
 
     trials: int = Field(
         0,
@@ -54,9 +59,9 @@ class Budget(Frozen):
 
     @model_validator(mode="after")
     def _looks_fit(self) -> Budget:
-        if self.looks > self.target_steps:
+        if self.evaluations > self.target_steps:
             raise ValueError(
-                f"{self.looks} looks do not fit into the {self.target_steps} steps of a target stage"
+                f"{self.evaluations} evaluations do not fit into a target stage of {self.target_steps} steps"
             )
         return self
 
@@ -186,7 +191,7 @@ class Cell(Frozen):
             silent["headline"] = True
         if self.setting is None:
             silent["setting"] = True
-        return content_hash(self.model_dump(mode="json", exclude=silent))
+        return content_hash(self.model_dump(mode="json", by_alias=True, exclude=silent))
 
     @property
     def title(self) -> str:

@@ -55,7 +55,7 @@ class SourceStage(Frozen):
     @property
     def key(self) -> str:
         """Content hash."""
-        return content_hash(self.model_dump(mode="json"))
+        return content_hash(self.model_dump(mode="json", by_alias=True))
 
 
 def source_stage(cell: Cell, sees_target: bool) -> SourceStage | None:

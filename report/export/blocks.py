@@ -23,7 +23,7 @@ def leaderboard(results: Results) -> Table:
         **{"accuracy": percent, f"accuracy{LOW}": percent, f"accuracy{HIGH}": percent},
         **{"gain": points, f"gain{LOW}": points, f"gain{HIGH}": points},
         **{"seed deviation": percent, "seconds": seconds, "memory": mebibytes},
-        **{"done": count, "asked": count},
+        **{"done": count, "requested": count},
     }
     rows = [
         (
@@ -31,7 +31,7 @@ def leaderboard(results: Results) -> Table:
             None if row.place is None else "–".join(str(place) for place in dict.fromkeys(row.place)),
             *(row.letters or None, row.accuracy, *bounds(row.interval)),
             *(row.gain.points, *bounds(row.gain.interval)),
-            *(row.deviation, row.seconds, row.memory, row.done, row.asked),
+            *(row.deviation, row.seconds, row.memory, row.done, row.requested),
         )
         for board in results.boards
         for row in board.rows
@@ -144,14 +144,14 @@ def features(results: Results) -> Table:
 def fairness(results: Results) -> Table:
     """What every method was given."""
     columns = {
-        **{"method": plain, "steps": plain, "batch": plain, "looks": plain, "hyperparameters": plain},
+        **{"method": plain, "steps": plain, "batch": plain, "evaluations": plain, "hyperparameters": plain},
         **{"declared": count, "labelled": count, "deviation": decimals},
         **dict.fromkeys(EXTRA, count),
         "seconds": seconds,
     }
     rows = [
         (
-            *(block.kind, block.shots, row.method, row.stages, row.batch, row.looks, row.settings),
+            *(block.kind, block.shots, row.method, row.stages, row.batch, row.evaluations, row.settings),
             *(row.declared, row.labelled, row.deviation),
             *(row.extra.get(name) for name in EXTRA),
             row.seconds,

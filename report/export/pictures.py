@@ -36,16 +36,16 @@ FIGURE_FORMATS: dict[str, tuple[type, dict[str, None]]] = {
 def drawings(results: Results) -> Iterator[tuple[str, Figure]]:
     """All figures with names that a file can have."""
     frame = results.frame
-    looks = drawing.looks_of(frame["method"].dropna().unique())
-    named = [("", pareto.overview(results.boards, looks)), *figures.shots_curves(frame, looks)]
+    style = drawing.styles_of(frame["method"].dropna().unique())
+    named = [("", pareto.overview(results.boards, style)), *figures.shots_curves(frame, style)]
     for board in results.boards:
         rows = board.block.of(frame)
         named += figures.heat_maps(frame, board.block)
         named += [
-            ("", pareto.accuracy_against(board, pareto.SECONDS, looks)),
-            ("", pareto.accuracy_against(board, pareto.MEMORY, looks)),
-            ("", figures.learning_curves(frame, board.block, looks)),
-            ("", figures.performance_profiles(rows, board.block, looks)),
+            ("", pareto.accuracy_against(board, pareto.SECONDS, style)),
+            ("", pareto.accuracy_against(board, pareto.MEMORY, style)),
+            ("", figures.learning_curves(frame, board.block, style)),
+            ("", figures.performance_profiles(rows, board.block, style)),
             ("", figures.critical_differences(average_ranks(rows), board.block)),
         ]
     for maps in results.maps:

@@ -38,7 +38,7 @@ def speed(results: Results) -> Table:
     }
     rows = [
         (
-            *(row.kind, row.method, row.backbone, row.parameters, row.trained, row.images_per_second),
+            *(row.kind, row.method, row.backbone, row.parameters, row.trained, row.items_per_second),
             *(row.step, row.slow_step, row.predicted),
             *(row.memory, row.own, row.alone, row.setting, row.accuracy, row.cells),
         )

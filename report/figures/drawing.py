@@ -69,11 +69,11 @@ class Picture:
         return self.drawing.svg
 
 
-Looks = Mapping[str, tuple[str, str]]
+Style = Mapping[str, tuple[str, str]]
 """Colour and marker by method."""
 
 
-def looks_of(methods: Iterable[str]) -> Looks:
+def styles_of(methods: Iterable[str]) -> Style:
     """A colour and a marker for each method, for every figure of a page."""
     return {
         name: (COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)])
@@ -93,14 +93,14 @@ def canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
         yield figure, axes
 
 
-def draw(axes: Axes, x: Any, y: Any, method: str, looks: Looks, said: str = "", named: bool = True) -> None:
+def draw(axes: Axes, x: Any, y: Any, method: str, style: Style, said: str = "", named: bool = True) -> None:
     """A method's points, joined by a line where there are several, in its colour and marker.
 
     Args:
         said: words to show where the pointer rests; default: the method's name.
         named: whether the legend names the method for these points.
     """
-    colour, marker = looks[method]
+    colour, marker = style[method]
     (line,) = axes.plot(
         x, y, color=colour, marker=marker, markersize=8, linewidth=1.4, label=method if named else None
     )

@@ -7,7 +7,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from bench.report.figures.drawing import COLOURS, INK, PAPER, Looks, Picture, canvas, draw, finish, inline
+from bench.report.figures.drawing import COLOURS, INK, PAPER, Picture, Style, canvas, draw, finish, inline
 from bench.report.scores.frame import accuracy_column
 from bench.report.statistics.aggregate import profiles
 from bench.report.statistics.ranks import Ranks
@@ -70,8 +70,8 @@ def _heat_map(method: str, grid: pd.DataFrame, limits: tuple[float, float], name
     return Picture(svg, f"{method}: test accuracy in percent by source and target. {', '.join(values)}.")
 
 
-def learning_curves(frame: pd.DataFrame, block: Block, looks: Looks) -> Picture | None:
-    """Mean test accuracy at each look by optimiser step, of the looks of the last stage.
+def learning_curves(frame: pd.DataFrame, block: Block, style: Style) -> Picture | None:
+    """Mean test accuracy at each evaluation of the last stage, by optimiser step.
 
     For inspection only: it is drawn from target test labels, and no look may be chosen by it.
     """
@@ -79,7 +79,7 @@ def learning_curves(frame: pd.DataFrame, block: Block, looks: Looks) -> Picture 
     table = pd.DataFrame(
         [
             (method, look.step, 100.0 * look.target_test_accuracy)
-            for method, seen in zip(cells["method"], cells["looks"], strict=True)
+            for method, seen in zip(cells["method"], cells["evaluations"], strict=True)
             for look in seen
             if look.stage == seen[-1].stage
         ],
@@ -91,7 +91,7 @@ def learning_curves(frame: pd.DataFrame, block: Block, looks: Looks) -> Picture 
     methods = sorted(table["method"].unique())
     with canvas(5.0, 3.6 + 0.2 * ((len(methods) + 1) // 2)) as (figure, axes):
         for method in methods:
-            draw(axes, means[method].index, means[method].to_numpy(), method, looks)
+            draw(axes, means[method].index, means[method].to_numpy(), method, style)
         axes.set(xlabel="optimiser step of the last stage", ylabel="test accuracy, %")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         finish(figure, axes)
@@ -100,7 +100,7 @@ def learning_curves(frame: pd.DataFrame, block: Block, looks: Looks) -> Picture 
     return Picture(svg, f"Test accuracy in percent by step, {block.title}. {'; '.join(ends)}.")
 
 
-def shots_curves(frame: pd.DataFrame, looks: Looks) -> list[tuple[str, Picture]]:
+def shots_curves(frame: pd.DataFrame, style: Style) -> list[tuple[str, Picture]]:
     """Per transfer kind, mean accuracy by shots (`tables.gains.by_shots`), where there are several."""
     found = []
     for kind in sorted(frame["kind"].dropna().unique()):
@@ -111,7 +111,7 @@ def shots_curves(frame: pd.DataFrame, looks: Looks) -> list[tuple[str, Picture]]
             places = pd.Series(range(table.shape[1]), table.columns)
             for method, row in table.iterrows():
                 known = row.dropna()
-                draw(axes, places[known.index].to_numpy(), known.to_numpy(), str(method), looks)
+                draw(axes, places[known.index].to_numpy(), known.to_numpy(), str(method), style)
             # What any method reaches: the front of accuracy against labels.
             best = table.max().cummax()
             axes.plot(places.to_numpy(), best.to_numpy(), color=INK, linewidth=1.0, linestyle="--", alpha=0.6)
@@ -127,16 +127,16 @@ def shots_curves(frame: pd.DataFrame, looks: Looks) -> list[tuple[str, Picture]]
     return found
 
 
-def performance_profiles(frame: pd.DataFrame, block: Block, looks: Looks) -> Picture | None:
+def performance_profiles(frame: pd.DataFrame, block: Block, style: Style) -> Picture | None:
     """Share of the shared cells above an accuracy, by accuracy (`statistics.aggregate.profiles`)."""
     curves = profiles(block.of(frame))
     if len(curves) < 3 or curves.shape[1] < 2:
         return None
     with canvas(5.0, 3.6 + 0.2 * ((curves.shape[1] + 1) // 2)) as (figure, axes):
         for method in curves:
-            axes.step(curves.index, curves[method], where="post", color=looks[method][0], label=method)
+            axes.step(curves.index, curves[method], where="post", color=style[method][0], label=method)
             # Few markers, so that methods of one colour are told apart.
-            axes.plot(*_middle(curves[method]), color=looks[method][0], marker=looks[method][1])
+            axes.plot(*_middle(curves[method]), color=style[method][0], marker=style[method][1])
         axes.set(xlabel="test accuracy, %", ylabel="cells above, %", ylim=(0, 103))
         finish(figure, axes)
         svg = inline(figure, f"profile-{block.slug}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.report.figures.drawing import INK, Looks, Picture, canvas, cost_scale, draw, finish, inline, label
+from bench.report.figures.drawing import INK, Picture, Style, canvas, cost_scale, draw, finish, inline, label
 from bench.report.tables import formats
 from bench.report.tables.leaderboard import Leaderboard, Standing
 
@@ -51,7 +51,7 @@ def priced(board: Leaderboard, cost: Cost) -> list[tuple[Standing, float, float]
     return found
 
 
-def accuracy_against(board: Leaderboard, cost: Cost, looks: Looks) -> Picture | None:
+def accuracy_against(board: Leaderboard, cost: Cost, style: Style) -> Picture | None:
     """Mean accuracy (with its interval) against a cost, log scale, and the front through the best ones."""
     points = priced(board, cost)
     if not points:
@@ -63,9 +63,9 @@ def accuracy_against(board: Leaderboard, cost: Cost, looks: Looks) -> Picture | 
         axes.step(x, y, where="post", color=INK, linewidth=1.0, linestyle="--", alpha=0.6)
         for row, value, accuracy in sorted(points, key=lambda point: point[0].method):
             if row.interval:
-                colour = looks[row.method][0]
+                colour = style[row.method][0]
                 axes.plot([value] * 2, row.interval, color=colour, linewidth=1.2, alpha=0.7)
-            draw(axes, [value], [accuracy], row.method, looks, _said(row, cost.write(value)))
+            draw(axes, [value], [accuracy], row.method, style, _said(row, cost.write(value)))
         cost_scale(axes, [value for _, value, _ in points], cost.axis)
         axes.set_ylabel("test accuracy, %")
         finish(figure, axes)
@@ -78,7 +78,7 @@ def accuracy_against(board: Leaderboard, cost: Cost, looks: Looks) -> Picture | 
     )
 
 
-def overview(boards: Sequence[Leaderboard], looks: Looks) -> Picture | None:
+def overview(boards: Sequence[Leaderboard], style: Style) -> Picture | None:
     """All methods of the first blocks against seconds, a front for each block."""
     drawn = [(board, priced(board, SECONDS)) for board in boards]
     drawn = [(board, points) for board, points in drawn if points][:MOST]
@@ -95,7 +95,7 @@ def overview(boards: Sequence[Leaderboard], looks: Looks) -> Picture | None:
             names.append((board.block.short, (x[0], y[0])))
             for row, value, accuracy in points:
                 said = f"{_said(row, SECONDS.write(value))}, {board.block.short}"
-                draw(axes, [value], [accuracy], row.method, looks, said, named=row.method not in seen)
+                draw(axes, [value], [accuracy], row.method, style, said, named=row.method not in seen)
                 seen.add(row.method)
         cost_scale(axes, [value for _, points in drawn for _, value, _ in points], SECONDS.axis)
         axes.set_ylabel("test accuracy, %")

@@ -37,7 +37,7 @@ class Line(Frozen):
     """One line.
 
     date: of the revision, where git knows it; else when it was measured.
-    machine: its fingerprint (see `record.Where`); empty where it is not known, and seconds say nothing.
+    machine: its fingerprint (see `record.Environment`); empty where it is not known, and seconds say nothing.
     setting: device and threads, in words.
     calibration_seconds: what a fixed piece of work took at the time, the unit of `seconds`; None: not known.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from bench.report.figures.drawing import INK, Picture, canvas, draw, finish, inline, looks_of
+from bench.report.figures.drawing import INK, Picture, canvas, draw, finish, inline, styles_of
 from bench.report.history.series import Change, Series
 from bench.report.tables.formats import listed, percent, seconds
 
@@ -46,7 +46,9 @@ def panels(found: Sequence[Series]) -> dict[str, list[Panel]]:
     """The figures of every suite, by its name."""
     groups: dict[tuple[str, str, str, bool], list[Series]] = {}
     for series in found:
-        groups.setdefault((series.suite, series.quantity, series.where, series.calibrated), []).append(series)
+        groups.setdefault((series.suite, series.quantity, series.machine, series.calibrated), []).append(
+            series
+        )
     suites: dict[str, list[Panel]] = {}
     for number, ((suite, quantity, where, calibrated), mine) in enumerate(groups.items()):
         title = "Accuracy" if quantity == "accuracy" else f"Seconds, {where}"
@@ -60,13 +62,13 @@ def panels(found: Sequence[Series]) -> dict[str, list[Panel]]:
 def _picture(title: str, found: Sequence[Series], name: str) -> Picture:
     dated = {revision: date for s in found for revision, date in zip(s.revisions, s.dates, strict=True)}
     places = {revision: i for i, revision in enumerate(sorted(dated, key=lambda r: (dated[r], r)))}
-    looks = looks_of({s.name for s in found})
+    style = styles_of({s.name for s in found})
     accuracy = found[0].quantity == "accuracy"
     named: set[str] = set()
-    with canvas(7.0, 3.6 + 0.2 * ((len(looks) + 1) // 2)) as (figure, axes):
+    with canvas(7.0, 3.6 + 0.2 * ((len(style) + 1) // 2)) as (figure, axes):
         for s in found:
             x = [places[revision] for revision in s.revisions]
-            draw(axes, x, s.values, s.name, looks, named=s.name not in named)
+            draw(axes, x, s.values, s.name, style, named=s.name not in named)
             named.add(s.name)
             rings = [change.place for change in s.changes]
             axes.plot(

@@ -45,13 +45,13 @@ class Series:
 
     unit: percent, or seconds at the machine's median speed over the series; where no calibration is known,
     seconds as they were.
-    where: the machine and setting of seconds; accuracies are of any machine.
+    machine: the machine and setting of seconds; accuracies are of any machine.
     """
 
     suite: str
     name: str
     quantity: Quantity
-    where: str
+    machine: str
     calibrated: bool
     revisions: tuple[str, ...]
     dates: tuple[datetime, ...]
@@ -81,7 +81,7 @@ def series(lines: Sequence[Line]) -> list[Series]:
     for (suite, name, _, machine, setting, unit), points in seconds.items():
         where = f"machine {machine[:8]}" + (f", {setting}" if setting else "")
         found.append(_series(suite, name, "seconds", where, bool(unit), _normalised(points)))
-    return sorted(found, key=lambda s: (s.suite, s.quantity, s.where, s.name, -len(s.values), s.dates))
+    return sorted(found, key=lambda s: (s.suite, s.quantity, s.machine, s.name, -len(s.values), s.dates))
 
 
 def _mean(points: Sequence[tuple[Line, float]]) -> tuple[Line, float]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.processes.garbage import left_alone
+from bench.processes.garbage import paused_gc
 from bench.records.record import Record
 from bench.records.selection import HEADLINE
 from bench.records.store import Store
@@ -67,7 +67,7 @@ class Side(NamedTuple):
 def sides(store: Store) -> dict[str, Side]:
     """The cells of a store by key; damaged ones are left out, as if they were not there."""
     found: dict[str, Side] = {}
-    with left_alone():
+    with paused_gc():
         for part in store.in_parts(store.keys(), _sides):
             found |= part
     return found
@@ -90,9 +90,9 @@ ONCE = (str, bytes, Setting)
 
 
 def _side(store: Store, record: Record) -> Side:
-    cell, happened, measured = record.asked.cell, record.happened, record.measured
-    hits, why = None, f"{happened.status}: {happened.reason}"
-    if happened.status == "done":
+    cell, outcome, measured = record.request.cell, record.outcome, record.cost
+    hits, why = None, f"{outcome.status}: {outcome.reason}"
+    if outcome.status == "done":
         try:
             hits = stored_hits(record, stored_predictions(store, record), judge=False, rules=())
             why = ""
@@ -102,12 +102,12 @@ def _side(store: Store, record: Record) -> Side:
         key=record.key,
         title=f"{cell.title} ({cell.scenario.kind})",
         method=_method(cell),
-        suite=record.asked.suite,
-        setting=record.asked.setting,
+        suite=record.request.suite,
+        setting=record.request.setting,
         dataset=record.digests.dataset,
         created=record.created,
-        revision=record.where.git_revision,
-        machine=record.where.machine,
+        revision=record.environment.git_revision,
+        machine=record.environment.machine,
         unit=measured.calibration_seconds,
         unit_error=measured.calibration_error,
         trained={

@@ -11,11 +11,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.core.files import write_atomically
-from bench.processes.garbage import left_alone
+from bench.processes.garbage import paused_gc
 from bench.records.selection import RULES
 from bench.records.store import Store
 from bench.report.figures import figures, pareto
-from bench.report.figures.drawing import looks_of
+from bench.report.figures.drawing import styles_of
 from bench.report.figures.feature_maps import feature_maps
 from bench.report.render import cite, conclusions
 from bench.report.render.fingerprint import NAME, comment
@@ -64,7 +64,7 @@ def build(
     Raises:
         OSError: the page cannot be written. No content of the folder makes it raise.
     """
-    with left_alone():
+    with paused_gc():
         frame = load_frame(Store(store_root), expected)
         html = render(frame, str(store_root), suite, samples, source_alone=source_alone)
     target = out or Path(store_root) / NAME
@@ -84,7 +84,7 @@ def render(
     baseline = suite.baseline if suite else BASELINE
     alone = source_alone or baseline
     boards = leaderboard.leaderboards(frame, baseline)
-    appearance = looks_of(frame["method"].dropna().unique())
+    appearance = styles_of(frame["method"].dropna().unique())
     harm = negative_transfer(frame, alone)
     paths = trail(frame, folder)
     sections = [section(frame, board, appearance, paths) for board in boards]

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report.figures import figures
-from bench.report.figures.drawing import Looks
+from bench.report.figures.drawing import Style
 from bench.report.statistics.aggregate import aggregates
 from bench.report.statistics.generality import spreads
 from bench.report.statistics.measures import MEASURES, by_class, by_method
@@ -19,7 +19,7 @@ WORST = 3
 """Classes named per method."""
 
 
-def trust(frame: pd.DataFrame, board: Leaderboard, appearance: Looks) -> dict[str, Any]:
+def trust(frame: pd.DataFrame, board: Leaderboard, appearance: Style) -> dict[str, Any]:
     """Values for `sure.html`, `measures.html` and `fairness.html`; empty ones where nothing can be said."""
     rows = board.block.of(frame)
     found = spreads(rows, board.baseline)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report.figures import figures, pareto
-from bench.report.figures.drawing import Looks, Picture
+from bench.report.figures.drawing import Picture, Style
 from bench.report.render.robustness import trust
 from bench.report.tables import leaderboard
 from bench.report.tables.classes import ByClass, winners_and_losers
@@ -59,7 +59,7 @@ class Section:
     trust: dict[str, Any]
 
 
-def section(frame: pd.DataFrame, board: Leaderboard, appearance: Looks, trail: Trail) -> Section:
+def section(frame: pd.DataFrame, board: Leaderboard, appearance: Style, trail: Trail) -> Section:
     """A block of a page."""
     block = board.block
     known = [row.accuracy for row in board.rows if row.accuracy is not None]

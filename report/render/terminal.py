@@ -52,6 +52,6 @@ def heading(board: Leaderboard) -> str:
 
 def cells(row: Standing) -> list[str]:
     """Method, accuracy, gain, seconds and cells of one standing, as text."""
-    done = f"{row.done} of {row.asked}" + (f" ({row.otherwise})" if row.otherwise else "")
+    done = f"{row.done} of {row.requested}" + (f" ({row.otherwise})" if row.otherwise else "")
     gain = "baseline" if row.is_baseline else formats.points(row.gain.points)
     return [row.method, formats.percent(row.accuracy), gain, formats.seconds(row.seconds), done]

@@ -33,7 +33,7 @@ class Kept:
             OSError: the file is damaged or gone.
             ValueError: what is in it does not belong together, or is not finite.
         """
-        found, scenario = self.store.predictions(self.record), self.record.asked.cell.scenario
+        found, scenario = self.store.predictions(self.record), self.record.request.cell.scenario
         names = {"source": scenario.source_classes, "target": scenario.target_classes}
         roles = [role for role in ROLES if f"features/{role}/labels" in found]
         try:

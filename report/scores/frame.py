@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.core.text import printable
 from bench.data.card import packaged
-from bench.processes.garbage import left_alone
+from bench.processes.garbage import paused_gc
 from bench.records.record import Record
 from bench.records.selection import HEADLINE, RULES
 from bench.records.store import Store
@@ -47,7 +47,7 @@ ANSWER = (
         "architecture",
         "features",
         "hits",
-        "looks",
+        "evaluations",
         "discrepancy_before",
         "class_names",
         "streams",
@@ -55,10 +55,10 @@ ANSWER = (
         "high",
         *(f"accuracy {name}" for name in (HEADLINE, *(rule.name for rule in RULES))),
     ),
-    *("images_from", "warnings"),
-    *("seconds_own", "seconds_alone", "images_seen", "images_per_second"),
+    *("data_origin", "warnings"),
+    *("seconds_own", "seconds_alone", "items_seen", "items_per_second"),
     *("parameters", "parameters_trained", "peak_memory_mib"),
-    *("setting", "step_p50", "step_p95", "predicted_per_second", "flops_per_step", "energy_joules"),
+    *("setting", "step_p50", "step_p95", "predictions_per_second", "flops_per_step", "energy_joules"),
     *("python", "packages", "platform", "cpu", "accelerator", "git_revision"),
     *("digest_method", "digest_engine", "digest_dataset"),
 )
@@ -66,8 +66,8 @@ ANSWER = (
 
 COLUMNS = ("key", "status", *CELL, *ANSWER)
 
-OBJECTS = ("features", "hits", "looks", "discrepancy_before", "class_names", "streams")
-"""Columns that hold objects (`Kept`, `Hits`, tuples of `Look` and str, dicts), to be dropped from exports."""
+OBJECTS = ("features", "hits", "evaluations", "discrepancy_before", "class_names", "streams")
+"""Columns that hold objects (`Kept`, `Hits`, tuples, dicts), to be dropped from exports."""
 
 
 def accuracy_column(rule: str = HEADLINE) -> str:
@@ -90,7 +90,7 @@ def load_frame(store: Store, expected: Sequence[Cell] = (), judge: bool = True) 
     """
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     keys = [cell.key for cell in expected] if expected else store.keys()
-    with left_alone():
+    with paused_gc():
         for part in store.in_parts(keys, partial(_columns, judge=judge)):
             for name, values in part.items():
                 columns[name] += values
@@ -112,7 +112,7 @@ def rerun_command(record: Record) -> str:
     Where one's own images are is no part of a record, which may be handed on: FOLDER stands for it, and
     `digests.dataset` says whether it is the right one.
     """
-    own = "" if packaged(record.asked.cell.scenario.dataset) else " --data FOLDER"
+    own = "" if packaged(record.request.cell.scenario.dataset) else " --data FOLDER"
     return f"python -m bench run --cell {record.key}{own}"
 
 
@@ -164,58 +164,58 @@ def _elsewhere(store: Store, keys: set[str]) -> Iterator[dict[str, Any]]:
 
 def _row(store: Store, record: Record, judge: bool) -> dict[str, Any]:
     """All that is known of one record."""
-    measured, where, setting = record.measured, record.where, record.asked.setting
+    measured, where, setting = record.cost, record.environment, record.request.setting
     memory = measured.peak_memory_bytes
     row: dict[str, Any] = {
         "key": record.key,
-        "status": record.happened.status,
-        "reason": record.happened.reason,
-        "log": record.happened.log,
-        "suite": record.asked.suite,
+        "status": record.outcome.status,
+        "reason": record.outcome.reason,
+        "log": record.outcome.log,
+        "suite": record.request.suite,
         "device": setting.device,
         "threads": setting.threads,
         "created": record.created,
         "again": rerun_command(record),
-        "looks": record.looks,
+        "evaluations": record.evaluations,
         "discrepancy_before": record.discrepancy_before,
         "adapts": record.adapts,
         "architecture": _architecture(record),
-        "seconds_own": measured.own if measured.seconds else None,
-        "seconds_alone": measured.alone if measured.seconds else None,
-        "images_seen": measured.images_seen,
+        "seconds_own": measured.own_seconds if measured.seconds else None,
+        "seconds_alone": measured.alone_seconds if measured.seconds else None,
+        "items_seen": measured.items_seen,
         "streams": measured.streams,
-        "images_per_second": measured.images_per_second,
+        "items_per_second": measured.items_per_second,
         "parameters": measured.parameters,
         "parameters_trained": measured.parameters_trained,
         "peak_memory_mib": None if memory is None else memory / 2**20,
         "setting": _setting(record),
         "step_p50": measured.steps.p50 if measured.steps else None,
         "step_p95": measured.steps.p95 if measured.steps else None,
-        "predicted_per_second": measured.predicted_per_second,
+        "predictions_per_second": measured.predictions_per_second,
         "flops_per_step": measured.flops_per_step,
         "energy_joules": measured.energy_joules,
-        "images_from": record.images_from,
+        "data_origin": record.data_origin,
         "warnings": "\n".join(record.warnings),
         **dict(where),
         "packages": ", ".join(f"{name} {version}" for name, version in sorted(where.packages.items())),
         **{f"digest_{name}": value for name, value in record.digests},
-        **_cell(record.asked.cell),
+        **_cell(record.request.cell),
     }
     if isinstance(episodes := record.details.get("episodes"), int):
         # Each of them is a target stage of its own.
         row["target_steps"] *= episodes
-    if record.happened.status == "done":
+    if record.outcome.status == "done":
         row.update(_scores(store, record, judge))
     return row
 
 
 def _setting(record: Record) -> str:
     """How a cell was computed, as `cpu, 2 threads, channels last, bf16`."""
-    setting, words = record.asked.setting, []
+    setting, words = record.request.setting, []
     words += [setting.device, f"{setting.threads} thread{'s' if setting.threads > 1 else ''}"]
     words += ["channels last" if setting.channels_last else "channels first"]
-    words += [f"{record.measured.devices} devices"] if record.measured.devices > 1 else []
-    words += [compiled(setting.compile), record.asked.cell.precision]
+    words += [f"{record.cost.devices} devices"] if record.cost.devices > 1 else []
+    words += [compiled(setting.compile), record.request.cell.precision]
     return ", ".join(filter(None, words))
 
 
@@ -282,7 +282,7 @@ def _question(*asked: Any) -> dict[str, Any]:
         "steps": budget.steps,
         "target_steps": scenario.episodes.steps if scenario.episodes else budget.target_steps,
         "batch_size": budget.batch_size,
-        "looks_asked": budget.looks,
+        "looks_asked": budget.evaluations,
         "trials": budget.trials,
         "precision": cell.precision,
         "transductive": cell.transductive,

@@ -93,7 +93,7 @@ def stored_predictions(store: Store, record: Record) -> Predictions:
     Raises:
         Unusable: nothing is, or it is damaged.
     """
-    if not record.looks:
+    if not record.evaluations:
         raise Unusable("the record says done, but holds no look")
     try:
         predictions = store.predictions(record)
@@ -115,7 +115,7 @@ def stored_hits(
         Unusable: they are not enough.
     """
     selected = {name: look for name, look in record.selected.items() if name in rules}
-    headline = record.asked.cell.headline
+    headline = record.request.cell.headline
     if headline in KNOWN and headline in record.selected:
         selected[HEADLINE] = record.selected[headline]
     hits = score(predictions, selected, judge)

@@ -24,7 +24,7 @@ def declared(streams: Mapping[str, int], steps: Mapping[str, int], batch: int) -
     A stage that only fits in closed form declares one pass over its labelled images, whatever their number.
 
     Args:
-        streams: images by `stage/stream`, see `bench.records.record.Measured`.
+        streams: images by `stage/stream`, see `bench.records.record.Cost`.
         steps: of each stage's budget.
         batch: labelled images of a step.
     """
@@ -54,7 +54,7 @@ class Budget:
     cells: int
     stages: str
     batch: str
-    looks: str
+    evaluations: str
     settings: str
     declared: float | None
     labelled: float | None
@@ -80,7 +80,7 @@ LOOKED_AT = (
     "batch_size",
     "overrides",
     "trials",
-    "looks",
+    "evaluations",
     "seconds_alone",
 )
 
@@ -102,7 +102,7 @@ def _budget(method: str, cells: pd.DataFrame) -> Budget:
         cells=len(cells),
         stages=listed(sorted({_stages(row) for row in told.itertuples()})),
         batch=_values(cells["batch_size"]),
-        looks=_values(cells["looks"].map(len)),
+        evaluations=_values(cells["evaluations"].map(len)),
         settings=listed(sorted({_settings(row) for row in cells.itertuples()})),
         declared=float(pd.Series(asked).mean()) if asked else None,
         labelled=float(pd.Series(seen).mean()) if seen else None,

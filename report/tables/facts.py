@@ -69,7 +69,7 @@ class Speed:
     backbone: str
     parameters: float | None
     trained: float | None
-    images_per_second: float | None
+    items_per_second: float | None
     memory: float | None
     own: float | None
     alone: float | None
@@ -96,13 +96,13 @@ def speeds(frame: pd.DataFrame) -> list[Speed]:
                 backbone=str(backbone),
                 parameters=median(rows["parameters"]),
                 trained=median(rows["parameters_trained"]),
-                images_per_second=median(rows["images_per_second"]),
+                items_per_second=median(rows["items_per_second"]),
                 memory=median(rows["peak_memory_mib"]),
                 own=median(rows["seconds_own"]),
                 alone=median(rows["seconds_alone"]),
                 step=median(rows["step_p50"]),
                 slow_step=median(rows["step_p95"]),
-                predicted=median(rows["predicted_per_second"]),
+                predicted=median(rows["predictions_per_second"]),
                 flops=median(rows["flops_per_step"]),
                 energy=median(rows["energy_joules"]),
                 setting=str(setting),

@@ -111,7 +111,7 @@ class Standing:
     seconds: float | None
     memory: float | None
     done: int
-    asked: int
+    requested: int
     otherwise: str
     place: tuple[int, int] | None = None
     letters: str = ""
@@ -186,7 +186,7 @@ def leaderboard(frame: pd.DataFrame, block: Block, baseline: str, rule: str = HE
                 seconds=median(mine["seconds_alone"]),
                 memory=median(mine["peak_memory_mib"]),
                 done=int((asked["status"] == "done").sum()),
-                asked=len(asked),
+                requested=len(asked),
                 otherwise=_otherwise(asked),
             )
         )
@@ -311,7 +311,7 @@ PROVENANCE = {
     "git_revision": "git revision",
     "digest_engine": "engine digest",
     "digest_dataset": "dataset digest",
-    "images_from": "images from",
+    "data_origin": "images from",
     "python": "Python",
     "packages": "packages",
     "platform": "platform",

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bench.records.record import Look
+from bench.records.record import Evaluation
 from bench.records.selection import validator_scores
 from bench.report.tables.leaderboard import Block
 from bench.spec.rules import VALIDATORS
@@ -41,12 +41,12 @@ def rankings(frame: pd.DataFrame) -> list[Ranking]:
     Shown to judge validators by; nothing is chosen by it. Collapsed looks rank below all others, as the
     rules see them.
     """
-    runs = [looks for looks in frame.loc[frame["status"] == "done", "looks"] if len(looks) >= FEWEST]
+    runs = [looks for looks in frame.loc[frame["status"] == "done", "evaluations"] if len(looks) >= FEWEST]
     found = [_ranking(name, list(_scores(runs, name))) for name in ("source-val", *VALIDATORS)]
     return sorted(found, key=lambda row: (row.spearman is None, -(row.spearman or 0.0)))
 
 
-def _scores(runs: Sequence[Sequence[Look]], name: str) -> Iterator[tuple[list[float], list[float]]]:
+def _scores(runs: Sequence[Sequence[Evaluation]], name: str) -> Iterator[tuple[list[float], list[float]]]:
     """(the validator's scores, accuracies) of every run where it has said something at each look."""
     for looks in runs:
         scores = (
@@ -93,7 +93,7 @@ def distances(frame: pd.DataFrame) -> list[Apart]:
     found = []
     for (kind, shots, method), rows in done.groupby(["kind", "shots", "method"]):
         before = pd.DataFrame(list(rows["discrepancy_before"]))
-        after = pd.DataFrame([looks[-1].discrepancy for looks in rows["looks"]])
+        after = pd.DataFrame([looks[-1].discrepancy for looks in rows["evaluations"]])
         both = [name for name in before if name in after]
         if not both:
             continue

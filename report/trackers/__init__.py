@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Callable, Iterable
 
 from bench.core.errors import UserError, check_name
-from bench.report.trackers.runs import Run
+from bench.report.scores.runs import Run
 
 Writer = Callable[[Iterable[Run], str | None], str]
 

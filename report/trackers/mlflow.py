@@ -11,7 +11,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from bench.core.errors import UserError
-from bench.report.trackers.runs import Run
+from bench.report.scores.runs import Run
 
 KEY = "key"
 MOST = 1000
@@ -45,7 +45,7 @@ def _write(client: MlflowClient, experiment: str, run: Run) -> None:
     metrics = [Metric(name, value, moment, 0) for name, value in run.metrics.items()]
     metrics += [
         Metric(f"{stage}-stage/{name}", value, moment, step)
-        for stage, step, values in run.looks
+        for stage, step, values in run.evaluations
         for name, value in values.items()
     ]
     for start in range(0, len(metrics), MOST):

@@ -14,7 +14,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from bench.core.errors import UserError
-from bench.report.trackers.runs import Run
+from bench.report.scores.runs import Run
 
 FOLDER = "runs"
 
@@ -41,7 +41,7 @@ def _write(run: Run, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-") as temporary:
         file = EventFileWriter(str(Path(temporary) / run.key))
         summaries = [(0, _start(run))]
-        for stage, step, metrics in run.looks:
+        for stage, step, metrics in run.evaluations:
             summaries.append((step, _scalars({f"{stage}-stage/{k}": v for k, v in metrics.items()})))
         summaries.append((0, _scalars(run.metrics)))
         end = SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=run.started)

@@ -9,7 +9,7 @@ from pathlib import Path
 import wandb
 
 from bench.core.errors import UserError
-from bench.report.trackers.runs import Run
+from bench.report.scores.runs import Run
 
 
 def write(runs: Iterable[Run], where: str | None) -> str:
@@ -38,8 +38,8 @@ def _write(run: Run, where: str | None) -> None:
         settings=wandb.Settings(silent=True, x_disable_stats=True, x_disable_meta=True, disable_git=True),
     ) as active:
         # The stages count their steps apart, and wandb's own step must never fall.
-        for stage in dict.fromkeys(stage for stage, *_ in run.looks):
+        for stage in dict.fromkeys(stage for stage, *_ in run.evaluations):
             active.define_metric(f"{stage}-stage/*", step_metric=f"{stage}-stage/step")
-        for stage, step, metrics in run.looks:
+        for stage, step, metrics in run.evaluations:
             active.log({f"{stage}-stage/{name}": value for name, value in {"step": step, **metrics}.items()})
         active.summary.update(run.metrics)

@@ -59,7 +59,7 @@ def test_first_run(smoke: Smoke) -> None:
     said = re.search(r"suite smoke: (\d+) cells, 0 recorded, (\d+) to run", smoke.process.stdout)
     assert said, smoke.process.stdout
     assert int(said[1]) == int(said[2]) == len(found)
-    assert {record["happened"]["status"] for record in found.values()} <= {"done", "skipped"}
+    assert {record["outcome"]["status"] for record in found.values()} <= {"done", "skipped"}
     for name in ("linear-probe", "full-finetune", "dann"):
         assert name in smoke.process.stdout
     page = smoke.folder / "report.html"
@@ -95,7 +95,9 @@ def test_second_run_runs_nothing_and_needs_no_torch(smoke: Smoke) -> None:
 
 def test_interrupted_suite_goes_on(smoke: Smoke) -> None:
     """Of the records only one is gone: only that cell is asked again, by what the others left."""
-    key = next(k for k, r in records(smoke.folder).items() if r["asked"]["cell"]["method"] == "linear-probe")
+    key = next(
+        k for k, r in records(smoke.folder).items() if r["request"]["cell"]["method"] == "linear-probe"
+    )
     store = Store(smoke.folder)
     before = store.read(key)
     assert before
@@ -105,7 +107,7 @@ def test_interrupted_suite_goes_on(smoke: Smoke) -> None:
     assert ", 1 to run" in process.stdout
     after = store.read(key)
     assert after
-    assert after.looks == before.looks
+    assert after.evaluations == before.evaluations
     assert after.predictions_sha256 == before.predictions_sha256
 
 
@@ -121,7 +123,9 @@ class Again:
 
 @pytest.fixture(scope="module")
 def again(smoke: Smoke) -> Again:
-    key = next(k for k, r in records(smoke.folder).items() if r["asked"]["cell"]["method"] == "linear-probe")
+    key = next(
+        k for k, r in records(smoke.folder).items() if r["request"]["cell"]["method"] == "linear-probe"
+    )
     store = Store(smoke.folder)
     record = store.read(key)
     assert record
@@ -156,11 +160,11 @@ def test_fresh_runs_what_is_recorded(smoke: Smoke) -> None:
     before = records(smoke.folder)
     process = bench("run", "--suite", "smoke", "--methods", "linear-probe", "--fresh", cwd=smoke.home)
     assert process.returncode == 0, process.stderr
-    probes = {key for key, record in before.items() if record["asked"]["cell"]["method"] == "linear-probe"}
+    probes = {key for key, record in before.items() if record["request"]["cell"]["method"] == "linear-probe"}
     assert f"{len(probes)} to run" in process.stdout
     after = records(smoke.folder)
     assert after.keys() == before.keys()
-    assert {key for key in after if after[key]["measured"] != before[key]["measured"]} == probes
+    assert {key for key in after if after[key]["cost"] != before[key]["cost"]} == probes
     for key in probes:
         assert after[key]["predictions_sha256"] == before[key]["predictions_sha256"]
 
@@ -239,14 +243,14 @@ def test_diverging_cell_is_a_record_and_exit_code_1(tmp_path: Path) -> None:
     process = bench(*run, cwd=tmp_path)
     assert process.returncode == 1
     found = records(tmp_path / "out")
-    cells = [record["asked"]["cell"] for record in found.values()]
+    cells = [record["request"]["cell"] for record in found.values()]
     assert {(cell["seed"], cell["backbone"]) for cell in cells} == {(7, "test_efficientnet.untrained")}
-    failed = {k for k, r in found.items() if r["happened"]["status"] == "failed"}
-    assert failed == {k for k, r in found.items() if r["asked"]["cell"]["method"] == "full-finetune"}
+    failed = {k for k, r in found.items() if r["outcome"]["status"] == "failed"}
+    assert failed == {k for k, r in found.items() if r["request"]["cell"]["method"] == "full-finetune"}
     said = [line for line in process.stderr.splitlines() if line.startswith("failed: ")]
     assert len(said) == len(failed)
     for key in failed:
-        assert found[key]["happened"]["reason"].startswith("diverged: ")
+        assert found[key]["outcome"]["reason"].startswith("diverged: ")
         assert any(line.endswith(f"({key})") and "diverged" in line for line in said)
     assert "Traceback" not in process.stderr
     assert (tmp_path / "out" / "report.html").is_file()
@@ -428,7 +432,7 @@ WRONG = {
     "range": Wrong(OWN, ("'image_size'", "8", "4"), {"image_size": "4"}),
     "shots": Wrong(OWN, ("scenarios.0.shots", "-1"), {"shots": "[-1]"}),
     "kind": Wrong(OWN, ("scenarios.0.kind", "cross-domain", "'crossdomain'"), {"kind": '"crossdomain"'}),
-    "looks": Wrong(OWN, ("budget", "9 looks", "4 steps"), extra="[budget]\nsteps = 8\nlooks = 9\n"),
+    "evaluations": Wrong(OWN, ("budget", "9 looks", "4 steps"), extra="[budget]\nsteps = 8\nlooks = 9\n"),
     "toml": Wrong(OWN, ("cannot read", "own.toml"), {"methods": "[linear-probe"}),
     "missing-key": Wrong(OWN, ("'backbones'", "required"), {"backbones": "# none"}),
     "empty-matrix": Wrong(OWN, ("no cell",), {"targets": '["google"]'}),

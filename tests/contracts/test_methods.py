@@ -15,12 +15,12 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from bench.api import Modules
+from bench.api import Model
 from bench.core.errors import CellSkipped
 from bench.core.seeds import stream
 from bench.data.dataset import Dataset
 from bench.data.splits import subset
-from bench.engine.evaluation.evaluator import Looks
+from bench.engine.evaluation.evaluator import Evaluator
 from bench.engine.evaluation.validators import Outputs
 from bench.method.registry import (
     configure,
@@ -78,12 +78,12 @@ def ask(method: str, scenario: str) -> Cell:
 def done(answers: Answers, method: str, scenario: str, folder: str) -> tuple[Record, Predictions]:
     """The answer; skips the test where the method says that it cannot do this."""
     record, predictions = answers.get(ask(method, scenario), folder)
-    assert record.happened.status != "failed", f"{record.happened.reason}\n{record.happened.log}"
-    if record.happened.status == "skipped":
-        assert len(record.happened.reason) > len(method), "a skipped cell says why"
+    assert record.outcome.status != "failed", f"{record.outcome.reason}\n{record.outcome.log}"
+    if record.outcome.status == "skipped":
+        assert len(record.outcome.reason) > len(method), "a skipped cell says why"
         assert not predictions
-        assert not record.looks
-        pytest.skip(record.happened.reason)
+        assert not record.evaluations
+        pytest.skip(record.outcome.reason)
     return record, predictions
 
 
@@ -95,16 +95,18 @@ def test_answers_in_full(answers: Answers, emoji: Dataset, method: str, scenario
 
     assert Record.model_validate_json(record.model_dump_json()) == record
     assert record.key == cell.key
-    assert record.asked.cell == cell
+    assert record.request.cell == cell
     assert record.hyperparameters == hyperparameters(configure(method, {}))
-    assert record.looks
-    assert record.selected["last"] == len(record.looks) - 1
-    assert record.selected["oracle"] in range(len(record.looks))
-    assert {look.stage for look in record.looks} == {"source" if scenario == "unsupervised" else "target"}
-    assert record.measured.images_seen > 0
-    assert record.measured.parameters > 0
-    assert 0 < record.measured.parameters_trained <= record.measured.parameters + 10_000_000
-    assert record.measured.peak_memory_bytes
+    assert record.evaluations
+    assert record.selected["last"] == len(record.evaluations) - 1
+    assert record.selected["oracle"] in range(len(record.evaluations))
+    assert {look.stage for look in record.evaluations} == {
+        "source" if scenario == "unsupervised" else "target"
+    }
+    assert record.cost.items_seen > 0
+    assert record.cost.parameters > 0
+    assert 0 < record.cost.parameters_trained <= record.cost.parameters + 10_000_000
+    assert record.cost.peak_memory_bytes
 
     target, source = cell.scenario.target_classes, cell.scenario.source_classes
     parts = {
@@ -122,7 +124,7 @@ def test_answers_in_full(answers: Answers, emoji: Dataset, method: str, scenario
             assert not [name for name in predictions if name.endswith("source-validation/logits")]
             continue
         for place in set(record.selected.values()):
-            if part != "target-test" and place != record.selected[record.asked.cell.headline]:
+            if part != "target-test" and place != record.selected[record.request.cell.headline]:
                 assert f"look{place}/{part}/logits" not in predictions
                 continue
             logits = predictions[f"look{place}/{part}/logits"]
@@ -132,7 +134,7 @@ def test_answers_in_full(answers: Answers, emoji: Dataset, method: str, scenario
     for place in set(record.selected.values()):
         scores, labels = predictions[f"look{place}/target-test/logits"], predictions["target-test/labels"]
         hits = sum(int(row.argmax()) == label for row, label in zip(scores, labels, strict=True))
-        assert record.looks[place].target_test_accuracy == pytest.approx(hits / len(labels))
+        assert record.evaluations[place].target_test_accuracy == pytest.approx(hits / len(labels))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -142,12 +144,12 @@ def test_same_cell_twice_is_bit_identical(answers: Answers, tmp_path: Path, meth
     np.random.seed(99)
     run = steps_of(ask(method, "few-shot"), tmp_path)
     assert_equal(predictions, run.go())
-    assert run.looks == first.looks
+    assert run.evaluations == first.evaluations
     assert run.details == first.details
 
     torch.manual_seed(stream(run.cell.seed, "init", "backbone"))
     before = create_backbone(TINY if run.method.pretrained else untrained(TINY))
-    if run.method.cut(before) is not None:  # What is frozen stays as it was, batch norm too.
+    if run.method.split_point(before) is not None:  # What is frozen stays as it was, batch norm too.
         after = run.backbone.state_dict()
         for key, tensor in before.state_dict().items():
             torch.testing.assert_close(after[key], tensor, rtol=0, atol=0, msg=key)
@@ -157,7 +159,7 @@ FRESH = """
 import sys
 from pathlib import Path
 from safetensors.numpy import save_file
-from bench.spec.suite import Cell
+from bench.spec.cell import Cell
 from tests.support import answer
 import torch
 torch.set_num_threads(1)
@@ -186,9 +188,9 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_fresh_processes_answer_alike(fresh: Path, method: str) -> None:
     stems = [fresh / name / f"{name}-{method}" for name in ("first", "second")]
     first, second = (Record.model_validate_json(stem.with_suffix(".json").read_text()) for stem in stems)
-    assert first.happened == second.happened
-    assert (first.looks, first.details, first.discrepancy_before) == (
-        second.looks,
+    assert first.outcome == second.outcome
+    assert (first.evaluations, first.details, first.discrepancy_before) == (
+        second.evaluations,
         second.details,
         second.discrepancy_before,
     )
@@ -200,20 +202,20 @@ def test_predicting_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Held-out images pass through `predict` alone, which must leave no trace in what is trained."""
     run = steps_of(ask(method, "few-shot"), tmp_path)
     changed: list[str] = []
-    evaluate = Looks.outputs
+    evaluate = Evaluator.outputs
 
-    def watched(looks: Looks, modules: Modules, *images: Any) -> Outputs:
-        before = {name: tensor.clone() for name, tensor in modules.state_dict().items()}
-        found = evaluate(looks, modules, *images)
-        changed.extend(n for n, tensor in modules.state_dict().items() if not torch.equal(tensor, before[n]))
+    def watched(evaluations: Evaluator, model: Model, *images: Any) -> Outputs:
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        found = evaluate(evaluations, model, *images)
+        changed.extend(n for n, tensor in model.state_dict().items() if not torch.equal(tensor, before[n]))
         return found
 
-    monkeypatch.setattr(Looks, "outputs", watched)
+    monkeypatch.setattr(Evaluator, "outputs", watched)
     try:
         run.go()
     except CellSkipped as reason:
         pytest.skip(str(reason))
-    assert run.looks
+    assert run.evaluations
     assert not changed
 
 
@@ -225,17 +227,17 @@ def test_sharing_changes_nothing(answers: Answers, method: str, scenario: str) -
         answers.get(ask(method, other), method)
     shared, predictions = done(answers, method, scenario, method)
     alone, expected = done(answers, method, scenario, f"{method}-alone-{scenario}")
-    assert shared.looks == alone.looks
+    assert shared.evaluations == alone.evaluations
     assert_equal(predictions, expected)
-    assert shared.measured.images_seen == alone.measured.images_seen
-    assert shared.measured.parameters_trained == alone.measured.parameters_trained
+    assert shared.cost.items_seen == alone.cost.items_seen
+    assert shared.cost.parameters_trained == alone.cost.parameters_trained
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_another_seed_is_another_run(answers: Answers, method: str) -> None:
     record, predictions = done(answers, method, "few-shot", method)
     other, others = answer(tiny_cell(method, seed=4), answers.root / method)
-    assert other.happened.status == "done"
+    assert other.outcome.status == "done"
     assert other.key != record.key
     assert not np.array_equal(
         predictions[f"look{record.selected['last']}/target-test/logits"],

@@ -53,15 +53,15 @@ def test_a_resumed_cell_gives_the_same_answer(
     cell = tiny_cell(method, kind=kind, augment="rand-augment")
     record, predictions = answer(cell, tmp_path / "undisturbed")
     again, resumed, times = interrupted(cell, tmp_path / "disturbed", monkeypatch, MOMENTS)
-    assert again.happened == record.happened
-    if record.happened.status == "skipped":
-        pytest.skip(record.happened.reason)
-    assert times >= sum(f"{stage}/labelled" in record.measured.streams for stage in ("source", "target"))
+    assert again.outcome == record.outcome
+    if record.outcome.status == "skipped":
+        pytest.skip(record.outcome.reason)
+    assert times >= sum(f"{stage}/labelled" in record.cost.streams for stage in ("source", "target"))
     assert_equal(resumed, predictions)
-    assert again.looks == record.looks
+    assert again.evaluations == record.evaluations
     assert again.details == record.details
-    assert again.measured.streams == record.measured.streams
-    assert again.measured.parameters_trained == record.measured.parameters_trained
+    assert again.cost.streams == record.cost.streams
+    assert again.cost.parameters_trained == record.cost.parameters_trained
     if times:
         assert list((tmp_path / "disturbed" / "checkpoints").iterdir()) == [], "done is done"
 
@@ -72,9 +72,9 @@ def test_episodes_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     again, resumed, times = interrupted(
         cell, tmp_path / "disturbed", monkeypatch, {("episodes", 1), ("episodes", 3)}
     )
-    assert (again.happened.status, times) == ("done", 2)
+    assert (again.outcome.status, times) == ("done", 2)
     assert_equal(resumed, predictions)
-    assert again.measured.streams == record.measured.streams
+    assert again.cost.streams == record.cost.streams
     assert again.details == record.details
 
 
@@ -95,8 +95,8 @@ def test_seconds_add_up_over_an_interruption(tmp_path: Path, monkeypatch: pytest
     assert spent > 0
     monkeypatch.setattr(stopping, "_wished", False)
     record, _ = run_cell(cell, context, digests(cell.method), lambda *_: None)
-    assert 1000 < record.measured.seconds["source-stage"] < 2000
-    assert 0 < record.measured.seconds["target-stage"] < 1000
+    assert 1000 < record.cost.seconds["source-stage"] < 2000
+    assert 0 < record.cost.seconds["target-stage"] < 1000
 
 
 def _longer(path: Path, phase: str, by: float) -> float:
@@ -130,7 +130,7 @@ def test_a_damaged_checkpoint_is_no_checkpoint(
     path.write_bytes(content[harm])
     monkeypatch.setattr(stopping, "_wished", False)
     again, resumed = run_cell(cell, context, digests(cell.method), lambda *_: None)
-    assert again.looks == record.looks
+    assert again.evaluations == record.evaluations
     assert_equal(resumed, predictions)
 
 
@@ -139,4 +139,4 @@ def test_without_a_folder_nothing_is_kept_and_nobody_is_stopped(
 ) -> None:
     monkeypatch.setattr(stopping, "_wished", True)
     record, _ = answer(tiny_cell(), tmp_path)
-    assert record.happened.status == "done"
+    assert record.outcome.status == "done"

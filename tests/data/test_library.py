@@ -48,7 +48,7 @@ def test_scikit_learns_digits_need_no_network(fresh: Path) -> None:
 
 def test_later_starts_need_no_library(fresh: Path) -> None:
     code = (
-        "from bench.data.card import load_card\nfrom bench.data.dataset import open_dataset\nimport sys\n"
+        "from bench.data.catalog import load_card\nfrom bench.data.dataset import open_dataset\nimport sys\n"
         "d = open_dataset(load_card('digits'), download=False)\n"
         "print(len(d.domains['optical'].names), 'sklearn' in sys.modules)"
     )

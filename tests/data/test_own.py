@@ -26,7 +26,7 @@ description = "Tiny."
 image_size = 32
 backbones = ["test_efficientnet.untrained"]
 methods = ["linear-probe", "proto-net"]
-budget = { steps = 8, batch_size = 8, looks = 2 }
+budget = { steps = 8, batch_size = 8, evaluations = 2 }
 
 [[scenarios]]
 kind = "cross-domain"
@@ -57,7 +57,7 @@ def records(mine: Path) -> list[dict[str, Any]]:
 
 def across(mine: Path) -> dict[str, Any]:
     """The record of the one pair of domains."""
-    (record,) = [r for r in records(mine) if r["asked"]["cell"]["scenario"]["kind"] == "cross-domain"]
+    (record,) = [r for r in records(mine) if r["request"]["cell"]["scenario"]["kind"] == "cross-domain"]
     return record
 
 
@@ -65,10 +65,10 @@ def test_a_folder_without_a_card(mine: Path) -> None:
     process = run(mine, "--source", "shop", "--target", "site", "--methods", "linear-probe")
     assert process.returncode == 0, process.stderr
     record = across(mine)
-    scenario = record["asked"]["cell"]["scenario"]
+    scenario = record["request"]["cell"]["scenario"]
     assert (scenario["dataset"], scenario["source"], scenario["target"]) == ("my-parts", "shop", "site")
     assert sorted(scenario["target_classes"]) == CLASSES
-    assert record["images_from"] == "folder My parts"
+    assert record["data_origin"] == "folder My parts"
     page = (mine.parent / "out" / "report.html").read_text()
     assert "my-parts" in page
     assert "folder My parts" in page
@@ -92,7 +92,7 @@ def test_one_domain_is_enough_for_new_classes(mine: Path) -> None:
     process = run(mine, "--methods", "linear-probe")
     assert process.returncode == 0, process.stderr
     (record,) = records(mine)
-    scenario = record["asked"]["cell"]["scenario"]
+    scenario = record["request"]["cell"]["scenario"]
     assert (scenario["kind"], scenario["target"]) == ("cross-task", "My parts")
     assert not set(scenario["source_classes"]) & set(scenario["target_classes"])
     named = bench("run", "--data", str(mine), "--plan", cwd=mine.parent)
@@ -143,12 +143,12 @@ def test_bad_images_stop_a_run_before_it_starts_or_are_left_out(mine: Path) -> N
     assert "2 unreadable images of my-parts are left out" in page
     again = run(mine, *options, "--skip-bad")
     assert "0 to run" in again.stdout
-    before = {record["key"]: record["looks"] for record in records(mine)}
+    before = {record["key"]: record["evaluations"] for record in records(mine)}
     shutil.rmtree(mine.parent / "cache")
     shutil.rmtree(mine.parent / "out")
     at_once = run(mine, *options, "--skip-bad")
     assert "left out: shop: cannot read image nut/00003.jpg (empty)" in at_once.stderr
-    assert {record["key"]: record["looks"] for record in records(mine)} == before
+    assert {record["key"]: record["evaluations"] for record in records(mine)} == before
 
 
 def table(mine: Path, **columns: Any) -> Path:
@@ -176,7 +176,7 @@ def test_a_table_gives_the_numbers_of_the_folder(mine: Path) -> None:
     process = run(mine, *options, data=file)
     assert process.returncode == 0, process.stderr
     of_table = across(mine)
-    assert of_table["looks"] == of_folder["looks"]
+    assert of_table["evaluations"] == of_folder["evaluations"]
     assert of_table["predictions_sha256"]
 
 

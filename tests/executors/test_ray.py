@@ -84,17 +84,17 @@ def test_each_cell_once(joined: room.Cluster, tmp_path: Path) -> None:
 def test_what_goes_wrong_far_away_becomes_a_record(joined: room.Cluster, tmp_path: Path) -> None:
     cells = [quick_cell(seed, do=do) for seed, do in enumerate(["die", "exit", "hang", "die once"])]
     seen = go(joined, tmp_path, cells, timeout=2.0)
-    happened = {record.asked.cell.seed: record.happened for record in seen.records}
-    assert {seed: h.status for seed, h in happened.items()} == {
+    outcome = {record.request.cell.seed: record.outcome for record in seen.records}
+    assert {seed: h.status for seed, h in outcome.items()} == {
         0: "failed",
         1: "failed",
         2: "failed",
         3: "done",
     }
-    assert "SIGKILL" in happened[0].reason
-    assert "exit code 3" in happened[1].reason
-    assert "working on 0" in happened[0].log, "what it printed comes back"
-    assert "in work" in happened[2].log, "and where it hung"
+    assert "SIGKILL" in outcome[0].reason
+    assert "exit code 3" in outcome[1].reason
+    assert "working on 0" in outcome[0].log, "what it printed comes back"
+    assert "in work" in outcome[2].log, "and where it hung"
     tries = Counter(worked(tmp_path))
     assert [tries[cell.key] for cell in cells] == [2, 2, 1, 2]
 
@@ -128,7 +128,7 @@ def test_a_lost_node_loses_nothing(nodes: Any, joined: room.Cluster, tmp_path: P
     go(cluster, tmp_path, cells, watcher=watcher)
     assert watcher.kill is None
     assert {record.key for record in watcher.records} == {cell.key for cell in cells}
-    assert {record.happened.status for record in watcher.records} == {"done"}
+    assert {record.outcome.status for record in watcher.records} == {"done"}
     assert any("its node was lost; the cell begins again elsewhere" in note for note in watcher.notes)
     assert Counter(worked(tmp_path)).total() == 10
 
@@ -169,7 +169,7 @@ def third(nodes: Any) -> Iterator[Callable[[], None]]:
 def joining(cluster: room.Cluster, root: Path, watcher: Joiner) -> None:
     """Cells that are at work until the watcher has had enough."""
     go(cluster, root, [quick_cell(seed, do="until") for seed in range(6)], watcher=watcher, timeout=240)
-    assert {record.happened.status for record in watcher.records} == {"done"}
+    assert {record.outcome.status for record in watcher.records} == {"done"}
     assert len(watcher.records) == 6
 
 
@@ -230,7 +230,7 @@ def test_it_waits_for_a_node_when_none_is_left(
     assert cluster.room == 1
     watcher = Waiter(lambda: nodes.remove_node(only, allow_graceful=False), third)
     go(cluster, tmp_path, [quick_cell(seed, do="slow") for seed in range(3)], watcher=watcher)
-    assert [record.happened.status for record in watcher.records] == ["done"] * 3
+    assert [record.outcome.status for record in watcher.records] == ["done"] * 3
     assert sum("no node of the Ray cluster has room any more" in note for note in watcher.notes) == 1
 
 
@@ -249,7 +249,7 @@ def test_a_node_stays_when_only_its_actor_is_lost(
 
     watcher.on_progress = act
     go(joined, tmp_path, [quick_cell(seed, do="until") for seed in range(4)], watcher=watcher)
-    assert [record.happened.status for record in watcher.records] == ["done"] * 4
+    assert [record.outcome.status for record in watcher.records] == ["done"] * 4
     assert joined.room == 2
 
 
@@ -290,7 +290,7 @@ def test_nodes_that_do_not_share_the_cache_share_in_the_results_folder(
     finally:
         pool.close()
     assert any(f"shared in '{store.root / 'artifacts'}'" in note for note in watcher.notes)
-    shared = [bool(record.measured.shared_seconds) for record in watcher.records]
+    shared = [bool(record.cost.shared_seconds) for record in watcher.records]
     assert sorted(shared) == [False, True]
     assert [*(store.root / "artifacts" / "source-stage").iterdir()]
     assert not [*(tmp_path / "cache").glob("artifacts/*")]
@@ -335,7 +335,7 @@ def test_the_same_predictions_as_without_a_cluster(nodes: Any, tmp_path: Path) -
     for record in one.records():
         other = two.read(record.key)
         assert other is not None
-        assert other.looks == record.looks
+        assert other.evaluations == record.evaluations
         assert_equal(two.predictions(other), one.predictions(record))
 
 
@@ -363,7 +363,7 @@ def test_a_cluster_of_the_command_line_that_asks_for_a_token(tmp_path: Path) -> 
         assert "if it asks for a token, set RAY_AUTH_MODE=token" in refused.stderr.splitlines()[-1]
         done = bench(*command, "--results", "far", cwd=tmp_path, RAY_AUTH_MODE="token", **home)
         assert done.returncode == 0, done.stderr
-        assert {record.happened.status for record in Store(tmp_path / "far").records()} == {"done"}
+        assert {record.outcome.status for record in Store(tmp_path / "far").records()} == {"done"}
     finally:
         for process in psutil.process_iter(["cmdline"]):
             if str(port) in " ".join(process.info["cmdline"] or []):

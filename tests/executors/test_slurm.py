@@ -130,7 +130,7 @@ def test_each_cell_once_in_jobs(tmp_path: Path) -> None:
         record = store.read(cell.key)
         wanted, arrays = expected(cell)
         assert record is not None
-        assert record.looks == wanted.looks
+        assert record.evaluations == wanted.evaluations
         assert_equal(store.predictions(record), arrays)
     assert sorted(worked(tmp_path)) == sorted(cell.key for cell in cells)
     assert {record.key for record in watcher.records} == {cell.key for cell in cells}
@@ -194,7 +194,7 @@ def test_the_same_predictions_as_without_slurm(cluster: dict[str, str], tmp_path
     for record in one.records():
         other = two.read(record.key)
         assert other is not None
-        assert other.looks == record.looks
+        assert other.evaluations == record.evaluations
         assert_equal(two.predictions(other), one.predictions(record))
 
 

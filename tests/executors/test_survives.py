@@ -20,7 +20,7 @@ description = "Own images."
 image_size = 32
 backbones = ["test_efficientnet.untrained"]
 methods = ["linear-probe"]
-budget = { steps = 8, batch_size = 8, looks = 1 }
+budget = { steps = 8, batch_size = 8, evaluations = 1 }
 
 [[scenarios]]
 kind = "cross-domain"
@@ -86,7 +86,7 @@ def test_data_that_changes_and_breaks_between_runs(mine: Path) -> None:
     assert broken.stderr.count("\n") == 1
     assert re.search(rf"^error: shop: cannot read image nut/{image.name} \(.*--skip-bad", broken.stderr)
     records = [json.loads(path.read_text()) for path in (mine.parent / "out").glob("records/??/*.json")]
-    assert [record["happened"]["status"] for record in records] == ["done", "done"]
+    assert [record["outcome"]["status"] for record in records] == ["done", "done"]
     assert verify(str(mine.parent / "out")) == 0
 
 

@@ -26,7 +26,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def status(root: Path) -> dict[int, str]:
-    return {r.asked.cell.seed: r.happened.status for r in Store(root).records()}
+    return {r.request.cell.seed: r.outcome.status for r in Store(root).records()}
 
 
 def assert_whole(root: Path, seeds: range) -> None:
@@ -38,7 +38,7 @@ def assert_whole(root: Path, seeds: range) -> None:
         record = store.read(cell.key)
         wanted, arrays = expected(cell)
         assert record is not None, store.unreadable
-        assert record.looks == wanted.looks
+        assert record.evaluations == wanted.evaluations
         found = store.predictions(record)
         assert found.keys() == arrays.keys()
         for name, array in arrays.items():
@@ -62,14 +62,14 @@ def test_what_goes_wrong_becomes_a_record_and_the_rest_goes_on(tmp_path: Path) -
     cells.append(quick_cell(4))
     seen = run_quick(tmp_path, cells, timeout=1.0)
     assert status(tmp_path) == {0: "failed", 1: "failed", 2: "failed", 3: "done", 4: "done"}
-    happened = {record.asked.cell.seed: record.happened for record in seen.records}
-    assert "SIGKILL: out of memory" in happened[0].reason
-    assert "exit code 3" in happened[1].reason
-    assert "took longer than 1 s; was at: start" in happened[2].reason
+    outcome = {record.request.cell.seed: record.outcome for record in seen.records}
+    assert "SIGKILL: out of memory" in outcome[0].reason
+    assert "exit code 3" in outcome[1].reason
+    assert "took longer than 1 s; was at: start" in outcome[2].reason
     # What it printed last, and where it hung.
-    assert "working on 0" in happened[0].log
-    assert "working on 2" in happened[2].log
-    assert "in work" in happened[2].log
+    assert "working on 0" in outcome[0].log
+    assert "working on 2" in outcome[2].log
+    assert "in work" in outcome[2].log
     tries = Counter(worked(tmp_path))
     assert [tries[cell.key] for cell in cells] == [2, 2, 1, 2, 1]
     assert list((tmp_path / "claims").iterdir()) == []
@@ -143,7 +143,7 @@ def interrupted(root: Path, do: str, *signals: signal.Signals) -> Noted:
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_once(tmp_path: Path, signum: signal.Signals) -> None:
-    assert interrupted(tmp_path / "a", "finish", signum).records[0].happened.status == "done"
+    assert interrupted(tmp_path / "a", "finish", signum).records[0].outcome.status == "done"
     assert len(Store(tmp_path / "a").keys()) == 1
     assert interrupted(tmp_path / "b", "wait", signum).records == []
     assert Store(tmp_path / "b").keys() == []

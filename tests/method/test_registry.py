@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_a_file_is_a_method() -> None:
     files = {path.stem for path in (ROOT / "methods").glob("*.py")} - {"__init__"}
-    names = {name for name, module in method_modules().items() if module.startswith("methods.")}
+    names = {name for name, module in method_modules().items() if module.startswith("bench.methods.")}
     assert names == {stem.replace("_", "-") for stem in files}
     assert {"linear-probe", "full-finetune", "dann"} <= names
 
@@ -88,7 +88,7 @@ from typing import Any
 
 import torch
 
-from bench.api import ClosedFormMethod, Labelled, Modules, Task
+from bench.api import ClosedFormMethod, Labelled, Model, Task
 
 
 class NearestMean(ClosedFormMethod):
@@ -96,11 +96,11 @@ class NearestMean(ClosedFormMethod):
 
     scale: float = 1.0
 
-    def fit(self, modules: Modules, labelled: Labelled, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
         means = torch.stack([labelled.x[labelled.y == c].mean(0) for c in range(len(task.classes))])
         with torch.no_grad():
-            modules.head.weight.copy_(self.scale * means)
-            modules.head.bias.copy_(-self.scale * means.square().sum(1) / 2)
+            model.head.weight.copy_(self.scale * means)
+            model.head.bias.copy_(-self.scale * means.square().sum(1) / 2)
         return {"classes": len(means)}
 '''
 
@@ -114,7 +114,7 @@ def test_third_party_method(site: Path, tmp_path: Path) -> None:
     assert load_method("nearest-mean").__name__ == "NearestMean"
 
     record, predictions = answer(tiny_cell("nearest-mean", overrides={"scale": 0.5}), tmp_path / "artifacts")
-    assert record.happened.status == "done", record.happened
+    assert record.outcome.status == "done", record.outcome
     assert record.hyperparameters == {"scale": 0.5}
     assert record.details["target-stage"] == {"classes": 4}
     assert record.digests == digests("nearest-mean")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from bench.api import Backbone, Batch, Modules, Task
+from bench.api import Backbone, Batch, Model, Task
 from bench.method.registry import load_method
 from bench.methods.dann import Dann, domain_loss, reversal_strength, reverse_gradient
 
@@ -56,7 +56,7 @@ def test_schedule() -> None:
     assert Dann(warmup=0.5).schedule(0.0) == pytest.approx(0.01)
 
 
-def build(method: Dann) -> Modules:
+def build(method: Dann) -> Model:
     torch.manual_seed(0)
     return method.build(Backbone(nn.Linear(5, 4), 4, []), TASK)
 
@@ -70,20 +70,20 @@ def test_discriminator_is_the_papers() -> None:
 @pytest.mark.parametrize("shots", [False, True])
 def test_loss_by_hand(shots: bool) -> None:
     method = Dann(hidden=6, weight=0.3)
-    modules = build(method)
+    model = build(method)
     x, target = torch.randn(4, 5), torch.randn(3, 5)
     y = torch.tensor([0, 1, 2, 1])
     source, labels = torch.randn(2, 5), torch.tensor([2, 0])
     batch = Batch(x, y, source, labels, target) if shots else Batch(x, y, target_x=target)
-    loss = method.loss(modules, batch, progress=0.5)
+    loss = method.loss(model, batch, progress=0.5)
 
-    features = modules.backbone
+    features = model.backbone
     if shots:  # Source against target in the domain loss; source and shots in the label loss.
         everything, truth, sources = torch.cat([source, x]), torch.cat([labels, y]), source
     else:
         everything, truth, sources = x, y, x
-    label_loss = -modules.head(features(everything)).log_softmax(1)[torch.arange(len(truth)), truth].mean()
-    domains = modules.discriminator(features(torch.cat([sources, target]))).squeeze(1)  # type: ignore[operator]
+    label_loss = -model.head(features(everything)).log_softmax(1)[torch.arange(len(truth)), truth].mean()
+    domains = model.discriminator(features(torch.cat([sources, target]))).squeeze(1)  # type: ignore[operator]
     is_source = torch.cat([torch.ones(len(sources)), torch.zeros(3)])
     p = domains.sigmoid()
     domain = -(is_source * p.log() + (1 - is_source) * (1 - p).log()).mean()
@@ -93,16 +93,16 @@ def test_loss_by_hand(shots: bool) -> None:
 def test_the_backbone_works_against_the_discriminator() -> None:
     """In the backbone the domain loss counts negatively, times the strength; in the discriminator plainly."""
     method = Dann(hidden=6, weight=0.5)
-    modules = build(method)
+    model = build(method)
     x, y, target = torch.randn(4, 5), torch.tensor([0, 1, 2, 1]), torch.randn(4, 5)
-    method.loss(modules, Batch(x, y, target_x=target), progress=0.2).backward()
-    weight = next(modules.backbone.parameters())
-    first = next(modules.discriminator.parameters())  # type: ignore[union-attr]
+    method.loss(model, Batch(x, y, target_x=target), progress=0.2).backward()
+    weight = next(model.backbone.parameters())
+    first = next(model.discriminator.parameters())  # type: ignore[union-attr]
     assert weight.grad is not None
     assert first.grad is not None
 
-    label = nn.functional.cross_entropy(modules(x), y)
-    domains = modules.discriminator(modules.features(torch.cat([x, target]))).squeeze(1)  # type: ignore[operator]
+    label = nn.functional.cross_entropy(model(x), y)
+    domains = model.discriminator(model.features(torch.cat([x, target]))).squeeze(1)  # type: ignore[operator]
     domain = domain_loss(domains, 4)
     d_label = torch.autograd.grad(label, weight)[0]
     d_domain, d_first = torch.autograd.grad(domain, [weight, first])

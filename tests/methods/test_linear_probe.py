@@ -10,7 +10,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from bench.api import Backbone, Labelled, Modules, Task
+from bench.api import Backbone, Labelled, Model, Task
 from bench.data.dataset import Dataset
 from bench.data.splits import subset
 from bench.engine.training.batches import ImageInputs
@@ -53,10 +53,10 @@ def fit(
 ) -> tuple[nn.Linear, dict]:
     task = Task("target", tuple(map(str, range(classes))), 32, seed=0)
     dim = data.x.shape[1]
-    modules = Modules(Backbone(nn.Identity(), dim, []), head or method.new_head(dim, task))
-    details = method.fit(modules, data, task)
-    assert isinstance(modules.head, nn.Linear)
-    return modules.head, details
+    model = Model(Backbone(nn.Identity(), dim, []), head or method.new_head(dim, task))
+    details = method.fit(model, data, task)
+    assert isinstance(model.head, nn.Linear)
+    return model.head, details
 
 
 def objective(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.api import Batch, Episode, Labelled, Modules, Task, adapt, prototype_head, prototypes
+from bench.api import Batch, Episode, Labelled, Model, Task, adapt, prototype_head, prototypes
 from bench.core.errors import CellSkipped
 from bench.method.registry import configure, hyperparameters, method_summary
 from bench.method.requirements import check_capability
@@ -62,21 +62,21 @@ def test_prototype_head_is_the_squared_distance(scale: float) -> None:
 
 def test_one_step_of_softmax_regression_by_hand() -> None:
     """At zero both classes have probability 1/2, so the gradient is (p - y) x = (-1/2, 1/2) · 2."""
-    modules = Modules(nn.Identity(), nn.Linear(1, 2))
+    model = Model(nn.Identity(), nn.Linear(1, 2))
     zero = (torch.zeros(2, 1, requires_grad=True), torch.zeros(2, requires_grad=True))
-    fast = adapt(modules, [], zero, torch.tensor([[2.0]]), torch.tensor([0]), 1, 0.1, False)
+    fast = adapt(model, [], zero, torch.tensor([[2.0]]), torch.tensor([0]), 1, 0.1, False)
     torch.testing.assert_close(fast["head.weight"], torch.tensor([[0.1], [-0.1]]))
     torch.testing.assert_close(fast["head.bias"], torch.tensor([0.05, -0.05]))
 
 
 def test_no_step_is_the_identity() -> None:
-    modules = Modules(nn.Linear(3, 4), nn.Linear(4, 2))
+    model = Model(nn.Linear(3, 4), nn.Linear(4, 2))
     head = (torch.randn(5, 4), torch.randn(5))
     names = ["backbone.weight", "backbone.bias"]
-    fast = adapt(modules, names, head, torch.randn(6, 3), torch.zeros(6).long(), 0, 0.1, True)
+    fast = adapt(model, names, head, torch.randn(6, 3), torch.zeros(6).long(), 0, 0.1, True)
     assert list(fast) == [*names, "head.weight", "head.bias"]
     for name in names:
-        assert torch.equal(fast[name], modules.get_parameter(name))
+        assert torch.equal(fast[name], model.get_parameter(name))
     assert torch.equal(fast["head.weight"], head[0])
     assert torch.equal(fast["head.bias"], head[1])
 
@@ -92,15 +92,15 @@ class Times(nn.Module):
         return self.a * x
 
 
-def scalar_model(a: float) -> tuple[Modules, Batch]:
+def scalar_model(a: float) -> tuple[Model, Batch]:
     """Images 1 of class 0 and -1 of class 1, the queries the same: prototypes ± a.
 
     At scale 1/2 the head starts at weights ± w with w = a, and biases that are equal and stay so: the loss
     of support and query alike is log(1 + exp(-2 w a)).
     """
-    modules = Modules(Times(a), nn.Linear(1, 2).double())
+    model = Model(Times(a), nn.Linear(1, 2).double())
     x = torch.tensor([[1.0], [-1.0]], dtype=torch.float64).repeat(2, 1)
-    return modules, Batch(x, torch.tensor([0, 1, 0, 1]), episode=Episode(2, 1, 1))
+    return model, Batch(x, torch.tensor([0, 1, 0, 1]), episode=Episode(2, 1, 1))
 
 
 def sigmoid(x: float) -> float:
@@ -112,17 +112,17 @@ def sigmoid(x: float) -> float:
 def test_adaptation_by_hand(method: type[Maml | MamlLearn2Learn], a: float) -> None:
     """The step starts at (a, w) and takes the partial derivatives there, though w was computed from a."""
     needs(method)
-    modules, batch = scalar_model(a)
+    model, batch = scalar_model(a)
     labelled = Labelled(batch.x[:2], batch.y[:2], torch.arange(2))
     details = method(scale=0.5, inner_rate=0.1, adapt_steps=1).fit(
-        modules, labelled, Task("target", ("p", "q"), 4, seed=0)
+        model, labelled, Task("target", ("p", "q"), 4, seed=0)
     )
     assert details == {"steps": 1}
     q = sigmoid(-2 * a * a)
     w = a + 0.1 * q * a
-    assert float(modules.get_parameter("backbone.a").detach()) == pytest.approx(a + 0.1 * 2 * q * a)
-    assert modules.head.weight.flatten().tolist() == pytest.approx([w, -w])  # type: ignore[operator,union-attr]
-    assert modules.head.bias.tolist() == pytest.approx([-0.5 * a * a] * 2)  # type: ignore[operator,union-attr]
+    assert float(model.get_parameter("backbone.a").detach()) == pytest.approx(a + 0.1 * 2 * q * a)
+    assert model.head.weight.flatten().tolist() == pytest.approx([w, -w])  # type: ignore[operator,union-attr]
+    assert model.head.bias.tolist() == pytest.approx([-0.5 * a * a] * 2)  # type: ignore[operator,union-attr]
 
 
 @pytest.mark.parametrize("second_order", [True, False])
@@ -134,9 +134,9 @@ def test_outer_gradient_by_hand(method: type[Maml | MamlLearn2Learn], a: float, 
     First order takes da'/da and dw'/da for 1.
     """
     needs(method)
-    modules, batch = scalar_model(a)
+    model, batch = scalar_model(a)
     r = 0.1
-    loss = method(scale=0.5, inner_rate=r, inner_steps=1, second_order=second_order).loss(modules, batch, 0.0)
+    loss = method(scale=0.5, inner_rate=r, inner_steps=1, second_order=second_order).loss(model, batch, 0.0)
     loss.backward()
 
     q = sigmoid(-2 * a * a)
@@ -145,7 +145,7 @@ def test_outer_gradient_by_hand(method: type[Maml | MamlLearn2Learn], a: float, 
     k = q - 4 * a * a * q * (1 - q)  # d(a q) / da
     da1, dw1 = (1 + 2 * r * k, 1 + r * k) if second_order else (1.0, 1.0)
     expected = -2 * sigmoid(-2 * w1 * a1) * (w1 * da1 + a1 * dw1)
-    gradient = modules.get_parameter("backbone.a").grad
+    gradient = model.get_parameter("backbone.a").grad
     assert gradient is not None
     assert float(gradient) == pytest.approx(expected, rel=1e-12)
 
@@ -182,9 +182,9 @@ def outer_gradients(method: Maml | MamlLearn2Learn, adapt_from: str, dtype: torc
     """Gradient of the loss by parameter; the network and the episode are the same on each call."""
     torch.manual_seed(5)
     backbone, shape = backbone_for(adapt_from, dtype)
-    modules = method.build(backbone, Task("source", tuple("abcdef"), 20, seed=0)).to(dtype)
-    method.loss(modules, episode_batch(shape, dtype), 0.0).backward()
-    out = {name: p.grad for name, p in modules.named_parameters() if not name.startswith("head.")}
+    model = method.build(backbone, Task("source", tuple("abcdef"), 20, seed=0)).to(dtype)
+    method.loss(model, episode_batch(shape, dtype), 0.0).backward()
+    out = {name: p.grad for name, p in model.named_parameters() if not name.startswith("head.")}
     assert all(gradient is not None for gradient in out.values())
     return out  # type: ignore[return-value]
 
@@ -231,29 +231,29 @@ def test_anils_outer_gradients_are_those_of_learn2learn_on_the_head(second_order
 
     torch.manual_seed(5)
     backbone, shape = backbone_for("bottleneck", dtype)
-    modules = method.build(backbone, Task("source", tuple("abcdef"), 20, seed=0)).to(dtype)
+    model = method.build(backbone, Task("source", tuple("abcdef"), 20, seed=0)).to(dtype)
     batch = episode_batch(shape, dtype)
-    support, queries = modules.features(batch.x[:12]), modules.features(batch.x[12:])
+    support, queries = model.features(batch.x[:12]), model.features(batch.x[12:])
     algorithms = import_learn2learn().algorithms
-    learner = algorithms.MAML(modules.head, lr=0.1, first_order=not second_order).clone()
+    learner = algorithms.MAML(model.head, lr=0.1, first_order=not second_order).clone()
     head = prototype_head(prototypes(support, batch.y[:12], 4), 0.1)
     learner.module._parameters.update(weight=head[0], bias=head[1])
     for _ in range(3):
         learner.adapt(nn.functional.cross_entropy(learner(support), batch.y[:12]))
     nn.functional.cross_entropy(learner(queries), batch.y[12:]).backward()
     for name, gradient in ours.items():
-        torch.testing.assert_close(gradient, modules.get_parameter(name).grad, rtol=1e-8, atol=1e-10)
+        torch.testing.assert_close(gradient, model.get_parameter(name).grad, rtol=1e-8, atol=1e-10)
 
 
 def test_anil_adapts_nothing_but_the_head() -> None:
     torch.manual_seed(0)
     method = Anil(width=6)
     task = Task("target", ("p", "q"), 4, seed=0)
-    modules = method.build(Backbone(nn.Identity(), 5, []), task)
-    before = {name: value.clone() for name, value in modules.state_dict().items()}
+    model = method.build(Backbone(nn.Identity(), 5, []), task)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
     x, y = torch.randn(6, 5), torch.tensor([0, 0, 0, 1, 1, 1])
-    method.fit(modules, Labelled(x, y, torch.arange(6)), task)
-    after = modules.state_dict()
+    method.fit(model, Labelled(x, y, torch.arange(6)), task)
+    after = model.state_dict()
     assert {name for name in before if not torch.equal(before[name], after[name])} == {
         "head.weight",
         "head.bias",
@@ -274,8 +274,8 @@ def test_a_whole_cell_agrees(tmp_path: Path) -> None:
     records, predictions = zip(
         *(answer(tiny_cell(name, overrides=settings), tmp_path) for name in ("maml", "maml-l2l")), strict=True
     )
-    assert [record.happened.status for record in records] == ["done", "done"]
-    ours, theirs = (looks["look0/target-test/logits"].astype(float) for looks in predictions)
+    assert [record.outcome.status for record in records] == ["done", "done"]
+    ours, theirs = (evaluations["look0/target-test/logits"].astype(float) for evaluations in predictions)
     assert abs(ours - theirs).max() < 0.02 * abs(theirs).max()
 
 

@@ -24,9 +24,9 @@ def backbone() -> Backbone:
 
 
 def net(candidates: int = 16) -> Supernet:
-    modules = NasLite(candidates=candidates).build(backbone(), TASK)
-    assert isinstance(modules, Supernet)
-    return modules
+    model = NasLite(candidates=candidates).build(backbone(), TASK)
+    assert isinstance(model, Supernet)
+    return model
 
 
 def test_the_space_by_hand() -> None:
@@ -62,13 +62,13 @@ def test_cosine_head_by_hand() -> None:
 @pytest.mark.parametrize(("candidates", "moments"), [(1, 0), (2, 1), (5, 3), (16, 4)])
 def test_each_judgement_halves_until_one_is_left(candidates: int, moments: int) -> None:
     method, supernet = NasLite(candidates=candidates), net(candidates)
-    times = method.judge_at(supernet)
+    times = method.validate_at(supernet)
     assert len(times) == moments
     held_out = Labelled(torch.randn(12, 4, 3, 3), torch.arange(12) % 3, torch.arange(12))
     for moment in times:
-        method.judge(supernet, held_out, moment)
+        method.on_validation(supernet, held_out, moment)
     assert len(supernet.candidates()) == 1
-    assert method.judge_at(supernet) == ()
+    assert method.validate_at(supernet) == ()
     if times:
         assert times[-1] == pytest.approx(method.search)
 
@@ -80,7 +80,9 @@ def test_judging_keeps_the_candidate_that_is_right() -> None:
     supernet.logits = lambda features, member: (  # type: ignore[method-assign]
         torch.eye(3)[2 if member == SPACE[good] else 0].expand(len(features["cut"]), 3)
     )
-    method.judge(supernet, Labelled(torch.randn(6, 4, 3, 3), torch.full((6,), 2), torch.arange(6)), 0.5)
+    method.on_validation(
+        supernet, Labelled(torch.randn(6, 4, 3, 3), torch.full((6,), 2), torch.arange(6)), 0.5
+    )
     assert supernet.candidates() == [good]
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from bench.engine.evaluation import evaluator
 from bench.networks.backbones import create_backbone
-from bench.networks.fuse import folded
+from bench.networks.fuse import fuse_batch_norm
 from tests.support import steps_of, tiny_cell
 
 
@@ -40,7 +40,7 @@ def test_a_network_computes_the_same_without_its_batch_norms(name: str) -> None:
         lived_in(net)
     net.eval()
     images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    light = folded(net, lambda network: network(images[:1]))
+    light = fuse_batch_norm(net, lambda network: network(images[:1]))
     assert norms(light) < norms(net)
     with torch.inference_mode():
         expected = net(images)
@@ -64,7 +64,7 @@ def test_activations_are_in_place_and_images_stay_as_they_are() -> None:
     net = create_backbone("tf_efficientnet_lite0").eval()
     image = torch.rand(1, 3, 64, 64)
     kept = image.clone()
-    light = folded(net, lambda network: network(image))
+    light = fuse_batch_norm(net, lambda network: network(image))
     assert {act.inplace for act in light.modules() if isinstance(act, nn.ReLU6)} == {True}
     assert {act.inplace for act in net.modules() if isinstance(act, nn.ReLU6)} == {False}
     torch.testing.assert_close(image, kept, rtol=0, atol=0)
@@ -73,7 +73,7 @@ def test_activations_are_in_place_and_images_stay_as_they_are() -> None:
 def test_what_runs_in_another_order_is_left_alone() -> None:
     net = Backwards().eval()
     image = torch.rand(1, 3, 8, 8)
-    light = folded(net, lambda network: network(image))
+    light = fuse_batch_norm(net, lambda network: network(image))
     assert light is net
     assert norms(light) == 1
     torch.testing.assert_close(light(image), net(image))
@@ -83,7 +83,7 @@ def test_what_is_registered_twice_is_one_module_still() -> None:
     conv, norm = nn.Conv2d(3, 3, 1), lived_in(nn.BatchNorm2d(3))
     net = nn.Sequential(nn.Sequential(conv, norm), nn.Sequential(), nn.Sequential(conv, norm)).eval()
     image = torch.rand(1, 3, 8, 8)
-    light = folded(net, lambda network: network(image))
+    light = fuse_batch_norm(net, lambda network: network(image))
     torch.testing.assert_close(light(image), net(image), rtol=1e-3, atol=1e-3)
     assert norms(net) == 1
 
@@ -91,7 +91,7 @@ def test_what_is_registered_twice_is_one_module_still() -> None:
 def test_the_network_itself_stays_as_it_was() -> None:
     net = lived_in(create_backbone("resnet18.untrained")).eval()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    folded(net, lambda network: network(torch.rand(1, 3, 64, 64)))
+    fuse_batch_norm(net, lambda network: network(torch.rand(1, 3, 64, 64)))
     assert not net.training
     assert norms(net) == 20
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
@@ -105,10 +105,10 @@ def test_looks_at_many_images_say_the_same(
 
     def watched(net: nn.Module, answer: Callable[[nn.Module], torch.Tensor]) -> nn.Module:
         asked.append(net)
-        light.append(folded(net, answer))
+        light.append(fuse_batch_norm(net, answer))
         return light[-1]
 
-    monkeypatch.setattr(evaluator, "folded", watched)
+    monkeypatch.setattr(evaluator, "fuse_batch_norm", watched)
     answers = []
     for few in (0, 10**9):
         monkeypatch.setattr(evaluator, "FEW", few)

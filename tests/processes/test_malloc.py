@@ -13,10 +13,10 @@ glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C libr
 STEPS = """
 import resource, sys
 import psutil, torch
-from bench.processes.malloc import give_back, hold_on
+from bench.processes.malloc import trim, retain
 
 if "hold" in sys.argv:
-    hold_on()
+    retain()
 
 def step():
     for size in (4, 40, 400):
@@ -32,7 +32,7 @@ for _ in range(3):
     step()
 print(faults() - before)
 resident = psutil.Process().memory_info().rss
-give_back()
+trim()
 print((resident - psutil.Process().memory_info().rss) // 2**20)
 """
 

@@ -25,7 +25,7 @@ DIES = """
 import os, signal, sys, threading, time
 from functools import partial
 from pathlib import Path
-from bench.executors import pool
+from bench.processes import pool
 from tests.processes.test_pool import note
 
 folder = Path(sys.argv[1])

@@ -23,7 +23,7 @@ def test_the_example_of_a_method_is_one(site: Path, tmp_path: Path) -> None:
     install(site, "deep-coral = someone_coral:DeepCoral", someone_coral=code)
     for shots in (0, 2):
         record, predictions = answer(tiny_cell("deep-coral", shots=shots), tmp_path / "artifacts")
-        assert record.happened.status == "done", record.happened
+        assert record.outcome.status == "done", record.outcome
         assert record.adapts
         assert predictions
 

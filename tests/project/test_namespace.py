@@ -10,7 +10,7 @@ from tests.support import ROOT, python
 
 USE = """
 import importlib.util
-from bench.data.card import load_card
+from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
 import bench.cli, bench.commands.experiments.run, bench.report.render.page, timm
 from bench.networks.backbones import create_backbone

@@ -16,7 +16,11 @@ from tests.support import ROOT, python
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, out = tmp_path_factory.mktemp("source") / "checkout", tmp_path_factory.mktemp("wheel")
-    ignored = shutil.ignore_patterns(".*", "results", "__pycache__", "build", "dist")
+    never = shutil.ignore_patterns(".*", "__pycache__", "build", "dist")
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        return never(folder, names) | ({"results"} if Path(folder) == ROOT else set())
+
     shutil.copytree(ROOT, source, ignore=ignored)
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "--wheel-dir", str(out), str(source)], check=True, capture_output=True)

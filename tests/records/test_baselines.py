@@ -49,7 +49,7 @@ def test_a_baseline_reads_like_the_folder_it_was_made_of(results: Store) -> None
     baseline = Store(target)
     assert baseline.keys() == results.keys()
     pd.testing.assert_frame_equal(load_frame(baseline)[COMPARED], load_frame(results)[COMPARED])
-    done = next(r for r in baseline.records() if r.happened.status == "done")
+    done = next(r for r in baseline.records() if r.outcome.status == "done")
     assert baseline.read(done.key) == done
     assert done.model_copy(update={"predictions_sha256": None}) == results.read(done.key).model_copy(  # type: ignore[union-attr]
         update={"predictions_sha256": None}
@@ -69,7 +69,7 @@ def test_saving_again_leaves_nothing_of_before(results: Store, tmp_path: Path) -
     other = Store(tmp_path / "other")
     fill(other, {"proto-net": 5})
     save(other, "toys")
-    assert {r.asked.cell.method for r in Store(BASELINES / "toys").records()} == {"proto-net"}
+    assert {r.request.cell.method for r in Store(BASELINES / "toys").records()} == {"proto-net"}
 
 
 HALVES = st.floats(-60, 60, width=16)
@@ -113,7 +113,7 @@ def test_what_is_damaged_is_reported_not_raised(results: Store) -> None:
 
 
 def test_members_cannot_leave_their_folder_or_pass_for_another(results: Store, tmp_path: Path) -> None:
-    good = next(r for r in results.records() if r.happened.status == "skipped")
+    good = next(r for r in results.records() if r.outcome.status == "skipped")
     text = encode(good)
     folder = tmp_path / "evil"
     folder.mkdir()
@@ -185,7 +185,7 @@ def test_load_results(results: Store) -> None:
     frame = bench.load_results("toys")
     assert len(frame) == len(results.keys())
     assert frame.loc[frame["method"] == "dann", "accuracy last"].eq(35.0).all()  # 14 of 40 images
-    assert not {"hits", "looks"} & set(frame.columns)
+    assert not {"hits", "evaluations"} & set(frame.columns)
     pd.testing.assert_frame_equal(frame[COMPARED], bench.load_results(results.root)[COMPARED])
     with pytest.raises(UserError):
         bench.load_results("nowhere")

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import UserError
-from bench.records.leases import Claims
+from bench.records.leases import Leases
 
 HOLD = """
 import sys
 from pathlib import Path
-from bench.records.leases import Claims
-claims = Claims(Path("."), {lease})
+from bench.records.leases import Leases
+claims = Leases(Path("."), {lease})
 print(claims.take("k"), flush=True)
 sys.stdin.read()
 """
@@ -36,7 +36,7 @@ def holder(folder: Path, lease: float = 60.0) -> subprocess.Popen[str]:
 
 
 def test_one_holder_at_a_time(tmp_path: Path) -> None:
-    mine, other = Claims(tmp_path), Claims(tmp_path)
+    mine, other = Leases(tmp_path), Leases(tmp_path)
     assert mine.take("a")
     assert not other.take("a")
     assert other.take("b")
@@ -53,7 +53,7 @@ def test_one_holder_at_a_time(tmp_path: Path) -> None:
 
 
 def test_releasing_what_one_does_not_hold(tmp_path: Path) -> None:
-    mine, other = Claims(tmp_path), Claims(tmp_path)
+    mine, other = Leases(tmp_path), Leases(tmp_path)
     assert mine.take("a")
     assert not other.take("a")
     other.release("a")
@@ -63,7 +63,7 @@ def test_releasing_what_one_does_not_hold(tmp_path: Path) -> None:
 
 def test_the_claim_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
     process = holder(tmp_path)
-    mine = Claims(tmp_path)
+    mine = Leases(tmp_path)
     assert not mine.take("k")
     process.kill()
     process.wait()
@@ -73,7 +73,7 @@ def test_the_claim_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
 
 def test_a_process_that_stands_still_loses_its_claim_and_one_that_lives_does_not(tmp_path: Path) -> None:
     process = holder(tmp_path, lease=1.0)
-    mine = Claims(tmp_path, 1.0)
+    mine = Leases(tmp_path, 1.0)
     until = time.monotonic() + 2.5
     while time.monotonic() < until:
         assert not mine.take("k"), "it is touched as long as its process lives"
@@ -89,7 +89,7 @@ def test_a_process_that_stands_still_loses_its_claim_and_one_that_lives_does_not
 
 def test_clocks_that_go_backwards_do_no_harm(tmp_path: Path) -> None:
     """A claim from the future is no more alive, and one from the past no less, than any other."""
-    mine, other = Claims(tmp_path, 1.0), Claims(tmp_path, 1.0)
+    mine, other = Leases(tmp_path, 1.0), Leases(tmp_path, 1.0)
     assert mine.take("a")
     for when in (0, 4e9):
         os.utime(tmp_path / "claims" / "a.lock", (when, when))
@@ -101,7 +101,7 @@ def test_damaged_claims_do_not_block_for_ever(tmp_path: Path) -> None:
     path = tmp_path / "claims" / "a.lock"
     path.write_bytes(b"\xff\x00 nonsense")
     os.utime(path, (0, 0))
-    mine = Claims(tmp_path)
+    mine = Leases(tmp_path)
     until = time.monotonic() + 30
     while not mine.take("a"):
         assert time.monotonic() < until
@@ -111,4 +111,4 @@ def test_damaged_claims_do_not_block_for_ever(tmp_path: Path) -> None:
 def test_unwritable(tmp_path: Path) -> None:
     (tmp_path / "claims").write_text("")
     with pytest.raises(UserError, match="cannot claim cells"):
-        Claims(tmp_path).take("a")
+        Leases(tmp_path).take("a")

@@ -10,13 +10,13 @@ import pytest
 
 from bench.commands.results import maintenance as command
 from bench.core.errors import UserError
-from bench.records.leases import Claims
-from bench.records.record import Happened, Predictions
+from bench.records.leases import Leases
+from bench.records.record import Outcome, Predictions
 from bench.records.store import Store
 from tests.records.test_store import PREDICTIONS, files, record
 from tests.support import tiny_cell
 
-FAILED = Happened(status="failed", reason="why")
+FAILED = Outcome(status="failed", reason="why")
 
 
 @pytest.fixture
@@ -92,10 +92,10 @@ def test_merge(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     other = Store(tmp_path / "b")
     other.prepare()
     shorter: Predictions = {name: array[:1].copy() for name, array in PREDICTIONS.items()}
-    store.write(record(tiny_cell(seed=0), happened=FAILED, looks=(), selected={}), {})
+    store.write(record(tiny_cell(seed=0), outcome=FAILED, evaluations=(), selected={}), {})
     for seed in (0, 1, 7):
         other.write(record(tiny_cell(seed=seed), created="later"), shorter)
-    other.write(record(tiny_cell(seed=2), happened=FAILED), {})
+    other.write(record(tiny_cell(seed=2), outcome=FAILED), {})
     _cut(other.path(other.write(record(tiny_cell(seed=8)), PREDICTIONS).key))
     first = {seed: store.read(tiny_cell(seed=seed).key) for seed in range(4)}
     assert command.merge(str(store.root), (str(other.root),)) == 1, "one was damaged"
@@ -120,7 +120,7 @@ def test_merge(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_merge_leaves_out_what_is_being_worked_on(store: Store, tmp_path: Path) -> None:
     into = Store(tmp_path / "into")
     into.prepare()
-    somebody = Claims(into.root)
+    somebody = Leases(into.root)
     assert somebody.take(store.keys()[0])
     assert command.merge(str(into.root), (str(store.root),)) == 1
     assert into.keys() == store.keys()[1:]
@@ -141,7 +141,7 @@ def test_gc_removes_what_nothing_refers_to_and_nothing_else(store: Store) -> Non
 
 
 def test_gc_waits_for_those_who_work(store: Store) -> None:
-    somebody = Claims(store.root)
+    somebody = Leases(store.root)
     assert somebody.take(store.keys()[0])
     with pytest.raises(UserError, match="worked on"):
         command.gc(str(store.root))
@@ -157,7 +157,7 @@ def test_a_writer_that_stops_between_predictions_and_record(store: Store) -> Non
     before = files(store)
     newer: Predictions = {name: array[:1].copy() for name, array in PREDICTIONS.items()}
     with pytest.raises(ValueError, match="serialize"):
-        store.write(record(old.asked.cell, details={"what": object()}), newer)
+        store.write(record(old.request.cell, details={"what": object()}), newer)
     assert store.read(old.key) == old
     assert store.predictions(old).keys() == PREDICTIONS.keys()
     assert len(files(store) - before) == 1

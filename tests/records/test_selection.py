@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.records.record import Look
+from bench.records.record import Evaluation
 from bench.records.selection import COLLAPSED, RULES, Rule, best, select, validator_scores
 from bench.spec.cell import Cell
 from bench.spec.rules import VALIDATORS
 
 
-def look(step: int, source: float | None, target: float) -> Look:
-    return Look(
+def look(step: int, source: float | None, target: float) -> Evaluation:
+    return Evaluation(
         stage="source",
         step=step,
         source_validation_accuracy=source,
@@ -23,8 +23,8 @@ def look(step: int, source: float | None, target: float) -> Look:
 
 
 def test_by_hand() -> None:
-    looks = [look(1, 0.5, 0.9), look(2, 0.7, 0.2), look(3, 0.7, 0.3), look(4, 0.6, 0.3)]
-    selected = select(looks)
+    evaluations = [look(1, 0.5, 0.9), look(2, 0.7, 0.2), look(3, 0.7, 0.3), look(4, 0.6, 0.3)]
+    selected = select(evaluations)
     assert selected["last"] == 3
     assert selected["source-val"] == 2  # of the two equal ones the one that trained longer
     assert selected["oracle"] == 0
@@ -69,9 +69,9 @@ def test_rules_that_claim_no_target_labels_use_none(
 
 def test_test_accuracy_selects_nothing() -> None:
     """No rule looks at test images, not even the oracle."""
-    looks = [look(1, 0.5, 0.5), look(2, 0.4, 0.4)]
-    shown = [old.model_copy(update={"target_test_accuracy": 1.0 - i}) for i, old in enumerate(looks)]
-    assert select(looks) == select(shown)
+    evaluations = [look(1, 0.5, 0.5), look(2, 0.4, 0.4)]
+    shown = [old.model_copy(update={"target_test_accuracy": 1.0 - i}) for i, old in enumerate(evaluations)]
+    assert select(evaluations) == select(shown)
 
 
 def test_names() -> None:
@@ -86,15 +86,15 @@ def test_names() -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_rules_answer_within_the_looks(rule) -> None:
     scores = dict.fromkeys(VALIDATORS, 0.5)
-    looks = [
+    evaluations = [
         look(step, 0.1 * step, 0.1 * step).model_copy(update={"validators": scores, "diversity": 0.5})
         for step in range(1, 4)
     ]
-    assert rule.select(looks) == 2, "of equal looks the one that trained longest"
+    assert rule.select(evaluations) == 2, "of equal looks the one that trained longest"
     assert rule.select([]) is None
 
 
-def validated(score: float | None, diversity: float = 1.0) -> Look:
+def validated(score: float | None, diversity: float = 1.0) -> Evaluation:
     known = {} if score is None else {"snd": score}
     return look(1, None, 0.5).model_copy(update={"validators": known, "diversity": diversity})
 
@@ -112,7 +112,7 @@ def test_validators_choose_the_highest_score() -> None:
 
 @pytest.mark.parametrize("name", VALIDATORS)
 def test_a_collapsed_model_does_not_win(name: str) -> None:
-    def scored(score: float, diversity: float) -> Look:
+    def scored(score: float, diversity: float) -> Evaluation:
         return validated(None, diversity).model_copy(update={"validators": {name: score}})
 
     assert by(name).select([scored(0.2, 1.0), scored(9.0, COLLAPSED / 2), scored(0.1, 1.0)]) == 0

@@ -8,7 +8,7 @@ import pytest
 
 from bench.records import status_cache
 from bench.records.record import Digests
-from bench.records.status_cache import Gist, Known
+from bench.records.status_cache import CellStatus, StatusCache
 from bench.records.store import Store
 from tests.quick import TODAY, expected, quick_cell
 
@@ -37,8 +37,8 @@ def test_it_is_kept_and_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     store = filled(tmp_path)
     assert missing(tmp_path) == []
     key = quick_cell(0).key
-    held = Known(tmp_path / "records" / "known.json")
-    assert held.gist(key, str(store.version(key))) == Gist("done", TODAY)
+    held = StatusCache(tmp_path / "records" / "known.json")
+    assert held.gist(key, str(store.version(key))) == CellStatus("done", TODAY)
     assert held.gist(key, "another") is None
     assert len(store.keys()) == 4, "it is no record"
     # Nothing is decoded any more.

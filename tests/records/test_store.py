@@ -12,15 +12,15 @@ from pydantic import ValidationError
 
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
-from bench.records.migrations import CURRENT, MIGRATIONS
-from bench.records.record import Asked, Digests, Happened, Look, Measured, Predictions, Record, Where
+from bench.records.migrations import COST_RENAMED_IN_3, CURRENT, MIGRATIONS, RENAMED_IN_3
+from bench.records.record import Cost, Digests, Environment, Evaluation, Outcome, Predictions, Record, Request
 from bench.records.store import Store
 from bench.report.scores.frame import rerun_command
 from bench.spec.cell import Cell, Setting
 from tests.support import tiny_cell
 
 TODAY = Digests(method="m", engine="e", dataset="d")
-LOOK = Look(
+LOOK = Evaluation(
     stage="target", step=3, train_loss=0.1, target_validation_accuracy=1 / 3, target_test_accuracy=0.5
 )
 
@@ -30,12 +30,12 @@ def record(cell: Cell | None = None, **changes: Any) -> Record:
     known: dict[str, Any] = {
         "key": cell.key,
         "created": "2024-02-29T12:00:00+00:00",
-        "asked": Asked(cell=cell, setting=Setting(), suite="mine"),
-        "happened": Happened(status="done"),
+        "request": Request(cell=cell, setting=Setting(), suite="mine"),
+        "outcome": Outcome(status="done"),
         "digests": TODAY,
-        "where": Where(python="3", packages={"torch": "2"}, platform="p", cpu="c"),
-        "measured": Measured(seconds={"data": 0.5, "target-stage": 2.0}, shared_seconds={"features": 1.0}),
-        "looks": (LOOK,),
+        "environment": Environment(python="3", packages={"torch": "2"}, platform="p", cpu="c"),
+        "cost": Cost(seconds={"data": 0.5, "target-stage": 2.0}, shared_seconds={"features": 1.0}),
+        "evaluations": (LOOK,),
         "selected": {"last": 0},
         "hyperparameters": {"weight": 1.0, "unfreeze": "head"},
     }
@@ -77,15 +77,15 @@ def test_round_trip(store: Store) -> None:
 
 
 def test_record_without_predictions(store: Store) -> None:
-    written = store.write(record(happened=Happened(status="failed", reason="why"), looks=()), {})
+    written = store.write(record(outcome=Outcome(status="failed", reason="why"), evaluations=()), {})
     assert written.predictions_sha256 is None
     assert store.predictions(written) == {}
     assert files(store) == {f"{written.key}.json"}
 
 
 def test_costs() -> None:
-    assert record().measured.own == 2.5
-    assert record().measured.alone == 3.5
+    assert record().cost.own_seconds == 2.5
+    assert record().cost.alone_seconds == 3.5
 
 
 def test_records_may_be_read_by_others(store: Store) -> None:
@@ -223,7 +223,7 @@ def test_missing(store: Store) -> None:
     cells = [absent, failed, stale, fresh]
     store.write(record(fresh), {})
     store.write(record(stale, digests=TODAY.model_copy(update={"engine": "other"})), {})
-    store.write(record(failed, happened=Happened(status="failed", reason="why")), {})
+    store.write(record(failed, outcome=Outcome(status="failed", reason="why")), {})
     today = {"full-finetune": TODAY}
     assert store.missing(cells, today) == ([absent, stale], 1)
     assert store.missing(cells, today, keep_stale=True) == ([absent], 0)
@@ -252,8 +252,8 @@ def test_preparing_leaves_no_file(store: Store) -> None:
 def test_records_are_plain_json(store: Store) -> None:
     written = store.write(record(), PREDICTIONS)
     data = json.loads(store.path(written.key).read_text(encoding="utf-8"))
-    assert data["asked"]["cell"]["method"] == "full-finetune"
-    assert data["looks"][0]["target_validation_accuracy"] == 1 / 3
+    assert data["request"]["cell"]["method"] == "full-finetune"
+    assert data["evaluations"][0]["target_validation_accuracy"] == 1 / 3
     assert rerun_command(written).endswith(f"--cell {written.key}")
 
 
@@ -285,18 +285,28 @@ def test_the_layout_of_the_file_does_not_matter(store: Store) -> None:
     assert store.read(written.key) == written
 
 
+def first_schema(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 of the JSON of a record of today's schema: other names, and no checksum."""
+    old = {new: name for name, new in RENAMED_IN_3.items()}
+    data = {old.get(name, name): value for name, value in data.items() if name != "checksum"}
+    old = {new: name for name, new in COST_RENAMED_IN_3.items()}
+    data["measured"] = {old.get(name, name): value for name, value in data["measured"].items()}
+    budget = data["asked"]["cell"]["budget"]
+    budget["looks"] = budget.pop("evaluations")
+    return {**data, "schema_version": 1}
+
+
 def test_records_of_the_first_schema_are_read(store: Store) -> None:
     """Without a checksum, predictions under the plain name."""
     written = store.write(record(), PREDICTIONS)
     path, predictions = store.path(written.key), store.predictions_path(written)
     data = json.loads(path.read_bytes())
-    del data["checksum"]
-    path.write_text(json.dumps({**data, "schema_version": 1}))
+    path.write_text(json.dumps(first_schema(data)))
     predictions.rename(path.with_suffix(".safetensors"))
     assert store.read(written.key) == written
     assert store.predictions(written).keys() == PREDICTIONS.keys()
     again = store.write(record(created="later"), PREDICTIONS)
-    assert json.loads(path.read_bytes())["schema_version"] == 2
+    assert json.loads(path.read_bytes())["schema_version"] == CURRENT
     assert store.predictions(again).keys() == PREDICTIONS.keys()
 
 
@@ -307,7 +317,7 @@ def test_every_earlier_schema_has_a_migration() -> None:
 def test_a_record_from_the_future(store: Store) -> None:
     written = store.write(record(), {})
     path = store.path(written.key)
-    path.write_bytes(path.read_bytes().replace(b'"schema_version": 2', b'"schema_version": 3'))
+    path.write_bytes(path.read_bytes().replace(b'"schema_version": 3', b'"schema_version": 4'))
     assert store.read(written.key) is None
     assert "update it" in store.unreadable[path]
 
@@ -317,7 +327,7 @@ def test_the_first_complete_record_stays(store: Store, there_before: bool) -> No
     """Two that began from the same state: who is later gets the other's record."""
     key = tiny_cell().key
     if there_before:
-        store.write(record(happened=Happened(status="failed", reason="why")), {})
+        store.write(record(outcome=Outcome(status="failed", reason="why")), {})
     seen = store.version(key)
     assert (seen is not None) == there_before
     first = store.write(record(created="first"), PREDICTIONS, seen)
@@ -332,10 +342,10 @@ def test_the_first_complete_record_stays(store: Store, there_before: bool) -> No
 
 def test_names_that_are_no_text(store: Store) -> None:
     """What Python makes of a file name that is not UTF-8 can be a reason, and is written."""
-    written = store.write(record(happened=Happened(status="failed", reason="no \udcff here")), {})
+    written = store.write(record(outcome=Outcome(status="failed", reason="no \udcff here")), {})
     found = store.read(written.key)
     assert found
-    assert found.happened.reason == "no ? here"
+    assert found.outcome.reason == "no ? here"
 
 
 def test_what_was_missing_stays_known(store: Store) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.records.record import Asked, Digests, Happened, Look, Measured, Predictions, Record, Where
+from bench.records.record import Cost, Digests, Environment, Evaluation, Outcome, Predictions, Record, Request
 from bench.records.selection import select
 from bench.records.store import Store
 from bench.spec.cell import Budget, Cell, Scenario, Setting
@@ -39,7 +39,7 @@ def cell(
         "backbone": "tiny",
         "image_size": 32,
         "augment": "none",
-        "budget": Budget(steps=40, batch_size=8, looks=2),
+        "budget": Budget(steps=40, batch_size=8, evaluations=2),
     }
     return Cell(scenario=scenario, method=method, seed=seed, **(known | changes))
 
@@ -69,7 +69,7 @@ def record(asked: Cell, status: Any = "done", reason: str = "", log: str = "", *
     stage: Any = "source" if asked.scenario.shots == 0 else "target"
     source = asked.scenario.source is not None
     looks = tuple(
-        Look(
+        Evaluation(
             stage=stage,
             step=step,
             train_loss=1.0 / step,
@@ -83,22 +83,22 @@ def record(asked: Cell, status: Any = "done", reason: str = "", log: str = "", *
     known: dict[str, Any] = {
         "key": asked.key,
         "created": "2024-05-01T12:00:00+00:00",
-        "asked": Asked(cell=asked, setting=Setting(), suite="toy-suite"),
-        "happened": Happened(status=status, reason=reason, log=log),
+        "request": Request(cell=asked, setting=Setting(), suite="toy-suite"),
+        "outcome": Outcome(status=status, reason=reason, log=log),
         "digests": Digests(method=f"m-{len(asked.method)}", engine="e-1", dataset="d-1"),
-        "where": Where(
+        "environment": Environment(
             python="3.11.2", packages={"torch": "2.9", "numpy": "2.1"}, platform="Linux", cpu="toy cpu"
         ),
         "adapts": asked.method.startswith("dann"),
-        "looks": looks,
+        "evaluations": looks,
         "selected": select(looks),
     }
     if status == "done":
-        known["measured"] = Measured(
+        known["cost"] = Cost(
             seconds={"data": 1.0, "target-stage": 3.0},
             shared_seconds={"features": 6.0},
-            images_seen=320,
-            images_per_second=80.0,
+            items_seen=320,
+            items_per_second=80.0,
             parameters=1000,
             parameters_trained=10,
             peak_memory_bytes=2**21,

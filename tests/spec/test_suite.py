@@ -35,7 +35,7 @@ CELL: dict[str, Any] = {
     "backbone": "tiny",
     "image_size": 32,
     "augment": "none",
-    "budget": {"steps": 10, "batch_size": 4, "looks": 2},
+    "budget": {"steps": 10, "batch_size": 4, "evaluations": 2},
     "seed": 1,
     "precision": "fp32",
 }
@@ -45,7 +45,7 @@ OTHER: dict[str, Any] = {
     "backbone": "small",
     "image_size": 48,
     "augment": "crop-flip",
-    "budget": {"steps": 11, "batch_size": 4, "looks": 2},
+    "budget": {"steps": 11, "batch_size": 4, "evaluations": 2},
     "seed": 2,
     "precision": "bf16",
     "fold": 0,
@@ -87,7 +87,7 @@ def test_equal_content_equal_key() -> None:
 
 
 def test_key_is_the_same_in_another_process() -> None:
-    code = "import json, sys; from bench.spec.suite import Cell; print(Cell(**json.loads(sys.argv[1])).key)"
+    code = "import json, sys; from bench.spec.cell import Cell; print(Cell(**json.loads(sys.argv[1])).key)"
     root = Path(__file__).parents[2]
     out = subprocess.run(
         [sys.executable, "-c", code, json.dumps(CELL)], cwd=root, capture_output=True, text=True, check=True
@@ -127,17 +127,24 @@ def test_models_cannot_change() -> None:
     [(1, 1), (2, 1), (3, 1), (10, 5), (301, 150)],
 )
 def test_target_stage_is_half_as_long(steps: int, target_steps: int) -> None:
-    assert Budget(steps=steps, looks=1).target_steps == target_steps
+    assert Budget(steps=steps, evaluations=1).target_steps == target_steps
 
 
 @pytest.mark.parametrize(
     "values",
-    [{"steps": 0}, {"batch_size": 0}, {"looks": 0}, {"steps": -1}, {"steps": 6, "looks": 4}, {"stepz": 3}],
+    [
+        {"steps": 0},
+        {"batch_size": 0},
+        {"evaluations": 0},
+        {"steps": -1},
+        {"steps": 6, "evaluations": 4},
+        {"stepz": 3},
+    ],
 )
 def test_impossible_budgets(values: dict[str, int]) -> None:
     with pytest.raises(ValidationError):
         Budget(**values)
-    assert Budget(steps=6, looks=3).looks == 3
+    assert Budget(steps=6, evaluations=3).evaluations == 3
 
 
 @pytest.mark.parametrize(
@@ -193,7 +200,7 @@ def complaint(tmp_path: Path, text: str) -> str:
 def test_suite_file(tmp_path: Path) -> None:
     suite = load(tmp_path, MINIMAL + SCENARIOS)
     assert suite.name == "mine"
-    assert suite.budget == Budget(steps=300, batch_size=32, looks=4)
+    assert suite.budget == Budget(steps=300, batch_size=32, evaluations=4)
     assert (suite.seeds, suite.image_size, suite.precision) == ([0], 64, "fp32")
     assert suite.scenarios == [ScenarioTable(kind="cross-domain", shots=[0])]
 
@@ -207,7 +214,10 @@ def test_suite_file(tmp_path: Path) -> None:
         ("image_size = 32.5" + MINIMAL + SCENARIOS, "'image_size': input should be a valid integer"),
         ('seeds = ["a"]' + MINIMAL + SCENARIOS, "'seeds.0'"),
         ('precision = "fp8"' + MINIMAL + SCENARIOS, "'fp32', 'tf32', 'bf16' or 'fp16', not 'fp8'"),
-        (MINIMAL + "[budget]\nsteps = 4\nlooks = 3\n" + SCENARIOS, "3 looks do not fit into the 2 steps"),
+        (
+            MINIMAL + "[budget]\nsteps = 4\nevaluations = 3\n" + SCENARIOS,
+            "3 evaluations do not fit into a target stage of 2 steps",
+        ),
         (MINIMAL + SCENARIOS + "episodes = { way = 5 }\n", "episodes have a support of 1, 5, ... shots"),
         (MINIMAL + SCENARIOS + "episodes = { ways = 5 }\n", "episodes.ways': did you mean 'way'?"),
         (MINIMAL + SCENARIOS + "episodes = { way = 1 }\n", "greater than or equal to 2, not 1"),

@@ -39,7 +39,7 @@ seeds = {seeds}
 [budget]
 steps = 40
 batch_size = 8
-looks = 2
+evaluations = 2
 
 [[scenarios]]
 kind = "cross-domain"

@@ -32,10 +32,10 @@ from bench.commands.experiments.session import today
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
 from bench.engine.cell.environment import default_threads
-from bench.engine.evaluation.partitions import open_roles
+from bench.engine.evaluation.partitions import open_partitions
 from bench.engine.training.batches import Inputs
 from bench.networks.backbones import create_backbone, normalisation
-from bench.processes.local import Child
+from bench.processes.local import LocalWorker
 from bench.processes.protocol import Answers
 from bench.records.record import Record
 from bench.records.store import Store
@@ -65,7 +65,7 @@ class Engine:
         self.store, self.setting = Store(root), setting
         self.store.prepare()
         self._answers: Answers = queue.SimpleQueue()
-        self._worker = Child(self._answers, "bench.executors.worker")
+        self._worker = LocalWorker(self._answers, "bench.executors.worker")
         suite = load_suite("quick").model_copy(update={"methods": ["full-finetune"]})
         self._digests = today(suite)["full-finetune"].model_dump()
 
@@ -90,7 +90,7 @@ class Engine:
         seconds = time.perf_counter() - began
         record = self.store.read(cell.key)
         assert record
-        assert record.happened.status == "done", record.happened.reason
+        assert record.outcome.status == "done", record.outcome.reason
         return seconds, record
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ class ByHand:
         self.cell, self.setting = cell, setting
         dataset = open_dataset(load_card(cell.scenario.dataset))
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in normalisation(cell.backbone))
-        roles = open_roles(cell, dataset, _Domain)
+        roles = open_partitions(cell, dataset, _Domain)
         pixels = {d: dataset.pixels(d, cell.image_size) for d in ("google", "twitter")}
 
         def images(inputs: Inputs, subset: Any) -> Images:
@@ -140,8 +140,8 @@ class ByHand:
         net = self._network()
         built = time.perf_counter() - began
         self._judge(net, self.before)
-        self._stage(net, self.source, budget.steps, looks=0)
-        self._stage(net, self.shots, budget.target_steps, budget.looks)
+        self._stage(net, self.source, budget.steps, evaluations=0)
+        self._stage(net, self.shots, budget.target_steps, budget.evaluations)
         return time.perf_counter() - began, built
 
     def step_seconds(self) -> float:
@@ -150,7 +150,7 @@ class ByHand:
         net, seconds = self._network(), []
         for _ in range(2):
             began = time.perf_counter()
-            self._stage(net, self.source, self.cell.budget.steps, looks=0)
+            self._stage(net, self.source, self.cell.budget.steps, evaluations=0)
             seconds.append((time.perf_counter() - began) / self.cell.budget.steps)
         return min(seconds)
 
@@ -159,7 +159,7 @@ class ByHand:
         head = nn.Linear(backbone.num_features, len(self.cell.scenario.target_classes))
         return nn.Sequential(backbone, head).to(memory_format=torch.channels_last)
 
-    def _stage(self, net: nn.Module, images: Images, steps: int, looks: int) -> None:
+    def _stage(self, net: nn.Module, images: Images, steps: int, evaluations: int) -> None:
         method, size = GradientMethod(), self.cell.budget.batch_size
         parameters = list(net.parameters())
         decayed = [p for p in parameters if p.ndim > 1]
@@ -172,7 +172,7 @@ class ByHand:
             fused=True,
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: method.schedule(step / steps))
-        when = {round(steps * (i + 1) / looks) for i in range(looks)}
+        when = {round(steps * (i + 1) / evaluations) for i in range(evaluations)}
         passes = math.ceil(steps * size / len(images.y))
         order = torch.cat([torch.randperm(len(images.y)) for _ in range(passes)])
         net.train()
@@ -230,7 +230,7 @@ def compare(engine: Engine, cell: Cell, repeats: int) -> Seconds:
         found["building"].append(building)
         seconds, record = engine.run(cell.model_copy(update={"seed": next(SEEDS)}))
         found["engine"].append(seconds)
-        for phase, own in {**record.measured.seconds, "rest": seconds - record.measured.own}.items():
+        for phase, own in {**record.cost.seconds, "rest": seconds - record.cost.own_seconds}.items():
             found.setdefault(f"  {phase}", []).append(own)
     return found
 
@@ -257,14 +257,14 @@ def main() -> None:
     said = parser.parse_args()
     setting = Setting(threads=default_threads())
     with tempfile.TemporaryDirectory() as root, contextlib.closing(Engine(Path(root), setting)) as engine:
-        tiny = question(Budget(steps=1, batch_size=4, looks=1), TINY_CLASSES)
+        tiny = question(Budget(steps=1, batch_size=4, evaluations=1), TINY_CLASSES)
         compare(engine, tiny, 1)
         show("a cell of 1 + 1 steps", compare(engine, tiny, REPEATS))
         if said.seconds:
-            few = question(Budget(steps=8, batch_size=32, looks=1))
+            few = question(Budget(steps=8, batch_size=32, evaluations=1))
             each = ByHand(few, setting).step_seconds()
             steps = max(8, round(said.seconds / (1.5 * each)))
-            cell = question(Budget(steps=steps, batch_size=32, looks=4))
+            cell = question(Budget(steps=steps, batch_size=32, evaluations=4))
             show(f"a cell of {steps} + {cell.budget.target_steps} steps", compare(engine, cell, said.repeats))
 
 

@@ -34,7 +34,7 @@ methods = ["linear-probe", "partial-finetune", "full-finetune", "dann", "maml", 
 [budget]
 steps = {steps}
 batch_size = 32
-looks = 2
+evaluations = 2
 
 [[scenarios]]
 kind = "cross-domain"
@@ -57,8 +57,8 @@ def run(suite: Path, folder: Path, *options: str) -> tuple[float | None, list[Re
 
 def spent(records: list[Record], which: set[str]) -> float:
     """Seconds that the cells of some methods took themselves."""
-    chosen = [record for record in records if record.asked.cell.method in which]
-    return sum(sum(record.measured.seconds.values()) for record in chosen)
+    chosen = [record for record in records if record.request.cell.method in which]
+    return sum(sum(record.cost.seconds.values()) for record in chosen)
 
 
 def main(steps: str = "40", shots: str = "[0]", folder: str | None = None) -> None:
@@ -83,7 +83,7 @@ def measure(steps: str, shots: str, folder: Path) -> None:
     suite = load_suite(str(suite_file))
     with_sharing, sharing = run(suite_file, folder / "shared")
     without_sharing, apart = run(suite_file, folder / "alone", "--no-share")
-    done = {record.key for record in sharing if record.happened.status == "done"}
+    done = {record.key for record in sharing if record.outcome.status == "done"}
     cells = [cell for cell in plan(suite, load_card(suite.dataset)) if cell.key in done]
     known = prices(needs, sharing)
 

@@ -45,7 +45,7 @@ def test_step(name: str, shared: Path, benchmark: Any) -> None:
     assert isinstance(method, GradientMethod)
     stage: StageName = "source" if method.trains("source") else "target"
     run.open()
-    modules, task, roles = run.build(stage), run.task(stage), run.roles
+    model, task, roles = run.build(stage), run.task(stage), run.roles
     if stage == "source":
         assert roles.source
         inputs, labelled = roles.source.inputs, roles.source.train
@@ -58,7 +58,7 @@ def test_step(name: str, shared: Path, benchmark: Any) -> None:
 
     def steps() -> None:
         stage = Stage(task, STEPS, 1, "fp32")
-        train(method, modules, feed, stage, lambda step, loss: None, seen.append)
+        train(method, model, feed, stage, lambda step, loss: None, seen.append)
 
     benchmark.pedantic(steps, rounds=5, warmup_rounds=1)
     assert seen[-STEPS:] == list(range(1, STEPS + 1))

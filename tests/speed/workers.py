@@ -28,7 +28,7 @@ seeds = {seeds}
 [budget]
 steps = {steps}
 batch_size = 32
-looks = 2
+evaluations = 2
 
 [[scenarios]]
 kind = "cross-domain"

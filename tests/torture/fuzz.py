@@ -84,7 +84,7 @@ SUITE: dict[str, Any] = {
     "methods": ["linear-probe", "dann"],
     "baseline": "linear-probe",
     "seeds": [0],
-    "budget": {"steps": 8, "batch_size": 4, "looks": 1},
+    "budget": {"steps": 8, "batch_size": 4, "evaluations": 1},
     "scenarios": [{"kind": "cross-domain", "sources": ["google"], "targets": ["twitter"], "shots": [1]}],
     "set": {"dann": {"weight": 0.5}},
     "gate": {"max_slowdown": 0.1},

@@ -137,7 +137,7 @@ def examine(root: Path, cells: int, answer: Answer, found: Found) -> None:
     found.corrupt += len(faults)
     records = list(store.records())
     found.records += len(records)
-    found.duplicated += len(records) - len({record.asked.cell.key for record in records})
+    found.duplicated += len(records) - len({record.request.cell.key for record in records})
     for place in range(cells):
         wanted, arrays = answer(place)
         record = store.read(wanted.key)
@@ -150,7 +150,7 @@ def examine(root: Path, cells: int, answer: Answer, found: Found) -> None:
 
 def same(record: Record, found: Predictions, wanted: Record, arrays: Predictions) -> bool:
     """Whether an answer is the other one, but for when it was given and how long it took."""
-    parts = ("happened", "looks", "selected", "details", "discrepancy_before", "hyperparameters")
+    parts = ("outcome", "evaluations", "selected", "details", "discrepancy_before", "hyperparameters")
     return (
         all(getattr(record, part) == getattr(wanted, part) for part in parts)
         and found.keys() == arrays.keys()

@@ -19,7 +19,7 @@ def cells() -> list[Cell]:
     """Long enough to be killed in."""
     from tests.support import tiny_cell
 
-    budget = Budget(steps=60, batch_size=16, looks=3)
+    budget = Budget(steps=60, batch_size=16, evaluations=3)
     return [tiny_cell(method, budget=budget, seed=seed) for seed in (0, 1) for method in METHODS]
 
 

@@ -68,7 +68,7 @@ def check(request: Request) -> int:
 
 def _draws(cell: Cell, draws: int) -> list[Cell]:
     """Random members that share one cell's cost: a part of its steps each, and shots to choose by."""
-    budget = cell.budget.model_copy(update={"steps": max(2, cell.budget.steps // draws), "looks": 1})
+    budget = cell.budget.model_copy(update={"steps": max(2, cell.budget.steps // draws), "evaluations": 1})
     fold = None if cell.scenario.shots == 0 else 0
     return [
         cell.model_copy(update={"budget": budget, "fold": fold, "seed": 1000 + draws * cell.seed + number})
@@ -78,13 +78,13 @@ def _draws(cell: Cell, draws: int) -> list[Cell]:
 
 def _record(store: Store, cell: Cell) -> Record | None:
     record = store.read(cell.key)
-    return record if record and record.looks and record.happened.status == "done" else None
+    return record if record and record.evaluations and record.outcome.status == "done" else None
 
 
 def _accuracy(store: Store, cell: Cell) -> float | None:
     """Test accuracy at the last look, percent."""
     record = _record(store, cell)
-    return None if record is None else 100 * record.looks[-1].target_test_accuracy
+    return None if record is None else 100 * record.evaluations[-1].target_test_accuracy
 
 
 def _best(store: Store, cells: Sequence[Cell]) -> float | None:
@@ -93,7 +93,7 @@ def _best(store: Store, cells: Sequence[Cell]) -> float | None:
     if not records:
         return None
     best = max(records, key=lambda record: allowed_score(record) or 0.0)
-    return 100 * best.looks[-1].target_test_accuracy
+    return 100 * best.evaluations[-1].target_test_accuracy
 
 
 def _print(asked: Sequence[str], search: np.ndarray, member: np.ndarray, found: np.ndarray) -> None:

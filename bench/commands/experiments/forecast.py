@@ -23,7 +23,7 @@ class Needs:
     sees_target: bool = False
     """Whether its source stage depends on the target."""
     has_source_stage: bool = True
-    cut: str | None = None
+    split_point: str | None = None
     """Below which the network is frozen and its activations kept; None: it sees images."""
     views: int = 0
     """Augmented views of each image that are kept."""
@@ -51,11 +51,11 @@ def artifacts(cell: Cell, needs: Needs) -> dict[str, list[str]]:
     s = cell.scenario
     stage = source_stage(cell, needs.sees_target) if needs.has_source_stage else None
     features = []
-    if needs.cut is not None:
+    if needs.split_point is not None:
         # A view is drawn from the run seed, and so are weights that are not pretrained.
         drawn = (needs.views and cell.augment != "none") or not needs.pretrained
         same = [s.dataset, cell.backbone, cell.image_size, cell.precision, cell.augment, cell.transductive]
-        same += [needs.pretrained, needs.cut, needs.views, cell.seed if drawn else None]
+        same += [needs.pretrained, needs.split_point, needs.views, cell.seed if drawn else None]
         domains = dict.fromkeys(domain for domain in (s.source, s.target) if domain)
         features = [content_hash([domain, *same]) for domain in domains]
     return {"features": features, "source-stage": [stage.key] if stage else []}
@@ -91,10 +91,10 @@ def prices(needs: Callable[[str], Needs], records: Iterable[Record]) -> Prices:
     spent: dict[tuple[str, str], list[float]] = defaultdict(list)
     known = 0
     for record in records:
-        if record.happened.status != "done":
+        if record.outcome.status != "done":
             continue
         known += 1
-        cell, measured = record.asked.cell, record.measured
+        cell, measured = record.request.cell, record.cost
         own = sum(seconds for phase, seconds in measured.seconds.items() if phase not in SHARED)
         # Few shots and all of them, with a source stage before or not, are different work.
         spent[cell.method, _work(cell)].append(own)

@@ -24,7 +24,7 @@ def questions(cells: Sequence[Cell]) -> list[dict[str, Cell]]:
     """
     found: dict[str, dict[str, Cell]] = {}
     for cell in cells:
-        key = content_hash(cell.model_dump(mode="json", exclude={"method", "overrides"}))
+        key = content_hash(cell.model_dump(mode="json", by_alias=True, exclude={"method", "overrides"}))
         found.setdefault(key, {})[cell.method] = cell
     return [found[key] for key in sorted(found, key=lambda key: stream(0, "halving", key))]
 

@@ -82,7 +82,7 @@ def needs_of(name: str, overrides: dict[str, Value], backbone: str) -> Needs:
         sees_target=Access.TARGET_IMAGES in method.access,
         has_source_stage=Access.SOURCE_LABELS in method.access,
         # Where a network is cut depends on its form alone: its weights need not be at hand.
-        cut=method.cut(create_backbone(untrained(backbone))),
+        split_point=method.split_point(create_backbone(untrained(backbone))),
         views=method.views,
         pretrained=method.pretrained,
     )

@@ -26,7 +26,7 @@ from bench.engine.cell.features import Views
 from bench.engine.evaluation.transferability import h_score, leep, log_me, shrunk_h_score, trans_rate
 from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.batches import Inputs
-from bench.engine.training.cost import Ledger
+from bench.engine.training.cost import CostTracker
 from bench.method.logistic import fit_logistic
 from bench.networks.backbones import (
     PACKAGED,
@@ -152,7 +152,7 @@ def _features(name: str, dataset: Dataset, request: Request) -> tuple[Inputs, in
         click.echo(f"fetching the weights of {name} from the hub", err=True)
     torch.manual_seed(stream(cell.seed, "init", "backbone"))
     backbone = create_backbone(name)
-    views = Views(cell, setting, dataset, digests, Artifacts(), Ledger(device), silent)
+    views = Views(cell, setting, dataset, digests, Artifacts(), CostTracker(device), silent)
     return views.get(request.target, backbone, POOLED, 0), backbone.num_features
 
 

@@ -84,7 +84,7 @@ def _run(suite: Suite, cells: Sequence[Cell], store: Store, means: Means) -> Non
         if todo:
             run_cells(todo, suite, means, digests, store)
         record = store.read(cell.key)
-        return record.looks[-1].target_validation_accuracy if record and record.looks else None
+        return record.evaluations[-1].target_validation_accuracy if record and record.evaluations else None
 
     plain = [cell for cell in cells if not cell.scenario.episodes]
     if len(plain) < len(cells):

@@ -111,13 +111,13 @@ def _recorded(request: Request) -> tuple[Suite, list[Cell], Store, str]:
         record = store.read(key)
         if record is None:
             continue
-        cell = record.asked.cell
+        cell = record.request.cell
         _own_images_are_named(cell)
         scenario = ScenarioTable(
             kind=cell.scenario.kind, targets=[cell.scenario.target], shots=[cell.scenario.shots]
         )
         suite = Suite(
-            name=record.asked.suite,
+            name=record.request.suite,
             description=f"cell {key}",
             dataset=cell.scenario.dataset,
             backbones=[cell.backbone],

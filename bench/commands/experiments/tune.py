@@ -127,11 +127,11 @@ def score_of(
     # Whoever tunes must not see how trials do on test images.
     run_cells(todo, suite, means, digests, store, allowed_score)
     records = [record for cell in cells if (record := store.read(cell.key))]
-    if any(record.happened.status == "failed" for record in records):
+    if any(record.outcome.status == "failed" for record in records):
         return None
     scores = [score for record in records if (score := allowed_score(record)) is not None]
     if not scores:
-        reason = records[0].happened.reason if records else "none is tried, since all are episodes"
+        reason = records[0].outcome.reason if records else "none is tried, since all are episodes"
         raise Untried(f"{method} can do none of the suite's cells: {reason}")
     return sum(scores) / len(scores)
 
@@ -148,10 +148,10 @@ def with_folds(cells: Sequence[Cell]) -> list[Cell]:
 
 def allowed_score(record: Record) -> float | None:
     """Accuracy at the last look on source validation images, or on the held-out shots; None if skipped."""
-    if not record.looks:
+    if not record.evaluations:
         return None
-    last = record.looks[-1]
-    if record.asked.cell.scenario.shots == 0:
+    last = record.evaluations[-1]
+    if record.request.cell.scenario.shots == 0:
         return last.source_validation_accuracy
     return last.shots_validation_accuracy
 

@@ -34,11 +34,11 @@ def show() -> None:
         records = list(Store(baselines.BASELINES / name).records())
         row = (
             name,
-            ", ".join(sorted({record.asked.suite for record in records})),
+            ", ".join(sorted({record.request.suite for record in records})),
             str(len(records)),
-            str(len({record.asked.cell.method for record in records})),
+            str(len({record.request.cell.method for record in records})),
             f"{baselines.size(name) / 1e6:.1f}",
-            ", ".join(sorted({(record.where.git_revision or "unknown")[:10] for record in records})),
+            ", ".join(sorted({(record.environment.git_revision or "unknown")[:10] for record in records})),
         )
         table.add_row(*map(Text, row))
     Console().print(table if table.row_count else "no baselines yet: bench baseline save NAME")

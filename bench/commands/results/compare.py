@@ -48,6 +48,6 @@ def compare(
 
 def _gate(store: Store) -> Gate:
     """The gate of the suite that all records were asked by, where it is a packaged one; else the usual."""
-    suites = {record.asked.suite for record in store.records()}
+    suites = {record.request.suite for record in store.records()}
     name = suites.pop() if len(suites) == 1 else ""
     return load_suite(name).gate if name in suite_names() else Gate()

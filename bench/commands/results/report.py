@@ -36,7 +36,7 @@ def build(results: str | None, out: str | None) -> Path:
         table = markdown_table(load_frame(store, judge=False), BASELINE)
         _try_to_write(lambda: write_atomically(Path(out), table.encode()))
         return Path(out)
-    cells = [record.asked.cell for record in store.records()]
+    cells = [record.request.cell for record in store.records()]
     return _write(store, Path(out) if out else None, None, cells, expected=())
 
 
@@ -75,7 +75,7 @@ def build_page(store: Store, suite: Suite, cells: Sequence[Cell]) -> Path:
     mark = combine(code(), store.state(), str(store.root), suite.model_dump_json(), *(c.key for c in cells))
     if marked(page, mark):
         return page
-    everything = {cell.key: cell for cell in [*cells, *(r.asked.cell for r in store.records())]}
+    everything = {cell.key: cell for cell in [*cells, *(r.request.cell for r in store.records())]}
     return _write(store, None, suite, cells, list(everything.values()), mark)
 
 

@@ -8,8 +8,8 @@ from bench.commands.results.report import latest
 from bench.records.baselines import open_results
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame
+from bench.report.scores.runs import runs
 from bench.report.tables.formats import several
-from bench.report.trackers.runs import runs
 from report.trackers import writer
 
 

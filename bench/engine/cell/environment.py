@@ -13,15 +13,15 @@ import torch
 
 from bench.core.digest import combine
 from bench.processes.pool import processors
-from bench.records.record import Where
+from bench.records.record import Environment
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "safetensors", "pillow")
 
 
-def where(device: torch.device) -> Where:
+def where(device: torch.device) -> Environment:
     """Describe this process's surroundings."""
     accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else _other(device)
-    return Where(
+    return Environment(
         python=platform.python_version(),
         packages={name: found for name in PACKAGES if (found := _version(name))},
         platform=platform.platform(),

@@ -13,7 +13,7 @@ from bench.data.splits import TEST, Subset, subset
 from bench.engine.cell.execution import Run
 from bench.engine.evaluation import predict
 from bench.engine.training.batches import Inputs
-from bench.method.base import Modules
+from bench.method.base import Model
 from bench.method.batch import StageName
 from bench.records.record import Predictions
 
@@ -34,19 +34,19 @@ class WithFeatures(Run):
             if self._kept:
                 self._keep("after", self._network)
         finally:
-            self.ledger.phases.seconds.pop(UNCOUNTED, None)
+            self.cost_tracker.phases.seconds.pop(UNCOUNTED, None)
         return predictions | self._kept
 
-    def build(self, stage: StageName) -> Modules:
+    def build(self, stage: StageName) -> Model:
         """The network, whose features are kept as they are before anything is trained."""
         self._network = super().build(stage)
         if not self.cell.scenario.episodes:
             self._keep("before", self._network)
         return self._network
 
-    def _keep(self, when: str, network: Modules) -> None:
+    def _keep(self, when: str, network: Model) -> None:
         modes = [(module, module.training) for module in network.modules()]
-        with self.ledger.phases(UNCOUNTED):
+        with self.cost_tracker.phases(UNCOUNTED):
             for role, (inputs, images) in self._test_images().items():
                 seen = predict.outputs(self.method, network, inputs, images, self.cell.precision)
                 self._kept[f"features/{when}/{role}"] = seen.features.half().numpy()
@@ -57,11 +57,11 @@ class WithFeatures(Run):
             module.training = mode
 
     def _test_images(self) -> dict[str, tuple[Inputs, Subset]]:
-        scenario, roles = self.cell.scenario, self.roles
-        found = {"target": roles.held_out["target-test"]}
-        if scenario.source and roles.source:
+        scenario, partitions = self.cell.scenario, self.partitions
+        found = {"target": partitions.held_out["target-test"]}
+        if scenario.source and partitions.source:
             images = subset(self.dataset, scenario.source, scenario.source_classes, TEST)
-            found["source"] = roles.source.inputs, images
+            found["source"] = partitions.source.inputs, images
         return {role: (inputs, _some(images)) for role, (inputs, images) in found.items()}
 
 

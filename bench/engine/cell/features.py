@@ -15,11 +15,11 @@ from bench.data.splits import SPLITS, TEST, TRAIN, splits
 from bench.engine.evaluation.predict import at_once, filled
 from bench.engine.training.artifacts import Artifacts, Tensors
 from bench.engine.training.batches import ImageInputs, Inputs, KeptInputs, augmentation
-from bench.engine.training.cost import Ledger
+from bench.engine.training.cost import CostTracker
 from bench.engine.training.loop import autocast
 from bench.engine.training.memory import in_parts
 from bench.networks.backbones import UNTRAINED, Backbone, normalisation
-from bench.networks.fuse import folded
+from bench.networks.fuse import fuse_batch_norm
 from bench.networks.split import Prefix
 from bench.records.record import Digests
 from bench.spec.cell import Cell, Setting
@@ -35,11 +35,11 @@ class Views:
         dataset: Dataset,
         digests: Digests,
         artifacts: Artifacts,
-        ledger: Ledger,
+        cost_tracker: CostTracker,
         progress: Progress,
     ) -> None:
         self.cell, self.setting, self.dataset, self.digests = cell, setting, dataset, digests
-        self.artifacts, self.ledger, self.progress = artifacts, ledger, progress
+        self.artifacts, self.cost_tracker, self.progress = artifacts, cost_tracker, progress
 
     def get(self, domain: str, backbone: Backbone, cut: str | None, views: int) -> Inputs:
         """Images, or what the part of the backbone before the cut makes of them."""
@@ -70,12 +70,12 @@ class Views:
             if self.setting.channels_last:
                 network.to(memory_format=torch.channels_last)
             image = images.take(np.arange(1))
-            prefix = Prefix(folded(network, lambda network: network(image)), cut)
+            prefix = Prefix(fuse_batch_norm(network, lambda network: network(image)), cut)
             every = np.arange(len(images.pixels))
             jobs = [(every, None), *((trained, stream(cell.seed, "view", view)) for view in range(views))]
             cost: dict[str, Any] = {}
             out = []
-            with self.ledger.spend("features", cost), torch.inference_mode():
+            with self.cost_tracker.spend("features", cost), torch.inference_mode():
                 for done, (rows, seed) in enumerate(jobs):
                     self.progress(f"features of {domain}", done, len(jobs))
                     out.append(self._run(prefix, images, rows, seed))
@@ -94,7 +94,7 @@ class Views:
             self.setting.model_dump_json(),
         )
         tensors, cost, made = self.artifacts.get("features", key, make)
-        self.ledger.enter("features", cost, shared=not made)
+        self.cost_tracker.enter("features", cost, shared=not made)
         places = np.full(len(self.dataset.domains[domain].names), -1)
         places[trained] = np.arange(len(trained))
         kept = tensors.get("views")

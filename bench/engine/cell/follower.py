@@ -19,8 +19,8 @@ from bench.records.record import Digests
 from bench.spec.cell import Cell, Setting
 
 if TYPE_CHECKING:
-    from bench.engine.training.data_parallel import Part
-    from bench.method.base import Modules
+    from bench.engine.training.data_parallel import Rank
+    from bench.method.base import Model
     from bench.method.batch import StageName
 
 
@@ -50,7 +50,7 @@ class Follower(Worker):
         from bench.engine.cell.execution import Run
         from bench.engine.cell.settings import arithmetic
         from bench.engine.training.artifacts import Alone, Artifacts
-        from bench.engine.training.cost import Ledger
+        from bench.engine.training.cost import CostTracker
 
         bind(devices)
         asked, how = Cell.model_validate(cell), Setting(**setting)
@@ -58,7 +58,9 @@ class Follower(Worker):
         joining = Joining(self, device, how.devices, **place)
         shared = Alone() if artifacts is None else Artifacts(Path(artifacts))
         with arithmetic(how, asked.precision):
-            Run(asked, how, Digests(**digests), shared, Ledger(device), silent, team=joining).along(stage)
+            Run(asked, how, Digests(**digests), shared, CostTracker(device), silent, team=joining).along(
+                stage
+            )
 
 
 class Joining:
@@ -71,15 +73,15 @@ class Joining:
         self._rank, self._seed, self._folder = rank, seed, Path(folder)
 
     @contextlib.contextmanager
-    def stage(self, name: StageName, modules: Modules) -> Iterator[Part]:
+    def stage(self, name: StageName, model: Model) -> Iterator[Rank]:
         """Say that all is ready, and join."""
-        from bench.engine.training.data_parallel import Part
+        from bench.engine.training.data_parallel import Rank
 
         self._worker.say(what="ready")
         try:
-            yield Part(self._rank, self._size, self._device, self._seed, self._folder)
+            yield Rank(self._rank, self._size, self._device, self._seed, self._folder)
         finally:
-            Part.leave()
+            Rank.leave()
 
     def close(self) -> None:
         """Nothing is held."""

@@ -16,12 +16,12 @@ import torch
 from bench.core.errors import CellFailed
 from bench.core.seeds import stream
 from bench.engine.training.artifacts import Alone, Artifacts
-from bench.engine.training.cost import Ledger
-from bench.engine.training.data_parallel import Part, check_statistics
-from bench.method.base import Modules
+from bench.engine.training.cost import CostTracker
+from bench.engine.training.data_parallel import Rank, check_statistics
+from bench.method.base import Model
 from bench.method.batch import StageName
-from bench.processes.local import Here
-from bench.processes.protocol import Answers, Member
+from bench.processes.local import LocalLauncher
+from bench.processes.protocol import Answers, WorkerHandle
 from bench.records.record import Digests
 from bench.spec.cell import Cell, Setting
 
@@ -43,21 +43,21 @@ class Leader:
         setting: Setting,
         digests: Digests,
         artifacts: Artifacts,
-        ledger: Ledger,
+        cost_tracker: CostTracker,
         devices: Sequence[int],
     ) -> None:
         """`devices`: numbers of the accelerators that the cell may take; none: the first ones."""
         self._cell, self._setting, self._digests = cell, setting, digests
-        self._artifacts, self._ledger = artifacts, ledger
+        self._artifacts, self._ledger = artifacts, cost_tracker
         self._devices = devices or range(setting.devices)
         self._folder = tempfile.TemporaryDirectory(prefix="bench-")
         self._answers: Answers = queue.SimpleQueue()
-        self._others: list[Member] = []
+        self._others: list[WorkerHandle] = []
 
     @contextlib.contextmanager
-    def stage(self, name: StageName, modules: Modules) -> Iterator[Part]:
+    def stage(self, name: StageName, model: Model) -> Iterator[Rank]:
         """Train a stage within this block."""
-        check_statistics(modules.train())
+        check_statistics(model.train())
         folder = Path(self._folder.name) / name
         folder.mkdir()
         with self._ledger.phases("start"):
@@ -66,7 +66,7 @@ class Leader:
         watch.start()
         seed, device = stream(self._cell.seed, "ranks", name), torch.device(self._setting.device)
         try:
-            yield Part(0, self._setting.devices, device, seed, folder)
+            yield Rank(0, self._setting.devices, device, seed, folder)
         except BaseException as error:
             # What torch raises where a connection breaks.
             lost = isinstance(error, RuntimeError) and watch.lost.wait(HEARD)
@@ -77,7 +77,7 @@ class Leader:
             raise
         finally:
             watch.end()
-            Part.leave()
+            Rank.leave()
 
     def close(self) -> None:
         """Let the others go."""
@@ -91,7 +91,7 @@ class Leader:
         Raises:
             CellFailed: one of them cannot.
         """
-        launcher = Here()
+        launcher = LocalLauncher()
         while len(self._others) + 1 < self._setting.devices:
             self._others.append(launcher.launch(self._answers, "bench.engine.cell.follower"))
         for rank, other in enumerate(self._others, 1):
@@ -113,7 +113,7 @@ class Leader:
             assert found is not None
             other, answer = found
             if answer["what"] == "gone":
-                said = obituary(other, self._others)
+                said = failure_message(other, self._others)
                 self._kill()
                 raise CellFailed(said)
             if answer["what"] == "ready":
@@ -129,7 +129,7 @@ class Leader:
 class Watch(threading.Thread):
     """Hears what the others say during a stage, which is that they died."""
 
-    def __init__(self, answers: Answers, others: Sequence[Member]) -> None:
+    def __init__(self, answers: Answers, others: Sequence[WorkerHandle]) -> None:
         super().__init__(daemon=True)
         self._answers, self._others = answers, others
         self._over = threading.Event()
@@ -140,7 +140,7 @@ class Watch(threading.Thread):
         """Listen; without the others this process could wait forever."""
         for other, answer in iter(self._answers.get, None):
             if answer["what"] == "gone":
-                self.said = obituary(other, self._others)
+                self.said = failure_message(other, self._others)
                 self.lost.set()
                 if not self._over.wait(GRACE):
                     print(self.said, file=sys.stderr, flush=True)
@@ -156,7 +156,7 @@ class Watch(threading.Thread):
             self.join()
 
 
-def obituary(other: Member, others: Sequence[Member]) -> str:
+def failure_message(other: WorkerHandle, others: Sequence[WorkerHandle]) -> str:
     """How one of the others died, in one line."""
     last = (other.tail().splitlines() or [""])[-1]
     where = f"device {others.index(other) + 2} of {len(others) + 1}"

@@ -18,11 +18,11 @@ from bench.engine.cell.leader import Leader
 from bench.engine.cell.settings import arithmetic, resolve
 from bench.engine.training import memory
 from bench.engine.training.artifacts import Artifacts
-from bench.engine.training.cost import Ledger, Unit, calibration
-from bench.engine.training.data_parallel import Solo, Team
+from bench.engine.training.cost import CostTracker, Unit, calibration
+from bench.engine.training.data_parallel import ProcessGroup, SingleProcessGroup
 from bench.method.batch import Access
 from bench.method.registry import hyperparameters
-from bench.records.record import Asked, Digests, Happened, Measured, Predictions, Record, Where
+from bench.records.record import Cost, Digests, Environment, Outcome, Predictions, Record, Request
 from bench.spec.cell import Cell, Setting
 
 
@@ -32,7 +32,7 @@ class Context:
 
     suite: str
     setting: Setting
-    where: Where
+    environment: Environment
     artifacts: Artifacts = field(default_factory=Artifacts)
     checkpoints: Path | None = None
     """Folder in which long cells keep how far they are; None: nothing is kept."""
@@ -58,10 +58,10 @@ def _skipped(cell: Cell, context: Context, digests: Digests, reason: str) -> Rec
     return Record(
         key=cell.key,
         created=_now(),
-        asked=Asked(cell=cell, setting=context.setting, suite=context.suite),
-        happened=Happened(status="skipped", reason=reason),
+        request=Request(cell=cell, setting=context.setting, suite=context.suite),
+        outcome=Outcome(status="skipped", reason=reason),
         digests=digests,
-        where=context.where,
+        environment=context.environment,
     )
 
 
@@ -74,68 +74,70 @@ def _run(
 ) -> tuple[Record, Predictions]:
     device = torch.device(setting.device)
     calibrations = calibration(device)
-    ledger = Ledger(device, timed=cell.setting is not None)
-    team: Team = Solo()
+    cost_tracker = CostTracker(device, timed=cell.setting is not None)
+    team: ProcessGroup = SingleProcessGroup()
     if setting.devices > 1:
-        team = Leader(cell, setting, digests, context.artifacts, ledger, context.devices)
+        team = Leader(cell, setting, digests, context.artifacts, cost_tracker, context.devices)
     run = (WithFeatures if context.keep_features else Run)(
-        cell, setting, digests, context.artifacts, ledger, progress, context.checkpoints, team
+        cell, setting, digests, context.artifacts, cost_tracker, progress, context.checkpoints, team
     )
     predictions: Predictions = {}
     try:
         with contextlib.closing(team):
             predictions = run.go()
-        happened = Happened(status="done")
+        outcome = Outcome(status="done")
     except CellSkipped as reason:
-        happened = Happened(status="skipped", reason=str(reason))
+        outcome = Outcome(status="skipped", reason=str(reason))
     except (CellFailed, UserError) as reason:
-        happened = Happened(status="failed", reason=str(reason))
+        outcome = Outcome(status="failed", reason=str(reason))
     except (Exception, SystemExit) as error:
         first_line = (str(error).splitlines() or [""])[0]
         what = "out of memory" if memory.is_out(error) else type(error).__name__
-        happened = Happened(
+        outcome = Outcome(
             status="failed", reason=f"{what}: {first_line}".strip(": "), log=traceback.format_exc(limit=-8)
         )
-    seconds = dict(ledger.phases.seconds)
+    seconds = dict(cost_tracker.phases.seconds)
     training = sum(s for phase, s in seconds.items() if phase.endswith("-stage"))
-    peak, energy = ledger.memory.read(), ledger.energy.read()
-    if ledger.devices > 1 and device.type != "cpu":
+    peak, energy = cost_tracker.memory.read(), cost_tracker.energy.read()
+    if cost_tracker.devices > 1 and device.type != "cpu":
         energy = None  # That of the first one would look like a saving.
     after = calibration(device)
     # A short cell finds the calibration before it still fresh: the same numbers are no more evidence twice.
     unit = Unit.of(calibrations if after is calibrations else calibrations + after)
-    trained = sum(s for phase, s in ledger.shared_seconds.items() if phase.endswith("-stage")) + training
+    trained = (
+        sum(s for phase, s in cost_tracker.shared_seconds.items() if phase.endswith("-stage")) + training
+    )
     record = Record(
         key=cell.key,
         created=_now(),
-        asked=Asked(cell=cell, setting=setting, suite=context.suite),
-        happened=happened,
+        request=Request(cell=cell, setting=setting, suite=context.suite),
+        outcome=outcome,
         digests=digests,
-        where=context.where,
-        measured=Measured(
+        environment=context.environment,
+        cost=Cost(
             seconds=seconds,
-            shared_seconds=dict(ledger.shared_seconds),
-            images_seen=ledger.images_seen,
-            streams=dict(ledger.streams),
-            images_per_second=ledger.images_seen / trained if trained else None,
-            parameters=ledger.parameters,
-            parameters_trained=ledger.parameters_trained,
-            devices=ledger.devices,
+            shared_seconds=dict(cost_tracker.shared_seconds),
+            items_seen=cost_tracker.items_seen,
+            streams=dict(cost_tracker.streams),
+            items_per_second=cost_tracker.items_seen / trained if trained else None,
+            parameters=cost_tracker.parameters,
+            parameters_trained=cost_tracker.parameters_trained,
+            devices=cost_tracker.devices,
             peak_memory_bytes=peak,
-            steps=ledger.tempo.steps(),
-            predicted_per_second=ledger.tempo.predicted_per_second,
-            flops_per_step=ledger.tempo.flops,
+            steps=cost_tracker.throughput.steps(),
+            predictions_per_second=cost_tracker.throughput.predictions_per_second,
+            flops_per_step=cost_tracker.throughput.flops,
             energy_joules=energy,
             calibration_seconds=unit.seconds,
             calibration_error=unit.error,
         ),
-        images_from=run.images_from,
+        data_origin=run.data_origin,
         warnings=run.warnings,
         adapts=Access.TARGET_IMAGES in run.method.access,
         hyperparameters=hyperparameters(run.method),
         discrepancy_before=run.discrepancy_before,
-        looks=run.looks,
-        selected=run.selected if happened.status == "done" else {},
+        evaluations=run.evaluations,
+        selected=run.selected if outcome.status == "done" else {},
         details=run.details,
     )
     return record, predictions

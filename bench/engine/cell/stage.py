@@ -12,15 +12,15 @@ import torch
 from bench.core.seeds import stream
 from bench.data.dataset import Progress
 from bench.data.splits import Subset, hold_out
-from bench.engine.evaluation.partitions import Roles
+from bench.engine.evaluation.partitions import Partitions
 from bench.engine.training.accumulation import said
 from bench.engine.training.batches import Endless, Episodes, Feed, Inputs
-from bench.engine.training.cost import Ledger
-from bench.engine.training.data_parallel import Solo, Team, Whole
+from bench.engine.training.cost import CostTracker
+from bench.engine.training.data_parallel import ProcessGroup, SingleProcess, SingleProcessGroup
 from bench.engine.training.loop import HeldOut, Stage, train
 from bench.engine.training.loop_state import Resume
 from bench.engine.training.throughput import flops
-from bench.method.base import GradientMethod, Method, Modules
+from bench.method.base import GradientMethod, Method, Model
 from bench.method.batch import Access, Labelled, Task
 from bench.spec.cell import Cell
 
@@ -33,15 +33,15 @@ class Trainer:
 
     cell: Cell
     method: Method
-    roles: Roles
+    partitions: Partitions
     progress: Progress
-    ledger: Ledger
-    team: Team = field(default_factory=Solo)
+    cost_tracker: CostTracker
+    team: ProcessGroup = field(default_factory=SingleProcessGroup)
 
     def run(
         self,
         task: Task,
-        modules: Modules,
+        model: Model,
         inputs: Inputs,
         labelled: Subset,
         steps: int,
@@ -56,13 +56,13 @@ class Trainer:
         details: dict[str, Any] = {}
         if method.fits(stage):
             self.progress(f"{stage} fit", 0, 1)
-            modules.eval()
+            model.eval()
             if resume and resume.found:
                 details[f"{stage}-stage"] = resume.notes["fit"]
             elif self.team.leads:
-                details[f"{stage}-stage"] = method.fit(modules, _all(inputs, labelled), task)
+                details[f"{stage}-stage"] = method.fit(model, _all(inputs, labelled), task)
             seen[f"{stage}/fitted"] = len(labelled)
-            parameters = sum(p.numel() for p in modules.head.parameters())
+            parameters = sum(p.numel() for p in model.head.parameters())
             # What a fit has seen, the loop does not see again.
             steps = max(1, steps - math.ceil(len(labelled) / self.cell.budget.batch_size))
         if not method.trains(stage):
@@ -71,13 +71,11 @@ class Trainer:
         assert isinstance(method, GradientMethod)
         if resume:
             resume.notes["fit"] = details.get(f"{stage}-stage")
-        with self.team.stage(stage, modules) as part:
-            sizes, warnings = self._loop(
-                method, part, task, modules, inputs, labelled, steps, on_look, resume
-            )
-        if found := method.report(modules):
+        with self.team.stage(stage, model) as part:
+            sizes, warnings = self._loop(method, part, task, model, inputs, labelled, steps, on_look, resume)
+        if found := method.report(model):
             details[f"{stage}-stage"] = {**details.get(f"{stage}-stage", {}), **found}
-        groups_trained = method.trainable(modules)
+        groups_trained = method.trainable(model)
         return {
             "streams": seen | {f"{stage}/{name}": steps * size for name, size in sizes.items()},
             "parameters_trained": sum(p.numel() for group in groups_trained for p in group["params"]),
@@ -89,9 +87,9 @@ class Trainer:
     def _loop(
         self,
         method: GradientMethod,
-        part: Whole,
+        part: SingleProcess,
         task: Task,
-        modules: Modules,
+        model: Model,
         inputs: Inputs,
         labelled: Subset,
         steps: int,
@@ -100,44 +98,44 @@ class Trainer:
     ) -> tuple[dict[str, int], list[str]]:
         """The engine's loop; images of a step by stream, and what the record is to say of it."""
         stage, budget = task.stage, self.cell.budget
-        part.same_state(modules)
-        share = method.hold_out if method.judge_at(modules) else 0.0
+        part.same_state(model)
+        share = method.hold_out if method.validate_at(model) else 0.0
         trained, held_out = hold_out(labelled, share, stream(self.cell.seed, "hold-out", stage))
         feed = self.feed(method, task, inputs, trained)
         judged = None
         if len(held_out):
             judged = HeldOut(_all(inputs, held_out), self.feed(method, task, inputs, labelled))
-        tempo = self.ledger.tempo
+        throughput = self.cost_tracker.throughput
 
         def stepped(step: int) -> None:
-            tempo.step()
+            throughput.step()
             self.progress(f"{stage} stage", step, steps)
 
         def looked(step: int, loss: float) -> None:
-            tempo.pause()
+            throughput.pause()
             on_look(step, loss)
 
         if self.cell.setting and part.leads:
-            tempo.flops = flops(method, modules, feed)
-        tempo.begin()
+            throughput.flops = flops(method, model, feed)
+        throughput.begin()
         parts = train(
             method,
-            modules,
+            model,
             feed,
-            Stage(task, steps, min(budget.looks, steps), self.cell.precision),
+            Stage(task, steps, min(budget.evaluations, steps), self.cell.precision),
             looked,
             stepped,
             judged,
             resume,
             part,
         )
-        warnings = [said(stage, feed.labelled.batch_size, parts, modules)] if parts > 1 else []
+        warnings = [said(stage, feed.labelled.batch_size, parts, model)] if parts > 1 else []
         return feed.sizes, warnings
 
     def feed(self, method: GradientMethod, task: Task, inputs: Inputs, labelled: Subset) -> Feed:
         """The streams that the method's declared access opens, and no other."""
-        access, episode, roles = method.access, method.episode(task), self.roles
-        replayed = roles.source if task.stage == "target" and Access.SOURCE_REPLAY in access else None
+        access, episode, partitions = method.access, method.episode(task), self.partitions
+        replayed = partitions.source if task.stage == "target" and Access.SOURCE_REPLAY in access else None
 
         def seed(name: str) -> int:
             return stream(self.cell.seed, "feed", task.stage, name)
@@ -150,7 +148,7 @@ class Trainer:
             if episode
             else endless("labelled", inputs, labelled),
             endless("source", replayed.inputs, replayed.train) if replayed else None,
-            endless("unlabelled", roles.target_inputs, roles.target_unlabelled)
+            endless("unlabelled", partitions.target_inputs, partitions.target_unlabelled)
             if Access.TARGET_IMAGES in access
             else None,
             source_labels=self.cell.scenario.same_classes and not self.cell.scenario.episodes,

@@ -13,14 +13,14 @@ from bench.core.errors import CellFailed
 from bench.core.seeds import stream
 from bench.data.splits import Subset, concatenate
 from bench.engine.evaluation import predict
-from bench.engine.evaluation.partitions import Roles, picked
+from bench.engine.evaluation.partitions import Partitions, picked
 from bench.engine.evaluation.validators import NOTHING, LabelFree, Outputs, Remembered, label_free
 from bench.engine.training.batches import Inputs
-from bench.engine.training.cost import Ledger
-from bench.method.base import Method, Modules
+from bench.engine.training.cost import CostTracker
+from bench.method.base import Method, Model
 from bench.method.batch import StageName
-from bench.networks.fuse import folded
-from bench.records.record import Look, Part, Predictions
+from bench.networks.fuse import fuse_batch_norm
+from bench.records.record import Evaluation, Part, Predictions
 from bench.spec.cell import Cell
 
 SOURCE: Part = "source-validation"
@@ -31,29 +31,29 @@ FEW = 300 * 3 * 64 * 64
 
 
 @dataclass
-class Looks:
+class Evaluator:
     """The looks of one cell, and the logits that they saw."""
 
     cell: Cell
     method: Method
-    roles: Roles
-    ledger: Ledger
+    partitions: Partitions
+    cost_tracker: CostTracker
     folds: bool = False
     """Whether the device is one on which folded batch norms are faster, and the network is not compiled."""
-    all: list[Look] = field(default_factory=list)
+    all: list[Evaluation] = field(default_factory=list)
     logits: list[dict[Part, np.ndarray]] = field(default_factory=list)
     _measure: Remembered = field(default_factory=Remembered)
 
-    def look(self, stage: StageName, modules: Modules, step: int, loss: float | None) -> None:
+    def look(self, stage: StageName, model: Model, step: int, loss: float | None) -> None:
         """Evaluate on what is held out."""
-        with self.ledger.phases("evaluate"):
-            modules = self._quick(modules)
+        with self.cost_tracker.phases("evaluate"):
+            model = self._quick(model)
             source_scores = stage == "source" or self.cell.scenario.same_classes
-            outputs = self.outputs(modules, self.roles.held_out)
+            outputs = self.outputs(model, self.partitions.held_out)
             found = self._label_free(outputs, source_scores)
         logits = {
             part: outputs[part].logits.numpy()
-            for part in self.roles.held_out
+            for part in self.partitions.held_out
             if part != SOURCE or source_scores
         }
         self.keep(stage, step, loss, logits, found)
@@ -73,11 +73,11 @@ class Looks:
         """
         if not all(np.isfinite(scores).all() for scores in logits.values()):
             raise CellFailed(f"diverged: logits are not finite after step {step} of the {stage} stage")
-        labels = {part: images.labels for part, (_, images) in self.roles.held_out.items()}
+        labels = {part: images.labels for part, (_, images) in self.partitions.held_out.items()}
         accuracy = {part: predict.accuracy(scores, labels[part]) for part, scores in logits.items()}
         self.logits.append(logits)
         self.all.append(
-            Look(
+            Evaluation(
                 stage=stage,
                 step=step,
                 train_loss=loss,
@@ -105,47 +105,47 @@ class Looks:
 
     def thaw(self, tensors: dict[str, torch.Tensor], notes: Any) -> None:
         """Have had these looks."""
-        self.all = [Look(**look) for look in notes]
+        self.all = [Evaluation(**look) for look in notes]
         self.logits = [{} for _ in self.all]
         for name, scores in tensors.items():
             place, part = name.split(".")
             self.logits[int(place)][cast(Part, part)] = scores.numpy()
 
-    def _quick(self, modules: Modules) -> Modules:
+    def _quick(self, model: Model) -> Model:
         """A network that says the same faster, where that pays: of many images."""
         if not self.folds:
-            return modules
-        assert self.roles.pool is not None, "no look within episodes asks for it"
-        images = [self.roles.pool, *(images for _, images in self.roles.held_out.values())]
-        one = self.roles.target_inputs.take(self.roles.pool.rows[:1])
+            return model
+        assert self.partitions.pool is not None, "no look within episodes asks for it"
+        images = [self.partitions.pool, *(images for _, images in self.partitions.held_out.values())]
+        one = self.partitions.target_inputs.take(self.partitions.pool.rows[:1])
         if sum(map(len, images)) * one.numel() < FEW:
-            return modules
-        return folded(modules.eval(), lambda modules: self.method.predict(modules, one)[0])
+            return model
+        return fuse_batch_norm(model.eval(), lambda model: self.method.predict(model, one)[0])
 
-    def outputs(self, modules: Modules, held_out: Mapping[Part, tuple[Inputs, Subset]]) -> dict[str, Outputs]:
+    def outputs(self, model: Model, held_out: Mapping[Part, tuple[Inputs, Subset]]) -> dict[str, Outputs]:
         """What the network says of the images of these parts and of `POOL`, of each image computed once."""
-        assert self.roles.pool is not None, "no look within episodes asks for it"
+        assert self.partitions.pool is not None, "no look within episodes asks for it"
         wanted: dict[str, tuple[Inputs, Subset]] = dict(held_out.items())
-        wanted[POOL] = self.roles.target_inputs, self.roles.pool
+        wanted[POOL] = self.partitions.target_inputs, self.partitions.pool
         found: dict[str, Outputs] = {}
         for inputs in {id(inputs): inputs for inputs, _ in wanted.values()}.values():
             parts = {part: images for part, (where, images) in wanted.items() if where is inputs}
             images = concatenate(list(parts.values()))
             _, first, places = np.unique(images.rows, return_index=True, return_inverse=True)
-            with self.ledger.tempo.predicting(len(first)):
-                seen = predict.outputs(self.method, modules, inputs, images.take(first), self.cell.precision)
+            with self.cost_tracker.throughput.predicting(len(first)):
+                seen = predict.outputs(self.method, model, inputs, images.take(first), self.cell.precision)
             ends = np.cumsum([len(images) for images in parts.values()])
             for part, mine in zip(parts, np.split(places, ends[:-1]), strict=True):
                 found[part] = seen.take(mine)
         return found
 
-    def discrepancy_now(self, modules: Modules) -> dict[str, float]:
+    def discrepancy_now(self, model: Model) -> dict[str, float]:
         """How far apart source and target are; nothing where there is no source."""
-        if SOURCE not in self.roles.held_out:
+        if SOURCE not in self.partitions.held_out:
             return {}
-        with self.ledger.phases("evaluate"):
-            modules = self._quick(modules)
-            outputs = self.outputs(modules, {SOURCE: self.roles.held_out[SOURCE]})
+        with self.cost_tracker.phases("evaluate"):
+            model = self._quick(model)
+            outputs = self.outputs(model, {SOURCE: self.partitions.held_out[SOURCE]})
             source, _ = self._picked(outputs[SOURCE])
             return self._measure(source, outputs[POOL], self._fold_seed).scores
 
@@ -161,7 +161,7 @@ class Looks:
                 headline = place == selected.get(self.cell.headline) and part != SOURCE
                 if part == "target-test" or headline:
                     out[f"look{place}/{part}/logits"] = scores
-        for part, (_, images) in self.roles.held_out.items():
+        for part, (_, images) in self.partitions.held_out.items():
             out[f"{part}/labels"] = images.labels.astype(np.int16)
             out[f"{part}/groups"] = images.groups.astype(np.int32)
             out[f"{part}/items"] = images.rows.astype(np.int32)
@@ -173,7 +173,7 @@ class Looks:
         if SOURCE in outputs:
             source, places = self._picked(outputs[SOURCE])
             if source_scores:
-                labels = torch.from_numpy(self.roles.held_out[SOURCE][1].labels[places])
+                labels = torch.from_numpy(self.partitions.held_out[SOURCE][1].labels[places])
         return label_free(outputs[POOL], source, labels, self._fold_seed, self._measure)
 
     def _picked(self, source: Outputs) -> tuple[Outputs, np.ndarray]:

@@ -28,7 +28,7 @@ class Source:
 
 
 @dataclass
-class Roles:
+class Partitions:
     """The images of one cell by role. Only the trainer hands any of them to a method."""
 
     target_inputs: Inputs
@@ -48,7 +48,7 @@ class Roles:
         return self.shots
 
 
-def open_roles(cell: Cell, dataset: Dataset, view: Callable[[str], Inputs]) -> Roles:
+def open_partitions(cell: Cell, dataset: Dataset, view: Callable[[str], Inputs]) -> Partitions:
     """The roles of a cell's images; `view` opens a domain as the method takes it."""
     s = cell.scenario
     target = view(s.target)
@@ -59,7 +59,7 @@ def open_roles(cell: Cell, dataset: Dataset, view: Callable[[str], Inputs]) -> R
     if s.source:
         source = Source(view(s.source), subset(dataset, s.source, s.source_classes, TRAIN))
     if s.episodes:
-        return Roles(target, unlabelled, source, None, None, {})
+        return Partitions(target, unlabelled, source, None, None, {})
     shots = draw_shots(dataset, s.target, s.target_classes, s.shots, cell.seed)
     held_shots = None
     if cell.fold is not None and s.shots != 0:
@@ -78,7 +78,7 @@ def open_roles(cell: Cell, dataset: Dataset, view: Callable[[str], Inputs]) -> R
     rest = unlabelled.without(shots)
     # What was trained on with labels says little; with `all` shots there is nothing else.
     pool = rest if len(rest) >= FEWEST else unlabelled
-    return Roles(target, unlabelled, source, shots, pool.take(picked(cell.seed, len(pool))), held_out)
+    return Partitions(target, unlabelled, source, shots, pool.take(picked(cell.seed, len(pool))), held_out)
 
 
 def picked(seed: int, images: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from bench.engine.evaluation.validators import Outputs
 from bench.engine.training.batches import Inputs
 from bench.engine.training.loop import autocast
 from bench.engine.training.memory import in_parts
-from bench.method.base import Method, Modules
+from bench.method.base import Method, Model
 from bench.spec.cell import Precision
 
 BATCH = 256
@@ -43,7 +43,7 @@ def filled(x: Tensor, images: int) -> Tensor:
 
 def outputs(
     method: Method,
-    modules: Modules,
+    model: Model,
     inputs: Inputs,
     subset: Subset,
     precision: Precision,
@@ -54,15 +54,15 @@ def outputs(
     Both on the CPU. `modules` is left in evaluation mode; with `batch_statistics` batch norm normalises by
     the images beside each other here (transductive), and its running statistics stay as they are.
     """
-    modules.eval()
-    for module in modules.modules() if batch_statistics else ():
+    model.eval()
+    for module in model.modules() if batch_statistics else ():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.train()
             module.momentum = 0.0
 
     def predicted(x: Tensor) -> tuple[Tensor, Tensor]:
         with autocast(x.device, precision):
-            return method.predict(modules, x)
+            return method.predict(model, x)
 
     logits, features = [], []
     with torch.inference_mode():
@@ -74,7 +74,7 @@ def outputs(
                 logits.append(scores.float().half())
                 features.append(seen.float().flatten(1))
     if batch_statistics:
-        modules.eval()
+        model.eval()
     # Only the last batch is filled up.
     scores, seen = (torch.cat(parts)[: len(subset)].cpu() for parts in (logits, features))
     return Outputs(scores, seen, subset.groups)

@@ -28,8 +28,8 @@ class Accumulation:
     def __init__(self, loop: Loop, loss: Callable[[Batch, float], Tensor], whole: str = "") -> None:
         """`loss` of a batch at some progress; `whole` says why a batch cannot be taken in parts, if so."""
         self._loop, self._loss, self._whole = loop, loss, whole
-        modules = loop.modules.modules()
-        self._keepers = [m for m in modules if type(m).get_extra_state is not nn.Module.get_extra_state]
+        model = loop.model.modules()
+        self._keepers = [m for m in model if type(m).get_extra_state is not nn.Module.get_extra_state]
         self._held = False
         """Whether memory has held a batch in so many parts."""
 
@@ -42,7 +42,7 @@ class Accumulation:
         while True:
             extra = [module.get_extra_state() for module in self._keepers]
             # Statistics that a failed attempt has begun to move; none is expected where one went well.
-            buffers = [] if self._held else [buffer.clone() for buffer in self._loop.modules.buffers()]
+            buffers = [] if self._held else [buffer.clone() for buffer in self._loop.model.buffers()]
             try:
                 loss = self._in_parts(batch, progress, extra)
             except Exception as error:
@@ -56,7 +56,7 @@ class Accumulation:
             self._loop.optimizer.zero_grad(set_to_none=True)
             memory.free()
             self._put_back(extra)
-            for buffer, before in zip(self._loop.modules.buffers(), buffers, strict=False):
+            for buffer, before in zip(self._loop.model.buffers(), buffers, strict=False):
                 buffer.copy_(before)
             self._halve(len(batch.x), why)
 
@@ -94,10 +94,10 @@ class Accumulation:
         self._loop.parts, self._held = parts, False
 
 
-def said(stage: str, images: int, parts: int, modules: nn.Module) -> str:
+def said(stage: str, images: int, parts: int, model: nn.Module) -> str:
     """What a record says of a stage whose batches were taken in parts."""
     most = -(-images // parts)
-    seen = any(m.training and isinstance(m, nn.modules.batchnorm._BatchNorm) for m in modules.modules())
+    seen = any(m.training and isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
     return (
         f"memory was out: the {stage} stage took its batches of {images} images in {parts} parts, "
         "gradients summed" + (f"; batch norm normalised by {most} images at once" if seen else "")

@@ -241,6 +241,6 @@ class Feed:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Images that a step takes, by stream as `bench.records.record.Measured` names them."""
+        """Images that a step takes, by stream as `bench.records.record.Cost` names them."""
         streams = {"labelled": self.labelled, "replayed": self.source, "unlabelled": self.target}
         return {name: stream.batch_size for name, stream in streams.items() if stream}

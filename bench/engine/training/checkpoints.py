@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.core.digest import combine
 from bench.engine.training.artifacts import Made, Tensors, pack, plain, unpack
-from bench.engine.training.cost import Ledger
+from bench.engine.training.cost import CostTracker
 from bench.processes import stopping
 
 EVERY = 30.0
@@ -26,10 +26,10 @@ LOG = logging.getLogger(__name__)
 class Checkpoint:
     """Of one piece of work. Without a path nothing is kept, and nobody is stopped."""
 
-    def __init__(self, path: Path | None, ledger: Ledger) -> None:
-        self._path, self._ledger = path, ledger
+    def __init__(self, path: Path | None, cost_tracker: CostTracker) -> None:
+        self._path, self._ledger = path, cost_tracker
         self._last = time.monotonic()
-        self._before = ledger.phases.now()
+        self._before = cost_tracker.phases.now()
 
     def load(self) -> Made | None:
         """Tensors and notes as they were saved last; the seconds until then are added to the ledger's."""
@@ -68,8 +68,10 @@ class Checkpoint:
 class Checkpoints:
     """The checkpoints of one cell."""
 
-    def __init__(self, folder: Path | None, key: str, ledger: Ledger, decisive: Mapping[str, Any]) -> None:
-        self._folder, self._key, self._ledger = folder, key, ledger
+    def __init__(
+        self, folder: Path | None, key: str, cost_tracker: CostTracker, decisive: Mapping[str, Any]
+    ) -> None:
+        self._folder, self._key, self._ledger = folder, key, cost_tracker
         self._decisive = combine(*(f"{name} {value}" for name, value in sorted(decisive.items())))
 
     def of(self, work: str) -> Checkpoint:

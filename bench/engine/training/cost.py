@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import psutil
 import torch
 
-from bench.engine.training.throughput import Energy, Tempo, synchronise
-from bench.processes.malloc import give_back
+from bench.engine.training.throughput import Energy, ThroughputMeter, synchronise
+from bench.processes.malloc import trim
 
 
 class Phases:
@@ -52,14 +52,14 @@ class Phases:
         self._since = now
 
 
-class Ledger:
+class CostTracker:
     """What a cell costs: what it spent itself, and what the shared artifacts it used had cost."""
 
     def __init__(self, device: torch.device, timed: bool = False) -> None:
         """`timed`: steps wait for the device, so that each can be timed."""
         self.phases = Phases(device)
         self.memory = PeakMemory(device)
-        self.tempo = Tempo(device, timed)
+        self.throughput = ThroughputMeter(device, timed)
         self.energy = Energy(device)
         self.shared_seconds: dict[str, float] = defaultdict(float)
         self.streams: dict[str, int] = defaultdict(int)
@@ -68,7 +68,7 @@ class Ledger:
         self.devices = 1
 
     @property
-    def images_seen(self) -> int:
+    def items_seen(self) -> int:
         """Images over all stages and streams."""
         return sum(self.streams.values())
 
@@ -174,7 +174,7 @@ class PeakMemory:
             return
         # What earlier cells needed is not this one's. Among short cells that would take longer than they do.
         if time.monotonic() - PeakMemory._given_back > FRESH:
-            give_back()
+            trim()
             PeakMemory._given_back = time.monotonic()
         with contextlib.suppress(OSError):
             self._CLEAR.write_text("5")  # Linux: resets the high-water mark of this process.

@@ -24,7 +24,7 @@ from bench.core.errors import CellFailed, CellSkipped
 from bench.core.seeds import stream
 from bench.engine.training.artifacts import Made, pack, plain, unpack
 from bench.engine.training.loop_state import Loop
-from bench.method.base import Modules
+from bench.method.base import Model
 from bench.method.batch import Batch, StageName
 from bench.method.slices import cut
 
@@ -32,7 +32,7 @@ PATIENCE = timedelta(days=7)
 """For which the others wait for the first: a look may take long. One that dies is noticed otherwise."""
 
 
-class Whole:
+class SingleProcess:
     """A process's part in training: here all of it."""
 
     rank, size = 0, 1
@@ -42,7 +42,7 @@ class Whole:
         """Whether it is the one that judges, looks and keeps."""
         return self.rank == 0
 
-    def same_state(self, modules: Modules) -> None:
+    def same_state(self, model: Model) -> None:
         """Give a network the state that the first rank's has."""
 
     def same_loop(self, loop: Loop) -> None:
@@ -56,7 +56,7 @@ class Whole:
         """What one's own part adds to the loss of the whole batch: () of that part's mean loss, ()."""
         return loss
 
-    def combine(self, loss: Tensor, modules: Modules) -> Tensor:
+    def combine(self, loss: Tensor, model: Model) -> Tensor:
         """Turn the gradient of what one's own part adds, in the parameters, into that of the whole batch.
 
         Args:
@@ -69,7 +69,7 @@ class Whole:
         return loss
 
 
-class Part(Whole):
+class Rank(SingleProcess):
     """One of several: gradients go through torch.distributed, what is said once through files."""
 
     def __init__(self, rank: int, size: int, device: torch.device, seed: int, folder: Path) -> None:
@@ -101,10 +101,10 @@ class Part(Whole):
         if dist.is_initialized():
             dist.destroy_process_group()
 
-    def same_state(self, modules: Modules) -> None:
+    def same_state(self, model: Model) -> None:
         """Give a network the state that the first rank's has."""
-        if found := self._tell(lambda: (modules.state_dict(), {})):
-            modules.load_state_dict(found[0])
+        if found := self._tell(lambda: (model.state_dict(), {})):
+            model.load_state_dict(found[0])
 
     def same_loop(self, loop: Loop) -> None:
         """Put a loop where the first rank's is."""
@@ -127,9 +127,9 @@ class Part(Whole):
         """
         return loss * self._share
 
-    def combine(self, loss: Tensor, modules: Modules) -> Tensor:
+    def combine(self, loss: Tensor, model: Model) -> Tensor:
         """The same; loss and gradients are summed over the ranks in one operation."""
-        gradients = [p.grad for p in modules.parameters() if p.grad is not None]
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
         flat = torch.cat([loss.reshape(1), *(gradient.reshape(-1) for gradient in gradients)])
         dist.all_reduce(flat)
         total, *summed = flat.split([1, *(gradient.numel() for gradient in gradients)])
@@ -154,12 +154,12 @@ class Part(Whole):
         return found
 
 
-class Team(Protocol):
+class ProcessGroup(Protocol):
     """Who trains a cell's stages."""
 
     leads: bool
 
-    def stage(self, name: StageName, modules: Modules) -> AbstractContextManager[Whole]:
+    def stage(self, name: StageName, model: Model) -> AbstractContextManager[SingleProcess]:
         """Train a stage within this block, by the part that it gives.
 
         Raises:
@@ -171,14 +171,14 @@ class Team(Protocol):
         """The cell is over."""
 
 
-class Solo:
+class SingleProcessGroup:
     """One process alone."""
 
     leads = True
 
-    def stage(self, name: StageName, modules: Modules) -> AbstractContextManager[Whole]:
+    def stage(self, name: StageName, model: Model) -> AbstractContextManager[SingleProcess]:
         """All of it."""
-        return nullcontext(Whole())
+        return nullcontext(SingleProcess())
 
     def close(self) -> None:
         """Nothing is held."""
@@ -192,12 +192,12 @@ def _loopback() -> str | None:
     return None
 
 
-def check_statistics(modules: nn.Module) -> None:
+def check_statistics(model: nn.Module) -> None:
     """Raise `CellSkipped` if a network in training mode normalises by its own slice of a batch.
 
     Batch norm is synchronised where torch can (`backbones.synchronised`), which is not on a CPU.
     """
-    for name, module in modules.named_modules():
+    for name, module in model.named_modules():
         batchwise = isinstance(module, nn.modules.batchnorm._BatchNorm)
         # Other layers with statistics of the batch, as timm's EvoNorm B0, keep them under the same name.
         batchwise |= getattr(module, "running_var", None) is not None

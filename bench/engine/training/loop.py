@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from bench.core.errors import CellFailed
 from bench.engine.training.accumulation import Accumulation
 from bench.engine.training.batches import Feed
-from bench.engine.training.data_parallel import Whole
+from bench.engine.training.data_parallel import SingleProcess
 from bench.engine.training.loop_state import Loop, Resume
-from bench.method.base import GradientMethod, Modules
+from bench.method.base import GradientMethod, Model
 from bench.method.batch import Batch, Labelled, Task
 from bench.networks.depthwise import quick
 from bench.spec.cell import Precision
@@ -30,12 +30,12 @@ class Stage:
 
     task: Task
     steps: int
-    looks: int
+    evaluations: int
     precision: Precision
 
     def look_steps(self) -> list[int]:
         """Steps after which to look: equally spaced, the last included."""
-        return [round(self.steps * (i + 1) / self.looks) for i in range(self.looks)]
+        return [round(self.steps * (i + 1) / self.evaluations) for i in range(self.evaluations)]
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class HeldOut:
 
 def train(
     method: GradientMethod,
-    modules: Modules,
+    model: Model,
     feed: Feed,
     stage: Stage,
     on_look: Callable[[int, float], None],
     on_step: Callable[[int], None],
     held_out: HeldOut | None = None,
     resume: Resume | None = None,
-    part: Whole | None = None,
+    part: SingleProcess | None = None,
 ) -> int:
     """Run a stage in place; `on_look(step, mean training loss since the last look)` is called at each look.
 
@@ -70,67 +70,67 @@ def train(
         CellFailed: the loss is not finite, checked at looks only, so that no step waits for the device; or
             memory is out and the batch cannot be halved.
     """
-    optimizer = method.optimizer(modules, stage.task)
+    optimizer = method.optimizer(model, stage.task)
     rates = [group["lr"] for group in optimizer.param_groups]
-    device = next(modules.parameters()).device
+    device = next(model.parameters()).device
     scaler = torch.amp.GradScaler(device.type, enabled=stage.precision == "fp16")
-    looks = set(stage.look_steps())
+    evaluations = set(stage.look_steps())
     # A stage of few steps may have several moments at one step: none of them is lost.
-    moments = method.judge_at(modules) if held_out else ()
+    moments = method.validate_at(model) if held_out else ()
     judgements = Counter(min(round(at * stage.steps), stage.steps - 1) for at in moments)
-    loop = Loop(modules, optimizer, scaler, torch.zeros((), device=device))
+    loop = Loop(model, optimizer, scaler, torch.zeros((), device=device))
     if resume:
         resume.begin(loop)
-    part = part or Whole()
+    part = part or SingleProcess()
     part.same_loop(loop)
     if held_out and judgements and loop.step > max(judgements):
         feed = held_out.afterwards
 
-    gradients = quick(modules, stage.precision)
+    gradients = quick(model, stage.precision)
 
     def loss_of(batch: Batch, progress: float) -> Tensor:
         with autocast(device, stage.precision), gradients:
-            return part.weighted(method.loss(modules, batch, progress))
+            return part.weighted(method.loss(model, batch, progress))
 
-    accumulation = Accumulation(loop, loss_of, _why_whole(method, modules, part))
-    modules.train()
+    accumulation = Accumulation(loop, loss_of, _why_whole(method, model, part))
+    model.train()
     for step in range(loop.step, stage.steps):
         progress = step / stage.steps
         factor = method.schedule(progress)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * factor if progress >= group.get("unfreeze_at", 0.0) else 0.0
         if held_out and step in judgements:
-            modules.eval()
+            model.eval()
             for _ in range(judgements[step] if part.leads else 0):
-                method.judge(modules, held_out.images, progress)
-            part.same_state(modules)
-            modules.train()
+                method.on_validation(model, held_out.images, progress)
+            part.same_state(model)
+            model.train()
             if step == max(judgements):
                 feed = held_out.afterwards
         batch = part.of(feed.batch(step), step)
-        loop.total += part.combine(accumulation.gradient(batch, progress), modules)
+        loop.total += part.combine(accumulation.gradient(batch, progress), model)
         scaler.step(optimizer)
         scaler.update()
         loop.step = step + 1
         on_step(loop.step)
-        if loop.step in looks:
+        if loop.step in evaluations:
             mean = loop.total.item() / (loop.step - loop.since)
             if not math.isfinite(mean):
                 raise CellFailed(f"diverged: the loss is {mean} within the first {loop.step} steps")
             loop.total.zero_()
             loop.since = loop.step
             on_look(loop.step, mean)
-            modules.train()
+            model.train()
         if resume:
             resume.after_step(loop)
     return loop.parts
 
 
-def _why_whole(method: GradientMethod, modules: Modules, part: Whole) -> str:
+def _why_whole(method: GradientMethod, model: Model, part: SingleProcess) -> str:
     """Why batches cannot be taken in parts; empty if they can."""
-    if not method.divisible:
-        return "the method's loss is not declared a mean over the images of a batch (`divisible`)"
-    if part.size > 1 and any(isinstance(module, nn.SyncBatchNorm) for module in modules.modules()):
+    if not method.per_sample_loss:
+        return "the method's loss is not declared a mean over the images of a batch (`per_sample_loss`)"
+    if part.size > 1 and any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
         # A device that takes more passes than the others would wait for them in vain.
         return "batch norm is synchronised across devices"
     return ""

@@ -71,7 +71,7 @@ class Resume:
 class Loop:
     """A training loop between two steps."""
 
-    modules: nn.Module
+    model: nn.Module
     optimizer: Optimizer
     scaler: torch.amp.GradScaler
     total: Tensor
@@ -85,7 +85,7 @@ class Loop:
 
     def freeze(self) -> tuple[Tensors, Notes]:
         """Network, optimiser, loss scale, random streams and position."""
-        tensors = {f"modules.{name}": tensor for name, tensor in self.modules.state_dict().items()}
+        tensors = {f"modules.{name}": tensor for name, tensor in self.model.state_dict().items()}
         state = self.optimizer.state_dict()
         plain: dict[str, dict[str, Any]] = {}
         for number, values in state["state"].items():
@@ -109,7 +109,7 @@ class Loop:
 
     def thaw(self, tensors: Tensors, notes: Notes) -> None:
         """Be as `freeze` found another loop of the same network and optimiser."""
-        self.modules.load_state_dict(_under("modules.", tensors))
+        self.model.load_state_dict(_under("modules.", tensors))
         state: dict[int, dict[str, Any]] = {int(n): dict(values) for n, values in notes["optimizer"].items()}
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for place, value in _under("optimizer.", tensors).items():

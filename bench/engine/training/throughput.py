@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.engine.training import memory
 from bench.engine.training.batches import Feed
-from bench.method.base import GradientMethod, Modules
+from bench.method.base import GradientMethod, Model
 from bench.records.record import StepTimes
 
 WARM_UP = 3
@@ -27,7 +27,7 @@ def synchronise(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
-class Tempo:
+class ThroughputMeter:
     """Takes the times of steps and of predictions.
 
     On an accelerator steps are queued, so that the time between two of them says little: only where `wait` is
@@ -74,7 +74,7 @@ class Tempo:
         self._seconds += time.perf_counter() - since
 
     @property
-    def predicted_per_second(self) -> float | None:
+    def predictions_per_second(self) -> float | None:
         """Images a second over all predictions."""
         return self._images / self._seconds if self._seconds else None
 
@@ -86,12 +86,12 @@ class Tempo:
         return StepTimes(count=len(self._steps), p25=p25, p50=p50, p75=p75, p95=p95)
 
 
-def flops(method: GradientMethod, modules: Modules, feed: Feed) -> int | None:
+def flops(method: GradientMethod, model: Model, feed: Feed) -> int | None:
     """Floating-point operations of one step, forwards and backwards, by torch's counter; changes nothing.
 
     None where memory does not hold the step in one.
     """
-    mine = copy.deepcopy(modules).train()
+    mine = copy.deepcopy(model).train()
     try:
         with torch.random.fork_rng(), FlopCounterMode(display=False) as counter:
             method.loss(mine, feed.batch(0), 0.0).backward()

@@ -9,7 +9,7 @@ import pytest
 
 from bench.commands.experiments.forecast import Needs, distinct, estimate, foresee, prices
 from bench.data.catalog import load_card
-from bench.records.record import Asked, Digests, Happened, Measured, Record, Where
+from bench.records.record import Cost, Digests, Environment, Outcome, Record, Request
 from bench.spec.cell import Cell, Setting
 from bench.spec.plan import plan
 from tests.support import emoji_suite
@@ -52,21 +52,23 @@ def record(cell: Cell, seconds: dict[str, float], shared: dict[str, float]) -> R
     return Record(
         key=cell.key,
         created="",
-        asked=Asked(cell=cell, setting=Setting(), suite="mine"),
-        happened=Happened(status="done"),
+        request=Request(cell=cell, setting=Setting(), suite="mine"),
+        outcome=Outcome(status="done"),
         digests=Digests(method="", engine="", dataset=""),
-        where=Where(python="", packages={}, platform="", cpu="", accelerator=None, git_revision=None),
-        measured=Measured(
+        environment=Environment(
+            python="", packages={}, platform="", cpu="", accelerator=None, git_revision=None
+        ),
+        cost=Cost(
             seconds=seconds,
             shared_seconds=shared,
-            images_seen=1,
-            images_per_second=None,
+            items_seen=1,
+            items_per_second=None,
             parameters=1,
             parameters_trained=1,
             peak_memory_bytes=1,
         ),
         hyperparameters={},
-        looks=(),
+        evaluations=(),
         selected={},
         details={},
     )

@@ -50,9 +50,9 @@ def test_folder_and_shards_give_the_same_numbers(tmp_path: Path) -> None:
     assert done["folder"].keys() == done["shards"].keys()
     for key, record in done["folder"].items():
         other = done["shards"][key]
-        assert record["happened"]["status"] == "done"
-        assert record["looks"] == other["looks"]
+        assert record["outcome"]["status"] == "done"
+        assert record["evaluations"] == other["evaluations"]
         assert record["digests"] == other["digests"]
         assert record["predictions_sha256"] == other["predictions_sha256"]
-        assert record["images_from"] == "folder OfficeHomeDataset_10072016"
-        assert other["images_from"] == "folder office-home"
+        assert record["data_origin"] == "folder OfficeHomeDataset_10072016"
+        assert other["data_origin"] == "folder office-home"

@@ -40,7 +40,7 @@ def test_recommend_runs_what_it_needs_and_no_more(tmp_path: Path) -> None:
     assert "\nuse " in found.stdout
     records = list(Store(tmp_path / "results/tiny").records())
     assert len(records) == 5, "three methods on one question, the better two on the other"
-    assert {record.asked.cell.scenario.shots for record in records} == {3}
+    assert {record.request.cell.scenario.shots for record in records} == {3}
     dear = bench("recommend", "--suite", "tiny.toml", "--max-seconds", "0", cwd=tmp_path)
     assert "no method is within these seconds" in dear.stdout
 
@@ -62,7 +62,7 @@ def test_check_search(tmp_path: Path) -> None:
         assert name in first.stdout
     records = list(Store(tmp_path / "results/tiny-search").records())
     assert len(records) == 4 * (1 + 1 + 2)
-    draws = [record for record in records if record.asked.cell.budget.steps == 4]
+    draws = [record for record in records if record.request.cell.budget.steps == 4]
     assert len(draws) == 4 * 2
     assert all(record.details["source-stage"]["candidates left"] == 1 for record in draws)
-    assert len({record.asked.cell.seed for record in draws}) == 4
+    assert len({record.request.cell.seed for record in draws}) == 4

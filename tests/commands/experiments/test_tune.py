@@ -35,9 +35,9 @@ def test_cells_with_shots_are_tried_on_folds() -> None:
 
 def test_scores_come_from_where_the_protocol_allows(tmp_path: Path) -> None:
     record, _ = answer(tiny_cell(shots=0), tmp_path)
-    assert allowed_score(record) == record.looks[-1].source_validation_accuracy
+    assert allowed_score(record) == record.evaluations[-1].source_validation_accuracy
     record, predictions = answer(tiny_cell(shots=3, fold=1), tmp_path)
-    assert allowed_score(record) == record.looks[-1].shots_validation_accuracy
+    assert allowed_score(record) == record.evaluations[-1].shots_validation_accuracy
     # One group of each of the four classes was held out of the shots, and only those were scored.
     labels, logits = (
         predictions[f"{name}"] for name in ("shots-validation/labels", "look1/shots-validation/logits")
@@ -86,8 +86,8 @@ def test_trials_in_a_suites_budget(tmp_path: Path) -> None:
     assert "study tiny full-finetune suite: 0 of 2 trials done" in first.stdout
     records = list(Store(tmp_path / "results/tiny").records())
     assert len(records) == 4
-    assert all(record.asked.cell.budget.trials == 2 for record in records)
-    mine = [record for record in records if record.asked.cell.method == "full-finetune"]
+    assert all(record.request.cell.budget.trials == 2 for record in records)
+    mine = [record for record in records if record.request.cell.method == "full-finetune"]
     found = {record.hyperparameters["learning_rate"] for record in mine}
     trials = list(Store(tmp_path / "results/tiny/tuning").records())
     tried = {record.hyperparameters.get("learning_rate") for record in trials}

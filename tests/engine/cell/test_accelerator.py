@@ -15,7 +15,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from bench.api import Batch, Modules
+from bench.api import Batch, Model
 from bench.data.dataset import silent
 from bench.engine.cell.environment import where
 from bench.engine.cell.runner import Context, run_cell
@@ -56,15 +56,15 @@ def asked(method: str) -> Cell:
 def test_the_same_numbers_again(method: str, tmp_path: Path) -> None:
     """Same cell, same seed, same machine: bit for bit."""
     record, predictions = there(asked(method), tmp_path / "a")
-    if record.happened.status == "skipped":
-        pytest.skip(record.happened.reason)
+    if record.outcome.status == "skipped":
+        pytest.skip(record.outcome.reason)
     again, same = there(asked(method), tmp_path / "b")
-    assert record.happened.status == again.happened.status == "done", (record.happened, again.happened)
-    assert record.looks == again.looks
+    assert record.outcome.status == again.outcome.status == "done", (record.outcome, again.outcome)
+    assert record.evaluations == again.evaluations
     assert_equal(predictions, same)
-    assert record.where.accelerator
-    assert record.asked.setting.device == str(DEVICE)
-    assert record.measured.peak_memory_bytes > 0
+    assert record.environment.accelerator
+    assert record.request.setting.device == str(DEVICE)
+    assert record.cost.peak_memory_bytes > 0
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_the_numbers_of_a_cpu(method: str, tmp_path: Path) -> None:
     """As near as float32 keeps them over a few steps, where nothing is drawn on the device (dropout is)."""
     record, predictions = there(asked(method), tmp_path / "a")
     expected, known = answer(asked(method), tmp_path / "b")
-    for ours, theirs in zip(record.looks, expected.looks, strict=True):
+    for ours, theirs in zip(record.evaluations, expected.evaluations, strict=True):
         assert ours.step == theirs.step
         if theirs.train_loss is not None:
             assert ours.train_loss == pytest.approx(theirs.train_loss, rel=2e-3)
@@ -88,28 +88,30 @@ def test_precisions(precision: str, tmp_path: Path) -> None:
     """Each trains; what takes fewer digits answers otherwise than fp32 does, though not by much."""
     if precision == "tf32" and DEVICE.type != "cuda":
         pytest.skip("tf32 is of CUDA devices")
-    cell = tiny_cell(budget=Budget(steps=30, batch_size=16, looks=1), source=None, augment="none")
+    cell = tiny_cell(budget=Budget(steps=30, batch_size=16, evaluations=1), source=None, augment="none")
     exact, expected = there(cell, tmp_path / "a")
     record, predictions = there(cell.model_copy(update={"precision": precision}), tmp_path / "b")
-    assert record.happened.status == "done", record.happened
+    assert record.outcome.status == "done", record.outcome
     name = next(name for name in expected if name.endswith("target-test/logits"))
     assert (precision == "fp32") == np.array_equal(predictions[name], expected[name])
-    assert record.looks[-1].train_loss == pytest.approx(exact.looks[-1].train_loss, rel=0.2)
+    assert record.evaluations[-1].train_loss == pytest.approx(exact.evaluations[-1].train_loss, rel=0.2)
 
 
 def test_a_timed_cell(tmp_path: Path) -> None:
     """Steps are waited for one by one, operations counted, energy read where the package for it is there."""
-    cell = tiny_cell(setting=Wanted(device=DEVICE.type), budget=Budget(steps=12, batch_size=16, looks=1))
+    cell = tiny_cell(
+        setting=Wanted(device=DEVICE.type), budget=Budget(steps=12, batch_size=16, evaluations=1)
+    )
     record, _ = there(cell, tmp_path)
-    assert record.happened.status == "done", record.happened
-    measured = record.measured
+    assert record.outcome.status == "done", record.outcome
+    measured = record.cost
     assert measured.steps
     assert 0 < measured.steps.p25 <= measured.steps.p50 <= measured.steps.p95
     assert measured.flops_per_step
-    assert measured.predicted_per_second
+    assert measured.predictions_per_second
     assert measured.calibration_seconds
     untimed, _ = there(tiny_cell(), tmp_path / "untimed")
-    assert untimed.measured.steps is None
+    assert untimed.cost.steps is None
     if DEVICE.type == "cuda" and importlib.util.find_spec("pynvml"):
         assert measured.energy_joules
         assert measured.energy_joules > 0
@@ -122,8 +124,8 @@ def test_compiled(how: Any, tmp_path: Path) -> None:
     cell = tiny_cell(source=None, augment="none")
     eager, expected = there(cell, tmp_path / "a")
     record, predictions = there(cell.model_copy(update={"setting": Wanted(compile=how)}), tmp_path / "b")
-    assert record.happened.status == "done", (record.happened.reason, record.happened.log)
-    assert record.looks[-1].train_loss == pytest.approx(eager.looks[-1].train_loss, rel=1e-2)
+    assert record.outcome.status == "done", (record.outcome.reason, record.outcome.log)
+    assert record.evaluations[-1].train_loss == pytest.approx(eager.evaluations[-1].train_loss, rel=1e-2)
     for name in expected:
         np.testing.assert_allclose(predictions[name], expected[name], rtol=5e-2, atol=5e-2, err_msg=name)
 
@@ -143,21 +145,21 @@ def little_memory() -> Iterator[Any]:
 @of_cuda
 def test_memory_that_is_out_halves_the_batch(little_memory: Any, tmp_path: Path) -> None:
     changes: dict[str, Any] = {"source": None, "image_size": 64, "augment": "none"}
-    cell = tiny_cell(backbone=NORMLESS, budget=Budget(steps=3, batch_size=512, looks=1), **changes)
+    cell = tiny_cell(backbone=NORMLESS, budget=Budget(steps=3, batch_size=512, evaluations=1), **changes)
     whole, expected = there(cell, tmp_path / "a")
     assert not whole.warnings
-    most = 0.3 * whole.measured.peak_memory_bytes
+    most = 0.3 * whole.cost.peak_memory_bytes
     little_memory(most)
     halved, found = there(cell, tmp_path / "b")
-    assert halved.happened.status == "done", halved.happened
+    assert halved.outcome.status == "done", halved.outcome
     assert "parts" in " ".join(halved.warnings)
-    assert halved.measured.peak_memory_bytes < most
+    assert halved.cost.peak_memory_bytes < most
     for name in expected:
         np.testing.assert_allclose(found[name], expected[name], rtol=5e-3, atol=5e-3, err_msg=name)
     little_memory(1e6)
     none, _ = there(cell, tmp_path / "c")
-    assert none.happened.status == "failed"
-    assert "out of memory" in none.happened.reason
+    assert none.outcome.status == "failed"
+    assert "out of memory" in none.outcome.reason
 
 
 def test_it_goes_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +168,7 @@ def test_it_goes_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.Monkey
     whole, expected = there(cell, tmp_path / "whole")
     monkeypatch.setattr("bench.engine.training.checkpoints.EVERY", 0.0)
     first, _ = there(cell, tmp_path / "parts", tmp_path / "checkpoints", cut)
-    assert first.happened.reason == "Cut"
+    assert first.outcome.reason == "Cut"
     steps: list[int] = []
 
     def note(what: str, done: int, total: int) -> None:
@@ -175,7 +177,7 @@ def test_it_goes_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.Monkey
 
     record, found = there(cell, tmp_path / "parts", tmp_path / "checkpoints", note)
     assert steps[0] > 1, "it begins where it was left"
-    assert record.looks == whole.looks
+    assert record.evaluations == whole.evaluations
     assert_equal(found, expected)
 
 
@@ -193,45 +195,45 @@ def _batch() -> Batch:
     return Batch(x, (torch.arange(9) % 3).to(DEVICE))
 
 
-def _network() -> Modules:
+def _network() -> Model:
     torch.manual_seed(0)
     backbone = create_backbone(TINY)
-    return Modules(backbone, nn.Linear(backbone.num_features, 3)).to(DEVICE).train()
+    return Model(backbone, nn.Linear(backbone.num_features, 3)).to(DEVICE).train()
 
 
-def _train(modules: Modules, part: Any) -> list[float]:
-    optimizer = torch.optim.SGD(modules.parameters(), 0.05)
+def _train(model: Model, part: Any) -> list[float]:
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
     losses = []
     for step in range(3):
         batch = part.of(_batch(), step) if part else _batch()
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(modules(batch.x), batch.y)
+        loss = nn.functional.cross_entropy(model(batch.x), batch.y)
         if part:
             loss = part.weighted(loss)
         loss.backward()
         loss = loss.detach()
-        losses.append(float(part.combine(loss, modules) if part else loss))
+        losses.append(float(part.combine(loss, model) if part else loss))
         optimizer.step()
     return losses
 
 
-def _running(modules: nn.Module) -> list[float]:
+def _running(model: nn.Module) -> list[float]:
     """Running variances, a sum for each layer."""
-    return [b.sum().item() for name, b in modules.named_buffers() if name.endswith("running_var")]
+    return [b.sum().item() for name, b in model.named_buffers() if name.endswith("running_var")]
 
 
 def _rank(rank: int, size: int, folder: str, backend: str) -> None:
     torch.backends.cudnn.allow_tf32 = False
     # NCCL wants a device for each process; gloo lets them share one.
     dist.get_default_backend_for_device = lambda device: backend
-    modules = synchronised(_network())
+    model = synchronised(_network())
     part = Part(rank, size, DEVICE, 0, Path(folder))
-    part.same_state(modules)  # type: ignore[arg-type]
-    losses = _train(modules, part)  # type: ignore[arg-type]
+    part.same_state(model)  # type: ignore[arg-type]
+    losses = _train(model, part)  # type: ignore[arg-type]
     Part.leave()
     if rank == 0:
         running = [
-            b.float().sum().item() for name, b in modules.named_buffers() if name.endswith("running_var")
+            b.float().sum().item() for name, b in model.named_buffers() if name.endswith("running_var")
         ]
         Path(folder, "found.json").write_text(json.dumps({"losses": losses, "running": running}))
 
@@ -244,9 +246,9 @@ def test_several_processes_with_synchronised_batch_norm(size: int, backend: str,
     mp.spawn(_rank, (size, str(tmp_path), backend), nprocs=size)
     found = json.loads((tmp_path / "found.json").read_text())
     torch.backends.cudnn.allow_tf32 = False
-    modules = _network()
-    assert found["losses"] == pytest.approx(_train(modules, None), rel=1e-3)
-    assert found["running"] == pytest.approx(_running(modules), rel=1e-3)
+    model = _network()
+    assert found["losses"] == pytest.approx(_train(model, None), rel=1e-3)
+    assert found["running"] == pytest.approx(_running(model), rel=1e-3)
 
 
 SUITE = f"""\
@@ -257,7 +259,7 @@ classes = 3
 image_size = 32
 backbones = ["{TINY}"]
 methods = ["linear-probe", "full-finetune", "dann"]
-budget = {{ steps = 4, batch_size = 8, looks = 1 }}
+budget = {{ steps = 4, batch_size = 8, evaluations = 1 }}
 seeds = [0, 1]
 [[scenarios]]
 kind = "cross-domain"
@@ -275,8 +277,8 @@ def test_two_workers_share_it(tmp_path: Path) -> None:
     assert process.returncode == 0, process.stderr
     records = [*Store(tmp_path / "results" / "mine").records()]
     assert len(records) == 12
-    assert {record.happened.status for record in records} == {"done"}
-    assert {record.asked.setting.device for record in records} == {DEVICE.type}
+    assert {record.outcome.status for record in records} == {"done"}
+    assert {record.request.setting.device for record in records} == {DEVICE.type}
     process = bench(*options, "--device", f"{DEVICE.type}:7", "--fresh", cwd=tmp_path)
     assert process.returncode == 2
     assert f"error: no device '{DEVICE.type}:7' on this machine: choose from auto, cpu, {DEVICE.type}" in (

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from bench.api import Access, Batch, GradientMethod, Modules, Task
+from bench.api import Access, Batch, GradientMethod, Model, Task
 from bench.core.errors import CellSkipped, UserError
 from bench.data.dataset import silent
 from bench.engine.cell.devices import check_several
@@ -27,7 +27,7 @@ from bench.engine.cell.execution import Run
 from bench.engine.cell.runner import Context, run_cell
 from bench.engine.cell.settings import resolve
 from bench.engine.training.artifacts import Alone, Artifacts
-from bench.engine.training.data_parallel import Part, check_statistics
+from bench.engine.training.data_parallel import Rank, check_statistics
 from bench.executors.factory import Ask, create
 from bench.executors.placement import places
 from bench.executors.workers import Workers
@@ -41,7 +41,7 @@ from bench.spec.resources import Resources
 from tests.quick import TODAY, Noted, quick_cell
 from tests.support import CLASSES, NORMLESS, TINY, WHERE, bench, cut, digests, python, tiny_cell
 
-UNEVEN = Budget(steps=6, batch_size=15, looks=2)
+UNEVEN = Budget(steps=6, batch_size=15, evaluations=2)
 TWO = Setting(devices=2)
 
 
@@ -62,12 +62,12 @@ def assert_alike(cell: Cell, folder: Path, devices: int = 2) -> Record:
     """Several processes answer as one does, within what float32 and float16 leave."""
     one, expected = run(cell, Setting(), Artifacts(folder / "one"))
     many, found = run(cell, Setting(devices=devices), Artifacts(folder / "many"))
-    assert (one.happened.status, many.happened.status) == ("done", "done"), many.happened
-    assert (one.measured.devices, many.measured.devices) == (1, devices)
-    assert many.asked.setting.devices == devices
-    assert many.measured.streams == one.measured.streams
-    assert many.measured.parameters_trained == one.measured.parameters_trained
-    for ours, theirs in zip(many.looks, one.looks, strict=True):
+    assert (one.outcome.status, many.outcome.status) == ("done", "done"), many.outcome
+    assert (one.cost.devices, many.cost.devices) == (1, devices)
+    assert many.request.setting.devices == devices
+    assert many.cost.streams == one.cost.streams
+    assert many.cost.parameters_trained == one.cost.parameters_trained
+    for ours, theirs in zip(many.evaluations, one.evaluations, strict=True):
         assert (ours.stage, ours.step) == (theirs.stage, theirs.step)
         assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-4)
     assert found.keys() == expected.keys()
@@ -109,17 +109,17 @@ def uneven() -> Batch:
 
 
 def one_of_two(rank: int, folder: str) -> None:
-    part = Part(rank, 2, torch.device("cpu"), 0, Path(folder))
-    modules, batch = layers(), part.of(uneven(), 0)
-    scores = modules[1](Centred.apply(modules[0](batch.x).square(), 5))
+    part = Rank(rank, 2, torch.device("cpu"), 0, Path(folder))
+    model, batch = layers(), part.of(uneven(), 0)
+    scores = model[1](Centred.apply(model[0](batch.x).square(), 5))
     loss = part.weighted(nn.functional.cross_entropy(scores, batch.y))
     loss.backward()
-    total = part.combine(loss.detach(), modules)  # type: ignore[arg-type]
-    Part.leave()
+    total = part.combine(loss.detach(), model)  # type: ignore[arg-type]
+    Rank.leave()
     if rank == 0:
         found = {
             "total": total,
-            **{name: p.grad for name, p in modules.named_parameters() if p.grad is not None},
+            **{name: p.grad for name, p in model.named_parameters() if p.grad is not None},
         }
         save_file(found, Path(folder, "found.safetensors"))
 
@@ -128,13 +128,13 @@ def test_layers_that_look_at_the_whole_batch_get_its_gradient(tmp_path: Path) ->
     """Though slices are uneven, and gradients of all of them meet inside such a layer."""
     torch.multiprocessing.spawn(one_of_two, (str(tmp_path),), nprocs=2)
     found = load_file(tmp_path / "found.safetensors")
-    modules, batch = layers(), uneven()
-    inner = modules[0](batch.x).square()
-    loss = nn.functional.cross_entropy(modules[1](inner - inner.mean(0)), batch.y)
+    model, batch = layers(), uneven()
+    inner = model[0](batch.x).square()
+    loss = nn.functional.cross_entropy(model[1](inner - inner.mean(0)), batch.y)
     loss.backward()
     torch.testing.assert_close(found.pop("total"), loss.detach())
-    assert found.keys() == dict(modules.named_parameters()).keys()
-    for name, parameter in modules.named_parameters():
+    assert found.keys() == dict(model.named_parameters()).keys()
+    for name, parameter in model.named_parameters():
         torch.testing.assert_close(found[name], parameter.grad)
 
 
@@ -146,7 +146,7 @@ def test_layers_that_look_at_the_whole_batch_get_its_gradient(tmp_path: Path) ->
         ("gradual-unfreeze", {"kind": "cross-domain-task"}),
         ("lp-finetune", {}),
         ("dann", {}),
-        ("nas-lite", {"budget": Budget(steps=20, batch_size=15, looks=2)}),
+        ("nas-lite", {"budget": Budget(steps=20, batch_size=15, evaluations=2)}),
         ("partial-finetune", {"backbone": TINY, "overrides": {"unfreeze": "head"}}),
     ],
 )
@@ -158,15 +158,15 @@ def test_methods(method: str, changes: dict[str, Any], tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_three_processes(tmp_path: Path) -> None:
-    cell = tiny_cell(backbone=NORMLESS, budget=Budget(steps=4, batch_size=7, looks=1), source=None)
+    cell = tiny_cell(backbone=NORMLESS, budget=Budget(steps=4, batch_size=7, evaluations=1), source=None)
     assert_alike(cell, tmp_path, devices=3)
 
 
 def test_nothing_to_share(tmp_path: Path) -> None:
     """What no loop trains is on one device, and says so."""
     record, _ = run(tiny_cell("linear-probe"), TWO, Artifacts(tmp_path))
-    assert record.happened.status == "done"
-    assert (record.asked.setting.devices, record.measured.devices) == (2, 1)
+    assert record.outcome.status == "done"
+    assert (record.request.setting.devices, record.cost.devices) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_nothing_to_share(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_shared_is_skipped_with_the_reason(cell: Cell, reason: str, tmp_path: Path) -> None:
     record, predictions = run(cell, TWO, Artifacts(tmp_path))
-    assert record.happened.status == "skipped"
-    assert reason in record.happened.reason
+    assert record.outcome.status == "skipped"
+    assert reason in record.outcome.reason
     assert not predictions
     assert not followers()
 
@@ -202,7 +202,7 @@ def followers() -> list[psutil.Process]:
 
 def test_a_process_that_dies_ends_the_cell(tmp_path: Path) -> None:
     """In the midst of a stage that would take minutes."""
-    cell = tiny_cell(backbone=NORMLESS, budget=Budget(steps=5000, batch_size=4, looks=1))
+    cell = tiny_cell(backbone=NORMLESS, budget=Budget(steps=5000, batch_size=4, evaluations=1))
     steps: list[int] = []
 
     def progress(what: str, done: int, total: int) -> None:
@@ -212,8 +212,8 @@ def test_a_process_that_dies_ends_the_cell(tmp_path: Path) -> None:
 
     context = Context("tests", TWO, WHERE, Alone(tmp_path))
     record, _ = run_cell(cell, context, digests(cell.method), progress)
-    assert record.happened.status == "failed"
-    assert "device 2 of 2: its process was killed by SIGKILL" in record.happened.reason
+    assert record.outcome.status == "failed"
+    assert "device 2 of 2: its process was killed by SIGKILL" in record.outcome.reason
     assert len(steps) < 10
     assert not followers()
     assert not torch.distributed.is_initialized()
@@ -222,11 +222,11 @@ def test_a_process_that_dies_ends_the_cell(tmp_path: Path) -> None:
 STUCK = """
 import os, queue, signal, time
 from bench.executors import leader
-from bench.processes.local import Here
+from bench.processes.local import LocalLauncher
 
 leader.GRACE = 0.2
 answers = queue.SimpleQueue()
-other = Here().launch(answers, "bench.engine.cell.follower")
+other = LocalLauncher().launch(answers, "bench.engine.cell.follower")
 leader.Watch(answers, [other]).start()
 os.kill(other.pid, signal.SIGKILL)
 time.sleep(60)
@@ -252,9 +252,9 @@ def test_a_process_that_cannot_begin(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     context = Context("tests", TWO, WHERE, Artifacts(tmp_path / "a"))
     record, _ = run_cell(cell, context, digests(cell.method), ruin)
-    assert record.happened.status == "failed"
-    assert "device 2 of 2: its process ended with exit code 1: " in record.happened.reason
-    assert "cannot write to the cache" in record.happened.reason
+    assert record.outcome.status == "failed"
+    assert "device 2 of 2: its process ended with exit code 1: " in record.outcome.reason
+    assert "cannot write to the cache" in record.outcome.reason
 
 
 @pytest.mark.slow
@@ -295,10 +295,10 @@ def test_a_team_goes_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.Mo
     parts = Artifacts(tmp_path / "parts")
     context = Context("tests", TWO, WHERE, parts, tmp_path / "checkpoints")
     first, _ = run_cell(cell, context, digests(cell.method), cut)
-    assert first.happened.reason == "Cut"
+    assert first.outcome.reason == "Cut"
     record, found = run(cell, TWO, parts, tmp_path / "checkpoints")
-    assert record.happened.status == "done"
-    assert record.looks == whole.looks
+    assert record.outcome.status == "done"
+    assert record.evaluations == whole.evaluations
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array)
 
@@ -306,13 +306,13 @@ def test_a_team_goes_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.Mo
 # What a method declares ----------------------------------------------------------------------------------
 
 
-def divisible() -> list[str]:
+def per_sample_loss() -> list[str]:
     """Methods that say that several devices may share their batches."""
     found = [(name, configure(name, {})) for name in sorted(method_modules())]
-    return [name for name, method in found if isinstance(method, GradientMethod) and method.divisible]
+    return [name for name, method in found if isinstance(method, GradientMethod) and method.per_sample_loss]
 
 
-@pytest.mark.parametrize("name", divisible())
+@pytest.mark.parametrize("name", per_sample_loss())
 @pytest.mark.parametrize("stage", ["source", "target"])
 def test_a_loss_that_is_declared_divisible_is(name: str, stage: Any) -> None:
     """The slices' gradients, weighted by their shares, are the whole batch's."""
@@ -320,10 +320,10 @@ def test_a_loss_that_is_declared_divisible_is(name: str, stage: Any) -> None:
     assert isinstance(method, GradientMethod)
     torch.manual_seed(0)
     backbone = create_backbone(NORMLESS)
-    if method.cut(backbone) is not None:
+    if method.split_point(backbone) is not None:
         backbone.input_shape = (3, 32, 32)  # As if what is below the cut were nothing.
     task = Task(stage, CLASSES, 10, 1)
-    modules = method.build(backbone, task).train()
+    model = method.build(backbone, task).train()
     x = torch.randn(10, 3, 32, 32)
     y = torch.arange(10) % len(CLASSES)
     replayed = stage == "target" and Access.SOURCE_REPLAY in method.access
@@ -336,17 +336,17 @@ def test_a_loss_that_is_declared_divisible_is(name: str, stage: Any) -> None:
     )
 
     def gradients(*parts: slice) -> list[torch.Tensor]:
-        state = {key: tensor.clone() for key, tensor in modules.state_dict().items()}
-        total = [torch.zeros_like(p) for p in modules.parameters()]
+        state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+        total = [torch.zeros_like(p) for p in model.parameters()]
         for part in parts:
-            modules.load_state_dict(state)  # Each process takes the step from the same state.
-            modules.zero_grad()
+            model.load_state_dict(state)  # Each process takes the step from the same state.
+            model.zero_grad()
             fields = (batch.x, batch.y, batch.source_x, batch.source_y, batch.target_x)
             mine = Batch(*(None if rows is None else rows[part] for rows in fields))  # type: ignore[arg-type]
-            (method.loss(modules, mine, 0.5) * len(mine.x) / len(batch.x)).backward()
-            for so_far, p in zip(total, modules.parameters(), strict=True):
+            (method.loss(model, mine, 0.5) * len(mine.x) / len(batch.x)).backward()
+            for so_far, p in zip(total, model.parameters(), strict=True):
                 so_far.add_(0 if p.grad is None else p.grad)
-        modules.load_state_dict(state)
+        model.load_state_dict(state)
         return total
 
     whole = gradients(slice(0, 10))
@@ -357,23 +357,23 @@ def test_a_loss_that_is_declared_divisible_is(name: str, stage: Any) -> None:
 
 def test_a_new_loss_is_not_taken_to_be_divisible() -> None:
     class Coupled(GradientMethod):
-        def loss(self, modules: Modules, batch: Batch, progress: float) -> torch.Tensor:
-            return modules(batch.x).std()
+        def loss(self, model: Model, batch: Batch, progress: float) -> torch.Tensor:
+            return model(batch.x).std()
 
     class Declared(Coupled):
-        divisible = True
+        per_sample_loss = True
 
-        def loss(self, modules: Modules, batch: Batch, progress: float) -> torch.Tensor:
-            return modules(batch.x).mean()
+        def loss(self, model: Model, batch: Batch, progress: float) -> torch.Tensor:
+            return model(batch.x).mean()
 
     class Again(Declared):
-        def loss(self, modules: Modules, batch: Batch, progress: float) -> torch.Tensor:
-            return modules(batch.x).std()
+        def loss(self, model: Model, batch: Batch, progress: float) -> torch.Tensor:
+            return model(batch.x).std()
 
     class Heir(Declared):
         pass
 
-    assert [kind.divisible for kind in (Coupled, Declared, Again, Heir)] == [False, True, False, True]
+    assert [kind.per_sample_loss for kind in (Coupled, Declared, Again, Heir)] == [False, True, False, True]
 
 
 # Slices, batch norm, devices -----------------------------------------------------------------------------
@@ -495,7 +495,7 @@ classes = 3
 image_size = 32
 backbones = ["test_efficientnet_ln.untrained"]
 methods = ["full-finetune"]
-budget = {{ steps = {steps}, batch_size = 15, looks = 1 }}
+budget = {{ steps = {steps}, batch_size = 15, evaluations = 1 }}
 [[scenarios]]
 kind = "cross-domain"
 sources = ["google"]
@@ -542,8 +542,8 @@ def test_a_run_of_cells_on_two_devices(tmp_path: Path) -> None:
         return
     assert process.returncode == 0, process.stderr
     (record,) = Store(tmp_path / "results" / "mine").records()
-    assert record.happened.status == "done", record.happened
-    assert (record.asked.setting.devices, record.measured.devices) == (2, 2)
+    assert record.outcome.status == "done", record.outcome
+    assert (record.request.setting.devices, record.cost.devices) == (2, 2)
 
 
 def test_a_single_process_has_no_team() -> None:

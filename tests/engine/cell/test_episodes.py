@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.api import Modules
+from bench.api import Model
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
 from bench.data.episodes import draw_episodes
@@ -35,16 +35,16 @@ def test_every_method_is_asked_the_same_episodes(method: str, tmp_path: Path) ->
     if lacks := configure(method, {}).unavailable():
         pytest.skip(lacks)
     record, predictions = answer(episodic(method), tmp_path)
-    assert record.happened.status == "done", record.happened
+    assert record.outcome.status == "done", record.outcome
     count = record.details["episodes"]
     assert count in (FORM.count, FORM.count // DEAR)
-    truth = draw_episodes(open_dataset(load_card("emoji-home")), record.asked.cell.scenario, count)
+    truth = draw_episodes(open_dataset(load_card("emoji-home")), record.request.cell.scenario, count)
     queries = concatenate([episode.queries for episode in truth])
     assert predictions["target-test/items"].tolist() == queries.rows.tolist()
     assert predictions["target-test/labels"].tolist() == queries.labels.tolist()
     assert predictions["look0/target-test/logits"].shape == (count * FORM.way * FORM.queries, FORM.way)
     assert record.selected == {"last": 0}
-    assert record.measured.images_seen > 0
+    assert record.cost.items_seen > 0
 
 
 @pytest.mark.parametrize("method", ["linear-probe", "maml", "full-finetune"])
@@ -100,7 +100,7 @@ def test_batch_norm_is_inductive_unless_asked(transductive: bool) -> None:
     everything = Subset(np.arange(2), np.arange(2), np.arange(2, dtype=np.int32))
     seen = predict.outputs(
         configure("full-finetune", {}),
-        Modules(nn.Identity(), head),
+        Model(nn.Identity(), head),
         KeptInputs(x),
         everything,
         "fp32",

@@ -37,7 +37,7 @@ methods = ["raises", "exits", "leaves", "eats", "hangs", "linear-probe"]
 
 [budget]
 steps = 20
-looks = 1
+evaluations = 1
 
 [[scenarios]]
 kind = "pretrained"
@@ -61,10 +61,10 @@ def test_the_suite_goes_on(home: Path) -> None:
     found = {}
     for file in (home / "results" / "bad").glob("records/??/*.json"):
         record = json.loads(file.read_text())
-        found[record["asked"]["cell"]["method"]] = record["happened"]
+        found[record["request"]["cell"]["method"]] = record["outcome"]
     assert found.pop("linear-probe")["status"] == "done"
-    assert {happened["status"] for happened in found.values()} == {"failed"}
-    reasons = {method: happened["reason"] for method, happened in found.items()}
+    assert {outcome["status"] for outcome in found.values()} == {"failed"}
+    reasons = {method: outcome["reason"] for method, outcome in found.items()}
     assert reasons["raises"].startswith("LookupError: nothing")
     assert "exit code 7" in reasons["exits"]
     assert "a last word" in found["exits"]["log"]

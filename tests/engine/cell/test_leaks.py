@@ -17,19 +17,31 @@ import torch
 from torch import Tensor
 
 import bench.engine.cell.execution
-from bench.api import Access, Backbone, Batch, GradientMethod, Labelled, Modules, StageName, Task
+from bench.api import Access, Backbone, Batch, GradientMethod, Labelled, Model, StageName, Task
 from bench.core.errors import UserError
 from bench.data.dataset import Dataset, Domain
 from bench.data.splits import SPLITS, TEST, TRAIN, VALIDATION, Subset, subset
 from bench.engine.cell.execution import Run
 from bench.engine.cell.stage import Trainer
-from bench.engine.evaluation.evaluator import Looks
-from bench.engine.evaluation.partitions import Roles
+from bench.engine.evaluation.evaluator import Evaluator
+from bench.engine.evaluation.partitions import Partitions
 from bench.engine.training.batches import Endless, Feed, ImageInputs, KeptInputs
 from tests.leaks import arrays, reach
 from tests.support import CLASSES, steps_of, tiny_cell
 
-ENGINE = (Run, Roles, Trainer, Looks, Feed, Endless, ImageInputs, KeptInputs, Dataset, Domain, Subset)
+ENGINE = (
+    Run,
+    Partitions,
+    Trainer,
+    Evaluator,
+    Feed,
+    Endless,
+    ImageInputs,
+    KeptInputs,
+    Dataset,
+    Domain,
+    Subset,
+)
 """What holds images or labels of more than a batch."""
 
 
@@ -47,11 +59,11 @@ class Guard:
         """Fingerprints, once the run has opened its images."""
         self.ready = True
         every = {split: subset(self.dataset, "twitter", CLASSES, split) for split in SPLITS}
-        shots = set(self.run.roles.labelled.rows.tolist())
+        shots = set(self.run.partitions.labelled.rows.tolist())
         self.split_of: dict[bytes, str] = {}
         self.label_of: dict[bytes, int] = {}
         for split, images in every.items():
-            x = self.run.roles.target_inputs.take(images.rows).contiguous().numpy()
+            x = self.run.partitions.target_inputs.take(images.rows).contiguous().numpy()
             for image, row, label in zip(x, images.rows, images.labels, strict=True):
                 self.split_of[image.tobytes()] = "shots" if int(row) in shots else split
                 self.label_of[image.tobytes()] = int(label)
@@ -103,42 +115,42 @@ class Probe(GradientMethod):
         mine = {name: value for name, value in vars(self).items() if name != "guard"}
         self.guard.look(verb, mine, *given, batch=batch)
 
-    def cut(self, backbone: Backbone) -> str | None:
+    def split_point(self, backbone: Backbone) -> str | None:
         return None
 
-    def build(self, backbone: Backbone, task: Task) -> Modules:
-        modules = super().build(backbone, task)
-        self._look("build", backbone, task, modules)
-        return modules
+    def build(self, backbone: Backbone, task: Task) -> Model:
+        model = super().build(backbone, task)
+        self._look("build", backbone, task, model)
+        return model
 
     def fits(self, stage: StageName) -> bool:
         return stage == "target"
 
-    def fit(self, modules: Modules, labelled: Labelled, task: Task) -> dict[str, Any]:
-        self._look("fit", modules, labelled, task)
+    def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
+        self._look("fit", model, labelled, task)
         return {}
 
-    def trainable(self, modules: Modules) -> list[dict[str, Any]]:
-        self._look("trainable", modules)
-        return super().trainable(modules)
+    def trainable(self, model: Model) -> list[dict[str, Any]]:
+        self._look("trainable", model)
+        return super().trainable(model)
 
-    def optimizer(self, modules: Modules, task: Task) -> torch.optim.Optimizer:
-        self._look("optimizer", modules, task)
-        return super().optimizer(modules, task)
+    def optimizer(self, model: Model, task: Task) -> torch.optim.Optimizer:
+        self._look("optimizer", model, task)
+        return super().optimizer(model, task)
 
-    def judge_at(self, modules: Modules) -> tuple[float, ...]:
+    def validate_at(self, model: Model) -> tuple[float, ...]:
         return (0.5,)
 
-    def judge(self, modules: Modules, held_out: Labelled, progress: float) -> None:
-        self._look("judge", modules, held_out)
+    def on_validation(self, model: Model, held_out: Labelled, progress: float) -> None:
+        self._look("judge", model, held_out)
 
-    def report(self, modules: Modules) -> dict[str, Any]:
-        self._look("report", modules)
+    def report(self, model: Model) -> dict[str, Any]:
+        self._look("report", model)
         return {}
 
-    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
-        self._look("loss", modules, batch=batch)
-        return super().loss(modules, batch, progress)
+    def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
+        self._look("loss", model, batch=batch)
+        return super().loss(model, batch, progress)
 
 
 @pytest.fixture
@@ -173,9 +185,9 @@ def probed(
             opening()
             train = run.trainer.run
 
-            def leaking(task: Task, modules: Modules, *rest: Any) -> dict[str, Any]:
-                leak(run, modules)
-                return train(task, modules, *rest)
+            def leaking(task: Task, model: Model, *rest: Any) -> dict[str, Any]:
+                leak(run, model)
+                return train(task, model, *rest)
 
             run.trainer.run = leaking  # type: ignore[method-assign]
 
@@ -191,37 +203,37 @@ def test_nothing_to_find(dataset: Dataset, tmp_path: Path, shots: int) -> None:
     assert guard.batches > 3, "the probe did see unlabelled target images"
 
 
-def keep_labels(run: Run, modules: Any) -> None:
-    modules.secret = run.roles.target_unlabelled.labels
+def keep_labels(run: Run, model: Any) -> None:
+    model.secret = run.partitions.target_unlabelled.labels
 
 
-def keep_a_tensor_of_labels(run: Run, modules: Any) -> None:
-    labels = torch.from_numpy(run.roles.held_out["target-test"][1].labels)
-    modules.register_buffer("secret", labels, persistent=False)
+def keep_a_tensor_of_labels(run: Run, model: Any) -> None:
+    labels = torch.from_numpy(run.partitions.held_out["target-test"][1].labels)
+    model.register_buffer("secret", labels, persistent=False)
 
 
-def keep_a_subset(run: Run, modules: Any) -> None:
-    modules.secret = {"deep": [run.roles.held_out["target-validation"][1]]}
+def keep_a_subset(run: Run, model: Any) -> None:
+    model.secret = {"deep": [run.partitions.held_out["target-validation"][1]]}
 
 
-def close_over_the_run(run: Run, modules: Any) -> None:
-    modules.head.register_forward_hook(lambda *_: print(run.cell.key) if run is None else None)
+def close_over_the_run(run: Run, model: Any) -> None:
+    model.head.register_forward_hook(lambda *_: print(run.cell.key) if run is None else None)
 
 
-def keep_a_test_image(run: Run, modules: Any) -> None:
-    inputs, images = run.roles.held_out["target-test"]
-    modules.secret = inputs.take(images.rows[:1])
+def keep_a_test_image(run: Run, model: Any) -> None:
+    inputs, images = run.partitions.held_out["target-test"]
+    model.secret = inputs.take(images.rows[:1])
 
 
-def keep_a_view_of_a_training_image(run: Run, modules: Any) -> None:
+def keep_a_view_of_a_training_image(run: Run, model: Any) -> None:
     """The view shows a training image; the memory behind it holds a test image too."""
-    inputs, images = run.roles.held_out["target-test"]
-    both = np.concatenate([run.roles.target_unlabelled.rows[:1], images.rows[:1]])
-    modules.secret = inputs.take(both).contiguous()[:1].detach()
+    inputs, images = run.partitions.held_out["target-test"]
+    both = np.concatenate([run.partitions.target_unlabelled.rows[:1], images.rows[:1]])
+    model.secret = inputs.take(both).contiguous()[:1].detach()
 
 
-def keep_pixels(run: Run, modules: Any) -> None:
-    modules.secret = run.roles.target_inputs.pixels  # type: ignore[attr-defined]
+def keep_pixels(run: Run, model: Any) -> None:
+    model.secret = run.partitions.target_inputs.pixels  # type: ignore[attr-defined]
 
 
 LEAKS = {
@@ -265,25 +277,27 @@ def test_what_the_engine_trains_selects_and_tests_on_is_disjoint(dataset: Datase
     run = steps_of(tiny_cell("dann", shots=2), tmp_path)
     run.open()
     parts = [
-        run.roles.target_unlabelled,
-        run.roles.held_out["target-validation"][1],
-        run.roles.held_out["target-test"][1],
+        run.partitions.target_unlabelled,
+        run.partitions.held_out["target-validation"][1],
+        run.partitions.held_out["target-test"][1],
     ]
     for i, one in enumerate(parts):
         assert len(one)
         for other in parts[:i]:
             assert not set(one.groups) & set(other.groups)
-    assert set(run.roles.labelled.rows) <= set(run.roles.target_unlabelled.rows)
-    assert run.roles.pool is not None
-    assert set(run.roles.pool.rows) == set(run.roles.target_unlabelled.rows) - set(run.roles.labelled.rows)
+    assert set(run.partitions.labelled.rows) <= set(run.partitions.target_unlabelled.rows)
+    assert run.partitions.pool is not None
+    assert set(run.partitions.pool.rows) == set(run.partitions.target_unlabelled.rows) - set(
+        run.partitions.labelled.rows
+    )
     assert SPLITS == (TRAIN, VALIDATION, TEST)
 
 
 def test_transductive_adapts_to_the_test_images(dataset: Dataset, tmp_path: Path) -> None:
     run = steps_of(tiny_cell("dann", shots=2, transductive=True), tmp_path)
     run.open()
-    test = run.roles.held_out["target-test"][1]
-    np.testing.assert_array_equal(run.roles.target_unlabelled.rows, test.rows)
-    assert not set(run.roles.labelled.rows) & set(test.rows)
+    test = run.partitions.held_out["target-test"][1]
+    np.testing.assert_array_equal(run.partitions.target_unlabelled.rows, test.rows)
+    assert not set(run.partitions.labelled.rows) & set(test.rows)
     with pytest.raises(UserError):
         steps_of(tiny_cell("dann", shots=10_000, transductive=True), tmp_path).open()

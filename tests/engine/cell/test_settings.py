@@ -59,8 +59,8 @@ def test_what_the_machine_lacks_is_skipped_with_the_reason(
     with pytest.raises(CellSkipped, match=reason):
         resolve(cell, Setting())
     record, predictions = answer(cell, tmp_path)
-    assert record.happened.status == "skipped"
-    assert reason in record.happened.reason
+    assert record.outcome.status == "skipped"
+    assert reason in record.outcome.reason
     assert not predictions
 
 
@@ -74,27 +74,27 @@ def test_a_timed_cell_says_how_fast_it_was_and_answers_alike(tmp_path: Path) -> 
     plain, expected = answer(tiny_cell(), tmp_path / "a")
     cell = tiny_cell(setting=Wanted(channels_last=True, threads=1))
     record, predictions = answer(cell, tmp_path / "b")
-    assert record.happened.status == "done"
+    assert record.outcome.status == "done"
     assert_equal(predictions, expected)
-    assert record.asked.setting == Setting(device="cpu", threads=1, channels_last=True)
+    assert record.request.setting == Setting(device="cpu", threads=1, channels_last=True)
     # Two stages, of 6 and 3 steps; in each, 3 to warm up, and none across a look.
-    steps = record.measured.steps
+    steps = record.cost.steps
     assert steps
     assert 0 < steps.count < 6 + 3 - 2 * 3
     assert 0 < steps.p25 <= steps.p50 <= steps.p75 <= steps.p95
-    assert record.measured.predicted_per_second
-    assert record.measured.flops_per_step
-    assert plain.measured.flops_per_step is None
+    assert record.cost.predictions_per_second
+    assert record.cost.flops_per_step
+    assert plain.cost.flops_per_step is None
 
 
 def test_flops_by_hand(tmp_path: Path) -> None:
     """A linear head on frozen features: forwards 2 B D C, backwards as much for the weight."""
     cell = tiny_cell("partial-finetune", overrides={"unfreeze": "head"}, setting=Wanted(threads=1))
     record, _ = answer(cell, tmp_path)
-    assert record.happened.status == "done", record.happened.reason
-    head = record.measured.parameters_trained
+    assert record.outcome.status == "done", record.outcome.reason
+    head = record.cost.parameters_trained
     weight = head - 4  # a bias for each of four classes
-    assert record.measured.flops_per_step == 2 * 2 * cell.budget.batch_size * weight
+    assert record.cost.flops_per_step == 2 * 2 * cell.budget.batch_size * weight
 
 
 def test_arithmetic_is_put_back() -> None:

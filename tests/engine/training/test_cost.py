@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench.engine.training import cost
-from bench.engine.training.cost import Ledger, Phases, Unit, calibration
+from bench.engine.training.cost import CostTracker, Phases, Unit, calibration
 
 CPU = torch.device("cpu")
 
@@ -68,37 +68,39 @@ def test_a_phase_that_fails_is_timed() -> None:
 
 
 def test_ledger_spends() -> None:
-    ledger = Ledger(CPU)
+    cost_tracker = CostTracker(CPU)
     costs: list[dict[str, float]] = [{}, {}]
     for spent in costs:
-        with ledger.spend("target-stage", spent):
+        with cost_tracker.spend("target-stage", spent):
             spin(0.02)
-            with ledger.phases("evaluate"):
+            with cost_tracker.phases("evaluate"):
                 spin(0.1)
     assert all(cost["seconds"] >= 0.02 for cost in costs)
-    assert sum(cost["seconds"] for cost in costs) == pytest.approx(ledger.phases.seconds["target-stage"])
-    assert ledger.phases.seconds["evaluate"] >= 0.2
+    assert sum(cost["seconds"] for cost in costs) == pytest.approx(
+        cost_tracker.phases.seconds["target-stage"]
+    )
+    assert cost_tracker.phases.seconds["evaluate"] >= 0.2
 
 
 def test_ledger_books_what_was_shared() -> None:
-    ledger = Ledger(CPU)
-    ledger.enter("features", {"seconds": 3.0, "parameters": 10}, shared=True)
-    ledger.enter("features", {"seconds": 4.0, "parameters": 10}, shared=True)
-    ledger.enter(
+    cost_tracker = CostTracker(CPU)
+    cost_tracker.enter("features", {"seconds": 3.0, "parameters": 10}, shared=True)
+    cost_tracker.enter("features", {"seconds": 4.0, "parameters": 10}, shared=True)
+    cost_tracker.enter(
         "source-stage",
         {"seconds": 5.0, "streams": {"source/labelled": 64}, "parameters_trained": 7},
         shared=True,
     )
-    ledger.enter(
+    cost_tracker.enter(
         "target-stage",
         {"seconds": 6.0, "streams": {"target/labelled": 30, "target/fitted": 2}, "parameters_trained": 9},
         shared=False,
     )
-    assert ledger.shared_seconds == {"features": 7.0, "source-stage": 5.0}
-    assert ledger.images_seen == 96
-    assert ledger.parameters == 10
-    assert ledger.parameters_trained == 9
-    assert not any(ledger.phases.seconds.values()), "only blocks that ran take time"
+    assert cost_tracker.shared_seconds == {"features": 7.0, "source-stage": 5.0}
+    assert cost_tracker.items_seen == 96
+    assert cost_tracker.parameters == 10
+    assert cost_tracker.parameters_trained == 9
+    assert not any(cost_tracker.phases.seconds.values()), "only blocks that ran take time"
 
 
 PEAKS = """

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bench.api import Batch, GradientMethod, Labelled, Modules, Task
+from bench.api import Batch, GradientMethod, Labelled, Model, Task
 from bench.core.errors import CellFailed
 from bench.data.dataset import Dataset
 from bench.data.splits import Subset, draw_shots, subset
@@ -29,27 +29,27 @@ class Plain(GradientMethod):
 
     learning_rate: float = 1.0
 
-    def optimizer(self, modules: Modules, task: Task) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.trainable(modules), lr=self.learning_rate)
+    def optimizer(self, model: Model, task: Task) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.trainable(model), lr=self.learning_rate)
 
-    def trainable(self, modules: Modules) -> list[dict[str, Any]]:
-        return [{"params": [modules.head.weight]}]
+    def trainable(self, model: Model) -> list[dict[str, Any]]:
+        return [{"params": [model.head.weight]}]
 
-    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
-        return modules.head.weight.sum() - modules.head.weight.sum().detach() + progress
+    def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
+        return model.head.weight.sum() - model.head.weight.sum().detach() + progress
 
 
 class Late(Plain):
     """Two parameters, of which one stands still at first."""
 
-    def trainable(self, modules: Modules) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> list[dict[str, Any]]:
         return [
-            {"params": [modules.head.weight]},
-            {"params": [modules.head.bias], "lr": 0.5, "unfreeze_at": 0.5},
+            {"params": [model.head.weight]},
+            {"params": [model.head.bias], "lr": 0.5, "unfreeze_at": 0.5},
         ]
 
-    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
-        return modules.head.weight.sum() + modules.head.bias.sum()
+    def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
+        return model.head.weight.sum() + model.head.bias.sum()
 
 
 class Judging(Plain):
@@ -57,15 +57,15 @@ class Judging(Plain):
 
     seen: ClassVar[list[str]] = []
 
-    def judge_at(self, modules: Modules) -> tuple[float, ...]:
+    def validate_at(self, model: Model) -> tuple[float, ...]:
         return (1 / 3, 2 / 3)
 
-    def judge(self, modules: Modules, held_out: Labelled, progress: float) -> None:
+    def on_validation(self, model: Model, held_out: Labelled, progress: float) -> None:
         self.seen.append(f"judged {sorted(held_out.x.flatten().tolist())}")
 
-    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
+    def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
         self.seen.append(f"learned {sorted(batch.x.flatten().tolist())}")
-        return super().loss(modules, batch, progress)
+        return super().loss(model, batch, progress)
 
 
 class Diverging(Plain):
@@ -73,16 +73,16 @@ class Diverging(Plain):
 
     after: float = 0.5
 
-    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
-        loss = super().loss(modules, batch, progress)
+    def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
+        loss = super().loss(model, batch, progress)
         return loss * (float("nan") if progress > self.after else 1.0)
 
 
-def network() -> Modules:
+def network() -> Model:
     head = nn.Linear(1, 1)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
-    return Modules(nn.Identity(), head)
+    return Model(nn.Identity(), head)
 
 
 def feed() -> Feed:
@@ -90,13 +90,13 @@ def feed() -> Feed:
     return Feed(Endless(KeptInputs(torch.ones(4, 1)), data, 2, seed=0))
 
 
-def run(method: GradientMethod, modules: Modules, steps: int, looks: int) -> list[tuple[int, float]]:
+def run(method: GradientMethod, model: Model, steps: int, evaluations: int) -> list[tuple[int, float]]:
     seen: list[tuple[int, float]] = []
     train(
         method,
-        modules,
+        model,
         feed(),
-        Stage(TASK, steps, looks, "fp32"),
+        Stage(TASK, steps, evaluations, "fp32"),
         lambda step, loss: seen.append((step, loss)),
         lambda step: None,
     )
@@ -116,16 +116,16 @@ def test_schedule_by_hand() -> None:
 
 def test_looks_and_mean_losses() -> None:
     # Losses are 0, 1/4, 1/2, 3/4.
-    assert run(Plain(), network(), steps=4, looks=2) == [(2, 0.125), (4, 0.625)]
-    assert run(Plain(), network(), steps=4, looks=1) == [(4, 0.375)]
-    assert [step for step, _ in run(Plain(), network(), steps=3, looks=3)] == [1, 2, 3]
+    assert run(Plain(), network(), steps=4, evaluations=2) == [(2, 0.125), (4, 0.625)]
+    assert run(Plain(), network(), steps=4, evaluations=1) == [(4, 0.375)]
+    assert [step for step, _ in run(Plain(), network(), steps=3, evaluations=3)] == [1, 2, 3]
 
 
 @given(st.integers(1, 400), st.data())
 def test_look_steps(steps: int, data: st.DataObject) -> None:
-    looks = data.draw(st.integers(1, steps))
-    places = Stage(TASK, steps, looks, "fp32").look_steps()
-    assert len(places) == len(set(places)) == looks
+    evaluations = data.draw(st.integers(1, steps))
+    places = Stage(TASK, steps, evaluations, "fp32").look_steps()
+    assert len(places) == len(set(places)) == evaluations
     assert places == sorted(places)
     assert (places[0] >= 1, places[-1]) == (True, steps)
     gaps = np.diff([0, *places])
@@ -133,21 +133,21 @@ def test_look_steps(steps: int, data: st.DataObject) -> None:
 
 
 def test_steps_follow_the_schedule() -> None:
-    modules, method = network(), Plain(learning_rate=2.0, warmup=0.5)
-    run(method, modules, steps=4, looks=1)
+    model, method = network(), Plain(learning_rate=2.0, warmup=0.5)
+    run(method, model, steps=4, evaluations=1)
     expected = sum(method.schedule(progress) for progress in (0, 0.25, 0.5, 0.75))
-    assert modules.head.weight.item() == pytest.approx(-2.0 * expected)
+    assert model.head.weight.item() == pytest.approx(-2.0 * expected)
     by_hand = 0.01 + 0.5 * (1 + math.cos(math.pi / 4)) / 2 + 0.5 + (1 + math.cos(0.75 * math.pi)) / 2
     assert expected == pytest.approx(by_hand)
 
 
 def test_unfreezing() -> None:
-    modules, method = network(), Late(warmup=0.0)
-    run(method, modules, steps=4, looks=1)
+    model, method = network(), Late(warmup=0.0)
+    run(method, model, steps=4, evaluations=1)
     weight = sum(method.schedule(progress) for progress in (0, 0.25, 0.5, 0.75))
     bias = sum(0.5 * method.schedule(progress) for progress in (0.5, 0.75))
-    assert modules.head.weight.item() == pytest.approx(-weight)
-    assert modules.head.bias.item() == pytest.approx(-bias)
+    assert model.head.weight.item() == pytest.approx(-weight)
+    assert model.head.bias.item() == pytest.approx(-bias)
 
 
 def test_divergence_is_noticed_at_the_next_look() -> None:
@@ -168,28 +168,28 @@ def test_training_mode_comes_back_after_a_look() -> None:
     modes: list[bool] = []
 
     class Noting(Plain):
-        def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
-            modes.append(modules.training)
-            return super().loss(modules, batch, progress)
+        def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
+            modes.append(model.training)
+            return super().loss(model, batch, progress)
 
-    modules = network().eval()
+    model = network().eval()
     train(
         Noting(),
-        modules,
+        model,
         feed(),
         Stage(TASK, 4, 2, "fp32"),
-        lambda step, loss: modules.eval() and None,
+        lambda step, loss: model.eval() and None,
         lambda s: None,
     )
     assert modes == [True] * 4
 
 
 def test_adamw_by_default() -> None:
-    modules = network()
-    optimizer = GradientMethod(learning_rate=0.01, weight_decay=0.3).optimizer(modules, TASK)
+    model = network()
+    optimizer = GradientMethod(learning_rate=0.01, weight_decay=0.3).optimizer(model, TASK)
     assert isinstance(optimizer, torch.optim.AdamW)
     decays = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
-    assert decays == {id(modules.head.weight): 0.3, id(modules.head.bias): 0.0}
+    assert decays == {id(model.head.weight): 0.3, id(model.head.bias): 0.0}
     assert {group["lr"] for group in optimizer.param_groups} == {0.01}
 
 
@@ -199,18 +199,18 @@ def test_precisions(precision: Any) -> None:
     torch.manual_seed(0)
     x = torch.randn(32, 8)
     data = Subset(np.arange(32), (x[:, 0] > 0).long().numpy(), np.arange(32, dtype=np.int32))
-    modules = Modules(nn.Identity(), nn.Linear(8, 2))
+    model = Model(nn.Identity(), nn.Linear(8, 2))
     losses: list[float] = []
     train(
         GradientMethod(learning_rate=0.1),
-        modules,
+        model,
         Feed(Endless(KeptInputs(x), data, 16, seed=0)),
         Stage(TASK, 20, 4, precision),
         lambda step, loss: losses.append(loss),
         lambda step: None,
     )
     assert losses[-1] < 0.5 * losses[0]
-    assert modules.head.weight.dtype == torch.float32
+    assert model.head.weight.dtype == torch.float32
 
 
 # What a method can reach ------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from bench.api import Access, Backbone, Batch, GradientMethod, Labelled, Modules, Task
+from bench.api import Access, Backbone, Batch, GradientMethod, Labelled, Model, Task
 
 SEEN: list[tuple[str, Any]] = []
 
@@ -234,7 +234,7 @@ class Probe(GradientMethod):
 
     access = {access}
 
-    def build(self, backbone: Backbone, task: Task) -> Modules:
+    def build(self, backbone: Backbone, task: Task) -> Model:
         SEEN.append(("task", task))
         SEEN.append(("backbone", backbone))
         return super().build(backbone, task)
@@ -242,18 +242,18 @@ class Probe(GradientMethod):
     def fits(self, stage: str) -> bool:
         return True
 
-    def fit(self, modules: Modules, labelled: Labelled, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
         SEEN.append((task.stage, labelled))
         return {{}}
 
-    def optimizer(self, modules: Modules, task: Task):
+    def optimizer(self, model: Model, task: Task):
         SEEN.append(("stage", task))
-        return super().optimizer(modules, task)
+        return super().optimizer(model, task)
 
-    def loss(self, modules: Modules, batch: Batch, progress: float):
-        SEEN.append(("modules", modules))
+    def loss(self, model: Model, batch: Batch, progress: float):
+        SEEN.append(("model", model))
         SEEN.append(("batch", batch))
-        return super().loss(modules, batch, progress)
+        return super().loss(model, batch, progress)
 '''
 SEVERAL = {
     "default": "Access.SOURCE_LABELS | Access.TARGET_LABELS",
@@ -294,7 +294,7 @@ class Known:
 def known(emoji: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Known:
     run = steps_of(tiny_cell("full-finetune", augment="none", seed=1), tmp_path_factory.mktemp("known"))
     run.go()
-    return Known(emoji, {"google": run.roles.source.inputs, "twitter": run.roles.target_inputs})  # type: ignore[dict-item]
+    return Known(emoji, {"google": run.partitions.source.inputs, "twitter": run.partitions.target_inputs})  # type: ignore[dict-item]
 
 
 def check(known: Known, x: Tensor, y: Tensor | None, domain: str, allowed: Subset) -> None:

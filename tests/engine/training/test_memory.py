@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.api import Batch, GradientMethod, Modules, Task
+from bench.api import Batch, GradientMethod, Model, Task
 from bench.core.errors import CellFailed
 from bench.data.splits import Subset
 from bench.engine.training.batches import Endless, Feed, KeptInputs
@@ -34,7 +34,7 @@ class Small(nn.Module):
         return x
 
 
-class Turns(Modules):
+class Turns(Model):
     """Remembers how many steps it has taken."""
 
     turn = 0
@@ -49,13 +49,13 @@ class Turns(Modules):
 class Counting(GradientMethod):
     """Cross-entropy; counts its steps and notes the images of each pass that was held."""
 
-    divisible = True
+    per_sample_loss = True
     sizes: ClassVar[list[int]] = []
 
-    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
-        assert isinstance(modules, Turns)
-        modules.turn += 1
-        loss = nn.functional.cross_entropy(modules(batch.x), batch.y)
+    def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
+        assert isinstance(model, Turns)
+        model.turn += 1
+        loss = nn.functional.cross_entropy(model(batch.x), batch.y)
         self.sizes.append(len(batch.x))
         return loss
 
@@ -63,8 +63,8 @@ class Counting(GradientMethod):
 class Coupled(GradientMethod):
     """Its loss compares the images of a batch."""
 
-    def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
-        return modules(batch.x).std(0).sum()
+    def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
+        return model(batch.x).std(0).sum()
 
 
 def network(small: bool, norm: bool = False) -> Turns:
@@ -73,7 +73,7 @@ def network(small: bool, norm: bool = False) -> Turns:
     return Turns(nn.Sequential(*layers), nn.Linear(4, 2))
 
 
-def run(method: GradientMethod, net: Modules, batch_size: int = 16, steps: int = 3) -> tuple[int, float]:
+def run(method: GradientMethod, net: Model, batch_size: int = 16, steps: int = 3) -> tuple[int, float]:
     """(parts, mean loss) of a stage on all streams."""
     x = torch.randn(40, 3, generator=torch.Generator().manual_seed(1))
     data = Subset(np.arange(40), np.arange(40) % 2, np.arange(40, dtype=np.int32))
@@ -130,9 +130,11 @@ def test_a_failed_attempt_leaves_no_statistics() -> None:
 
 
 def test_a_loss_that_couples_images_fails_with_a_line() -> None:
-    assert not Coupled.divisible
-    assert Counting.divisible
-    with pytest.raises(CellFailed, match=r"out of memory at batches of 16 images.*`divisible`.*2\.00 GiB"):
+    assert not Coupled.per_sample_loss
+    assert Counting.per_sample_loss
+    with pytest.raises(
+        CellFailed, match=r"out of memory at batches of 16 images.*`per_sample_loss`.*2\.00 GiB"
+    ):
         run(Coupled(), network(small=True))
 
 
@@ -149,7 +151,7 @@ def _never(self: nn.Module, x: Tensor) -> Tensor:
 
 def test_other_errors_pass() -> None:
     class Wrong(Counting):
-        def loss(self, modules: Modules, batch: Batch, progress: float) -> Tensor:
+        def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
             raise RuntimeError("shapes differ")
 
     with pytest.raises(RuntimeError, match="shapes differ"):
@@ -208,7 +210,7 @@ def test_a_cell_says_that_its_batches_were_halved(tmp_path: Path, monkeypatch: A
     install(tmp_path / "site", "hungry = hungry_method:Hungry", hungry_method=METHOD)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     record, _ = answer(tiny_cell("hungry"), tmp_path / "artifacts")
-    assert record.happened.status == "done", record.happened.log
+    assert record.outcome.status == "done", record.outcome.log
     wanted = [
         f"memory was out: the {stage} stage took its batches of 16 images in 4 parts, gradients summed; "
         "batch norm normalised by 4 images at once"
@@ -217,7 +219,7 @@ def test_a_cell_says_that_its_batches_were_halved(tmp_path: Path, monkeypatch: A
     assert list(record.warnings) == wanted
     # Found among the shared artifacts, the source stage says so again.
     again, _ = answer(tiny_cell("hungry", shots=1), tmp_path / "artifacts")
-    assert again.measured.shared_seconds
+    assert again.cost.shared_seconds
     assert wanted[0] in again.warnings
     plenty, _ = answer(tiny_cell("hungry", overrides={"room": 10**6}), tmp_path / "artifacts")
     assert plenty.warnings == ()

@@ -108,7 +108,7 @@ def test_cells_answer_the_same(method: str, source: str | None, shots: int, tmp_
     _, plain = answer(cell, tmp_path / "a")
     context = Context("tests", Setting(), WHERE, Artifacts(tmp_path / "b"), keep_features=True)
     record, more = run_cell(cell, context, digests(method), silent)
-    assert record.happened.status == "done", record.happened
+    assert record.outcome.status == "done", record.outcome
     assert_equal(plain, {name: a for name, a in more.items() if not name.startswith("features/")})
     roles = {"source", "target"} if source else {"target"}
     assert {name.split("/")[1] for name in more if name.endswith("/items") and "features/" in name} == roles
@@ -117,7 +117,7 @@ def test_cells_answer_the_same(method: str, source: str | None, shots: int, tmp_
         assert before.dtype == after.dtype == np.float16
         assert len(before) == len(after) == len(more[f"features/{role}/labels"]) <= 128
         assert np.array_equal(before, after) == (method == "linear-probe"), "what is frozen stays as it was"
-    assert set(record.measured.seconds) <= {
+    assert set(record.cost.seconds) <= {
         *("data", "build", "features", "source-stage", "target-stage", "evaluate")
     }
     assert not [name for name in slimmed(more) if name.startswith("features/")], "baselines stay small"
@@ -130,5 +130,5 @@ def test_episodes_keep_none(tmp_path: Path) -> None:
     cell = tiny_cell("proto-net", kind="cross-domain", episodes=Episodic(way=2, queries=1, count=2), shots=1)
     context = Context("tests", Setting(), WHERE, Artifacts(tmp_path), keep_features=True)
     record, found = run_cell(cell, context, digests("proto-net"), silent)
-    assert record.happened.status == "done", record.happened
+    assert record.outcome.status == "done", record.outcome
     assert not [name for name in found if name.startswith("features/")]

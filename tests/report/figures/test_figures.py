@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 from bench.records.store import Store
 from bench.report.figures import figures, pareto
-from bench.report.figures.drawing import Picture, looks_of
+from bench.report.figures.drawing import Picture, styles_of
 from bench.report.scores.frame import load_frame
 from bench.report.tables.leaderboard import Block, leaderboard
 from tests.report import synthetic
@@ -15,7 +15,7 @@ BLOCK = Block("cross-domain", "5")
 
 def drawn(store: Store) -> list[Picture]:
     frame = load_frame(store)
-    looks = looks_of(frame["method"].unique())
+    looks = styles_of(frame["method"].unique())
     board = leaderboard(frame, BLOCK, "linear-probe")
     pictures = [picture for _, picture in figures.heat_maps(frame, BLOCK)]
     pictures += [pareto.accuracy_against(board, cost, looks) for cost in (pareto.SECONDS, pareto.MEMORY)]
@@ -60,5 +60,5 @@ def test_nothing_to_draw(store: Store) -> None:
 
 
 def test_many_methods_differ_in_colour_or_marker() -> None:
-    looks = looks_of([f"m{number}" for number in range(40)])
+    looks = styles_of([f"m{number}" for number in range(40)])
     assert len(set(looks.values())) == 40

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.records.record import Measured, Where
+from bench.records.record import Cost, Environment
 from bench.records.store import Store
 from bench.report.history.book import Book
 from bench.report.history.line import Entry, Line
@@ -28,18 +28,18 @@ def measure(
 ) -> Store:
     """Three cells of a probe, on machine m-1 unless said otherwise; the third shares its source stage."""
     store = Store(folder)
-    where = Where(
+    where = Environment(
         **{"python": "3", "packages": {}, "platform": "p", "cpu": "c", "machine": "m-1"} | changes,
         git_revision=revision,
     )
     for number, shots in enumerate((0, 1, 5)):
         shared = {"source-stage": 9.0} if number == 2 else {}
-        measured = Measured(
+        measured = Cost(
             seconds={"data": 50.0, "source-stage": seconds, "target-stage": seconds / 2},
             shared_seconds=shared,
             calibration_seconds=0.02,
         )
-        synthetic.write(store, synthetic.cell(shots=shots), right, where=where, measured=measured)
+        synthetic.write(store, synthetic.cell(shots=shots), right, environment=where, cost=measured)
     return store
 
 
@@ -118,14 +118,14 @@ def test_only_like_is_compared_with_like() -> None:
     found = series(lines)
     accuracy = [s for s in found if s.quantity == "accuracy"]
     assert [len(s.values) for s in accuracy] == [7, 1]
-    seconds = {(s.where, s.calibrated): len(s.values) for s in found if s.quantity == "seconds"}
+    seconds = {(s.machine, s.calibrated): len(s.values) for s in found if s.quantity == "seconds"}
     assert seconds == {
         ("machine m-1, cpu, 1 thread", True): 1,  # the last one with other phases
         ("machine m-1, cpu, 1 thread", False): 1,
         ("machine m-1, cpu, 2 threads", True): 1,
         ("machine m-2, cpu, 1 thread", True): 1,
     }
-    assert sorted(len(s.values) for s in found if s.where == "machine m-1, cpu, 1 thread") == [1, 1, 3]
+    assert sorted(len(s.values) for s in found if s.machine == "machine m-1, cpu, 1 thread") == [1, 1, 3]
 
 
 @pytest.mark.parametrize("revisions", [8, 30])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.records.record import Digests, Measured, Where
+from bench.records.record import Cost, Digests, Environment
 from bench.records.store import Store
 from bench.report.regression.false_alarms import other_answers, planted, slowed
 from bench.report.regression.paired_cells import sides
@@ -49,13 +49,15 @@ def results(
         if drop and mine:
             right = np.concatenate([order[: 174 - round(IMAGES * drop / 100)], order[180:186]])
         seconds = (slow if mine else 1) * 2 * float(np.exp(random.normal(0, 0.03)))
-        where = Where(python="3", packages={}, platform="p", cpu="c", machine=changes.get("machine", "m-1"))
+        where = Environment(
+            python="3", packages={}, platform="p", cpu="c", machine=changes.get("machine", "m-1")
+        )
         measured_unit, error = unit or (0.02 * float(np.exp(random.normal(0, 0.03))), 0.02)
         calibration = {"calibration_seconds": measured_unit, "calibration_error": error}
-        measured = Measured(seconds={"target-stage": seconds}, **calibration)
+        measured = Cost(seconds={"target-stage": seconds}, **calibration)
         known = Digests(method="m", engine="e", dataset=changes.get("dataset", "d-1"))
         arrays = predictions({1: right}, IMAGES)
-        store.write(record(asked, where=where, measured=measured, digests=known), arrays)
+        store.write(record(asked, environment=where, cost=measured, digests=known), arrays)
     return store
 
 

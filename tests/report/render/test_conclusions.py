@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from bench.records.record import Measured
+from bench.records.record import Cost
 from bench.records.store import Store
 from bench.report.render.conclusions import Answer, answer, worth
 from bench.report.scores.frame import load_frame
@@ -29,8 +29,8 @@ def test_a_clear_winner(store: Store) -> None:
 
 def test_what_is_as_good_and_cheaper_is_named(store: Store) -> None:
     for method, right, seconds in (("slow", 21, 30.0), ("quick", 20, 10.0), ("middling", 20, 28.0)):
-        measured = Measured(seconds={"data": seconds})
-        synthetic.write(store, synthetic.cell(method), right, measured=measured)
+        measured = Cost(seconds={"data": seconds})
+        synthetic.write(store, synthetic.cell(method), right, cost=measured)
     found = said(store, FIVE, "quick")
     assert found.best
     assert found.cheaper
@@ -40,7 +40,7 @@ def test_what_is_as_good_and_cheaper_is_named(store: Store) -> None:
 
 def test_hardly_cheaper_is_not_cheaper(store: Store) -> None:
     for method, right, seconds in (("slow", 21, 30.0), ("quick", 20, 28.0)):
-        synthetic.write(store, synthetic.cell(method), right, measured=Measured(seconds={"data": seconds}))
+        synthetic.write(store, synthetic.cell(method), right, cost=Cost(seconds={"data": seconds}))
     assert said(store, FIVE, "quick").cheaper is None
 
 

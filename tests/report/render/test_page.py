@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.records.record import Measured
+from bench.records.record import Cost
 from bench.records.store import Store
 from bench.report.render.page import build
 from bench.report.render.samples import Samples
@@ -213,13 +213,13 @@ def test_a_class_absent_from_the_test_split_is_named(store: Store) -> None:
 
 def test_a_method_off_its_budget_is_flagged(store: Store) -> None:
     streams = {"source/labelled": 320, "target/labelled": 100}
-    synthetic.write(store, synthetic.cell("a"), 20, measured=Measured(streams=streams))
+    synthetic.write(store, synthetic.cell("a"), 20, cost=Cost(streams=streams))
     text, _ = page(store)
     assert "−12.5 % off budget" in text
 
 
 def test_no_looks(store: Store) -> None:
-    store.write(synthetic.record(synthetic.cell(), looks=(), selected={}), {})
+    store.write(synthetic.record(synthetic.cell(), evaluations=(), selected={}), {})
     text, _ = page(store)
     assert "holds no look" in text
 
@@ -230,9 +230,9 @@ def test_suites_and_datasets_mixed_in_one_folder(store: Store) -> None:
         scenario = asked.scenario.model_copy(update={"dataset": "other-toys"})
         other = asked.model_copy(update={"scenario": scenario})
         record = synthetic.record(other)
-        asked_by = record.asked.model_copy(update={"suite": "second <suite>"})
+        asked_by = record.request.model_copy(update={"suite": "second <suite>"})
         arrays = synthetic.predictions({0: range(9), 1: range(9)})
-        store.write(record.model_copy(update={"asked": asked_by}), arrays)
+        store.write(record.model_copy(update={"request": asked_by}), arrays)
     text, _ = page(store)
     assert "second <suite> and toy-suite" in text
     assert "other-toys and toys" in text
@@ -258,9 +258,9 @@ def test_every_row_of_a_method_leads_to_records(store: Store) -> None:
     for shots in (0, 5):
         for method in ("linear-probe", "dann"):
             asked = synthetic.record(synthetic.cell(method, shots=shots), discrepancy_before=before)
-            looks = tuple(look.model_copy(update={"discrepancy": {"mmd": 0.4}}) for look in asked.looks)
+            looks = tuple(look.model_copy(update={"discrepancy": {"mmd": 0.4}}) for look in asked.evaluations)
             arrays = synthetic.predictions({0: range(9), 1: range(9)})
-            store.write(asked.model_copy(update={"looks": looks}), arrays)
+            store.write(asked.model_copy(update={"evaluations": looks}), arrays)
     html = build(store.root).read_text(encoding="utf-8")
     anchors = re.findall(r'<details class="group" id="([\w-]+)"', html)
     assert len(anchors) == 4

@@ -83,7 +83,9 @@ def test_lost_predictions_are_said(store: Store, harm, why: str) -> None:
 
 
 def test_done_without_looks_or_predictions(store: Store) -> None:
-    store.write(synthetic.record(synthetic.cell("a"), looks=(), selected={}), synthetic.predictions({1: []}))
+    store.write(
+        synthetic.record(synthetic.cell("a"), evaluations=(), selected={}), synthetic.predictions({1: []})
+    )
     store.write(synthetic.record(synthetic.cell("b")), {})
     store.write(synthetic.record(synthetic.cell("c")), synthetic.predictions({0: [1]}))
     frame = load_frame(store).set_index("method")

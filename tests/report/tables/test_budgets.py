@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.records.record import Measured
+from bench.records.record import Cost
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame
 from bench.report.tables.budgets import budgets
@@ -11,7 +11,7 @@ from tests.report import synthetic
 
 def write(store: Store, method: str, streams: dict[str, int], **more) -> None:
     asked = synthetic.cell(method, **more)  # 40 source steps and 20 target steps of 8 images
-    synthetic.write(store, asked, 20, measured=Measured(seconds={"data": 1.0}, streams=streams))
+    synthetic.write(store, asked, 20, cost=Cost(seconds={"data": 1.0}, streams=streams))
 
 
 def only(store: Store):
@@ -42,7 +42,7 @@ def test_other_streams_are_shown_apart(store: Store) -> None:
     write(store, "dann", streams | {"target/replayed": 160, "target/unlabelled": 160})
     budget = only(store)
     assert budget.extra == {"replayed": 160, "unlabelled": 480}
-    assert (budget.deviation, budget.stages, budget.looks) == (0.0, "source 40, target 20", "2")
+    assert (budget.deviation, budget.stages, budget.evaluations) == (0.0, "source 40, target 20", "2")
 
 
 def test_the_worst_cell_decides(store: Store) -> None:

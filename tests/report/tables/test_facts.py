@@ -37,8 +37,10 @@ def test_what_is_the_same_everywhere_is_said_once(store: Store) -> None:
     assert ">setting<" not in one
     assert ">step, median<" not in one
     asked = synthetic.record(synthetic.cell("maml"))
-    other = asked.asked.model_copy(update={"setting": Setting(threads=2)})
-    store.write(asked.model_copy(update={"asked": other}), synthetic.predictions({0: range(9), 1: range(9)}))
+    other = asked.request.model_copy(update={"setting": Setting(threads=2)})
+    store.write(
+        asked.model_copy(update={"request": other}), synthetic.predictions({0: range(9), 1: range(9)})
+    )
     several = section(render(load_frame(store)))
     assert ">setting<" in several
     rows = re.findall(r"<tr data-method.*?</tr>", several, flags=re.DOTALL)

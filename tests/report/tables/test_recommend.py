@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.records.record import Measured
+from bench.records.record import Cost
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame
 from bench.report.tables.leaderboard import Block
@@ -17,8 +17,8 @@ FIVE = Block("cross-domain", "5")
 def fill(store: Store, rights: dict[str, int], seconds: dict[str, float]) -> None:
     for method, right in rights.items():
         for source, target in (("photo", "sketch"), ("sketch", "photo")):
-            measured = Measured(seconds={"target-stage": seconds[method]}, images_seen=1)
-            synthetic.write(store, synthetic.cell(method, source, target), right, measured=measured)
+            measured = Cost(seconds={"target-stage": seconds[method]}, items_seen=1)
+            synthetic.write(store, synthetic.cell(method, source, target), right, cost=measured)
 
 
 def test_the_best_and_the_cheap_one_beside_it(store: Store) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.records.record import Look
+from bench.records.record import Evaluation
 from bench.records.store import Store
 from bench.report.export.write import export
 from bench.report.render.page import render
@@ -17,8 +17,8 @@ from tests.report.synthetic import cell, predictions, record, write
 
 def look(
     step: int, accuracy: float, diversity: float = 1.0, source: float | None = None, **scores: float
-) -> Look:
-    return Look(
+) -> Evaluation:
+    return Evaluation(
         stage="target",
         step=step,
         source_validation_accuracy=source,
@@ -30,10 +30,10 @@ def look(
     )
 
 
-def frame(tmp_path: Path, *runs: list[Look], **changes: object) -> pd.DataFrame:
+def frame(tmp_path: Path, *runs: list[Evaluation], **changes: object) -> pd.DataFrame:
     store = Store(tmp_path)
     for seed, looks in enumerate(runs):
-        known = {"looks": tuple(looks), "selected": {"last": 1}, **changes}
+        known = {"evaluations": tuple(looks), "selected": {"last": 1}, **changes}
         store.write(record(cell(seed=seed), **known), predictions({1: range(20)}))
     return load_frame(store)
 

@@ -10,7 +10,7 @@ from bench.cli import cli
 from bench.core.errors import UserError
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame
-from bench.report.trackers.runs import Run, runs
+from bench.report.scores.runs import Run, runs
 from report.trackers import names, writer
 from tests.report import synthetic
 from tests.support import bench, python
@@ -39,7 +39,7 @@ def test_a_run_by_hand(filled: Store) -> None:
     assert run.metrics["accuracy last"] == pytest.approx(50.0)
     assert run.metrics["seconds_alone"] == 10.0
     assert (run.tags["key"], run.tags["digest_engine"]) == (run.key, "e-1")
-    (stage, step, metrics), _ = run.looks
+    (stage, step, metrics), _ = run.evaluations
     assert (stage, step) == ("target", 10)
     assert metrics["target_test_accuracy"] == pytest.approx(60.0), "percent, as everywhere"
     assert metrics["train_loss"] == pytest.approx(0.1)

@@ -67,24 +67,24 @@ def mine(cell: Cell, work: Path) -> tuple[float, float]:
     run = steps_of(cell, work / "artifacts")
     run.open()
     method: Any = run.method
-    modules, task, source = run.build("source"), run.task("source"), run.roles.source
+    model, task, source = run.build("source"), run.task("source"), run.roles.source
     assert source
     feed = run.trainer.feed(method, task, source.inputs, source.train)
     times: list[float] = []
     stage = Stage(task, WARM + STEPS, 1, cell.precision)
-    train(method, modules, feed, stage, lambda *_: None, lambda _: times.append(time.perf_counter()))
-    modules.train()
+    train(method, model, feed, stage, lambda *_: None, lambda _: times.append(time.perf_counter()))
+    model.train()
     took = times[-1] - times[WARM - 1]
-    return took, _label_loss(modules, feed, method)
+    return took, _label_loss(model, feed, method)
 
 
-def _label_loss(modules: Any, feed: Any, method: Any) -> float:
+def _label_loss(model: Any, feed: Any, method: Any) -> float:
     """Cross-entropy on ten batches that were trained on, in training mode."""
     found = []
     with torch.no_grad():
         for step in range(10):
             batch = feed.batch(step)
-            logits = modules.head(modules.features(batch.x))
+            logits = model.head(model.features(batch.x))
             found.append(float(torch.nn.functional.cross_entropy(logits, batch.y)))
     return sum(found) / len(found)
 
@@ -116,9 +116,9 @@ def published(folder: Path, batch: int) -> tuple[float, float]:
     head = torch.nn.Linear(network.num_features, len(data["google"].classes))
     discriminator = DomainDiscriminator(in_feature=network.num_features, hidden_size=1024)
     adversarial = DomainAdversarialLoss(discriminator)
-    modules = torch.nn.ModuleList([network, head, adversarial])
-    optimizer = torch.optim.AdamW(modules.parameters(), lr=1e-3, amsgrad=True)
-    modules.train()
+    model = torch.nn.ModuleList([network, head, adversarial])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, amsgrad=True)
+    model.train()
     since, tail = 0.0, []
     for step in range(WARM + STEPS):
         if step == WARM:

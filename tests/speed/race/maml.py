@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bench.api import Modules, adapt, mean_gradient
+from bench.api import Model, adapt, mean_gradient
 from tests.speed.race.track import Row, in_turns
 
 WAY, TASKS, STEPS, RATE, QUERIES = 5, 16, 5, 0.4, 15
 
 
-def network() -> Modules:
+def network() -> Model:
     """Conv, batch norm, ReLU, max-pool, four times; a linear layer (Vinyals et al. 2016)."""
     torch.manual_seed(0)
     layers: list[nn.Module] = []
@@ -28,7 +28,7 @@ def network() -> Modules:
             nn.ReLU(),
             nn.MaxPool2d(2),
         ]
-    return Modules(nn.Sequential(*layers, nn.Flatten()), nn.Linear(32, WAY))
+    return Model(nn.Sequential(*layers, nn.Flatten()), nn.Linear(32, WAY))
 
 
 def tasks(shots: int) -> list[tuple[Tensor, ...]]:
@@ -43,7 +43,7 @@ def tasks(shots: int) -> list[tuple[Tensor, ...]]:
     return found
 
 
-def ours(model: Modules, batch: list[tuple[Tensor, ...]]) -> list[Tensor]:
+def ours(model: Model, batch: list[tuple[Tensor, ...]]) -> list[Tensor]:
     """Mean gradient of the tasks, through the adaptation that our methods share."""
     return mean_gradient(model, adapted_loss, batch)[1]
 

@@ -18,7 +18,7 @@ from PIL import Image
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
 from bench.engine.cell.environment import default_threads
-from bench.processes.malloc import hold_on
+from bench.processes.malloc import retain
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ def _begin(worker: bool, method: str) -> None:
     multiprocessing.set_start_method(method, force=True)
     torch.set_num_threads(default_threads())
     if worker:
-        hold_on()
+        retain()
 
 
 def image_folder(root: Path, size: int = SIZE + SIZE // 8) -> Path:

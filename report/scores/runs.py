@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.records.record import Look
+from bench.records.record import Evaluation
 from bench.records.selection import RULES
 from bench.report.scores.frame import CELL, accuracy_column
 
@@ -19,7 +19,7 @@ Value = str | int | float | bool
 SETTINGS = tuple(name for name in CELL if name not in ("pair", "question", "goal"))
 MEASURED = (
     *(accuracy_column(rule.name) for rule in RULES),
-    *("low", "high", "seconds_own", "seconds_alone", "images_seen", "images_per_second"),
+    *("low", "high", "seconds_own", "seconds_alone", "items_seen", "items_per_second"),
     *("parameters", "parameters_trained", "peak_memory_mib"),
 )
 TAGS = (
@@ -33,7 +33,7 @@ class Run:
     """One done cell. Units are those of `bench.load_results`; what is not known is left out.
 
     started: seconds since 1970, when the record was made.
-    looks: (stage, step, metrics), in order; accuracies in percent.
+    evaluations: (stage, step, metrics), in order; accuracies in percent.
     """
 
     key: str
@@ -43,7 +43,7 @@ class Run:
     params: dict[str, Value]
     metrics: dict[str, float]
     tags: dict[str, str]
-    looks: tuple[tuple[str, int, dict[str, float]], ...]
+    evaluations: tuple[tuple[str, int, dict[str, float]], ...]
 
 
 def runs(frame: pd.DataFrame) -> Iterator[Run]:
@@ -58,11 +58,11 @@ def runs(frame: pd.DataFrame) -> Iterator[Run]:
             params={name: _plain(row[name]) for name in SETTINGS if _known(row[name])},
             metrics={name: float(row[name]) for name in MEASURED if _finite(row[name])},
             tags={name: str(_plain(row[name])) for name in TAGS if _known(row[name])},
-            looks=tuple((look.stage, look.step, _scalars(look)) for look in row["looks"]),
+            evaluations=tuple((each.stage, each.step, _scalars(each)) for each in row["evaluations"]),
         )
 
 
-def _scalars(look: Look) -> dict[str, float]:
+def _scalars(look: Evaluation) -> dict[str, float]:
     flat = look.model_dump(exclude={"stage", "step", "validators", "discrepancy"})
     percent = {name: 100.0 for name in flat if name.endswith("_accuracy")}
     named = {
