@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT, python
+from tests.support.checkout import ROOT, python
 
 PROJECT = {"bench", "methods", "report"}
 

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 
 from bench.cli import main
 from bench.records.store import Store
-from tests.support import ROOT, bench, python
+from tests.support.checkout import ROOT, bench, python
 
 Plan = Callable[..., dict[str, str]]
 Process = subprocess.CompletedProcess[str]

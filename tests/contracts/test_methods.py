@@ -34,7 +34,8 @@ from bench.method.registry import (
 from bench.networks.backbones import create_backbone, untrained
 from bench.records.record import Predictions, Record
 from bench.spec.cell import Cell
-from tests.support import TINY, answer, assert_equal, python, steps_of, tiny_cell
+from tests.support.cells import TINY, answer, assert_equal, steps_of, tiny_cell
+from tests.support.checkout import python
 
 METHODS = sorted(method_modules())
 
@@ -160,7 +161,7 @@ import sys
 from pathlib import Path
 from safetensors.numpy import save_file
 from bench.spec.cell import Cell
-from tests.support import answer
+from tests.support.cells import answer
 import torch
 torch.set_num_threads(1)
 for text in sys.argv[2:]:

@@ -15,7 +15,7 @@ from bench.processes import stopping
 from bench.records.record import Predictions, Record
 from bench.spec.cell import Cell, Episodic, Setting
 from tests.contracts.test_methods import METHODS
-from tests.support import WHERE, answer, assert_equal, digests, tiny_cell
+from tests.support.cells import WHERE, answer, assert_equal, digests, tiny_cell
 
 
 def interrupted(

@@ -13,7 +13,7 @@ from bench.core.errors import UserError
 from bench.data.archive import unpack
 from bench.data.dataset import silent
 from tests.data.pictures import as_folders, pictures
-from tests.support import bench
+from tests.support.checkout import bench
 
 
 def zipped(path: Path, *names: str) -> Path:

@@ -16,7 +16,7 @@ from bench.data.own import own_card
 from bench.engine.training.batches import ImageInputs, augmentation
 from bench.processes.pool import in_threads
 from tests.data.pictures import as_folders, as_shards, pictures
-from tests.support import ROOT
+from tests.support.checkout import ROOT
 
 DECODE = """
 import hashlib, sys

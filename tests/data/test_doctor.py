@@ -19,7 +19,7 @@ from bench.data.doctor.examine import Diagnosis, examine
 from bench.data.sources.folder import Folder
 from tests.data.pictures import as_folders, jpeg, pictures
 from tests.data.test_decode import png_header
-from tests.support import bench
+from tests.support.checkout import bench
 
 CARD = Card(
     name="ward",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.data.pictures import as_shards, pictures
-from tests.support import bench, python
+from tests.support.checkout import bench, python
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 CARD = f"""

@@ -16,7 +16,7 @@ from bench.data.dataset import open_dataset
 from bench.data.sources.library import Library, LibraryPart
 from bench.data.splits import SPLITS, splits
 from tests.data.pictures import jpeg
-from tests.support import python
+from tests.support.checkout import python
 
 
 def card(domain: str, classes: list[str], *parts: LibraryPart) -> Card:

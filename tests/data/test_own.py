@@ -19,7 +19,7 @@ from bench.data.splits import SPLITS, splits
 from bench.records.store import Store
 from bench.report.scores.frame import rerun_command
 from tests.data.pictures import as_folders, jpeg, pictures
-from tests.support import bench
+from tests.support.checkout import bench
 
 SUITE = """
 description = "Tiny."

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.records.store import Store
-from tests.support import ROOT
+from tests.support.checkout import ROOT
 
 SAYS = {signal.SIGINT: ("interrupted", 130), signal.SIGTERM: ("terminated", 143)}
 

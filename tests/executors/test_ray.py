@@ -21,7 +21,8 @@ from bench.records.store import Store
 from bench.spec.cell import Cell
 from bench.spec.resources import Resources
 from tests.quick import TODAY, Noted, quick_cell, worked
-from tests.support import ROOT, assert_equal, bench, python, tiny_cell
+from tests.support.cells import assert_equal, tiny_cell
+from tests.support.checkout import ROOT, bench, python
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'transfer-bench[ray]'")
 

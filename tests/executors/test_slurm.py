@@ -21,7 +21,8 @@ from bench.spec.cell import Cell
 from bench.spec.resources import Resources
 from tests.quick import TODAY, Noted, expected, quick_cell, worked
 from tests.slurm_here import running, why_not
-from tests.support import ROOT, assert_equal, bench
+from tests.support.cells import assert_equal
+from tests.support.checkout import ROOT, bench
 
 pytest.importorskip("submitit", reason="submitit is not installed: pip install 'transfer-bench[slurm]'")
 

@@ -11,7 +11,7 @@ import pytest
 
 from bench.commands.results.maintenance import verify
 from tests.data.pictures import as_folders, jpeg, pictures
-from tests.support import bench
+from tests.support.checkout import bench
 from tests.torture.disks import full_disk, read_only, small_disk
 from tests.torture.kills import quick_storm
 

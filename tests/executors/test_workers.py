@@ -17,7 +17,7 @@ from bench.executors.workers import Workers
 from bench.processes.signals import Interrupted
 from bench.records.store import Store
 from tests.quick import TODAY, Noted, expected, quick_cell, run_quick, worked
-from tests.support import ROOT
+from tests.support.checkout import ROOT
 
 
 @pytest.fixture(autouse=True)

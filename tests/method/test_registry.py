@@ -15,7 +15,8 @@ from bench.method.registry import (
     method_modules,
     method_summary,
 )
-from tests.support import answer, digests, install, tiny_cell
+from tests.support.cells import answer, digests, tiny_cell
+from tests.support.checkout import install
 
 ROOT = Path(__file__).parents[2]
 

@@ -19,7 +19,7 @@ from bench.methods.maml import Maml
 from bench.methods.maml_l2l import MamlLearn2Learn, import_learn2learn
 from bench.networks.backbones import Backbone, create_backbone
 from bench.networks.split import Prefix, suffix
-from tests.support import answer, tiny_cell
+from tests.support.cells import answer, tiny_cell
 
 METHODS = [Maml, MamlLearn2Learn]
 NET = "test_efficientnet.untrained"

@@ -11,7 +11,7 @@ from torch import nn
 from bench.api import Backbone, Batch, Labelled, Task
 from bench.core.errors import UserError
 from bench.methods.nas_lite import SPACE, Adapter, Cosine, NasLite, Supernet
-from tests.support import answer, tiny_cell
+from tests.support.cells import answer, tiny_cell
 
 TASK = Task("source", ("a", "b", "c"), batch_size=8, seed=5)
 

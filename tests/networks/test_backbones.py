@@ -18,7 +18,7 @@ from bench.networks.backbones import (
     normalisation,
     untrained,
 )
-from tests.support import python
+from tests.support.checkout import python
 
 LITE = "tf_efficientnet_lite0"
 NAMES = (LITE, "test_efficientnet.untrained", "resnet18.untrained", "mobilenetv3_small_050.untrained")

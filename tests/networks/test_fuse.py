@@ -13,7 +13,7 @@ from torch import nn
 from bench.engine.evaluation import evaluator
 from bench.networks.backbones import create_backbone
 from bench.networks.fuse import fuse_batch_norm
-from tests.support import steps_of, tiny_cell
+from tests.support.cells import steps_of, tiny_cell
 
 
 def norms(net: nn.Module) -> int:

@@ -12,7 +12,7 @@ import pytest
 
 from bench.processes import pool
 from bench.processes.pool import in_processes
-from tests.support import python
+from tests.support.checkout import python
 
 
 def note(folder: Path, _: int) -> None:

@@ -16,7 +16,8 @@ from bench.data.catalog import load_card
 from bench.records.store import Store
 from bench.spec.plan import plan
 from bench.spec.suite import load_suite
-from tests.support import ROOT, TINY, bench
+from tests.support.cells import TINY
+from tests.support.checkout import ROOT, bench
 
 SCRIPT = ROOT / "ci" / "regressions.sh"
 WORKFLOWS = (

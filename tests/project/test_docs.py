@@ -14,7 +14,8 @@ from bench.records.store import Store
 from bench.report.render.markdown import markdown_table
 from bench.report.scores.frame import load_frame
 from bench.spec.suite import suite_names
-from tests.support import ROOT, answer, install, tiny_cell
+from tests.support.cells import answer, tiny_cell
+from tests.support.checkout import ROOT, install
 
 
 def test_the_example_of_a_method_is_one(site: Path, tmp_path: Path) -> None:

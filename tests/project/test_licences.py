@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 
-from tests.support import ROOT
+from tests.support.checkout import ROOT
 
 
 def test_every_dependency_is_listed() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT, python
+from tests.support.checkout import ROOT, python
 
 USE = """
 import importlib.util

@@ -20,8 +20,8 @@ from bench.records.codec import encode
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame
 from tests.report.synthetic import cell, fill, record
-from tests.support import ROOT, python
-from tests.support import bench as command
+from tests.support.checkout import ROOT, python
+from tests.support.checkout import bench as command
 
 COMPARED = ["key", "status", "method", "accuracy last", "accuracy oracle", "low", "high", "seconds_alone"]
 

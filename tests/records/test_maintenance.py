@@ -14,7 +14,7 @@ from bench.records.leases import Leases
 from bench.records.record import Outcome, Predictions
 from bench.records.store import Store
 from tests.records.test_store import PREDICTIONS, files, record
-from tests.support import tiny_cell
+from tests.support.cells import tiny_cell
 
 FAILED = Outcome(status="failed", reason="why")
 

@@ -17,7 +17,7 @@ from bench.records.record import Cost, Digests, Environment, Evaluation, Outcome
 from bench.records.store import Store
 from bench.report.scores.frame import rerun_command
 from bench.spec.cell import Cell, Setting
-from tests.support import tiny_cell
+from tests.support.cells import tiny_cell
 
 TODAY = Digests(method="m", engine="e", dataset="d")
 LOOK = Evaluation(

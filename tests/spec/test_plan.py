@@ -10,7 +10,7 @@ from bench.data.catalog import load_card
 from bench.spec.cell import Budget
 from bench.spec.plan import choose_classes, plan, source_stage
 from bench.spec.suite import Suite
-from tests.support import emoji_suite
+from tests.support.suites import emoji_suite
 
 CARD = load_card("emoji-home")
 

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from bench.data.own import own_card
-from tests.support import python
+from tests.support.checkout import python
 
 IMAGES = int(os.environ.get("BENCH_SPEED_IMAGES", "780"))
 KEPT = os.environ.get("BENCH_SPEED_FOLDER")

@@ -19,7 +19,7 @@ from bench.method.logistic import fit_logistic
 from bench.method.registry import load_method, method_modules
 from bench.spec.plan import plan
 from bench.spec.suite import load_suite
-from tests.support import answer, steps_of, tiny_cell
+from tests.support.cells import answer, steps_of, tiny_cell
 
 STEPS = 4
 METHODS = [name for name in method_modules() if issubclass(load_method(name), GradientMethod)]

@@ -29,7 +29,7 @@ def kills(folder: Path, count: int) -> list[Row]:
 
 def kills_in_training(folder: Path, count: int) -> list[Row]:
     """Cells that train and keep checkpoints."""
-    from tests.support import answer
+    from tests.support.cells import answer
     from tests.torture.often import cells
 
     wanted = [answer(cell, folder / "undisturbed") for cell in cells()]

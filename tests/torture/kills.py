@@ -18,7 +18,7 @@ from bench.records import maintenance
 from bench.records.record import Predictions, Record
 from bench.records.store import Store
 from tests.quick import expected, quick_cell
-from tests.support import ROOT
+from tests.support.checkout import ROOT
 
 WORKING = 0.8
 """Share of kills that come while work is being done; the others come when they come, as while all starts."""

@@ -17,7 +17,7 @@ METHODS = ("full-finetune", "dann", "nas-lite")
 
 def cells() -> list[Cell]:
     """Long enough to be killed in."""
-    from tests.support import tiny_cell
+    from tests.support.cells import tiny_cell
 
     budget = Budget(steps=60, batch_size=16, evaluations=3)
     return [tiny_cell(method, budget=budget, seed=seed) for seed in (0, 1) for method in METHODS]
@@ -25,7 +25,7 @@ def cells() -> list[Cell]:
 
 def main(folder: str) -> None:
     """Run them to the end."""
-    from tests.support import digests
+    from tests.support.cells import digests
 
     store, asked = Store(folder), cells()
     store.prepare()

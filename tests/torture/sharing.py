@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.quick import worked
-from tests.support import ROOT
+from tests.support.checkout import ROOT
 
 
 def share(root: Path, processes: int, cells: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from bench.data.catalog import load_card
 from bench.records.record import Cost, Digests, Environment, Outcome, Record, Request
 from bench.spec.cell import Cell, Setting
 from bench.spec.plan import plan
-from tests.support import emoji_suite
+from tests.support.suites import emoji_suite
 
 FROZEN = Needs(cut="top")
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 from bench.commands.experiments.halving import halve, questions
 from bench.spec.cell import Cell
-from tests.support import tiny_cell
+from tests.support.cells import tiny_cell
 
 METHODS = ("linear-probe", "full-finetune", "dann", "maml", "scratch")
 

@@ -10,7 +10,7 @@ import pytest
 
 from bench.data.catalog import load_card
 from tests.data.pictures import as_folders, as_shards, pictures
-from tests.support import bench
+from tests.support.checkout import bench
 
 
 def answers(folder: Path) -> dict[str, dict[str, Any]]:

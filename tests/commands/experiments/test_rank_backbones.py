@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.commands.experiments.rank_backbones import VERIFIED, agreement
-from tests.support import bench
+from tests.support.checkout import bench
 
 TINY = "test_efficientnet.untrained,test_efficientnet_gn.untrained,test_efficientnet_ln.untrained"
 

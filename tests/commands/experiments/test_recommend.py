@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.records.store import Store
-from tests.support import bench
+from tests.support.checkout import bench
 
 SUITE = """
 description = "tiny"

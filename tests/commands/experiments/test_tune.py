@@ -6,7 +6,8 @@ from pathlib import Path
 
 from bench.commands.experiments.tune import FOLDS, allowed_score, with_folds
 from bench.records.store import Store
-from tests.support import answer, bench, tiny_cell
+from tests.support.cells import answer, tiny_cell
+from tests.support.checkout import bench
 
 SUITE = """
 description = "tiny"

@@ -27,7 +27,8 @@ from bench.networks.backbones import create_backbone, synchronised
 from bench.records.record import Predictions, Record
 from bench.records.store import Store
 from bench.spec.cell import Budget, Cell, Setting, Wanted
-from tests.support import NORMLESS, TINY, answer, assert_equal, bench, cut, digests, tiny_cell
+from tests.support.cells import NORMLESS, TINY, answer, assert_equal, digests, interrupt, tiny_cell
+from tests.support.checkout import bench
 
 FOUND = torch.accelerator.current_accelerator(check_available=True)
 DEVICE = FOUND or torch.device("cpu")
@@ -167,8 +168,8 @@ def test_it_goes_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.Monkey
     cell = tiny_cell("dann", precision="fp16", shots=0)
     whole, expected = there(cell, tmp_path / "whole")
     monkeypatch.setattr("bench.engine.training.checkpoints.EVERY", 0.0)
-    first, _ = there(cell, tmp_path / "parts", tmp_path / "checkpoints", cut)
-    assert first.outcome.reason == "Cut"
+    first, _ = there(cell, tmp_path / "parts", tmp_path / "checkpoints", interrupt)
+    assert first.outcome.reason == "Interruption"
     steps: list[int] = []
 
     def note(what: str, done: int, total: int) -> None:

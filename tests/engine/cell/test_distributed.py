@@ -39,7 +39,8 @@ from bench.records.store import Store
 from bench.spec.cell import Budget, Cell, Setting, Wanted
 from bench.spec.resources import Resources
 from tests.quick import TODAY, Noted, quick_cell
-from tests.support import CLASSES, NORMLESS, TINY, WHERE, bench, cut, digests, python, tiny_cell
+from tests.support.cells import CLASSES, NORMLESS, TINY, WHERE, digests, interrupt, tiny_cell
+from tests.support.checkout import bench, python
 
 UNEVEN = Budget(steps=6, batch_size=15, evaluations=2)
 TWO = Setting(devices=2)
@@ -294,8 +295,8 @@ def test_a_team_goes_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("bench.engine.training.checkpoints.EVERY", 0.0)
     parts = Artifacts(tmp_path / "parts")
     context = Context("tests", TWO, WHERE, parts, tmp_path / "checkpoints")
-    first, _ = run_cell(cell, context, digests(cell.method), cut)
-    assert first.outcome.reason == "Cut"
+    first, _ = run_cell(cell, context, digests(cell.method), interrupt)
+    assert first.outcome.reason == "Interruption"
     record, found = run(cell, TWO, parts, tmp_path / "checkpoints")
     assert record.outcome.status == "done"
     assert record.evaluations == whole.evaluations

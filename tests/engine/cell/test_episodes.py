@@ -21,7 +21,7 @@ from bench.method.registry import configure, method_modules
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame
 from bench.spec.cell import Cell, Episodic
-from tests.support import answer, assert_equal, tiny_cell
+from tests.support.cells import answer, assert_equal, tiny_cell
 
 FORM = Episodic(way=3, queries=2, count=20, steps=2)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT, bench, install
+from tests.support.checkout import ROOT, bench, install
 
 HEAD = """
 import os, sys, time

@@ -27,7 +27,7 @@ from bench.engine.evaluation.evaluator import Evaluator
 from bench.engine.evaluation.partitions import Partitions
 from bench.engine.training.batches import Endless, Feed, ImageInputs, KeptInputs
 from tests.leaks import arrays, reach
-from tests.support import CLASSES, steps_of, tiny_cell
+from tests.support.cells import CLASSES, steps_of, tiny_cell
 
 ENGINE = (
     Run,

@@ -15,7 +15,7 @@ from bench.engine.evaluation.predict import filled
 from bench.spec.cell import Setting, Wanted
 from bench.spec.plan import plan
 from bench.spec.suite import Settings, load_suite
-from tests.support import answer, assert_equal, tiny_cell
+from tests.support.cells import answer, assert_equal, tiny_cell
 
 
 def test_every_combination_once() -> None:

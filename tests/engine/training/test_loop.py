@@ -19,7 +19,8 @@ from bench.data.dataset import Dataset
 from bench.data.splits import Subset, draw_shots, subset
 from bench.engine.training.batches import Endless, Feed, ImageInputs, KeptInputs
 from bench.engine.training.loop import HeldOut, Stage, train
-from tests.support import CLASSES, install, steps_of, tiny_cell
+from tests.support.cells import CLASSES, steps_of, tiny_cell
+from tests.support.checkout import install
 
 TASK = Task("target", ("a", "b"), 2, seed=0)
 

@@ -18,7 +18,8 @@ from bench.engine.training.batches import Endless, Feed, KeptInputs
 from bench.engine.training.loop import Stage, train
 from bench.engine.training.memory import in_parts
 from bench.method.registry import method_modules
-from tests.support import answer, install, tiny_cell
+from tests.support.cells import answer, tiny_cell
+from tests.support.checkout import install
 
 ROOM = 5
 """Images that the small memory of these tests holds."""

@@ -22,7 +22,7 @@ from bench.report.statistics.summary import mean_accuracy
 from bench.report.tables.formats import count, percent
 from bench.report.tables.leaderboard import Block
 from tests.report import synthetic
-from tests.support import bench
+from tests.support.checkout import bench
 
 PAIRS = [("photo", "sketch"), ("sketch", "photo"), (None, "photo"), (None, "sketch")]
 ODD = '=cmd|"/c calc"!A1, <b>50% of $x_1$ & {y}\\z~^#</b>'

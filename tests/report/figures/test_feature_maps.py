@@ -18,7 +18,7 @@ from bench.report.figures.embeddings import a_distance, projections, purity
 from bench.report.render.page import build
 from bench.spec.cell import Episodic, Setting
 from tests.report import synthetic
-from tests.support import WHERE, answer, assert_equal, digests, tiny_cell
+from tests.support.cells import WHERE, answer, assert_equal, digests, tiny_cell
 
 
 def clumps(random: np.random.Generator, apart: float) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from bench.report.history.measured import from_benchmarks, from_records
 from bench.report.history.page import render
 from bench.report.history.series import ACCURACY_FLOOR, change_points, series
 from tests.report import synthetic
-from tests.support import bench
+from tests.support.checkout import bench
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 

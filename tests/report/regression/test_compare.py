@@ -14,7 +14,7 @@ from bench.report.regression.false_alarms import other_answers, planted, slowed
 from bench.report.regression.paired_cells import sides
 from bench.report.statistics.randomisation import holm, sign_flip
 from tests.report.synthetic import cell, predictions, record
-from tests.support import bench
+from tests.support.checkout import bench
 
 METHODS = ("linear-probe", "dann", "full-finetune")
 PAIRS = [(a, b) for a, b in product(("photo", "sketch", "paint"), repeat=2) if a != b]

@@ -17,7 +17,7 @@ import pytest
 
 from bench.records.store import Store
 from tests.report import synthetic
-from tests.support import ROOT
+from tests.support.checkout import ROOT
 
 PATIENCE = 120.0
 

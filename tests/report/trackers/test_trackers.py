@@ -13,7 +13,7 @@ from bench.report.scores.frame import load_frame
 from bench.report.scores.runs import Run, runs
 from report.trackers import names, writer
 from tests.report import synthetic
-from tests.support import bench, python
+from tests.support.checkout import bench, python
 
 
 @pytest.fixture

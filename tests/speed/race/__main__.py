@@ -20,7 +20,7 @@ from bench.spec.plan import plan
 from bench.spec.suite import load_suite
 from tests.speed.race import dann, logistic, maml, probe
 from tests.speed.race.track import Row, image_folder
-from tests.support import steps_of
+from tests.support.cells import steps_of
 
 
 def _probe(work: Path) -> Iterator[Row]:

@@ -30,7 +30,7 @@ from bench.spec.cell import Cell
 from bench.spec.plan import plan
 from bench.spec.suite import load_suite
 from tests.speed.race.track import SIZE, Row, apart
-from tests.support import steps_of
+from tests.support.cells import steps_of
 
 NETWORK = "tf_efficientnet_lite0"
 STEPS, WARM, ROUNDS = 40, 5, 3

@@ -1,10 +1,7 @@
-"""What many tests need: a tiny question, a way to run it, the command line in a process of its own."""
+"""Tiny cells and ways to run them in this process. Imports torch."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +19,7 @@ from bench.engine.training.cost import CostTracker
 from bench.method.registry import method_digest
 from bench.records.record import Digests, Predictions, Record
 from bench.spec.cell import Budget, Cell, Scenario, Setting
-from bench.spec.suite import Suite
 
-ROOT = Path(__file__).parents[1]
 TINY = "test_efficientnet.untrained"
 NORMLESS = "test_efficientnet_ln.untrained"
 """The tiny network with layer norm in place of batch norm."""
@@ -58,21 +53,6 @@ def tiny_cell(method: str = "full-finetune", source: str | None = "google", **ch
     return Cell(scenario=scenario, method=method, **{**known, **changes})
 
 
-def emoji_suite(**changes: Any) -> Suite:
-    """Three domains, three classes, one method: a matrix that is easy to count."""
-    known: dict[str, Any] = {
-        "name": "mine",
-        "description": "",
-        "dataset": "emoji-home",
-        "domains": ["google", "twitter", "apple"],
-        "classes": 3,
-        "backbones": ["tiny"],
-        "methods": ["linear-probe"],
-        "scenarios": [{"kind": "cross-domain", "shots": [0, 5]}],
-    }
-    return Suite(**{**known, **changes})
-
-
 def digests(method: str) -> Digests:
     dataset = open_dataset(load_card("emoji-home"))
     return Digests(method=method_digest(method), engine=engine_digest(), dataset=dataset.fingerprint)
@@ -90,14 +70,14 @@ def steps_of(cell: Cell, artifacts: Path) -> Run:
     return Run(cell, Setting(), digests(cell.method), Artifacts(artifacts), cost_tracker, silent)
 
 
-class Cut(Exception):
+class Interruption(Exception):
     """Stands for an interruption."""
 
 
-def split_point(what: str, done: int, total: int) -> None:
+def interrupt(what: str, done: int, total: int) -> None:
     """Progress that is interrupted in the midst of the source stage."""
     if what == "source stage" and done == 4:
-        raise Cut
+        raise Interruption
 
 
 def assert_equal(a: Predictions, b: Predictions) -> None:
@@ -106,39 +86,3 @@ def assert_equal(a: Predictions, b: Predictions) -> None:
     for name in a:
         assert a[name].dtype == b[name].dtype
         np.testing.assert_array_equal(a[name], b[name], err_msg=name)
-
-
-def python(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A Python process that sees the checkout but does not start in it."""
-    # Threads that wait without spinning: tests share their processors with whatever else runs.
-    env = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "OMP_WAIT_POLICY": "passive",
-        "COLUMNS": "120",
-        **environment,
-    }
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=cwd,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
-def bench(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`python -m bench ...`."""
-    return python("-m", "bench", *arguments, cwd=cwd, **environment)
-
-
-def install(folder: Path, entry_points: str, **files: str) -> None:
-    """What pip leaves of a distribution."""
-    info = folder / "someone-0.1.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: someone\nVersion: 0.1\n")
-    (info / "entry_points.txt").write_text(f"[transfer_bench.methods]\n{entry_points}\n")
-    for name, text in files.items():
-        (folder / f"{name}.py").write_text(text)

@@ -1,0 +1,1 @@
+"""Helpers that many tests share; `checkout` and `suites` import no torch."""
