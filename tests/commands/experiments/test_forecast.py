@@ -14,7 +14,7 @@ from bench.spec.cell import Cell, Setting
 from bench.spec.plan import plan
 from tests.support.suites import emoji_suite
 
-FROZEN = Needs(cut="top")
+FROZEN = Needs(split_point="top")
 
 
 def needs(name: str) -> Needs:
@@ -38,7 +38,7 @@ def cells(**changes: Any) -> list[Cell]:
         (replace(FROZEN, views=4), (54, 3 * 2), (24, 6)),
         (replace(FROZEN, pretrained=False), (54, 3 * 2), (24, 6)),
         # It sees images, or has no source stage.
-        (replace(FROZEN, cut=None), (0, 0), (24, 6)),
+        (replace(FROZEN, split_point=None), (0, 0), (24, 6)),
         (replace(FROZEN, has_source_stage=False), (54, 3), (0, 0)),
     ],
 )

@@ -21,7 +21,7 @@ from bench.engine.cell.environment import where
 from bench.engine.cell.runner import Context, run_cell
 from bench.engine.evaluation.predict import filled
 from bench.engine.training.artifacts import Artifacts
-from bench.engine.training.data_parallel import Part
+from bench.engine.training.data_parallel import Rank
 from bench.method.registry import method_modules
 from bench.networks.backbones import create_backbone, synchronised
 from bench.records.record import Predictions, Record
@@ -228,10 +228,10 @@ def _rank(rank: int, size: int, folder: str, backend: str) -> None:
     # NCCL wants a device for each process; gloo lets them share one.
     dist.get_default_backend_for_device = lambda device: backend
     model = synchronised(_network())
-    part = Part(rank, size, DEVICE, 0, Path(folder))
+    part = Rank(rank, size, DEVICE, 0, Path(folder))
     part.same_state(model)  # type: ignore[arg-type]
     losses = _train(model, part)  # type: ignore[arg-type]
-    Part.leave()
+    Rank.leave()
     if rank == 0:
         running = [
             b.float().sum().item() for name, b in model.named_buffers() if name.endswith("running_var")
