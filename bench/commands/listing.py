@@ -26,7 +26,7 @@ def _table(*columns: str) -> Table:
 
 
 def _suites() -> Table:
-    from bench.spec.suite import load_suite, suite_names
+    from bench.spec.matrix.suite import load_suite, suite_names
 
     table = _table("suite", "dataset", "methods", "what for")
     for name in suite_names():

@@ -25,7 +25,7 @@ Score = Callable[[Record], float | None]
 def test_accuracy(record: Record) -> float | None:
     """Accuracy on the target's test images at the headline rule's look, in [0, 1]; None if not done."""
     place = record.selected.get(record.request.cell.headline)
-    return None if place is None else record.evaluations[place].target_test_accuracy
+    return None if place is None else record.evaluations[place].accuracy["target-test"]
 
 
 class Lines:

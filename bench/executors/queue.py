@@ -16,7 +16,7 @@ from bench.records.leases import Leases
 from bench.records.record import Digests, Environment, Outcome, Record, Request
 from bench.records.store import Store
 from bench.spec.cell import Cell, Setting
-from bench.spec.plan import family
+from bench.spec.matrix.plan import family
 
 
 @dataclass(eq=False)

@@ -8,11 +8,10 @@ import numpy as np
 from pydantic import BeforeValidator
 
 from bench.spec.cell import Cell, Setting
+from bench.spec.stages import Partition
 from bench.spec.toml import Frozen
 
 Status = Literal["done", "skipped", "failed"]
-Stage = Literal["source", "target"]
-Part = Literal["target-test", "target-validation", "source-validation", "shots-validation"]
 
 Predictions = dict[str, np.ndarray]
 """Arrays beside a record, by name:
@@ -60,22 +59,22 @@ class Outcome(Frozen):
 
 
 class Evaluation(Frozen):
-    """One evaluation of the model by the engine, outside the method.
+    """Evaluation of the model by the engine, outside the method, after `step` steps of a stage.
 
-    Accuracies are shares in [0, 1], losses mean negative log-likelihoods in nats. The `target_*` scalars
-    use target labels: only the `oracle` rule and learning curves may. Episodes have no validation images.
-    `validators` (higher is better), `discrepancy` (lower is closer) and `diversity` (of the predicted
-    classes, in [0, 1]) use none, see `bench.engine.evaluation.validators`; what cannot be said is left out.
+    train_loss: mean loss since the evaluation before, in nats for most methods.
+    accuracy: share in [0, 1], by partition. Those of target partitions use target labels: only the `oracle`
+        rule and learning curves may use them. Episodes have `target-test` alone.
+    loss: mean negative log-likelihood in nats, by partition.
+    validators: label-free scores by name, higher is better (`bench.engine.evaluation.validators`).
+    discrepancy: distances of source and target features by name, lower is closer.
+    diversity: of the predicted classes, in [0, 1].
     """
 
-    stage: Stage
+    stage: str
     step: int
     train_loss: float | None = None
-    source_validation_loss: float | None = None
-    source_validation_accuracy: float | None = None
-    shots_validation_accuracy: float | None = None
-    target_validation_accuracy: float | None = None
-    target_test_accuracy: float
+    accuracy: dict[Partition, float]
+    loss: dict[Partition, float] = {}
     validators: dict[str, float] = {}
     discrepancy: dict[str, float] = {}
     diversity: float | None = None
@@ -91,20 +90,34 @@ class StepTimes(Frozen):
     p95: float
 
 
-class Cost(Frozen):
-    """Cost of a cell. Seconds are wall time; phases that a shared artifact saved are in `shared`.
+class StageCost(Frozen):
+    """Cost of training one stage.
 
-    `seconds`: by phase (`data`, `features`, `source-stage`, `target-stage`, `evaluate`), as spent by
-    this cell. `shared_seconds`: by phase, what the artifacts it took from the cache had cost.
-    `items_seen` by stage and stream is in `streams`, as in `source/labelled`: `labelled` images in batches,
-    `fitted` in one go, `replayed` source images, `unlabelled` target images.
+    seconds: wall time that this cell spent. shared_seconds: that another cell had spent on what it took over.
+    items: items trained on, by stream: `labelled` in batches, `fitted` in one go, `replayed`, `unlabelled`.
+    """
+
+    seconds: float = 0.0
+    shared_seconds: float = 0.0
+    items: dict[str, int] = {}
+
+    @property
+    def total_seconds(self) -> float:
+        """Seconds of training the stage, whoever trained it."""
+        return self.seconds + self.shared_seconds
+
+
+class Cost(Frozen):
+    """Cost of a cell, in seconds of wall time.
+
+    seconds: by phase (`data`, `features`, `build`, `evaluate`), as spent by this cell, training aside.
+    shared_seconds: by phase, what the artifacts it took from the cache had taken.
+    stages: training, by stage.
     """
 
     seconds: dict[str, float] = {}
     shared_seconds: dict[str, float] = {}
-    items_seen: int = 0
-    streams: dict[str, int] = {}
-    items_per_second: float | None = None
+    stages: dict[str, StageCost] = {}
     parameters: int = 0
     parameters_trained: int = 0
     devices: int = 1
@@ -125,13 +138,30 @@ class Cost(Frozen):
 
     @property
     def own_seconds(self) -> float:
-        """Seconds this cell took."""
-        return sum(self.seconds.values())
+        """Seconds that this cell took."""
+        return sum(self.seconds.values()) + sum(stage.seconds for stage in self.stages.values())
 
     @property
     def alone_seconds(self) -> float:
-        """Seconds this cell would have taken with nothing shared."""
-        return self.own_seconds + sum(self.shared_seconds.values())
+        """Seconds that this cell would have taken with nothing shared."""
+        shared = sum(stage.shared_seconds for stage in self.stages.values())
+        return self.own_seconds + sum(self.shared_seconds.values()) + shared
+
+    @property
+    def streams(self) -> dict[str, int]:
+        """Items trained on by `<stage>/<stream>`."""
+        return {f"{name}/{item}": n for name, stage in self.stages.items() for item, n in stage.items.items()}
+
+    @property
+    def items_seen(self) -> int:
+        """Items trained on over all stages and streams."""
+        return sum(self.streams.values())
+
+    @property
+    def items_per_second(self) -> float | None:
+        """Items trained on a second of training, whoever trained; None where nothing was trained."""
+        seconds = sum(stage.total_seconds for stage in self.stages.values())
+        return self.items_seen / seconds if seconds else None
 
 
 class Environment(Frozen):
@@ -178,5 +208,8 @@ class Record(Frozen):
     """Between source and target features before the cell trained anything."""
     evaluations: tuple[Evaluation, ...] = ()
     selected: dict[str, int] = {}
-    details: dict[str, Any] = {}
+    details: dict[str, dict[str, Any]] = {}
+    """Findings of the method, by stage."""
+    episodes: int | None = None
+    """Episodes that were drawn, each with a target stage of its own; None where there are none."""
     predictions_sha256: str | None = None

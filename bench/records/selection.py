@@ -54,14 +54,14 @@ RULES = (
         "source-val",
         "highest accuracy on labelled source validation images",
         False,
-        lambda evaluations: best([look.source_validation_accuracy for look in evaluations]),
+        lambda evaluations: best([each.accuracy.get("source-validation") for each in evaluations]),
     ),
     *(_validated(name, summary) for name, summary in VALIDATORS.items()),
     Rule(
         "oracle",
         "highest accuracy on labelled target validation images, which nobody has in practice",
         True,
-        lambda evaluations: best([look.target_validation_accuracy for look in evaluations]),
+        lambda evaluations: best([each.accuracy.get("target-validation") for each in evaluations]),
     ),
 )
 

@@ -78,7 +78,7 @@ def learning_curves(frame: pd.DataFrame, block: Block, style: Style) -> Picture 
     cells = scored(block.of(frame))
     table = pd.DataFrame(
         [
-            (method, look.step, 100.0 * look.target_test_accuracy)
+            (method, look.step, 100.0 * look.accuracy["target-test"])
             for method, seen in zip(cells["method"], cells["evaluations"], strict=True)
             for look in seen
             if look.stage == seen[-1].stage

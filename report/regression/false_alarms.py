@@ -24,7 +24,7 @@ from bench.report.regression.compare import compare_sides
 from bench.report.regression.gate import regressions
 from bench.report.regression.paired_cells import Side, sides
 from bench.report.scores.predictions import stored_hits, stored_predictions
-from bench.spec.suite import Gate
+from bench.spec.matrix.suite import Gate
 
 DROPS = (2, 3, 4, 5, 6, 8, 12)
 """Points of accuracy."""

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader
 from bench.report.regression.compare import Comparison
 from bench.report.render.markdown import escape, pipes
 from bench.report.tables import formats
-from bench.spec.suite import Gate
+from bench.spec.matrix.suite import Gate
 
 COLUMNS = {
     **{"method": False, "base, %": True, "new, %": True, "points": True},

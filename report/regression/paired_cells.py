@@ -111,9 +111,9 @@ def _side(store: Store, record: Record) -> Side:
         unit=measured.calibration_seconds,
         unit_error=measured.calibration_error,
         trained={
-            phase: seconds
-            for phase, seconds in sorted(measured.seconds.items())
-            if phase.endswith("-stage") and phase not in measured.shared_seconds
+            name: stage.seconds
+            for name, stage in sorted(measured.stages.items())
+            if stage.seconds and not stage.shared_seconds
         },
         why=why,
     )

@@ -32,7 +32,7 @@ from bench.report.tables.published import anchors
 from bench.report.tables.record_links import record_anchor, trail
 from bench.report.tables.validators import correlation, distances, rankings
 from bench.spec.cell import Cell
-from bench.spec.suite import Suite
+from bench.spec.matrix.suite import Suite
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 FILTERS = (

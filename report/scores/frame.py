@@ -19,7 +19,7 @@ from bench.report.scores.bootstrap import intervals
 from bench.report.scores.features import Kept
 from bench.report.scores.predictions import Unusable, stored_hits, stored_predictions
 from bench.spec.cell import Cell, compiled, content_hash
-from bench.spec.suite import Suite
+from bench.spec.matrix.suite import Suite
 
 STATUSES = ("done", "skipped", "failed", "unreadable", "missing")
 
@@ -201,9 +201,9 @@ def _row(store: Store, record: Record, judge: bool) -> dict[str, Any]:
         **{f"digest_{name}": value for name, value in record.digests},
         **_cell(record.request.cell),
     }
-    if isinstance(episodes := record.details.get("episodes"), int):
+    if record.episodes:
         # Each of them is a target stage of its own.
-        row["target_steps"] *= episodes
+        row["target_steps"] *= record.episodes
     if record.outcome.status == "done":
         row.update(_scores(store, record, judge))
     return row
@@ -221,9 +221,8 @@ def _setting(record: Record) -> str:
 
 def _architecture(record: Record) -> str | None:
     """What a search found in the last stage that searched, as `head mlp, tap both`; None: nothing sought."""
-    for stage in ("target-stage", "source-stage"):
-        found = record.details.get(stage)
-        parts = found.get("architecture") if isinstance(found, dict) else None
+    for found in reversed(record.details.values()):
+        parts = found.get("architecture")
         if isinstance(parts, dict):
             return ", ".join(f"{name} {value}" for name, value in sorted(parts.items()))
     return None

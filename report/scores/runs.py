@@ -63,14 +63,15 @@ def runs(frame: pd.DataFrame) -> Iterator[Run]:
 
 
 def _scalars(look: Evaluation) -> dict[str, float]:
-    flat = look.model_dump(exclude={"stage", "step", "validators", "discrepancy"})
-    percent = {name: 100.0 for name in flat if name.endswith("_accuracy")}
     named = {
-        **{name: value * percent.get(name, 1.0) for name, value in flat.items() if value is not None},
+        "train_loss": look.train_loss,
+        "diversity": look.diversity,
+        **{f"{name.replace('-', '_')}_accuracy": 100.0 * value for name, value in look.accuracy.items()},
+        **{f"{name.replace('-', '_')}_loss": value for name, value in look.loss.items()},
         **{f"validator {name}": value for name, value in look.validators.items()},
         **{f"discrepancy {name}": value for name, value in look.discrepancy.items()},
     }
-    return {name: float(value) for name, value in named.items() if _finite(value)}
+    return {name: float(value) for name, value in named.items() if value is not None and _finite(value)}
 
 
 def _known(value: Any) -> bool:

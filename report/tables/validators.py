@@ -50,13 +50,13 @@ def _scores(runs: Sequence[Sequence[Evaluation]], name: str) -> Iterator[tuple[l
     """(the validator's scores, accuracies) of every run where it has said something at each look."""
     for looks in runs:
         scores = (
-            [look.source_validation_accuracy for look in looks]
+            [look.accuracy.get("source-validation") for look in looks]
             if name == "source-val"
             else validator_scores(looks, name)
         )
         known = [score for score in scores if score is not None]
         if len(known) == len(looks):
-            yield known, [look.target_test_accuracy for look in looks]
+            yield known, [look.accuracy["target-test"] for look in looks]
 
 
 def _ranking(name: str, pairs: list[tuple[list[float], list[float]]]) -> Ranking:

@@ -14,8 +14,8 @@ import yaml
 from bench.cli import cli
 from bench.data.catalog import load_card
 from bench.records.store import Store
-from bench.spec.plan import plan
-from bench.spec.suite import load_suite
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import load_suite
 from tests.support.cells import TINY
 from tests.support.checkout import ROOT, bench
 

@@ -8,8 +8,8 @@ import pytest
 from bench.core.errors import UserError
 from bench.data.catalog import load_card
 from bench.spec.cell import Budget
-from bench.spec.plan import choose_classes, plan, source_stage
-from bench.spec.suite import Suite
+from bench.spec.matrix.plan import choose_classes, plan, source_stage
+from bench.spec.matrix.suite import Suite
 from tests.support.suites import emoji_suite
 
 CARD = load_card("emoji-home")

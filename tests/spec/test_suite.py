@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from bench.core.errors import UserError
 from bench.data.catalog import load_card
 from bench.spec.cell import Budget, Cell, Scenario, content_hash
-from bench.spec.plan import plan
-from bench.spec.suite import ScenarioTable, Suite, load_suite, suite_names
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import ScenarioTable, Suite, load_suite, suite_names
 
 SCENARIO = {
     "kind": "cross-domain",

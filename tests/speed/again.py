@@ -22,8 +22,8 @@ from bench.data.catalog import load_card
 from bench.records.codec import encode
 from bench.records.store import Store
 from bench.report.render.fingerprint import NAME
-from bench.spec.plan import plan
-from bench.spec.suite import load_suite
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import load_suite
 from tests.report.synthetic import predictions, record
 
 SUITE = """\

@@ -33,15 +33,15 @@ from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
 from bench.engine.cell.environment import default_threads
 from bench.engine.evaluation.partitions import open_partitions
-from bench.engine.training.batches import Inputs
+from bench.engine.training.inputs import Inputs
 from bench.networks.backbones import create_backbone, normalisation
 from bench.processes.local import LocalWorker
 from bench.processes.protocol import Answers
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.cell import Budget, Cell, Setting
-from bench.spec.plan import plan
-from bench.spec.suite import load_suite
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import load_suite
 
 TINY_CLASSES = 4
 REPEATS = 21

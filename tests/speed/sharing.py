@@ -21,8 +21,8 @@ from bench.commands.experiments.plan_view import needs_of
 from bench.data.catalog import load_card
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.spec.plan import plan
-from bench.spec.suite import load_suite
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import load_suite
 
 SUITE = """
 description = "six methods, twelve pairs"

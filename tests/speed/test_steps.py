@@ -17,8 +17,8 @@ from bench.engine.cell.environment import default_threads
 from bench.engine.training.loop import Stage, train
 from bench.method.logistic import fit_logistic
 from bench.method.registry import load_method, method_modules
-from bench.spec.plan import plan
-from bench.spec.suite import load_suite
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import load_suite
 from tests.support.cells import answer, steps_of, tiny_cell
 
 STEPS = 4

@@ -25,7 +25,7 @@ from bench.data.catalog import load_card
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.cell import Cell
-from bench.spec.plan import plan
+from bench.spec.matrix.plan import plan
 
 METHOD = "nas-lite"
 ONE = {"candidates": 1}
@@ -84,7 +84,7 @@ def _record(store: Store, cell: Cell) -> Record | None:
 def _accuracy(store: Store, cell: Cell) -> float | None:
     """Test accuracy at the last look, percent."""
     record = _record(store, cell)
-    return None if record is None else 100 * record.evaluations[-1].target_test_accuracy
+    return None if record is None else 100 * record.evaluations[-1].accuracy["target-test"]
 
 
 def _best(store: Store, cells: Sequence[Cell]) -> float | None:
@@ -93,7 +93,7 @@ def _best(store: Store, cells: Sequence[Cell]) -> float | None:
     if not records:
         return None
     best = max(records, key=lambda record: allowed_score(record) or 0.0)
-    return 100 * best.evaluations[-1].target_test_accuracy
+    return 100 * best.evaluations[-1].accuracy["target-test"]
 
 
 def _print(asked: Sequence[str], search: np.ndarray, member: np.ndarray, found: np.ndarray) -> None:

@@ -10,10 +10,9 @@ from statistics import median
 from bench.commands.experiments.simulation import Schedule, Task, simulate
 from bench.records.record import Record
 from bench.spec.cell import Cell, content_hash
-from bench.spec.plan import family, source_stage
-
-SHARED = ("features", "source-stage")
-"""Phases whose results cells share."""
+from bench.spec.matrix.plan import family
+from bench.spec.scenarios import stages
+from bench.spec.stages import SharedStage, shared_stages
 
 
 @dataclass(frozen=True)
@@ -46,10 +45,15 @@ class Estimate:
         return 1 - self.shared / self.alone if self.alone else 0.0
 
 
+def shared(cell: Cell, needs: Needs) -> list[SharedStage]:
+    """Stages of a cell that other cells may share."""
+    seen = [stage.restricted(unlabelled=needs.sees_target, replay=True) for stage in stages(cell)]
+    return shared_stages(cell, seen) if needs.has_source_stage else []
+
+
 def artifacts(cell: Cell, needs: Needs) -> dict[str, list[str]]:
     """Keys of the artifacts that a cell uses, by phase."""
     s = cell.scenario
-    stage = source_stage(cell, needs.sees_target) if needs.has_source_stage else None
     features = []
     if needs.split_point is not None:
         # A view is drawn from the run seed, and so are weights that are not pretrained.
@@ -58,7 +62,7 @@ def artifacts(cell: Cell, needs: Needs) -> dict[str, list[str]]:
         same += [needs.pretrained, needs.split_point, needs.views, cell.seed if drawn else None]
         domains = dict.fromkeys(domain for domain in (s.source, s.target) if domain)
         features = [content_hash([domain, *same]) for domain in domains]
-    return {"features": features, "source-stage": [stage.key] if stage else []}
+    return {"features": features, "stages": [stage.key for stage in shared(cell, needs)]}
 
 
 def distinct(cells: Iterable[Cell], needs: Callable[[str], Needs]) -> dict[str, tuple[int, int]]:
@@ -95,13 +99,19 @@ def prices(needs: Callable[[str], Needs], records: Iterable[Record]) -> Prices:
             continue
         known += 1
         cell, measured = record.request.cell, record.cost
-        own = sum(seconds for phase, seconds in measured.seconds.items() if phase not in SHARED)
+        needed = needs(cell.method)
+        names = {identity.stage.name for identity in shared(cell, needed)}
+        own = sum(seconds for phase, seconds in measured.seconds.items() if phase != "features")
+        own += sum(stage.seconds for name, stage in measured.stages.items() if name not in names)
+        spent_shared = {
+            "features": measured.seconds.get("features", 0.0) + measured.shared_seconds.get("features", 0.0),
+            "stages": sum(measured.stages[name].total_seconds for name in names & measured.stages.keys()),
+        }
         # Few shots and all of them, with a source stage before or not, are different work.
         spent[cell.method, _work(cell)].append(own)
-        for phase, keys in artifacts(cell, needs(cell.method)).items():
-            seconds = measured.seconds.get(phase, 0.0) + measured.shared_seconds.get(phase, 0.0)
+        for phase, keys in artifacts(cell, needed).items():
             if keys:
-                spent[cell.method, phase].append(seconds / len(keys))
+                spent[cell.method, phase].append(spent_shared[phase] / len(keys))
     return Prices({key: median(values) for key, values in spent.items() if values}, known)
 
 

@@ -13,9 +13,9 @@ from bench.records.baselines import BASELINES, names
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.cell import Cell, Value
-from bench.spec.suite import Suite
+from bench.spec.matrix.suite import Suite
 
-WORDS = {"source-stage": "source stages", "features": "sets of frozen features"}
+WORDS = {"stages": "source stages", "features": "sets of frozen features"}
 
 
 def show(suite: Suite, cells: list[Cell], store: Store, nodes: int | None = None) -> None:

@@ -21,12 +21,13 @@ from bench.data.catalog import load_card
 from bench.data.dataset import Dataset, open_dataset, silent
 from bench.data.splits import TEST, TRAIN, subset
 from bench.engine.cell.devices import resolve_device
+from bench.engine.cell.env import CellEnv
 from bench.engine.cell.environment import default_threads
-from bench.engine.cell.features import Views
+from bench.engine.cell.features import DomainInputs
 from bench.engine.evaluation.transferability import h_score, leep, log_me, shrunk_h_score, trans_rate
 from bench.engine.training.artifacts import Artifacts
-from bench.engine.training.batches import Inputs
 from bench.engine.training.cost import CostTracker
+from bench.engine.training.inputs import Inputs
 from bench.method.logistic import fit_logistic
 from bench.networks.backbones import (
     PACKAGED,
@@ -152,8 +153,8 @@ def _features(name: str, dataset: Dataset, request: Request) -> tuple[Inputs, in
         click.echo(f"fetching the weights of {name} from the hub", err=True)
     torch.manual_seed(stream(cell.seed, "init", "backbone"))
     backbone = create_backbone(name)
-    views = Views(cell, setting, dataset, digests, Artifacts(), CostTracker(device), silent)
-    return views.get(request.target, backbone, POOLED, 0), backbone.num_features
+    env = CellEnv(cell, setting, digests, Artifacts(), CostTracker(device), silent)
+    return DomainInputs(env, dataset).get(request.target, backbone, POOLED, 0), backbone.num_features
 
 
 def agreement(rows: dict[str, dict[str, float]], column: str) -> str:

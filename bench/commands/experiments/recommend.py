@@ -23,8 +23,8 @@ from bench.report.tables import formats
 from bench.report.tables.leaderboard import blocks
 from bench.report.tables.recommend import Advice, advise
 from bench.spec.cell import Cell
-from bench.spec.plan import plan
-from bench.spec.suite import Suite
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import Suite
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,11 @@ def _run(suite: Suite, cells: Sequence[Cell], store: Store, means: Means) -> Non
         if todo:
             run_cells(todo, suite, means, digests, store)
         record = store.read(cell.key)
-        return record.evaluations[-1].target_validation_accuracy if record and record.evaluations else None
+        return (
+            record.evaluations[-1].accuracy.get("target-validation")
+            if record and record.evaluations
+            else None
+        )
 
     plain = [cell for cell in cells if not cell.scenario.episodes]
     if len(plain) < len(cells):

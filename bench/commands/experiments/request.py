@@ -12,7 +12,7 @@ from bench.data.card import Card, own_name
 from bench.data.catalog import load_card
 from bench.method.registry import explicit, method_file, method_modules
 from bench.spec.cell import Value
-from bench.spec.suite import ScenarioTable, Suite, load_suite
+from bench.spec.matrix.suite import ScenarioTable, Suite, load_suite
 
 OWN_IMAGES, OWN_TASKS = "own-images", "own-tasks"
 """Suites for one's own images where none is named: of several domains, and of one."""

@@ -18,8 +18,8 @@ from bench.processes.garbage import loading
 from bench.records.baselines import BASELINES, names
 from bench.records.store import Store
 from bench.spec.cell import Cell
-from bench.spec.plan import plan
-from bench.spec.suite import ScenarioTable, Suite
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import ScenarioTable, Suite
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from bench.processes.signals import Interrupted
 from bench.records.record import Digests
 from bench.records.store import Store
 from bench.spec.cell import Cell
-from bench.spec.suite import Suite
+from bench.spec.matrix.suite import Suite
 
 
 @dataclass(frozen=True)

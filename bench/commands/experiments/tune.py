@@ -24,8 +24,8 @@ from bench.method.registry import explicit, search_space
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.cell import Cell, Value
-from bench.spec.plan import plan
-from bench.spec.suite import Suite
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import Suite
 
 FOLDS = 2
 """Folds of the shots that a trial is scored on; each holds out one image per class."""
@@ -152,8 +152,8 @@ def allowed_score(record: Record) -> float | None:
         return None
     last = record.evaluations[-1]
     if record.request.cell.scenario.shots == 0:
-        return last.source_validation_accuracy
-    return last.shots_validation_accuracy
+        return last.accuracy.get("source-validation")
+    return last.accuracy.get("shots-validation")
 
 
 def _study(store: Store, name: str) -> optuna.Study:

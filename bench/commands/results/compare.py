@@ -14,7 +14,7 @@ from bench.records.store import Store
 from bench.report.regression import gate
 from bench.report.regression.compare import NothingInCommon
 from bench.report.regression.compare import compare as compare_stores
-from bench.spec.suite import Gate, load_suite, suite_names
+from bench.spec.matrix.suite import Gate, load_suite, suite_names
 
 WRITERS = {".html": gate.html, ".json": gate.as_json, ".md": gate.markdown}
 

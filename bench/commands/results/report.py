@@ -18,7 +18,7 @@ from bench.report.render.fingerprint import NAME, code, marked
 from bench.report.render.markdown import markdown_table
 from bench.report.scores.frame import BASELINE, load_frame
 from bench.spec.cell import Cell
-from bench.spec.suite import Suite
+from bench.spec.matrix.suite import Suite
 
 T = TypeVar("T")
 

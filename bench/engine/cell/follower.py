@@ -47,7 +47,8 @@ class Follower(Worker):
 
         from bench.data.dataset import silent
         from bench.engine.cell.devices import bind
-        from bench.engine.cell.execution import Run
+        from bench.engine.cell.env import CellEnv
+        from bench.engine.cell.execution import CellExecution
         from bench.engine.cell.settings import arithmetic
         from bench.engine.training.artifacts import Alone, Artifacts
         from bench.engine.training.cost import CostTracker
@@ -58,9 +59,8 @@ class Follower(Worker):
         joining = Joining(self, device, how.devices, **place)
         shared = Alone() if artifacts is None else Artifacts(Path(artifacts))
         with arithmetic(how, asked.precision):
-            Run(asked, how, Digests(**digests), shared, CostTracker(device), silent, team=joining).along(
-                stage
-            )
+            env = CellEnv(asked, how, Digests(**digests), shared, CostTracker(device), silent)
+            CellExecution(env, group=joining).follow(stage)
 
 
 class Joining:

@@ -15,15 +15,13 @@ import torch
 
 from bench.core.errors import CellFailed
 from bench.core.seeds import stream
-from bench.engine.training.artifacts import Alone, Artifacts
-from bench.engine.training.cost import CostTracker
+from bench.engine.cell.env import CellEnv
+from bench.engine.training.artifacts import Alone
 from bench.engine.training.data_parallel import Rank, check_statistics
 from bench.method.base import Model
 from bench.method.batch import StageName
 from bench.processes.local import LocalLauncher
 from bench.processes.protocol import Answers, WorkerHandle
-from bench.records.record import Digests
-from bench.spec.cell import Cell, Setting
 
 GRACE = 10.0
 """Seconds that this process has, once another died, to notice: then it ends itself, as NCCL waits forever."""
@@ -39,17 +37,14 @@ class Leader:
 
     def __init__(
         self,
-        cell: Cell,
-        setting: Setting,
-        digests: Digests,
-        artifacts: Artifacts,
-        cost_tracker: CostTracker,
+        env: CellEnv,
         devices: Sequence[int],
     ) -> None:
         """`devices`: numbers of the accelerators that the cell may take; none: the first ones."""
-        self._cell, self._setting, self._digests = cell, setting, digests
-        self._artifacts, self._ledger = artifacts, cost_tracker
-        self._devices = devices or range(setting.devices)
+        self._env = env
+        self._cell, self._setting, self._digests = env.cell, env.setting, env.digests
+        self._artifacts, self._ledger = env.artifacts, env.cost_tracker
+        self._devices = devices or range(env.setting.devices)
         self._folder = tempfile.TemporaryDirectory(prefix="bench-")
         self._answers: Answers = queue.SimpleQueue()
         self._others: list[WorkerHandle] = []

@@ -27,7 +27,7 @@ class Checkpoint:
     """Of one piece of work. Without a path nothing is kept, and nobody is stopped."""
 
     def __init__(self, path: Path | None, cost_tracker: CostTracker) -> None:
-        self._path, self._ledger = path, cost_tracker
+        self._path, self._cost_tracker = path, cost_tracker
         self._last = time.monotonic()
         self._before = cost_tracker.phases.now()
 
@@ -38,7 +38,7 @@ class Checkpoint:
             return None
         tensors, kept = found
         for phase, seconds in kept["seconds"].items():
-            self._ledger.phases.seconds[phase] += seconds
+            self._cost_tracker.phases.seconds[phase] += seconds
         return tensors, kept["notes"]
 
     def due(self) -> bool:
@@ -53,8 +53,8 @@ class Checkpoint:
             Stopped: the work is to stop.
         """
         assert self._path is not None, "nothing is due without a path"
-        with self._ledger.phases("checkpoint"):
-            now, before = self._ledger.phases.now(), self._before
+        with self._cost_tracker.phases("checkpoint"):
+            now, before = self._cost_tracker.phases.now(), self._before
             seconds = {phase: now[phase] - before.get(phase, 0.0) for phase in now}
             try:
                 pack(self._path, *plain(lambda: (tensors, {"notes": notes, "seconds": seconds})))
@@ -71,14 +71,16 @@ class Checkpoints:
     def __init__(
         self, folder: Path | None, key: str, cost_tracker: CostTracker, decisive: Mapping[str, Any]
     ) -> None:
-        self._folder, self._key, self._ledger = folder, key, cost_tracker
+        self._folder, self._key, self._cost_tracker = folder, key, cost_tracker
         self._decisive = combine(*(f"{name} {value}" for name, value in sorted(decisive.items())))
 
     def of(self, work: str) -> Checkpoint:
         """The checkpoint of a piece of work, by its name."""
         if self._folder is None:
-            return Checkpoint(None, self._ledger)
-        return Checkpoint(self._folder / f"{self._key}-{work}-{self._decisive}.safetensors", self._ledger)
+            return Checkpoint(None, self._cost_tracker)
+        return Checkpoint(
+            self._folder / f"{self._key}-{work}-{self._decisive}.safetensors", self._cost_tracker
+        )
 
     def clear(self) -> None:
         """The cell is done: also what other code has left of it goes."""

@@ -11,7 +11,7 @@ from bench.commands.experiments.forecast import Needs, distinct, estimate, fores
 from bench.data.catalog import load_card
 from bench.records.record import Cost, Digests, Environment, Outcome, Record, Request
 from bench.spec.cell import Cell, Setting
-from bench.spec.plan import plan
+from bench.spec.matrix.plan import plan
 from tests.support.suites import emoji_suite
 
 FROZEN = Needs(split_point="top")

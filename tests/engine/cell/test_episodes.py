@@ -16,7 +16,7 @@ from bench.data.episodes import draw_episodes
 from bench.data.splits import Subset, concatenate
 from bench.engine.cell.execution import DEAR
 from bench.engine.evaluation import predict
-from bench.engine.training.batches import KeptInputs
+from bench.engine.training.inputs import KeptInputs
 from bench.method.registry import configure, method_modules
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame

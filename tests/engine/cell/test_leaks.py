@@ -25,7 +25,8 @@ from bench.engine.cell.execution import Run
 from bench.engine.cell.stage import Trainer
 from bench.engine.evaluation.evaluator import Evaluator
 from bench.engine.evaluation.partitions import Partitions
-from bench.engine.training.batches import Endless, Feed, ImageInputs, KeptInputs
+from bench.engine.training.batches import Endless, Feed
+from bench.engine.training.inputs import ImageInputs, KeptInputs
 from tests.leaks import arrays, reach
 from tests.support.cells import CLASSES, steps_of, tiny_cell
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from bench.api import Episode
 from bench.data.splits import Subset
-from bench.engine.training.batches import Endless, Episodes, Feed, ImageInputs, KeptInputs, augmentation
+from bench.engine.training.batches import Endless, Episodes, Feed
+from bench.engine.training.inputs import ImageInputs, KeptInputs, augmentation
 
 CPU = torch.device("cpu")
 SIZES = st.integers(1, 23), st.integers(1, 50), st.integers(0, 2**62)

@@ -17,7 +17,8 @@ from bench.api import Batch, GradientMethod, Labelled, Model, Task
 from bench.core.errors import CellFailed
 from bench.data.dataset import Dataset
 from bench.data.splits import Subset, draw_shots, subset
-from bench.engine.training.batches import Endless, Feed, ImageInputs, KeptInputs
+from bench.engine.training.batches import Endless, Feed
+from bench.engine.training.inputs import ImageInputs, KeptInputs
 from bench.engine.training.loop import HeldOut, Stage, train
 from tests.support.cells import CLASSES, steps_of, tiny_cell
 from tests.support.checkout import install

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from bench.api import Batch, GradientMethod, Model, Task
 from bench.core.errors import CellFailed
 from bench.data.splits import Subset
-from bench.engine.training.batches import Endless, Feed, KeptInputs
+from bench.engine.training.batches import Endless, Feed
+from bench.engine.training.inputs import KeptInputs
 from bench.engine.training.loop import Stage, train
 from bench.engine.training.memory import in_parts
 from bench.method.registry import method_modules

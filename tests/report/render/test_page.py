@@ -14,7 +14,7 @@ from bench.records.record import Cost
 from bench.records.store import Store
 from bench.report.render.page import build
 from bench.report.render.samples import Samples
-from bench.spec.suite import ScenarioTable, Suite
+from bench.spec.matrix.suite import ScenarioTable, Suite
 from tests.report import synthetic
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "path", "rect", "line", "use", "image"}

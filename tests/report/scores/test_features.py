@@ -10,7 +10,7 @@ import pytest
 from bench.commands.results.report import build_page
 from bench.records.store import Store
 from bench.report.render import fingerprint
-from bench.spec.suite import Suite, load_suite
+from bench.spec.matrix.suite import Suite, load_suite
 from tests.report import synthetic
 
 CELLS = [synthetic.cell(method, seed=seed) for method in ("linear-probe", "dann") for seed in range(2)]

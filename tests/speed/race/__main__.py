@@ -16,8 +16,8 @@ from rich.table import Table
 
 from bench.data.catalog import load_card
 from bench.engine.cell.environment import default_threads
-from bench.spec.plan import plan
-from bench.spec.suite import load_suite
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import load_suite
 from tests.speed.race import dann, logistic, maml, probe
 from tests.speed.race.track import Row, image_folder
 from tests.support.cells import steps_of

@@ -27,8 +27,8 @@ from bench.data.catalog import load_card
 from bench.engine.training.loop import Stage, train
 from bench.networks.backbones import create_backbone, normalisation
 from bench.spec.cell import Cell
-from bench.spec.plan import plan
-from bench.spec.suite import load_suite
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import load_suite
 from tests.speed.race.track import SIZE, Row, apart
 from tests.support.cells import steps_of
 

@@ -18,12 +18,10 @@ from pydantic import (
 from bench.core.errors import UserError, check_name, did_you_mean
 from bench.core.text import name_fault, printable
 from bench.spec.cell import (
-    TASK_KINDS,
     Augment,
     Budget,
     Compile,
     Episodic,
-    Kind,
     Overrides,
     Precision,
     Shots,
@@ -31,9 +29,10 @@ from bench.spec.cell import (
 )
 from bench.spec.resources import Resources
 from bench.spec.rules import RULES
+from bench.spec.scenarios import KINDS
 from bench.spec.toml import Frozen, read_toml
 
-SUITES = Path(__file__).parents[1] / "suites"
+SUITES = Path(__file__).parents[2] / "suites"
 
 
 class Settings(Frozen):
@@ -65,7 +64,7 @@ class Settings(Frozen):
 class ScenarioTable(Frozen):
     """A `[[scenarios]]` table of a suite file: a block of the matrix."""
 
-    kind: Kind
+    kind: str
     sources: list[str] | Literal["all"] = "all"
     targets: list[str] | Literal["all"] = "all"
     shots: list[Shots] = Field(min_length=1)
@@ -76,19 +75,14 @@ class ScenarioTable(Frozen):
 
     @model_validator(mode="after")
     def _possible(self) -> ScenarioTable:
-        if self.kind == "pretrained":
-            if self.sources != "all":
-                raise ValueError("kind 'pretrained' has no source: remove 'sources'")
-            if 0 in self.shots:
-                raise ValueError("kind 'pretrained' has no labels at 0 shots: remove 0 from 'shots'")
-        elif self.target_classes != "all":
-            raise ValueError(f"kind '{self.kind}' says itself which classes are the target's")
-        if self.kind in TASK_KINDS and 0 in self.shots:
-            raise ValueError(f"kind '{self.kind}' has new classes, which 0 shots say nothing about")
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown kind '{self.kind}': {did_you_mean(self.kind, KINDS)}")
+        try:
+            KINDS[self.kind].check(self.sources, self.shots, self.target_classes)
+        except ValueError as error:
+            raise ValueError(f"kind '{self.kind}' {error}") from None
         if self.episodes and not {0, "all"}.isdisjoint(self.shots):
             raise ValueError("episodes have a support of 1, 5, ... shots: remove 0 and 'all' from 'shots'")
-        if self.kind == "cross-task" and self.sources != "all":
-            raise ValueError("kind 'cross-task' stays in one domain: name 'targets' only")
         return self
 
 

@@ -6,9 +6,9 @@ from itertools import product
 from typing import Protocol
 
 from bench.core.errors import UserError, check_name
-from bench.spec.cell import TASK_KINDS, Augment, Budget, Cell, Precision, Scenario, Value, content_hash
-from bench.spec.suite import ScenarioTable, Suite
-from bench.spec.toml import Frozen
+from bench.spec.cell import Cell, Scenario
+from bench.spec.matrix.suite import ScenarioTable, Suite
+from bench.spec.scenarios import KINDS
 
 
 class Card(Protocol):
@@ -32,48 +32,6 @@ class Card(Protocol):
 
     def task_split(self, classes: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Disjoint (source, target) halves of some classes."""
-
-
-class SourceStage(Frozen):
-    """What decides a source stage: the same for every shots, and for every target that it does not see."""
-
-    dataset: str
-    source: str
-    source_classes: tuple[str, ...]
-    target: str | None
-    target_classes: tuple[str, ...]
-    method: str
-    overrides: dict[str, Value]
-    backbone: str
-    image_size: int
-    augment: Augment
-    budget: Budget
-    seed: int
-    precision: Precision
-    transductive: bool
-
-    @property
-    def key(self) -> str:
-        """Content hash."""
-        return content_hash(self.model_dump(mode="json", by_alias=True))
-
-
-def source_stage(cell: Cell, sees_target: bool) -> SourceStage | None:
-    """The source stage of a cell; None for kind `pretrained`."""
-    s = cell.scenario
-    if s.source is None:
-        return None
-    return SourceStage(
-        dataset=s.dataset,
-        source=s.source,
-        source_classes=s.source_classes,
-        target=s.target if sees_target else None,
-        target_classes=s.target_classes if sees_target else (),
-        **cell.model_dump(include={"method", "overrides", "backbone", "image_size", "augment", "seed"}),
-        budget=cell.budget,
-        precision=cell.precision,
-        transductive=sees_target and cell.transductive,
-    )
 
 
 def family(cell: Cell) -> tuple[str, ...]:
@@ -138,37 +96,31 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
     targets = _domains(card, domains, table.targets)
     classes = choose_classes(suite, card)
     old, new = card.task_split(classes)
-    tasks = table.kind in TASK_KINDS
-    if (tasks or table.target_classes == "new") and min(len(old), len(new)) < 2:
+    kind = KINDS[table.kind]
+    new_only = kind.halves_classes or table.target_classes == "new"
+    if new_only and min(len(old), len(new)) < 2:
         raise UserError(
             f"suite '{suite.name}': kind '{table.kind}' halves the classes, "
             f"and {len(classes)} are too few: use 4 or more"
         )
-    goal = new if tasks or table.target_classes == "new" else classes
+    goal = new if new_only else classes
     if table.episodes and table.episodes.way > len(goal):
         raise UserError(
             f"suite '{suite.name}': {table.episodes.way}-way episodes, but kind '{table.kind}' has "
             f"{len(goal)} target classes: use a smaller 'way'"
         )
-    pairs: list[tuple[str | None, str]]
-    if table.kind == "pretrained":
-        pairs = [(None, target) for target in targets]
-    elif table.kind == "cross-task":
-        pairs = [(target, target) for target in targets]
-    else:
-        pairs = [(source, target) for source, target in product(sources, targets) if source != target]
     return [
         Scenario(
             kind=table.kind,
             dataset=card.name,
             source=source,
-            source_classes=() if source is None else old if tasks else classes,
+            source_classes=() if source is None else old if kind.halves_classes else classes,
             target=target,
             target_classes=goal,
             shots=shots,
             episodes=table.episodes,
         )
-        for source, target in pairs
+        for source, target in kind.pairs(sources, targets)
         for shots in table.shots
     ]
 
