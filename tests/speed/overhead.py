@@ -32,8 +32,7 @@ from bench.commands.experiments.session import today
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
 from bench.engine.cell.environment import default_threads
-from bench.engine.evaluation.partitions import open_partitions
-from bench.engine.training.inputs import Inputs
+from bench.engine.evaluation.partitions import View, open_partitions
 from bench.networks.backbones import create_backbone, normalisation
 from bench.processes.local import LocalWorker
 from bench.processes.protocol import Answers
@@ -42,6 +41,7 @@ from bench.records.store import Store
 from bench.spec.cell import Budget, Cell, Setting
 from bench.spec.matrix.plan import plan
 from bench.spec.matrix.suite import load_suite
+from bench.spec.scenarios import stages
 
 TINY_CLASSES = 4
 REPEATS = 21
@@ -114,21 +114,20 @@ class ByHand:
         self.cell, self.setting = cell, setting
         dataset = open_dataset(load_card(cell.scenario.dataset))
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in normalisation(cell.backbone))
-        roles = open_partitions(cell, dataset, _Domain)
+        specs = stages(cell)
+        partitions = open_partitions(cell, dataset, specs, _Domain)
         pixels = {d: dataset.pixels(d, cell.image_size) for d in ("google", "twitter")}
 
-        def images(inputs: Inputs, subset: Any) -> Images:
-            assert isinstance(inputs, _Domain)
-            x = torch.from_numpy(pixels[inputs.name][subset.rows]).permute(0, 3, 1, 2) / 255
+        def images(items: View) -> Images:
+            assert isinstance(items.inputs, _Domain)
+            x = torch.from_numpy(pixels[items.inputs.name][items.subset.rows]).permute(0, 3, 1, 2) / 255
             x = ((x - mean) / std).contiguous(memory_format=torch.channels_last)
-            return Images(x, torch.from_numpy(subset.labels))
+            return Images(x, torch.from_numpy(items.subset.labels))
 
-        assert roles.source
-        assert roles.pool
-        self.source = images(roles.source.inputs, roles.source.train)
-        self.shots = images(roles.target_inputs, roles.labelled)
-        held_out = {part: images(*where) for part, where in roles.held_out.items()}
-        self.pool = images(roles.target_inputs, roles.pool)
+        assert partitions.pool
+        self.source, self.shots = (images(partitions.of(spec.labelled)) for spec in specs)
+        held_out = {name: images(items) for name, items in partitions.held_out.items()}
+        self.pool = images(partitions.pool)
         self.before = [held_out["source-validation"], self.pool]
         self.judged = [*held_out.values(), self.pool]
 

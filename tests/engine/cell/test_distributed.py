@@ -23,7 +23,7 @@ from bench.api import Access, Batch, GradientMethod, Model, Task
 from bench.core.errors import CellSkipped, UserError
 from bench.data.dataset import silent
 from bench.engine.cell.devices import check_several
-from bench.engine.cell.execution import Run
+from bench.engine.cell.execution import CellExecution
 from bench.engine.cell.runner import Context, run_cell
 from bench.engine.cell.settings import resolve
 from bench.engine.training.artifacts import Alone, Artifacts
@@ -548,7 +548,7 @@ def test_a_run_of_cells_on_two_devices(tmp_path: Path) -> None:
 
 
 def test_a_single_process_has_no_team() -> None:
-    run = Run(tiny_cell(), Setting(), digests("full-finetune"), Alone(), None, silent)  # type: ignore[arg-type]
+    run = CellExecution(tiny_cell(), Setting(), digests("full-finetune"), Alone(), None, silent)  # type: ignore[arg-type]
     assert run.team.leads
     with run.team.stage("source", None) as part:  # type: ignore[arg-type]
         assert (part.rank, part.size) == (0, 1)

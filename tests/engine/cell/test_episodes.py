@@ -14,7 +14,7 @@ from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
 from bench.data.episodes import draw_episodes
 from bench.data.splits import Subset, concatenate
-from bench.engine.cell.execution import DEAR
+from bench.engine.cell.execution import EXPENSIVE
 from bench.engine.evaluation import predict
 from bench.engine.training.inputs import KeptInputs
 from bench.method.registry import configure, method_modules
@@ -37,7 +37,7 @@ def test_every_method_is_asked_the_same_episodes(method: str, tmp_path: Path) ->
     record, predictions = answer(episodic(method), tmp_path)
     assert record.outcome.status == "done", record.outcome
     count = record.details["episodes"]
-    assert count in (FORM.count, FORM.count // DEAR)
+    assert count in (FORM.count, FORM.count // EXPENSIVE)
     truth = draw_episodes(open_dataset(load_card("emoji-home")), record.request.cell.scenario, count)
     queries = concatenate([episode.queries for episode in truth])
     assert predictions["target-test/items"].tolist() == queries.rows.tolist()

@@ -37,9 +37,9 @@ def _logistic(work: Path) -> Iterator[Row]:
     cells = plan(suite, load_card(suite.dataset))
     run = steps_of(next(cell for cell in cells if cell.scenario.source == "google"), work / "artifacts")
     run.open()
-    assert run.roles.source
-    images = run.roles.source.train
-    yield logistic.race(run.roles.source.inputs.take(images.rows), torch.from_numpy(images.labels))
+    source = run.partitions.of(run.stages[0].labelled)
+    x = source.inputs.take(source.subset.rows)
+    yield logistic.race(x, torch.from_numpy(source.subset.labels))
 
 
 def _maml(work: Path) -> Iterator[Row]:
