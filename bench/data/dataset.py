@@ -20,7 +20,7 @@ from bench.core.text import file_name
 from bench.data.card import Card
 from bench.data.decoders.image import decode
 from bench.data.index import Index, Progress, Row, bad_images, read_index, remember_bad
-from bench.data.sources.encoded import Encoded, Place, stream
+from bench.data.sources.encoded import Encoded, Place, encoded_images
 from bench.processes.pool import in_threads
 
 
@@ -113,7 +113,7 @@ class Dataset:
             except UserError as error:
                 bad[row] = str(error).rpartition(": ")[2]
 
-        for done, _ in enumerate(in_threads(work, stream(domain.places)), 1):
+        for done, _ in enumerate(in_threads(work, encoded_images(domain.places)), 1):
             progress(f"decode {domain.name}", done, len(domain.places))
         pixels.flush()
         if bad:

@@ -15,7 +15,7 @@ from bench.spec.cell import Scenario
 
 
 @dataclass(frozen=True)
-class Drawn:
+class EpisodeImages:
     """One small task; labels count its own classes."""
 
     classes: tuple[str, ...]
@@ -23,7 +23,7 @@ class Drawn:
     queries: Subset
 
 
-def draw_episodes(dataset: Dataset, scenario: Scenario, count: int) -> Iterator[Drawn]:
+def draw_episodes(dataset: Dataset, scenario: Scenario, count: int) -> Iterator[EpisodeImages]:
     """The first `count` episodes of a scenario: support out of training images, queries out of test images.
 
     Each is drawn from a stream of its own, so that fewer episodes are the beginning of more.
@@ -54,7 +54,7 @@ def draw_episodes(dataset: Dataset, scenario: Scenario, count: int) -> Iterator[
     for number in range(count):
         random = np.random.default_rng(stream(seed, "episode", scenario.target, form.way, number))
         labels = random.permutation(able)[: form.way]
-        yield Drawn(
+        yield EpisodeImages(
             tuple(scenario.target_classes[label] for label in labels),
             _pick(train, labels, shots, random),
             _pick(test, labels, form.queries, random),

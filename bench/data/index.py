@@ -18,8 +18,8 @@ from bench.core.digest import code_digest, combine
 from bench.core.files import write_atomically
 from bench.core.paths import cache_root, writing_to_cache
 from bench.data.card import CARDS, Card
-from bench.data.sources.base import Absent, Listing, Wanted
-from bench.data.sources.encoded import content, stream
+from bench.data.sources.base import Absent, Listing, SourceRequest
+from bench.data.sources.encoded import content, encoded_images
 from bench.data.sources.item import Item
 from bench.data.sources.union_find import unite
 from bench.processes.pool import in_threads
@@ -55,11 +55,11 @@ def find(card: Card, download: bool = True) -> Listing:
     Raises:
         UserError: none has; says how to get one.
     """
-    wanted = Wanted(card.name, tuple(card.domains), tuple(card.classes), CARDS, download)
+    request = SourceRequest(card.name, tuple(card.domains), tuple(card.classes), CARDS, download)
     reasons = []
     for source in card.sources:
         try:
-            return source.listing(wanted)
+            return source.listing(request)
         except Absent as reason:
             reasons.append(str(reason))
     if len(card.sources) == 1 and card.sources[0].type != "folder":
@@ -98,7 +98,7 @@ def _identify(card: Card, items: dict[str, list[Item]], progress: Progress) -> d
     """Read every image once and give it the identity of its content where it has none of its own."""
     listed = [(domain, item) for domain, found in items.items() for item in found]
     digests = [""] * len(listed)
-    work = stream(((item.path, item.row) for _, item in listed))
+    work = encoded_images(((item.path, item.row) for _, item in listed))
     hashed = in_threads(lambda job: (job[0], hashlib.sha256(content(job[1])).hexdigest()), work)
     for done, (place, digest) in enumerate(hashed, 1):
         digests[place] = digest

@@ -92,13 +92,13 @@ def test_clocks_that_go_backwards_do_no_harm(tmp_path: Path) -> None:
     mine, other = Leases(tmp_path, 1.0), Leases(tmp_path, 1.0)
     assert mine.take("a")
     for when in (0, 4e9):
-        os.utime(tmp_path / "claims" / "a.lock", (when, when))
+        os.utime(tmp_path / "leases" / "a.lock", (when, when))
         assert not other.take("a")
 
 
 def test_damaged_claims_do_not_block_for_ever(tmp_path: Path) -> None:
-    (tmp_path / "claims").mkdir()
-    path = tmp_path / "claims" / "a.lock"
+    (tmp_path / "leases").mkdir()
+    path = tmp_path / "leases" / "a.lock"
     path.write_bytes(b"\xff\x00 nonsense")
     os.utime(path, (0, 0))
     mine = Leases(tmp_path)
@@ -109,6 +109,6 @@ def test_damaged_claims_do_not_block_for_ever(tmp_path: Path) -> None:
 
 
 def test_unwritable(tmp_path: Path) -> None:
-    (tmp_path / "claims").write_text("")
+    (tmp_path / "leases").write_text("")
     with pytest.raises(UserError, match="cannot claim cells"):
         Leases(tmp_path).take("a")

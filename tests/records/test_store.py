@@ -351,12 +351,12 @@ def test_names_that_are_no_text(store: Store) -> None:
 def test_what_was_missing_stays_known(store: Store) -> None:
     """Between finding out what is missing and doing it, somebody else may have done it."""
     cell = tiny_cell()
-    assert store.judged(cell.key) is None
+    assert store.version_when_checked(cell.key) is None
     store.missing([cell], {"full-finetune": TODAY})
     other = Store(store.root)
     first = other.write(record(), {})
-    assert store.judged(cell.key) is None
+    assert store.version_when_checked(cell.key) is None
     assert store.version(cell.key) is not None
-    assert store.write(record(created="later"), {}, store.judged(cell.key)) == first
+    assert store.write(record(created="later"), {}, store.version_when_checked(cell.key)) == first
     store.missing([cell], {"full-finetune": TODAY})
-    assert store.judged(cell.key) == store.version(cell.key)
+    assert store.version_when_checked(cell.key) == store.version(cell.key)

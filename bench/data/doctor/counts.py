@@ -16,7 +16,7 @@ LEAST = 3
 """Groups of images that a class needs in a domain: one each to train on, to validate, to test."""
 
 
-def unlike_the_card(dataset: Dataset) -> Iterable[Finding]:
+def card_mismatches(dataset: Dataset) -> Iterable[Finding]:
     """Counts that are not the card's, of domains and, where it says them, of classes; unknown folders."""
     for text in dataset.warnings:
         if "the card says" in text:
@@ -48,7 +48,7 @@ def missing(dataset: Dataset) -> Iterable[Finding]:
             yield Finding("class missing", "fault", f"{name} has no image of {dataset.card.classes[label]}")
 
 
-def uneven(dataset: Dataset) -> Iterable[Finding]:
+def class_balance(dataset: Dataset) -> Iterable[Finding]:
     """Classes with too few groups of images, and imbalance."""
     for name, domain in dataset.domains.items():
         classes = dataset.card.classes

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from bench.data.dataset import Dataset, silent
-from bench.data.doctor import copies, counts, files
+from bench.data.doctor import counts, duplicates, files
 from bench.data.doctor.finding import Finding
-from bench.data.doctor.seen import Seen, open_all
+from bench.data.doctor.scan import Scan, scan_images
 from bench.data.index import Progress
 
 
@@ -36,23 +36,23 @@ class Diagnosis:
 
 def examine(dataset: Dataset, progress: Progress = silent) -> Diagnosis:
     """Look at every image of a dataset."""
-    seen = open_all(dataset, progress)
+    scan = scan_images(dataset, progress)
     findings = [
-        *counts.unlike_the_card(dataset),
+        *counts.card_mismatches(dataset),
         *counts.missing(dataset),
-        *files.unreadable(dataset, seen),
-        *counts.uneven(dataset),
-        *copies.copies(dataset),
-        *copies.near(dataset, seen),
-        *files.small(dataset, seen),
+        *files.unreadable(dataset, scan),
+        *counts.class_balance(dataset),
+        *duplicates.exact(dataset),
+        *duplicates.near(dataset, scan),
+        *files.small(dataset, scan),
     ]
-    return Diagnosis(dataset.card.name, dataset.origin, _table(dataset, seen), findings)
+    return Diagnosis(dataset.card.name, dataset.origin, _table(dataset, scan), findings)
 
 
-def _table(dataset: Dataset, seen: Seen) -> list[dict[str, Any]]:
+def _table(dataset: Dataset, scan: Scan) -> list[dict[str, Any]]:
     rows = []
     for name, domain in dataset.domains.items():
-        sizes = [size for (where, _), size in seen.sizes.items() if where == name]
+        sizes = [size for (where, _), size in scan.sizes.items() if where == name]
         counts = list(Counter(domain.labels.tolist()).values())
         rows.append(
             {

@@ -16,7 +16,7 @@ class Absent(UserError):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SourceRequest:
     """What a card asks of its sources."""
 
     name: str
@@ -33,7 +33,7 @@ class Listing:
     """A copy that was found."""
 
     origin: str
-    """Names the copy in records, without the folders of one machine: `folder OfficeHome`."""
+    """NameLookup the copy in records, without the folders of one machine: `folder OfficeHome`."""
     digest: str
     """Changes when the copy does; cheap to compute, since every start computes it."""
     items: Callable[[], dict[str, list[Item]]]
@@ -41,19 +41,19 @@ class Listing:
     warnings: tuple[str, ...] = ()
 
 
-def simple(name: str) -> str:
+def normalised(name: str) -> str:
     """A name without case and punctuation: copies differ in both (`Real World`, `Real_World`)."""
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
-class Names:
+class NameLookup:
     """Looks up the card's name for a name that a copy uses."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._known = {name: name for name in names}
         for name in tuple(self._known):
-            self._known.setdefault(simple(name), name)
+            self._known.setdefault(normalised(name), name)
 
     def get(self, name: str) -> str | None:
         """The card's name, or None."""
-        return self._known.get(name) or self._known.get(simple(name))
+        return self._known.get(name) or self._known.get(normalised(name))

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from bench.core.digest import combine
 from bench.core.errors import UserError
-from bench.data.sources.base import Absent, Listing, Wanted
+from bench.data.sources.base import Absent, Listing, SourceRequest
 from bench.data.sources.item import Item
 from bench.data.sources.union_find import unite
 from bench.spec.toml import Frozen
@@ -44,12 +44,12 @@ class EmojiPackage(Frozen):
     exclude_subgroups: list[str]
     min_class_size: int
 
-    def listing(self, wanted: Wanted) -> Listing:
+    def listing(self, request: SourceRequest) -> Listing:
         """The installed package: its version, its place and the table of classes decide the items."""
         package = self._distribution()
-        table = (wanted.cards / self.table).read_text(encoding="utf-8")
+        table = (request.cards / self.table).read_text(encoding="utf-8")
         digest = combine(self.model_dump_json(), package.version, str(package.locate_file(self.root)), table)
-        return Listing(f"package {self.package} {package.version}", digest, lambda: self.items(wanted.cards))
+        return Listing(f"package {self.package} {package.version}", digest, lambda: self.items(request.cards))
 
     def items(self, cards: Path) -> dict[str, list[Item]]:
         """The cleaned items of every domain, in one order; `cards` is the folder with the table."""

@@ -20,7 +20,7 @@ BATCH = 32
 """Rows of a parquet shard that are read at once."""
 
 
-def stream(places: Iterable[Place]) -> Iterator[tuple[int, Encoded]]:
+def encoded_images(places: Iterable[Place]) -> Iterator[tuple[int, Encoded]]:
     """(position, image) of every place; containers are read once, in order, a few rows at a time."""
     inside: dict[Path, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     for position, (path, row) in enumerate(places):
@@ -37,7 +37,7 @@ def stream(places: Iterable[Place]) -> Iterator[tuple[int, Encoded]]:
 
 def one(place: Place) -> Encoded:
     """The image of one place."""
-    return next(iter(stream([place])))[1]
+    return next(iter(encoded_images([place])))[1]
 
 
 def _array(path: Path, rows: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:

@@ -19,7 +19,7 @@ from pydantic import Field
 from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.data.sources import layouts
-from bench.data.sources.base import Absent, Listing, Wanted
+from bench.data.sources.base import Absent, Listing, SourceRequest
 from bench.spec.toml import Frozen
 
 
@@ -39,15 +39,15 @@ class Hub(Frozen):
         """The repository and the revision's beginning."""
         return f"hub {self.repository}@{self.revision[:8]}"
 
-    def listing(self, wanted: Wanted) -> Listing:
+    def listing(self, request: SourceRequest) -> Listing:
         """The shards, fetched where they are not here yet."""
-        files = [self._file(name, wanted.download) for name in self.files]
+        files = [self._file(name, request.download) for name in self.files]
         columns = {"domain": self.domain, "label": self.label}
 
         def items() -> layouts.Items:
             for file in files:
                 verify(file)
-            return layouts.shards(files, wanted, columns)
+            return layouts.shards(files, request, columns)
 
         return Listing(self.title, combine(self.model_dump_json(), *map(str, files)), items)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.core.digest import combine
 from bench.core.errors import UserError
-from bench.data.sources.base import Names, Wanted, simple
+from bench.data.sources.base import NameLookup, SourceRequest, normalised
 from bench.data.sources.encoded import image_column
 from bench.data.sources.item import Item
 
@@ -39,20 +39,20 @@ def image_files(folder: Path) -> Iterator[Path]:
                 yield Path(root, name)
 
 
-def class_folders(root: Path, wanted: Wanted) -> tuple[Items, list[str]]:
+def class_folders(root: Path, request: SourceRequest) -> tuple[Items, list[str]]:
     """`<domain>/<class>/*`, `<domain>/images/<class>/*`, or `<class>/*` where there is one domain.
 
     Returns the items and, as warnings, folders that are none of the card's classes.
     """
-    domains, classes = Names(wanted.domains), Names(wanted.classes)
+    domains, classes = NameLookup(request.domains), NameLookup(request.classes)
     of_domain = {name: path for path in subfolders(root) if (name := domains.get(path.name))}
-    if not of_domain and len(wanted.domains) == 1:
-        of_domain = {wanted.domains[0]: root}
+    if not of_domain and len(request.domains) == 1:
+        of_domain = {request.domains[0]: root}
     items: Items = {}
     unknown = []
     for domain, folder in of_domain.items():
         inside = subfolders(folder)
-        if [simple(path.name) for path in inside] == ["images"]:
+        if [normalised(path.name) for path in inside] == ["images"]:
             inside = subfolders(inside[0])
         listed = []
         for path in inside:
@@ -67,7 +67,7 @@ def class_folders(root: Path, wanted: Wanted) -> tuple[Items, list[str]]:
     return items, [f"{len(unknown)} folders are no class of the card: {few}"] if unknown else []
 
 
-def image_lists(root: Path, wanted: Wanted, official: bool) -> Items:
+def image_lists(root: Path, request: SourceRequest, official: bool) -> Items:
     """Text files of `path label` lines, `image_list/<domain>.txt`; images are below `root`.
 
     With `official`, `<domain>_train.txt` and `<domain>_test.txt`, whose split is the dataset's own. The
@@ -76,7 +76,7 @@ def image_lists(root: Path, wanted: Wanted, official: bool) -> Items:
     Raises:
         UserError: a line names no class of the card.
     """
-    domains, classes = Names(wanted.domains), Names(wanted.classes)
+    domains, classes = NameLookup(request.domains), NameLookup(request.classes)
     items: Items = defaultdict(list)
     for file in sorted([*root.glob("*.txt"), *root.glob("image_list/*.txt")]):
         stem, split = file.stem, ""
@@ -94,13 +94,13 @@ def image_lists(root: Path, wanted: Wanted, official: bool) -> Items:
             label = classes.get(path.parent.name)
             if label is None:
                 raise UserError(
-                    f"{file}, line {number}: folder '{path.parent.name}' is no class of {wanted.name}"
+                    f"{file}, line {number}: folder '{path.parent.name}' is no class of {request.name}"
                 )
             items[domain].append(Item("", label, "", path, split=split))
     return dict(items)
 
 
-def shards(files: list[Path], wanted: Wanted, columns: dict[str, str]) -> Items:
+def shards(files: list[Path], request: SourceRequest, columns: dict[str, str]) -> Items:
     """Parquet shards as on the Hugging Face hub: an image struct of `bytes` and `path`, domain, label.
 
     `columns` says what the columns `domain` and `label` are called here; where `domain` is empty every image
@@ -111,7 +111,7 @@ def shards(files: list[Path], wanted: Wanted, columns: dict[str, str]) -> Items:
     """
     import pyarrow.parquet as pq
 
-    domains, classes = Names(wanted.domains), Names(wanted.classes)
+    domains, classes = NameLookup(request.domains), NameLookup(request.classes)
     items: Items = defaultdict(list)
     for file in files:
         schema = pq.read_schema(file)
@@ -121,11 +121,11 @@ def shards(files: list[Path], wanted: Wanted, columns: dict[str, str]) -> Items:
             raise UserError(f"{file} has no column '{missing[0]}', but {', '.join(schema.names)}")
         domain_names = _texts(file, columns["domain"]) if columns["domain"] else None
         for row, label in enumerate(_texts(file, columns["label"])):
-            domain = domains.get(domain_names[row]) if domain_names else wanted.domains[0]
+            domain = domains.get(domain_names[row]) if domain_names else request.domains[0]
             known = classes.get(label)
             if domain is None or known is None:
                 what = f"domain '{domain_names[row]}'" if domain is None and domain_names else f"'{label}'"
-                raise UserError(f"{file}, row {row}: {what} is none of {wanted.name}'s")
+                raise UserError(f"{file}, row {row}: {what} is none of {request.name}'s")
             items[domain].append(Item("", known, "", file, row))
     return dict(items)
 

@@ -24,7 +24,7 @@ from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.core.paths import cache_root, data_roots, writing_to_cache
-from bench.data.sources.base import Absent, Listing, Wanted, simple
+from bench.data.sources.base import Absent, Listing, SourceRequest, normalised
 from bench.data.sources.item import Item
 from bench.spec.toml import Frozen
 
@@ -59,20 +59,20 @@ class Library(Frozen):
         """The packages."""
         return " and ".join(sorted({part.module.split(".")[0] for part in self.parts}))
 
-    def listing(self, wanted: Wanted) -> Listing:
+    def listing(self, request: SourceRequest) -> Listing:
         """Every part that is here or can be had; a domain none of whose parts is stays out."""
         rows: dict[str, list[Item]] = defaultdict(list)
         problems = []
         digests = []
         for part in self.parts:
             try:
-                kept = _keep(part, wanted)
+                kept = _keep(part, request)
             except Absent as reason:
                 problems.append(f"{part.domain}: {reason}")
                 continue
             digests.append(combine(part.key, json.dumps(kept)))
             for path, row, label in _images(kept):
-                rows[part.domain].append(Item("", wanted.classes[label], "", path, row, part.split))
+                rows[part.domain].append(Item("", request.classes[label], "", path, row, part.split))
         incomplete = {problem.split(":")[0] for problem in problems}
         items = {domain: listed for domain, listed in rows.items() if domain not in incomplete}
         if not items:
@@ -88,7 +88,7 @@ def _images(kept: dict[str, Any]) -> Iterator[tuple[Path, int | None, int]]:
         yield from ((Path(path), None, label) for path, label in zip(kept["files"], labels, strict=True))
 
 
-def _keep(part: LibraryPart, wanted: Wanted) -> dict[str, Any]:
+def _keep(part: LibraryPart, request: SourceRequest) -> dict[str, Any]:
     """Where a part's images are, and their labels; found again without the library."""
     note = cache_root() / "library" / f"{part.key}.json"
     try:
@@ -97,15 +97,15 @@ def _keep(part: LibraryPart, wanted: Wanted) -> dict[str, Any]:
             return kept
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         pass
-    dataset = _open(part, wanted)
-    _same_classes(part, [str(name) for name in getattr(dataset, "classes", [])], wanted)
+    dataset = _open(part, request)
+    _same_classes(part, [str(name) for name in getattr(dataset, "classes", [])], request)
     with writing_to_cache():
         kept = _of_files(dataset) or _of_arrays(dataset, note.with_suffix(".npy"))
         write_atomically(note, json.dumps(kept).encode())
     return kept
 
 
-def _same_classes(part: LibraryPart, known: list[str], wanted: Wanted) -> None:
+def _same_classes(part: LibraryPart, known: list[str], request: SourceRequest) -> None:
     """A label's number is a place in the card's list: where the library names its classes, they must agree.
 
     The library may say more than the card (`0 - zero`).
@@ -113,10 +113,10 @@ def _same_classes(part: LibraryPart, known: list[str], wanted: Wanted) -> None:
     Raises:
         UserError: another number of classes, or another name at some place.
     """
-    if known and len(known) != len(wanted.classes):
-        raise UserError(f"{part.call} has {len(known)} classes, the card {len(wanted.classes)}")
-    for number, (theirs, ours) in enumerate(zip(known, wanted.classes, strict=False)):
-        if simple(theirs) != simple(ours) and not theirs.startswith(f"{ours} "):
+    if known and len(known) != len(request.classes):
+        raise UserError(f"{part.call} has {len(known)} classes, the card {len(request.classes)}")
+    for number, (theirs, ours) in enumerate(zip(known, request.classes, strict=False)):
+        if normalised(theirs) != normalised(ours) and not theirs.startswith(f"{ours} "):
             raise UserError(f"class {number} of {part.call} is '{theirs}', of the card '{ours}'")
 
 
@@ -148,7 +148,7 @@ def _of_arrays(dataset: Any, out: Path) -> dict[str, Any]:
     return {"array": str(out), "labels": labels}
 
 
-def _open(part: LibraryPart, wanted: Wanted) -> Any:
+def _open(part: LibraryPart, request: SourceRequest) -> Any:
     """The library's dataset out of a folder of the user's, else out of the cache, else fetched."""
     try:
         call = getattr(importlib.import_module(part.module), part.call)
@@ -156,12 +156,12 @@ def _open(part: LibraryPart, wanted: Wanted) -> Any:
         raise Absent(f"pip install {part.module.split('.')[0]}") from None
     if "root" not in inspect.signature(call).parameters and part.module.startswith("sklearn"):
         return call(**part.arguments)
-    own = cache_root() / "downloads" / wanted.name
-    for root in (*data_roots(), *(root / wanted.name for root in data_roots()), own):
+    own = cache_root() / "downloads" / request.name
+    for root in (*data_roots(), *(root / request.name for root in data_roots()), own):
         if root.is_dir():
             with contextlib.suppress(RuntimeError, OSError, ValueError, KeyError):
                 return call(root=str(root), download=False, **part.arguments)
-    if not wanted.download:
+    if not request.download:
         raise Absent(f"{part.call} is not here")
     with writing_to_cache():
         own.mkdir(parents=True, exist_ok=True)

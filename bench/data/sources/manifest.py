@@ -9,7 +9,7 @@ from typing import Any, Literal
 from bench.core.digest import combine
 from bench.core.errors import UserError, did_you_mean
 from bench.data.sources import layouts
-from bench.data.sources.base import Listing, Wanted
+from bench.data.sources.base import Listing, SourceRequest
 from bench.data.sources.item import Item
 from bench.spec.toml import Frozen
 
@@ -25,16 +25,16 @@ class Manifest(Frozen):
     type: Literal["manifest"]
     path: str
 
-    def listing(self, wanted: Wanted) -> Listing:
+    def listing(self, request: SourceRequest) -> Listing:
         """The rows of the table."""
         file = Path(self.path)
         rows = read_manifest(file)
         items: layouts.Items = defaultdict(list)
         unknown = 0
         for row in rows:
-            if row["label"] not in wanted.classes:
+            if row["label"] not in request.classes:
                 unknown += 1
-            elif row["domain"] in wanted.domains:
+            elif row["domain"] in request.domains:
                 items[row["domain"]].append(
                     Item("", row["label"], row["group"], file.parent / row["path"], split=row["split"])
                 )

@@ -20,10 +20,10 @@ from bench.engine.training.cost import CostTracker
 from bench.method.base import Method, Model
 from bench.method.batch import StageName
 from bench.networks.fuse import fuse_batch_norm
-from bench.records.record import Evaluation, Part, Predictions
+from bench.records.record import Evaluation, Partition, Predictions
 from bench.spec.cell import Cell
 
-SOURCE: Part = "source-validation"
+SOURCE: Partition = "source-validation"
 POOL = "pool"
 """Unlabelled target images that are looked at without labels, beside the parts that are scored."""
 FEW = 300 * 3 * 64 * 64
@@ -41,7 +41,7 @@ class Evaluator:
     folds: bool = False
     """Whether the device is one on which folded batch norms are faster, and the network is not compiled."""
     all: list[Evaluation] = field(default_factory=list)
-    logits: list[dict[Part, np.ndarray]] = field(default_factory=list)
+    logits: list[dict[Partition, np.ndarray]] = field(default_factory=list)
     _measure: Remembered = field(default_factory=Remembered)
 
     def look(self, stage: StageName, model: Model, step: int, loss: float | None) -> None:
@@ -63,7 +63,7 @@ class Evaluator:
         stage: StageName,
         step: int,
         loss: float | None,
-        logits: dict[Part, np.ndarray],
+        logits: dict[Partition, np.ndarray],
         found: LabelFree = NOTHING,
     ) -> None:
         """Score what a look saw, and keep it.
@@ -109,7 +109,7 @@ class Evaluator:
         self.logits = [{} for _ in self.all]
         for name, scores in tensors.items():
             place, part = name.split(".")
-            self.logits[int(place)][cast(Part, part)] = scores.numpy()
+            self.logits[int(place)][cast(Partition, part)] = scores.numpy()
 
     def _quick(self, model: Model) -> Model:
         """A network that says the same faster, where that pays: of many images."""
@@ -122,7 +122,9 @@ class Evaluator:
             return model
         return fuse_batch_norm(model.eval(), lambda model: self.method.predict(model, one)[0])
 
-    def outputs(self, model: Model, held_out: Mapping[Part, tuple[Inputs, Subset]]) -> dict[str, Outputs]:
+    def outputs(
+        self, model: Model, held_out: Mapping[Partition, tuple[Inputs, Subset]]
+    ) -> dict[str, Outputs]:
         """What the network says of the images of these parts and of `POOL`, of each image computed once."""
         assert self.partitions.pool is not None, "no look within episodes asks for it"
         wanted: dict[str, tuple[Inputs, Subset]] = dict(held_out.items())

@@ -12,7 +12,7 @@ from bench.data.dataset import Dataset
 from bench.data.splits import TEST, TRAIN, VALIDATION, Subset, draw_shots, fold_of, subset
 from bench.engine.evaluation.validators import FEWEST
 from bench.engine.training.batches import Inputs
-from bench.records.record import Part
+from bench.records.record import Partition
 from bench.spec.cell import Cell
 
 POOL = 256
@@ -39,7 +39,7 @@ class Partitions:
     """None where each episode has its own."""
     pool: Subset | None
     """Unlabelled target images that label-free validators look at."""
-    held_out: dict[Part, tuple[Inputs, Subset]]
+    held_out: dict[Partition, tuple[Inputs, Subset]]
 
     @property
     def labelled(self) -> Subset:
@@ -64,7 +64,7 @@ def open_partitions(cell: Cell, dataset: Dataset, view: Callable[[str], Inputs])
     held_shots = None
     if cell.fold is not None and s.shots != 0:
         shots, held_shots = fold_of(shots, cell.fold)
-    held_out: dict[Part, tuple[Inputs, Subset]] = {
+    held_out: dict[Partition, tuple[Inputs, Subset]] = {
         "target-test": (target, subset(dataset, s.target, s.target_classes, TEST)),
         "target-validation": (target, subset(dataset, s.target, s.target_classes, VALIDATION)),
     }

@@ -9,12 +9,12 @@ import numpy as np
 from bench.data.dataset import Dataset
 from bench.data.decoders.image import Unreadable, upright
 from bench.data.index import Progress
-from bench.data.sources.encoded import Encoded, stream
+from bench.data.sources.encoded import Encoded, encoded_images
 from bench.processes.pool import in_threads
 
 
 @dataclass
-class Seen:
+class Scan:
     """What was learnt of the images, by domain and row."""
 
     sizes: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
@@ -25,11 +25,11 @@ class Seen:
     """Why not."""
 
 
-def open_all(dataset: Dataset, progress: Progress) -> Seen:
+def scan_images(dataset: Dataset, progress: Progress) -> Scan:
     """Open every image of a dataset."""
     import imagehash
 
-    seen = Seen()
+    scan = Scan()
     for name, domain in dataset.domains.items():
 
         def work(job: tuple[int, Encoded], name: str = name) -> None:
@@ -37,12 +37,12 @@ def open_all(dataset: Dataset, progress: Progress) -> Seen:
             try:
                 image, size = upright(encoded)
             except Unreadable as reason:
-                seen.unreadable[name, row] = str(reason)
+                scan.unreadable[name, row] = str(reason)
                 return
-            seen.sizes[name, row] = size
+            scan.sizes[name, row] = size
             bits = np.packbits(imagehash.phash(image).hash.ravel())
-            seen.hashes[name, row] = int.from_bytes(bits.tobytes())
+            scan.hashes[name, row] = int.from_bytes(bits.tobytes())
 
-        for done, _ in enumerate(in_threads(work, stream(domain.places)), 1):
+        for done, _ in enumerate(in_threads(work, encoded_images(domain.places)), 1):
             progress(f"look at {name}", done, len(domain.places))
-    return seen
+    return scan

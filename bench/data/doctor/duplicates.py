@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from bench.data.dataset import Dataset, Domain
 from bench.data.doctor.finding import Finding
-from bench.data.doctor.seen import Seen
+from bench.data.doctor.scan import Scan
 from bench.data.splits import SPLITS, splits
 
 NEAR = 4
@@ -17,7 +17,7 @@ CROWD = 2000
 """Comparisons of one hash within a band."""
 
 
-def copies(dataset: Dataset) -> Iterable[Finding]:
+def exact(dataset: Dataset) -> Iterable[Finding]:
     """The same content more than once: in two classes, domains or published splits, or just twice."""
     where: dict[str, list[tuple[Domain, int]]] = defaultdict(list)
     for domain in dataset.domains.values():
@@ -45,11 +45,11 @@ def copies(dataset: Dataset) -> Iterable[Finding]:
         yield Finding(kind, "note" if harmless else "fault", f"{len(images)} images{note}", tuple(images))
 
 
-def near(dataset: Dataset, seen: Seen) -> Iterable[Finding]:
+def near(dataset: Dataset, scan: Scan) -> Iterable[Finding]:
     """Images that look the same: across splits they let a test be learnt by heart."""
     split = {name: splits(dataset, domain) for name, domain in dataset.domains.items()}
     kinds: dict[str, list[str]] = defaultdict(list)
-    for (a, i), (b, j) in near_pairs(seen.hashes):
+    for (a, i), (b, j) in near_pairs(scan.hashes):
         first, second = dataset.domains[a], dataset.domains[b]
         if first.digests[i] == second.digests[j]:
             continue
