@@ -40,7 +40,7 @@ class Store:
     """Records of one results folder or baseline."""
 
     def __init__(self, root: Path | str, archives: Mapping[str, bytes] | None = None) -> None:
-        """Open a folder; or a baseline in memory, `archives` by file name, of which `root` is only the name."""
+        """Open a folder; or a baseline in memory: its `archives` by file name, and `root` as its name."""
         self.root = Path(root)
         self.unreadable: dict[Path, str] = {}
         self._checked_versions: dict[str, str | None] = {}

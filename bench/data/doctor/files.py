@@ -1,4 +1,4 @@
-"""Single images: unreadable ones, tiny ones."""
+"""Faults of single images: unreadable ones, tiny ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bench.data.doctor.finding import Finding
 from bench.data.doctor.scan import Scan
 
 SMALL = 16
-"""Pixels of the shorter side, below which an image is hardly one."""
+"""Smallest side in pixels of an image of use."""
 
 
 def unreadable(dataset: Dataset, scan: Scan) -> Iterable[Finding]:
-    """Images that cannot be read, by what is wrong with them."""
+    """Find images that cannot be read, by reason."""
     kinds: dict[str, list[str]] = defaultdict(list)
     for (name, row), reason in sorted(scan.unreadable.items()):
         kind = "unreadable"
@@ -32,11 +32,11 @@ def unreadable(dataset: Dataset, scan: Scan) -> Iterable[Finding]:
 
 
 def small(dataset: Dataset, scan: Scan) -> Iterable[Finding]:
-    """Images that hardly are any."""
-    found = [
+    """Find tiny images."""
+    images = [
         f"{name}: {dataset.domains[name].title(row)} ({width} × {height})"
         for (name, row), (width, height) in sorted(scan.sizes.items())
         if min(width, height) < SMALL
     ]
-    if found:
-        yield Finding("tiny images", "note", f"{len(found)} with a side under {SMALL} px", tuple(found))
+    if images:
+        yield Finding("tiny images", "note", f"{len(images)} with a side under {SMALL} px", tuple(images))

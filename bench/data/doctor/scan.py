@@ -1,4 +1,4 @@
-"""Every image opened once: its size, its perceptual hash, or why it cannot be read."""
+"""Scan of every image of a dataset: its size, its perceptual hash, or why it cannot be read."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from bench.processes.pool import in_threads
 
 @dataclass
 class Scan:
-    """What was learnt of the images, by domain and row."""
+    """Properties of the images by (domain, row)."""
 
     sizes: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     """Width and height in the file."""
     hashes: dict[tuple[str, int], int] = field(default_factory=dict)
-    """64 bits that are alike where images look alike."""
+    """Perceptual hashes, 64 bits that are similar where images look similar."""
     unreadable: dict[tuple[str, int], str] = field(default_factory=dict)
-    """Why not."""
+    """Reasons why images cannot be read."""
 
 
 def scan_images(dataset: Dataset, progress: Progress) -> Scan:

@@ -1,4 +1,4 @@
-"""A folder that the user has: whatever copy of a dataset, in any of the layouts it is handed on in."""
+"""Folder of the user with a copy of a dataset, in any of its common layouts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from bench.spec.toml import Frozen
 
 
 class Folder(Frozen):
-    """Looks below `$BENCH_DATA` (`--data-root`) and among what `bench data fetch` unpacked.
+    """Folder below `$BENCH_DATA` (`--data-root`) or among those that `bench data fetch` unpacked.
 
-    Tried in this order: lists of files (`image_list/*.txt`), folders of classes, parquet shards.
+    Layouts are tried in this order: lists of files (`image_list/*.txt`), folders of classes, parquet shards.
     """
 
     type: Literal["folder"]
@@ -29,7 +29,7 @@ class Folder(Frozen):
     label: str = Field("label", description="column of parquet shards")
 
     def listing(self, request: SourceRequest) -> Listing:
-        """The first folder that holds the dataset."""
+        """List the first folder that holds the dataset."""
         reason = ""
         for folder in self._candidates(request):
             try:
@@ -37,7 +37,7 @@ class Folder(Frozen):
             except UserError as error:
                 if self.path or normalised(folder.name) in self._known(request):
                     raise
-                # A folder that holds something else, for all we know.
+                # Probably a folder of something else.
                 reason = f" ({error})"
                 continue
             if items:
@@ -58,7 +58,7 @@ class Folder(Frozen):
         return {normalised(name) for name in (request.name, *self.names)}
 
     def _candidates(self, request: SourceRequest) -> Iterator[Path]:
-        """Folders of a known name, at most two levels below a root; then the roots themselves."""
+        """List folders of a known name, at most two levels below a root; then the roots themselves."""
         if self.path:
             yield Path(self.path)
             return
@@ -76,9 +76,9 @@ class Folder(Frozen):
     def _items(self, folder: Path, request: SourceRequest) -> tuple[layouts.Items, list[str]]:
         if listed := layouts.image_lists(folder, request, self.official_lists):
             return listed, []
-        found, warnings = layouts.class_folders(folder, request)
-        if found:
-            return found, warnings
+        items, warnings = layouts.class_folders(folder, request)
+        if items:
+            return items, warnings
         files = sorted([*folder.glob("*.parquet"), *folder.glob("data/*.parquet")])
         columns = {"domain": self.domain, "label": self.label}
         return (layouts.shards(files, request, columns), []) if files else ({}, [])

@@ -1,6 +1,6 @@
-"""The Hugging Face hub: parquet shards of a dataset repository at a pinned revision.
+"""Hugging Face hub: parquet shards of a dataset repository at a pinned revision.
 
-`huggingface_hub` keeps what it fetched in its own cache, resumes what was interrupted, and names large
+`huggingface_hub` keeps fetched files in its own cache, resumes interrupted downloads, and names large
 files by their SHA-256, which is checked here.
 """
 
@@ -36,11 +36,11 @@ class Hub(Frozen):
 
     @property
     def title(self) -> str:
-        """The repository and the revision's beginning."""
+        """Name the repository and the first digits of the revision."""
         return f"hub {self.repository}@{self.revision[:8]}"
 
     def listing(self, request: SourceRequest) -> Listing:
-        """The shards, fetched where they are not here yet."""
+        """List the shards; those that are not here yet are fetched."""
         files = [self._file(name, request.download) for name in self.files]
         columns = {"domain": self.domain, "label": self.label}
 
@@ -80,7 +80,7 @@ class Hub(Frozen):
 
 
 def _check_network() -> None:
-    """Say at once that there is no network, instead of after the hub library's many retries."""
+    """Raise `Absent` at once without a network, instead of after the hub library's many retries."""
     from huggingface_hub.constants import ENDPOINT
 
     try:

@@ -1,4 +1,4 @@
-"""Layouts in which image datasets lie on disk: folders of classes, lists of files, parquet shards."""
+"""Layouts of image datasets on disk: folders of classes, lists of files, parquet shards."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from bench.data.sources.item import Item
 SUFFIXES = frozenset(
     ".jpg .jpeg .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .avif .jp2".split()  # noqa: SIM905
 )
-"""File names that are taken for images; what is really in them is the decoder's to say."""
+"""Suffixes of files that are taken for images; only the decoder can tell whether they are."""
 
 Items = dict[str, list[Item]]
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Folders in a folder, in order of their names, without hidden ones."""
+    """List the folders in a folder, in order of their names, without hidden ones."""
     try:
         entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".") and entry.is_dir()]
     except OSError:
@@ -31,7 +31,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def image_files(folder: Path) -> Iterator[Path]:
-    """Image files at any depth below a folder; the `._*` files that some archives carry are none."""
+    """List image files at any depth below a folder, without the `._*` files that some archives carry."""
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
@@ -40,7 +40,7 @@ def image_files(folder: Path) -> Iterator[Path]:
 
 
 def class_folders(root: Path, request: SourceRequest) -> tuple[Items, list[str]]:
-    """`<domain>/<class>/*`, `<domain>/images/<class>/*`, or `<class>/*` where there is one domain.
+    """Read `<domain>/<class>/*`, `<domain>/images/<class>/*`, or `<class>/*` where there is one domain.
 
     Returns the items and, as warnings, folders that are none of the card's classes.
     """
@@ -68,7 +68,7 @@ def class_folders(root: Path, request: SourceRequest) -> tuple[Items, list[str]]
 
 
 def image_lists(root: Path, request: SourceRequest, official: bool) -> Items:
-    """Text files of `path label` lines, `image_list/<domain>.txt`; images are below `root`.
+    """Read text files of `path label` lines, `image_list/<domain>.txt`; images are below `root`.
 
     With `official`, `<domain>_train.txt` and `<domain>_test.txt`, whose split is the dataset's own. The
     class is the name of the image's folder: numbers differ between lists.
@@ -101,9 +101,9 @@ def image_lists(root: Path, request: SourceRequest, official: bool) -> Items:
 
 
 def shards(files: list[Path], request: SourceRequest, columns: dict[str, str]) -> Items:
-    """Parquet shards as on the Hugging Face hub: an image struct of `bytes` and `path`, domain, label.
+    """Read parquet shards as on the Hugging Face hub: an image struct of `bytes` and `path`, domain, label.
 
-    `columns` says what the columns `domain` and `label` are called here; where `domain` is empty every image
+    `columns` maps `domain` and `label` to the names of their columns; where `domain` is empty every image
     is of the only domain. Numbers in a label column are named by the shard's own metadata.
 
     Raises:
@@ -131,7 +131,7 @@ def shards(files: list[Path], request: SourceRequest, columns: dict[str, str]) -
 
 
 def _texts(file: Path, column: str) -> list[str]:
-    """A column as names; numbers are named by the metadata that the hub's own library writes."""
+    """Read a column as names; numbers are named by the metadata that the hub's own library writes."""
     import json
 
     import pyarrow.parquet as pq
@@ -148,7 +148,7 @@ def _texts(file: Path, column: str) -> list[str]:
 
 
 def digest_of(paths: list[Path]) -> str:
-    """Changes when a file is added, removed, moved or written again. Reads no file."""
+    """Digest that changes when a file is added, removed, moved or written again. Reads no file."""
     parts = []
     for path in paths:
         try:
