@@ -89,7 +89,7 @@ def upright(encoded: Encoded, room: int = ROOM) -> tuple[Image.Image, tuple[int,
 
 
 def _reduced(image: Image.Image, room: int) -> Image.Image:
-    """Convert to upright RGB; bring the shorter side of a large image, or the longer of a strip, near `room`."""
+    """Convert to upright RGB; large images are reduced to a short side near `room`, strips to a long one."""
     # The decoder of JPEG skips what a reduced image does not need.
     image.draft(None, (room, room))
     room = max(room, ROOM)
@@ -116,7 +116,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Scale to 8 bits: 16-bit integers over their range, floats over [0, 1] or, if they exceed it, [0, 255]."""
+    """Scale to 8 bits: 16-bit integers over their range, floats over [0, 1] or, if beyond, over [0, 255]."""
     if values.dtype.kind == "f":
         scaled = values * (255 if np.nanmax(values, initial=0) <= 1 else 1)
     else:

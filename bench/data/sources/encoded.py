@@ -21,7 +21,7 @@ BATCH = 32
 
 
 def encoded_images(places: Iterable[Place]) -> Iterator[tuple[int, Encoded]]:
-    """Read the images at places, as (position, image); containers are read once, in order, a few rows at a time."""
+    """Read the images at places as (position, image); containers are read once, in order, row by row."""
     inside: dict[Path, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     for position, (path, row) in enumerate(places):
         if row is None:
