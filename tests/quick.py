@@ -53,7 +53,7 @@ def expected(cell: Cell) -> tuple[Record, Predictions]:
         "look0/target-test/logits": random.normal(size=(5, 2)).astype(np.float16),
         "target-test/labels": random.integers(2, size=5).astype(np.int16),
     }
-    look = Evaluation(stage="target", step=1, target_test_accuracy=float(random.random()))
+    look = Evaluation(stage="target", step=1, accuracy={"target-test": float(random.random())})
     record = Record(
         key=cell.key,
         created="now",

@@ -52,7 +52,7 @@ class Jobs:
     ) -> None:
         self.suite, self.digests, self.store, self.watcher = suite, digests, store, watcher
         self._claims = claims
-        seen = {cell.key: store.judged(cell.key) for cell in cells} if seen is None else seen
+        seen = {cell.key: store.version_when_checked(cell.key) for cell in cells} if seen is None else seen
         self.waiting = deque(Job(cell, seen[cell.key]) for cell in cells)
         self.busy: dict[WorkerHandle, Job] = {}
 

@@ -127,7 +127,7 @@ class Slurm:
             return
         folder = store.root.absolute() / "jobs" / f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         each = self._resources.cells_per_device
-        seen = {cell.key: store.judged(cell.key) for cell in cells}
+        seen = {cell.key: store.version_when_checked(cell.key) for cell in cells}
         write_work(
             folder, cells, seen, digests, store.root,
             suite=suite, device=self._device, share=self._share, count=each, timeout=timeout,

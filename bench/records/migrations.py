@@ -1,7 +1,7 @@
-"""Older records as they would be written today: one function per version of the schema.
+"""Migrations of older records: a function per earlier version of the schema.
 
-To change the schema: raise `Record.schema_version`, and add here what turns the JSON of the version before
-into the new one. Migrations are applied when a record is read; its file stays as it is.
+To change the schema: raise `Record.schema_version`, and add a function here that turns the JSON of the
+version before into the new one. Records are migrated when they are read; their files stay as they are.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import Any
 from bench.records.record import Record
 
 Json = dict[str, Any]
+"""JSON of a record, before it is validated."""
 
 CURRENT: int = Record.model_fields["schema_version"].default
 
 
 def _from_1(data: Json) -> Json:
-    """Version 2 has a checksum in the file and names predictions by their content; the model is the same."""
+    """Version 2 adds a checksum to the file and names predictions by content; the fields are the same."""
     return data
 
 
@@ -86,11 +87,11 @@ def _evaluation_from_2(evaluation: Json) -> Json:
 
 
 MIGRATIONS: dict[int, Callable[[Json], Json]] = {1: _from_1, 2: _from_2}
-"""What makes of a record of some version one of the next."""
+"""Functions by the version that they migrate to the next one."""
 
 
 def migrated(data: Json, version: int) -> Json:
-    """The JSON of a record of that version, as one of today's."""
+    """Migrate the JSON of a record of some version to the current schema."""
     for step in range(version, CURRENT):
         data = {**MIGRATIONS[step](data), "schema_version": step + 1}
     return data

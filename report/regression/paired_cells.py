@@ -68,7 +68,7 @@ def sides(store: Store) -> dict[str, Side]:
     """The cells of a store by key; damaged ones are left out, as if they were not there."""
     found: dict[str, Side] = {}
     with paused_gc():
-        for part in store.in_parts(store.keys(), _sides):
+        for part in store.map_chunks(store.keys(), _sides):
             found |= part
     return found
 

@@ -91,7 +91,7 @@ def load_frame(store: Store, expected: Sequence[Cell] = (), judge: bool = True) 
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     keys = [cell.key for cell in expected] if expected else store.keys()
     with paused_gc():
-        for part in store.in_parts(keys, partial(_columns, judge=judge)):
+        for part in store.map_chunks(keys, partial(_columns, judge=judge)):
             for name, values in part.items():
                 columns[name] += values
         if expected:

@@ -135,7 +135,7 @@ def test_answers_in_full(answers: Answers, emoji: Dataset, method: str, scenario
     for place in set(record.selected.values()):
         scores, labels = predictions[f"look{place}/target-test/logits"], predictions["target-test/labels"]
         hits = sum(int(row.argmax()) == label for row, label in zip(scores, labels, strict=True))
-        assert record.evaluations[place].target_test_accuracy == pytest.approx(hits / len(labels))
+        assert record.evaluations[place].accuracy["target-test"] == pytest.approx(hits / len(labels))
 
 
 @pytest.mark.parametrize("method", METHODS)

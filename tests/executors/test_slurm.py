@@ -158,7 +158,7 @@ def test_a_requeued_job_loses_nothing(tmp_path: Path) -> None:
     assert not left
     assert {record.key for record in watcher.records} == {cell.key for cell in cells}
     assert len(Store(tmp_path).keys()) == 6
-    assert list((tmp_path / "claims").iterdir()) == []
+    assert list((tmp_path / "leases").iterdir()) == []
 
 
 def start(folder: Path, environment: dict[str, str], *more: str) -> subprocess.Popen[str]:

@@ -52,7 +52,7 @@ def test_each_cell_once(tmp_path: Path, workers: int) -> None:
     assert_whole(tmp_path, range(12))
     assert {record.key for record in seen.records} == {cell.key for cell in cells}
     assert len(worked(tmp_path)) == 12
-    assert list((tmp_path / "claims").iterdir()) == []
+    assert list((tmp_path / "leases").iterdir()) == []
     again = run_quick(tmp_path, cells, workers)
     assert (again.records, len(worked(tmp_path))) == ([], 12)
 
@@ -72,7 +72,7 @@ def test_what_goes_wrong_becomes_a_record_and_the_rest_goes_on(tmp_path: Path) -
     assert "in work" in outcome[2].log
     tries = Counter(worked(tmp_path))
     assert [tries[cell.key] for cell in cells] == [2, 2, 1, 2, 1]
-    assert list((tmp_path / "claims").iterdir()) == []
+    assert list((tmp_path / "leases").iterdir()) == []
 
 
 def test_a_worker_that_cannot_start(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def interrupted(root: Path, do: str, *signals: signal.Signals) -> Noted:
         assert stop.value.signum == signals[0]
     finally:
         pool.close()
-    assert list((root / "claims").iterdir()) == []
+    assert list((root / "leases").iterdir()) == []
     assert watcher.notes == ["stopping: cells in hand are finished or saved; once more stops at once"]
     return watcher
 

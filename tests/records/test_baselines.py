@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 import bench
 from bench.core.errors import UserError
-from bench.records.archive import packed
+from bench.records.archive import to_zip
 from bench.records.baselines import BASELINES, names, open_results, remove, rounded, save, size
 from bench.records.codec import encode
 from bench.records.store import Store
@@ -124,7 +124,7 @@ def test_members_cannot_leave_their_folder_or_pass_for_another(results: Store, t
         "records/../../x.json": text,
         "/records/ab/abc.json": text,
     }
-    (folder / "x.zip").write_bytes(packed(members))
+    (folder / "x.zip").write_bytes(to_zip(members))
     store = Store(folder)
     assert store.keys() == sorted(["aabb", good.key])
     assert [r.key for r in store.records()] == [good.key]

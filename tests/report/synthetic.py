@@ -73,9 +73,11 @@ def record(asked: Cell, status: Any = "done", reason: str = "", log: str = "", *
             stage=stage,
             step=step,
             train_loss=1.0 / step,
-            source_validation_accuracy=source_accuracy if source else None,
-            target_validation_accuracy=target_accuracy,
-            target_test_accuracy=target_accuracy,
+            accuracy={
+                **({"source-validation": source_accuracy} if source else {}),
+                "target-validation": target_accuracy,
+                "target-test": target_accuracy,
+            },
         )
         for step, source_accuracy, target_accuracy in ((10, 0.9, 0.6), (20, 0.8, 0.5))
     )

@@ -14,7 +14,7 @@ from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.data.dataset import Dataset, open_dataset
 from bench.data.decoders.image import decode
-from bench.data.sources.encoded import Encoded, stream
+from bench.data.sources.encoded import Encoded, encoded_images
 from bench.processes.pool import in_threads
 
 CLASSES, EACH, SIZE = 12, 8, 96
@@ -74,7 +74,7 @@ def contact_sheet(dataset: Dataset, domain: str) -> tuple[np.ndarray, list[str]]
             return
         sheet[row * SIZE : (row + 1) * SIZE, place * SIZE : (place + 1) * SIZE] = content
 
-    for _ in in_threads(draw, stream(images.places[index] for _, _, index in picked)):
+    for _ in in_threads(draw, encoded_images(images.places[index] for _, _, index in picked)):
         pass
     return sheet, [dataset.card.classes[label] for label in labels]
 

@@ -36,9 +36,9 @@ def test_cells_with_shots_are_tried_on_folds() -> None:
 
 def test_scores_come_from_where_the_protocol_allows(tmp_path: Path) -> None:
     record, _ = answer(tiny_cell(shots=0), tmp_path)
-    assert allowed_score(record) == record.evaluations[-1].source_validation_accuracy
+    assert allowed_score(record) == record.evaluations[-1].accuracy["source-validation"]
     record, predictions = answer(tiny_cell(shots=3, fold=1), tmp_path)
-    assert allowed_score(record) == record.evaluations[-1].shots_validation_accuracy
+    assert allowed_score(record) == record.evaluations[-1].accuracy["shots-validation"]
     # One group of each of the four classes was held out of the shots, and only those were scored.
     labels, logits = (
         predictions[f"{name}"] for name in ("shots-validation/labels", "look1/shots-validation/logits")

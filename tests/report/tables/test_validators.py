@@ -21,9 +21,11 @@ def look(
     return Evaluation(
         stage="target",
         step=step,
-        source_validation_accuracy=source,
-        target_validation_accuracy=0.0,
-        target_test_accuracy=accuracy,
+        accuracy={
+            **({} if source is None else {"source-validation": source}),
+            "target-validation": 0.0,
+            "target-test": accuracy,
+        },
         validators=scores,
         discrepancy={"mmd": 0.1 * step},
         diversity=diversity,

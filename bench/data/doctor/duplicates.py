@@ -1,4 +1,4 @@
-"""Images that are there more than once, or look as if they were."""
+"""Duplicates: images that are there more than once, or look as if they were."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterable
 
 from bench.data.dataset import Dataset, Domain
 from bench.data.doctor.finding import Finding
-from bench.data.doctor.seen import Seen
+from bench.data.doctor.scan import Scan
 from bench.data.splits import SPLITS, splits
 
 NEAR = 4
-"""Bits of 64 in which the perceptual hashes of near duplicates differ at most."""
+"""Largest number of differing bits, of 64, between the perceptual hashes of near duplicates."""
 
 CROWD = 2000
-"""Comparisons of one hash within a band."""
+"""Largest number of comparisons of one hash within a band."""
 
 
-def copies(dataset: Dataset) -> Iterable[Finding]:
-    """The same content more than once: in two classes, domains or published splits, or just twice."""
+def exact(dataset: Dataset) -> Iterable[Finding]:
+    """Find equal files: in two classes, domains or published splits, or just twice."""
     where: dict[str, list[tuple[Domain, int]]] = defaultdict(list)
     for domain in dataset.domains.values():
         for row, digest in enumerate(domain.digests):
@@ -45,11 +45,11 @@ def copies(dataset: Dataset) -> Iterable[Finding]:
         yield Finding(kind, "note" if harmless else "fault", f"{len(images)} images{note}", tuple(images))
 
 
-def near(dataset: Dataset, seen: Seen) -> Iterable[Finding]:
-    """Images that look the same: across splits they let a test be learnt by heart."""
+def near(dataset: Dataset, scan: Scan) -> Iterable[Finding]:
+    """Find images that look the same: across splits they leak test images into training."""
     split = {name: splits(dataset, domain) for name, domain in dataset.domains.items()}
     kinds: dict[str, list[str]] = defaultdict(list)
-    for (a, i), (b, j) in near_pairs(seen.hashes):
+    for (a, i), (b, j) in near_pairs(scan.hashes):
         first, second = dataset.domains[a], dataset.domains[b]
         if first.digests[i] == second.digests[j]:
             continue
@@ -69,7 +69,7 @@ def near(dataset: Dataset, seen: Seen) -> Iterable[Finding]:
 
 
 def near_pairs(hashes: dict[tuple[str, int], int], most: int = NEAR) -> list[tuple[tuple[str, int], ...]]:
-    """Pairs of images whose 64-bit hashes differ in at most `most` bits.
+    """List pairs of images whose 64-bit hashes differ in at most `most` bits.
 
     Of `most + 1` bands of bits, two such hashes have at least one the same: only those are compared. Hashes
     that very many images share (blank ones) are compared with their neighbours alone.
