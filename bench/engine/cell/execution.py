@@ -105,7 +105,6 @@ class CellExecution:
         self.method = configure(env.cell.method, env.cell.overrides)
         decisive = {"digests": env.digests, "setting": env.setting, "torch": torch.__version__}
         self.checkpoints = Checkpoints(checkpoints, env.cell.key, env.cost_tracker, decisive)
-        self.stages = visible_stages(stages_of(env.cell), self.method.access)
         self.selected: dict[str, int] = {}
         self.details: dict[str, dict[str, Any]] = {}
         self.episodes: int | None = None
@@ -113,6 +112,11 @@ class CellExecution:
         self.data_origin = ""
         self.warnings: tuple[str, ...] = ()
         self.evaluator: Evaluator | None = None
+
+    @property
+    def stages(self) -> list[StageSpec]:
+        """Stages that the method takes part in, in order, with the streams that it may see."""
+        return visible_stages(stages_of(self.cell), self.method.access)
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:
@@ -138,9 +142,8 @@ class CellExecution:
             model = self.build(self.stages[0])
         self.discrepancy_before = evaluator.discrepancy_now(model)
         for stage in self.stages:
-            last = stage is self.stages[-1]
             if stage.shared:
-                self._run_shared(stage, model, evaluator if last else None)
+                self._run_shared(stage, model, evaluator if stage == self.stages[-1] else None)
             elif self.cell.scenario.episodes:
                 self._run_episodes(stage, model, evaluator)
             else:

@@ -16,6 +16,7 @@ from bench.data.episodes import draw_episodes
 from bench.data.splits import Subset, concatenate
 from bench.engine.cell.execution import EXPENSIVE
 from bench.engine.evaluation import predict
+from bench.engine.evaluation.partitions import View
 from bench.engine.training.inputs import KeptInputs
 from bench.method.registry import configure, method_modules
 from bench.records.store import Store
@@ -36,7 +37,7 @@ def test_every_method_is_asked_the_same_episodes(method: str, tmp_path: Path) ->
         pytest.skip(lacks)
     record, predictions = answer(episodic(method), tmp_path)
     assert record.outcome.status == "done", record.outcome
-    count = record.details["episodes"]
+    count = record.episodes
     assert count in (FORM.count, FORM.count // EXPENSIVE)
     truth = draw_episodes(open_dataset(load_card("emoji-home")), record.request.cell.scenario, count)
     queries = concatenate([episode.queries for episode in truth])
@@ -101,8 +102,7 @@ def test_batch_norm_is_inductive_unless_asked(transductive: bool) -> None:
     seen = predict.outputs(
         configure("full-finetune", {}),
         Model(nn.Identity(), head),
-        KeptInputs(x),
-        everything,
+        View(KeptInputs(x), everything),
         "fp32",
         batch_statistics=transductive,
     )
