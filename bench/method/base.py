@@ -124,7 +124,7 @@ class GradientMethod(Method):
     def __init_subclass__(cls) -> None:
         """A new loss may couple the images of a batch."""
         super().__init_subclass__()
-        if "loss" in vars(cls) and "divisible" not in vars(cls):
+        if "loss" in vars(cls) and "per_sample_loss" not in vars(cls):
             cls.per_sample_loss = False
 
     def trains(self, stage: StageName) -> bool:

@@ -15,7 +15,7 @@ from bench.api import GradientMethod, StageName
 from bench.data.catalog import load_card
 from bench.engine.cell.environment import default_threads
 from bench.engine.training.loop import Stage, train
-from bench.method.logistic import fit_logistic
+from bench.method.maths.logistic import fit_logistic
 from bench.method.registry import load_method, method_modules
 from bench.spec.plan import plan
 from bench.spec.suite import load_suite
