@@ -10,8 +10,8 @@ from bench.core.errors import UserError
 from bench.method.base import ClosedFormMethod, GradientMethod, Method, Model, tunable
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.episodic import EpisodicMethod, InnerLoopMethod
-from bench.method.inner_loop import Fast, adapt, prototype_head, prototypes
-from bench.method.logistic import fit_logistic
+from bench.method.maths.inner_loop import Fast, adapt, prototype_head, prototypes
+from bench.method.maths.logistic import fit_logistic
 from bench.networks.backbones import Backbone
 from bench.networks.split import POOLED
 from bench.networks.task_parallel import mean_gradient

@@ -30,7 +30,7 @@ Trunk = tuple[bool, int]
 
 
 @dataclass(frozen=True)
-class WorkerHandle:
+class Member:
     """One way to attach: which features, whether the stages above the cut learn, adapters, head."""
 
     tap: str
@@ -45,7 +45,7 @@ class WorkerHandle:
 
 
 SPACE = tuple(
-    WorkerHandle(*choice)
+    Member(*choice)
     for choice in product(TAPS, (False, True), ADAPTERS, HEADS)
     # Below the cut nothing learns, so a tap there has no stages above it to unfreeze.
     if not (choice[0] == "cut" and choice[1])
@@ -196,7 +196,7 @@ class Supernet(Model):
         top: Tensor = (self.backbone if unfreeze else self.frozen)(x)
         return {"top": top, "cut": low, "both": torch.cat([top, low], 1)}
 
-    def logits(self, features: dict[str, Tensor], member: WorkerHandle) -> Tensor:
+    def logits(self, features: dict[str, Tensor], member: Member) -> Tensor:
         """(B, classes) through the member's own head."""
         heads = cast(Heads, self.head)
         out: Tensor = heads.of[f"{member.tap} {member.head}"](features[member.tap])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Flag, auto
 
 from torch import Tensor
@@ -78,6 +78,30 @@ class Batch:
     source_y: Tensor | None = None
     target_x: Tensor | None = None
     episode: Episode | None = None
+
+    def slice(self, place: int, size: int) -> Batch:
+        """One of `size` slices of a plain batch, with its rows of every stream."""
+        begin, end = slice_bounds(len(self.x), place, size)
+
+        def rows(stream: Tensor | None) -> Tensor | None:
+            assert stream is None or len(stream) == len(self.x), "all streams of a batch are equally long"
+            return None if stream is None else stream[begin:end]
+
+        return replace(
+            self,
+            x=self.x[begin:end],
+            y=self.y[begin:end],
+            source_x=rows(self.source_x),
+            source_y=rows(self.source_y),
+            target_x=rows(self.target_x),
+        )
+
+
+def slice_bounds(items: int, place: int, size: int) -> tuple[int, int]:
+    """Begin and end of one of `size` slices: they differ by at most one item, the larger ones first."""
+    each, more = divmod(items, size)
+    begin = place * each + min(place, more)
+    return begin, begin + each + (place < more)
 
 
 @dataclass(frozen=True)

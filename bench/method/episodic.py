@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from bench.method.base import GradientMethod, Model, tunable
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
-from bench.method.inner_loop import Fast, adapt, prototype_head, prototypes
+from bench.method.maths.inner_loop import Fast, adapt, prototype_head, prototypes
 from bench.networks.backbones import Backbone
 from bench.networks.split import POOLED
 
@@ -108,7 +108,7 @@ class InnerLoopMethod(EpisodicMethod):
         names = self.inner(model)
         if not names:  # What lies below the head stays as it is: its features do too.
             model, x = Model(nn.Identity(), model.head), features
-        return adapt(model, names, head, x, y, steps, self.inner_rate, second_order)
+        return adapt(model, names, head, (x, y), steps, self.inner_rate, second_order)
 
     def trainable(self, model: Model) -> list[dict[str, Any]]:
         """All but the head, which each task makes anew."""

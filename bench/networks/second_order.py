@@ -96,17 +96,8 @@ class _Block(torch.autograd.Function):
 
 class _Gradient(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        grad: Tensor,
-        x: Tensor,
-        weight: Tensor,
-        mean: Tensor,
-        invstd: Tensor,
-        out: Tensor,
-        places: Tensor,
-        z: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, grad: Tensor, *saved: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, weight, mean, invstd, out, places, z = saved
         u = torch.ops.aten.threshold_backward(grad, out, 0).flatten(2)
         by_weight, by_bias = (u * z).sum((0, 2)), u.sum((0, 2))
         count = x.numel() // x.shape[1]

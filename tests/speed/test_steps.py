@@ -16,7 +16,7 @@ from bench.data.catalog import load_card
 from bench.engine.cell.environment import default_threads
 from bench.engine.cell.stage import StageRun
 from bench.engine.training.loop import Hooks, Schedule, Training
-from bench.method.logistic import fit_logistic
+from bench.method.maths.logistic import fit_logistic
 from bench.method.registry import load_method, method_modules
 from bench.spec.matrix.plan import plan
 from bench.spec.matrix.suite import load_suite

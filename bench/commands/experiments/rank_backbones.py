@@ -28,7 +28,7 @@ from bench.engine.evaluation.transferability import h_score, leep, log_me, shrun
 from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.cost import CostTracker
 from bench.engine.training.inputs import Inputs
-from bench.method.logistic import fit_logistic
+from bench.method.maths.logistic import fit_logistic
 from bench.networks.backbones import (
     PACKAGED,
     available_offline,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.method.logistic import Logistic
+from bench.method.maths.logistic import Logistic
 
 L2 = 0.1
 """Strength of the domain classifier's penalty relative to the features' variance. Fixed, so that it says the

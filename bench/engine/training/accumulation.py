@@ -16,7 +16,6 @@ from bench.core.errors import CellFailed
 from bench.engine.training import memory
 from bench.engine.training.loop_state import LoopState
 from bench.method.batch import Batch
-from bench.method.slices import cut
 
 FEWEST = 2
 """Images of a part: batch norm needs more than one."""
@@ -69,7 +68,7 @@ class Accumulation:
             return loss.detach()
         total = torch.zeros_like(loop.total)
         for place in range(loop.parts):
-            part = cut(batch, place, loop.parts)
+            part = batch.slice(place, loop.parts)
             # To what a method counts its steps by, all parts are one step.
             self._put_back(extra)
             loss = self._loss(part, progress) * (len(part.x) / len(batch.x))

@@ -26,7 +26,6 @@ from bench.engine.training.artifacts import Made, pack, plain, unpack
 from bench.engine.training.loop_state import LoopState
 from bench.method.base import Model
 from bench.method.batch import Batch, StageName
-from bench.method.slices import cut
 
 PATIENCE = timedelta(days=7)
 """For which the others wait for the first: a look may take long. One that dies is noticed otherwise."""
@@ -113,7 +112,7 @@ class Rank(SingleProcess):
 
     def of(self, batch: Batch, step: int) -> Batch:
         """This rank's slice of every stream of a batch."""
-        mine = cut(batch, self.rank, self.size)
+        mine = batch.slice(self.rank, self.size)
         self._share = len(mine.x) / len(batch.x)
         if self.rank:
             # Else all ranks would drop the same units; by the step, since the others' streams are not kept.

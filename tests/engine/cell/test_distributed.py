@@ -31,8 +31,8 @@ from bench.engine.training.data_parallel import Rank, check_statistics
 from bench.executors.factory import Ask, create
 from bench.executors.placement import places
 from bench.executors.workers import Workers
+from bench.method.batch import slice_bounds
 from bench.method.registry import configure, method_modules
-from bench.method.slices import slice_of
 from bench.networks.backbones import create_backbone, synchronised
 from bench.records.record import Predictions, Record
 from bench.records.store import Store
@@ -382,7 +382,7 @@ def test_a_new_loss_is_not_taken_to_be_divisible() -> None:
 
 @given(st.integers(1, 500), st.integers(1, 64))
 def test_slices_cover_a_batch_evenly(images: int, size: int) -> None:
-    bounds = [slice_of(images, rank, size) for rank in range(size)]
+    bounds = [slice_bounds(images, rank, size) for rank in range(size)]
     assert bounds[0][0] == 0
     assert bounds[-1][1] == images
     assert all(end == begin for (_, end), (begin, _) in pairwise(bounds))

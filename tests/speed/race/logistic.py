@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from bench.engine.cell.environment import default_threads
-from bench.method.logistic import GRID, Logistic
+from bench.method.maths.logistic import GRID, Logistic
 from tests.speed.race.track import Row, seconds
 
 

@@ -124,16 +124,6 @@ class Logistic:
         diagonal = (design.square().T @ spread.flatten(1)).view_as(first).maximum(LEAST_CURVATURE * bound)
         scale = (penalty + diagonal).clamp_min(1e-12).rsqrt()
         free = (first / scale).requires_grad_()
-        # Many small folds make vectors so long that SciPy's L-BFGS would take longer than the products.
-        optimizer = torch.optim.LBFGS(
-            [free],
-            max_iter=500,
-            max_eval=1000,
-            tolerance_grad=1e-6,
-            tolerance_change=1e-5 if coarse else 1e-12,
-            history_size=10,
-            line_search_fn="strong_wolfe",
-        )
 
         @torch.no_grad()
         def value() -> float:
@@ -146,7 +136,7 @@ class Logistic:
             free.grad = (design.T @ residual.flatten(1)).view_as(theta).add_(shrunk).mul_(scale)
             return float(loss)
 
-        optimizer.step(value)
+        _lbfgs(free, 1e-5 if coarse else 1e-12).step(value)
         return (free.detach() * scale).to(self.coordinates.dtype).transpose(0, 1)
 
     def logits(self, solution: Tensor) -> Tensor:
@@ -158,6 +148,19 @@ class Logistic:
         bias, inner = solution[0, 0], solution[0, 1:]
         weight = self.prior_weight + self._back(inner)
         return weight, self.prior_bias + bias - self.mean @ weight
+
+
+def _lbfgs(free: Tensor, tolerance: float) -> torch.optim.LBFGS:
+    # Many small folds make vectors so long that SciPy's L-BFGS would take longer than the products.
+    return torch.optim.LBFGS(
+        [free],
+        max_iter=500,
+        max_eval=1000,
+        tolerance_grad=1e-6,
+        tolerance_change=tolerance,
+        history_size=10,
+        line_search_fn="strong_wolfe",
+    )
 
 
 def principal(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

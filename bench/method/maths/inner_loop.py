@@ -1,4 +1,4 @@
-"""Adaptation to a small task, differentiably: what the meta-learning methods share."""
+"""Adaptation to a small task by gradient steps that can be differentiated, for meta-learning methods."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ def adapt(
     model: nn.Module,
     names: Iterable[str],
     head: tuple[Tensor, Tensor],
-    x: Tensor,
-    y: Tensor,
+    support: tuple[Tensor, Tensor],
     steps: int,
     rate: float,
     second_order: bool,
 ) -> Fast:
-    """Gradient steps on a task's support, from the modules' own parameters (Finn et al. 2017, equation 1).
+    """Adapt by gradient steps on a support, from a model's own parameters (Finn et al. 2017, equation 1).
 
     Args:
-        modules: maps x to logits and has a linear `head`.
+        model: maps x to logits and has a linear `head`.
         names: parameters to adapt beside the head's.
         head: weight (C, D) and bias (C,) that adaptation starts from.
-        x, y: the support, (N, ...) and (N,).
+        support: x (N, ...) and y (N,) to learn from.
         steps: gradient steps.
         rate: their step size.
         second_order: keep the graph, so that the result can be differentiated through the steps.
     """
+    x, y = support
     own = dict(model.named_parameters())
     # Views, since a head computed from these parameters is a start of its own: the first step takes partial
     # derivatives at (parameters, head), and none through the head.

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.method.logistic import grouped_folds, principal
+from bench.method.maths.logistic import grouped_folds, principal
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(12, 5), (5, 12), (8, 8), (1, 3), (3, 1)])

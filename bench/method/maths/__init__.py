@@ -1,0 +1,1 @@
+"""Mathematics that the authors of methods share; `bench.api` exports it."""
