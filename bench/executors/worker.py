@@ -54,17 +54,22 @@ class Worker(Server):
         from bench.engine.cell.environment import default_threads
         from bench.networks.backbones import check_backbone, create_backbone, needs_hub
 
-        device, per_cell, cells = resolve_device(request.device), request.devices_per_cell, request.cells_per_device
-        assigned = assign_devices(request.workers, [] if cells is None else numbers(device), per_cell, cells or 1)
+        device, per_cell, cells = (
+            resolve_device(request.device),
+            request.devices_per_cell,
+            request.cells_per_device,
+        )
+        assigned = assign_devices(
+            request.workers, [] if cells is None else numbers(device), per_cell, cells or 1
+        )
         threads = default_threads(max(1, len(assigned)) * per_cell)
         check_several(device, per_cell, threads)
         if len(assigned) < request.workers:
-            self.send(
-                Note(
-                    text=f"{len(assigned)} of {request.workers} workers: {len(numbers(device))} {device.type} "
-                    "devices have no room for more cells at once (--cells-per-device N lets N share one)"
-                )
+            text = (
+                f"{len(assigned)} of {request.workers} workers: {len(numbers(device))} {device.type} devices "
             )
+            text += "have no room for more cells at once (--cells-per-device N lets N share one)"
+            self.send(Note(text=text))
         for backbone in request.backbones:
             check_backbone(backbone)
             if needs_hub(backbone):

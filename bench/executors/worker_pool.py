@@ -44,7 +44,7 @@ class WorkerPool:
     """Worker processes on one kind of device; they live on from run to run."""
 
     def __init__(self, options: ExecutorOptions, launcher: Launcher | None = None) -> None:
-        """Start the first worker. `options.resources.workers`: most workers at once; None: capacity, or one."""
+        """Start the first worker; at most `options.resources.workers` work at once, else as capacity says."""
         self._options, self._launcher = options, launcher or LocalLauncher()
         self._limit = options.resources.workers
         self._assigned: list[list[int]] = [[]]

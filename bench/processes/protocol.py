@@ -82,7 +82,7 @@ class Launcher(Protocol):
 
     @property
     def assigns_devices(self) -> bool:
-        """True if a worker's accelerators are the launcher's to choose, False if workers are bound to them."""
+        """True if the launcher assigns accelerators to workers, False if they are bound by requests."""
 
     def launch(self, answers: Answers, module: str) -> WorkerHandle:
         """Start a worker that runs a module."""
