@@ -14,7 +14,7 @@ from bench.commands.results.verbs import results
 from bench.core.errors import UserError, did_you_mean
 from bench.core.text import printable
 from bench.core.version import __version__
-from bench.processes.garbage import stays
+from bench.processes.garbage import freeze_at_exit
 
 
 class Suggesting(click.Group):
@@ -391,7 +391,7 @@ cli.add_command(results)
 
 def main() -> None:
     """Run the command line; a user's error is one line and exit code 2."""
-    stays()
+    freeze_at_exit()
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort as stop:

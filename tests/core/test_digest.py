@@ -125,7 +125,7 @@ NO_MATTER = {
     "records/status_cache.py": "what is recorded already",
     "records/migrations.py": "reads older records",
     "spec/resources.py": "what a cell may take of a machine",
-    "processes/stopping.py": "whether to go on",
+    "processes/signals.py": "whether to go on",
     "engine/training/throughput.py": "times, not answers",
     "processes/threads.py": "how many at once",
     "core/text.py": "names as they are shown",

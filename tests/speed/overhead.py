@@ -33,6 +33,7 @@ from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
 from bench.engine.cell.environment import default_threads
 from bench.engine.evaluation.partitions import View, open_partitions
+from bench.executors.messages import ANSWER, CellFinished, CellProgress, CellRequest, CellStarted
 from bench.networks.backbones import create_backbone, normalisation
 from bench.processes.local import LocalWorker
 from bench.processes.protocol import Answers
@@ -67,26 +68,29 @@ class Engine:
         self._answers: Answers = queue.SimpleQueue()
         self._worker = LocalWorker(self._answers, "bench.executors.worker")
         suite = load_suite("quick").model_copy(update={"methods": ["full-finetune"]})
-        self._digests = today(suite)["full-finetune"].model_dump()
+        self._digests = today(suite)["full-finetune"]
 
     def run(self, cell: Cell) -> tuple[float, Record]:
         """Seconds from the request to the record on disk."""
-        request = {
-            "cell": cell.model_dump(mode="json"),
-            "suite": "overhead",
-            "setting": self.setting.model_dump(),
-            "digests": self._digests,
-            "share": True,
-            "artifacts": None,
-            "devices": [],
-            "keep_features": False,
-            "root": str(self.store.root),
-            "seen": None,
-        }
+        request = CellRequest(
+            cell=cell,
+            suite="overhead",
+            setting=self.setting,
+            digests=self._digests,
+            root=self.store.root,
+            seen=None,
+            share=True,
+            artifacts=None,
+            devices=(),
+            keep_features=False,
+        )
         began = time.perf_counter()
-        self._worker.ask(do="cell", **request)
-        while (answer := self._answers.get()) and answer[1]["what"] != "finished":
-            assert answer[1]["what"] in ("begun", "progress"), (answer[1], self._worker.tail())
+        self._worker.send(request)
+        while item := self._answers.get():
+            answer = ANSWER.validate_json(item[1])
+            if isinstance(answer, CellFinished):
+                break
+            assert isinstance(answer, CellStarted | CellProgress), (answer, self._worker.log_tail())
         seconds = time.perf_counter() - began
         record = self.store.read(cell.key)
         assert record

@@ -14,7 +14,7 @@ from bench.core.paths import RESULTS, own_data
 from bench.core.text import printable
 from bench.data.card import own_name, packaged
 from bench.data.catalog import load_card
-from bench.processes.garbage import loading
+from bench.processes.garbage import fast_imports
 from bench.records.baselines import BASELINES, names
 from bench.records.store import Store
 from bench.spec.cell import Cell
@@ -66,7 +66,7 @@ def run(request: Request) -> int:
             suite = _tuned(suite, request.means, store)
         cells = plan(suite, load_card(suite.dataset))
     if request.plan_only:
-        with loading():
+        with fast_imports():
             from bench.commands.experiments.plan_view import show
 
         show(suite, cells, store, request.simulate)

@@ -17,9 +17,10 @@ from bench.core.paths import skip_bad
 from bench.core.text import printable
 from bench.data.catalog import load_card
 from bench.data.dataset import BadImages, Dataset, open_dataset
-from bench.executors.factory import Ask, Executor, create
+from bench.executors.factory import Executor, create
+from bench.executors.protocol import ExecutorOptions
 from bench.method.registry import method_digest
-from bench.processes import meanwhile
+from bench.processes.garbage import import_in_background
 from bench.processes.signals import Interrupted
 from bench.records.record import Digests
 from bench.records.store import Store
@@ -46,7 +47,7 @@ class Means:
     keep_features: bool = False
     """Whether cells keep features, whatever the suite says."""
 
-    def ask(self, suite: Suite) -> Ask:
+    def ask(self, suite: Suite) -> ExecutorOptions:
         """What the suite's table says, and before that what was said here."""
         said = {
             "workers": self.workers,
@@ -54,7 +55,12 @@ class Means:
             "keep_features": self.keep_features,
         }
         said = {name: value for name, value in said.items() if value}
-        return Ask(self.device, self.share, self.address, suite.executor.model_copy(update=said))
+        return ExecutorOptions(
+            device=self.device,
+            share=self.share,
+            address=self.address,
+            resources=suite.executor.model_copy(update=said),
+        )
 
 
 def today(suite: Suite) -> dict[str, Digests]:
@@ -126,7 +132,7 @@ def run_cells(
     if prepare(cells):
         digests = today(suite)
     # What the results are shown with takes as long to load as what a worker needs, which cells wait for.
-    meanwhile.load("bench.report.render.page")
+    import_in_background("bench.report.render.page")
     executor.prepare(
         list(dict.fromkeys(cell.backbone for cell in cells)), lambda text: click.echo(text, err=True)
     )

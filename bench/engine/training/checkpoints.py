@@ -15,7 +15,7 @@ from typing import Any
 from bench.core.digest import combine
 from bench.engine.training.artifacts import Made, Tensors, pack, plain, unpack
 from bench.engine.training.cost import CostTracker
-from bench.processes import stopping
+from bench.processes import signals
 
 EVERY = 30.0
 """Seconds of work between two checkpoints of a cell."""
@@ -44,7 +44,7 @@ class Checkpoint:
     def due(self) -> bool:
         """Whether the last one is long ago, or the work is to stop."""
         late = time.monotonic() - self._last >= EVERY
-        return self._path is not None and (late or stopping.wished())
+        return self._path is not None and (late or signals.stop_requested())
 
     def save(self, tensors: Tensors, notes: Any) -> None:
         """Keep this instead of what was kept; the time that it takes is a phase of its own.
@@ -61,8 +61,8 @@ class Checkpoint:
             except OSError as error:
                 LOG.warning("no checkpoint: %s (%s)", self._path.parent, error.strerror or error)
             self._last = time.monotonic()
-        if stopping.wished():
-            raise stopping.Stopped
+        if signals.stop_requested():
+            raise signals.Stopped
 
 
 class Checkpoints:
