@@ -118,7 +118,7 @@ LIGHT = [
     "bench.processes.stopping",
     "bench.spec.resources",
     "bench.commands.experiments.simulation",
-    "bench.commands.experiments.forecast",
+    "bench.commands.experiments.cost_model",
     "bench.executors.factory",
     "bench.executors.slurm_job",
     "bench.executors.workers",
