@@ -44,14 +44,16 @@ def recommend(options: RecommendOptions) -> int:
         plan.store.prepare()
         _run(plan)
     frame = load_frame(plan.store, plan.cells, judge=False)
-    advice = [found for block in blocks(frame) if (found := advise(frame, block, options.max_seconds))]
-    if not advice:
+    recommendations = [
+        advice for block in blocks(frame) if (advice := advise(frame, block, options.max_seconds))
+    ]
+    if not recommendations:
         raise UserError(
             f"no cell of suite '{plan.suite.name}' is done in '{plan.store.root}': "
             "add --run, or run the suite first"
         )
-    for found in advice:
-        _print(found, options.max_seconds)
+    for advice in recommendations:
+        _print(advice, options.max_seconds)
     missing = int((frame["status"] == "missing").sum())
     if missing:
         click.echo(f"{missing} of {len(plan.cells)} cells are not run: what they would say is not in here")

@@ -23,7 +23,7 @@ from bench.records.store import Store
 from bench.spec.cell import Cell
 from bench.spec.suite import ScenarioTable, Suite
 
-Options = TypeVar("Options")
+Options = TypeVar("Options", SuiteOptions, ExecutionOptions)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class RunOptions:
         """Group the command line's options."""
 
         def group(kind: type[Options]) -> Options:
-            return kind(**{field.name: options.pop(field.name) for field in fields(kind)})  # type: ignore[arg-type]
+            return kind(**{field.name: options.pop(field.name) for field in fields(kind)})
 
         return cls(group(SuiteOptions), group(ExecutionOptions), **options)
 

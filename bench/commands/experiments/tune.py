@@ -43,7 +43,7 @@ class TuneOptions:
 
 
 class Untried(UserError):
-    """A method can do none of the cells that it would be tried on."""
+    """Error of a method that can do none of the cells that it would be tried on."""
 
 
 def tune(options: TuneOptions) -> int:
