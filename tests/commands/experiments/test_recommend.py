@@ -18,7 +18,7 @@ seeds = [0, 1]
 [budget]
 steps = 8
 batch_size = 8
-looks = 2
+evaluations = 2
 [[scenarios]]
 kind = "cross-domain"
 sources = ["google"]

@@ -19,7 +19,7 @@ methods = ["full-finetune"]
 [budget]
 steps = 4
 batch_size = 8
-looks = 2
+evaluations = 2
 [[scenarios]]
 kind = "cross-domain"
 sources = ["google"]
@@ -78,7 +78,7 @@ def test_wrong_requests(tmp_path: Path) -> None:
 
 def test_trials_in_a_suites_budget(tmp_path: Path) -> None:
     """Each method is tuned before its cells run; what is found stands in their records."""
-    text = SUITE.replace("looks = 2", "looks = 2\ntrials = 2").replace(
+    text = SUITE.replace("evaluations = 2", "evaluations = 2\ntrials = 2").replace(
         'methods = ["full-finetune"]', 'methods = ["full-finetune", "linear-probe"]'
     )
     (tmp_path / "tiny.toml").write_text(text)

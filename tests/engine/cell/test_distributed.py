@@ -38,7 +38,7 @@ from bench.records.store import Store
 from bench.spec.cell import Budget, Cell, Setting, Wanted
 from bench.spec.resources import Resources
 from tests.quick import TODAY, RecordingWatcher, quick_cell, quick_pool
-from tests.support.cells import CLASSES, NORMLESS, TINY, WHERE, digests, interrupt, tiny_cell
+from tests.support.cells import CLASSES, NORMLESS, TINY, WHERE, digests, interrupt, steps_of, tiny_cell
 from tests.support.checkout import bench, python
 
 UNEVEN = Budget(steps=6, batch_size=15, evaluations=2)

@@ -1,4 +1,4 @@
-"""What a matrix shares and what that saves, counted by hand."""
+"""Artifacts that a matrix shares and the time that this saves, counted by hand."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from bench.commands.experiments.forecast import Needs, distinct, estimate, foresee, prices
+from bench.commands.experiments.cost_model import CostModel, MethodTraits, count_artifacts
 from bench.data.catalog import load_card
 from bench.records.record import Cost, Digests, Environment, Outcome, Record, Request
 from bench.spec.cell import Cell, Setting
 from bench.spec.matrix.plan import plan
 from tests.support.suites import emoji_suite
 
-FROZEN = Needs(split_point="top")
+FROZEN = MethodTraits(split_point="top")
 
 
-def needs(name: str) -> Needs:
+def traits_of(name: str) -> MethodTraits:
     return FROZEN
 
 
@@ -42,10 +42,10 @@ def cells(**changes: Any) -> list[Cell]:
         (replace(FROZEN, has_source_stage=False), (54, 3), (0, 0)),
     ],
 )
-def test_what_is_shared(method: Needs, features: tuple[int, int], stages: tuple[int, int]) -> None:
+def test_what_is_shared(method: MethodTraits, features: tuple[int, int], stages: tuple[int, int]) -> None:
     matrix = cells()
     assert len(matrix) == (6 * 2 + 3) * 2
-    assert distinct(matrix, lambda name: method) == {"features": features, "source-stage": stages}
+    assert count_artifacts(matrix, lambda name: method) == {"features": features, "source-stage": stages}
 
 
 def record(cell: Cell, seconds: dict[str, float], shared: dict[str, float]) -> Record:
@@ -80,25 +80,25 @@ def test_estimate_by_hand() -> None:
     one, two = matrix = cells(scenarios=[table], seeds=[0])
     # The first made all: 2 domains' features at 3 s each, a source stage of 10 s, and 1 s of its own.
     made = record(one, {"features": 6.0, "source-stage": 10.0, "evaluate": 1.0}, {})
-    found = estimate(matrix, needs, prices(needs, [made]))
+    found = CostModel.fit([made], traits_of).estimate(matrix)
     assert found is not None
     assert found.alone == pytest.approx(2 * (6 + 10 + 1))
     assert found.shared == pytest.approx(3 * 3 + 10 + 2 * 1)
     assert found.saving == pytest.approx(1 - 21 / 34)
     # A record of a cell that found all of it tells the same.
     reader = record(two, {"evaluate": 1.0}, {"features": 6.0, "source-stage": 10.0})
-    assert estimate(matrix, needs, prices(needs, [made, reader])) == replace(found, from_cells=2)
+    assert CostModel.fit([made, reader], traits_of).estimate(matrix) == replace(found, from_cells=2)
 
 
-def test_methods_that_nothing_is_known_of_are_named() -> None:
+def test_methods_without_a_recorded_cost_are_named() -> None:
     table = {"kind": "cross-domain", "sources": ["google"], "targets": ["apple"], "shots": [0]}
     probe, dann = cells(scenarios=[table], seeds=[0], methods=["linear-probe", "dann"])
-    known = prices(needs, [record(probe, {"evaluate": 2.0}, {})])
-    found = estimate([probe, dann], needs, known)
+    model = CostModel.fit([record(probe, {"evaluate": 2.0}, {})], traits_of)
+    found = model.estimate([probe, dann])
     assert found is not None
     assert (found.shared, found.unknown) == (2.0, ("dann",))
-    assert estimate([dann], needs, known) is None
-    assert foresee([probe, dann], needs, known, 2).makespan == 2.0
+    assert model.estimate([dann]) is None
+    assert model.schedule([probe, dann], 2).makespan == 2.0
 
 
 def test_a_matrix_on_several_nodes() -> None:
@@ -108,8 +108,8 @@ def test_a_matrix_on_several_nodes() -> None:
     ]
     matrix = cells(scenarios=tables, seeds=[0])
     made = record(matrix[0], {"features": 6.0, "source-stage": 10.0, "evaluate": 1.0}, {})
-    known = prices(needs, [made])
-    one, two = foresee(matrix, needs, known, 1), foresee(matrix, needs, known, 2)
+    model = CostModel.fit([made], traits_of)
+    one, two = model.schedule(matrix, 1), model.schedule(matrix, 2)
     # google's and apple's features, the source stage, two cells; twitter's features.
     assert one.makespan == one.work == 3 + 3 + 10 + 1 + 3 + 1
     # The second waits for google's features, makes twitter's, and waits for the source stage.

@@ -1,9 +1,10 @@
-"""A suite by name, with what the command line narrows or replaces; every name is checked here."""
+"""Selection of a suite by name, with the command line's filters and replacements; checks every name."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bench.core.errors import UserError, check_name
@@ -15,53 +16,58 @@ from bench.spec.cell import Value
 from bench.spec.matrix.suite import ScenarioTable, Suite, load_suite
 
 OWN_IMAGES, OWN_TASKS = "own-images", "own-tasks"
-"""Suites for one's own images where none is named: of several domains, and of one."""
+"""Default suites for one's own images: of several domains, and of one."""
 
 
-def narrow(
-    name: str | None,
-    *,
-    methods: list[str] | None = None,
-    source: str | None = None,
-    target: str | None = None,
-    backbone: str | None = None,
-    seeds: list[str] | None = None,
-    sets: Sequence[str] = (),
-) -> Suite:
-    """The suite that is asked for.
+@dataclass(frozen=True)
+class SuiteOptions:
+    """Options that select a suite, filter its methods and domains, and replace some of its values."""
+
+    suite: str | None
+    methods: Sequence[str] | None = None
+    source: str | None = None
+    target: str | None = None
+    backbone: str | None = None
+    seeds: Sequence[str] | None = None
+    sets: Sequence[str] = ()
+    """Hyperparameters as `method.param=value`."""
+
+
+def select_suite(options: SuiteOptions) -> Suite:
+    """Load the selected suite, filtered and changed as the options say.
 
     Raises:
         UserError: an unknown name, with a suggestion, or a value of the wrong form.
     """
-    suite = _suite(name)
+    suite = _load(options.suite)
     card = load_card(suite.dataset)
-    for method in [*suite.methods, *(methods or [])]:
+    for method in [*suite.methods, *(options.methods or [])]:
         method_file(method)
     check_name("method as baseline", suite.baseline, method_modules())
     for method in suite.set:
         check_name("method in [set]", method, suite.methods)
-    chosen = list(dict.fromkeys(methods or suite.methods))
-    overrides = {method: dict(values) for method, values in suite.set.items() if method in chosen}
-    for text in sets:
+    methods = list(dict.fromkeys(options.methods or suite.methods))
+    overrides = {method: dict(values) for method, values in suite.set.items() if method in methods}
+    for text in options.sets:
         method, parameter, value = parse_set(text)
-        check_name("method in --set", method, chosen)
+        check_name("method in --set", method, methods)
         overrides.setdefault(method, {})[parameter] = value
     change: dict[str, Any] = {
-        "methods": chosen,
+        "methods": methods,
         "set": {method: explicit(method, values) for method, values in overrides.items()},
     }
-    if backbone:
-        change["backbones"] = [backbone]
-    if seeds:
-        change["seeds"] = [_seed(text) for text in seeds]
-    if source or target:
-        change["scenarios"] = [_in_domains(table, source, target) for table in suite.scenarios]
-        _check_domains(card, source, target)
+    if options.backbone:
+        change["backbones"] = [options.backbone]
+    if options.seeds:
+        change["seeds"] = [_seed(text) for text in options.seeds]
+    if options.source or options.target:
+        change["scenarios"] = [_filtered(table, options.source, options.target) for table in suite.scenarios]
+        _check_domains(card, options.source, options.target)
     return suite.model_copy(update=change)
 
 
-def _suite(name: str | None) -> Suite:
-    """The suite of that name; over one's own images where `--data` names some."""
+def _load(name: str | None) -> Suite:
+    """Load the suite of that name, over one's own images where `--data` names some."""
     own = own_data()
     if own is None:
         if name is None:
@@ -75,14 +81,14 @@ def _suite(name: str | None) -> Suite:
     card = load_card(own_name(own))
     suite = load_suite(name or (OWN_IMAGES if len(card.domains) > 1 else OWN_TASKS))
     classes = suite.classes if isinstance(suite.classes, int) else None
-    everywhere: dict[str, Any] = {"sources": "all", "targets": "all"}
+    all_domains = {"sources": "all", "targets": "all"}
     return suite.model_copy(
         update={
             "name": f"{suite.name}-{card.name}",
             "dataset": card.name,
             "domains": None,
             "classes": min(classes, len(card.classes)) if classes else None,
-            "scenarios": [table.model_copy(update=everywhere) for table in suite.scenarios],
+            "scenarios": [table.model_copy(update=all_domains) for table in suite.scenarios],
         }
     )
 
@@ -94,8 +100,8 @@ def _check_domains(card: Card, source: str | None, target: str | None) -> None:
         raise UserError(f"source and target are both '{source}': choose two domains")
 
 
-def _in_domains(table: ScenarioTable, source: str | None, target: str | None) -> ScenarioTable:
-    """The table with one source, where it has sources, and one target."""
+def _filtered(table: ScenarioTable, source: str | None, target: str | None) -> ScenarioTable:
+    """Reduce a table to one source, where it has sources, and one target."""
     change = {"targets": [target]} if target else {}
     if source and table.kind in ("cross-domain", "cross-domain-task"):
         change["sources"] = [source]
@@ -109,7 +115,7 @@ def _seed(text: str) -> int:
 
 
 def parse_set(text: str) -> tuple[str, str, Value]:
-    """`method.param=value`, the value as TOML would read it, or else as text."""
+    """Parse `method.param=value` into its parts, the value as TOML would read it, or else as text."""
     name, equals, raw = text.partition("=")
     method, dot, parameter = name.strip().partition(".")
     if not equals or not dot or not parameter:
