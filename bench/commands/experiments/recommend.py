@@ -48,7 +48,7 @@ def recommend(request: Request) -> int:
     if request.run:
         store.prepare()
         _run(suite, cells, store, Means(request.device))
-    frame = load_frame(store, cells, judge=False)
+    frame = load_frame(store, cells, per_image=False)
     advice = [found for block in blocks(frame) if (found := advise(frame, block, request.max_seconds))]
     if not advice:
         raise UserError(

@@ -148,7 +148,7 @@ def _conclude(suite: Suite, cells: list[Cell], store: Store) -> int:
     from bench.report.render.terminal import terminal_table
     from bench.report.scores.frame import load_frame
 
-    frame = load_frame(store, cells, judge=False)
+    frame = load_frame(store, cells, per_image=False)
     Console().print(terminal_table(frame, suite.baseline, SOURCE_ALONE))
     click.echo(f"report: {build_page(store, suite, cells)}")
     rows = zip(cells, frame["status"], frame["reason"], strict=True)
