@@ -185,7 +185,7 @@ def test_load_results(results: Store) -> None:
     frame = bench.load_results("toys")
     assert len(frame) == len(results.keys())
     assert frame.loc[frame["method"] == "dann", "accuracy last"].eq(35.0).all()  # 14 of 40 images
-    assert not {"hits", "evaluations"} & set(frame.columns)
+    assert not {"predictions", "evaluations"} & set(frame.columns)
     pd.testing.assert_frame_equal(frame[COMPARED], bench.load_results(results.root)[COMPARED])
     with pytest.raises(UserError):
         bench.load_results("nowhere")

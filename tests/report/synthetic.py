@@ -53,11 +53,11 @@ def logits(right: Iterable[int], images: int = IMAGES) -> tuple[np.ndarray, np.n
     return np.eye(len(CLASSES), dtype=np.float16)[named], labels
 
 
-def predictions(by_look: Mapping[int, Iterable[int]], images: int = IMAGES) -> Predictions:
-    """Stored arrays where look i is right at the positions `by_look[i]`."""
+def predictions(by_evaluation: Mapping[int, Iterable[int]], images: int = IMAGES) -> Predictions:
+    """Stored arrays where evaluation i is right at the positions `by_evaluation[i]`."""
     arrays: Predictions = {}
-    for look, right in by_look.items():
-        arrays[f"look{look}/target-test/logits"], labels = logits(right, images)
+    for place, right in by_evaluation.items():
+        arrays[f"look{place}/target-test/logits"], labels = logits(right, images)
         arrays["target-test/labels"] = labels
     arrays["target-test/groups"] = (np.arange(images) // 2).astype(np.int32)
     arrays["target-test/items"] = np.arange(images, dtype=np.int32)
@@ -65,10 +65,10 @@ def predictions(by_look: Mapping[int, Iterable[int]], images: int = IMAGES) -> P
 
 
 def record(asked: Cell, status: Any = "done", reason: str = "", log: str = "", **changes: Any) -> Record:
-    """A record; a done one has two looks, of which `source-val` and `oracle` select the first."""
+    """A record; a done one has two evaluations, of which `source-val` and `oracle` select the first."""
     stage: Any = "source" if asked.scenario.shots == 0 else "target"
     source = asked.scenario.source is not None
-    looks = tuple(
+    evaluations = tuple(
         Evaluation(
             stage=stage,
             step=step,
@@ -81,7 +81,7 @@ def record(asked: Cell, status: Any = "done", reason: str = "", log: str = "", *
         )
         for step, source_accuracy, target_accuracy in ((10, 0.9, 0.6), (20, 0.8, 0.5))
     )
-    looks = looks if status == "done" else ()
+    evaluations = evaluations if status == "done" else ()
     known: dict[str, Any] = {
         "key": asked.key,
         "created": "2024-05-01T12:00:00+00:00",
@@ -92,8 +92,8 @@ def record(asked: Cell, status: Any = "done", reason: str = "", log: str = "", *
             python="3.11.2", packages={"torch": "2.9", "numpy": "2.1"}, platform="Linux", cpu="toy cpu"
         ),
         "adapts": asked.method.startswith("dann"),
-        "evaluations": looks,
-        "selected": select(looks),
+        "evaluations": evaluations,
+        "selected": select(evaluations),
     }
     if status == "done":
         known["cost"] = Cost(
@@ -109,7 +109,7 @@ def record(asked: Cell, status: Any = "done", reason: str = "", log: str = "", *
 
 
 def write(store: Store, asked: Cell, right: int, first: int | None = None, **changes: Any) -> Record:
-    """Store a done cell whose last look is right on the first `right` images, its first on `first`."""
+    """Store a done cell whose last evaluation is right on the first `right` images, its first on `first`."""
     arrays = predictions({0: range(right if first is None else first), 1: range(right)})
     return store.write(record(asked, **changes), arrays)
 

@@ -43,7 +43,7 @@ def recommend(options: RecommendOptions) -> int:
     if options.run:
         plan.store.prepare()
         _run(plan)
-    frame = load_frame(plan.store, plan.cells, judge=False)
+    frame = load_frame(plan.store, plan.cells, per_image=False)
     recommendations = [
         advice for block in blocks(frame) if (advice := advise(frame, block, options.max_seconds))
     ]

@@ -150,7 +150,7 @@ def _conclude(plan: RunPlan) -> int:
     from bench.report.render.terminal import terminal_table
     from bench.report.scores.frame import load_frame
 
-    frame = load_frame(plan.store, plan.cells, judge=False)
+    frame = load_frame(plan.store, plan.cells, per_image=False)
     Console().print(terminal_table(frame, plan.suite.baseline, SOURCE_ALONE))
     click.echo(f"report: {build_page(plan.store, plan.suite, plan.cells)}")
     rows = zip(plan.cells, frame["status"], frame["reason"], strict=True)

@@ -9,9 +9,9 @@ import click
 from bench.commands.results.folder import open_named_or_latest
 from bench.commands.results.report import SOURCE_ALONE
 from bench.core.errors import UserError
+from bench.report.export.figures import FIGURE_FORMATS
 from bench.report.export.formats import TABLE_FORMATS
-from bench.report.export.pictures import FIGURE_FORMATS
-from bench.report.export.write import export as write
+from bench.report.export.writer import export as write
 from bench.report.scores.frame import BASELINE, load_frame
 from bench.report.tables.formats import listed, several
 

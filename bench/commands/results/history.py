@@ -13,9 +13,9 @@ from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.core.git import commit, git
 from bench.records.baselines import open_results
-from bench.report.history.book import FOLDER, Book
-from bench.report.history.line import Line
-from bench.report.history.measured import from_benchmarks, from_records
+from bench.report.history.collect import from_benchmarks, from_records
+from bench.report.history.history import FOLDER, History
+from bench.report.history.measurement import Measurement
 from bench.report.history.page import render, terminal_table
 from bench.report.history.series import series
 from bench.report.tables.formats import several
@@ -24,7 +24,7 @@ from bench.report.tables.formats import several
 def add(sources: Sequence[str], revision: str | None) -> None:
     """Add lines from results folders, baselines or files of benchmarks."""
     name = revision and (commit(revision) or revision)
-    lines: list[Line] = []
+    lines: list[Measurement] = []
     for source in sources:
         if Path(source).suffix == ".json":
             lines.append(from_benchmarks(Path(source), name))
@@ -36,13 +36,13 @@ def add(sources: Sequence[str], revision: str | None) -> None:
         if not added:
             raise UserError(f"no record in '{source}' can be read: run the suite again")
         lines += added
-    book = Book()
+    book = History()
     written = book.add([_dated(line) for line in lines])
     _warn(book)
     click.echo(f"{FOLDER}: {several(len(lines), 'line')}, {several(written, 'file')} changed")
 
 
-def _dated(line: Line) -> Line:
+def _dated(line: Measurement) -> Measurement:
     """Date a line by its revision, where that is a commit here: a history may be measured backwards."""
     known = not line.revision.endswith("+") and commit(line.revision)
     date = git("show", "-s", "--format=%cI", known).decode().strip() if known else ""
@@ -51,9 +51,9 @@ def _dated(line: Line) -> Line:
 
 def show(out: str | None) -> None:
     """Print the history, and write its page."""
-    book = Book()
+    book = History()
     _warn(book)
-    rows = series(book.lines)
+    rows = series(book.measurements)
     Console().print(terminal_table(rows))
     page = Path(out) if out else FOLDER / "history.html"
     damaged = [f"{place}: {reason}" for place, reason in book.unreadable.items()]
@@ -64,6 +64,6 @@ def show(out: str | None) -> None:
     click.echo(f"history: {page}")
 
 
-def _warn(book: Book) -> None:
+def _warn(book: History) -> None:
     for place, reason in book.unreadable.items():
         click.echo(f"warning: unreadable line {place}: {reason}", err=True)

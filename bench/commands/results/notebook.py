@@ -10,4 +10,4 @@ from bench.report.scores.frame import OBJECTS, load_frame
 
 def load_results(path: str) -> pd.DataFrame:
     """Load the records of a results folder; see `bench.load_results`."""
-    return load_frame(open_results(path), judge=False).drop(columns=list(OBJECTS))
+    return load_frame(open_results(path), per_image=False).drop(columns=list(OBJECTS))

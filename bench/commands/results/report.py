@@ -13,7 +13,7 @@ from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.records.store import Store
-from bench.report.render.fingerprint import NAME, code, marked
+from bench.report.render.fingerprint import NAME, code_digest, has_fingerprint
 from bench.report.render.markdown import markdown_table
 from bench.report.scores.frame import BASELINE, load_frame
 from bench.spec.cell import Cell
@@ -32,7 +32,7 @@ def build(results: str | None, out: str | None) -> Path:
     """
     store = open_named_or_latest(results)
     if out and Path(out).suffix == ".md":
-        table = markdown_table(load_frame(store, judge=False), BASELINE)
+        table = markdown_table(load_frame(store, per_image=False), BASELINE)
         _try_to_write(lambda: write_atomically(Path(out), table.encode()))
         return Path(out)
     cells = [record.request.cell for record in store.records()]
@@ -59,7 +59,7 @@ def update(results: str | None, document: str) -> Path:
     _, end, after = rest.partition(END)
     if not start or not end:
         raise UserError(f"{path} has no place for tables: write '{START}' and '{END}' where they belong")
-    table = markdown_table(load_frame(store, judge=False), BASELINE)
+    table = markdown_table(load_frame(store, per_image=False), BASELINE)
     _try_to_write(lambda: write_atomically(path, f"{before}{start}\n{table}{end}{after}".encode()))
     return path
 
@@ -70,11 +70,13 @@ def build_page(store: Store, suite: Suite, cells: Sequence[Cell]) -> Path:
     A page that was made of the same records by the same code stays, even if images have been decoded since.
     """
     page = store.root / NAME
-    mark = combine(code(), store.state(), str(store.root), suite.model_dump_json(), *(c.key for c in cells))
-    if marked(page, mark):
+    fingerprint = combine(
+        code_digest(), store.state(), str(store.root), suite.model_dump_json(), *(c.key for c in cells)
+    )
+    if has_fingerprint(page, fingerprint):
         return page
     everything = {cell.key: cell for cell in [*cells, *(r.request.cell for r in store.records())]}
-    return _write(store, None, suite, cells, list(everything.values()), mark)
+    return _write(store, None, suite, cells, list(everything.values()), fingerprint)
 
 
 def _write(
@@ -83,7 +85,7 @@ def _write(
     suite: Suite | None,
     cells: Sequence[Cell],
     expected: Sequence[Cell],
-    mark: str = "",
+    fingerprint: str = "",
 ) -> Path:
     # Late, since what draws takes longest to load of all, and an unchanged page needs none of it.
     from bench.report.render.page import build as build_html
@@ -93,7 +95,13 @@ def _write(
     with status("building the report"):
         return _try_to_write(
             lambda: build_html(
-                store.root, out, suite, shown, expected=expected, source_alone=SOURCE_ALONE, mark=mark
+                store.root,
+                out,
+                suite,
+                shown,
+                expected=expected,
+                source_alone=SOURCE_ALONE,
+                fingerprint=fingerprint,
             )
         )
 

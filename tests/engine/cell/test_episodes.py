@@ -71,7 +71,7 @@ def test_in_the_frame(tmp_path: Path) -> None:
     frame = load_frame(store).set_index("shots")
     assert sorted(frame.index) == ["2", "2, 3-way"]
     row = frame.loc["2, 3-way"]
-    assert row["accuracy last"] == pytest.approx(100 * row["hits"].correct["last"].mean())
+    assert row["accuracy last"] == pytest.approx(100 * row["predictions"].correct["last"].mean())
     assert row["low"] < row["accuracy last"] < row["high"]
 
 

@@ -54,8 +54,8 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def frames(store: Store) -> list[pd.DataFrame]:
     asked = [*CELLS, synthetic.cell("probe")]
-    found = [load_frame(store), load_frame(store, asked), load_frame(store, judge=False)]
-    return [frame.drop(columns="hits") for frame in found]
+    found = [load_frame(store), load_frame(store, asked), load_frame(store, per_image=False)]
+    return [frame.drop(columns="predictions") for frame in found]
 
 
 def test_few_are_read_here(filled: Store) -> None:

@@ -83,6 +83,6 @@ def test_another_question_or_other_code(
     times.append(made(store, suite.model_copy(update={"description": "another"})))
     times.append(made(store, suite.model_copy(update={"description": "another"}), CELLS[:2]))
     (tmp_path / "code").mkdir()
-    monkeypatch.setattr(fingerprint, "__file__", str(tmp_path / "code" / "mark.py"))
+    monkeypatch.setattr(fingerprint, "__file__", str(tmp_path / "code" / "fingerprint.py"))
     times.append(made(store, suite.model_copy(update={"description": "another"}), CELLS[:2]))
     assert len(set(times)) == len(times)

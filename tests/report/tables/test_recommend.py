@@ -7,11 +7,12 @@ import pytest
 from bench.records.record import Cost
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame
+from bench.report.scores.supervision import Supervision
 from bench.report.tables.leaderboard import Block
 from bench.report.tables.recommend import advise
 from tests.report import synthetic
 
-FIVE = Block("cross-domain", "5")
+FIVE = Block("cross-domain", Supervision(5))
 
 
 def fill(store: Store, rights: dict[str, int], seconds: dict[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""The lines of the history on disk: `results/history/*.jsonl`, to be committed."""
+"""History on disk, a measurement a line: `results/history/*.jsonl`, to be committed."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from pydantic import ValidationError
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.core.paths import RESULTS
-from bench.report.history.line import Line
+from bench.report.history.measurement import Measurement
 from bench.spec.toml import describe
 
 FOLDER = RESULTS / "history"
 
 
-class Book:
-    """All lines of a folder, in the order of their dates."""
+class History:
+    """Measurements of a folder, in the order of their dates."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         """Read a folder, which need not be there. Lines that cannot be read are in `unreadable`, with why."""
         self.folder = folder
         self.unreadable: dict[str, str] = {}
-        self._files: dict[Path, list[Line]] = {}
+        self._files: dict[Path, list[Measurement]] = {}
         self._damaged: dict[Path, list[str]] = {}
         for path in sorted(folder.glob("*.jsonl")):
             self._read(path)
 
     @property
-    def lines(self) -> list[Line]:
-        """Every line, oldest first."""
-        return _ordered(line for lines in self._files.values() for line in lines)
+    def measurements(self) -> list[Measurement]:
+        """Every measurement, oldest first."""
+        return _ordered(each for measurements in self._files.values() for each in measurements)
 
-    def add(self, lines: Iterable[Line]) -> int:
-        """Write lines, each in place of an earlier one with the same key; returns how many files changed.
+    def add(self, measurements: Iterable[Measurement]) -> int:
+        """Write measurements, each in place of one with the same key; returns how many files changed.
 
         Raises:
             UserError: the folder cannot be written.
         """
         changed: dict[Path, None] = {}
-        for line in lines:
-            path = self.folder / f"{re.sub(r'[^A-Za-z0-9_-]+', '-', line.suite)[:80] or 'suite'}.jsonl"
-            kept = [other for other in self._files.get(path, []) if other.key != line.key]
-            self._files[path] = _ordered([*kept, line])
+        for each in measurements:
+            path = self.folder / f"{re.sub(r'[^A-Za-z0-9_-]+', '-', each.suite)[:80] or 'suite'}.jsonl"
+            kept = [other for other in self._files.get(path, []) if other.key != each.key]
+            self._files[path] = _ordered([*kept, each])
             changed[path] = None
         written = 0
         for path in changed:
             # What cannot be read is kept: it may be another version's.
-            texts = [line.model_dump_json(exclude_none=True) for line in self._files[path]]
+            texts = [each.model_dump_json(exclude_none=True) for each in self._files[path]]
             content = "".join(f"{text}\n" for text in [*texts, *self._damaged.get(path, [])]).encode()
             try:
                 if not path.exists() or path.read_bytes() != content:
@@ -64,17 +64,17 @@ class Book:
             texts = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"cannot read '{path}': {error}") from None
-        lines: dict[tuple[str, ...], Line] = {}
+        measurements: dict[tuple[str, ...], Measurement] = {}
         for number, text in enumerate(texts, 1):
             try:
-                line = Line.model_validate_json(text)
-                lines[line.key] = line
+                found = Measurement.model_validate_json(text)
+                measurements[found.key] = found
             except ValidationError as error:
                 if text.strip():
-                    self.unreadable[f"{path}:{number}"] = describe(error, Line)
+                    self.unreadable[f"{path}:{number}"] = describe(error, Measurement)
                     self._damaged.setdefault(path, []).append(text)
-        self._files[path] = _ordered(lines.values())
+        self._files[path] = _ordered(measurements.values())
 
 
-def _ordered(lines: Iterable[Line]) -> list[Line]:
-    return sorted(lines, key=lambda line: (line.date, line.key))
+def _ordered(measurements: Iterable[Measurement]) -> list[Measurement]:
+    return sorted(measurements, key=lambda each: (each.date, each.key))

@@ -1,4 +1,4 @@
-"""Tables of all blocks together."""
+"""Tables across scenarios: one row for a thing of all blocks together."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from bench.report.scores.frame import OBJECTS, STATUSES, accuracy_column
 from bench.report.tables import formats, leaderboard
 from bench.report.tables.facts import speeds
 from bench.report.tables.formats import count, decimals, mebibytes, percent, seconds
-from bench.report.tables.published import anchors
+from bench.report.tables.published import published as published_beside_ours
 from bench.report.tables.validators import rankings
 
 
 def validators(results: Results) -> Table:
-    """How well validators rank checkpoints."""
+    """Rank correlation of validators with accuracy."""
     columns = {
         **{"validator": plain, "Spearman": decimals, "Kendall": decimals},
         **{"worst run": decimals, "runs": count, "runs without an order": count},
     }
     rows = [
-        (row.validator, row.spearman, row.kendall, row.worst, row.cells, row.unsaid)
+        (row.validator, row.spearman, row.kendall, row.worst, row.cells, row.unordered)
         for row in rankings(results.frame)
         if row.cells
     ]
     title = "Rank correlation of validators with accuracy"
-    return table("validators", title, columns, rows, by_block=False)
+    return table("validators", title, columns, rows)
 
 
 def speed(results: Results) -> Table:
-    """What methods ran at."""
+    """Speeds of methods."""
     columns = {
         **{"transfer": plain, "method": plain, "backbone": plain},
         **{"parameters": count, "parameters trained": count, "images per second": count},
@@ -44,12 +44,12 @@ def speed(results: Results) -> Table:
         )
         for row in speeds(results.frame)
     ]
-    return table("speed", "Speed, medians over cells", columns, rows, by_block=False)
+    return table("speed", "Speed, medians over cells", columns, rows)
 
 
 def published(results: Results) -> Table:
     """Published accuracies beside ours."""
-    found = anchors(results.frame, results.source_alone)
+    found = published_beside_ours(results.frame, results.source_alone)
     columns = {
         **{"dataset": plain, "method": plain, "backbone": plain, "pair": plain},
         **{"last": percent, "oracle": percent},
@@ -63,32 +63,32 @@ def published(results: Results) -> Table:
         for row in found.rows
     ]
     title = "Accuracy in percent without target labels, and as published by other protocols"
-    return table("published", title, columns, rows, by_block=False)
+    return table("published", title, columns, rows)
 
 
 def coverage(results: Results) -> Table:
-    """What became of the cells."""
+    """Coverage: cells by method and status."""
     columns = {"method": plain, **dict.fromkeys(STATUSES, count)}
     rows = leaderboard.coverage(results.frame).itertuples()
-    return table("coverage", "Cells by method and status", columns, rows, by_block=False)
+    return table("coverage", "Cells by method and status", columns, rows)
 
 
 def reasons(results: Results) -> Table:
-    """Why cells are not done."""
+    """Reasons why cells are not done."""
     columns = {"status": plain, "method": plain, "reason": plain, "cells": count, "key": plain}
     found = leaderboard.reasons(results.frame)[list(columns)].itertuples(index=False)
-    return table("reasons", "Why cells are not done", columns, found, by_block=False)
+    return table("reasons", "Why cells are not done", columns, found)
 
 
 def provenance(results: Results) -> Table:
-    """What made the numbers."""
+    """Provenance of the numbers."""
     columns = {"what": plain, "value": plain, "records": count}
     rows = leaderboard.provenance(results.frame).itertuples(index=False)
-    return table("provenance", "What made the numbers", columns, rows, by_block=False)
+    return table("provenance", "What made the numbers", columns, rows)
 
 
 def records(results: Results) -> Table:
-    """Every record: all that is known as data, the most important of it as text."""
+    """Records: all that is known as data, the most important of it as text."""
     data = results.frame.drop(columns=list(OBJECTS)).sort_values("key", ignore_index=True)
     shown = {
         **{"key": plain, "method": plain, "pair": plain, "shots": plain, "seed": plain, "status": plain},
@@ -96,4 +96,4 @@ def records(results: Results) -> Table:
         **{"seconds_own": formats.seconds, "seconds_alone": formats.seconds},
     }
     # Not by block: records that cannot be read are of none.
-    return Table("records", "Every record", data, shown, by_block=False)
+    return Table("records", "Every record", data, shown)

@@ -1,4 +1,4 @@
-"""Every figure of the report as files: black on white, instead of in the colours of a page."""
+"""Figures of the report as files: black on white, instead of in the colours of a page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PRINT = {drawing.INK: "#000000", drawing.FAINT: "#b0b0b0", drawing.PAPER: "#ffff
 COLOURED = ("color", "edgecolor", "facecolor", "markeredgecolor", "markerfacecolor")
 """Properties of matplotlib's artists that may hold a stand-in for a colour of the page."""
 
-STYLE: Any = {**mpl.rcParamsDefault, **drawing.STYLE, "pdf.fonttype": 42, "savefig.dpi": 200}
+PRINT_PARAMS: Any = {**mpl.rcParamsDefault, **drawing.RC_PARAMS, "pdf.fonttype": 42, "savefig.dpi": 200}
 """Fonts are embedded as TrueType, which journals ask for."""
 
 FIGURE_FORMATS: dict[str, tuple[type, dict[str, None]]] = {
@@ -36,7 +36,7 @@ FIGURE_FORMATS: dict[str, tuple[type, dict[str, None]]] = {
 def drawings(results: Results) -> Iterator[tuple[str, Figure]]:
     """All figures with names that a file can have."""
     frame = results.frame
-    style = drawing.styles_of(frame["method"].dropna().unique())
+    style = drawing.method_styles(frame["method"].dropna().unique())
     named = [("", pareto.overview(results.boards, style)), *figures.shots_curves(frame, style)]
     for board in results.boards:
         rows = board.block.of(frame)
@@ -56,13 +56,13 @@ def drawings(results: Results) -> Iterator[tuple[str, Figure]]:
         if picture:
             # The drawing's own name is the only one of its kind; the method's is there to be read.
             known = "" if name in picture.drawing.name else name
-            said = re.sub(r"[^A-Za-z0-9_-]+", "-", known).strip("-")[:60]
-            yield "-".join([picture.drawing.name, *([said] if said else [])]), picture.drawing.figure
+            suffix = re.sub(r"[^A-Za-z0-9_-]+", "-", known).strip("-")[:60]
+            yield "-".join([picture.drawing.name, *([suffix] if suffix else [])]), picture.drawing.figure
 
 
 def printed(figure: Figure) -> dict[str, bytes]:
-    """A figure's bytes by suffix. The figure is left in the colours of print."""
-    with mpl.rc_context(STYLE):
+    """Bytes of a figure by suffix. The figure is left in the colours of print."""
+    with mpl.rc_context(PRINT_PARAMS):
         figure.draw_without_rendering()  # ticks and their labels are made when they are first drawn
         for artist in figure.findobj():
             artist.set_gid(None)  # what a page shows where the pointer rests

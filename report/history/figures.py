@@ -1,4 +1,4 @@
-"""Series of the history as figures."""
+"""Figures of the series of the history."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from bench.report.figures.drawing import INK, Picture, canvas, draw, finish, inline, styles_of
-from bench.report.history.series import Change, Series
+from bench.report.figures.drawing import INK, Picture, canvas, draw, finish, inline, method_styles
+from bench.report.history.series import ChangePoint, Series
 from bench.report.tables.formats import listed, percent, seconds
 
 TICKS = 12
@@ -25,25 +25,25 @@ class Panel:
     series: tuple[Series, ...]
 
 
-def short(revision: str) -> str:
-    """The beginning of a commit, with the `+` that says that files differed from it."""
+def short_revision(revision: str) -> str:
+    """Beginning of a commit, with the `+` that says that files differed from it."""
     return f"{revision[:8]}+" if revision.endswith("+") and len(revision) > 9 else revision[:9]
 
 
-def write(series: Series, value: float) -> str:
-    """A value of a series with its unit."""
+def with_unit(series: Series, value: float) -> str:
+    """Value of a series with its unit."""
     return f"{percent(value)} %" if series.quantity == "accuracy" else seconds(value)
 
 
-def told(series: Series, change: Change) -> str:
-    """`48.2 % to 45.0 % from 1a2b3c4 on (2024-05-01)`."""
-    values = " to ".join(write(series, value) for value in (change.before, change.after))
+def describe_change(series: Series, change: ChangePoint) -> str:
+    """Change in words, as `48.2 % to 45.0 % from 1a2b3c4 on (2024-05-01)`."""
+    values = " to ".join(with_unit(series, value) for value in (change.before, change.after))
     revision, date = series.revisions[change.place], series.dates[change.place]
-    return f"{values} from {short(revision)} on ({date:%Y-%m-%d})"
+    return f"{values} from {short_revision(revision)} on ({date:%Y-%m-%d})"
 
 
 def panels(found: Sequence[Series]) -> dict[str, list[Panel]]:
-    """The figures of every suite, by its name."""
+    """Figures of every suite, by its name."""
     groups: dict[tuple[str, str, str, bool], list[Series]] = {}
     for series in found:
         groups.setdefault((series.suite, series.quantity, series.machine, series.calibrated), []).append(
@@ -62,14 +62,14 @@ def panels(found: Sequence[Series]) -> dict[str, list[Panel]]:
 def _picture(title: str, found: Sequence[Series], name: str) -> Picture:
     dated = {revision: date for s in found for revision, date in zip(s.revisions, s.dates, strict=True)}
     places = {revision: i for i, revision in enumerate(sorted(dated, key=lambda r: (dated[r], r)))}
-    style = styles_of({s.name for s in found})
+    style = method_styles({s.name for s in found})
     accuracy = found[0].quantity == "accuracy"
-    named: set[str] = set()
+    in_legend: set[str] = set()
     with canvas(7.0, 3.6 + 0.2 * ((len(style) + 1) // 2)) as (figure, axes):
         for s in found:
             x = [places[revision] for revision in s.revisions]
-            draw(axes, x, s.values, s.name, style, named=s.name not in named)
-            named.add(s.name)
+            draw(axes, x, s.values, s.name, style, named=s.name not in in_legend)
+            in_legend.add(s.name)
             rings = [change.place for change in s.changes]
             axes.plot(
                 [x[i] for i in rings],
@@ -81,15 +81,17 @@ def _picture(title: str, found: Sequence[Series], name: str) -> Picture:
                 markersize=15,
             )
         shown = list(places)[:: max(1, -(-len(places) // TICKS))]
-        axes.set_xticks([places[r] for r in shown], [short(r) for r in shown], rotation=35, ha="right")
+        axes.set_xticks(
+            [places[r] for r in shown], [short_revision(r) for r in shown], rotation=35, ha="right"
+        )
         axes.set(xlabel="revision", ylabel="test accuracy, %")
         if not accuracy:
             _seconds_scale(axes, [value for s in found for value in s.values])
         finish(figure, axes)
         drawing = inline(figure, name)
-    said = [f"{s.name} {write(s, s.values[0])} to {write(s, s.values[-1])}" for s in found]
-    marked = [f"{s.name} {told(s, change)}" for s in found for change in s.changes]
-    over = f"{title} over {len(places)} revisions. {'; '.join(said)}."
+    ends = [f"{s.name} {with_unit(s, s.values[0])} to {with_unit(s, s.values[-1])}" for s in found]
+    marked = [f"{s.name} {describe_change(s, change)}" for s in found for change in s.changes]
+    over = f"{title} over {len(places)} revisions. {'; '.join(ends)}."
     return Picture(drawing, f"{over} Changes: {listed(marked)}." if marked else f"{over} No change point.")
 
 

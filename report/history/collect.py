@@ -1,4 +1,4 @@
-"""Lines of the history from records, and from what pytest-benchmark leaves."""
+"""Measurements of the history from records, and from files of pytest-benchmark."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from bench.core.errors import UserError
 from bench.records.store import Store
-from bench.report.history.line import Entry, Key, Line
+from bench.report.history.measurement import Entry, Key, Measurement
 from bench.report.regression.paired_cells import Side, sides
 from bench.spec.cell import Setting, content_hash
 
 BENCHMARKS = "pytest-benchmark"
-"""What stands for the suite where benchmarks were run."""
+"""Name in place of a suite where benchmarks were run."""
 
 NO_REVISION = "name it with --revision, as in --revision $(git rev-parse HEAD)"
 
 
-def from_records(store: Store, revision: str | None = None) -> list[Line]:
-    """A line per suite, revision, machine and setting of the records.
+def from_records(store: Store, revision: str | None = None) -> list[Measurement]:
+    """Measurement of each suite, revision, machine and setting of the records.
 
     Args:
         revision: what to take as the revision of all records; default: the one they hold.
@@ -39,7 +39,7 @@ def from_records(store: Store, revision: str | None = None) -> list[Line]:
         if known is None:
             raise UserError(f"records in '{store.root}' hold no git revision: {NO_REVISION}")
         groups[Key(side.suite, known, side.machine or "", _words(side.setting))].append(side)
-    return [_line(key, group) for key, group in groups.items()]
+    return [_measurement(key, group) for key, group in groups.items()]
 
 
 def _words(setting: Setting) -> str:
@@ -51,12 +51,12 @@ def _words(setting: Setting) -> str:
     )
 
 
-def _line(key: Key, group: Sequence[Side]) -> Line:
+def _measurement(key: Key, group: Sequence[Side]) -> Measurement:
     by_method: dict[str, list[Side]] = defaultdict(list)
     for side in group:
         by_method[side.method].append(side)
     units = [unit for side in group if (unit := side.unit)]
-    return Line(
+    return Measurement(
         **key._asdict(),
         date=max(_moment(side.created) for side in group),
         # Of a run, not of a cell: single calibrations vary more than cells do.
@@ -87,7 +87,7 @@ class _Benchmark(BaseModel):
 
 
 class _Benchmarks(BaseModel):
-    """What is read of pytest-benchmark's JSON."""
+    """Parts of pytest-benchmark's JSON that are read."""
 
     machine_info: dict[str, Any] = {}
     commit_info: dict[str, Any] = {}
@@ -95,8 +95,8 @@ class _Benchmarks(BaseModel):
     datetime: str
 
 
-def from_benchmarks(path: Path, revision: str | None = None) -> Line:
-    """The line of a file that `pytest --benchmark-json` wrote: the median of each benchmark.
+def from_benchmarks(path: Path, revision: str | None = None) -> Measurement:
+    """Measurement of a file that `pytest --benchmark-json` wrote: the median of each benchmark.
 
     Fingerprint and calibration are those that `tests/speed/conftest.py` adds; in files of other projects
     pytest-benchmark's own description of the machine stands for the fingerprint.
@@ -117,7 +117,7 @@ def from_benchmarks(path: Path, revision: str | None = None) -> Line:
     machine = found.machine_info.get("fingerprint")
     unit = found.machine_info.get("calibration_seconds")
     timed = [entry for entry in found.benchmarks if entry.stats.median > 0]
-    return Line(
+    return Measurement(
         suite=BENCHMARKS,
         revision=known + dirty,
         date=_moment(found.datetime),
@@ -128,7 +128,7 @@ def from_benchmarks(path: Path, revision: str | None = None) -> Line:
 
 
 def _described(machine: dict[str, Any]) -> str:
-    """A fingerprint from pytest-benchmark's description, without what changes with every update."""
+    """Fingerprint from pytest-benchmark's description, without what changes with every update."""
     lasting = {name: machine.get(name) for name in ("node", "machine", "processor")}
     cpu = machine.get("cpu")
     named = {name: cpu.get(name) for name in ("brand_raw", "count")} if isinstance(cpu, dict) else {}
@@ -136,7 +136,7 @@ def _described(machine: dict[str, Any]) -> str:
 
 
 def _moment(text: str) -> datetime:
-    """A time with its zone; UTC where the text names none, the beginning of time where it is none at all."""
+    """Time with its zone; UTC where the text names none, the beginning of time where it is none at all."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

@@ -1,11 +1,11 @@
-"""Tables by block: how sure the numbers are, and what they are worth beside others."""
+"""Tables per scenario: uncertainty of the numbers, and comparisons of methods."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from bench.report.export.results import Results
-from bench.report.export.table import HIGH, LOW, Table, bounds, plain, table
+from bench.report.export.table import HIGH, LOW, Table, bounds, plain, table_by_block
 from bench.report.statistics.aggregate import aggregates
 from bench.report.statistics.generality import spreads
 from bench.report.statistics.pairwise import comparisons
@@ -13,6 +13,7 @@ from bench.report.statistics.ranks import average_ranks
 from bench.report.statistics.summary import negative_transfer
 from bench.report.tables.formats import count, decimals, percent, points, probability
 from bench.report.tables.gains import REFERENCES, gains
+from bench.report.tables.leaderboard import Block
 
 
 def errors(results: Results) -> Table:
@@ -28,44 +29,44 @@ def errors(results: Results) -> Table:
     }
     rows = [
         (
-            *(block.kind, block.shots, row.method, row.images, row.runs, row.domains),
+            *(block, row.method, row.images, row.runs, row.domains),
             *(*bounds(row.interval), *bounds(row.gain)),
         )
         for block, cells in results.blocks()
         for row in spreads(cells, results.baseline)
     ]
-    return table(
+    return table_by_block(
         "standard-errors", "Standard errors in points, and intervals over domains too", columns, rows
     )
 
 
 def pairs(results: Results) -> Table:
-    """All methods against all others."""
+    """Comparisons of all methods with all others."""
     columns = {
         **{"method": plain, "against": plain, "points": points, f"points{LOW}": points},
         **{f"points{HIGH}": points, "p": probability, "p Holm": probability, "different": plain},
     }
     rows = [
         (
-            *(block.kind, block.shots, row.method, row.other, row.points, *bounds(row.interval)),
+            *(block, row.method, row.other, row.points, *bounds(row.interval)),
             *(row.p, row.adjusted, "yes" if row.different else "no"),
         )
         for block, cells in results.blocks()
         for row in comparisons(cells)
     ]
-    return table("comparisons", "All pairs of methods, difference in points", columns, rows)
+    return table_by_block("comparisons", "All pairs of methods, difference in points", columns, rows)
 
 
 def ranks(results: Results) -> Table:
     """Average ranks."""
     rows = [
-        (block.kind, block.shots, method, rank, found.questions)
+        (block, method, rank, found.questions)
         for block, cells in results.blocks()
         for found in [average_ranks(cells)]
         for method, rank in found.mean.items()
     ]
     columns = {"method": plain, "rank": decimals, "questions": count}
-    return table("ranks", "Average ranks, 1 is best", columns, rows)
+    return table_by_block("ranks", "Average ranks, 1 is best", columns, rows)
 
 
 def over_cells(results: Results) -> Table:
@@ -76,13 +77,13 @@ def over_cells(results: Results) -> Table:
     }
     rows = [
         (
-            *(block.kind, block.shots, row.method),
+            *(block, row.method),
             *(row.mean, row.median, row.interquartile, row.worst, row.cells),
         )
         for block, cells in results.blocks()
         for row in aggregates(cells)
     ]
-    return table("aggregates", "Accuracy over the shared cells in percent", columns, rows)
+    return table_by_block("aggregates", "Accuracy over the shared cells in percent", columns, rows)
 
 
 def gained(results: Results) -> Table:
@@ -93,15 +94,15 @@ def gained(results: Results) -> Table:
         columns[f"cells with {name}"] = count
     rows = [
         (
-            *(row.block.kind, row.block.shots, row.method),
+            *(row.block, row.method),
             *(v for g in row.over.values() for v in (g.points, *bounds(g.interval), g.cells)),
         )
         for row in gains(results.frame)
     ]
-    return table("gains", "Gains over plain methods in points", columns, rows)
+    return table_by_block("gains", "Gains over plain methods in points", columns, rows)
 
 
-def harm(results: Results) -> Table:
+def negative_transfers(results: Results) -> Table:
     """Negative transfer, by method and pair."""
     found = negative_transfer(results.frame, results.source_alone)
     columns = {
@@ -110,9 +111,17 @@ def harm(results: Results) -> Table:
     }
     rows = [
         (
-            *(row.kind, row.shots, row.method, row.pair, row.points, row.low, row.high, row.cells),
-            *("yes" if said else "no" for said in (row.negative, row.clear)),
+            *(
+                Block(row.kind, row.supervision),
+                row.method,
+                row.pair,
+                row.points,
+                row.low,
+                row.high,
+                row.cells,
+            ),
+            *("yes" if value else "no" for value in (row.negative, row.clear)),
         )
         for row in found.itertuples()
     ]
-    return table("negative-transfer", "What a source is worth in points, by pair", columns, rows)
+    return table_by_block("negative-transfer", "What a source is worth in points, by pair", columns, rows)

@@ -1,15 +1,16 @@
-"""Tables by block: what methods reached, and what they were given."""
+"""Tables per scenario: what methods reached, and their budgets."""
 
 from __future__ import annotations
 
 from bench.records.selection import RULES
 from bench.report.export.results import Results
-from bench.report.export.table import HIGH, LOW, Table, bounds, plain, table
+from bench.report.export.table import HIGH, LOW, Table, bounds, plain, table_by_block
 from bench.report.scores.frame import accuracy_column
 from bench.report.statistics.measures import MEASURES, by_class, by_method
 from bench.report.statistics.summary import scored, shared
 from bench.report.tables import leaderboard as boards
-from bench.report.tables.budgets import EXTRA, budgets
+from bench.report.tables.budgets import EXTRA
+from bench.report.tables.budgets import budgets as budgets_of
 from bench.report.tables.classes import confusions
 from bench.report.tables.formats import count, decimals, mebibytes, percent, points, seconds
 from bench.report.tables.gains import architectures
@@ -27,7 +28,7 @@ def leaderboard(results: Results) -> Table:
     }
     rows = [
         (
-            *(board.block.kind, board.block.shots, row.method),
+            *(board.block, row.method),
             None if row.place is None else "–".join(str(place) for place in dict.fromkeys(row.place)),
             *(row.letters or None, row.accuracy, *bounds(row.interval)),
             *(row.gain.points, *bounds(row.gain.interval)),
@@ -36,32 +37,32 @@ def leaderboard(results: Results) -> Table:
         for board in results.boards
         for row in board.rows
     ]
-    return table("leaderboard", f"Accuracy in percent, gain over {results.baseline} in points", columns, rows)
+    return table_by_block(
+        "leaderboard", f"Accuracy in percent, gain over {results.baseline} in points", columns, rows
+    )
 
 
 def rules(results: Results) -> Table:
     """Accuracy under every selection rule."""
     rows = [
-        (block.kind, block.shots, row.method, *(row.accuracy[rule.name] for rule in RULES), row.oracle_gap)
+        (block, row.method, *(row.accuracy[rule.name] for rule in RULES), row.oracle_gap)
         for block, _ in results.blocks()
         for row in boards.by_rule(results.frame, block)[0]
     ]
     names = {**{rule.name: percent for rule in RULES}, "oracle gap": points}
-    return table("selection-rules", "Accuracy in percent by selection rule", {"method": plain, **names}, rows)
+    return table_by_block(
+        "selection-rules", "Accuracy in percent by selection rule", {"method": plain, **names}, rows
+    )
 
 
 def measures(results: Results) -> Table:
-    """More than accuracy."""
+    """Measures beside accuracy."""
     columns = {
         f"{measure.name}, {measure.unit}": decimals if measure.unit == "nats" else percent
         for measure in MEASURES
     }
-    rows = [
-        (block.kind, block.shots, *row)
-        for block, cells in results.blocks()
-        for row in by_method(cells).itertuples()
-    ]
-    return table("measures", "More than accuracy", {"method": plain, **columns}, rows)
+    rows = [(block, *row) for block, cells in results.blocks() for row in by_method(cells).itertuples()]
+    return table_by_block("measures", "More than accuracy", {"method": plain, **columns}, rows)
 
 
 def classes(results: Results) -> Table:
@@ -70,44 +71,45 @@ def classes(results: Results) -> Table:
     # Not the bare name: a method may be called `images`.
     columns = {"class": plain, "images": count, **{f"accuracy of {name}": percent for name in methods}}
     rows = [
-        (block.kind, block.shots, name, row["images"], *(row.get(method) for method in methods))
+        (block, name, row["images"], *(row.get(method) for method in methods))
         for block, cells in results.blocks()
         for name, row in by_class(cells).iterrows()
     ]
-    return table("classes", "Accuracy in percent by class", columns, rows)
+    return table_by_block("classes", "Accuracy in percent by class", columns, rows)
 
 
 def by_pair(results: Results) -> Table:
     """Accuracy on every pair of domains."""
     rows = [
-        (block.kind, block.shots, pair, method, float(mine.mean()), len(mine))
+        (block, pair, method, float(mine.mean()), len(mine))
         for block, cells in results.blocks()
         for (pair, method), mine in scored(cells).groupby(["pair", "method"])[accuracy_column()]
     ]
     columns = {"pair": plain, "method": plain, "accuracy": percent, "cells": count}
-    return table("pairs", "Accuracy in percent by pair of domains", columns, rows)
+    return table_by_block("pairs", "Accuracy in percent by pair of domains", columns, rows)
 
 
 def confused(results: Results) -> Table:
-    """What methods take for what."""
+    """Most frequent confusions of methods."""
     columns = {"method": plain, "class": plain, "taken for": plain, "images": count, "share": percent}
     rows = [
-        (block.kind, block.shots, method, row.true, row.named, row.images, row.share)
+        (block, method, row.true, row.predicted, row.images, row.share)
         for block, cells in results.blocks()
         for method, mine in shared(cells).groupby("method")
         for row in confusions(mine)
     ]
-    return table("confusions", "The most frequent confusions, share of a class's images", columns, rows)
+    return table_by_block(
+        "confusions", "The most frequent confusions, share of a class's images", columns, rows
+    )
 
 
 def found_architectures(results: Results) -> Table:
-    """What searches found."""
+    """Architectures that searches found."""
     columns = {"method": plain, "architecture": plain, "cells": count, "accuracy": percent}
     rows = [
-        (row.block.kind, row.block.shots, row.method, row.parts, row.cells, row.accuracy)
-        for row in architectures(results.frame)
+        (row.block, row.method, row.parts, row.cells, row.accuracy) for row in architectures(results.frame)
     ]
-    return table("architectures", "Architectures found", columns, rows)
+    return table_by_block("architectures", "Architectures found", columns, rows)
 
 
 def discrepancy(results: Results) -> Table:
@@ -117,14 +119,14 @@ def discrepancy(results: Results) -> Table:
     columns = {f"{name} {when}": decimals for name in names for when in ("before", "after")}
     rows = [
         (
-            *(row.block.kind, row.block.shots, row.method),
+            *(row.block, row.method),
             *(side.get(name) for name in names for side in (row.before, row.after)),
             row.cells,
         )
         for row in found
     ]
-    title = "Domain discrepancy before training and at the last look"
-    return table("discrepancy", title, {"method": plain, **columns, "cells": count}, rows)
+    title = "Domain discrepancy before training and at the last evaluation"
+    return table_by_block("discrepancy", title, {"method": plain, **columns, "cells": count}, rows)
 
 
 def features(results: Results) -> Table:
@@ -132,17 +134,19 @@ def features(results: Results) -> Table:
     measured = ("class purity", "A-distance")
     columns = {f"{name} {when}": decimals for name in measured for when in ("before", "after")}
     rows = [
-        (maps.block.kind, maps.block.shots, cell.method, cell.pair, cell.images, *cell.purity, *cell.distance)
+        (maps.block, cell.method, cell.pair, cell.images, *cell.purity, *cell.distance)
         for maps in results.maps
         for cell in maps.cells
         if cell.pictures
     ]
     title = "Features of test images before and after training"
-    return table("features", title, {"method": plain, "pair": plain, "images": count, **columns}, rows)
+    return table_by_block(
+        "features", title, {"method": plain, "pair": plain, "images": count, **columns}, rows
+    )
 
 
-def fairness(results: Results) -> Table:
-    """What every method was given."""
+def budgets(results: Results) -> Table:
+    """Budgets of every method."""
     columns = {
         **{"method": plain, "steps": plain, "batch": plain, "evaluations": plain, "hyperparameters": plain},
         **{"declared": count, "labelled": count, "deviation": decimals},
@@ -151,12 +155,12 @@ def fairness(results: Results) -> Table:
     }
     rows = [
         (
-            *(block.kind, block.shots, row.method, row.stages, row.batch, row.evaluations, row.settings),
+            *(block, row.method, row.stages, row.batch, row.evaluations, row.settings),
             *(row.declared, row.labelled, row.deviation),
             *(row.extra.get(name) for name in EXTRA),
             row.seconds,
         )
         for block, cells in results.blocks()
-        for row in budgets(cells)
+        for row in budgets_of(cells)
     ]
-    return table("budgets", "Labelled images declared and seen", columns, rows)
+    return table_by_block("budgets", "Labelled images declared and seen", columns, rows)

@@ -1,4 +1,4 @@
-"""One line of the history: what one revision reached in one suite on one machine."""
+"""Measurement of one revision in one suite on one machine: a line of the history."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.spec.toml import Frozen
 
 
 class Entry(Frozen):
-    """One method, or one benchmark.
+    """Entry of one method, or of one benchmark.
 
     accuracy: percent, the mean over the cells that are done; None: there are none, or it has none.
     asked: digest of which cells these are, on which images; what is compared has the same.
@@ -25,7 +25,7 @@ class Entry(Frozen):
 
 
 class Key(NamedTuple):
-    """What there is one line for."""
+    """Identity of a measurement: there is one of each."""
 
     suite: str
     revision: str
@@ -33,8 +33,8 @@ class Key(NamedTuple):
     setting: str
 
 
-class Line(Frozen):
-    """One line.
+class Measurement(Frozen):
+    """Accuracy and seconds of one revision, by method or benchmark.
 
     date: of the revision, where git knows it; else when it was measured.
     machine: its fingerprint (see `record.Environment`); empty where it is not known, and seconds say nothing.
@@ -53,5 +53,5 @@ class Line(Frozen):
 
     @property
     def key(self) -> Key:
-        """What there is one line for."""
+        """Identity of the measurement."""
         return Key(self.suite, self.revision, self.machine, self.setting)

@@ -1,4 +1,4 @@
-"""Everything into one folder."""
+"""Writer of all tables and figures into one folder."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from bench.core.files import write_atomically
+from bench.report.export.figures import drawings, printed
 from bench.report.export.formats import TABLE_FORMATS
-from bench.report.export.pictures import drawings, printed
 from bench.report.export.results import Results
 from bench.report.export.tables import TABLES
 
