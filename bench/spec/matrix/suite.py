@@ -110,7 +110,8 @@ class Suite(Frozen):
         False, description="methods adapt to the target's test images, unlabelled, not to its training images"
     )
     headline: str = Field(
-        "last", description="the rule that says which look is a cell's result, as docs/protocol.md names them"
+        "last",
+        description="rule that selects the evaluation that is a cell's result: docs/reference/protocol.md",
     )
     backbones: list[str] = Field(min_length=1)
     methods: list[str] = Field(min_length=1)
