@@ -113,7 +113,7 @@ LIGHT = [
     *("bench.method.registry", "bench.cli"),
     *("bench.data.catalog", "bench.data.dataset", "bench.data.splits", "bench.data.decoders.image"),
     *("bench.commands.listing", "bench.commands.progress"),
-    *(f"bench.commands.experiments.{name}" for name in ("run", "forecast", "simulation")),
+    *(f"bench.commands.experiments.{name}" for name in ("run", "cost_model", "simulation")),
     *(f"bench.commands.results.{name}" for name in ("report", "baseline", "notebook", "maintenance")),
 ]
 LIGHT = [name for name in LIGHT if not name.startswith("bench.executors.ray") and "slurm" not in name]

@@ -22,6 +22,7 @@ from bench.report.statistics.summary import (
     shared,
 )
 from bench.report.tables.formats import DASH, listed, several
+from bench.spec.scenarios import KINDS
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,7 @@ class Block:
     @property
     def source(self) -> str:
         """Source that the kind takes, in words."""
-        return {
-            "pretrained": "no source",
-            "cross-domain": "source: another domain",
-            "cross-task": "source: other classes",
-            "cross-domain-task": "source: another domain and other classes",
-        }[self.kind]
+        return KINDS[self.kind].source
 
     @property
     def slug(self) -> str:

@@ -11,6 +11,7 @@ import torch
 from bench.engine.cell.runner import Context, run_cell
 from bench.engine.training import checkpoints
 from bench.engine.training.artifacts import Artifacts, unpack
+from bench.engine.training.cost import STAGE
 from bench.processes import signals
 from bench.records.record import Predictions, Record
 from bench.spec.cell import Cell, Episodic, Setting
@@ -91,12 +92,12 @@ def test_seconds_add_up_over_an_interruption(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(signals.Stopped):
         run_cell(cell, context, digests(cell.method), stop)
     (path,) = (tmp_path / "checkpoints").iterdir()
-    spent = _longer(path, "source-stage", 1000.0)
+    spent = _longer(path, f"{STAGE}source", 1000.0)
     assert spent > 0
     monkeypatch.setattr(signals, "_requested", False)
     record, _ = run_cell(cell, context, digests(cell.method), lambda *_: None)
-    assert 1000 < record.cost.seconds["source-stage"] < 2000
-    assert 0 < record.cost.seconds["target-stage"] < 1000
+    assert 1000 < record.cost.stages["source"].seconds < 2000
+    assert 0 < record.cost.stages["target"].seconds < 1000
 
 
 def _longer(path: Path, phase: str, by: float) -> float:

@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from bench.records.record import Cost, Digests, Environment, Evaluation, Outcome, Predictions, Record, Request
+from bench.records.record import (
+    Cost,
+    Digests,
+    Environment,
+    Evaluation,
+    Outcome,
+    Predictions,
+    Record,
+    Request,
+    StageCost,
+)
 from bench.records.selection import select
 from bench.records.store import Store
 from bench.spec.cell import Budget, Cell, Scenario, Setting
@@ -97,15 +107,23 @@ def record(asked: Cell, status: Any = "done", reason: str = "", log: str = "", *
     }
     if status == "done":
         known["cost"] = Cost(
-            seconds={"data": 1.0, "target-stage": 3.0},
+            seconds={"data": 1.0},
             shared_seconds={"features": 6.0},
-            items_seen=320,
-            items_per_second=80.0,
+            stages={"target": StageCost(seconds=3.0)},
             parameters=1000,
             parameters_trained=10,
             peak_memory_bytes=2**21,
         )
     return Record(**(known | changes))
+
+
+def stages(streams: Mapping[str, int]) -> dict[str, StageCost]:
+    """Costs of stages that trained on so many items by `<stage>/<stream>`, in a second each."""
+    items: dict[str, dict[str, int]] = {}
+    for stream, count in streams.items():
+        stage, name = stream.split("/")
+        items.setdefault(stage, {})[name] = count
+    return {stage: StageCost(seconds=1.0, items=counts) for stage, counts in items.items()}
 
 
 def write(store: Store, asked: Cell, right: int, first: int | None = None, **changes: Any) -> Record:

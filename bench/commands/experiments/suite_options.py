@@ -14,6 +14,7 @@ from bench.data.catalog import load_card
 from bench.method.registry import explicit, method_file, method_modules
 from bench.spec.cell import Value
 from bench.spec.matrix.suite import ScenarioTable, Suite, load_suite
+from bench.spec.scenarios import KINDS
 
 OWN_IMAGES, OWN_TASKS = "own-images", "own-tasks"
 """Default suites for one's own images: of several domains, and of one."""
@@ -103,7 +104,7 @@ def _check_domains(card: Card, source: str | None, target: str | None) -> None:
 def _filtered(table: ScenarioTable, source: str | None, target: str | None) -> ScenarioTable:
     """Reduce a table to one source, where it has sources, and one target."""
     change = {"targets": [target]} if target else {}
-    if source and table.kind in ("cross-domain", "cross-domain-task"):
+    if source and KINDS[table.kind].takes_sources:
         change["sources"] = [source]
     return table.model_copy(update=change)
 

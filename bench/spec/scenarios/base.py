@@ -17,7 +17,11 @@ class ScenarioKind:
     """One kind of transfer. By default a labelled source in another domain, then the target's shots."""
 
     halves_classes = False
-    """Whether the target's classes are those that the source lacks, a half each."""
+    """True if the target's classes are those that the source lacks, a half each."""
+    takes_sources = True
+    """True if source domains can be named apart from the targets."""
+    source = "source: another domain"
+    """Source of the kind, in words."""
 
     def check(self, sources: list[str] | Literal["all"], shots: Sequence[Shots], target_classes: str) -> None:
         """Check a `[[scenarios]]` table.

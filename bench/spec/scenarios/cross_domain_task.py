@@ -9,3 +9,4 @@ class CrossDomainTask(ScenarioKind):
     """Labelled source of half of the classes, shots of the other half in another domain."""
 
     halves_classes = True
+    source = "source: another domain and other classes"

@@ -13,6 +13,8 @@ class CrossTask(ScenarioKind):
     """Labelled half of the classes, shots of the other half."""
 
     halves_classes = True
+    takes_sources = False
+    source = "source: other classes"
 
     def check(self, sources: list[str] | Literal["all"], shots: Sequence[Shots], target_classes: str) -> None:
         """Check that only targets are named."""

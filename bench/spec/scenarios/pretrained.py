@@ -13,6 +13,9 @@ from bench.spec.stages import StageSpec
 class Pretrained(ScenarioKind):
     """Shots of the target alone."""
 
+    takes_sources = False
+    source = "no source"
+
     def check(self, sources: list[str] | Literal["all"], shots: Sequence[Shots], target_classes: str) -> None:
         """Check that there are labels, and no source."""
         if sources != "all":

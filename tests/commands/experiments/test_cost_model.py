@@ -9,7 +9,7 @@ import pytest
 
 from bench.commands.experiments.cost_model import CostModel, MethodTraits, count_artifacts
 from bench.data.catalog import load_card
-from bench.records.record import Cost, Digests, Environment, Outcome, Record, Request
+from bench.records.record import Cost, Digests, Environment, Outcome, Record, Request, StageCost
 from bench.spec.cell import Cell, Setting
 from bench.spec.matrix.plan import plan
 from tests.support.suites import emoji_suite
@@ -45,10 +45,11 @@ def cells(**changes: Any) -> list[Cell]:
 def test_what_is_shared(method: MethodTraits, features: tuple[int, int], stages: tuple[int, int]) -> None:
     matrix = cells()
     assert len(matrix) == (6 * 2 + 3) * 2
-    assert count_artifacts(matrix, lambda name: method) == {"features": features, "source-stage": stages}
+    assert count_artifacts(matrix, lambda name: method) == {"features": features, "stages": stages}
 
 
 def record(cell: Cell, seconds: dict[str, float], shared: dict[str, float]) -> Record:
+    """Record of a cell; `source` among the seconds is its source stage, the others are phases."""
     return Record(
         key=cell.key,
         created="",
@@ -59,10 +60,13 @@ def record(cell: Cell, seconds: dict[str, float], shared: dict[str, float]) -> R
             python="", packages={}, platform="", cpu="", accelerator=None, git_revision=None
         ),
         cost=Cost(
-            seconds=seconds,
-            shared_seconds=shared,
-            items_seen=1,
-            items_per_second=None,
+            seconds={phase: s for phase, s in seconds.items() if phase != "source"},
+            shared_seconds={phase: s for phase, s in shared.items() if phase != "source"},
+            stages={
+                "source": StageCost(
+                    seconds=seconds.get("source", 0.0), shared_seconds=shared.get("source", 0.0)
+                )
+            },
             parameters=1,
             parameters_trained=1,
             peak_memory_bytes=1,
@@ -79,14 +83,14 @@ def test_estimate_by_hand() -> None:
     table = {"kind": "cross-domain", "sources": ["google"], "shots": [0]}
     one, two = matrix = cells(scenarios=[table], seeds=[0])
     # The first made all: 2 domains' features at 3 s each, a source stage of 10 s, and 1 s of its own.
-    made = record(one, {"features": 6.0, "source-stage": 10.0, "evaluate": 1.0}, {})
+    made = record(one, {"features": 6.0, "source": 10.0, "evaluate": 1.0}, {})
     found = CostModel.fit([made], traits_of).estimate(matrix)
     assert found is not None
     assert found.alone == pytest.approx(2 * (6 + 10 + 1))
     assert found.shared == pytest.approx(3 * 3 + 10 + 2 * 1)
     assert found.saving == pytest.approx(1 - 21 / 34)
     # A record of a cell that found all of it tells the same.
-    reader = record(two, {"evaluate": 1.0}, {"features": 6.0, "source-stage": 10.0})
+    reader = record(two, {"evaluate": 1.0}, {"features": 6.0, "source": 10.0})
     assert CostModel.fit([made, reader], traits_of).estimate(matrix) == replace(found, from_cells=2)
 
 
@@ -107,7 +111,7 @@ def test_a_matrix_on_several_nodes() -> None:
         {"kind": "cross-domain", "sources": ["google"], "targets": ["apple", "twitter"], "shots": [0]},
     ]
     matrix = cells(scenarios=tables, seeds=[0])
-    made = record(matrix[0], {"features": 6.0, "source-stage": 10.0, "evaluate": 1.0}, {})
+    made = record(matrix[0], {"features": 6.0, "source": 10.0, "evaluate": 1.0}, {})
     model = CostModel.fit([made], traits_of)
     one, two = model.schedule(matrix, 1), model.schedule(matrix, 2)
     # google's and apple's features, the source stage, two cells; twitter's features.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.records.record import Cost, Environment
+from bench.records.record import Cost, Environment, StageCost
 from bench.records.store import Store
 from bench.report.history.collect import from_benchmarks, from_records
 from bench.report.history.history import History
@@ -33,10 +33,13 @@ def measure(
         git_revision=revision,
     )
     for number, shots in enumerate((0, 1, 5)):
-        shared = {"source-stage": 9.0} if number == 2 else {}
+        shared = 9.0 if number == 2 else 0.0
         measured = Cost(
-            seconds={"data": 50.0, "source-stage": seconds, "target-stage": seconds / 2},
-            shared_seconds=shared,
+            seconds={"data": 50.0},
+            stages={
+                "source": StageCost(seconds=seconds, shared_seconds=shared),
+                "target": StageCost(seconds=seconds / 2),
+            },
             calibration_seconds=0.02,
         )
         synthetic.write(store, synthetic.cell(shots=shots), right, environment=where, cost=measured)

@@ -213,7 +213,7 @@ def test_a_class_absent_from_the_test_split_is_named(store: Store) -> None:
 
 def test_a_method_off_its_budget_is_flagged(store: Store) -> None:
     streams = {"source/labelled": 320, "target/labelled": 100}
-    synthetic.write(store, synthetic.cell("a"), 20, cost=Cost(streams=streams))
+    synthetic.write(store, synthetic.cell("a"), 20, cost=Cost(stages=synthetic.stages(streams)))
     text, _ = page(store)
     assert "−12.5 % off budget" in text
 

@@ -63,7 +63,7 @@ def test_architectures_are_counted(store: Store) -> None:
             store,
             synthetic.cell("nas-lite", seed=seed),
             10 * (seed + 1),
-            details={"target-stage": {"architecture": {"tap": "both", "head": head}}},
+            details={"target": {"architecture": {"tap": "both", "head": head}}},
         )
     synthetic.write(store, synthetic.cell("dann"), 10)
     frame = load_frame(store)
