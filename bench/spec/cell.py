@@ -87,7 +87,7 @@ def compiled(how: Compile) -> str:
     return f"compiled ({how})" if isinstance(how, str) else "compiled" if how else ""
 
 
-class Wanted(Frozen):
+class RequestedSetting(Frozen):
     """A setting that a suite asks for; what is None is as the machine has it.
 
     Cells with one are timed: each runs in a fresh process, and waits for the device after every step.
@@ -174,7 +174,9 @@ class Cell(Frozen):
     fold: int | None = Field(None, ge=0, description="while tuning: which fold of the shots is held out")
     transductive: bool = Field(False, description="methods adapt to the target's test images, unlabelled")
     headline: str = Field("last", description="the rule that says which look is its result")
-    setting: Wanted | None = Field(None, description="how it is to be computed; None: as the machine has it")
+    setting: RequestedSetting | None = Field(
+        None, description="how it is to be computed; None: as the machine has it"
+    )
 
     @property
     def key(self) -> str:

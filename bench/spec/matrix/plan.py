@@ -60,10 +60,10 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
                 image_size=suite.image_size,
                 augment=suite.augment,
                 budget=suite.budget.model_copy(
-                    update={name: value for name, value in change.items() if name == "batch_size"}
+                    update={"batch_size": change.batch_size or suite.budget.batch_size}
                 ),
                 seed=seed,
-                precision=change.get("precision", suite.precision),
+                precision=change.precision or suite.precision,
                 transductive=suite.transductive,
                 headline=suite.headline,
                 setting=setting,
