@@ -20,7 +20,7 @@ from bench.spec.cell import Cell, Setting
 from tests.support.cells import tiny_cell
 
 TODAY = Digests(method="m", engine="e", dataset="d")
-LOOK = Evaluation(
+EVALUATION = Evaluation(
     stage="target", step=3, train_loss=0.1, target_validation_accuracy=1 / 3, target_test_accuracy=0.5
 )
 
@@ -35,7 +35,7 @@ def record(cell: Cell | None = None, **changes: Any) -> Record:
         "digests": TODAY,
         "environment": Environment(python="3", packages={"torch": "2"}, platform="p", cpu="c"),
         "cost": Cost(seconds={"data": 0.5, "target-stage": 2.0}, shared_seconds={"features": 1.0}),
-        "evaluations": (LOOK,),
+        "evaluations": (EVALUATION,),
         "selected": {"last": 0},
         "hyperparameters": {"weight": 1.0, "unfreeze": "head"},
     }
