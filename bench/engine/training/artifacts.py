@@ -1,4 +1,4 @@
-"""What several cells can share: content-addressed tensors on disk, safe to delete at any moment."""
+"""Artifacts that several cells can share: content-addressed tensors on disk, safe to delete at any moment."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Alone(Artifacts):
 
 
 def plain(make: Callable[[], Made]) -> Made:
-    """What was made, on the CPU and apart from anything that can change."""
+    """Copy made tensors to the CPU, apart from anything that can change."""
     tensors, notes = make()
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, notes
 

@@ -12,7 +12,7 @@ from bench.spec.scenarios import KINDS
 
 
 class Card(Protocol):
-    """Of a dataset's card (`bench.data.card.Card`), as much as a plan needs."""
+    """Part of a dataset's card (`bench.data.card.Card`) that a plan needs."""
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""What is asked: suites, scenarios, cells, budgets and settings, as frozen, validated models.
+"""Suites: matrices of cells in TOML files, as frozen, validated models.
 
 Nothing here imports torch, so that listing, planning and resuming start at once.
 """
@@ -94,7 +94,7 @@ class ScenarioTable(Frozen):
 
 
 class Gate(Frozen):
-    """What `bench compare` lets pass; a worsening counts only where it is also separable from noise."""
+    """Limits of `bench compare`; a worsening counts only where it is also separable from noise."""
 
     max_accuracy_drop: float = Field(1.0, ge=0, description="points of test accuracy")
     max_slowdown: float = Field(0.15, ge=0, description="share by which training may take longer")
