@@ -1,7 +1,7 @@
 """Validators: scores of a model on unlabelled target images. Higher is better for each of them.
 
-Pure functions of logits and features. The engine computes them at its evaluations, outside the methods, and the
-rules in `bench.records.selection` choose by them. None uses a target label.
+Pure functions of logits and features. The engine computes them at its evaluations, outside the methods, and
+the rules in `bench.records.selection` choose by them. None uses a target label.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def discrepancy(source: Outputs, target: Outputs, seed: int) -> Discrepancy:
 
 
 class DiscrepancyCache:
-    """`discrepancy`, measured once of the same features: a frozen network's are the same at every evaluation."""
+    """`discrepancy`, measured once of the same features: a frozen network's never change."""
 
     def __init__(self) -> None:
         self._last: tuple[Outputs, Outputs, int, Discrepancy] | None = None

@@ -28,7 +28,7 @@ from bench.method.base import Model
 from bench.method.batch import Batch, StageName
 
 PATIENCE = timedelta(days=7)
-"""For which the others wait for the first: an evaluation may take long. One that dies is noticed otherwise."""
+"""For which the others wait for the first: evaluations may take long. One that dies is noticed otherwise."""
 
 
 class SingleProcess:
