@@ -79,7 +79,9 @@ class Dataset:
     def pixels_path(self, domain: str, size: int) -> Path:
         """Where the decoded images of a domain are kept."""
         fit = self.card.fit
-        version = combine(self.fingerprint, code_digest("data/decode.py"), *([fit] if fit != "pad" else []))
+        version = combine(
+            self.fingerprint, code_digest("data/decoders/image.py"), *([fit] if fit != "pad" else [])
+        )
         return cache_root() / "decoded" / f"{self.card.name}-{version}" / f"{file_name(domain)}-{size}.npy"
 
     def pixels(self, domain: str, size: int, progress: Progress = silent) -> np.ndarray:

@@ -78,7 +78,7 @@ def read_index(card: Card, progress: Progress, download: bool = True) -> Index:
     key = combine(
         listing.digest,
         *card.classes,
-        code_digest("data/sources/*.py", "data/index.py", "data/images.py", "data/grouping.py"),
+        code_digest("data/sources/*.py", "data/index.py"),
     )
     path = cache_root() / "index" / f"{card.name}-{key}.json"
     try:
@@ -144,4 +144,4 @@ def remember_bad(found: dict[str, str]) -> None:
 
 
 def _bad_path() -> Path:
-    return cache_root() / "unreadable" / f"{code_digest('data/decode.py')}.json"
+    return cache_root() / "unreadable" / f"{code_digest('data/decoders/image.py')}.json"
