@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.core.digest import file_digest
+from bench.core.digest import combine, file_digest, shared_files
 from bench.core.errors import UserError, check_name
 from bench.spec.cell import Value
 
@@ -55,8 +55,10 @@ def method_summary(name: str) -> str:
 
 
 def method_digest(name: str) -> str:
-    """Digest of the method's code."""
-    return file_digest(method_file(name))
+    """Digest of the method's file and of the code that it shares with other methods."""
+    file = method_file(name)
+    shared = shared_files(file)
+    return combine(*map(file_digest, [file, *shared])) if shared else file_digest(file)
 
 
 @cache

@@ -1,13 +1,29 @@
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from bench.core.digest import ENGINE, PACKAGE, code_digest, combine, engine_digest, file_digest
+from bench.core.digest import (
+    EXCEPTIONS,
+    FILES,
+    PACKAGE,
+    ROOMS,
+    SHARED,
+    code_digest,
+    combine,
+    engine_digest,
+    engine_files,
+    exception,
+    file_digest,
+    shared_files,
+)
 
 CODE = '''"""What it is."""
 
@@ -78,18 +94,71 @@ def test_combine() -> None:
     assert len({combine("a", "b"), combine("b", "a"), combine("ab"), combine("a")}) == 4
 
 
-def test_engine_digest_covers_files_that_exist() -> None:
-    for pattern in ENGINE:
-        assert list(PACKAGE.glob(pattern)), pattern
-    assert engine_digest() == code_digest(*ENGINE)
-    for pattern in ENGINE:
-        assert engine_digest() != code_digest(*(other for other in ENGINE if other != pattern)), pattern
+# The engine's digest -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package, whose files can be changed; `api.py` and the methods are in it."""
+    copy = tmp_path_factory.mktemp("copy") / "bench"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "results"))
+    return copy
+
+
+@contextmanager
+def appended(path: Path, code: str = "changed = 1\n") -> Iterator[None]:
+    before = path.read_text(encoding="utf-8")
+    path.write_text(f"{before}\n{code}", encoding="utf-8")
+    yield
+    path.write_text(before, encoding="utf-8")
+
+
+def digest_of(package: Path) -> str:
+    return combine(*map(file_digest, engine_files(package)))
+
+
+def test_every_change_of_a_file_of_the_engine_changes_its_digest(package: Path) -> None:
+    before = digest_of(package)
+    assert before == engine_digest()
+    digests = {before}
+    for path in engine_files(package):
+        with appended(path):
+            digests.add(digest_of(package))
+    assert len(digests) == 1 + len(engine_files(package))
+    assert digest_of(package) == before
+
+
+def test_changes_of_excepted_files_leave_the_engines_digest(package: Path) -> None:
+    excepted = [
+        path
+        for path in package.rglob("*.py")
+        if path.relative_to(package).parts[0] in ROOMS and path not in engine_files(package)
+    ]
+    assert {exception(path.relative_to(package)) for path in excepted} == set(EXCEPTIONS.values())
+    for path in excepted:
+        with appended(path):
+            assert digest_of(package) == engine_digest(), path
+
+
+def test_a_new_file_of_the_rooms_is_covered(package: Path) -> None:
+    new = package / "engine" / "training" / "rooms" / "new.py"
+    new.parent.mkdir()
+    new.write_text("x = 1\n")
+    assert new in engine_files(package)
+    assert digest_of(package) != engine_digest()
+    shutil.rmtree(new.parent)
+
+
+def test_what_is_covered_and_what_is_not_exists() -> None:
+    assert all((PACKAGE / name).exists() for name in (*ROOMS, *FILES, *EXCEPTIONS))
+    assert PACKAGE / "engine/cell/settings.py" in engine_files(), "chooses TF32 and determinism"
+    assert len({*engine_files()}) == len(engine_files())
+    with pytest.raises(ValueError, match=r"no file of the package matches 'data/decode.py'"):
+        code_digest("data/decode.py")
 
 
 def imports_of(path: Path) -> set[Path]:
     """Files of the package that a file imports, at its top or inside functions."""
-    import ast
-
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []
@@ -104,46 +173,73 @@ def imports_of(path: Path) -> set[Path]:
     return found
 
 
-NO_MATTER = {
-    "records/baselines.py": "reads records; reached through bench.load_results alone",
-    "commands/results/notebook.py": "reads records; reached through bench.load_results alone",
-    "records/archive.py": "reads records; reached through bench.load_results alone",
-    "records/store.py": "reads records; reached through bench.load_results alone",
-    "core/errors.py": "words of complaints",
-    "processes/pool.py": "how many at once",
-    "processes/garbage.py": "when memory is freed",
-    "processes/malloc.py": "whether memory that is freed stays with the process",
-    "records/bulk.py": "how many at once",
-    "core/files.py": "how files are written",
-    "core/paths.py": "where caches are",
-    "engine/training/cost.py": "times and memory, not answers",
-    "records/record.py": "a schema with a version of its own",
-    "method/registry.py": "names; what it configures is in the key",
-    "core/digest.py": "this very thing",
-    "engine/training/checkpoints.py": "where a stage's state is kept; what that state is, is resume.py's",
-    "records/codec.py": "how records are written down",
-    "records/status_cache.py": "what is recorded already",
-    "records/migrations.py": "reads older records",
-    "spec/resources.py": "what a cell may take of a machine",
-    "processes/signals.py": "whether to go on",
-    "engine/training/throughput.py": "times, not answers",
-    "processes/threads.py": "how many at once",
-    "core/text.py": "names as they are shown",
-    "core/git.py": "which revision this is",
-    "spec/plan.py": "which questions; their content is in the key",
+OUTSIDE = {
+    "core": "errors, files, paths, text; seeds.py is covered",
+    "executors": "how processes serve cells",
+    "processes": "how many at once, and memory that is freed",
+    "records": "how records are written down; selection.py is covered",
 }
-"""Files that the engine uses and that decide no number."""
+"""Rooms and files outside those of the engine's digest that its files import, and that decide no number."""
 
 
 def test_engine_digest_leaves_out_only_what_decides_no_number() -> None:
-    covered = {path for pattern in ENGINE for path in PACKAGE.glob(pattern)}
-    used, todo = set(covered), list(covered)
-    while todo:
-        for path in imports_of(todo.pop()) - used:
-            used.add(path)
-            todo.append(path)
-    left_out = {str(path.relative_to(PACKAGE)) for path in used - covered if path.name != "__init__.py"}
-    assert left_out <= set(NO_MATTER), "decides numbers (how long a target stage is, which look is stored)?"
+    covered = set(engine_files())
+    used = {path for file in covered for path in imports_of(file)} - covered
+    for path in used:
+        inside = path.relative_to(PACKAGE)
+        reason = exception(inside) if inside.parts[0] in ROOMS else OUTSIDE.get(inside.parts[0])
+        assert reason, f"{inside} decides numbers?"
+        assert reason != SHARED, f"{inside} is used by the engine: name it in FILES"
+
+
+# A method's digest -------------------------------------------------------------------------------------
+
+
+def shared(package: Path, code: str) -> list[str]:
+    """Shared code of a method of that code, relative to the package."""
+    file = package.parent / "someones.py"
+    file.write_text(code)
+    return [path.relative_to(package).as_posix() for path in shared_files(file, package)]
+
+
+INNER_LOOP = ["method/maths/inner_loop.py"]
+EPISODIC = ["method/episodic.py", *INNER_LOOP]
+TASKS = ["networks/second_order.py", "networks/task_parallel.py"]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import torch\nfrom bench.api import GradientMethod, Model, tunable\n", []),
+        ("from bench.api import UserError, POOLED, Backbone, fit_logistic\n", []),
+        ("from bench.api import GradientMethod, adapt\n", INNER_LOOP),
+        ("from bench.api import prototypes as means\n", INNER_LOOP),
+        ("from bench.api import InnerLoopMethod\n", EPISODIC),
+        ("from bench.api import EpisodicMethod, mean_gradient\n", EPISODIC + TASKS),
+        ("def later():\n    from bench.api import mean_gradient\n", TASKS),
+        ("import bench.api\n", EPISODIC + TASKS),
+        ("from bench import api\n", EPISODIC + TASKS),
+        ("from bench.api import *\n", EPISODIC + TASKS),
+        ("from bench.method.maths import inner_loop\n", INNER_LOOP),
+        ("import bench.method.episodic\n", EPISODIC),
+        ("from .inner_loop import adapt\nfrom somebench.api import adapt\n", []),
+        ("from bench.api import no_such_name\nimport bench.nothing\n", EPISODIC + TASKS),
+    ],
+)
+def test_shared_code_of_a_method(package: Path, code: str, expected: list[str]) -> None:
+    assert shared(package, code) == expected
+
+
+def test_shared_code_is_found_through_new_exports_and_files(package: Path) -> None:
+    code = "from bench.api import kernel\n"
+    maths = package / "method" / "maths"
+    (maths / "kernels.py").write_text("from bench.method.maths.distances import square\n\nkernel = square\n")
+    (maths / "distances.py").write_text("square = 2\n")
+    with appended(package / "api.py", "from bench.method.maths.kernels import kernel\n"):
+        assert shared(package, code) == ["method/maths/distances.py", "method/maths/kernels.py"]
+        assert shared(package, "from bench.api import adapt\n") == INNER_LOOP, "as before"
+    (maths / "kernels.py").unlink()
+    (maths / "distances.py").unlink()
 
 
 @pytest.mark.parametrize("version", ["3.12", "3.13", "3.14"])
