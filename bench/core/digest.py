@@ -33,10 +33,9 @@ EXCEPTIONS = {
     "method/registry.py": "names; hyperparameters are in the key",
     "networks/second_order.py": SHARED,
     "networks/task_parallel.py": SHARED,
-    "spec/plan.py": "which cells there are; their content is in the key",
+    "spec/matrix": "which cells there are; their content is in the key",
     "spec/resources.py": "processors and memory of a cell",
     "spec/rules.py": "names; the rules are in records/selection.py",
-    "spec/suite.py": "which cells there are; their content is in the key",
     "spec/toml.py": "reads files; what they hold is in the key",
 }
 """Files and folders of the rooms that decide no number of a cell by themselves, each with the reason."""
