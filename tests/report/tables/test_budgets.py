@@ -34,7 +34,7 @@ def only(store: Store):
 def test_labelled_images_against_the_budget(store: Store, streams, declared, seen, unfair) -> None:
     write(store, "a", streams)
     budget = only(store)
-    assert (budget.declared, budget.labelled, budget.unfair) == (declared, seen, unfair)
+    assert (budget.declared, budget.labelled, budget.off_budget) == (declared, seen, unfair)
 
 
 def test_other_streams_are_shown_apart(store: Store) -> None:
@@ -57,5 +57,5 @@ def test_a_record_without_streams_says_so(store: Store) -> None:
     synthetic.write(store, synthetic.cell("a"), 20)
     budget = only(store)
     assert budget.declared is budget.labelled is budget.deviation is None
-    assert not budget.unfair
+    assert not budget.off_budget
     assert budget.extra == {}
