@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 
 from bench.records.store import Store
-from tests.same_answers import differences, main
 from tests.report import synthetic
+from tests.same_answers import differences, main
 
 
 def test_equal_and_other_answers(tmp_path, capsys) -> None:
