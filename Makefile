@@ -1,20 +1,36 @@
-# Everything a fresh clone needs, with nothing but Python 3.11 or newer, gcc and make.
+# Everything a fresh clone needs, with nothing but Python 3.11 or newer, gcc and make: `make help` lists the targets.
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: demo learn2learn test test-all speed race torture audit lint clean
+.PHONY: demo help test-fast test test-all lint format learn2learn speed race torture false-alarms audit clean
 
 demo: $(VENV)/.installed  ## run the quick suite and say where the report is
 	@$(PY) -m bench run --suite quick
 
+help:  ## this list
+	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/p' Makefile | expand -t 16
+
+# Nothing here trains: two processes of one thread each. What trains runs alone, since some tests measure time and memory.
+test-fast: $(VENV)/.installed-test  ## the tests that train nothing, in about a minute
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow and not training" -n 2 --dist loadfile
+
+test: test-fast $(VENV)/.installed-learn2learn  ## all tests but the long ones
+	@$(PY) -m pytest -m "not slow and training"
+
+test-all: $(VENV)/.installed-test $(VENV)/.installed-learn2learn  ## all tests, and which lines of this process they reach
+	@$(PY) -m pytest --cov --cov-report=term:skip-covered
+
+lint: $(VENV)/.installed-test  ## style and types
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+format: $(VENV)/.installed-test  ## rewrite files in the style that `make lint` checks
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
 learn2learn: $(VENV)/.installed-learn2learn  ## the reference for MAML: the method maml-l2l, and tests of maml
-
-test: $(VENV)/.installed-test $(VENV)/.installed-learn2learn  ## all tests but the long ones
-	@$(PY) -m pytest -m "not slow"
-
-test-all: $(VENV)/.installed-test $(VENV)/.installed-learn2learn  ## all tests
-	@$(PY) -m pytest
 
 speed: $(VENV)/.installed-test  ## benchmarks, by pytest-benchmark
 	@$(PY) -m pytest tests/speed --benchmark-only
@@ -25,14 +41,15 @@ race: $(VENV)/.installed-peers  ## races against other software; an hour of quie
 torture: $(VENV)/.installed-test  ## kill, crowd, fill up and confuse runs; prints what came of it
 	@$(PY) -m tests.torture
 
+false-alarms: $(VENV)/.installed  ## how often `bench compare` cries wolf, from ten runs of smoke
+	@for run in 0 1 2 3 4 5 6 7 8 9; do \
+		cache=$$(mktemp -d) && BENCH_CACHE=$$cache $(PY) -m bench run --suite smoke --fresh --results results/false-alarms-$$run && rm -rf $$cache || exit 1; \
+	done
+	@$(PY) -m bench.report.regression.false_alarms results/false-alarms-?
+
 audit: $(VENV)/.installed-test  ## known vulnerabilities of what is installed, where the list can be had: a warning
 	@$(PY) -m pip install --quiet pip-audit 2>/dev/null && $(PY) -m pip_audit --progress-spinner off --skip-editable --timeout 15 \
 		|| echo "warning: pip-audit found something, or could not ask; see above"
-
-lint: $(VENV)/.installed-test  ## style and types
-	@$(PY) -m ruff check .
-	@$(PY) -m ruff format --check .
-	@$(PY) -m mypy
 
 clean:  ## remove the environment
 	rm -rf $(VENV)
@@ -61,10 +78,3 @@ $(VENV)/.installed-learn2learn: | $(VENV)/.installed
 	$(PY) -m pip install --quiet gym requests scipy tqdm
 	$(PY) -m pip install --quiet --no-deps --config-settings=--build-option=build_ext learn2learn==0.2.0
 	@touch $@
-
-.PHONY: false-alarms
-false-alarms: $(VENV)/.installed  ## how often `bench compare` cries wolf, from ten runs of smoke
-	@for run in 0 1 2 3 4 5 6 7 8 9; do \
-		cache=$$(mktemp -d) && BENCH_CACHE=$$cache $(PY) -m bench run --suite smoke --fresh --results results/false-alarms-$$run && rm -rf $$cache || exit 1; \
-	done
-	@$(PY) -m bench.report.regression.false_alarms results/false-alarms-?

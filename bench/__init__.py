@@ -15,11 +15,11 @@ __all__ = ["__version__", "load_results"]
 
 
 def load_results(path: str | Path) -> pd.DataFrame:
-    """The records of a results folder as one tidy pandas frame: a row per cell.
+    """Load the records of a results folder as one tidy pandas frame: a row per cell.
 
     Accuracies (`accuracy last`, and so on by selection rule) and their 95 % intervals (`low`, `high`) are in
     percent, `seconds_own` and `seconds_alone` in seconds. `status` says what became of a cell: `done`,
-    `skipped`, `failed` or `unreadable`. docs/results.md lists all columns.
+    `skipped`, `failed` or `unreadable`. docs/reference/columns.md lists all columns.
 
     Args:
         path: a results folder, the name of a saved baseline, or `REVISION:NAME`, a committed baseline.

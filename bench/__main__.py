@@ -1,4 +1,4 @@
-"""`python -m bench` and the `bench` console command."""
+"""Entry point of `python -m bench`."""
 
 from bench.cli import main
 

@@ -1,4 +1,4 @@
-"""The command line. Handlers import what they need when they run, so that `--help` is instant."""
+"""Command line. Handlers import what they need when they run, so that `--help` is instant."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import Any
 
 import click
 
-from bench.commands.data.verbs import cache, data, verbs
+from bench.commands.data.verbs import cache, data
+from bench.commands.options import data_options, parse_list, parse_nodes
 from bench.commands.results.verbs import results
 from bench.core.errors import UserError, did_you_mean
 from bench.core.text import printable
 from bench.core.version import __version__
-from bench.processes.garbage import stays
+from bench.processes.garbage import freeze_at_exit
 
 
 class Suggesting(click.Group):
-    """A group that suggests a command whose name is close."""
+    """Command group that suggests a command whose name is close."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which was meant."""
+        """Find the command, or fail with a suggestion."""
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             ctx.fail(f"unknown command '{args[0]}': {did_you_mean(args[0], self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
@@ -37,78 +38,18 @@ def cli() -> None:
     """Which way of transferring a pretrained model should I use, and what does it cost?
 
     \b
-    Start with:  python -m bench run --suite quick
+    Start with:  bench run --suite quick
     """
 
 
-def _list(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
-    if value is None:
-        return None
-    parts = [part.strip() for part in value.split(",") if part.strip()]
-    if not parts:
-        raise UserError(f"{parameter.opts[0]} names nothing: leave it out, or name some")
-    return parts
-
-
-def _nodes(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    if value is None:
-        return None
-    name, _, number = value.partition("=")
-    if name != "nodes" or not number.isdecimal() or not 1 <= int(number) <= 100_000:
-        raise UserError(f"--simulate takes nodes=N like nodes=64, not '{value}'")
-    return int(number)
-
-
-def _environment(variable: str, kind: str = "path") -> Any:
-    """A callback that puts an option into the environment, where workers in other processes see it too."""
-
-    def put(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-        if not value:
-            return
-        if kind == "path" and not os.path.exists(str(value)):
-            raise UserError(f"{parameter.opts[0]}: there is no '{value}'")
-        os.environ[variable] = os.path.abspath(value) if kind == "path" else "1"
-
-    return put
-
-
-def _data_options(command: Any) -> Any:
-    """Options that say where images are; shared by the commands that read them."""
-    for option in (
-        click.option(
-            "--skip-bad",
-            is_flag=True,
-            expose_value=False,
-            callback=_environment("BENCH_SKIP_BAD", "flag"),
-            help="Leave out images that cannot be read.",
-        ),
-        click.option(
-            "--data-root",
-            metavar="DIR",
-            expose_value=False,
-            callback=_environment("BENCH_DATA"),
-            help="Folder that holds your copy of the dataset.  [default: $BENCH_DATA]",
-        ),
-        click.option(
-            "--data",
-            metavar="PATH",
-            expose_value=False,
-            callback=_environment("BENCH_OWN_DATA"),
-            help="Your own images: <domain>/<class>/*, or a table with path, domain, label.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
 @cli.command()
-@_data_options
+@data_options
 @click.option("--suite", metavar="NAME", help="A suite's name, or the path of a suite file (.toml).")
-@click.option("--methods", metavar="A,B", callback=_list, help="Only these methods.")
+@click.option("--methods", metavar="A,B", callback=parse_list, help="Only these methods.")
 @click.option("--source", metavar="X", help="Only this source domain.")
 @click.option("--target", metavar="Y", help="Only this target domain.")
 @click.option("--backbone", metavar="B", help="This timm network instead of the suite's.")
-@click.option("--seeds", metavar="0,1,2", callback=_list, help="These run seeds instead of the suite's.")
+@click.option("--seeds", metavar="0,1,2", callback=parse_list, help="These run seeds instead of the suite's.")
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
 @click.option("--set", "sets", metavar="METHOD.PARAM=VALUE", multiple=True, help="Set a hyperparameter.")
 @click.option("--results", metavar="DIR", help="Where records and the report go.  [default: results/<suite>]")
@@ -116,8 +57,8 @@ def _data_options(command: Any) -> Any:
 @click.option(
     "--simulate",
     metavar="nodes=N",
-    callback=_nodes,
-    help="With --plan: how long it would take, going by recorded costs.",
+    callback=parse_nodes,
+    help="With --plan: simulate how long it takes, by recorded costs.",
 )
 @click.option("--fresh", is_flag=True, help="Run cells that are already recorded too.")
 @click.option("--retry-failed", is_flag=True, help="Run cells again that failed or were skipped.")
@@ -150,17 +91,7 @@ def _data_options(command: Any) -> Any:
     type=click.FloatRange(0, min_open=True),
     help="A cell that takes longer has failed.",
 )
-def run(
-    device: str,
-    workers: int | None,
-    cells_per_device: int | None,
-    timeout: float | None,
-    no_share: bool,
-    executor: str,
-    address: str | None,
-    keep_features: bool,
-    **options: Any,
-) -> None:
+def run(no_share: bool, **options: Any) -> None:
     """Run a suite: what is not recorded yet, then the report.
 
     Cells that are recorded are not run again unless code or data have changed since; a suite that was
@@ -169,14 +100,11 @@ def run(
     """
     from bench.commands.experiments import run as command
 
-    means = command.Means(
-        device, workers, timeout, not no_share, executor, address, cells_per_device, keep_features
-    )
-    sys.exit(command.run(command.Request(means=means, **options)))
+    sys.exit(command.run(command.RunOptions.parse(share=not no_share, **options)))
 
 
 @cli.command()
-@_data_options
+@data_options
 @click.option("--suite", metavar="NAME", required=True, help="A suite's name, or the path of a suite file.")
 @click.option("--method", metavar="M", required=True, help="The method to tune.")
 @click.option("--trials", metavar="N", type=click.IntRange(1), default=20, show_default=True)
@@ -192,18 +120,18 @@ def tune(**options: Any) -> None:
     """
     from bench.commands.experiments import tune as command
 
-    sys.exit(command.tune(command.Request(**options)))
+    sys.exit(command.tune(command.TuneOptions(**options)))
 
 
 @cli.command("rank-backbones")
 @click.option("--dataset", metavar="D", required=True, help="A dataset's name.")
-@click.option("--target", metavar="T", required=True, help="The domain whose training images are looked at.")
+@click.option("--target", metavar="T", required=True, help="The domain that networks are ranked for.")
 @click.option(
-    "--backbones", metavar="A,B", callback=_list, help="Candidates.  [default: what needs no network]"
+    "--backbones", metavar="A,B", callback=parse_list, help="Candidates.  [default: those available offline]"
 )
 @click.option("--image-size", metavar="PX", type=click.IntRange(8, 1024), default=64, show_default=True)
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
-@click.option("--verify", is_flag=True, help="Fit a probe on each and say how well the scores rank them.")
+@click.option("--verify", is_flag=True, help="Fit a probe on each and print how well the scores rank them.")
 def rank_backbones(**options: Any) -> None:
     """Order pretrained networks for a target without training them.
 
@@ -212,27 +140,27 @@ def rank_backbones(**options: Any) -> None:
     """
     from bench.commands.experiments import rank_backbones as command
 
-    sys.exit(command.rank(command.Request(**options)))
+    sys.exit(command.rank(command.RankOptions(**options)))
 
 
 @cli.command()
 @click.option("--suite", metavar="NAME", required=True, help="A suite's name, or the path of a suite file.")
-@click.option("--methods", metavar="A,B", callback=_list, help="Only these methods.")
+@click.option("--methods", metavar="A,B", callback=parse_list, help="Only these methods.")
 @click.option("--shots", metavar="K", help="Only scenarios with this many labelled target images per class.")
 @click.option("--max-seconds", metavar="X", type=click.FloatRange(0), help="Only methods within X s a cell.")
 @click.option("--run", is_flag=True, help="Run what is missing, by successive halving over methods.")
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
 @click.option("--results", metavar="DIR", help="Where the records are.  [default: results/<suite>]")
 def recommend(**options: Any) -> None:
-    """Say which method to use, and how sure that is, from a suite's records."""
+    """Recommend a method, with its uncertainty, from a suite's records."""
     from bench.commands.experiments import recommend as command
 
-    sys.exit(command.recommend(command.Request(**options)))
+    sys.exit(command.recommend(command.RecommendOptions(**options)))
 
 
 @cli.command("check-search")
 @click.option("--suite", metavar="NAME", required=True, help="A suite's name, or the path of a suite file.")
-@click.option("--seeds", metavar="0,1,2", callback=_list, help="These run seeds instead of the suite's.")
+@click.option("--seeds", metavar="0,1,2", callback=parse_list, help="These run seeds instead of the suite's.")
 @click.option("--draws", metavar="N", type=click.IntRange(2), default=4, show_default=True)
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
 @click.option("--results", metavar="DIR", help="Where records are kept.  [default: results/<suite>-search]")
@@ -244,7 +172,7 @@ def check_search(**options: Any) -> None:
     """
     from bench.commands.experiments import check_search as command
 
-    sys.exit(command.check(command.Request(**options)))
+    sys.exit(command.check(command.CheckSearchOptions(**options)))
 
 
 @cli.command("list")
@@ -300,7 +228,7 @@ def export(folder: str, results: str | None) -> None:
 def track(tracker: str, results: str | None, to: str | None) -> None:
     """Write records as runs of an experiment tracker, through its own library.
 
-    Settings become parameters, what looks measured metrics by step, provenance tags.
+    Settings become parameters, evaluations metrics by step, provenance tags.
     """
     from bench.commands.results import track as command
 
@@ -383,7 +311,6 @@ def history_add(sources: tuple[str, ...], revision: str | None) -> None:
     command.add(sources, revision)
 
 
-verbs(_data_options)
 cli.add_command(data)
 cli.add_command(cache)
 cli.add_command(results)
@@ -391,11 +318,11 @@ cli.add_command(results)
 
 def main() -> None:
     """Run the command line; a user's error is one line and exit code 2."""
-    stays()
+    freeze_at_exit()
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort as stop:
-        # What click makes of Ctrl-C; the interruption itself says what is kept.
+        # click's exception for Ctrl-C; its cause holds what is kept.
         kept = stop.__cause__.args if stop.__cause__ else ()
         click.echo(": ".join(["interrupted", *map(str, kept)]), err=True)
         sys.exit(130)
@@ -409,11 +336,11 @@ def main() -> None:
     except UserError as error:
         _complain(str(error))
     except BrokenPipeError:
-        # The reader went away (`bench list methods | head`); there is nobody left to tell.
+        # The reader has closed the pipe (`bench list methods | head`); nothing more can be printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        # A path of an argument may meet the disk anywhere; other failures of it are told where they happen.
+        # A path of an argument may be used anywhere; other errors are handled where they happen.
         if error.errno != errno.ENAMETOOLONG:
             raise
         _complain(f"'{str(error.filename)[:40]}…' is too long for a file's name: give a shorter path")

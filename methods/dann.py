@@ -5,7 +5,8 @@ Ganin et al. 2016, "Domain-Adversarial Training of Neural Networks". https://arx
 As in the paper: gradient reversal (section 4.2), the reversal's schedule and the learning-rate schedule
 (section 5.2), a discriminator with two hidden layers of 1,024. Unlike it: AdamW as for every method here,
 in its AMSGrad variant (Reddi et al. 2018, https://arxiv.org/abs/1904.09237). Plain Adam keeps its steps as
-large as ever when the label loss fades, and they become the discriminator's; `docs/recipes.md` has numbers.
+large as ever when the label loss fades, and they become the discriminator's;
+`docs/measurements/recipes.md` has numbers.
 """
 
 from __future__ import annotations

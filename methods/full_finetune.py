@@ -3,7 +3,8 @@
 Yosinski et al. 2014, "How transferable are features in deep neural networks?"
 https://arxiv.org/abs/1411.1792
 
-The recipe (AdamW, warm-up, cosine decay) is the base class's; `docs/recipes.md` shows what chose it.
+The recipe (AdamW, warm-up, cosine decay) is the base class's;
+`docs/measurements/recipes.md` shows what chose it.
 """
 
 from __future__ import annotations

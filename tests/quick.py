@@ -1,6 +1,6 @@
-"""Cells that take no time, through real workers, claims and a real store: `python -m tests.quick DIR CELLS`.
+"""Cells that take no time, through real workers, leases and a real store: `python -m tests.quick DIR CELLS`.
 
-What a cell does is one of its overrides. Every cell that is worked on leaves a line in `DIR/worked.txt`.
+The behaviour of a cell is one of its overrides. Every cell leaves a line in `DIR/worked.txt`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ from typing import Any
 import numpy as np
 
 from bench.core.errors import UserError
-from bench.executors.placement import places
-from bench.executors.worker import Worker, serve
-from bench.executors.workers import Workers
-from bench.processes import stopping
-from bench.processes.signals import Interrupted
+from bench.executors.messages import CellRequest, Prepared, PrepareRequest
+from bench.executors.placement import assign_devices
+from bench.executors.protocol import ExecutorOptions
+from bench.executors.worker import Worker
+from bench.executors.worker_pool import WorkerPool
+from bench.processes.server import serve
+from bench.processes.signals import Interrupted, Stopped, stop_requested
 from bench.records.record import Cost, Digests, Environment, Evaluation, Outcome, Predictions, Record, Request
 from bench.records.store import Store
 from bench.spec.cell import Budget, Cell, Scenario, Setting
+from bench.spec.resources import Resources
 
 TODAY = Digests(method="m", engine="e", dataset="d")
 
@@ -53,7 +56,7 @@ def expected(cell: Cell) -> tuple[Record, Predictions]:
         "look0/target-test/logits": random.normal(size=(5, 2)).astype(np.float16),
         "target-test/labels": random.integers(2, size=5).astype(np.int16),
     }
-    look = Evaluation(stage="target", step=1, target_test_accuracy=float(random.random()))
+    look = Evaluation(stage="target", step=1, accuracy={"target-test": float(random.random())})
     record = Record(
         key=cell.key,
         created="now",
@@ -74,24 +77,24 @@ class Quick(Worker):
     def load(self) -> None:
         pass
 
-    def prepare(
-        self, device: str, backbones: list[str], workers: int, per_cell: int, cells: int | None
-    ) -> None:
-        setting, where = Setting().model_dump(), self.where(Setting()).model_dump()
-        there = range(int(os.environ.get("BENCH_QUICK_DEVICES", "0")))
-        room = places(workers, [] if cells is None else there, per_cell, cells or 1)
-        self.say(what="ready", setting=setting, environment=where, places=room)
+    def prepare(self, request: PrepareRequest) -> None:
+        devices = range(int(os.environ.get("BENCH_QUICK_DEVICES", "0")))
+        cells = request.cells_per_device
+        assigned = assign_devices(
+            request.workers, [] if cells is None else devices, request.devices_per_cell, cells or 1
+        )
+        setting = Setting()
+        self.send(Prepared(setting=setting, environment=self.environment(setting), devices=assigned))
 
-    def bind(self, devices: list[int]) -> None:
+    def bind(self, devices: tuple[int, ...]) -> None:
         with open(os.environ["BENCH_QUICK_LOG"] + ".devices", "a", encoding="utf-8") as log:
             log.write(f"{os.getpid()} {devices[0]}\n")
 
-    def where(self, setting: Setting) -> Environment:
+    def environment(self, setting: Setting) -> Environment:
         return Environment(python="", packages={}, platform="", cpu="")
 
-    def work(
-        self, cell: Cell, suite: str, setting: Setting, where: Environment, *rest: Any
-    ) -> tuple[Record, Predictions]:
+    def work(self, request: CellRequest, environment: Environment) -> tuple[Record, Predictions]:
+        cell = request.cell
         do = cell.overrides.get("do")
         with open(os.environ["BENCH_QUICK_LOG"], "a", encoding="utf-8") as log:
             log.write(f"{cell.key}\n")
@@ -113,18 +116,18 @@ class Quick(Worker):
                     time.sleep(0.02)
             case "wait" | "finish" | "until":
                 flag = Path(os.environ["BENCH_QUICK_LOG"] + ".over")
-                over = flag.exists if do == "until" else stopping.wished
+                over = flag.exists if do == "until" else stop_requested
                 while not over():
                     self.progress(do, 1, 2)
                     time.sleep(0.02)
                 if do == "wait":
-                    raise stopping.Stopped
+                    raise Stopped
         time.sleep(float(cell.overrides.get("seconds", 0)))
         return expected(cell)
 
 
-class Noted:
-    """A watcher that keeps what it is told."""
+class RecordingWatcher:
+    """Watcher that keeps records and notes."""
 
     def __init__(self, loud: bool = False) -> None:
         self._loud = loud
@@ -152,20 +155,31 @@ class Noted:
         self.notes.append(text)
 
 
+def quick_options(workers: int | None = None, **resources: Any) -> ExecutorOptions:
+    """Options of an executor whose workers are quick."""
+    return ExecutorOptions(
+        device="cpu", module="tests.quick", resources=Resources(workers=workers, **resources)
+    )
+
+
+def quick_pool(workers: int = 1, **resources: Any) -> WorkerPool:
+    """Pool of quick workers on this machine."""
+    return WorkerPool(quick_options(workers, **resources))
+
+
 def run_quick(
     root: Path,
     cells: Sequence[Cell],
     workers: int = 1,
     timeout: float | None = None,
-    lease: float = 60.0,
     retry_failed: bool = False,
     loud: bool = False,
-) -> Noted:
+) -> RecordingWatcher:
     """Run cells in a folder to the end."""
     os.environ["BENCH_QUICK_LOG"] = str(root.absolute() / "worked.txt")
-    store, watcher = Store(root), Noted(loud)
+    store, watcher = Store(root), RecordingWatcher(loud)
     store.prepare()
-    pool = Workers("cpu", workers, module="tests.quick", lease=lease)
+    pool = quick_pool(workers)
     try:
         pool.prepare(["none"], print)
         todo, _ = store.missing(cells, {"quick": TODAY}, retry_failed=retry_failed)
@@ -176,7 +190,7 @@ def run_quick(
 
 
 def worked(root: Path) -> list[str]:
-    """Keys of the cells that were worked on, as often as they were."""
+    """Keys of the cells that were worked on, once for each time."""
     path = root / "worked.txt"
     return path.read_text().split() if path.exists() else []
 

@@ -1,4 +1,4 @@
-"""Structure of the code, measured: `python -m tests.structure`.
+"""Structure of the code, measured: `python -m tests.structure`; drawn: `python -m tests.structure --picture`.
 
 Imports are read from syntax trees, those inside functions and for type checkers included. `LAYERS` is the one
 statement of who may import whom; `tests/test_architecture.py` generates its checks from it.
@@ -7,6 +7,7 @@ statement of who may import whom; `tests/test_architecture.py` generates its che
 from __future__ import annotations
 
 import ast
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -195,6 +196,36 @@ def folders() -> dict[str, set[str]]:
     return graph
 
 
+def rooms() -> dict[str, set[str]]:
+    """Rooms that each room imports from; `upward` lists imports that go elsewhere than down."""
+    graph: dict[str, set[str]] = {name: set() for layer in LAYERS for name in layer}
+    for module, others in edges().items():
+        graph[room(module)] |= {room(other) for other in others if level(other) < level(module)}
+    return graph
+
+
+def picture() -> str:
+    """Draw `rooms` as a Mermaid flowchart, from the highest to the lowest.
+
+    An arrow that follows from others is left out (transitive reduction).
+    """
+    graph = rooms()
+
+    def below(name: str) -> set[str]:
+        return graph[name].union(*map(below, graph[name]))
+
+    lines = ["flowchart TD"]
+    for layer in reversed(LAYERS):
+        for name in layer:
+            label = "bench/__init__.py" if name == "bench" else name.removeprefix("bench.").replace(".", "/")
+            lines.append(f'    {name.replace(".", "_")}["{label}"]')
+    for layer in reversed(LAYERS):
+        for name in layer:
+            direct = graph[name] - set().union(*map(below, graph[name]))
+            lines += [f"    {name} --> {other}".replace(".", "_") for other in sorted(direct)]
+    return "\n".join(lines) + "\n"
+
+
 @dataclass(frozen=True)
 class Function:
     """Where a function is, and its size."""
@@ -247,7 +278,10 @@ def lines() -> int:
 
 
 def main() -> None:
-    """Print the numbers, and what exceeds them."""
+    """Print the numbers, and what exceeds them; or the picture."""
+    if "--picture" in sys.argv[1:]:
+        print(picture(), end="")
+        return
     print(f"upward imports: {len(upward())}")
     for pair in upward():
         print("   ", *pair)
@@ -264,10 +298,10 @@ def main() -> None:
     wide = [f for f in functions() if f.parameters > PARAMETERS]
     print(f"functions of more than {LINES} lines: {len(long)}")
     for f in long:
-        print(f"    {f.environment}: {f.lines}")
+        print(f"    {f.where}: {f.lines}")
     print(f"functions of more than {PARAMETERS} parameters: {len(wide)}")
     for f in wide:
-        print(f"    {f.environment}: {f.parameters}")
+        print(f"    {f.where}: {f.parameters}")
     print(f"dict[str, Any] in bench/: {untyped_dictionaries()}")
     print(f"lines of product code: {lines()}")
 

@@ -10,140 +10,114 @@ from pathlib import Path
 
 import pytest
 
+from tests import structure
 from tests.support.checkout import ROOT, python
 
-PROJECT = {"bench", "methods", "report"}
+MODULES = structure.modules()
 
 
-def files(*patterns: str) -> list[Path]:
-    return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
+def libraries(module: str) -> set[str]:
+    """Top-level packages that a module imports."""
+    return {name.split(".")[0] for name in structure.imported(MODULES[module])}
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Dotted names that a file imports anywhere, `from a import b` as `a` and `a.b`."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            yield node.module or ""
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def within(*rooms: str) -> list[str]:
+    """Modules of these rooms."""
+    return [name for name in MODULES if name.startswith(tuple(f"{room}." for room in rooms))]
 
 
-def rooms(path: Path) -> set[str]:
-    """Top-level packages that a file imports."""
-    return {name.split(".")[0] for name in imports(path)}
+def test_every_module_is_in_a_room() -> None:
+    assert len(MODULES) > 200
+    named = {name for layer in structure.LAYERS for name in layer}
+    assert {structure.room(module) for module in MODULES} <= named
+    assert named == {structure.room(module) for module in MODULES}, "a layer without modules"
 
 
-CODE = files("bench/**/*.py", "methods/*.py", "report/**/*.py")
+@pytest.mark.parametrize("room", [name for layer in structure.LAYERS for name in layer])
+def test_imports_go_down(room: str) -> None:
+    """Lazy imports and those for type checkers are counted."""
+    assert [pair for pair in structure.upward() if structure.room(pair[0]) == room] == []
 
 
-def test_there_is_code() -> None:
-    assert len(CODE) > 40
+@pytest.mark.parametrize("room", structure.ONLY)
+def test_rooms_see_what_they_may(room: str) -> None:
+    assert [pair for pair in structure.forbidden() if pair[0].startswith(f"{room}.")] == []
 
 
-@pytest.mark.parametrize("path", files("methods/*.py"), ids=lambda path: path.stem)
-def test_methods_know_the_api_and_nothing_else(path: Path) -> None:
-    own = {name for name in imports(path) if name.split(".")[0] in PROJECT}
-    assert {name for name in own if not name.startswith("bench.api")} == set()
+def test_no_circle_of_files() -> None:
+    assert structure.circles(structure.edges()) == []
 
 
-@pytest.mark.parametrize("path", files("report/**/*.py"), ids=lambda path: path.stem)
-def test_report_reads_records(path: Path) -> None:
-    libraries = {"torch", "torchvision", "timm", "methods", "sklearn"}
-    # Loaded when features are drawn: see `test_without_torch`.
-    assert not rooms(path) & (libraries - ({"sklearn"} if path.stem == "embeddings" else set()))
-    own = {name for name in imports(path) if name.startswith("bench.")}
-    allowed = (
-        "record",
-        "store",
-        "suite",
-        "selection",
-        "errors",
-        "files",
-        "paths",
-        "seeds",
-        "plan",
-        "text",
-        "data.card",
-        "digest",
-        "garbage",
-        "executors.pool",
-    )
-    assert {name for name in own if not name.startswith(tuple(f"bench.{room}" for room in allowed))} == set()
+def test_no_circle_of_folders() -> None:
+    assert structure.circles(structure.folders()) == []
 
 
-@pytest.mark.parametrize("path", files("bench/data/**/*.py"), ids=lambda path: path.stem)
-def test_data_knows_no_methods(path: Path) -> None:
-    assert not rooms(path) & {"methods", "torch", "timm", "report"}
-    names = set(imports(path))
-    assert not [
-        name
-        for name in names
-        if name.startswith(("bench.api", "bench.method.registry", "bench.engine.training.loop"))
-    ]
+def test_circles_are_found() -> None:
+    assert structure.circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+    assert structure.circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
-@pytest.mark.parametrize("path", files("bench/**/*.py"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_engine_names_no_method_module(path: Path) -> None:
-    assert "methods" not in rooms(path)
-    if path.parent.name != "commands":
-        assert "report" not in rooms(path)
+@pytest.mark.parametrize("folder", structure.crowded())
+def test_folders_are_not_crowded(folder: str) -> None:
+    # A method is a file: that folder grows by design.
+    assert folder == "methods" or structure.crowded()[folder] <= structure.MODULES
+
+
+def test_functions_are_short_and_take_few_parameters() -> None:
+    found = structure.functions()
+    assert len(found) > 1000
+    assert [f for f in found if f.lines > structure.LINES] == []
+    assert [f for f in found if f.parameters > structure.PARAMETERS] == []
+
+
+def test_one_name_in_each_checkout_and_wheel() -> None:
+    """`methods` and `report` are packages of `bench`; at the top they would be other distributions' names."""
+    tops = {"methods", "report", "datasets"}
+    for path in [*MODULES.values(), *ROOT.glob("tests/**/*.py")]:
+        assert not {name for name in structure.imported(path) if name.split(".")[0] in tops}, path
+
+
+HEAVY = {"torch", "torchvision", "timm"}
+
+
+@pytest.mark.parametrize(
+    "module", within("bench.report", "bench.spec", "bench.records", "bench.data", "bench.core")
+)
+def test_rooms_without_torch(module: str) -> None:
+    found = libraries(module) & HEAVY
+    # What a card names out of torchvision's datasets is imported when it is fetched.
+    assert not found, found
+    if module.startswith("bench.report"):
+        # Loaded when features are drawn: see `test_without_torch`.
+        assert "sklearn" not in libraries(module) or module.endswith(".embeddings")
 
 
 def test_one_import_of_timm() -> None:
-    assert [path.relative_to(ROOT).as_posix() for path in CODE if "timm" in rooms(path)] == [
-        "bench/networks/backbones.py"
-    ]
+    assert [name for name in MODULES if "timm" in libraries(name)] == ["bench.networks.backbones"]
 
 
-def test_concurrency_lives_with_the_executors() -> None:
+def test_concurrency_lives_with_processes_and_executors() -> None:
     several = {"threading", "multiprocessing", "concurrent", "ray", "asyncio", "joblib", "loky"}
-    # Tasks of one batch run side by side within a cell: threads of one process, as torch's own.
-    within = {"bench/networks/task_parallel.py"}
-    for path in CODE:
-        if path.parent.name != "executors" and path.relative_to(ROOT).as_posix() not in within:
-            assert not rooms(path) & several, path
+    # Tasks of one batch run side by side within a cell: threads of one process, as torch's own. The process
+    # that leads a group of several listens to the others while it trains.
+    allowed = {"bench.networks.task_parallel", "bench.engine.cell.leader"}
+    rooms = ("bench.processes.", "bench.executors.")
+    for module in MODULES:
+        if not module.startswith(rooms) and module not in allowed:
+            assert not libraries(module) & several, module
 
 
 LIGHT = [
-    "bench.core.errors",
-    "bench.spec.suite",
-    "bench.records.record",
-    "bench.records.store",
-    "bench.records.archive",
-    "bench.records.leases",
-    "bench.records.codec",
-    "bench.records.maintenance",
-    "bench.processes.stopping",
-    "bench.spec.resources",
-    "bench.commands.experiments.simulation",
-    "bench.commands.experiments.forecast",
-    "bench.executors.factory",
-    "bench.executors.slurm_job",
-    "bench.executors.workers",
-    "bench.executors.worker",
-    "bench.records.baselines",
-    "bench.spec.plan",
-    "bench.records.selection",
-    "bench.method.registry",
-    "bench.core.seeds",
-    "bench.core.digest",
-    "bench.core.files",
-    "bench.data.card",
-    "bench.data.dataset",
-    "bench.data.splits",
-    "bench.data.decoders.image",
-    "bench.cli",
-    "bench.commands.experiments.run",
-    "bench.commands.results.report",
-    "bench.commands.listing",
-    "bench.commands.progress",
-    "bench.commands.results.baseline",
-    "bench.commands.results.notebook",
-    "bench.commands.results.maintenance",
+    *within("bench.core", "bench.spec", "bench.records", "bench.executors"),
+    *("bench.processes.pool", "bench.processes.local", "bench.processes.signals", "bench.processes.garbage"),
+    *("bench.method.registry", "bench.cli"),
+    *("bench.data.catalog", "bench.data.dataset", "bench.data.splits", "bench.data.decoders.image"),
+    *("bench.commands.listing", "bench.commands.progress"),
+    *(f"bench.commands.experiments.{name}" for name in ("run", "cost_model", "simulation")),
+    *(f"bench.commands.results.{name}" for name in ("report", "baseline", "notebook", "maintenance")),
 ]
-REPORT = [f"report.{path.stem}" for path in files("report/*.py") if path.stem != "__init__"]
+LIGHT = [name for name in LIGHT if not name.startswith("bench.executors.ray") and "slurm" not in name]
+REPORT = [name for name in within("bench.report") if not name.startswith("bench.report.trackers.")]
 
 
 @pytest.mark.parametrize("group", ["light", "report"])
@@ -153,7 +127,7 @@ def test_without_torch(group: str, tmp_path: Path) -> None:
         "import importlib, sys\n"
         f"for name in {modules}:\n"
         "    importlib.import_module(name)\n"
-        "    bad = {'torch', 'timm', 'torchvision', 'sklearn', 'methods'} & sys.modules.keys()\n"
+        "    bad = {'torch', 'timm', 'torchvision', 'sklearn', 'bench.methods'} & sys.modules.keys()\n"
         "    assert not bad, (name, bad)\n"
     )
     process = python("-c", code, cwd=tmp_path)
@@ -182,9 +156,10 @@ def keyword(call: ast.Call, name: str) -> object:
     return found[0].value if found and isinstance(found[0], ast.Constant) else None
 
 
-@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_is_unpickled(path: Path) -> None:
-    assert not rooms(path) & {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_is_unpickled(module: str) -> None:
+    path = MODULES[module]
+    assert not libraries(module) & {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
     for call in calls(path):
         text = ast.unparse(call.func)
         if text == "torch.load":

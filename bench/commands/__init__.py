@@ -1,1 +1,1 @@
-"""What the verbs of the command line do, one file per verb."""
+"""Verbs of the command line, one file per verb."""

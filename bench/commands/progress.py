@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: bars on a terminal, plain lines elsewhere."""
+"""Progress of a run: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from bench.records.record import Record
 from bench.spec.cell import Cell
 
 LONG = 5.0
-"""Seconds after which work is worth a line where no bar can be shown."""
+"""Seconds after which progress is printed as a line where no bar can be shown."""
 
-Score = Callable[[Record], float | None]
+RecordScore = Callable[[Record], float | None]
+"""Score of a finished cell that progress shows, in [0, 1]; None if there is none."""
 
 
 def test_accuracy(record: Record) -> float | None:
-    """Accuracy on the target's test images at the headline rule's look, in [0, 1]; None if not done."""
+    """Accuracy on the target's test images at the headline rule's evaluation, in [0, 1]; None if not done."""
     place = record.selected.get(record.request.cell.headline)
-    return None if place is None else record.evaluations[place].target_test_accuracy
+    return None if place is None else record.evaluations[place].accuracy["target-test"]
 
 
-class Lines:
-    """Says each finished cell on a line, with how far the run is and when it will be done."""
+class LineProgress:
+    """Progress as a line for each finished cell, with the number of cells done and the time to go."""
 
-    def __init__(self, cells: Sequence[Cell], console: Console, score: Score, workers: int = 1) -> None:
+    def __init__(self, cells: Sequence[Cell], console: Console, score: RecordScore, workers: int = 1) -> None:
         self.console = console
         self.score = score
         self.total = len(cells)
@@ -42,33 +43,33 @@ class Lines:
         self._since: dict[str, float] = {}
 
     def started(self, cell: Cell) -> None:
-        """A cell begins."""
+        """Note the time at which a cell begins."""
         self._since[cell.key] = time.monotonic()
 
     def progress(self, cell: Cell, what: str, done: int, total: int) -> None:
-        """Nothing: a line per step would be noise."""
+        """Ignore progress within a cell: a line per step would be noise."""
 
     def finished(self, record: Record) -> None:
-        """Print how a cell ended."""
+        """Print the outcome of a cell."""
         method = record.request.cell.method
         self.done += 1
         self._waiting.remove(method)
         seconds = time.monotonic() - self._since.pop(record.key, time.monotonic())
         if record.outcome.status == "done":
             self._seconds[method].append(seconds)
-        self._say(record, f"{seconds:.1f} s")
+        self._print(record, f"{seconds:.1f} s")
 
     def elsewhere(self, record: Record) -> None:
-        """Print how a cell ended that another process had."""
+        """Print the outcome of a cell that another process ran."""
         self.done += 1
         self._waiting.remove(record.request.cell.method)
-        self._say(record, "by another process")
+        self._print(record, "by another process")
 
     def note(self, text: str) -> None:
         """Print a line."""
         self.console.print(_plain(text), highlight=False, soft_wrap=True)
 
-    def _say(self, record: Record, took: str) -> None:
+    def _print(self, record: Record, took: str) -> None:
         self.console.print(
             f"\\[{self.done}/{self.total}] {record.outcome.status} {_plain(record.request.cell.title)}"
             f"  {_plain(self._outcome(record))}  {took}" + (f"  ETA {self.eta}" if self._waiting else ""),
@@ -82,18 +83,18 @@ class Lines:
 
     @property
     def eta(self) -> str:
-        """Time that the waiting cells will take, from what cells of their methods took so far."""
-        known = {method: sum(times) / len(times) for method, times in self._seconds.items()}
-        if not known:
+        """Time until the end, estimated from finished cells of the same methods; `?` if there are none."""
+        means = {method: sum(times) / len(times) for method, times in self._seconds.items()}
+        if not means:
             return "?"
-        typical = sum(known.values()) / len(known)
-        return duration(sum(known.get(method, typical) for method in self._waiting) / self._workers)
+        typical = sum(means.values()) / len(means)
+        return duration(sum(means.get(method, typical) for method in self._waiting) / self._workers)
 
 
-class Bars(Lines):
-    """The same lines, above an overall bar and a bar of the running cell."""
+class BarProgress(LineProgress):
+    """Progress as the same lines, above an overall bar and a bar of the running cell."""
 
-    def __init__(self, cells: Sequence[Cell], console: Console, score: Score, workers: int = 1) -> None:
+    def __init__(self, cells: Sequence[Cell], console: Console, score: RecordScore, workers: int = 1) -> None:
         super().__init__(cells, console, score, workers)
         self.bars = Progress(
             TextColumn("{task.description}"),
@@ -108,7 +109,7 @@ class Bars(Lines):
         self._cells: dict[str, TaskID] = {}
 
     def started(self, cell: Cell) -> None:
-        """Show the cell that begins."""
+        """Add a bar for a cell that begins."""
         super().started(cell)
         if cell.key not in self._cells:  # it may begin a second time
             self._cells[cell.key] = self.bars.add_task(_plain(cell.title), total=1, eta="")
@@ -134,25 +135,25 @@ class Bars(Lines):
 
 
 @contextmanager
-def watch(cells: Sequence[Cell], score: Score, workers: int = 1) -> Iterator[Lines]:
-    """The watcher that fits where the output goes; `score` is what it says of a finished cell."""
+def watch(cells: Sequence[Cell], score: RecordScore, workers: int = 1) -> Iterator[LineProgress]:
+    """Watcher of a run that fits the error stream; `score` is what it prints of a finished cell."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Lines(cells, console, score, workers)
+        yield LineProgress(cells, console, score, workers)
         return
-    bars = Bars(cells, console, score, workers)
+    bars = BarProgress(cells, console, score, workers)
     with bars.bars:
         yield bars
 
 
-def saying(what: str) -> Status:
-    """Says on a terminal what is being done, as long as it takes."""
+def status(what: str) -> Status:
+    """Context manager that shows on a terminal what is being done."""
     return Console(stderr=True).status(what)
 
 
 @contextmanager
-def showing() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress callback for long work before a run: a bar each on a terminal, a line each elsewhere."""
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Progress callback for long work before a run: a bar each on a terminal, a line each elsewhere."""
     console = Console(stderr=True)
     bars = Progress(
         TextColumn("{task.description}"),
@@ -162,17 +163,17 @@ def showing() -> Iterator[Callable[[str, int, int], None]]:
         console=console,
         transient=True,
     )
-    tasks: dict[str, TaskID] = {}
-    begun: dict[str, float] = {}
+    bar_of: dict[str, TaskID] = {}
+    started_at: dict[str, float] = {}
 
     def progress(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = bars.add_task(_plain(what), total=total)
-            begun[what] = time.monotonic()
-        elif not console.is_terminal and what in begun and time.monotonic() - begun[what] > LONG:
-            del begun[what]
+        if what not in bar_of:
+            bar_of[what] = bars.add_task(_plain(what), total=total)
+            started_at[what] = time.monotonic()
+        elif not console.is_terminal and what in started_at and time.monotonic() - started_at[what] > LONG:
+            del started_at[what]
             console.print(f"{_plain(what)}: {done} of {total} images", highlight=False)
-        bars.update(tasks[what], completed=done, total=total)
+        bars.update(bar_of[what], completed=done, total=total)
 
     if not console.is_terminal:
         yield progress
@@ -182,12 +183,12 @@ def showing() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _plain(text: str) -> str:
-    """Neither markup nor control characters."""
+    """Escape markup and control characters."""
     return escape(printable(text))
 
 
 def duration(seconds: float) -> str:
-    """`40 s`, `3 min`, `2 h 05 min`."""
+    """Format seconds as `40 s`, `3 min` or `2 h 05 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

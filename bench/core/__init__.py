@@ -1,1 +1,1 @@
-"""Errors, files, paths, seeds, text, digests: needed by every room, needing none."""
+"""Foundations that every room uses: errors, files, paths, seeds, text, digests."""

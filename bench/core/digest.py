@@ -24,6 +24,7 @@ EXCEPTIONS = {
     "data/doctor": "findings about a dataset, for its owner",
     "engine/cell/environment.py": "describes the machine",
     "engine/cell/feature_export.py": "features beside the predictions, for figures",
+    "engine/cell/messages.py": "form of messages between the processes of a cell",
     "engine/evaluation/transferability.py": "scores of networks, in no record",
     "engine/training/checkpoints.py": "where a stage's state is kept, not what it is",
     "engine/training/cost.py": "time and memory",
@@ -33,10 +34,9 @@ EXCEPTIONS = {
     "method/registry.py": "names; hyperparameters are in the key",
     "networks/second_order.py": SHARED,
     "networks/task_parallel.py": SHARED,
-    "spec/plan.py": "which cells there are; their content is in the key",
+    "spec/matrix": "which cells there are; their content is in the key",
     "spec/resources.py": "processors and memory of a cell",
     "spec/rules.py": "names; the rules are in records/selection.py",
-    "spec/suite.py": "which cells there are; their content is in the key",
     "spec/toml.py": "reads files; what they hold is in the key",
 }
 """Files and folders of the rooms that decide no number of a cell by themselves, each with the reason."""

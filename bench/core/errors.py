@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend, and the "did you mean" that goes with it."""
+"""Errors of users and of cells, and the "did you mean" of messages."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A request that cannot be met: one line that says what is wrong, where, and how to mend it.
+    """Error that the user can fix: one line that says what is wrong, where, and how to fix it.
 
     The command line prints it without a traceback and exits with code 2.
     """
 
 
 class CellSkipped(Exception):
-    """A cell that its method declares it cannot do; becomes a `skipped` record with this reason."""
+    """Cell that its method declares unsupported; becomes a `skipped` record with this reason."""
 
 
 class CellFailed(Exception):
-    """A cell that went wrong in a way we understand (divergence, ...): a `failed` record."""
+    """Cell that failed in an understood way (divergence, ...); becomes a `failed` record with this reason."""
 
 
 MOST = 12
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:
-    """A sentence that names the closest options, or lists some when none is close."""
+    """Suggest the closest options in a phrase, or list some when none is close."""
     known = sorted(options)
     close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     if close:

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, also after a loss of power."""
+"""Atomic files: whole or absent, also after a loss of power."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PIECE = 2**18
-"""Bytes that are written at once."""
+"""Bytes per write."""
 
 
 def write_atomically(path: Path, content: bytes, exclusive: bool = False) -> None:
-    """Write a file so that a reader, or a crash, sees all of it or nothing: see `whole`."""
-    with whole(path, exclusive) as temporary, temporary.open("wb") as file:
+    """Write a file so that a reader, or a crash, sees all of it or nothing: see `atomic_file`."""
+    with atomic_file(path, exclusive) as temporary, temporary.open("wb") as file:
         # In one piece, Linux can take five times as long for new files of ten megabytes.
         for start in range(0, len(content), PIECE):
             file.write(content[start : start + PIECE])
 
 
 @contextlib.contextmanager
-def whole(path: Path, exclusive: bool = False, durable: bool = True) -> Iterator[Path]:
-    """Gives a file to write to; when the block ends, that is the file, of which nobody has seen a part.
+def atomic_file(path: Path, exclusive: bool = False, durable: bool = True) -> Iterator[Path]:
+    """Write a file atomically: gives a temporary path, which takes the file's name when the block ends.
 
-    After the block, the file and its name are on disk, as far as the file system tells the truth; unless it
-    need not be `durable`: then a loss of power can leave anything, which its reader has to notice.
+    After a `durable` block the file and its name are on disk, as far as the file system tells the truth;
+    otherwise a loss of power can leave a damaged file, which its reader has to notice.
 
     Raises:
-        FileExistsError: `exclusive`, and there is such a file; it stays as it is.
+        FileExistsError: `exclusive`, and the file exists; it stays as it is.
     """
     make_folder(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
@@ -39,7 +39,7 @@ def whole(path: Path, exclusive: bool = False, durable: bool = True) -> Iterator
         if durable:
             with temporary.open("r+b") as file:
                 os.fsync(file.fileno())
-        # Temporary files are private; what others may read is the user's umask's to say.
+        # Temporary files are private; the user's umask decides who may read the file.
         temporary.chmod(0o666 & ~_umask())
         if exclusive:
             _name(temporary, path)
@@ -53,7 +53,7 @@ def whole(path: Path, exclusive: bool = False, durable: bool = True) -> Iterator
 
 
 def make_folder(path: Path) -> None:
-    """A folder and those above it, so that their names survive too."""
+    """Make a folder and its parents, and flush their names to disk."""
     if not path.is_dir():
         make_folder(path.parent)
         path.mkdir(exist_ok=True)
@@ -61,13 +61,13 @@ def make_folder(path: Path) -> None:
 
 
 def _name(temporary: Path, path: Path) -> None:
-    """Give a temporary file its name, unless there is such a file: one step also on network folders."""
+    """Name a temporary file unless the name is taken: one step also on network folders."""
     try:
         os.link(temporary, path)
     except FileExistsError:
         raise
     except OSError:
-        # A file system without hard links: the name is looked up first, and two may pass at once.
+        # A file system without hard links: two processes may pass this check at once.
         if path.exists():
             raise FileExistsError(f"{path} exists") from None
         temporary.replace(path)
@@ -76,7 +76,7 @@ def _name(temporary: Path, path: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Make the names in a folder durable, where the system can."""
+    """Flush the names in a folder to disk, where the system can."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -86,7 +86,7 @@ def _sync(folder: Path) -> None:
 
 
 def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
+    """Return the process's umask, which can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""What git says of the repository that a command is run in."""
+"""Git of the repository that a command is run in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 
 
 def git(*arguments: str) -> bytes:
-    """What git prints; nothing where it fails or is not there."""
+    """Run git and return its output; empty where git fails or is not installed."""
     try:
         return subprocess.run(["git", *arguments], capture_output=True, check=False, timeout=60).stdout
     except (OSError, subprocess.SubprocessError):
@@ -14,7 +14,7 @@ def git(*arguments: str) -> bytes:
 
 
 def commit(revision: str) -> str | None:
-    """The commit that a revision names; None where there is none."""
+    """Resolve a revision to its commit; None where there is none."""
     if revision.startswith("-"):
         return None
     return git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").decode().strip() or None

@@ -1,4 +1,4 @@
-"""Where results and things that are safe to delete are kept."""
+"""Paths of results, caches and datasets, and the environment variables that set them."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import platformdirs
 from bench.core.errors import UserError
 
 RESULTS = Path("results")
-"""Folder of the results folders, below where a command is run."""
+"""Folder of the results folders, relative to the working directory."""
 
 
 def cache_root() -> Path:
-    """`$BENCH_CACHE`, or the user's cache folder for this program."""
+    """Return `$BENCH_CACHE`, or the user's cache folder for this program."""
     return Path(os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("transfer-bench"))
 
 
 def cache_limit() -> int:
-    """Bytes that tensors shared between cells may take: `$BENCH_CACHE_GB`, or 20 GB.
+    """Return the size limit in bytes of tensors shared between cells: `$BENCH_CACHE_GB`, or 20 GB.
 
     Raises:
         UserError: not a number.
     """
-    said = os.environ.get("BENCH_CACHE_GB") or "20"
+    text = os.environ.get("BENCH_CACHE_GB") or "20"
     try:
-        return max(0, int(float(said) * 1e9))
+        return max(0, int(float(text) * 1e9))
     except (ValueError, OverflowError):
         raise UserError(
-            f"BENCH_CACHE_GB = '{said}' is not a number of gigabytes: set it to 20, say"
+            f"BENCH_CACHE_GB = '{text}' is not a number of gigabytes: set it to 20, say"
         ) from None
 
 
@@ -48,10 +48,10 @@ def writing_to_cache() -> Iterator[None]:
 
 
 def data_roots() -> list[Path]:
-    """Folders in which the user keeps datasets: `$BENCH_DATA`, several of them joined as in `$PATH`.
+    """List the folders of datasets: those of `$BENCH_DATA`, joined as in `$PATH`.
 
-    After them what `bench data fetch` unpacked. Options of the command line are put into the environment,
-    so that workers in other processes see them too.
+    After them comes the folder into which `bench data fetch` unpacks. Options of the command line are put
+    into the environment, so that workers in other processes see them too.
     """
     named = [Path(part).expanduser() for part in os.environ.get("BENCH_DATA", "").split(os.pathsep) if part]
     fetched = cache_root() / "fetched"
@@ -59,11 +59,11 @@ def data_roots() -> list[Path]:
 
 
 def own_data() -> Path | None:
-    """The folder or table of one's own images that `--data` names, if any."""
+    """Return the folder or table of own images that `--data` names; None where it names none."""
     named = os.environ.get("BENCH_OWN_DATA")
     return Path(named) if named else None
 
 
 def skip_bad() -> bool:
-    """Whether images that cannot be decoded are left out (`--skip-bad`) instead of being an error."""
+    """Return True if images that cannot be decoded are left out (`--skip-bad`) instead of being an error."""
     return os.environ.get("BENCH_SKIP_BAD", "") not in ("", "0")

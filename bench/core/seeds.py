@@ -1,4 +1,4 @@
-"""Separate random streams from one run seed: initialisation, batch order, augmentation, shots, ..."""
+"""Random streams derived from one run seed: initialisation, batch order, augmentation, shots, ..."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import hashlib
 
 
 def stream(seed: int, *purpose: str | int) -> int:
-    """A 63-bit seed for one purpose; other purposes and other seeds get unrelated ones."""
+    """Derive a 63-bit seed for one purpose; other purposes and other seeds get unrelated ones."""
     text = "\0".join(str(part) for part in (seed, *purpose))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

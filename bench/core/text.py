@@ -1,4 +1,4 @@
-"""Text of other people's making, on its way to a terminal or into a file's name."""
+"""Escaping of foreign text for terminals and file names."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import hashlib
 import re
 
 MOST = 100
-"""Characters of a name that becomes a folder."""
+"""Longest name of a results folder, in characters."""
 FORBIDDEN = frozenset('/\\:*?"<>|')
-"""Characters that some system gives a meaning in names of files."""
+"""Characters that have a meaning in file names on some system."""
 
 
 def printable(text: str) -> str:
-    """The text with control, bidirectional and other invisible characters shown as escapes, not obeyed."""
+    """Escape control, bidirectional and other invisible characters of a text."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def file_name(text: str, most: int = 60) -> str:
-    """A name for a file or folder that any text can have: itself where it is harmless, else made so.
+    """Make a text a safe name of a file or folder: unchanged where it is safe already.
 
     Different texts have different names, also where they differ only in case or in how an accent is
     encoded, or are longer than file systems allow.
@@ -31,7 +31,7 @@ def file_name(text: str, most: int = 60) -> str:
 
 
 def name_fault(text: str) -> str | None:
-    """Why a text cannot name a results folder; None where it can."""
+    """Explain why a text cannot name a results folder; None where it can."""
     if not text or text.startswith(".") or len(text) > MOST:
         return f"use 1 to {MOST} characters, the first of them no '.'"
     if bad := sorted({c for c in text if c in FORBIDDEN or not c.isprintable()}):

@@ -1,1 +1,1 @@
-"""From dataset cards to images: sources, decode cache, splits, shots. Knows no methods, needs no torch."""
+"""Datasets, from cards to images: sources, decode cache, splits, shots. No methods and no torch here."""

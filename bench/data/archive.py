@@ -16,14 +16,14 @@ from bench.core.errors import UserError
 from bench.data.index import Progress
 
 MOST_BYTES = 200 * 2**30
-"""What an archive may unpack to at most."""
+"""Largest archive in bytes, unpacked."""
 
 
 def unpack(archive: Path, out: Path, progress: Progress) -> None:
-    """Unpack a zip or tar archive into a folder that does not exist yet; all of it or nothing.
+    """Unpack a zip or tar archive into a folder that does not exist yet, completely or not at all.
 
     Raises:
-        UserError: no such archive, damaged, or a member would be written outside the folder.
+        UserError: the archive is missing or damaged, or a member would be written outside the folder.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=".unpacking-"))
@@ -51,13 +51,13 @@ def unpack(archive: Path, out: Path, progress: Progress) -> None:
 
 @dataclass(frozen=True)
 class Member:
-    """One file of an archive of either kind."""
+    """Member file of a zip or tar archive."""
 
     name: str
     size: int
-    """Bytes, unpacked."""
+    """Size in bytes, unpacked."""
     extract: Callable[..., object]
-    """Called with the folder as `path`."""
+    """Function that unpacks the member into the folder `path`."""
 
 
 @contextmanager

@@ -19,7 +19,7 @@ CARDS = Path(__file__).parents[1] / "datasets"
 
 
 class SplitSpec(Frozen):
-    """How each class's groups are divided; the rest is for training (or adaptation)."""
+    """Shares of each class's groups for test and validation; the rest is for training (or adaptation)."""
 
     seed: int
     test: float = Field(gt=0, lt=1)
@@ -27,7 +27,7 @@ class SplitSpec(Frozen):
 
 
 class Expected(Frozen):
-    """What a complete copy holds."""
+    """Numbers of images and groups of a complete copy."""
 
     images: int | dict[str, int] = Field(description="in every domain, or by domain")
     groups: int | None = Field(None, description="in every domain")
@@ -37,7 +37,7 @@ class Expected(Frozen):
 
 
 class Card(Frozen):
-    """One dataset: its domains, classes, split, where the images come from and under what licence."""
+    """Card of a dataset: its domains, classes, split, sources of images and licence."""
 
     name: str
     title: str
@@ -79,8 +79,8 @@ class Card(Frozen):
     def _adds_up(self) -> Card:
         if self.expected is None:
             return self
-        for said in (self.expected.images, self.expected.per_class):
-            unknown = sorted(set(said) - set(self.domains)) if isinstance(said, dict) else []
+        for counts in (self.expected.images, self.expected.per_class):
+            unknown = sorted(set(counts) - set(self.domains)) if isinstance(counts, dict) else []
             if unknown:
                 raise ValueError(f"expected domain '{unknown[0]}' is not one of {', '.join(self.domains)}")
         for domain in self.domains:
@@ -94,27 +94,27 @@ class Card(Frozen):
 
     @property
     def usual_domains(self) -> list[str]:
-        """The domains of a suite that names none."""
+        """Domains of a suite that names none."""
         return self.default_domains or self.domains
 
     def expected_images(self, domain: str) -> int | None:
-        """Images of a domain in a complete copy; None where the card does not say."""
+        """Number of images of a domain in a complete copy; None where the card does not say."""
         if self.expected is None:
             return None
         images = self.expected.images
         return images if isinstance(images, int) else images.get(domain)
 
     def expected_classes(self, domain: str) -> list[int] | None:
-        """Images of each class of a domain in a complete copy; None where the card does not say."""
+        """Number of images of each class of a domain in a complete copy; None where the card does not say."""
         per_class = self.expected.per_class if self.expected else None
         if isinstance(per_class, int):
             return [per_class] * len(self.classes)
         return per_class.get(domain) if per_class else None
 
     def task_split(self, classes: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Disjoint (source, target) classes of the task kinds: a seeded half each, of any choice of classes.
+        """Split classes into disjoint (source, target) halves for the task kinds, seeded by `task_seed`.
 
-        Which side a class is on does not depend on what else is chosen, but for evening out.
+        The side of a class does not depend on the other classes, except to make the halves even.
         """
         order = sorted(classes, key=lambda name: combine(str(self.task_seed), "task", name))
         old = set(order[: len(order) // 2])
@@ -123,11 +123,11 @@ class Card(Frozen):
 
 @cache
 def packaged(name: str) -> bool:
-    """Whether there is a card of that name, or else these are somebody's own images."""
+    """Return True if there is a card of that name in `datasets/`."""
     return (CARDS / f"{name}.toml").exists()
 
 
 def own_name(place: Path) -> str:
-    """What the dataset of a folder or a table is called: as the folder, unless a card has that name."""
+    """Name the dataset of a folder or a table of own images: as the folder, unless a card has that name."""
     name = re.sub(r"[^a-z0-9]+", "-", place.resolve().stem.lower()).strip("-")[:60] or "own"
     return f"{name}-own" if packaged(name) else name

@@ -12,13 +12,13 @@ from bench.spec.toml import read_toml
 
 
 def card_names() -> list[str]:
-    """Names of the datasets that have a card, and of one's own where one is named."""
+    """List the names of the datasets that have a card, and of the user's own images if they are given."""
     own = own_data()
     return sorted({path.stem for path in CARDS.glob("*.toml")} | ({own_name(own)} if own else set()))
 
 
 def load_card(name: str) -> Card:
-    """The card of that name; a `UserError` with a suggestion when there is none."""
+    """Load the card of that name; raises a `UserError` with a suggestion when there is none."""
     own = own_data()
     if own and name == own_name(own):
         return own_card(own)

@@ -1,4 +1,4 @@
-"""A dataset at hand: which images there are, and their pixels, decoded once and shared by all processes.
+"""Dataset: its images, and their pixels, decoded once and shared by all processes.
 
 Pixels are one memory-mapped uint8 array per domain, size and content.
 """
@@ -8,29 +8,28 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from filelock import FileLock
 
-from bench.core.digest import code_digest, combine
+from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.core.paths import cache_root, data_roots, own_data, skip_bad, writing_to_cache
 from bench.core.text import file_name
 from bench.data.card import Card
 from bench.data.decoders.image import decode
-from bench.data.index import Index, Progress, Row, bad_images, read_index, remember_bad
-from bench.data.sources.encoded import Encoded, Place, stream
+from bench.data.index import Index, Progress, Row, bad_images, decoder_digest, read_index, remember_bad
+from bench.data.sources.encoded import Encoded, Place, encoded_images
 from bench.processes.pool import in_threads
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """The progress callback that says nothing."""
+    """Ignore progress."""
 
 
 @dataclass(frozen=True)
 class Domain:
-    """The images of one domain."""
+    """Images of one domain."""
 
     name: str
     names: tuple[str, ...] = field(repr=False)
@@ -43,45 +42,43 @@ class Domain:
     """int32 (images,): index into `group_names`; a number means the same group in every domain."""
     group_names: tuple[str, ...] = field(repr=False)
     published: tuple[str, ...] = field(repr=False)
-    """The split that the dataset is published with, or empty, per image."""
+    """Split that the dataset is published with, or empty, per image."""
 
     def title(self, row: int) -> str:
-        """Names an image for messages."""
+        """Name an image for messages."""
         path, place = self.places[row]
         return f"{path.parent.name}/{path.name}" + ("" if place is None else f" row {place}")
 
 
 class BadImages(UserError):
-    """Images that cannot be decoded, all of a domain."""
+    """Error that names all images of a domain that cannot be decoded."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A card, its domains, and the fingerprint of their content."""
+    """Dataset with its card, its domains, and the fingerprint of their content."""
 
     card: Card
     fingerprint: str
     origin: str
-    """Where this copy comes from."""
+    """Origin of this copy, for messages and records."""
     warnings: tuple[str, ...]
-    """What is not as the card says."""
+    """Deviations from the card."""
     domains: dict[str, Domain] = field(repr=False)
-    memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """What is computed of the dataset once."""
+    splits: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Splits of each domain, once `bench.data.splits` has computed them."""
 
     def domain(self, name: str) -> Domain:
-        """The images of a domain; a `UserError` where this copy has none."""
+        """Return a domain; raises a `UserError` where this copy has no images of it."""
         if name not in self.domains:
             why = "; ".join(text for text in self.warnings if name in text) or f"there are {[*self.domains]}"
             raise UserError(f"no images of {self.card.name}/{name} in {self.origin}: {why}")
         return self.domains[name]
 
     def pixels_path(self, domain: str, size: int) -> Path:
-        """Where the decoded images of a domain are kept."""
+        """Return the path of a domain's decoded images."""
         fit = self.card.fit
-        version = combine(
-            self.fingerprint, code_digest("data/decoders/image.py"), *([fit] if fit != "pad" else [])
-        )
+        version = combine(self.fingerprint, decoder_digest(), *([fit] if fit != "pad" else []))
         return cache_root() / "decoded" / f"{self.card.name}-{version}" / f"{file_name(domain)}-{size}.npy"
 
     def pixels(self, domain: str, size: int, progress: Progress = silent) -> np.ndarray:
@@ -92,15 +89,15 @@ class Dataset:
         """
         path, images = self.pixels_path(domain, size), self.domain(domain)
         shape = (len(images.places), size, size, 3)
-        found = _mapped(path, shape)
-        if found is None:
+        pixels = _mapped(path, shape)
+        if pixels is None:
             with writing_to_cache():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with FileLock(f"{path}.lock"):
-                    found = _mapped(path, shape)
-                    if found is None:
+                    pixels = _mapped(path, shape)
+                    if pixels is None:
                         self._decode(images, size, path, progress)
-        return np.load(path, mmap_mode="r", allow_pickle=False) if found is None else found
+        return np.load(path, mmap_mode="r", allow_pickle=False) if pixels is None else pixels
 
     def _decode(self, domain: Domain, size: int, out: Path, progress: Progress) -> None:
         temporary = out.with_suffix(".partial")
@@ -115,7 +112,7 @@ class Dataset:
             except UserError as error:
                 bad[row] = str(error).rpartition(": ")[2]
 
-        for done, _ in enumerate(in_threads(work, stream(domain.places)), 1):
+        for done, _ in enumerate(in_threads(work, encoded_images(domain.places)), 1):
             progress(f"decode {domain.name}", done, len(domain.places))
         pixels.flush()
         if bad:
@@ -126,12 +123,12 @@ class Dataset:
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """A decoded domain; None where there is none, or the file is damaged and to be made anew."""
+    """Map a decoded domain into memory; None where the file is missing or damaged."""
     try:
-        found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        pixels: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return found if (found.shape, found.dtype) == (shape, np.uint8) else None
+    return pixels if (pixels.shape, pixels.dtype) == (shape, np.uint8) else None
 
 
 def _named(domain: Domain, bad: dict[int, str], most: int = 10) -> str:
@@ -141,30 +138,30 @@ def _named(domain: Domain, bad: dict[int, str], most: int = 10) -> str:
 
 
 _last: dict[tuple[str, ...], Dataset] = {}
-"""What was opened last in this process, by all that it was found by."""
+"""Dataset that this process opened last, by everything that decides its content."""
 
 
 def open_again(card: Card, fingerprint: str) -> Dataset:
-    """The dataset that this process opened last if it has this content, else as `open_dataset`.
+    """Return the dataset that this process opened last if it has this content, else call `open_dataset`.
 
-    For cells, which follow each other on the same images: no copy is listed anew.
+    It spares cells that follow each other on the same images to list them again.
 
     Raises:
         UserError: no source has one.
     """
-    asked = (card.model_dump_json(), fingerprint, str(cache_root()), str(own_data()), str(skip_bad()))
-    key = (*asked, *map(str, data_roots()))
+    content = (card.model_dump_json(), fingerprint)
+    key = (*content, *map(str, (cache_root(), own_data(), skip_bad(), *data_roots())))
     if key not in _last:
-        found = open_dataset(card)
+        dataset = open_dataset(card)
         _last.clear()
-        if found.fingerprint != fingerprint:
-            return found
-        _last[key] = found
+        if dataset.fingerprint != fingerprint:
+            return dataset
+        _last[key] = dataset
     return _last[key]
 
 
 def open_dataset(card: Card, progress: Progress = silent, download: bool = True) -> Dataset:
-    """A dataset out of the first source that has a copy.
+    """Open a dataset out of the first source that has a copy.
 
     Raises:
         UserError: no source has one.
@@ -217,17 +214,17 @@ def _fingerprint(domains: dict[str, list[Row]]) -> str:
 
 
 def _counts(card: Card, domains: dict[str, Domain]) -> list[str]:
-    """Where the counts are not the card's, and classes that a domain lacks."""
-    found = []
+    """Warn of counts that are not the card's, and of classes that a domain lacks."""
+    warnings = []
     for name, domain in domains.items():
         expected = card.expected_images(name)
         if expected is not None and len(domain.names) != expected:
-            found.append(f"{card.name}/{name} has {len(domain.names)} images; the card says {expected}")
+            warnings.append(f"{card.name}/{name} has {len(domain.names)} images; the card says {expected}")
         missing = [
             card.classes[i]
             for i in np.flatnonzero(np.bincount(domain.labels, minlength=len(card.classes)) == 0)
         ]
         if missing:
             more = " and more" if len(missing) > 5 else ""
-            found.append(f"{card.name}/{name} has no image of {', '.join(missing[:5])}{more}")
-    return found
+            warnings.append(f"{card.name}/{name} has no image of {', '.join(missing[:5])}{more}")
+    return warnings

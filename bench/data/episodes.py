@@ -15,16 +15,16 @@ from bench.spec.cell import Scenario
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """One small task; labels count its own classes."""
+class EpisodeImages:
+    """Images of one episode; labels index its own classes."""
 
     classes: tuple[str, ...]
     support: Subset
     queries: Subset
 
 
-def draw_episodes(dataset: Dataset, scenario: Scenario, count: int) -> Iterator[Drawn]:
-    """The first `count` episodes of a scenario: support out of training images, queries out of test images.
+def draw_episodes(dataset: Dataset, scenario: Scenario, count: int) -> Iterator[EpisodeImages]:
+    """Draw the first `count` episodes of a scenario: support from training images, queries from test images.
 
     Each is drawn from a stream of its own, so that fewer episodes are the beginning of more.
 
@@ -54,7 +54,7 @@ def draw_episodes(dataset: Dataset, scenario: Scenario, count: int) -> Iterator[
     for number in range(count):
         random = np.random.default_rng(stream(seed, "episode", scenario.target, form.way, number))
         labels = random.permutation(able)[: form.way]
-        yield Drawn(
+        yield EpisodeImages(
             tuple(scenario.target_classes[label] for label in labels),
             _pick(train, labels, shots, random),
             _pick(test, labels, form.queries, random),
@@ -62,13 +62,13 @@ def draw_episodes(dataset: Dataset, scenario: Scenario, count: int) -> Iterator[
 
 
 def _by_name(images: Subset, names: Sequence[str]) -> Subset:
-    """In the order of the images' names, so that episodes do not depend on the order of files."""
+    """Sort images by name, so that episodes do not depend on the order of files."""
     order = sorted(range(len(images)), key=lambda place: names[int(images.rows[place])])
     return images.take(np.array(order, dtype=np.int64))
 
 
 def _pick(images: Subset, labels: np.ndarray, each: int, random: np.random.Generator) -> Subset:
-    """`each` images of these classes, one class after the other, labelled by the class's place."""
+    """Draw `each` images of these classes, one class after the other, labelled by the class's position."""
     picked = [random.permutation(np.flatnonzero(images.labels == label))[:each] for label in labels]
     chosen = images.take(np.concatenate(picked))
     return Subset(chosen.rows, np.repeat(np.arange(len(labels)), each), chosen.groups)

@@ -1,4 +1,4 @@
-"""Which images a copy of a dataset holds, kept as a small file so that a warm start reads no image.
+"""Index of the images of a copy, kept as a small file so that a warm start reads no image.
 
 An image is identified by its content. Where a dataset gives its images no names and groups, the content is
 both: so the same images as a folder and as parquet shards are the same dataset, in the same order, and
@@ -18,8 +18,8 @@ from bench.core.digest import code_digest, combine
 from bench.core.files import write_atomically
 from bench.core.paths import cache_root, writing_to_cache
 from bench.data.card import CARDS, Card
-from bench.data.sources.base import Absent, Listing, Wanted
-from bench.data.sources.encoded import content, stream
+from bench.data.sources.base import Absent, Listing, SourceRequest
+from bench.data.sources.encoded import content, encoded_images
 from bench.data.sources.item import Item
 from bench.data.sources.union_find import unite
 from bench.processes.pool import in_threads
@@ -29,7 +29,7 @@ Progress = Callable[[str, int, int], None]
 
 
 class Row(NamedTuple):
-    """An image as the index keeps it."""
+    """Index entry of an image."""
 
     name: str
     label: str
@@ -42,7 +42,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Index:
-    """A copy that was found: where it comes from, its images by domain."""
+    """Index of a copy: its origin, its warnings, and its images by domain."""
 
     origin: str
     warnings: tuple[str, ...]
@@ -50,16 +50,16 @@ class Index:
 
 
 def find(card: Card, download: bool = True) -> Listing:
-    """The first of the card's sources that has a copy.
+    """Ask the card's sources in order, and return the listing of the first that has a copy.
 
     Raises:
-        UserError: none has; says how to get one.
+        UserError: none has one; the message says how to get one.
     """
-    wanted = Wanted(card.name, tuple(card.domains), tuple(card.classes), CARDS, download)
+    request = SourceRequest(card.name, tuple(card.domains), tuple(card.classes), CARDS, download)
     reasons = []
     for source in card.sources:
         try:
-            return source.listing(wanted)
+            return source.listing(request)
         except Absent as reason:
             reasons.append(str(reason))
     if len(card.sources) == 1 and card.sources[0].type != "folder":
@@ -75,11 +75,7 @@ def find(card: Card, download: bool = True) -> Listing:
 def read_index(card: Card, progress: Progress, download: bool = True) -> Index:
     """List a dataset's images, from the kept index where one matches the card, the code and the copy."""
     listing = find(card, download)
-    key = combine(
-        listing.digest,
-        *card.classes,
-        code_digest("data/sources/*.py", "data/index.py"),
-    )
+    key = combine(listing.digest, *card.classes, code_digest("data/sources/*.py", "data/index.py"))
     path = cache_root() / "index" / f"{card.name}-{key}.json"
     try:
         domains = _rows(json.loads(path.read_bytes()))
@@ -95,10 +91,10 @@ def _rows(kept: Any) -> dict[str, list[Row]]:
 
 
 def _identify(card: Card, items: dict[str, list[Item]], progress: Progress) -> dict[str, list[Row]]:
-    """Read every image once and give it the identity of its content where it has none of its own."""
+    """Hash every image, and identify it by its content where its source gives it no name."""
     listed = [(domain, item) for domain, found in items.items() for item in found]
     digests = [""] * len(listed)
-    work = stream(((item.path, item.row) for _, item in listed))
+    work = encoded_images(((item.path, item.row) for _, item in listed))
     hashed = in_threads(lambda job: (job[0], hashlib.sha256(content(job[1])).hexdigest()), work)
     for done, (place, digest) in enumerate(hashed, 1):
         digests[place] = digest
@@ -124,15 +120,15 @@ def _identify(card: Card, items: dict[str, list[Item]], progress: Progress) -> d
 
 
 def bad_images() -> dict[str, str]:
-    """Contents that could not be decoded, with the reason; what `--skip-bad` leaves out."""
+    """Return the digests of images that cannot be decoded, with reasons: `--skip-bad` leaves them out."""
     try:
-        found: dict[str, str] = json.loads(_bad_path().read_bytes())
-        return found
+        reasons: dict[str, str] = json.loads(_bad_path().read_bytes())
+        return reasons
     except (OSError, ValueError):
         return {}
 
 
-def remember_bad(found: dict[str, str]) -> None:
+def remember_bad(reasons: dict[str, str]) -> None:
     """Add to `bad_images`."""
     from filelock import FileLock
 
@@ -140,8 +136,13 @@ def remember_bad(found: dict[str, str]) -> None:
     with writing_to_cache():
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
-            write_atomically(path, json.dumps({**bad_images(), **found}, sort_keys=True).encode())
+            write_atomically(path, json.dumps({**bad_images(), **reasons}, sort_keys=True).encode())
 
 
 def _bad_path() -> Path:
-    return cache_root() / "unreadable" / f"{code_digest('data/decoders/image.py')}.json"
+    return cache_root() / "unreadable" / f"{decoder_digest()}.json"
+
+
+def decoder_digest() -> str:
+    """Digest the code that decodes images: what is kept of decoded ones holds for this code alone."""
+    return code_digest("data/decoders/*.py")

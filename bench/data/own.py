@@ -1,4 +1,4 @@
-"""One's own images: a folder `<domain>/<class>/*`, or a table of paths, without any card."""
+"""Own images of the user: a folder `<domain>/<class>/*`, or a table of paths, without a card."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from bench.data.sources.manifest import Manifest, read_manifest
 from bench.spec.toml import read_toml
 
 CARD = "card.toml"
-"""A card in the folder itself is believed."""
+"""Name of a card in the folder itself, which then holds."""
 
 LEAST = 3
-"""Images that a class needs in every domain: one to train on, one to validate, one to test."""
+"""Smallest number of images of a class in every domain: one each for training, validation and test."""
 
 TABLES = (".csv", ".parquet")
 
 
 @lru_cache(maxsize=4)
 def own_card(place: Path) -> Card:
-    """A card for a folder or a table.
+    """Make a card for a folder or a table.
 
     Raises:
-        UserError: there is none, it holds no images, or fewer than two classes are everywhere.
+        UserError: it does not exist, holds no images, or fewer than two classes are in every domain.
     """
     if place.suffix.lower() in TABLES and place.is_file():
         counts = Counter((row["domain"], row["label"]) for row in read_manifest(place))
@@ -45,7 +45,7 @@ def own_card(place: Path) -> Card:
 
 
 def _count(place: Path) -> Counter[tuple[str, str]]:
-    """Images by (domain, class); a folder of classes with images right in them is one domain."""
+    """Count images by (domain, class); a folder of classes with images right in them is one domain."""
     inside = subfolders(place)
     flat = any(next(_own_files(folder), None) for folder in inside)
     domains = [place] if flat else inside

@@ -1,4 +1,4 @@
-"""Who may see what: splits by group, the shots, and the classes of a scenario.
+"""Splits of datasets by group, shots, and subsets of classes.
 
 Splits depend on the card's split seed alone, shots also on the run seed; both are hashes of names, so
 they do not depend on the order of files and hold when other classes or domains are left out.
@@ -22,7 +22,7 @@ SPLITS = TRAIN, VALIDATION, TEST = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Subset:
-    """Some images of one domain, with labels counted in a scenario's own classes."""
+    """Subset of the images of one domain, with labels that index a scenario's own classes."""
 
     rows: np.ndarray
     """int64 (images,): rows of the domain's decode cache."""
@@ -35,16 +35,16 @@ class Subset:
         return len(self.rows)
 
     def take(self, picked: np.ndarray) -> Subset:
-        """The images at these positions."""
+        """Select the images at these positions, int64 (n,)."""
         return Subset(self.rows[picked], self.labels[picked], self.groups[picked])
 
     def without(self, others: Subset) -> Subset:
-        """The images that are not among others of the same domain."""
+        """Remove the images of another subset of the same domain."""
         return self.take(np.flatnonzero(~np.isin(self.rows, others.rows)))
 
 
 def concatenate(subsets: Sequence[Subset]) -> Subset:
-    """All images of several subsets, one subset after the other."""
+    """Concatenate subsets of one domain."""
     return Subset(*(np.concatenate([getattr(s, f.name) for s in subsets]) for f in fields(Subset)))
 
 
@@ -53,17 +53,16 @@ def _order(*parts: object) -> str:
 
 
 def splits(dataset: Dataset, domain: Domain) -> np.ndarray:
-    """Per image the number of its split in `SPLITS`, int8 (images,); -1 for those that are left out.
+    """Return the split of each image, int8 (images,): an index into `SPLITS`, or -1 for images left out.
 
     Each class's groups are put in a seeded order and cut: at least one group for test and validation
     each. A group that spans classes goes where its first class puts it, one that spans domains where the
     first domain does. Where the dataset is published with its own split, that holds, and what it lacks is
     cut from its training images; a training image whose group is also among its test images is left out.
     """
-    if "splits" not in dataset.memo:
-        dataset.memo["splits"] = _all_splits(dataset)
-    found: np.ndarray = dataset.memo["splits"][domain.name]
-    return found
+    if not dataset.splits:
+        dataset.splits.update(_all_splits(dataset))
+    return dataset.splits[domain.name]
 
 
 def _all_splits(dataset: Dataset) -> dict[str, np.ndarray]:
@@ -76,17 +75,17 @@ def _all_splits(dataset: Dataset) -> dict[str, np.ndarray]:
         for start, end in pairwise(ends):
             groups = np.unique(domain.groups[by_label[start:end]]).tolist()
             there = {published.get(group) for group in groups}
-            mine = [group for group in groups if group not in of_group]
-            mine.sort(key=lambda group: _order(spec.seed, "split", domain.group_names[group]))
-            test = 0 if 2 in there else max(1, round(spec.test * len(mine)))
-            validation = 0 if 1 in there else max(1, round(spec.validation * len(mine)))
-            for position, group in enumerate(mine):
+            unsplit = [group for group in groups if group not in of_group]
+            unsplit.sort(key=lambda group: _order(spec.seed, "split", domain.group_names[group]))
+            test = 0 if 2 in there else max(1, round(spec.test * len(unsplit)))
+            validation = 0 if 1 in there else max(1, round(spec.validation * len(unsplit)))
+            for position, group in enumerate(unsplit):
                 of_group[group] = 2 if position < test else 1 if position < test + validation else 0
     return {domain.name: _of_images(domain, of_group, published) for domain in dataset.domains.values()}
 
 
 def _published(dataset: Dataset) -> dict[int, int]:
-    """By group the last of the splits (training, validation, test) that one of its images is published in."""
+    """Map groups to the last split (training, validation, test) that one of their images is published in."""
     of_group: dict[int, int] = {}
     for domain in dataset.domains.values():
         for group, split in zip(domain.groups.tolist(), domain.published, strict=True):
@@ -104,7 +103,7 @@ def _of_images(domain: Domain, of_group: dict[int, int], published: dict[int, in
 
 
 def subset(dataset: Dataset, domain: str, classes: tuple[str, ...], split: str) -> Subset:
-    """The images of some classes in one split of a domain."""
+    """Select the images of some classes in one split of a domain."""
     images = dataset.domain(domain)
     numbers = np.full(len(dataset.card.classes), -1, dtype=np.int64)
     for position, name in enumerate(classes):
@@ -117,7 +116,7 @@ def subset(dataset: Dataset, domain: str, classes: tuple[str, ...], split: str) 
 def draw_shots(
     dataset: Dataset, domain: str, classes: tuple[str, ...], shots: int | str, seed: int
 ) -> Subset:
-    """`shots` labelled training images per class (`"all"`: every one); fewer shots are a subset of more.
+    """Draw `shots` labelled training images per class (`"all"`: every one); fewer are a subset of more.
 
     Images of different groups come first, so that five shots show five things where a class has as many.
 
@@ -147,7 +146,7 @@ def draw_shots(
 
 
 def hold_out(images: Subset, share: float, seed: int) -> tuple[Subset, Subset]:
-    """(the rest, a share held out): whole groups, from every class that has at least two of them."""
+    """Hold out a share of groups of every class that has two or more: returns (the rest, held out)."""
     random = np.random.default_rng(seed)
     held: set[int] = set()
     for label in np.unique(images.labels) if share else ():
@@ -159,10 +158,12 @@ def hold_out(images: Subset, share: float, seed: int) -> tuple[Subset, Subset]:
 
 
 def fold_of(shots: Subset, fold: int) -> tuple[Subset, Subset]:
-    """(the rest, one image per class): the `fold`-th of each class, counted round, and what is related to it.
+    """Hold out cross-validation fold `fold`, the group of that number (modulo their count) of each class.
+
+    Returns (the rest, held out).
 
     Raises:
-        UserError: a class has only one group of images, so that nothing would be left of it.
+        UserError: a class has only one group of images, so that none would be left to train on.
     """
     held: set[int] = set()
     for label in np.unique(shots.labels):

@@ -1,4 +1,4 @@
-"""What must be the same on all machines that work on one results folder."""
+"""Versions that must be the same on all machines that work on one results folder."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ AROUND = ("engine/cell/*.py", "executors/*.py", "processes/*.py", "records/recor
 """Files beside the engine's that a worker and its driver must have alike."""
 
 
-def facts() -> dict[str, str]:
-    """Versions of what decides numbers, as this machine has them."""
+def versions() -> dict[str, str]:
+    """Versions of the software that decides numbers, on this machine, by name."""
     found = {"Python": ".".join(platform.python_version_tuple()[:2])}
     for package in PACKAGES:
         try:
@@ -27,15 +27,15 @@ def facts() -> dict[str, str]:
     return {**found, "transfer-bench": code}
 
 
-def differences(mine: dict[str, str], others: dict[str, str]) -> str:
-    """In words, what another machine has that this one has otherwise; empty where nothing is."""
+def differences(expected: dict[str, str], found: dict[str, str]) -> str:
+    """Versions of another machine that differ from those expected, in words; empty if none does."""
     return ", ".join(
-        f"{name} {others.get(name, 'none')} instead of {mine[name]}"
-        for name in mine
-        if others.get(name) != mine[name]
+        f"{name} {found.get(name, 'none')} instead of {expected[name]}"
+        for name in expected
+        if found.get(name) != expected[name]
     )
 
 
-def sees(path: str) -> bool:
-    """Whether there is such a file here."""
+def file_exists(path: str) -> bool:
+    """Return True if this machine sees such a file."""
     return Path(path).is_file()

@@ -1,12 +1,14 @@
-"""Which accelerators of a machine each of its workers takes: a pure function."""
+"""Placement of workers on the accelerators of a machine: a pure function."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 
-def places(workers: int, devices: Sequence[int], per_cell: int = 1, cells: int = 1) -> list[list[int]]:
-    """Numbers of the accelerators of each worker that there is room for, in the order of the workers.
+def assign_devices(
+    workers: int, devices: Sequence[int], per_cell: int = 1, cells: int = 1
+) -> list[list[int]]:
+    """Assign accelerators to each worker that there is room for, by number, in the order of the workers.
 
     The first workers go to devices of their own; only then are devices shared.
 
@@ -16,7 +18,7 @@ def places(workers: int, devices: Sequence[int], per_cell: int = 1, cells: int =
         per_cell: accelerators of one cell.
         cells: cells that share an accelerator.
 
-    >>> places(4, [0, 1], cells=2)
+    >>> assign_devices(4, [0, 1], cells=2)
     [[0], [1], [0], [1]]
     """
     if not devices:

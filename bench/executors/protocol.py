@@ -1,4 +1,4 @@
-"""What an executor tells whoever watches."""
+"""Options of executors, and the watcher that one reports to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,21 @@ from typing import Protocol
 
 from bench.records.record import Record
 from bench.spec.cell import Cell
+from bench.spec.resources import Resources
+from bench.spec.toml import Frozen
+
+
+class ExecutorOptions(Frozen):
+    """Options of an executor, made once: what the command line and a suite's `[executor]` table say."""
+
+    device: str = "auto"
+    share: bool = True
+    """True if cells share features and source stages, False if each makes its own."""
+    address: str | None = None
+    """Address of a Ray cluster."""
+    resources: Resources = Resources()
+    module: str = "bench.executors.worker"
+    """Module that worker processes run."""
 
 
 class Watcher(Protocol):
@@ -24,4 +39,4 @@ class Watcher(Protocol):
         """Another process has stored a cell's record."""
 
     def note(self, text: str) -> None:
-        """Something that is not about one cell."""
+        """Text that is not about one cell."""

@@ -1,4 +1,4 @@
-"""The cells of one run: waiting, in the hands of a worker, done; their claims and records."""
+"""Queue of one run's cells: waiting, with a worker, done; their leases and records."""
 
 from __future__ import annotations
 
@@ -16,29 +16,32 @@ from bench.records.leases import Leases
 from bench.records.record import Digests, Environment, Outcome, Record, Request
 from bench.records.store import Store
 from bench.spec.cell import Cell, Setting
-from bench.spec.plan import family
+from bench.spec.matrix.plan import family
 
 
 @dataclass(eq=False)
-class Job:
-    """A cell that is to be done."""
+class QueuedCell:
+    """Cell that is to be done."""
 
     cell: Cell
     seen: str | None
-    """The version of its record when it was found missing: another one means that somebody has done it."""
-    tries: int = 0
-    losses: int = 0
-    since: float = math.inf
-    """When its worker began, by the monotonic clock."""
-    doing: str = "start"
+    """Version of its record when it was found missing: another one means that another process has done it."""
+    exits: int = 0
+    """Worker processes that ended under it."""
+    node_losses: int = 0
+    """Nodes that were lost under it."""
+    started: float = math.inf
+    """Start of its work by the monotonic clock."""
+    phase: str = "start"
+    """Phase of its work, and progress in it."""
 
     def __post_init__(self) -> None:
-        # Looked up for every cell whenever one is handed out.
+        # Looked up for every cell whenever one is dispatched.
         self.key, self.family = self.cell.key, family(self.cell)
 
 
-class Jobs:
-    """The cells of one run, and who has them."""
+class CellQueue:
+    """Cells of one run, and the workers that have them."""
 
     def __init__(
         self,
@@ -47,80 +50,82 @@ class Jobs:
         digests: Mapping[str, Digests],
         store: Store,
         watcher: Watcher,
-        claims: Leases,
+        leases: Leases,
         seen: Mapping[str, str | None] | None = None,
     ) -> None:
         self.suite, self.digests, self.store, self.watcher = suite, digests, store, watcher
-        self._claims = claims
-        seen = {cell.key: store.judged(cell.key) for cell in cells} if seen is None else seen
-        self.waiting = deque(Job(cell, seen[cell.key]) for cell in cells)
-        self.busy: dict[WorkerHandle, Job] = {}
+        self._leases = leases
+        seen = {cell.key: store.version_when_checked(cell.key) for cell in cells} if seen is None else seen
+        self.waiting = deque(QueuedCell(cell, seen[cell.key]) for cell in cells)
+        self.busy: dict[WorkerHandle, QueuedCell] = {}
 
-    def next(self) -> Job | None:
-        """A cell that nobody works on, claimed; what others have done meanwhile is struck off the list."""
-        taken = {job.family for job in self.busy.values()}
+    def take(self) -> QueuedCell | None:
+        """Take a cell that no process works on, with its lease; drop those that others have done by now."""
+        busy = {queued.family for queued in self.busy.values()}
         waiting = [*self.waiting]
-        first = (job for job in waiting if job.family not in taken)
-        for job in chain(first, (job for job in waiting if job.family in taken)):
-            key = job.key
-            if not self._claims.take(key):
+        first = (queued for queued in waiting if queued.family not in busy)
+        for queued in chain(first, (queued for queued in waiting if queued.family in busy)):
+            key = queued.key
+            if not self._leases.take(key):
                 continue
-            self.waiting.remove(job)
-            if not self.is_done(job):
-                return job
-            self._claims.release(key)
+            self.waiting.remove(queued)
+            if not self.is_done(queued):
+                return queued
+            self._leases.release(key)
             record = self.store.read(key)
             if record is not None:
                 self.watcher.elsewhere(record)
         return None
 
-    def begin(self, child: WorkerHandle, job: Job) -> None:
-        """A worker has it."""
-        self.busy[child] = job
-        job.since, job.doing = math.inf, "start"
-        self.watcher.started(job.cell)
+    def assign(self, worker: WorkerHandle, queued: QueuedCell) -> None:
+        """Assign a cell to a worker."""
+        self.busy[worker] = queued
+        queued.started, queued.phase = math.inf, "start"
+        self.watcher.started(queued.cell)
 
-    def is_done(self, job: Job) -> bool:
-        """Whether there is a record that was not there when the cell was found missing."""
-        return self.store.version(job.key) != job.seen
+    def is_done(self, queued: QueuedCell) -> bool:
+        """Return True if there is a record that was not there when the cell was found missing."""
+        return self.store.version(queued.key) != queued.seen
 
-    def settle(self, child: WorkerHandle) -> Record | None:
-        """A record is there."""
-        job = self.busy.pop(child)
-        record = self.store.read(job.key)
-        self._claims.release(job.key)
+    def complete(self, worker: WorkerHandle) -> Record | None:
+        """Complete a worker's cell, whose record is stored."""
+        queued = self.busy.pop(worker)
+        record = self.store.read(queued.key)
+        self._leases.release(queued.key)
         if record is not None:
             self.watcher.finished(record)
         return record
 
-    def give_up(self, child: WorkerHandle) -> None:
-        """The cell of a worker that is no more is there for anybody."""
-        job = self.busy.pop(child)
-        self._claims.release(job.key)
-        self.waiting.appendleft(job)
+    def requeue(self, worker: WorkerHandle) -> None:
+        """Requeue the cell of a worker that has ended; any process may take it."""
+        queued = self.busy.pop(worker)
+        self._leases.release(queued.key)
+        self.waiting.appendleft(queued)
 
-    def fail(self, child: WorkerHandle, reason: str, log: str, setting: Setting, where: Environment) -> None:
-        """Store the record of a cell that could not speak for itself.
+    def fail(
+        self, worker: WorkerHandle, reason: str, log: str, setting: Setting, environment: Environment
+    ) -> None:
+        """Store the record of a cell whose worker could not.
 
         Raises:
             UserError: the folder cannot be written any more.
         """
-        job = self.busy[child]
+        queued = self.busy[worker]
         record = Record(
-            key=job.key,
+            key=queued.key,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            request=Request(cell=job.cell, setting=setting, suite=self.suite),
+            request=Request(cell=queued.cell, setting=setting, suite=self.suite),
             outcome=Outcome(status="failed", reason=reason, log=log),
-            digests=self.digests[job.cell.method],
-            environment=where,
+            digests=self.digests[queued.cell.method],
+            environment=environment,
         )
         try:
-            self.store.write(record, {}, job.seen)
+            self.store.write(record, {}, queued.seen)
         except OSError as error:
             raise cannot_write(self.store.root, error) from None
-        self.settle(child)
+        self.complete(worker)
 
 
 def cannot_write(root: object, error: OSError) -> UserError:
-    """What to say when a disk is full, or became read-only."""
+    """Error of a disk that is full, or became read-only."""
     return UserError(f"cannot write results to '{root}': {error.strerror or error}; what is recorded is kept")

@@ -1,4 +1,4 @@
-"""The nodes of a Ray cluster: reaching them, what they have room for, and what they say."""
+"""Nodes of a Ray cluster: connections, capacity, functions run on all of them."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.core.errors import UserError
 
-REACH = 5.0
+CONNECT_TIMEOUT = 5.0
 """Seconds in which a cluster's address must answer."""
-PATIENCE = 120.0
-"""Seconds in which every node must say what it has: the first worker process of a node is slow to start."""
+REPLY_TIMEOUT = 120.0
+"""Seconds in which every node must reply: the first worker process of a node is slow to start."""
 
 Node = Mapping[str, Any]
-"""What Ray says of one."""
+"""Description of a node by Ray."""
 
 
 @dataclass(frozen=True)
-class Need:
-    """What one cell takes of a node."""
+class CellResources:
+    """Resources that one cell takes of a node: processors, accelerators, bytes of memory."""
 
     cpus: float
     gpus: float = 0.0
     memory: float = 0.0
 
-    def room(self, node: dict[str, float]) -> int:
-        """How many such cells fit on a node of these resources at once."""
+    def capacity(self, node: dict[str, float]) -> int:
+        """Number of such cells that fit on a node of these resources at once."""
         wanted = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory}
         return int(min(node.get(name, 0.0) / amount + 1e-9 for name, amount in wanted.items() if amount))
 
@@ -51,45 +51,45 @@ def alive() -> dict[str, Node]:
     return {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
 
 
-def called(node: Node) -> str:
-    """A node in words."""
+def describe(node: Node) -> str:
+    """Name of a node in messages."""
     return f"node {node['NodeManagerAddress']} {node['NodeID'][:8]} of the Ray cluster"
 
 
-def everywhere(
-    nodes: Mapping[str, Node], function: Any, *arguments: Any, over: threading.Event | None = None
+def run_on_nodes(
+    nodes: Mapping[str, Node], function: Any, *arguments: Any, stop: threading.Event | None = None
 ) -> dict[str, Any]:
-    """What a function of this program returns, by node; of those that are there still, until `over`.
+    """Run a function of this program on nodes; its results by node, of those still alive, until `stop`.
 
     Raises:
         UserError: a node does not answer, or cannot run it.
     """
     task: Any = ray.remote(num_cpus=0, max_retries=0)(function)
-    asked = {
+    references = {
         node: task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
             *arguments
         )
         for node in nodes
     }
-    found: dict[str, Any] = {}
-    for node, reference in asked.items():
-        latest = time.monotonic() + PATIENCE
+    results: dict[str, Any] = {}
+    for node, reference in references.items():
+        deadline = time.monotonic() + REPLY_TIMEOUT
         while not ray.wait([reference], timeout=1.0)[0]:
-            if over and over.is_set():
-                return found
-            if time.monotonic() > latest:
-                raise UserError(f"{called(nodes[node])} does not answer: remove it, or wait")
+            if stop and stop.is_set():
+                return results
+            if time.monotonic() > deadline:
+                raise UserError(f"{describe(nodes[node])} does not answer: remove it, or wait")
         try:
-            found[node] = ray.get(reference)
+            results[node] = ray.get(reference)
         except TaskUnschedulableError:
             # It asks for no processor, so its node is gone.
             continue
         except RayError as error:
-            said = str(error).strip().splitlines()[-1]
+            cause = str(error).strip().splitlines()[-1]
             raise UserError(
-                f"{called(nodes[node])} cannot run this program ({said}): install it there"
+                f"{describe(nodes[node])} cannot run this program ({cause}): install it there"
             ) from None
-    return found
+    return results
 
 
 def connect(address: str) -> None:
@@ -101,7 +101,7 @@ def connect(address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdecimal():
         try:
-            socket.create_connection((host, int(port)), timeout=REACH).close()
+            socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT).close()
         except OSError as error:
             raise UserError(
                 f"cannot reach a Ray cluster at '{address}' ({error.strerror or error}): start one there, or "
@@ -119,6 +119,6 @@ def connect(address: str) -> None:
             **quiet,
         )
     except (ConnectionError, RuntimeError, ValueError, RayError, OSError) as error:
-        said = " ".join(str(error).split())
+        cause = " ".join(str(error).split())
         token = "" if "RAY_AUTH_MODE" in os.environ else "; if it asks for a token, set RAY_AUTH_MODE=token"
-        raise UserError(f"cannot join the Ray cluster at '{address}': {said[:300]}{token}") from None
+        raise UserError(f"cannot join the Ray cluster at '{address}': {cause[:300]}{token}") from None

@@ -1,4 +1,4 @@
-"""Cells in jobs of Slurm, through submitit: an array of jobs that share one results folder by their claims.
+"""Slurm job arrays, through submitit: their tasks share the cells of one results folder by leases.
 
 The driver only watches; one that dies leaves the jobs at work, and the same command goes on from there.
 """
@@ -6,7 +6,6 @@ The driver only watches; one that dies leaves the jobs at work, and the same com
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import secrets
@@ -20,42 +19,41 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import submitit
 from submitit.helpers import DelayedSubmission
 
 from bench.core.errors import UserError
-from bench.executors.protocol import Watcher
+from bench.executors.messages import JobEvent, WorkItem
+from bench.executors.protocol import ExecutorOptions, Watcher
 from bench.executors.slurm_job import write_work
-from bench.executors.workers import Workers
+from bench.executors.worker_pool import WorkerPool
 from bench.processes.signals import STOPPING, Interrupted, interruptions
 from bench.records.record import Digests
 from bench.records.store import Store
 from bench.spec.cell import Cell
-from bench.spec.resources import Resources
 
-LOOK = 1.0
-"""Seconds between two looks at what jobs have told."""
-ASK = 10.0
-"""Seconds between two questions to Slurm, which answers many."""
+POLL = 1.0
+"""Seconds between two polls of the jobs' events."""
+STATE_POLL = 10.0
+"""Seconds between two queries of Slurm, which serves many users."""
 NOTICE = 90
-"""Seconds before its time limit at which a job is told to save what it has in hand."""
+"""Seconds before its time limit at which a job is told to save its cells in hand."""
 REQUEUES = 1000
 """Times that a job may meet its time limit: it has got on by each."""
 LINES = 5
 """Lines of a failed job's log that are shown."""
 
 
-class Share:
-    """What a job runs; submitit calls `checkpoint` when the job is preempted, or its time is nearly over."""
+class ArrayTask:
+    """Function of a job; submitit calls `checkpoint` when it is preempted, or its time is nearly over."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
     def __call__(self, number: int) -> None:
-        """Do a share of what the folder says, to the end of it."""
+        """Run array task `number` of the work in the folder."""
         command = [sys.executable, "-P", "-m", "bench.executors.slurm_job", str(self._folder), str(number)]
         path = os.pathsep.join(filter(None, sys.path))
         self._process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
@@ -66,21 +64,19 @@ class Share:
             raise SystemExit(self._process.returncode)
 
     def checkpoint(self, number: int) -> DelayedSubmission:
-        """Save what is in hand; the share goes on when the job's turn comes again."""
+        """Save cells in hand; the task goes on when the job's turn comes again."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(NOTICE * 2 / 3)
-        return DelayedSubmission(Share(self._folder), number)
+        return DelayedSubmission(ArrayTask(self._folder), number)
 
 
 class Slurm:
     """Runs cells in job arrays."""
 
-    def __init__(
-        self, device: str, share: bool, resources: Resources, module: str = "bench.executors.worker"
-    ) -> None:
-        """Nothing is asked for yet.
+    def __init__(self, options: ExecutorOptions) -> None:
+        """Check that Slurm is there; nothing is submitted yet.
 
         Raises:
             UserError: this machine has no Slurm.
@@ -90,8 +86,8 @@ class Slurm:
                 "--executor slurm needs Slurm's commands, and there is no sbatch here: log in to the cluster"
             )
         _slurm("sinfo", "--noheader")
-        self._device, self._share, self._resources, self._module = device, share, resources, module
-        self.count = resources.workers or 1
+        self._options = options
+        self.count = options.resources.workers or 1
 
     def prepare(self, backbones: Sequence[str], note: Callable[[str], None]) -> None:
         """Fetch weights here, since jobs often have no network.
@@ -99,14 +95,14 @@ class Slurm:
         Raises:
             UserError: a backbone is out of reach.
         """
-        here = Workers("cpu", module=self._module)
+        local = WorkerPool(ExecutorOptions(device="cpu", module=self._options.module))
         try:
-            here.prepare(backbones, note)
+            local.prepare(backbones, note)
         finally:
-            here.close()
+            local.close()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Release no resources: none are held."""
 
     def run(
         self,
@@ -126,58 +122,62 @@ class Slurm:
         if not cells:
             return
         folder = store.root.absolute() / "jobs" / f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-        each = self._resources.cells_per_device
-        seen = {cell.key: store.judged(cell.key) for cell in cells}
-        write_work(
-            folder, cells, seen, digests, store.root,
-            suite=suite, device=self._device, share=self._share, count=each, timeout=timeout,
-            devices_per_cell=self._resources.devices_per_cell,
-            keep_features=self._resources.keep_features, module=self._module,
-        )  # fmt: skip
+        each = self._options.resources.cells_per_device
+        resources = self._options.resources.model_copy(update={"workers": each})
+        work = WorkItem(
+            root=store.root.absolute(),
+            cells=tuple(cells),
+            suite=suite,
+            seen={cell.key: store.version_when_checked(cell.key) for cell in cells},
+            digests=dict(digests),
+            options=self._options.model_copy(update={"resources": resources}),
+            timeout=timeout,
+        )
+        write_work(folder, work)
         jobs = self._submit(folder, min(math.ceil(self.count / each), len(cells)))
         array = jobs[0].job_id.partition("_")[0]
         watcher.note(f"Slurm jobs {array}, {len(jobs)} of them; they write to {folder}")
         woken = threading.Event()
-        with interruptions(woken.set) as heard:
-            self._watch(Array(array, folder), cells, store, watcher, heard, woken)
-        if heard:
-            raise Interrupted(heard[0])
+        with interruptions(woken.set) as signals:
+            self._watch(JobArray(array, folder), cells, store, watcher, signals, woken)
+        if signals:
+            raise Interrupted(signals[0])
 
     def _watch(
         self,
-        jobs: Array,
+        jobs: JobArray,
         cells: Sequence[Cell],
         store: Store,
         watcher: Watcher,
-        heard: list[int],
+        signals: list[int],
         woken: threading.Event,
     ) -> None:
-        """Pass on what the jobs tell, until nothing is left, neither of cells nor of jobs."""
+        """Report events of the jobs, until no cell is left or no job."""
         left = {cell.key: cell for cell in cells}
-        asked, sent = -math.inf, 0
+        polled, sent = -math.inf, 0
         alive = True
         while left and alive:
-            woken.wait(LOOK)
-            if sent < len(heard):
+            woken.wait(POLL)
+            if sent < len(signals):
                 woken.clear()
-                sent = len(heard)
+                sent = len(signals)
                 jobs.cancel(at_once=sent > 1)
                 watcher.note(STOPPING)
-            if time.monotonic() - asked > ASK or heard:
-                # Before what they tell is read: the last words of a job that is gone are heard.
-                alive = jobs.look(watcher)
-                asked = time.monotonic()
+            if time.monotonic() - polled > STATE_POLL or signals:
+                # Before events are read: the last ones of a job that is gone are among them.
+                alive = jobs.poll(watcher)
+                polled = time.monotonic()
             for event in jobs.events():
-                pass_on(event, left, store, watcher)
-        if left and not heard:
+                report(event, left, store, watcher)
+        if left and not signals:
             raise UserError(
-                f"the jobs have ended and {len(left)} cells are left: {jobs.last_words()} "
+                f"the jobs have ended and {len(left)} cells are left: {jobs.log_tail()} "
                 f"(logs in {jobs.folder})"
             )
 
-    def _submit(self, folder: Path, count: int) -> list[Any]:
+    def _submit(self, folder: Path, count: int) -> list[submitit.Job[None]]:
         executor = submitit.SlurmExecutor(folder, max_num_timeout=REQUEUES)
-        asked = self._resources
+        asked = self._options.resources
         memory = (
             f"{math.ceil((asked.memory_gb or 0) * 1024 * asked.cells_per_device)}MB"
             if asked.memory_gb
@@ -203,16 +203,16 @@ class Slurm:
             **{name: value for name, value in wanted.items() if value is not None},
         )
         try:
-            return list(executor.map_array(Share(folder), range(count)))
+            return list(executor.map_array(ArrayTask(folder), range(count)))
         except submitit.core.utils.FailedJobError as error:
-            said = " ".join(str(error).split())
+            message = " ".join(str(error).split())
             raise UserError(
-                f"Slurm does not take the jobs: {said[:300]}; see [executor] of the suite"
+                f"Slurm does not take the jobs: {message[:300]}; see [executor] of the suite"
             ) from None
 
 
-class Array:
-    """The jobs of one run: what Slurm says of them, and what they tell themselves."""
+class JobArray:
+    """Jobs of one run: their states in Slurm, and the events that they report."""
 
     def __init__(self, number: str, folder: Path) -> None:
         self.folder = folder
@@ -220,8 +220,8 @@ class Array:
         self._states: dict[str, str] = {}
         self._read: dict[Path, int] = {}
 
-    def look(self, watcher: Watcher) -> bool:
-        """Tell what is new of the jobs' states; whether any of them is there still."""
+    def poll(self, watcher: Watcher) -> bool:
+        """Note changes of the jobs' states; return False once none of them is left."""
         try:
             lines = _slurm(
                 "squeue", "--noheader", "--array", f"--jobs={self._number}", "--format=%i|%T|%r|%N"
@@ -242,44 +242,44 @@ class Array:
         self._states = now
         return bool(now)
 
-    def events(self) -> Iterator[dict[str, Any]]:
-        """What jobs have told since the last time."""
+    def events(self) -> Iterator[JobEvent]:
+        """Events that the jobs have reported since the last call."""
         for path in sorted(self.folder.glob("events-*.jsonl")):
             with path.open("rb") as file:
                 file.seek(self._read.get(path, 0))
                 for line in file:
                     if line.endswith(b"\n"):
                         self._read[path] = self._read.get(path, 0) + len(line)
-                        yield json.loads(line)
+                        yield JobEvent.model_validate_json(line)
 
     def cancel(self, at_once: bool) -> None:
-        """End them: by a SIGTERM that lets them save, or at once."""
+        """Cancel them: by a SIGTERM that lets them save, or at once."""
         with contextlib.suppress(UserError):
             _slurm("scancel", *(["--signal=KILL"] if at_once else []), self._number)
 
-    def last_words(self) -> str:
-        """The end of the log that was written last."""
+    def log_tail(self) -> str:
+        """End of the log that was written last."""
         logs = sorted(self.folder.glob("*.out"), key=lambda path: path.stat().st_mtime)
         lines = logs[-1].read_text(errors="replace").split("\n") if logs else []
         return " / ".join([line.strip() for line in lines if line.strip()][-LINES:]) or "they wrote no log"
 
 
-def pass_on(event: dict[str, Any], left: dict[str, Cell], store: Store, watcher: Watcher) -> None:
-    """Tell a watcher what a job has told."""
+def report(event: JobEvent, left: dict[str, Cell], store: Store, watcher: Watcher) -> None:
+    """Report an event of a job to a watcher, unless its cell is done."""
     match event:
-        case {"what": "started", "key": key} if key in left:
+        case JobEvent(kind="started", key=key) if key in left:
             watcher.started(left[key])
-        case {"what": "finished", "key": key} if key in left:
+        case JobEvent(kind="finished", key=key) if key in left:
             record = store.read(key)
             if record is not None:
                 del left[key]
                 watcher.finished(record)
-        case {"what": "note" | "error", "text": text}:
+        case JobEvent(kind="note" | "error", text=text):
             watcher.note(text)
 
 
 def _slurm(*command: str) -> str:
-    """What one of Slurm's commands prints.
+    """Run one of Slurm's commands; its output.
 
     Raises:
         UserError: it failed.
@@ -289,6 +289,6 @@ def _slurm(*command: str) -> str:
     except subprocess.TimeoutExpired:
         raise UserError(f"Slurm does not answer: {command[0]} took more than a minute") from None
     if process.returncode:
-        said = " ".join(process.stderr.split())
-        raise UserError(f"Slurm's {command[0]} failed: {said[:300] or process.returncode}")
+        message = " ".join(process.stderr.split())
+        raise UserError(f"Slurm's {command[0]} failed: {message[:300] or process.returncode}")
     return process.stdout

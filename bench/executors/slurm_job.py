@@ -1,114 +1,109 @@
-"""A share of a run, in a job of its own: `python -m bench.executors.slurm_job FOLDER NUMBER`.
+"""Array task of a Slurm job: `python -m bench.executors.slurm_job FOLDER NUMBER`.
 
-The folder holds `work.json`, which says what is to be done; any number of shares work on it at once, by their
-claims. Each tells what happens in `events-<number>.jsonl`. SIGTERM is heeded as in any run: cells in hand are
+The folder holds `work.json` (`WorkItem`), the cells that all tasks of the array work on at once, by their
+leases. Each task reports in `events-<number>.jsonl`. SIGTERM takes effect as in any run: cells in hand are
 finished or saved, and the exit code is 143.
 """
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from pydantic import ValidationError
 
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
-from bench.executors.workers import Workers
+from bench.executors.messages import JobEvent, WorkItem
+from bench.executors.worker_pool import WorkerPool
 from bench.processes.signals import Interrupted
-from bench.records.record import Digests, Record
+from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.cell import Cell
 
 
-class Told:
-    """A watcher that writes what happens for whoever reads the file."""
+class EventLog:
+    """Watcher that appends events to a file, which the driver reads."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", encoding="utf-8")
 
-    def say(self, what: str, **more: Any) -> None:
-        """One line, there at once."""
-        self._file.write(json.dumps({"what": what, **more}) + "\n")
+    def write(self, event: JobEvent) -> None:
+        """Append a line, at once."""
+        self._file.write(event.model_dump_json(exclude_defaults=True) + "\n")
         self._file.flush()
 
     def started(self, cell: Cell) -> None:
         """A cell begins."""
-        self.say("started", key=cell.key)
+        self.write(JobEvent(kind="started", key=cell.key))
 
     def progress(self, cell: Cell, what: str, done: int, total: int) -> None:
-        """Nothing: over a shared folder that would be noise."""
+        """No event: over a shared folder that would be noise."""
 
     def finished(self, record: Record) -> None:
         """A cell's record is stored."""
-        self.say("finished", key=record.key)
+        self.write(JobEvent(kind="finished", key=record.key))
 
     def elsewhere(self, record: Record) -> None:
         """Another process has stored a cell's record."""
-        self.say("finished", key=record.key)
+        self.finished(record)
 
     def note(self, text: str) -> None:
-        """Something that is not about one cell."""
-        self.say("note", text=text)
+        """Text that is not about one cell."""
+        self.write(JobEvent(kind="note", text=text))
 
 
-def write_work(
-    folder: Path,
-    cells: Sequence[Cell],
-    seen: Mapping[str, str | None],
-    digests: Mapping[str, Digests],
-    root: Path,
-    **options: Any,
-) -> None:
-    """Say in a folder what is to be done.
+def write_work(folder: Path, work: WorkItem) -> None:
+    """Write `work.json`."""
+    write_atomically(folder / "work.json", work.model_dump_json().encode())
 
-    `options` are suite, device, share, keep_features, count, timeout, module and devices_per_cell.
+
+def read_work(folder: Path) -> WorkItem:
+    """Read `work.json`.
+
+    Raises:
+        UserError: it has another layout, as that of another version of this program.
     """
-    work = {
-        "root": str(root.absolute()),
-        "cells": [cell.model_dump(mode="json") for cell in cells],
-        "seen": {cell.key: seen[cell.key] for cell in cells},
-        "digests": {method: found.model_dump() for method, found in digests.items()},
-        **options,
-    }
-    write_atomically(folder / "work.json", json.dumps(work).encode())
+    path = folder / "work.json"
+    try:
+        return WorkItem.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise UserError(
+            f"'{path}' has the layout of another version ({place}: {first['msg']}): start the run again"
+        ) from None
 
 
 def main(folder: Path, number: int) -> int:
-    """Do a share in workers of its own; the exit code."""
+    """Run an array task in workers of its own; the exit code."""
     # By this, jobs hear in advance that their time is over; the process that hosts them makes it a SIGTERM.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    work = json.loads((folder / "work.json").read_text(encoding="utf-8"))
-    workers = Workers(
-        work["device"],
-        work["count"],
-        work["share"],
-        work["module"],
-        devices_per_cell=work["devices_per_cell"],
-        cells_per_device=work["count"],
-        keep_features=work["keep_features"],
-    )
+    events = EventLog(folder / f"events-{number}.jsonl")
     try:
-        return do_share(work, workers, Told(folder / f"events-{number}.jsonl"))
+        work = read_work(folder)
+    except UserError as error:
+        events.write(JobEvent(kind="error", text=str(error)))
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    workers = WorkerPool(work.options)
+    try:
+        return run_work(work, workers, events)
     finally:
         workers.close()
 
 
-def do_share(work: Mapping[str, Any], workers: Workers, told: Told) -> int:
-    """Do a share of what `work.json` says; the exit code."""
-    cells = [Cell.model_validate(cell) for cell in work["cells"]]
-    digests = {method: Digests(**found) for method, found in work["digests"].items()}
+def run_work(work: WorkItem, workers: WorkerPool, events: EventLog) -> int:
+    """Run cells of a work item until none is left; the exit code."""
     try:
-        workers.prepare(list(dict.fromkeys(cell.backbone for cell in cells)), told.note)
-        workers.run(
-            cells, work["suite"], digests, Store(work["root"]), told, work["timeout"], seen=work["seen"]
-        )
+        workers.prepare(list(dict.fromkeys(cell.backbone for cell in work.cells)), events.note)
+        store = Store(work.root)
+        workers.run(work.cells, work.suite, work.digests, store, events, work.timeout, seen=work.seen)
     except Interrupted as stop:
         return 128 + stop.signum
     except UserError as error:
-        told.say("error", text=str(error))
+        events.write(JobEvent(kind="error", text=str(error)))
         return 2
     return 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Flag, auto
-from typing import Literal
 
 from torch import Tensor
 
@@ -25,7 +24,8 @@ class Access(Flag):
     """The shots, in the target stage."""
 
 
-StageName = Literal["source", "target"]
+StageName = str
+"""Name of a stage: `source`, `target`."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
-"""A worker process as the process that started it sees it."""
+"""Worker processes on this machine, as the process that started them sees them."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -12,23 +11,22 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
-from bench.processes.protocol import Answers
+from bench.processes.protocol import STOP, Answers, Exited, Message
 
-TAIL = 4000
-"""Bytes of a log that are kept."""
-ROOM = 1_000_000
-"""Bytes that a log may have before it is begun anew."""
+TAIL_BYTES = 4000
+"""Bytes of a log's end that are kept."""
+LOG_BYTES = 1_000_000
+"""Bytes that a log may have before it is emptied."""
 
 
 class LocalWorker:
-    """A running worker: what it answers is put into a queue, with itself."""
+    """Child process that answers requests; its answers are put into a queue, with itself."""
 
     def __init__(self, answers: Answers, module: str) -> None:
         # Appended to, so that it can be cut while the worker has it open.
         self._log = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115
-        self._began = 0
+        self._log_start = 0
         self._process = subprocess.Popen(
             # Without the folder it is started in on the path, unless this process has it there.
             [sys.executable, "-P", "-m", module],
@@ -44,23 +42,29 @@ class LocalWorker:
 
     @property
     def pid(self) -> int:
-        """The process's number."""
+        """Number of the process."""
         return self._process.pid
 
-    def ask(self, **request: Any) -> None:
-        """Send a request; one that is dead says so by an answer of its own."""
-        if request["do"] != "stop":
-            self._began = os.fstat(self._log.fileno()).st_size
-            if self._began > ROOM:
-                os.ftruncate(self._log.fileno(), 0)
-                self._began = 0
+    def send(self, request: Message) -> None:
+        """Send a request; of a dead worker `Exited` is in the queue."""
+        self._log_start = os.fstat(self._log.fileno()).st_size
+        if self._log_start > LOG_BYTES:
+            os.ftruncate(self._log.fileno(), 0)
+            self._log_start = 0
+        self._write(request.model_dump_json())
+
+    def request_stop(self) -> None:
+        """Ask it to stop at the next moment at which nothing is lost."""
+        self._write(STOP)
+
+    def _write(self, line: str) -> None:
         with contextlib.suppress(OSError, ValueError):
             assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
 
     def kill(self) -> None:
-        """End it at once, with what it started; its log then says where it was."""
+        """Kill it and its children; its log then ends with its stack."""
         if self._process.poll() is None and hasattr(signal, "SIGUSR1"):
             self._process.send_signal(signal.SIGUSR1)
             time.sleep(0.2)
@@ -75,7 +79,7 @@ class LocalWorker:
         self._process.wait()
 
     def close(self) -> None:
-        """Let it go: the end of its input ends it."""
+        """Release it: the end of its input ends it."""
         with contextlib.suppress(OSError):
             assert self._process.stdin is not None
             self._process.stdin.close()
@@ -85,14 +89,14 @@ class LocalWorker:
             self._end()
         self._log.close()
 
-    def tail(self) -> str:
-        """The end of what it printed since it was last asked."""
+    def log_tail(self) -> str:
+        """End of its log since the last request."""
         size = os.fstat(self._log.fileno()).st_size
-        place = max(min(self._began, size), size - TAIL)
-        return os.pread(self._log.fileno(), TAIL, place).decode("utf-8", "replace").strip()
+        start = max(min(self._log_start, size), size - TAIL_BYTES)
+        return os.pread(self._log.fileno(), TAIL_BYTES, start).decode("utf-8", "replace").strip()
 
-    def death(self) -> str:
-        """How it died, in words."""
+    def exit_reason(self) -> str:
+        """Cause of its exit, in words."""
         code = self._process.wait()
         if code >= 0:
             return f"its process ended with exit code {code}"
@@ -107,28 +111,32 @@ class LocalWorker:
         assert self._process.stdout is not None
         with contextlib.suppress(OSError, ValueError):
             for line in self._process.stdout:
-                answers.put((self, json.loads(line)))
-        answers.put((self, {"what": "gone"}))
+                # One that is killed may leave half a line.
+                if line.endswith("\n"):
+                    answers.put((self, line))
+        answers.put((self, Exited().model_dump_json()))
 
 
 class LocalLauncher:
     """Starts workers on this machine."""
 
-    room = None
-    """As many as are wanted."""
+    capacity = None
+    """Unlimited."""
     artifacts = None
     """In the cache."""
+    assigns_devices = False
+    """Workers are bound to accelerators by requests."""
 
     def launch(self, answers: Answers, module: str) -> LocalWorker:
-        """A new worker that runs a module."""
+        """Start a worker that runs a module."""
         return LocalWorker(answers, module)
 
     def check(self, root: Path) -> None:
-        """Nothing: they see what this process sees."""
+        """Accept any folder: workers see the same disk."""
 
-    def news(self) -> list[str]:
-        """Nothing: a machine stays as it is."""
+    def changes(self) -> list[str]:
+        """Return no lines: a machine stays as it is."""
         return []
 
     def close(self) -> None:
-        """Nothing: it holds nothing."""
+        """Release no resources: none are held."""

@@ -1,57 +1,91 @@
-"""What a worker is to the process that asks it, wherever it lives, and who starts one."""
+"""Protocol between a process and its workers: lines of JSON on pipes, handles of workers, launchers."""
 
 from __future__ import annotations
 
 import queue
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Literal, Protocol
 
-Answer = dict[str, Any]
+from pydantic import BaseModel, ConfigDict
+
+STOP = "stop"
+"""Line on a worker's input that asks for a stop; every other line is a request."""
+
+
+class Message(BaseModel):
+    """Request or answer: a line of JSON, validated by the side that reads it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Note(Message):
+    """Text for the run's watcher."""
+
+    kind: Literal["note"] = "note"
+    text: str
+
+
+class Failure(Message):
+    """User error that ends the run."""
+
+    kind: Literal["failure"] = "failure"
+    message: str
+
+
+class Exited(Message):
+    """Last answer of a worker, in its name: its process ended, or the node that it lived on was lost."""
+
+    kind: Literal["exited"] = "exited"
+    node_lost: bool = False
 
 
 class WorkerHandle(Protocol):
-    """A running worker: what it answers is put into a queue, with itself.
-
-    The last answer is `gone` where it died, or `lost` where the node that it lived on did.
-    """
+    """Running worker, wherever it lives; its answers are put into a queue, with the handle."""
 
     @property
     def pid(self) -> int:
-        """Its process's number, on its node."""
+        """Number of its process, on its node."""
 
-    def ask(self, **request: Any) -> None:
-        """Send a request; one that is dead says so by an answer of its own."""
+    def send(self, request: Message) -> None:
+        """Send a request; of a dead worker `Exited` is in the queue."""
+
+    def request_stop(self) -> None:
+        """Ask it to stop at the next moment at which nothing is lost."""
 
     def kill(self) -> None:
-        """End it at once, with what it started; its log then says where it was."""
+        """Kill it and its children; its log then ends with its stack."""
 
     def close(self) -> None:
-        """Let it go."""
+        """Release it: the end of its input ends it."""
 
-    def tail(self) -> str:
-        """The end of what it printed since it was last asked."""
+    def log_tail(self) -> str:
+        """End of its log since the last request."""
 
-    def death(self) -> str:
-        """How it died, in words."""
+    def exit_reason(self) -> str:
+        """Cause of its exit, in words."""
 
 
-Answers = queue.SimpleQueue[tuple[WorkerHandle, Answer] | None]
-"""Who answered what; None wakes whoever waits."""
+Answers = queue.SimpleQueue[tuple[WorkerHandle, str] | None]
+"""Workers and the lines that they answer; None wakes the process that waits."""
 
 
 class Launcher(Protocol):
     """Starts workers."""
 
     @property
-    def room(self) -> int | None:
-        """How many there is room for now; None: as many as are wanted."""
+    def capacity(self) -> int | None:
+        """Workers that there is room for now; None: unlimited."""
 
     @property
     def artifacts(self) -> Path | None:
-        """Where workers share what they make; None: in the cache."""
+        """Folder in which workers share artifacts; None: in the cache."""
+
+    @property
+    def assigns_devices(self) -> bool:
+        """True if the launcher assigns accelerators to workers, False if they are bound by requests."""
 
     def launch(self, answers: Answers, module: str) -> WorkerHandle:
-        """A new worker that runs a module."""
+        """Start a worker that runs a module."""
 
     def check(self, root: Path) -> None:
         """Make sure that workers see a results folder.
@@ -60,8 +94,8 @@ class Launcher(Protocol):
             UserError: some would not.
         """
 
-    def news(self) -> list[str]:
-        """What of its room has changed since the last time, a line each."""
+    def changes(self) -> list[str]:
+        """Changes of the capacity since the last call, a line each."""
 
     def close(self) -> None:
         """Start no more until the next `check`."""

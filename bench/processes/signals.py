@@ -1,4 +1,4 @@
-"""Interruptions, as whoever waits for cells hears of them."""
+"""Interruptions: signals to a process that waits for workers, and the stop flag that long work polls."""
 
 from __future__ import annotations
 
@@ -8,32 +8,49 @@ import threading
 from collections.abc import Callable, Iterator
 
 STOPPING = "stopping: cells in hand are finished or saved; once more stops at once"
-"""What whoever watches is told at the first."""
+"""Note to a run's watcher at the first interruption."""
+
+_requested = False
 
 
 class Interrupted(Exception):
-    """The run was asked to stop, and has."""
+    """A run ended on SIGINT or SIGTERM."""
 
     def __init__(self, signum: int) -> None:
         super().__init__()
         self.signum = signum
 
 
+class Stopped(BaseException):
+    """Work ended on a stop request with its state saved. Not an error of the cell's."""
+
+
+def request_stop() -> None:
+    """Ask long work in this process to stop at the next moment at which nothing is lost."""
+    global _requested  # noqa: PLW0603
+    _requested = True
+
+
+def stop_requested() -> bool:
+    """Return True once this process was asked to stop."""
+    return _requested
+
+
 @contextlib.contextmanager
 def interruptions(wake: Callable[[], None]) -> Iterator[list[int]]:
-    """The SIGINTs and SIGTERMs so far, where this is the thread that gets them; `wake` is called at each."""
-    heard: list[int] = []
+    """Collect SIGINTs and SIGTERMs, if this is the thread that gets them; `wake` is called at each."""
+    received: list[int] = []
 
-    def hear(signum: int, frame: object) -> None:
-        heard.append(signum)
+    def handle(signum: int, frame: object) -> None:
+        received.append(signum)
         wake()
 
     if threading.current_thread() is not threading.main_thread():
-        yield heard
+        yield received
         return
-    before = {s: signal.signal(s, hear) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield heard
+        yield received
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)

@@ -1,8 +1,8 @@
 """Baselines: records that are committed, so small that a repository can hold them.
 
-A baseline keeps every record of a results folder, and of its predictions what scores of test images are
-derived from. Logits are rounded to a sixteenth, except in rows where that would change which class is
-named: every accuracy stays exactly what it was, and a mean negative log-likelihood moves by a few
+A baseline keeps every record of a results folder, and from its predictions the arrays that scores of test
+images are derived from. Logits are rounded to a sixteenth, except in rows where that would change the
+predicted class: every accuracy stays exactly what it was, and a mean negative log-likelihood moves by a few
 thousandths of a nat.
 """
 
@@ -22,37 +22,37 @@ from bench.core.errors import UserError, did_you_mean
 from bench.core.files import write_atomically
 from bench.core.git import commit, git
 from bench.core.paths import RESULTS
-from bench.records.archive import packed
+from bench.records.archive import to_zip
 from bench.records.codec import encode
 from bench.records.record import Predictions
 from bench.records.store import Store
 
 BASELINES = RESULTS / "baselines"
 LARGEST = 20_000_000
-"""Bytes above which a baseline does not belong into a repository."""
+"""Size limit of a baseline in a repository, in bytes."""
 
-PART = "target-test"
+PARTITION = "target-test"
 STEPS_PER_UNIT = 16
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
 def names() -> list[str]:
-    """Names of the saved baselines."""
+    """List the names of the saved baselines."""
     return sorted({path.parent.name for path in BASELINES.glob("[!.]*/*.zip")})
 
 
 def size(name: str) -> int:
-    """Bytes of a saved baseline."""
+    """Return the size of a saved baseline in bytes."""
     return sum(path.stat().st_size for path in (BASELINES / name).glob("*.zip"))
 
 
 def save(store: Store, name: str) -> Path:
     """Save the readable records of a store as a baseline, in place of an earlier one of that name.
 
-    The same records give the same bytes. An archive per method, so that a commit shows which ones changed.
+    Equal records give equal bytes. There is an archive per method, so that a commit shows which ones changed.
 
     Raises:
-        UserError: a name that cannot be a folder's, no records, or damaged predictions.
+        UserError: the name cannot be a folder's, there are no records, or predictions are damaged.
     """
     if not NAME.fullmatch(name):
         raise UserError(f"'{name}' cannot name a baseline: use letters, digits, '-', '_' and '.'")
@@ -76,7 +76,7 @@ def save(store: Store, name: str) -> Path:
     BASELINES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=BASELINES, prefix=".tmp-") as temporary:
         for archive, members in archives.items():
-            write_atomically(Path(temporary) / "new" / f"{archive}.zip", packed(members))
+            write_atomically(Path(temporary) / "new" / f"{archive}.zip", to_zip(members))
         if target.exists():
             target.replace(Path(temporary) / "old")
         (Path(temporary) / "new").replace(target)
@@ -84,13 +84,13 @@ def save(store: Store, name: str) -> Path:
 
 
 def slimmed(predictions: Predictions) -> Predictions:
-    """The arrays of the target-test images, logits rounded; every image is still given the same class."""
-    kept = {key: value for key, value in predictions.items() if f"/{PART}/" in f"/{key}"}
+    """Keep the arrays of the target-test images and round their logits; predicted classes stay the same."""
+    kept = {key: value for key, value in predictions.items() if f"/{PARTITION}/" in f"/{key}"}
     return {key: rounded(value) if key.endswith("/logits") else value for key, value in kept.items()}
 
 
 def rounded(logits: np.ndarray) -> np.ndarray:
-    """Logits float16 (images, classes) in sixteenths; rows whose first largest entry would move are kept."""
+    """Round logits float16 (images, classes) to sixteenths, except rows whose argmax would change."""
     coarse = (np.round(logits.astype(np.float32) * STEPS_PER_UNIT) / STEPS_PER_UNIT).astype(logits.dtype)
     moved = coarse.argmax(axis=1) != logits.argmax(axis=1)
     coarse[moved] = logits[moved]
@@ -102,27 +102,27 @@ def remove(name: str) -> None:
     shutil.rmtree(_saved(name))
 
 
-def open_results(named: str) -> Store:
-    """The records of a results folder, of a saved baseline, or of `REVISION:NAME`, a committed baseline.
+def open_results(source: str) -> Store:
+    """Open a results folder, a saved baseline, or `REVISION:NAME`, a committed baseline.
 
     Raises:
-        UserError: there is no such thing, or it holds no records.
+        UserError: `source` is none of these, or it holds no records.
     """
-    path = Path(named)
+    path = Path(source)
     if path.is_dir():
-        found = Store(path)
-    elif named in names():
-        found = Store(BASELINES / named)
-    elif ":" in named:
-        return _committed(*named.split(":", 1))
+        store = Store(path)
+    elif source in names():
+        store = Store(BASELINES / source)
+    elif ":" in source:
+        return _committed(*source.split(":", 1))
     else:
         raise UserError(
-            f"no results folder and no baseline '{named}': {did_you_mean(named, names())}; "
+            f"no results folder and no baseline '{source}': {did_you_mean(source, names())}; "
             "a committed one is REVISION:NAME"
         )
-    if not found.keys() and not found.unreadable:
+    if not store.keys() and not store.unreadable:
         raise UserError(f"no records in '{path}': run a suite first, or name another folder")
-    return found
+    return store
 
 
 def _saved(name: str) -> Path:
@@ -132,7 +132,7 @@ def _saved(name: str) -> Path:
 
 
 def _committed(revision: str, name: str) -> Store:
-    """A baseline as some commit holds it, read into memory."""
+    """Read a baseline out of a commit into memory."""
     if not NAME.fullmatch(name):
         raise UserError(f"'{name}' cannot name a baseline: use REVISION:NAME")
     if not commit(revision):
@@ -143,6 +143,5 @@ def _committed(revision: str, name: str) -> Store:
     known = {file.parent.name for file in files}
     if name not in known:
         raise UserError(f"revision '{revision}' has no baseline '{name}': {did_you_mean(name, known)}")
-    mine = [file for file in files if file.parent.name == name]
-    archives = {file.name: git("show", f"{revision}:{file}") for file in mine}
+    archives = {file.name: git("show", f"{revision}:{file}") for file in files if file.parent.name == name}
     return Store(f"{revision}:{name}", archives)

@@ -1,4 +1,4 @@
-"""Many records, read by several processes: parsing and scoring take longer than the disk."""
+"""Parallel reading of many records: parsing and scoring take longer than the disk."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import TypeVar
 from bench.processes.garbage import paused_gc
 from bench.processes.pool import in_processes, processors
 
-Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 MANY = 20_000
-"""Records from which on it pays to start processes, which take a second or two."""
+"""Number of records from which on it pays to start processes, which take a second or two."""
 AT_ONCE = 2_000
-"""Records that a process reads before it hands over what it made of them: some megabytes."""
+"""Records of one chunk: their results are some megabytes."""
 MOST = 8
-"""Processes: one can only take in so much."""
+"""Largest number of processes: one reader can only receive so much."""
 
 
-def in_parts(read: Callable[[list[str]], Part], keys: Iterable[str], many: bool) -> Iterator[Part]:
-    """What `read` makes of these keys, some of them at a time, in order.
+def map_chunks(read: Callable[[list[str]], Result], keys: Iterable[str], many: bool) -> Iterator[Result]:
+    """Apply `read` to chunks of keys; results come in the order of the keys.
 
-    With `many` it may run in another process: so it is a function of a module or a `partial` of one, what
-    it is given and returns can be pickled, and what it changes stays there.
+    With `many`, `read` may run in another process: it must be a function of a module or a `partial` of one,
+    its argument and result must be picklable, and what it changes stays in that process.
     """
-    parts = _parts(iter(keys))
+    chunks = _chunks(iter(keys))
     if many and processors() > 1:
-        return in_processes(partial(_undisturbed, read), parts, MOST)
-    return map(partial(_undisturbed, read), parts)
+        return in_processes(partial(_without_gc, read), chunks, MOST)
+    return map(partial(_without_gc, read), chunks)
 
 
-def _parts(keys: Iterator[str]) -> Iterator[list[str]]:
-    while part := [*islice(keys, AT_ONCE)]:
-        yield part
+def _chunks(keys: Iterator[str]) -> Iterator[list[str]]:
+    while chunk := [*islice(keys, AT_ONCE)]:
+        yield chunk
 
 
-def _undisturbed(read: Callable[[list[str]], Part], keys: list[str]) -> Part:
+def _without_gc(read: Callable[[list[str]], Result], keys: list[str]) -> Result:
     with paused_gc():
         return read(keys)

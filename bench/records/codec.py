@@ -1,15 +1,14 @@
-"""A record as the content of its file: JSON that knows its own checksum."""
+"""Codec of record files: JSON that holds its own checksum."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
 
 import orjson
 from pydantic import ValidationError
 
-from bench.records.migrations import CURRENT, migrated
+from bench.records.migrations import CURRENT, Json, migrated
 from bench.records.record import Record
 from bench.spec.toml import describe
 
@@ -17,24 +16,24 @@ FIRST_WITH_CHECKSUM = 2
 
 
 class Damaged(ValueError):
-    """Content that is no whole record; the message is one line that says why."""
+    """Content that is not a whole record; the message is one line that says why."""
 
 
 def encode(record: Record) -> bytes:
-    """The content of a record's file."""
-    return json.dumps(sealed(json.loads(record.model_dump_json())), indent=1).encode()
+    """Encode a record as the content of its file."""
+    return json.dumps(with_checksum(json.loads(record.model_dump_json())), indent=1).encode()
 
 
-def sealed(data: dict[str, Any]) -> dict[str, Any]:
-    """The JSON of a record with its checksum."""
+def with_checksum(data: Json) -> Json:
+    """Add its checksum to the JSON of a record."""
     return {**data, "checksum": _checksum(data)}
 
 
 def decode(content: bytes) -> Record:
-    """The record that a file holds, whatever version of the schema it was written in.
+    """Decode the content of a record's file, written in any version of the schema so far.
 
     Raises:
-        Damaged: it holds none, or not all of it, or it was changed.
+        Damaged: the content is no record, or not all of one, or it was changed, or its schema is newer.
     """
     data = _intact(content)
     if data is None:
@@ -45,14 +44,14 @@ def decode(content: bytes) -> Record:
         raise Damaged(describe(error, Record)) from None
 
 
-def _intact(content: bytes) -> dict[str, Any] | None:
-    """The JSON of a record of today's schema, fast; None where it takes `_checked` to say.
+def _intact(content: bytes) -> Json | None:
+    """Parse a record of the current schema, fast; None where only `_checked` can tell whether it is one.
 
     The checksum is over the values as the standard library writes them. Where orjson writes the same text,
     these are the values it was made of. It need not: letters beyond ASCII and 1e-05 are written otherwise.
     """
     try:
-        data = orjson.loads(content)
+        data: Json = orjson.loads(content)
         checksum = data.pop("checksum")
         text = orjson.dumps(data, option=orjson.OPT_SORT_KEYS)
     except (ValueError, TypeError, AttributeError, KeyError):
@@ -61,8 +60,8 @@ def _intact(content: bytes) -> dict[str, Any] | None:
     return data if same and data.get("schema_version") == CURRENT else None
 
 
-def _checked(content: bytes) -> dict[str, Any]:
-    """The JSON of a record as today's schema has it, or what is wrong with it."""
+def _checked(content: bytes) -> Json:
+    """Parse a record of any schema, check its checksum and migrate it; raises `Damaged`."""
     try:
         data = json.loads(content, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
@@ -79,8 +78,8 @@ def _checked(content: bytes) -> dict[str, Any]:
     return migrated(data, version)
 
 
-def _checksum(data: dict[str, Any]) -> str:
-    """Over the values in the file, not over its layout."""
+def _checksum(data: Json) -> str:
+    """Digest the values in the file, not its layout."""
     return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

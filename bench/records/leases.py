@@ -1,11 +1,11 @@
-"""Claims on cells, so that any number of processes on any number of hosts do each cell once.
+"""Leases of cells, so that any number of processes on any number of hosts compute each cell once.
 
-A claim is a small file `<root>/claims/<key>.lock` that its holder touches every few seconds, made by
+A lease is a small file `<root>/leases/<key>.lock` that its holder touches every few seconds, made by
 `filelock.SoftFileLease`: it relies on nothing but exclusive creation, so it works on network folders; it
 expires when it was not touched for `LEASE` seconds of the observer's own monotonic clock, so clocks that
 differ or go backwards do no harm; and that of a dead process on this host is taken at once. A lease is no
-proof that one works alone: a holder that was stopped for longer than that and goes on finds at the end that
-another record is there (`Store.write` with `seen`).
+proof of exclusion: a holder that was stopped for longer than that and goes on finds at the end that another
+record is there (`Store.write` with `seen`).
 """
 
 from __future__ import annotations
@@ -19,27 +19,29 @@ from filelock import SoftFileLease, Timeout
 from bench.core.errors import UserError
 
 LEASE = 60.0
-"""Seconds after which a claim that nobody touches is anybody's; the same for all who share a folder."""
+"""Seconds without a touch after which a lease is free; the same for all processes that share a folder."""
+FOLDER, OLD_FOLDER = "leases", "claims"
+"""Names in the results folder; earlier versions of the program use the old one."""
 
 
 class Leases:
-    """The claims of one process on the cells of a results folder."""
+    """Leases of one process on the cells of a results folder."""
 
-    def __init__(self, root: Path, lease: float = LEASE) -> None:
-        self.folder = root / "claims"
+    def __init__(self, root: Path, lease: float = LEASE, folder: str = FOLDER) -> None:
+        self.folder = root / folder
         self._lease = lease
-        # Kept while they are contended for: an expiry is seen by who looks twice.
-        self._known: dict[str, SoftFileLease] = {}
+        # Kept while they are contended for: to see an expiry takes a second attempt.
+        self._leases: dict[str, SoftFileLease] = {}
 
     def take(self, key: str) -> bool:
-        """Claim a cell; False while another process has it.
+        """Take the lease of a cell; False while another process holds it.
 
         Raises:
             UserError: the folder cannot be written.
         """
-        lease = self._known.get(key)
+        lease = self._leases.get(key)
         if lease is None:
-            lease = self._known[key] = SoftFileLease(
+            lease = self._leases[key] = SoftFileLease(
                 self.folder / f"{key}.lock", lease_duration=self._lease, thread_local=False
             )
         try:
@@ -48,19 +50,19 @@ class Leases:
         except Timeout:
             return False
         except OSError as error:
-            raise UserError(f"cannot claim cells in '{self.folder}': {error.strerror or error}") from None
+            raise UserError(f"cannot lease cells in '{self.folder}': {error.strerror or error}") from None
         return True
 
     def release(self, key: str) -> None:
-        """Give a claim back; nothing happens where it is not ours any more."""
-        lease = self._known.pop(key, None)
+        """Release a lease; without effect where this process does not hold it any more."""
+        lease = self._leases.pop(key, None)
         if lease is not None:
             with contextlib.suppress(OSError):
                 lease.release(force=True)
 
     @contextlib.contextmanager
     def holding(self, key: str) -> Iterator[bool]:
-        """Whether the block has the claim."""
+        """Hold the lease of a cell during the block; gives False while another process holds it."""
         held = self.take(key)
         try:
             yield held
@@ -69,10 +71,10 @@ class Leases:
                 self.release(key)
 
     def others(self) -> list[str]:
-        """Cells that somebody else works on; claims of dead processes of this host are removed."""
-        found = []
+        """List the cells that other processes hold; leases of dead processes of this host are removed."""
+        keys = []
         for path in sorted(self.folder.glob("*.lock")):
             with self.holding(path.stem) as held:
                 if not held:
-                    found.append(path.stem)
-        return found
+                    keys.append(path.stem)
+        return keys

@@ -1,4 +1,4 @@
-"""Looking after a results folder: check every file, unite folders, remove what nothing refers to."""
+"""Maintenance of results folders: check every file, merge folders, remove files without a reference."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from pathlib import Path
 
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
-from bench.records.leases import Leases
+from bench.records.leases import OLD_FOLDER, Leases
 from bench.records.record import Record
+from bench.records.status_cache import OLD_FILE
 from bench.records.store import Store
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A file that is not what it should be, and why."""
+    """Damaged or misplaced file of a results folder, and the reason."""
 
     path: Path
     reason: str
 
 
 def check(store: Store) -> tuple[int, list[Fault]]:
-    """How many records are whole, predictions included; and the faults of the others."""
+    """Count the records that are whole, predictions included, and list the faults of the others."""
     sound, faults = 0, []
     for path in store.files():
         if path != store.path(path.stem):
@@ -42,13 +43,13 @@ def check(store: Store) -> tuple[int, list[Fault]]:
         except OSError as error:
             faults.append(Fault(path, f"its predictions: {_without(path.parent, error)}"))
     # An archive that cannot be opened has no records to go through.
-    known = {fault.path for fault in faults}
-    faults += [Fault(path, why) for path, why in store.unreadable.items() if path not in known]
+    listed = {fault.path for fault in faults}
+    faults += [Fault(path, reason) for path, reason in store.unreadable.items() if path not in listed]
     return sound, faults
 
 
 def quarantine(store: Store, fault: Fault) -> Path:
-    """Move a faulty record and its predictions out of the way, with the reason beside them."""
+    """Move a faulty record and its predictions to `quarantine/`, with the reason beside them."""
     folder = store.root / "quarantine"
     write_atomically(folder / f"{fault.path.stem}.txt", f"{fault.path}: {fault.reason}\n".encode())
     for path in sorted(fault.path.parent.glob(f"{glob.escape(fault.path.stem)}.*")):
@@ -57,26 +58,26 @@ def quarantine(store: Store, fault: Fault) -> Path:
 
 
 def merge(into: Store, other: Store) -> tuple[Counter[str], list[str]]:
-    """Add the records of another folder; which of them were added, kept, busy or damaged, and what of.
+    """Add the records of another folder; where both have a record, the first that is done stays.
 
-    Where both have one, the first that is done stays. The other folder stays as it is.
+    Returns counts of added, kept, busy and damaged records, and a line for each that was left out.
     """
-    claims = Leases(into.root)
+    leases = Leases(into.root)
     counts: Counter[str] = Counter()
-    said = []
+    messages = []
     for path in other.files():
         key = path.stem
         record = other.read(key)
         if record is None:
             counts["damaged"] += 1
-            said.append(f"left out {key}: {other.unreadable.get(path, 'it went away')}")
+            messages.append(f"left out {key}: {other.unreadable.get(path, 'it went away')}")
             continue
-        with claims.holding(key) as held:
-            seen, mine = into.version(key), into.read(key)
+        with leases.holding(key) as held:
+            seen, present = into.version(key), into.read(key)
             if not held:
                 counts["busy"] += 1
-                said.append(f"left out {key}: another process works on it")
-            elif mine is not None and not (_done(record) and not _done(mine)):
+                messages.append(f"left out {key}: another process works on it")
+            elif present is not None and not (_done(record) and not _done(present)):
                 counts["kept"] += 1
             else:
                 try:
@@ -84,48 +85,54 @@ def merge(into: Store, other: Store) -> tuple[Counter[str], list[str]]:
                     counts["added"] += 1
                 except OSError as error:
                     counts["damaged"] += 1
-                    said.append(f"left out {key}: {error}")
-    return counts, said
+                    messages.append(f"left out {key}: {error}")
+    return counts, messages
 
 
 def collect(store: Store) -> tuple[int, int]:
-    """Remove what nothing refers to: predictions without their record, what killed processes left.
+    """Remove predictions without their record, what killed processes left, and caches of earlier versions.
 
-    Returns files and bytes. What belongs to a record that cannot be read stays: `check` is about those.
+    Returns the number of files and of bytes. Files of a record that cannot be read stay for `check`.
 
     Raises:
-        UserError: somebody works on the folder.
+        UserError: a process works on the folder.
     """
     if busy := Leases(store.root).others():
         raise UserError(
-            f"'{store.root}' is worked on ({len(busy)} cells are claimed): try again when nothing runs. "
-            "Claims of processes that died on other hosts expire after a minute of a run's looking at them"
+            f"'{store.root}' is worked on ({len(busy)} cells are leased): try again when nothing runs. "
+            "Leases of processes that died on other hosts expire after a minute of a run's looking at them"
+        )
+    old = Leases(store.root, folder=OLD_FOLDER)
+    if busy := old.others():
+        raise UserError(
+            f"'{store.root}' is worked on by an earlier version of this program ({len(busy)} cells): "
+            f"try again when nothing runs, or delete '{old.folder}' if nothing does"
         )
     files = size = 0
     for path in _unreferred(store):
         size += path.stat().st_size
         files += 1
         path.unlink()
-    for folder in sorted(store.root.glob("records/??")):
-        if not any(folder.iterdir()):
+    for folder in (*sorted(store.root.glob("records/??")), old.folder):
+        if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
     return files, size
 
 
 def _unreferred(store: Store) -> Iterator[Path]:
-    whole = {path.stem: store.read(path.stem) for path in store.files()}
-    wanted = {store.predictions_path(record) for record in whole.values() if record}
+    records = {path.stem: store.read(path.stem) for path in store.files()}
+    referred = {store.predictions_path(record) for record in records.values() if record}
     for path in sorted(
         [*store.root.glob(".tmp-*"), *store.root.glob("records/**/*"), *store.root.glob("checkpoints/*")]
     ):
-        if path.name.startswith(".tmp-"):
+        if path.name.startswith(".tmp-") or path == store.root / "records" / OLD_FILE:
             yield path
         elif path.parent.name == "checkpoints":
-            if path.name.split("-")[0] in whole:
+            if path.name.split("-")[0] in records:
                 yield path
-        elif path.suffix == ".safetensors" and path not in wanted:
+        elif path.suffix == ".safetensors" and path not in referred:
             key = path.name.split(".")[0]
-            if key not in whole or whole[key] is not None:
+            if key not in records or records[key] is not None:
                 yield path
 
 

@@ -1,4 +1,4 @@
-"""What a cell leaves behind: the record's schema. No torch here, so reports start at once."""
+"""Schema of records, the results of cells. No torch here, so reports start at once."""
 
 from __future__ import annotations
 
@@ -8,35 +8,37 @@ import numpy as np
 from pydantic import BeforeValidator
 
 from bench.spec.cell import Cell, Setting
+from bench.spec.stages import Partition
 from bench.spec.toml import Frozen
 
 Status = Literal["done", "skipped", "failed"]
-Stage = Literal["source", "target"]
-Part = Literal["target-test", "target-validation", "source-validation", "shots-validation"]
 
 Predictions = dict[str, np.ndarray]
 """Arrays beside a record, by name:
 
-`look<i>/<part>/logits`  float16 (images, classes): of test images for each look that some rule selects,
-                         of target and shots validation images for the headline rule's look alone
-`<part>/labels`          int16 (images,), index into the classes of that part
-`<part>/groups`          int32 (images,), images that share a group are related (bootstrap by it)
-`<part>/items`           int32 (images,), row of the image in its domain's decode cache
+`look<i>/<partition>/logits`  float16 (images, classes), at evaluation i: of test images for each evaluation
+                              that some rule selects, of target and shots validation images for that of the
+                              headline rule alone
+`<partition>/labels`          int16 (images,), index into the classes of that partition
+`<partition>/groups`          int32 (images,), images that share a group are related (bootstrap by it)
+`<partition>/items`           int32 (images,), row of the image in its domain's decode cache
 
-Where features were asked for, of at most 128 test images of source and target:
+`look` is the older word for an evaluation: the names stay, since files of predictions are named by content.
+
+Where a run keeps features, of at most 128 test images of source and target:
 
 `features/<before|after>/<source|target>`  float16 (images, D), before any training and after all of it
 `features/<source|target>/labels`          int16 (images,), index into that domain's classes
 `features/<source|target>/groups`          int32 (images,)
 `features/<source|target>/items`           int32 (images,)
 
-Of episodes, `target-test` holds the queries of one after the other, with logits and labels over the episode's
-own classes; an image that several of them ask for is there as often.
+With episodes, `target-test` holds the queries of one after the other, with logits and labels over the
+episode's own classes; an image that is a query of several is there as often.
 """
 
 
 def _encodable(text: Any) -> Any:
-    """What cannot be written as UTF-8, as names of files may hold, becomes a question mark."""
+    """Replace characters that UTF-8 cannot encode, as names of files may hold, by question marks."""
     return text.encode("utf-8", "replace").decode() if isinstance(text, str) else text
 
 
@@ -44,7 +46,7 @@ Text = Annotated[str, BeforeValidator(_encodable)]
 
 
 class Request(Frozen):
-    """The question, the setting it was asked in, and the suite that asked first."""
+    """Request of a run: the cell, the setting (device, threads, ...) it was computed in, and its suite."""
 
     cell: Cell
     setting: Setting
@@ -52,7 +54,7 @@ class Request(Frozen):
 
 
 class Outcome(Frozen):
-    """How it ended, and why when it did not end well."""
+    """Outcome of a cell: its status, and the reason and the log of one that is not `done`."""
 
     status: Status
     reason: Text = ""
@@ -60,29 +62,29 @@ class Outcome(Frozen):
 
 
 class Evaluation(Frozen):
-    """One evaluation of the model by the engine, outside the method.
+    """Evaluation of the model by the engine, outside the method, after `step` steps of a stage.
 
-    Accuracies are shares in [0, 1], losses mean negative log-likelihoods in nats. The `target_*` scalars
-    use target labels: only the `oracle` rule and learning curves may. Episodes have no validation images.
-    `validators` (higher is better), `discrepancy` (lower is closer) and `diversity` (of the predicted
-    classes, in [0, 1]) use none, see `bench.engine.evaluation.validators`; what cannot be said is left out.
+    train_loss: mean loss since the evaluation before, in nats for most methods.
+    accuracy: share in [0, 1], by partition. Those of target partitions use target labels: only the `oracle`
+        rule and learning curves may use them. Episodes have `target-test` alone.
+    loss: mean negative log-likelihood in nats, by partition.
+    validators: label-free scores by name, higher is better (`bench.engine.evaluation.validators`).
+    discrepancy: distances of source and target features by name, lower is closer.
+    diversity: of the predicted classes, in [0, 1].
     """
 
-    stage: Stage
+    stage: str
     step: int
     train_loss: float | None = None
-    source_validation_loss: float | None = None
-    source_validation_accuracy: float | None = None
-    shots_validation_accuracy: float | None = None
-    target_validation_accuracy: float | None = None
-    target_test_accuracy: float
+    accuracy: dict[Partition, float]
+    loss: dict[Partition, float] = {}
     validators: dict[str, float] = {}
     discrepancy: dict[str, float] = {}
     diversity: float | None = None
 
 
 class StepTimes(Frozen):
-    """Quantiles of the seconds from one step's end to the next one's, over `count` steps."""
+    """Quantiles of the seconds from the end of one step to the end of the next, over `count` steps."""
 
     count: int
     p25: float
@@ -91,51 +93,82 @@ class StepTimes(Frozen):
     p95: float
 
 
-class Cost(Frozen):
-    """Cost of a cell. Seconds are wall time; phases that a shared artifact saved are in `shared`.
+class StageCost(Frozen):
+    """Cost of training one stage.
 
-    `seconds`: by phase (`data`, `features`, `source-stage`, `target-stage`, `evaluate`), as spent by
-    this cell. `shared_seconds`: by phase, what the artifacts it took from the cache had cost.
-    `items_seen` by stage and stream is in `streams`, as in `source/labelled`: `labelled` images in batches,
-    `fitted` in one go, `replayed` source images, `unlabelled` target images.
+    seconds: wall time that this cell spent. shared_seconds: that another cell had spent on what it took over.
+    items: items trained on, by stream: `labelled` in batches, `fitted` in one go, `replayed`, `unlabelled`.
+    """
+
+    seconds: float = 0.0
+    shared_seconds: float = 0.0
+    items: dict[str, int] = {}
+
+    @property
+    def total_seconds(self) -> float:
+        """Seconds of training the stage, whoever trained it."""
+        return self.seconds + self.shared_seconds
+
+
+class Cost(Frozen):
+    """Cost of a cell, in seconds of wall time.
+
+    seconds: by phase (`data`, `features`, `build`, `evaluate`), as spent by this cell, training aside.
+    shared_seconds: by phase, what the artifacts it took from the cache had taken.
+    stages: training, by stage.
     """
 
     seconds: dict[str, float] = {}
     shared_seconds: dict[str, float] = {}
-    items_seen: int = 0
-    streams: dict[str, int] = {}
-    items_per_second: float | None = None
+    stages: dict[str, StageCost] = {}
     parameters: int = 0
     parameters_trained: int = 0
     devices: int = 1
-    """That shared the batches of some stage; what no loop trained was on one."""
+    """Number of devices that shared the batches of some stage; 1 where no training loop ran."""
     peak_memory_bytes: int | None = None
-    """Of the first device."""
+    """Peak memory of the first device in bytes."""
     steps: StepTimes | None = None
     predictions_per_second: float | None = None
-    """Items a second at evaluations."""
+    """Items per second at evaluations."""
     flops_per_step: int | None = None
-    """Of the last stage, where a suite asks for settings."""
+    """Floating point operations per step of the last stage, in suites with settings."""
     energy_joules: float | None = None
-    """Of the processors or the accelerator, whatever else ran there; not said of several accelerators."""
+    """Energy of processors or accelerator, other processes included; None for several accelerators."""
     calibration_seconds: float | None = None
-    """Median of what a calibration took around this cell: a unit of time for comparing runs."""
+    """Median seconds of a calibration around this cell: a unit of time for comparing runs."""
     calibration_error: float = 0.0
-    """The relative standard error of that median; 0 in records that do not know it."""
+    """Relative standard error of that median; 0 in records without it."""
 
     @property
     def own_seconds(self) -> float:
-        """Seconds this cell took."""
-        return sum(self.seconds.values())
+        """Seconds that this cell took."""
+        return sum(self.seconds.values()) + sum(stage.seconds for stage in self.stages.values())
 
     @property
     def alone_seconds(self) -> float:
-        """Seconds this cell would have taken with nothing shared."""
-        return self.own_seconds + sum(self.shared_seconds.values())
+        """Seconds that this cell would have taken with nothing shared."""
+        shared = sum(stage.shared_seconds for stage in self.stages.values())
+        return self.own_seconds + sum(self.shared_seconds.values()) + shared
+
+    @property
+    def streams(self) -> dict[str, int]:
+        """Items trained on by `<stage>/<stream>`."""
+        return {f"{name}/{item}": n for name, stage in self.stages.items() for item, n in stage.items.items()}
+
+    @property
+    def items_seen(self) -> int:
+        """Items trained on over all stages and streams."""
+        return sum(self.streams.values())
+
+    @property
+    def items_per_second(self) -> float | None:
+        """Items trained on a second of training, whoever trained; None where nothing was trained."""
+        seconds = sum(stage.total_seconds for stage in self.stages.values())
+        return self.items_seen / seconds if seconds else None
 
 
 class Environment(Frozen):
-    """The machine and the versions."""
+    """Environment of a run: the machine and the versions of packages."""
 
     python: str
     packages: dict[str, str]
@@ -144,11 +177,11 @@ class Environment(Frozen):
     accelerator: str | None = None
     git_revision: str | None = None
     machine: str | None = None
-    """Digest of the hardware; seconds are compared only where it is the same."""
+    """Digest of the hardware; seconds are compared only between equal ones."""
 
 
 class Digests(Frozen):
-    """Content digests of what decides the numbers; a difference from today's makes a record stale."""
+    """Digests of the code and data that decide the numbers; a record of other digests is stale."""
 
     method: str
     engine: str
@@ -156,10 +189,10 @@ class Digests(Frozen):
 
 
 class Record(Frozen):
-    """The immutable JSON that a cell leaves; `Predictions` lie beside it."""
+    """Immutable result of a cell, stored as JSON; `Predictions` lie beside it."""
 
     schema_version: Literal[3] = 3
-    """`bench.records.migrations` reads older ones."""
+    """Version of the schema; `bench.records.migrations` reads older ones."""
     key: str
     created: str
     request: Request
@@ -168,15 +201,18 @@ class Record(Frozen):
     environment: Environment
     cost: Cost = Cost()
     data_origin: str = ""
-    """The copy of the dataset that was used: its kind of source and its name."""
+    """Copy of the dataset that was used: its kind of source and its name."""
     warnings: tuple[str, ...] = ()
-    """What of the images was not as the dataset's card says, and of the training not as the cell asks."""
+    """Deviations of the images from the dataset's card, and of the training from the cell."""
     adapts: bool = False
-    """Whether the method learns from unlabelled target images."""
+    """True if the method learns from unlabelled target images."""
     hyperparameters: dict[str, Any] = {}
     discrepancy_before: dict[str, float] = {}
-    """Between source and target features before the cell trained anything."""
+    """Discrepancy between source and target features before any training."""
     evaluations: tuple[Evaluation, ...] = ()
     selected: dict[str, int] = {}
-    details: dict[str, Any] = {}
+    details: dict[str, dict[str, Any]] = {}
+    """Findings of the method, by stage."""
+    episodes: int | None = None
+    """Episodes that were drawn, each with a target stage of its own; None where there are none."""
     predictions_sha256: str | None = None

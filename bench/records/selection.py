@@ -1,4 +1,4 @@
-"""Selection rules: which look of a run counts. Named objects over the looks that a record stores."""
+"""Selection rules: named objects that choose one of the evaluations that a record stores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.spec.rules import VALIDATORS
 
 @dataclass(frozen=True)
 class Rule:
-    """Maps the looks of a run to the index of the one that counts, or None where it cannot say."""
+    """Rule that selects the index of one of a run's evaluations; None where it is undefined."""
 
     name: str
     summary: str
@@ -21,55 +21,60 @@ class Rule:
 
 
 def best(scores: Sequence[float | None]) -> int | None:
-    """Index of the highest score; of equal ones the last, which has trained longest."""
+    """Return the index of the highest score; of equal ones the last, which has trained longest."""
     known = [(score, index) for index, score in enumerate(scores) if score is not None]
     return max(known)[1] if known else None
 
 
 COLLAPSED = 0.25
-"""Diversity of the predicted classes below which no validator's word counts. Entropy, SND and others rise
-when a model says the same of every image, so that without a guard they pick it."""
+"""Diversity of the predicted classes below which validators are ignored. Entropy, SND and others rise when a
+model predicts the same class for every image, so that without a guard they select it."""
 
 
 def validator_scores(evaluations: Sequence[Evaluation], name: str) -> list[float | None]:
-    """A validator's score of each look, guarded: minus infinity for a collapsed model, None if unknown."""
+    """Return a validator's score of each evaluation: -inf for a collapsed model, None if unknown."""
     return [
         None
-        if look.diversity is None or name not in look.validators
+        if evaluation.diversity is None or name not in evaluation.validators
         else -math.inf
-        if look.diversity < COLLAPSED
-        else look.validators[name]
-        for look in evaluations
+        if evaluation.diversity < COLLAPSED
+        else evaluation.validators[name]
+        for evaluation in evaluations
     ]
 
 
 def _validated(name: str, summary: str) -> Rule:
-    """The rule that goes by a validator; where every look has collapsed, it is the last one's turn."""
+    """Rule that goes by a validator; where every evaluation has collapsed, it selects the last."""
     return Rule(name, summary, False, lambda evaluations: best(validator_scores(evaluations, name)))
 
 
 RULES = (
-    Rule("last", "the last look", False, lambda evaluations: len(evaluations) - 1 if evaluations else None),
+    Rule(
+        "last",
+        "the last evaluation",
+        False,
+        lambda evaluations: len(evaluations) - 1 if evaluations else None,
+    ),
     Rule(
         "source-val",
         "highest accuracy on labelled source validation images",
         False,
-        lambda evaluations: best([look.source_validation_accuracy for look in evaluations]),
+        lambda evaluations: best([each.accuracy.get("source-validation") for each in evaluations]),
     ),
     *(_validated(name, summary) for name, summary in VALIDATORS.items()),
     Rule(
         "oracle",
         "highest accuracy on labelled target validation images, which nobody has in practice",
         True,
-        lambda evaluations: best([look.target_validation_accuracy for look in evaluations]),
+        lambda evaluations: best([each.accuracy.get("target-validation") for each in evaluations]),
     ),
 )
 
 HEADLINE = "headline"
-"""Stands, where scores are read, for the rule that a cell's suite names (`Cell.headline`)."""
+"""Name that stands, where scores are read, for the rule that a cell's suite names (`Cell.headline`)."""
 
 
 def select(evaluations: Sequence[Evaluation]) -> dict[str, int]:
-    """The look each rule picks; rules that cannot say are left out."""
+    """Select an evaluation by each rule; rules that are undefined are left out."""
     picked = {rule.name: rule.select(evaluations) for rule in RULES}
     return {name: index for name, index in picked.items() if index is not None}

@@ -1,6 +1,6 @@
-"""What records say that a run must know before it begins, kept by their content: reading it again takes long.
+"""Status cache: what a run must know of records before it begins, by their content; reading them takes long.
 
-An entry holds only for a record's file of that very content, so it is never out of date; the file may be
+An entry holds only for a record's file of exactly that content, so it is never out of date; the file may be
 deleted at any moment.
 """
 
@@ -14,60 +14,63 @@ from typing import NamedTuple
 from bench.core.files import write_atomically
 from bench.records.record import Digests, Record, Status
 
+FILE, OLD_FILE = "status_cache.json", "known.json"
+"""Names in the folder of records; the old one is not read."""
+
 LEAST = 1000
-"""Records that must be new before it is written: of few, reading them is as fast."""
+"""New entries from which on the file is written: few records are read as fast."""
 
 
 class CellStatus(NamedTuple):
-    """How a cell ended, and with what code and data."""
+    """Status of a cell, and the digests of the code and data that it was computed with."""
 
     status: Status
     digests: Digests
 
     @classmethod
     def of(cls, record: Record) -> CellStatus:
-        """What of a record is kept."""
+        """Take the status out of a record."""
         return cls(record.outcome.status, record.digests)
 
 
 class StatusCache:
-    """The gists of a folder's records, in one file."""
+    """Statuses of the cells of a results folder, in one file."""
 
     def __init__(self, path: Path) -> None:
-        """What the file holds; nothing where there is none, or no sound one."""
+        """Read the file; a missing or damaged one is an empty cache."""
         self._path, self._new = path, 0
-        self._gists: list[CellStatus] = []
+        self._statuses: list[CellStatus] = []
         self._entries: dict[str, tuple[str, int]] = {}
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             held = json.loads(path.read_bytes())
-            self._gists = [CellStatus(status, Digests(**digests)) for status, digests in held["gists"]]
+            self._statuses = [CellStatus(status, Digests(**digests)) for status, digests in held["statuses"]]
             self._entries = {
                 key: (version, place)
                 for key, (version, place) in held["entries"].items()
-                if 0 <= place < len(self._gists)
+                if 0 <= place < len(self._statuses)
             }
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def gist(self, key: str, version: str | None) -> CellStatus | None:
-        """Of the record of a key whose file has this digest; None where it is not known."""
-        found = self._entries.get(key)
-        return self._gists[found[1]] if found and found[0] == version else None
+    def get(self, key: str, version: str | None) -> CellStatus | None:
+        """Look up the status of a key whose file has this digest; None where it is unknown."""
+        entry = self._entries.get(key)
+        return self._statuses[entry[1]] if entry and entry[0] == version else None
 
-    def add(self, key: str, version: str, gist: CellStatus) -> None:
-        """Know of one more."""
-        if gist not in self._gists:
-            self._gists.append(gist)
-        self._entries[key] = version, self._gists.index(gist)
+    def add(self, key: str, version: str, status: CellStatus) -> None:
+        """Add the status of a key whose file has this digest."""
+        if status not in self._statuses:
+            self._statuses.append(status)
+        self._entries[key] = version, self._statuses.index(status)
         self._new += 1
 
     def save(self) -> None:
-        """Keep what is new, if it is much; a folder that cannot be written stays as it is."""
+        """Write the file if much is new; a folder that cannot be written stays as it is."""
         if self._new < LEAST:
             return
         held = {
-            "gists": [(gist.status, gist.digests.model_dump()) for gist in self._gists],
+            "statuses": [(entry.status, entry.digests.model_dump()) for entry in self._statuses],
             "entries": self._entries,
         }
         with contextlib.suppress(OSError):

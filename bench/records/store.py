@@ -1,8 +1,9 @@
-"""Records on disk: whole or absent, one file each, predictions beside them.
+"""Store of records on disk: whole or absent, one file each, predictions beside them.
 
 Layout: `<root>/records/<first two digits>/<key>.json` and `<key>.<checksum>.safetensors`; or a baseline,
-which is the same in archives (see `pack`) and can be read only. Predictions are named by their content, so
-that a record and its predictions are replaced together, by one renaming: that of the record's file.
+which is the same in archives (see `bench.records.archive`) and can only be read. Predictions are named by
+their content, so that a record and its predictions are replaced together, by one renaming: that of the
+record's file.
 """
 
 from __future__ import annotations
@@ -22,37 +23,37 @@ from safetensors.numpy import load, save
 from bench.core.errors import UserError
 from bench.core.files import make_folder, write_atomically
 from bench.processes.garbage import paused_gc
-from bench.records import bulk
-from bench.records.archive import Pack
+from bench.records import bulk, status_cache
+from bench.records.archive import Archives
 from bench.records.codec import Damaged, decode, encode
 from bench.records.record import Digests, Predictions, Record
 from bench.records.status_cache import CellStatus, StatusCache
 from bench.spec.cell import Cell
 
-Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 ANYTHING = "anything"
-"""The version of a record that may be replaced whatever it is."""
+"""Version that stands for any: the record is replaced in any case."""
 
 
 class Store:
-    """The records of one results folder."""
+    """Records of one results folder or baseline."""
 
     def __init__(self, root: Path | str, archives: Mapping[str, bytes] | None = None) -> None:
-        """A folder; with `archives`, a baseline that is in memory and only called `root`."""
+        """Open a folder; or a baseline in memory: its `archives` by file name, and `root` as its name."""
         self.root = Path(root)
         self.unreadable: dict[Path, str] = {}
-        self._judged: dict[str, str | None] = {}
-        packed = archives is not None or Pack.at(self.root)
-        self._pack = Pack(self.root, self.unreadable, archives) if packed else None
+        self._checked_versions: dict[str, str | None] = {}
+        archived = archives is not None or Archives.exist_in(self.root)
+        self._archives = Archives(self.root, self.unreadable, archives) if archived else None
 
     @property
     def read_only(self) -> bool:
-        """Whether this is a baseline."""
-        return self._pack is not None
+        """Return True for a baseline."""
+        return self._archives is not None
 
     def prepare(self) -> None:
-        """Make the folder; a `UserError` when it cannot be written."""
+        """Make the folder; raises a `UserError` when it cannot be written."""
         if self.read_only:
             raise UserError(f"'{self.root}' is a baseline, which is read-only: choose another --results")
         try:
@@ -66,41 +67,41 @@ class Store:
             ) from None
 
     def path(self, key: str) -> Path:
-        """Where the record of that key is, or would be."""
+        """Return the path of the record of a key, whether it exists or not."""
         return Path(self._place(key))
 
     def _place(self, key: str) -> str:
-        """The same as text: making paths takes as long as reading small files."""
+        """Return the path as text: making `Path` objects takes as long as reading small files."""
         return f"{self.root}/records/{key[:2]}/{key}.json"
 
     def predictions_path(self, record: Record) -> Path:
-        """Where a record's predictions are; in baselines, and of older records, without their checksum."""
+        """Return the path of a record's predictions; in schema 1 and in baselines it has no checksum."""
         named, plain = Path(self._named(record)), self.path(record.key).with_suffix(".safetensors")
-        return plain if not self._holds(named) and self._holds(plain) else named
+        return plain if not self._exists(named) and self._exists(plain) else named
 
     def _named(self, record: Record) -> str:
         key, digest = record.key, str(record.predictions_sha256)[:16]
         return f"{self.root}/records/{key[:2]}/{key}.{digest}.safetensors"
 
     def version(self, key: str) -> str | None:
-        """What a record's file holds now, readable or not, as a digest; None where there is none."""
+        """Digest the content of a record's file, readable or not; None where there is none."""
         try:
             return hashlib.sha256(self._content(self._place(key))).hexdigest()
         except OSError:
             return None
 
-    def judged(self, key: str) -> str | None:
-        """The version of a record at which `missing` looked last, or else that of now.
+    def version_when_checked(self, key: str) -> str | None:
+        """Return the version of a record that `missing` checked last, or else the present one.
 
-        Whoever is to do what is missing compares with it: another version means that somebody has done it.
+        A run compares with it before it computes the cell: another version means that another process has.
         """
-        return self._judged[key] if key in self._judged else self.version(key)
+        return self._checked_versions[key] if key in self._checked_versions else self.version(key)
 
     def write(self, record: Record, predictions: Predictions, seen: str | None = ANYTHING) -> Record:
         """Store a record; its predictions first, so that a record implies its predictions.
 
-        With `seen`, the `version` there was when the work began: a record that somebody else has stored
-        since stays, and is returned.
+        `seen` is the `version` from before the work began: a record that another process has stored since
+        then stays, and is returned.
         """
         assert not self.read_only, "a baseline is read-only: `prepare` says so"
         path = self.path(record.key)
@@ -124,12 +125,12 @@ class Store:
         return stored
 
     def read(self, key: str) -> Record | None:
-        """The record of that key, or None when absent or unreadable (see `unreadable`)."""
+        """Read the record of a key; None when it is absent or unreadable (see `unreadable`)."""
         content = self._file(key)
         return None if content is None else self._decoded(key, content)
 
     def _file(self, key: str) -> bytes | None:
-        """What the file of that key's record holds, or None when absent or unreadable."""
+        """Read the file of a key's record; None when it is absent or unreadable."""
         try:
             return self._content(self._place(key))
         except FileNotFoundError:
@@ -139,7 +140,7 @@ class Store:
             return None
 
     def _decoded(self, key: str, content: bytes) -> Record | None:
-        """The record of that key out of the content of its file; None when it is not readable."""
+        """Decode the content of a key's file; None when it is not that key's record."""
         try:
             record = decode(content)
         except Damaged as error:
@@ -151,7 +152,7 @@ class Store:
         return record
 
     def predictions(self, record: Record) -> Predictions:
-        """The arrays stored beside a record; empty when it has none.
+        """Read the arrays stored beside a record; empty when it has none.
 
         Raises:
             OSError: the file is missing, damaged, or not the one that the record was written with.
@@ -172,24 +173,24 @@ class Store:
             raise OSError(f"{path}: {error}") from None
 
     def records(self) -> Iterator[Record]:
-        """Every readable record, in the order of its key."""
+        """Iterate over the readable records in the order of their keys."""
         for key in self.keys():
             record = self.read(key)
             if record is not None:
                 yield record
 
     def keys(self) -> list[str]:
-        """Keys of all records, readable or not."""
+        """List the keys of all records, readable or not."""
         return [os.path.basename(path)[: -len(".json")] for path in self._files()]
 
     def files(self) -> list[Path]:
-        """Files of records, in order; what an interrupted write left behind is none."""
+        """List the files of records in order, without those that an interrupted write left behind."""
         return [Path(path) for path in self._files()]
 
     def _files(self) -> list[str]:
-        if self._pack:
-            return [str(path) for path in self._pack.records()]
-        found: list[str] = []
+        if self._archives:
+            return [str(path) for path in self._archives.records()]
+        files: list[str] = []
         for folder in (self.root / "records").glob("??"):
             try:
                 # Globbing would make a path of each file, which takes as long as reading it.
@@ -199,46 +200,48 @@ class Store:
             except OSError as error:
                 self.unreadable[folder] = str(error)
                 continue
-            found += [f"{folder}/{n}" for n in names if n.endswith(".json") and not n.startswith(".")]
-        return sorted(found)
+            files += [f"{folder}/{n}" for n in names if n.endswith(".json") and not n.startswith(".")]
+        return sorted(files)
 
     @property
     def empty(self) -> bool:
-        """Whether there is no record at all."""
-        return not self._pack and next((self.root / "records").glob("??/*.json"), None) is None
+        """Return True if there is no record at all."""
+        return not self._archives and next((self.root / "records").glob("??/*.json"), None) is None
 
     def state(self) -> str:
-        """A digest that changes whenever a file of records or predictions does, going by size and time.
+        """Digest the names, sizes and times of the files of records and predictions on disk.
 
-        Of what is on disk: a baseline in memory has none.
+        It changes whenever one of them does. A baseline in memory has none.
         """
-        found = sorted(
-            (entry.name, (seen := entry.stat()).st_size, seen.st_mtime_ns)
+        files = sorted(
+            (entry.name, (status := entry.stat()).st_size, status.st_mtime_ns)
             for folder in (self.root / "records").glob("??")
             for entry in os.scandir(folder)
         )
-        return hashlib.sha256(repr(found).encode()).hexdigest()
+        return hashlib.sha256(repr(files).encode()).hexdigest()
 
     def _content(self, path: str) -> bytes:
-        if self._pack:
-            return self._pack.read(Path(path))
+        if self._archives:
+            return self._archives.read(Path(path))
         with open(path, "rb", buffering=0) as file:
             return file.read()
 
-    def _holds(self, path: Path) -> bool:
-        return self._pack.holds(path) if self._pack else path.exists()
+    def _exists(self, path: Path) -> bool:
+        return self._archives.exists(path) if self._archives else path.exists()
 
-    def in_parts(self, keys: Sequence[str], read: Callable[[Store, Sequence[str]], Part]) -> Iterator[Part]:
-        """What `read` makes of the records of these keys, some of them at a time, in order.
+    def map_chunks(
+        self, keys: Sequence[str], read: Callable[[Store, Sequence[str]], Result]
+    ) -> Iterator[Result]:
+        """Apply `read` to chunks of these keys; results come in the order of the keys.
 
-        Of many records, other processes do so (see `reading.in_parts`), with a store of this folder each.
-        A baseline, which is small and may be in memory, is read here.
+        Many records are read by other processes (see `bulk.map_chunks`), each with a store of this folder.
+        A baseline, which is small and may be in memory, is read in this one.
         """
         many = len(keys) >= bulk.MANY and not self.read_only
-        return bulk.in_parts(partial(read, self), keys, many)
+        return bulk.map_chunks(partial(read, self), keys, many)
 
     def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
-        """Another process has to hear of the folder, and not of all that is known of it."""
+        """Pickle the folder alone, and not all that is known of it."""
         assert not self.read_only
         return Store, (self.root,)
 
@@ -249,58 +252,59 @@ class Store:
         keep_stale: bool = False,
         retry_failed: bool = False,
     ) -> tuple[list[Cell], int]:
-        """Cells without a current record, in order; and how many of them have a stale one.
+        """List the cells without a current record, in order, and count those of them with a stale one.
 
-        `digests` are today's, by method name.
+        `digests` are the present ones, by method name.
         """
         todo, stale = [], 0
-        known = StatusCache(self.root / "records" / "known.json")
+        cache = StatusCache(self.root / "records" / status_cache.FILE)
         with paused_gc():
-            for cell, gist in zip(cells, self._gists(cells, known), strict=True):
-                if gist is None or (retry_failed and gist.status != "done"):
+            for cell, status in zip(cells, self._statuses(cells, cache), strict=True):
+                if status is None or (retry_failed and status.status != "done"):
                     todo.append(cell)
-                elif gist.digests != digests[cell.method] and not keep_stale:
+                elif status.digests != digests[cell.method] and not keep_stale:
                     stale += 1
                     todo.append(cell)
             if not self.read_only:
-                known.save()
+                cache.save()
         return todo, stale
 
-    def _gists(self, cells: Sequence[Cell], known: StatusCache) -> Iterator[CellStatus | None]:
-        """What `missing` asks of the record of each cell."""
+    def _statuses(self, cells: Sequence[Cell], cache: StatusCache) -> Iterator[CellStatus | None]:
+        """Look up the status of each cell, in the cache or in its record."""
         keys = (cell.key for cell in cells)
-        if self.read_only or len(cells) - len(known) < bulk.MANY:
-            yield from (self._gist(key, known) for key in keys)
+        if self.read_only or len(cells) - len(cache) < bulk.MANY:
+            yield from (self._status(key, cache) for key in keys)
             return
-        for unreadable, part in bulk.in_parts(partial(_glances, self), keys, many=True):
+        for unreadable, chunk in bulk.map_chunks(partial(_read_statuses, self), keys, many=True):
             self.unreadable |= unreadable
-            for key, version, gist in part:
-                self._judged[key] = version
-                if gist and version:
-                    known.add(key, version, gist)
-                yield gist
+            for key, version, status in chunk:
+                self._checked_versions[key] = version
+                if status and version:
+                    cache.add(key, version, status)
+                yield status
 
-    def _gist(self, key: str, known: StatusCache | None = None) -> CellStatus | None:
-        """The gist of a record; its version is then that at which it was judged."""
+    def _status(self, key: str, cache: StatusCache | None = None) -> CellStatus | None:
+        """Look up the status of a cell, and note the version of its record."""
         content = self._file(key)
         if content is None:
-            self._judged[key] = None
+            self._checked_versions[key] = None
             return None
-        version = self._judged[key] = hashlib.sha256(content).hexdigest()
-        gist = None if known is None else known.gist(key, version)
-        if gist is None and (record := self._decoded(key, content)) is not None:
-            gist = CellStatus.of(record)
-            if known is not None:
-                known.add(key, version, gist)
-        return gist
+        version = self._checked_versions[key] = hashlib.sha256(content).hexdigest()
+        status = None if cache is None else cache.get(key, version)
+        if status is None and (record := self._decoded(key, content)) is not None:
+            status = CellStatus.of(record)
+            if cache is not None:
+                cache.add(key, version, status)
+        return status
 
 
-Glances = tuple[dict[Path, str], list[tuple[str, str | None, CellStatus | None]]]
-"""What could not be read, and versions and gists by key."""
+ReadStatuses = tuple[dict[Path, str], list[tuple[str, str | None, CellStatus | None]]]
+"""Unreadable files with their reasons; and keys with versions and statuses."""
 
 
-def _glances(store: Store, keys: Sequence[str]) -> Glances:
-    """The same of records that another process asks for."""
+def _read_statuses(store: Store, keys: Sequence[str]) -> ReadStatuses:
+    """Look up statuses in another process; equal ones are one object, so that they are pickled once."""
     once: dict[CellStatus | None, CellStatus | None] = {}
-    found = [(key, gist) for key in keys for gist in [store._gist(key)]]
-    return store.unreadable, [(key, store._judged[key], once.setdefault(gist, gist)) for key, gist in found]
+    found = [(key, status) for key in keys for status in [store._status(key)]]
+    versions = store._checked_versions
+    return store.unreadable, [(key, versions[key], once.setdefault(status, status)) for key, status in found]

@@ -58,7 +58,7 @@ class Budget(Frozen):
     )
 
     @model_validator(mode="after")
-    def _looks_fit(self) -> Budget:
+    def _evaluations_fit(self) -> Budget:
         if self.evaluations > self.target_steps:
             raise ValueError(
                 f"{self.evaluations} evaluations do not fit into a target stage of {self.target_steps} steps"
@@ -138,7 +138,8 @@ class Episodic(Frozen):
 class Scenario(Frozen):
     """Transfer kind, source, target and labelled target images per class."""
 
-    kind: Kind
+    kind: str
+    """One of `bench.spec.scenarios.KINDS`."""
     dataset: str
     source: str | None = None
     source_classes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What the tables and figures are made of."""
+"""Results that the tables and figures are made of."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.report.tables.leaderboard import Block, Leaderboard
 
 @dataclass(frozen=True)
 class Results:
-    """What the tables are made of: records, the baseline, and the method that is the source stage alone."""
+    """Records, the baseline, and the method that is the source stage alone."""
 
     frame: pd.DataFrame
     baseline: str
@@ -24,7 +24,7 @@ class Results:
 
     @classmethod
     def of(cls, frame: pd.DataFrame, baseline: str, source_alone: str) -> Results:
-        """From a frame of `bench.report.scores.frame.load_frame`."""
+        """Results of a frame of `bench.report.scores.frame.load_frame`."""
         return cls(frame, baseline, source_alone, tuple(leaderboard.leaderboards(frame, baseline)))
 
     @cached_property
@@ -33,6 +33,6 @@ class Results:
         return feature_maps(self.frame)
 
     def blocks(self) -> Iterator[tuple[Block, pd.DataFrame]]:
-        """Each block and its rows."""
+        """Blocks, each with its rows."""
         for board in self.boards:
             yield board.block, board.block.of(self.frame)

@@ -1,4 +1,4 @@
-"""A table of the report as data, and the same as text."""
+"""Table of the report as data and as text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def plain(value: Any) -> str:
 
 
 Write = Callable[[Any], str]
-"""How a column's values are written."""
+"""Writes a column's values."""
 
 
 @dataclass(frozen=True)
@@ -33,26 +33,26 @@ class Table:
 
     data: columns of numbers or text; those of tables by block begin with `kind` and `shots`.
     write: how text writes the columns that it shows, in order, by name.
-    by_block: whether text is cut into a part per transfer kind and shots.
+    blocks: of a table by block, whose text is cut into a part for each.
     """
 
     name: str
     title: str
     data: pd.DataFrame
     write: Mapping[str, Write]
-    by_block: bool = True
+    blocks: tuple[Block, ...] | None = None
 
     def parts(self) -> Iterator[tuple[str, pd.DataFrame]]:
-        """The table as text under its titles, a part per block; columns that say nothing are left out."""
-        if not self.by_block:
+        """Parts of the table as text under their titles, one per block, without empty columns."""
+        if self.blocks is None:
             yield self.title, self._text(self.data)
             return
-        for (kind, shots), rows in self.data.groupby(["kind", "shots"], sort=False):
-            title = f"{self.title}: {Block(str(kind), str(shots)).title}"
-            yield title, self._text(rows.drop(columns=["kind", "shots"]).dropna(axis=1, how="all"))
+        for block in self.blocks:
+            rows = block.of(self.data).drop(columns=["kind", "shots"]).dropna(axis=1, how="all")
+            yield f"{self.title}: {block.title}", self._text(rows)
 
     def numeric(self, column: str) -> bool:
-        """Whether a column of the text is to be aligned as numbers are."""
+        """True where a column of the text is to be aligned as numbers are."""
         return self.write.get(column, plain) is not plain
 
     def _text(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -73,24 +73,34 @@ def _interval(low: Any, high: Any) -> Interval | None:
     return Interval(low, high) if formats.known(low) and formats.known(high) else None
 
 
-def table(
-    name: str,
-    title: str,
-    columns: Mapping[str, Write],
-    rows: Iterable[Sequence[Any]],
-    *,
-    by_block: bool = True,
+def table(name: str, title: str, columns: Mapping[str, Write], rows: Iterable[Sequence[Any]]) -> Table:
+    """Table of rows with one value for each of `columns`."""
+    data = pd.DataFrame(list(rows), columns=[*columns])
+    return Table(name, title, _typed(data, columns), _shown(columns))
+
+
+def table_by_block(
+    name: str, title: str, columns: Mapping[str, Write], rows: Iterable[Sequence[Any]]
 ) -> Table:
-    """A table of rows: one value for each of `columns`, after kind and shots if it is a table by block."""
-    names = [*(("kind", "shots") if by_block else ()), *columns]
-    data = pd.DataFrame(list(rows), columns=names)
+    """Table by block of rows with their block and one value for each of `columns`."""
+    known = [(block, block.kind, block.shots, *values) for block, *values in rows]
+    data = pd.DataFrame(known, columns=["block", "kind", "shots", *columns])
+    blocks = tuple(dict.fromkeys(data.pop("block")))
+    return Table(name, title, _typed(data, columns), _shown(columns), blocks)
+
+
+def _typed(data: pd.DataFrame, columns: Mapping[str, Write]) -> pd.DataFrame:
     for column, write in columns.items():
         if write is not plain:
             # A column without any number would be of objects, which no two formats write alike.
             values = data[column].astype(float)
             whole = write is formats.count and (values.dropna() % 1 == 0).all()
             data[column] = values.astype("Int64") if whole else values
-    return Table(name, title, data, {n: w for n, w in columns.items() if not n.endswith(HIGH)}, by_block)
+    return data
+
+
+def _shown(columns: Mapping[str, Write]) -> dict[str, Write]:
+    return {name: write for name, write in columns.items() if not name.endswith(HIGH)}
 
 
 def bounds(interval: Interval | None) -> tuple[float | None, float | None]:

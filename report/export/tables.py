@@ -1,35 +1,35 @@
-"""Every table of the report, in the order of the page."""
+"""Tables of the report, all of them, in the order of the page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.report.export import blocks, judged, wholes
+from bench.report.export import comparisons, cross_scenario, per_scenario
 from bench.report.export.results import Results
 from bench.report.export.table import Table
 
 TABLES: tuple[Callable[[Results], Table], ...] = (
-    blocks.leaderboard,
-    blocks.rules,
-    judged.errors,
-    judged.pairs,
-    judged.ranks,
-    judged.over_cells,
-    blocks.by_pair,
-    blocks.measures,
-    blocks.classes,
-    blocks.confused,
-    judged.gained,
-    judged.harm,
-    blocks.found_architectures,
-    blocks.features,
-    wholes.validators,
-    blocks.discrepancy,
-    blocks.fairness,
-    wholes.speed,
-    wholes.published,
-    wholes.coverage,
-    wholes.reasons,
-    wholes.provenance,
-    wholes.records,
+    per_scenario.leaderboard,
+    per_scenario.rules,
+    comparisons.errors,
+    comparisons.pairs,
+    comparisons.ranks,
+    comparisons.over_cells,
+    per_scenario.by_pair,
+    per_scenario.measures,
+    per_scenario.classes,
+    per_scenario.confused,
+    comparisons.gained,
+    comparisons.negative_transfers,
+    per_scenario.found_architectures,
+    per_scenario.features,
+    cross_scenario.validators,
+    per_scenario.discrepancy,
+    per_scenario.budgets,
+    cross_scenario.speed,
+    cross_scenario.published,
+    cross_scenario.coverage,
+    cross_scenario.reasons,
+    cross_scenario.provenance,
+    cross_scenario.records,
 )

@@ -26,7 +26,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 INK, FAINT, PAPER = COLOURS[-1], "#040506", "#070809"
 THEME = {INK: "currentColor", FAINT: "var(--rule, #8888)", PAPER: "var(--paper, #fff)"}
 
-STYLE: dict[str, Any] = {
+RC_PARAMS: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "transfer-bench",
     "text.parse_math": False,
@@ -69,11 +69,11 @@ class Picture:
         return self.drawing.svg
 
 
-Style = Mapping[str, tuple[str, str]]
+MethodStyles = Mapping[str, tuple[str, str]]
 """Colour and marker by method."""
 
 
-def styles_of(methods: Iterable[str]) -> Style:
+def method_styles(methods: Iterable[str]) -> MethodStyles:
     """A colour and a marker for each method, for every figure of a page."""
     return {
         name: (COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)])
@@ -84,7 +84,7 @@ def styles_of(methods: Iterable[str]) -> Style:
 @contextmanager
 def canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     """A figure of its own, outside pyplot's global state, in inches."""
-    style: Any = {**mpl.rcParamsDefault, **STYLE}
+    style: Any = {**mpl.rcParamsDefault, **RC_PARAMS}
     with mpl.rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
         figure.patch.set_visible(False)
@@ -93,7 +93,9 @@ def canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
         yield figure, axes
 
 
-def draw(axes: Axes, x: Any, y: Any, method: str, style: Style, said: str = "", named: bool = True) -> None:
+def draw(
+    axes: Axes, x: Any, y: Any, method: str, style: MethodStyles, said: str = "", named: bool = True
+) -> None:
     """A method's points, joined by a line where there are several, in its colour and marker.
 
     Args:

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from bench.report.figures import embeddings
 from bench.report.figures.drawing import COLOURS, Picture, canvas, inline
-from bench.report.scores.features import ROLES, WHEN, Images, Kept
+from bench.report.scores.features import DOMAINS, TIMES, ImageFeatures, StoredFeatures
 from bench.report.tables.leaderboard import Block, blocks
 from bench.report.tables.record_links import record_anchor
 
@@ -82,7 +82,7 @@ class _Flat:
 
 def _map(row: Mapping[str, object], flat: _Flat) -> Map:
     kept, method, pair = row["features"], str(row["method"]), str(row["pair"])
-    assert isinstance(kept, Kept)
+    assert isinstance(kept, StoredFeatures)
     anchor, nothing = record_anchor(str(row["key"])), (None, None)
     try:
         images = kept.load()
@@ -91,23 +91,23 @@ def _map(row: Mapping[str, object], flat: _Flat) -> Map:
         return Map(method, pair, anchor, 0, nothing, nothing, (), why)
     if len(images.classes) <= embeddings.NEIGHBOURS:
         return Map(method, pair, anchor, len(images.classes), nothing, nothing, (), "too few images")
-    before, after = (images.features[when] for when in WHEN)
-    labels, domains, groups = images.classes, images.is_source, images.groups
+    before, after = (images.features[time] for time in TIMES)
+    labels, is_source, groups = images.classes, images.is_source, images.groups
     purity = embeddings.purity(before, labels, groups), embeddings.purity(after, labels, groups)
-    apart = embeddings.a_distance(before, domains, groups), embeddings.a_distance(after, domains, groups)
+    apart = embeddings.a_distance(before, is_source, groups), embeddings.a_distance(after, is_source, groups)
     pictures = tuple((way, _picture(way, row, images, flat)) for way in flat.ways)
     return Map(method, pair, anchor, len(images.classes), purity, apart, pictures)
 
 
-def _picture(way: str, row: Mapping[str, object], images: Images, flat: _Flat) -> Picture:
+def _picture(way: str, row: Mapping[str, object], images: ImageFeatures, flat: _Flat) -> Picture:
     """Before and after (columns), by domain and by class (rows)."""
     names, counts = np.unique(images.classes, return_counts=True)
     named = [str(name) for name in names[np.argsort(-counts, kind="stable")][:NAMED]]
     by_class = dict(zip(named, COLOURS, strict=False))
-    domains = dict(zip(ROLES, COLOURS, strict=False))
-    roles = np.where(images.is_source, *ROLES)
+    domain_colours = dict(zip(DOMAINS, COLOURS, strict=False))
+    domains = np.where(images.is_source, *DOMAINS)
     colours = {
-        "by domain": np.array([domains[role] for role in roles]),
+        "by domain": np.array([domain_colours[domain] for domain in domains]),
         "by class": np.array([by_class.get(name, OTHERS) for name in images.classes]),
     }
     if not images.is_source.any():
@@ -118,10 +118,10 @@ def _picture(way: str, row: Mapping[str, object], images: Images, flat: _Flat) -
         axes.remove()
         panels = figure.subplots(len(colours), 2, squeeze=False)
         for line, (title, colour) in zip(panels, colours.items(), strict=True):
-            for panel, when in zip(line, WHEN, strict=True):
-                _points(panel, flat.of(way, images.features[when]), colour, roles)
-                panel.set_title(f"{when}, {title}", fontsize=10)
-        key = [(role, domains[role], MARKERS[role]) for role in ROLES if role in roles]
+            for panel, time in zip(line, TIMES, strict=True):
+                _points(panel, flat.of(way, images.features[time]), colour, domains)
+                panel.set_title(f"{time}, {title}", fontsize=10)
+        key = [(domain, domain_colours[domain], MARKERS[domain]) for domain in DOMAINS if domain in domains]
         if "by domain" not in colours:
             key = []
         key += [(name, by_class[name], "s") for name in named]
@@ -136,12 +136,12 @@ def _picture(way: str, row: Mapping[str, object], images: Images, flat: _Flat) -
     return Picture(svg, f"{said} before and after training, {' and '.join(colours)}.")
 
 
-def _points(panel: Axes, places: np.ndarray, colours: np.ndarray, roles: np.ndarray) -> None:
+def _points(panel: Axes, places: np.ndarray, colours: np.ndarray, domains: np.ndarray) -> None:
     panel.patch.set_visible(False)
     # The named ones last, so that none lies hidden under others.
     for other in (True, False):
-        for role, marker in MARKERS.items():
-            mine = (roles == role) & ((colours == OTHERS) == other)
+        for domain, marker in MARKERS.items():
+            mine = (domains == domain) & ((colours == OTHERS) == other)
             x, y = places[mine].T
             panel.scatter(
                 x, y, s=11, c=colours[mine], marker=marker, linewidths=0, alpha=0.85, rasterized=True

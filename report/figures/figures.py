@@ -7,7 +7,17 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from bench.report.figures.drawing import COLOURS, INK, PAPER, Picture, Style, canvas, draw, finish, inline
+from bench.report.figures.drawing import (
+    COLOURS,
+    INK,
+    PAPER,
+    MethodStyles,
+    Picture,
+    canvas,
+    draw,
+    finish,
+    inline,
+)
 from bench.report.scores.frame import accuracy_column
 from bench.report.statistics.aggregate import profiles
 from bench.report.statistics.ranks import Ranks
@@ -70,7 +80,7 @@ def _heat_map(method: str, grid: pd.DataFrame, limits: tuple[float, float], name
     return Picture(svg, f"{method}: test accuracy in percent by source and target. {', '.join(values)}.")
 
 
-def learning_curves(frame: pd.DataFrame, block: Block, style: Style) -> Picture | None:
+def learning_curves(frame: pd.DataFrame, block: Block, style: MethodStyles) -> Picture | None:
     """Mean test accuracy at each evaluation of the last stage, by optimiser step.
 
     For inspection only: it is drawn from target test labels, and no look may be chosen by it.
@@ -78,7 +88,7 @@ def learning_curves(frame: pd.DataFrame, block: Block, style: Style) -> Picture 
     cells = scored(block.of(frame))
     table = pd.DataFrame(
         [
-            (method, look.step, 100.0 * look.target_test_accuracy)
+            (method, look.step, 100.0 * look.accuracy["target-test"])
             for method, seen in zip(cells["method"], cells["evaluations"], strict=True)
             for look in seen
             if look.stage == seen[-1].stage
@@ -100,7 +110,7 @@ def learning_curves(frame: pd.DataFrame, block: Block, style: Style) -> Picture 
     return Picture(svg, f"Test accuracy in percent by step, {block.title}. {'; '.join(ends)}.")
 
 
-def shots_curves(frame: pd.DataFrame, style: Style) -> list[tuple[str, Picture]]:
+def shots_curves(frame: pd.DataFrame, style: MethodStyles) -> list[tuple[str, Picture]]:
     """Per transfer kind, mean accuracy by shots (`tables.gains.by_shots`), where there are several."""
     found = []
     for kind in sorted(frame["kind"].dropna().unique()):
@@ -127,7 +137,7 @@ def shots_curves(frame: pd.DataFrame, style: Style) -> list[tuple[str, Picture]]
     return found
 
 
-def performance_profiles(frame: pd.DataFrame, block: Block, style: Style) -> Picture | None:
+def performance_profiles(frame: pd.DataFrame, block: Block, style: MethodStyles) -> Picture | None:
     """Share of the shared cells above an accuracy, by accuracy (`statistics.aggregate.profiles`)."""
     curves = profiles(block.of(frame))
     if len(curves) < 3 or curves.shape[1] < 2:

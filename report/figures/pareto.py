@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.report.figures.drawing import INK, Picture, Style, canvas, cost_scale, draw, finish, inline, label
+from bench.report.figures.drawing import (
+    INK,
+    MethodStyles,
+    Picture,
+    canvas,
+    cost_scale,
+    draw,
+    finish,
+    inline,
+    label,
+)
 from bench.report.tables import formats
 from bench.report.tables.leaderboard import Leaderboard, Standing
 
@@ -15,7 +25,7 @@ DASHES = ("-", "--", ":", "-.")
 
 
 @dataclass(frozen=True)
-class Cost:
+class CostAxis:
     """One kind of cost: its axis, its value of a method, and how that is written."""
 
     name: str
@@ -24,11 +34,11 @@ class Cost:
     write: Callable[[float | None], str]
 
 
-SECONDS = Cost("seconds", "seconds per cell, alone", lambda row: row.seconds, formats.seconds)
-MEMORY = Cost("memory", "peak memory, MiB", lambda row: row.memory, formats.mebibytes)
+SECONDS = CostAxis("seconds", "seconds per cell, alone", lambda row: row.seconds, formats.seconds)
+MEMORY = CostAxis("memory", "peak memory, MiB", lambda row: row.memory, formats.mebibytes)
 
 
-def front(points: Sequence[tuple[float, float]]) -> list[int]:
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     """Places of the (cost, accuracy) that no other beats at the same cost or less, by rising cost.
 
     Of points that are alike in both the first one counts.
@@ -41,7 +51,7 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
     return kept
 
 
-def priced(board: Leaderboard, cost: Cost) -> list[tuple[Standing, float, float]]:
+def with_cost(board: Leaderboard, cost: CostAxis) -> list[tuple[Standing, float, float]]:
     """(method, cost, accuracy) of the methods that have both."""
     found = []
     for row in board.rows:
@@ -51,12 +61,12 @@ def priced(board: Leaderboard, cost: Cost) -> list[tuple[Standing, float, float]
     return found
 
 
-def accuracy_against(board: Leaderboard, cost: Cost, style: Style) -> Picture | None:
+def accuracy_against(board: Leaderboard, cost: CostAxis, style: MethodStyles) -> Picture | None:
     """Mean accuracy (with its interval) against a cost, log scale, and the front through the best ones."""
-    points = priced(board, cost)
+    points = with_cost(board, cost)
     if not points:
         return None
-    best = front([(value, accuracy) for _, value, accuracy in points])
+    best = pareto_front([(value, accuracy) for _, value, accuracy in points])
     with canvas(5.0, 3.6 + 0.2 * ((len(points) + 1) // 2)) as (figure, axes):
         # Steps: at any cost in between, the cheaper method is what one can have.
         x, y = [points[i][1] for i in best], [points[i][2] for i in best]
@@ -78,9 +88,9 @@ def accuracy_against(board: Leaderboard, cost: Cost, style: Style) -> Picture | 
     )
 
 
-def overview(boards: Sequence[Leaderboard], style: Style) -> Picture | None:
+def overview(boards: Sequence[Leaderboard], style: MethodStyles) -> Picture | None:
     """All methods of the first blocks against seconds, a front for each block."""
-    drawn = [(board, priced(board, SECONDS)) for board in boards]
+    drawn = [(board, with_cost(board, SECONDS)) for board in boards]
     drawn = [(board, points) for board, points in drawn if points][:MOST]
     if not drawn:
         return None
@@ -89,7 +99,7 @@ def overview(boards: Sequence[Leaderboard], style: Style) -> Picture | None:
     names: list[tuple[str, tuple[float, float]]] = []
     with canvas(6.4, 3.7 + 0.2 * ((len(methods) + 3) // 4)) as (figure, axes):
         for dashes, (board, points) in zip(DASHES, drawn, strict=False):
-            best = [points[i] for i in front([(value, accuracy) for _, value, accuracy in points])]
+            best = [points[i] for i in pareto_front([(value, accuracy) for _, value, accuracy in points])]
             x, y = [value for _, value, _ in best], [accuracy for *_, accuracy in best]
             axes.step(x, y, where="post", color=INK, linewidth=1.1, linestyle=dashes, alpha=0.65)
             names.append((board.block.short, (x[0], y[0])))

@@ -1,4 +1,4 @@
-"""Lines of the history as series of comparable values, and where these change.
+"""Series of comparable values of the history, and their change points.
 
 Change points are those of PELT (Killick et al. 2012, https://arxiv.org/abs/1101.1438) with the absolute
 distance from a segment's median as cost, which an odd revision does not make into a change. The penalty of a
@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 import ruptures
 
-from bench.report.history.line import Line
+from bench.report.history.measurement import Measurement
 
 Quantity = Literal["accuracy", "seconds"]
 
@@ -31,8 +31,8 @@ NORMAL = 1.4826
 
 
 @dataclass(frozen=True)
-class Change:
-    """From the point at `place` on: medians before and after it, as far as the next change."""
+class ChangePoint:
+    """Change from the point at `place` on: medians before and after it, as far as the next change."""
 
     place: int
     before: float
@@ -56,23 +56,23 @@ class Series:
     revisions: tuple[str, ...]
     dates: tuple[datetime, ...]
     values: tuple[float, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[ChangePoint, ...]
 
 
-def series(lines: Sequence[Line]) -> list[Series]:
-    """Every series of some lines, by suite, quantity, machine and name; longer ones of a name first."""
-    accuracies: dict[tuple[str, str, str], dict[str, list[tuple[Line, float]]]] = defaultdict(
+def series(measurements: Sequence[Measurement]) -> list[Series]:
+    """Series of some measurements, by suite, quantity, machine and name; longer ones of a name first."""
+    accuracies: dict[tuple[str, str, str], dict[str, list[tuple[Measurement, float]]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    seconds: dict[tuple[str, ...], list[tuple[Line, float]]] = defaultdict(list)
-    for line in lines:
-        for name, entry in line.entries.items():
+    seconds: dict[tuple[str, ...], list[tuple[Measurement, float]]] = defaultdict(list)
+    for each in measurements:
+        for name, entry in each.entries.items():
             if entry.accuracy is not None:
-                accuracies[line.suite, name, entry.asked][line.revision].append((line, entry.accuracy))
-            if entry.seconds is not None and line.machine:
-                unit = "calibrated" if line.calibration_seconds else ""
-                seconds[line.suite, name, entry.timed, line.machine, line.setting, unit].append(
-                    (line, entry.seconds)
+                accuracies[each.suite, name, entry.asked][each.revision].append((each, entry.accuracy))
+            if entry.seconds is not None and each.machine:
+                unit = "calibrated" if each.calibration_seconds else ""
+                seconds[each.suite, name, entry.timed, each.machine, each.setting, unit].append(
+                    (each, entry.seconds)
                 )
     found = [
         _series(suite, name, "accuracy", "", False, [_mean(points) for points in by_revision.values()])
@@ -84,16 +84,16 @@ def series(lines: Sequence[Line]) -> list[Series]:
     return sorted(found, key=lambda s: (s.suite, s.quantity, s.machine, s.name, -len(s.values), s.dates))
 
 
-def _mean(points: Sequence[tuple[Line, float]]) -> tuple[Line, float]:
-    """One value of a revision that was measured on several machines."""
+def _mean(points: Sequence[tuple[Measurement, float]]) -> tuple[Measurement, float]:
+    """Mean of a revision that was measured on several machines."""
     return points[0][0], float(np.mean([value for _, value in points]))
 
 
-def _normalised(points: Sequence[tuple[Line, float]]) -> list[tuple[Line, float]]:
-    units = np.array([line.calibration_seconds or 1.0 for line, _ in points])
+def _normalised(points: Sequence[tuple[Measurement, float]]) -> list[tuple[Measurement, float]]:
+    units = np.array([each.calibration_seconds or 1.0 for each, _ in points])
     return [
-        (line, value / unit * float(np.median(units)))
-        for (line, value), unit in zip(points, units, strict=True)
+        (each, value / unit * float(np.median(units)))
+        for (each, value), unit in zip(points, units, strict=True)
     ]
 
 
@@ -103,7 +103,7 @@ def _series(
     quantity: Quantity,
     where: str,
     calibrated: bool,
-    points: Sequence[tuple[Line, float]],
+    points: Sequence[tuple[Measurement, float]],
 ) -> Series:
     ordered = sorted(points, key=lambda point: (point[0].date, point[0].revision))
     values = np.array([value for _, value in ordered])
@@ -118,10 +118,10 @@ def _series(
         quantity,
         where,
         calibrated,
-        tuple(line.revision for line, _ in ordered),
-        tuple(line.date for line, _ in ordered),
+        tuple(each.revision for each, _ in ordered),
+        tuple(each.date for each, _ in ordered),
         tuple(float(value) for value in values),
-        tuple(Change(place, *medians[i : i + 2]) for i, place in enumerate(places)),
+        tuple(ChangePoint(place, *medians[i : i + 2]) for i, place in enumerate(places)),
     )
 
 

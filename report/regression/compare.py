@@ -1,4 +1,4 @@
-"""Two sets of records, cell by cell: what is better, worse, new or gone.
+"""Comparison of two sets of records, cell by cell: better, worse, new or gone.
 
 Three families of tests share an error rate of 1 % for the whole comparison, each corrected after Holm (1979):
 accuracy by method, accuracy by cell (both exact, paired by groups of test images; seeds are held fixed), and
@@ -22,7 +22,7 @@ from bench.report.statistics.randomisation import holm, sign_flip
 
 BY_METHOD, BY_CELL, BY_SPEED = 0.008, 0.0005, 0.0015
 """False alarms a comparison by family, together 1 %. A cell's drop is in its method's too, so that methods,
-whose tests see the most images, have the largest share; slow code is told by few cells already."""
+whose tests see the most images, have the largest share; slow code is seen in few cells already."""
 LEAST_SECONDS = 0.05
 """Phases shorter than this say nothing about speed."""
 USUAL_SPREAD, USUAL_CELLS = 0.15, 10
@@ -33,14 +33,14 @@ UNIT_ERROR = 0.1
 """Relative error of a calibration, at least: cells take longer than the moment that it is sure of."""
 
 NO_CHANGE = sign_flip(np.empty(0, int))
-"""What is said where no image changed."""
+"""Test where no image changed."""
 
 Verdict = Literal["same", "improved", "worse", "new", "gone", "changed"]
 
 
 @dataclass(frozen=True)
-class Change:
-    """One cell or method. Accuracies in percent, points their difference; p is adjusted by Holm."""
+class AccuracyChange:
+    """Accuracy of one cell or method on both sides, in percent, and its difference; p is adjusted by Holm."""
 
     name: str
     verdict: Verdict
@@ -57,8 +57,8 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How long a method trains, new over base, in units of the calibration; None: it cannot be said."""
+class SpeedChange:
+    """Training time of a method, new over base, in units of the calibration; None: it cannot be said."""
 
     name: str
     verdict: Verdict
@@ -69,76 +69,78 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Everything that `bench compare` knows; methods and cells in the order of their names."""
+class RunComparison:
+    """Result of `bench compare`; methods and cells in the order of their names."""
 
     base: str
     new: str
-    methods: tuple[Change, ...]
-    cells: tuple[Change, ...]
-    speed: tuple[Pace, ...]
+    methods: tuple[AccuracyChange, ...]
+    cells: tuple[AccuracyChange, ...]
+    speed: tuple[SpeedChange, ...]
 
 
 class NothingInCommon(Exception):
-    """The two sides share no cell."""
+    """No cell is on both sides."""
 
 
-Pairs = dict[str, tuple[Side, Side]]
+SidePairs = dict[str, tuple[Side, Side]]
 
 
-def compare(base: Store, new: Store) -> Comparison:
+def compare(base: Store, new: Store) -> RunComparison:
     """Compare two stores; see `compare_sides`."""
     return compare_sides(sides(base), sides(new), str(base.root), str(new.root))
 
 
 def compare_sides(
     old: dict[str, Side], now: dict[str, Side], base: str = "base", new: str = "new"
-) -> Comparison:
+) -> RunComparison:
     """Compare cells with the same key.
 
     Raises:
         NothingInCommon: no key is on both sides.
     """
-    common: Pairs = {key: (old[key], now[key]) for key in old.keys() & now.keys()}
+    common: SidePairs = {key: (old[key], now[key]) for key in old.keys() & now.keys()}
     if not common:
         raise NothingInCommon
-    odd = [change for key in sorted(old.keys() | now.keys()) if (change := _odd(key, old, now))]
+    odd = [change for key in sorted(old.keys() | now.keys()) if (change := _incomparable(key, old, now))]
     unlike = {change.key for change in odd}
     pairs = {key: pair for key, pair in sorted(common.items()) if key not in unlike and pair[0].answers}
-    cells = _judged(((a.title, key, [(a, b)]) for key, (a, b) in pairs.items()), BY_CELL)
+    cells = _tested(((a.title, key, [(a, b)]) for key, (a, b) in pairs.items()), BY_CELL)
     by_method = _by_method(pairs).items()
-    methods = _judged(((name, "", list(found.values())) for name, found in by_method), BY_METHOD)
+    methods = _tested(((name, "", list(found.values())) for name, found in by_method), BY_METHOD)
     ordered = sorted([*odd, *cells], key=lambda change: change.name)
-    return Comparison(base, new, tuple(methods), tuple(ordered), tuple(_speed(pairs)))
+    return RunComparison(base, new, tuple(methods), tuple(ordered), tuple(_speed(pairs)))
 
 
-def _by_method(pairs: Pairs) -> dict[str, Pairs]:
-    found: dict[str, Pairs] = {}
+def _by_method(pairs: SidePairs) -> dict[str, SidePairs]:
+    found: dict[str, SidePairs] = {}
     for key, pair in pairs.items():
         found.setdefault(pair[0].method, {})[key] = pair
     return dict(sorted(found.items()))
 
 
-def _odd(key: str, old: dict[str, Side], now: dict[str, Side]) -> Change | None:
-    """What keeps a cell from being compared, if anything does."""
+def _incomparable(key: str, old: dict[str, Side], now: dict[str, Side]) -> AccuracyChange | None:
+    """Change that keeps a cell from being compared, if there is one."""
     a, b = old.get(key), now.get(key)
     if a is None or (not a.answers and b is not None and b.answers):
-        return Change(now[key].title, "new", key)
+        return AccuracyChange(now[key].title, "new", key)
     if b is None:
-        return Change(a.title, "gone", key, why="no record") if a.answers else None
+        return AccuracyChange(a.title, "gone", key, why="no record") if a.answers else None
     if not a.answers or not b.answers:
-        return Change(a.title, "gone", key, why=b.why) if a.answers else None
+        return AccuracyChange(a.title, "gone", key, why=b.why) if a.answers else None
     if a.dataset != b.dataset:
-        return Change(a.title, "changed", key, why=f"dataset fingerprint {a.dataset} is now {b.dataset}")
+        return AccuracyChange(
+            a.title, "changed", key, why=f"dataset fingerprint {a.dataset} is now {b.dataset}"
+        )
     if a.images != b.images:
-        return Change(a.title, "changed", key, why="other test images")
+        return AccuracyChange(a.title, "changed", key, why="other test images")
     return None
 
 
-def _judged(asked: Iterable[tuple[str, str, list[tuple[Side, Side]]]], level: float) -> list[Change]:
-    """One family of accuracy tests, which together err at most so often."""
+def _tested(family: Iterable[tuple[str, str, list[tuple[Side, Side]]]], level: float) -> list[AccuracyChange]:
+    """Test one family of accuracies, which together err at most at this level."""
     rows = []
-    for name, key, pairs in asked:
+    for name, key, pairs in family:
         # Only groups that differ count, which are few, and cells in which any does.
         apart = [(a, b) for a, b in pairs if a.answers != b.answers]
         test = NO_CHANGE
@@ -152,7 +154,7 @@ def _judged(asked: Iterable[tuple[str, str, list[tuple[Side, Side]]]], level: fl
         rows.append((name, key, before, after, test))
     adjusted = holm([test.p for *_, test in rows], [test.chance for *_, test in rows])
     return [
-        Change(name, _verdict(after - before, p, level), key, before, after, p)
+        AccuracyChange(name, _verdict(after - before, p, level), key, before, after, p)
         for (name, key, before, after, _), p in zip(rows, adjusted, strict=True)
     ]
 
@@ -163,9 +165,9 @@ def _verdict(gain: float, p: float, level: float) -> Verdict:
     return "improved" if gain > 0 else "worse"
 
 
-def _speed(pairs: Pairs) -> list[Pace]:
-    """The family of speed tests."""
-    unit, unsure = _unit(pairs)
+def _speed(pairs: SidePairs) -> list[SpeedChange]:
+    """Test the family of speeds."""
+    unit, unit_variance = _unit(pairs)
     ratios = {
         name: np.array([r for pair in found.values() if (r := _log_ratio(*pair, unit)) is not None])
         for name, found in _by_method(pairs).items()
@@ -176,19 +178,24 @@ def _speed(pairs: Pairs) -> list[Pace]:
     squares += sum(float(((values - values.mean()) ** 2).sum()) for values in timed.values())
     spread = squares / freedom
     alone = [
-        float(stats.t.sf(abs(v.mean()) / np.sqrt(spread / len(v) + unsure), freedom)) for v in timed.values()
+        float(stats.t.sf(abs(v.mean()) / np.sqrt(spread / len(v) + unit_variance), freedom))
+        for v in timed.values()
     ]
     adjusted = dict(zip(timed, holm(alone), strict=True))
     return [
-        Pace(name, _verdict(-v.mean(), p := adjusted[name], BY_SPEED), float(np.exp(v.mean())), len(v), p)
+        SpeedChange(
+            name, _verdict(-v.mean(), p := adjusted[name], BY_SPEED), float(np.exp(v.mean())), len(v), p
+        )
         if len(v)
-        else Pace(name, "same", None, 0, why="no phase was timed on the same machine and setting by both")
+        else SpeedChange(
+            name, "same", None, 0, why="no phase was timed on the same machine and setting by both"
+        )
         for name, v in ratios.items()
     ]
 
 
-def _unit(pairs: Pairs) -> tuple[float, float]:
-    """How much slower the machine itself was in the new run, and the variance of that ratio's logarithm.
+def _unit(pairs: SidePairs) -> tuple[float, float]:
+    """Slowdown of the machine itself in the new run, and the variance of its logarithm.
 
     It is the ratio of median calibrations: those around single cells vary more than cells do.
     """
@@ -201,7 +208,7 @@ def _unit(pairs: Pairs) -> tuple[float, float]:
 
 
 def _median_unit(run: Sequence[Side]) -> tuple[float, float]:
-    """The median calibration of a run, and the variance of its logarithm."""
+    """Median calibration of a run, and the variance of its logarithm."""
     # Short cells that follow each other share a calibration, which is one piece of evidence.
     different = {side.unit: side.unit_error for side in run if side.unit}
     within = np.mean([max(error, UNIT_ERROR) ** 2 for error in different.values()])

@@ -23,8 +23,8 @@ from bench.records.store import Store
 from bench.report.regression.compare import compare_sides
 from bench.report.regression.gate import regressions
 from bench.report.regression.paired_cells import Side, sides
-from bench.report.scores.predictions import stored_hits, stored_predictions
-from bench.spec.suite import Gate
+from bench.report.scores.predictions import scored_predictions, stored_predictions
+from bench.spec.matrix.suite import Gate
 
 DROPS = (2, 3, 4, 5, 6, 8, 12)
 """Points of accuracy."""
@@ -54,7 +54,7 @@ def other_answers(store: Store, run: Mapping[str, Side]) -> dict[str, np.ndarray
     for key in (key for key, side in run.items() if side.answers):
         record = store.read(key)
         assert record is not None, "it has just been read"
-        correct = stored_hits(record, stored_predictions(store, record), judge=False).correct
+        correct = scored_predictions(record, stored_predictions(store, record), per_image=False).correct
         headline = correct[HEADLINE]
         found[key] = next((seen for seen in correct.values() if seen is not headline), headline)
     return found

@@ -1,4 +1,4 @@
-"""Which changes are regressions, and the summary for a pull request."""
+"""Gate that tells which changes are regressions, and the summary for a pull request."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
 
-from bench.report.regression.compare import Comparison
+from bench.report.regression.compare import RunComparison
 from bench.report.render.markdown import escape, pipes
 from bench.report.tables import formats
-from bench.spec.suite import Gate
+from bench.spec.matrix.suite import Gate
 
 COLUMNS = {
     **{"method": False, "base, %": True, "new, %": True, "points": True},
@@ -22,8 +22,8 @@ COLUMNS = {
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
-def regressions(found: Comparison, gate: Gate) -> list[str]:
-    """A line for each change that a gate does not let pass."""
+def regressions(found: RunComparison, gate: Gate) -> list[str]:
+    """Line for each change that a gate does not let pass."""
     lines = []
     for change in (*found.methods, *found.cells):
         if change.verdict in ("gone", "changed"):
@@ -39,22 +39,22 @@ def regressions(found: Comparison, gate: Gate) -> list[str]:
     return lines
 
 
-def markdown(found: Comparison, bad: list[str]) -> str:
-    """The summary for a pull request."""
+def markdown(found: RunComparison, bad: list[str]) -> str:
+    """Summary for a pull request."""
     counts = {
         v: sum(c.verdict == v for c in found.cells) for v in dict.fromkeys(c.verdict for c in found.cells)
     }
-    said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
     lines = [
         f"**{formats.several(len(bad), 'regression')}**, {escape(found.base)} to {escape(found.new)}",
         "",
     ]
-    lines += [*(f"- {escape(line)}" for line in bad), *([""] if bad else []), f"Cells: {said}.", ""]
+    lines += [*(f"- {escape(line)}" for line in bad), *([""] if bad else []), f"Cells: {verdicts}.", ""]
     return "\n".join(lines) + "\n" + pipes(COLUMNS, table(found))
 
 
-def table(found: Comparison) -> list[list[str]]:
-    """Per method: name, accuracies, points, verdict, ratio of times, verdict, as text."""
+def table(found: RunComparison) -> list[list[str]]:
+    """Rows of methods: name, accuracies, points, verdict, ratio of times, verdict, as text."""
     speed = {pace.name: pace for pace in found.speed}
     rows = []
     for change in found.methods:
@@ -67,13 +67,13 @@ def table(found: Comparison) -> list[list[str]]:
     return rows
 
 
-def as_json(found: Comparison, bad: list[str]) -> str:
-    """Everything, for programs."""
+def as_json(found: RunComparison, bad: list[str]) -> str:
+    """JSON of the comparison, for programs."""
     return json.dumps({"regressions": bad, **asdict(found)}, indent=1) + "\n"
 
 
-def html(found: Comparison, bad: list[str]) -> str:
-    """A small page of its own."""
+def html(found: RunComparison, bad: list[str]) -> str:
+    """Page of the comparison."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
     cells = [c for c in found.cells if c.verdict != "same"]
     return environment.get_template("compare.html").render(

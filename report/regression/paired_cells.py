@@ -12,7 +12,7 @@ from bench.records.record import Record
 from bench.records.selection import HEADLINE
 from bench.records.store import Store
 from bench.report.scores.frame import plain
-from bench.report.scores.predictions import Unusable, stored_hits, stored_predictions
+from bench.report.scores.predictions import Unusable, scored_predictions, stored_predictions
 from bench.spec.cell import Cell, Setting
 
 
@@ -68,7 +68,7 @@ def sides(store: Store) -> dict[str, Side]:
     """The cells of a store by key; damaged ones are left out, as if they were not there."""
     found: dict[str, Side] = {}
     with paused_gc():
-        for part in store.in_parts(store.keys(), _sides):
+        for part in store.map_chunks(store.keys(), _sides):
             found |= part
     return found
 
@@ -91,10 +91,12 @@ ONCE = (str, bytes, Setting)
 
 def _side(store: Store, record: Record) -> Side:
     cell, outcome, measured = record.request.cell, record.outcome, record.cost
-    hits, why = None, f"{outcome.status}: {outcome.reason}"
+    predictions, why = None, f"{outcome.status}: {outcome.reason}"
     if outcome.status == "done":
         try:
-            hits = stored_hits(record, stored_predictions(store, record), judge=False, rules=())
+            predictions = scored_predictions(
+                record, stored_predictions(store, record), per_image=False, rules=()
+            )
             why = ""
         except Unusable as error:
             why = f"unreadable: {plain(store, str(error))}"
@@ -111,13 +113,13 @@ def _side(store: Store, record: Record) -> Side:
         unit=measured.calibration_seconds,
         unit_error=measured.calibration_error,
         trained={
-            phase: seconds
-            for phase, seconds in sorted(measured.seconds.items())
-            if phase.endswith("-stage") and phase not in measured.shared_seconds
+            name: stage.seconds
+            for name, stage in sorted(measured.stages.items())
+            if stage.seconds and not stage.shared_seconds
         },
         why=why,
     )
-    return side if hits is None else side.answered(hits.correct[HEADLINE], hits.groups)
+    return side if predictions is None else side.answered(predictions.correct[HEADLINE], predictions.groups)
 
 
 def _method(cell: Cell) -> str:

@@ -20,7 +20,7 @@ from bench.core.errors import UserError
 from bench.records.selection import HEADLINE
 from bench.records.store import Store
 from bench.report.scores.frame import accuracy_column, load_frame
-from bench.report.scores.predictions import Hits
+from bench.report.scores.predictions import ScoredPredictions
 from bench.report.statistics.pairwise import comparisons
 from bench.report.statistics.summary import scored
 from bench.report.tables.leaderboard import blocks
@@ -41,35 +41,37 @@ def simulated(cells: pd.DataFrame, runs: int, effect: float, random: np.random.G
     rows = cells[cells["seed"].isin(side)].copy()
     rows["method"] = ["left" if side[seed] < runs else "right" for seed in rows["seed"]]
     rows["seed"] = [side[seed] % runs for seed in rows["seed"]]
-    groups = np.unique(np.concatenate([hits.groups for hits in rows["hits"]]))
+    groups = np.unique(np.concatenate([predictions.groups for predictions in rows["predictions"]]))
     drawn = random.choice(groups, len(groups))
     # One number per image and question, the same in every run: a better method is better at certain images.
     luck = {question: random.random(int(groups.max()) + 1) for question in rows["question"].unique()}
     missing = 1.0 - rows[accuracy_column()].mean() / 100.0
     share = effect / 100.0 / missing
-    hits = []
+    predictions = []
     for row in rows.itertuples():
         better = luck[row.question] < share if row.method == "right" else None
-        hits.append(_redrawn(row.hits, drawn, better))
-    rows["hits"] = hits
-    rows[accuracy_column()] = [h.accuracy(HEADLINE) for h in hits]
+        predictions.append(_redrawn(row.predictions, drawn, better))
+    rows["predictions"] = predictions
+    rows[accuracy_column()] = [h.accuracy(HEADLINE) for h in predictions]
     return rows
 
 
-def _redrawn(hits: Hits, drawn: np.ndarray, better: np.ndarray | None) -> Hits:
+def _redrawn(
+    predictions: ScoredPredictions, drawn: np.ndarray, better: np.ndarray | None
+) -> ScoredPredictions:
     """The images of the drawn groups, each draw a group of its own; with those of `better` groups right."""
-    right = hits.correct[HEADLINE]
+    right = predictions.correct[HEADLINE]
     if better is not None:
-        right = right | better[hits.groups]
-    order = np.argsort(hits.groups, kind="stable")
-    first = np.searchsorted(hits.groups[order], drawn, side="left")
-    last = np.searchsorted(hits.groups[order], drawn, side="right")
+        right = right | better[predictions.groups]
+    order = np.argsort(predictions.groups, kind="stable")
+    first = np.searchsorted(predictions.groups[order], drawn, side="left")
+    last = np.searchsorted(predictions.groups[order], drawn, side="right")
     places = [order[a:b] for a, b in zip(first, last, strict=True)]
     return replace(
-        hits,
+        predictions,
         correct={HEADLINE: right[np.concatenate(places)]},
         groups=np.repeat(np.arange(len(drawn)), [len(p) for p in places]),
-        judgements={},
+        per_image={},
     )
 
 
@@ -100,7 +102,9 @@ def main(results: Path, runs: int, times: int, seed: int) -> None:
             shown += 1
             one_question = cells[cells["question"] == cells["question"].min()]
             for part in [one_question] if len(one_question) == len(cells) else [one_question, cells]:
-                images = sum(len(hits.groups) for hits in part.drop_duplicates("question")["hits"])
+                images = sum(
+                    len(predictions.groups) for predictions in part.drop_duplicates("question")["predictions"]
+                )
                 sizes = f"{part['question'].nunique()} questions, {images} test images"
                 click.echo(f"{block.title}; {method}; {sizes}, {part['seed'].nunique()} seeds")
                 for effect in EFFECTS:

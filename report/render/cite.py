@@ -10,7 +10,7 @@ import pandas as pd
 from bench.data.card import packaged
 from bench.data.catalog import card_names, load_card
 from bench.report.tables import formats
-from bench.spec.suite import SUITES
+from bench.spec.matrix.suite import SUITES
 
 PACKAGE = "transfer-bench"
 

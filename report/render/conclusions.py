@@ -1,4 +1,4 @@
-"""The answer in sentences, no surer than the numbers behind it."""
+"""Conclusions in sentences, no stronger than the numbers behind them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.report.scores.frame import shown_no_labels
 from bench.report.statistics.summary import difference
 from bench.report.tables import formats
 from bench.report.tables.gains import by_shots
 from bench.report.tables.leaderboard import Block, Leaderboard, Standing
+from bench.report.tables.negative_transfer import of_block
 
 CHEAPER = 0.8
 """Share of the best one's seconds up to which a method is called cheaper."""
@@ -21,24 +21,24 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Answer:
-    """What to say of one block; `best` and `cheaper` are None where there is no such method to name.
+    """Conclusion about one block; `best` and `cheaper` are None where there is no such method to name.
 
     cheaper: of the methods that are not separable from the best, the one that costs least, if clearly less.
     share: its seconds in words of the best one's, as in `a third`.
     """
 
     block: Block
-    said: str
+    text: str
     best: Standing | None = None
     cheaper: Standing | None = None
     share: str = ""
 
 
-def answer(board: Leaderboard, harm: pd.DataFrame) -> Answer:
-    """Which method did best in a block, by how much, what is as good and cheaper, and where harm was done.
+def answer(board: Leaderboard, transfer: pd.DataFrame) -> Answer:
+    """Name the best method of a block, its lead, what is as good and cheaper, and negative transfer.
 
     Args:
-        harm: the table of `bench.report.statistics.summary.negative_transfer`, of all blocks.
+        transfer: the table of `bench.report.statistics.summary.negative_transfer`, of all blocks.
     """
     best = board.best
     if best is None:
@@ -50,7 +50,7 @@ def answer(board: Leaderboard, harm: pd.DataFrame) -> Answer:
     parts = (
         f"{best.method} has the highest accuracy{_gain(board, best)}",
         _alike(board),
-        _hurt(board.block, harm),
+        _negative_transfer(board.block, transfer),
     )
     return Answer(board.block, " ".join(part for part in parts if part), best, cheaper, share)
 
@@ -67,7 +67,7 @@ def _gain(board: Leaderboard, best: Standing) -> str:
 
 
 def _alike(board: Leaderboard) -> str:
-    """Which methods are not separable from the best."""
+    """Name the methods that are not separable from the best."""
     if not board.rivals:
         return f"It is told apart from {'the other' if board.compared == 2 else 'all others'}."
     verb = "is" if len(board.rivals) == 1 else "are"
@@ -83,30 +83,30 @@ def _cheaper(board: Leaderboard, best: Standing) -> tuple[Standing | None, str]:
     return (cheapest, formats.part(share)) if share <= CHEAPER else (None, "")
 
 
-def _hurt(block: Block, harm: pd.DataFrame) -> str:
-    """On how many pairs what was used beside target labels made a method worse."""
-    rows = harm[(harm["kind"] == block.kind) & (harm["shots"] == block.shots) & (harm["cells"] > 0)]
+def _negative_transfer(block: Block, transfer: pd.DataFrame) -> str:
+    """Count the pairs on which what was used beside target labels made a method worse."""
+    rows = of_block(transfer, block)
     if rows.empty:
         return ""
-    what = "Adapting to unlabelled target images" if shown_no_labels(block.shots) else "The source"
+    what = "Adapting to unlabelled target images" if block.supervision.no_labels else "The source"
     rows = rows.astype({"negative": int, "clear": int})
     counts = rows.groupby("method")[["negative", "clear"]].sum().assign(pairs=rows.groupby("method").size())
     worse = counts[counts["negative"] > 0].sort_values(["negative", "clear"], ascending=False)
     if worse.empty:
         return f"{what} hurt on no pair."
-    said = [
+    named = [
         f"{row.Index} on {row.negative} of {formats.several(row.pairs, 'pair')}"
         + (f" (clearly on {row.clear})" if row.clear else " (nowhere clearly)")
         for row in worse.head(NAMED - 1).itertuples()
     ]
-    rest = len(worse) - len(said)
+    rest = len(worse) - len(named)
     more = f", and {formats.several(rest, 'other method')} somewhere" if rest > 0 else ""
-    return f"{what} hurt {formats.listed(said)}{more}."
+    return f"{what} hurt {formats.listed(named)}{more}."
 
 
 def worth(frame: pd.DataFrame, boards: Sequence[Leaderboard]) -> list[str]:
-    """What labels and a source are worth, each of one method on the same pairs with and without them."""
-    said = []
+    """Worth of labels and of a source, each of one method on the same pairs with and without them."""
+    sentences = []
     for kind in dict.fromkeys(board.block.kind for board in boards):
         table = by_shots(frame, kind).dropna()
         if table.shape[1] < 2 or table.empty:
@@ -114,17 +114,17 @@ def worth(frame: pd.DataFrame, boards: Sequence[Leaderboard]) -> list[str]:
         first, last = table.columns[0], table.columns[-1]
         method = table[last].idxmax()
         low, high = table.loc[method, first], table.loc[method, last]
-        said.append(
+        sentences.append(
             f"Labels ({kind}): {method} goes from {formats.percent(low)} % with {_shots(first)} "
             f"to {formats.percent(high)} % with {_shots(last)}."
         )
     for board in boards:
-        if board.block.kind != "pretrained" or board.best is None or shown_no_labels(board.block.shots):
+        if board.block.kind != "pretrained" or board.best is None or board.block.supervision.no_labels:
             continue
         method = board.best.method
         alone = board.block.of(frame)
         for kind in ("cross-domain", "cross-task", "cross-domain-task"):
-            rows = Block(kind, board.block.shots).of(frame)
+            rows = Block(kind, board.block.supervision).of(frame)
             gap = difference(
                 rows[rows["method"] == method], alone[alone["method"] == method], on=("goal", "seed")
             )
@@ -132,11 +132,11 @@ def worth(frame: pd.DataFrame, boards: Sequence[Leaderboard]) -> list[str]:
                 between = (
                     f" (95 % interval {formats.interval(gap.interval, signed=True)})" if gap.interval else ""
                 )
-                said.append(
+                sentences.append(
                     f"A source ({kind}): worth {formats.points(gap.points)} points{between} to {method} "
                     f"with {_shots(board.block.shots)}."
                 )
-    return said
+    return sentences
 
 
 def _shots(shots: str) -> str:

@@ -1,4 +1,7 @@
-"""Whether a page is what would be written again. Loads nothing that pages are made with, which takes long."""
+"""Fingerprint of a page, by which it is left as it is where nothing has changed.
+
+Loads nothing that pages are made with, which takes long.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ NAME = "report.html"
 CODE = (".py", ".html", ".css", ".js")
 
 
-def marked(page: Path, mark: str) -> bool:
-    """Whether a page is there, whole, and was written with that mark (hexadecimal digits)."""
-    end = comment(mark).encode()
+def has_fingerprint(page: Path, fingerprint: str) -> bool:
+    """Return True if a page is there, whole, and was written with that fingerprint (hexadecimal digits)."""
+    end = comment(fingerprint).encode()
     try:
         with page.open("rb") as file:
             file.seek(-len(end), os.SEEK_END)
@@ -24,13 +27,13 @@ def marked(page: Path, mark: str) -> bool:
         return False
 
 
-def code() -> str:
+def code_digest() -> str:
     """Digest of what pages are made with: this room's files and the versions of the libraries that draw."""
     files = sorted(path for path in Path(__file__).parents[1].rglob("*") if path.suffix in CODE)
     parts = [f"{metadata.version(name)}" for name in ("matplotlib", "pandas", "scipy", "seaborn")]
     return combine(*parts, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files))
 
 
-def comment(mark: str) -> str:
-    """What a page of that mark ends with."""
-    return f"<!-- {mark} -->\n" if mark else ""
+def comment(fingerprint: str) -> str:
+    """Comment that a page of that fingerprint ends with."""
+    return f"<!-- {fingerprint} -->\n" if fingerprint else ""

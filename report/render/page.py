@@ -1,4 +1,4 @@
-"""One self-contained HTML page from a results folder."""
+"""Page of a results folder as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ from bench.processes.garbage import paused_gc
 from bench.records.selection import RULES
 from bench.records.store import Store
 from bench.report.figures import figures, pareto
-from bench.report.figures.drawing import styles_of
+from bench.report.figures.drawing import method_styles
 from bench.report.figures.feature_maps import feature_maps
 from bench.report.render import cite, conclusions
 from bench.report.render.fingerprint import NAME, comment
 from bench.report.render.samples import Samples, png_uri, thumbnails
 from bench.report.render.sections import CONTENTS, section
-from bench.report.scores.frame import BASELINE, STATUSES, USUAL, load_frame
+from bench.report.scores.frame import BASELINE, STATUSES, load_frame
+from bench.report.scores.supervision import USUAL
 from bench.report.statistics.measures import BINS, MEASURES
 from bench.report.statistics.summary import negative_transfer
 from bench.report.tables import formats, leaderboard
 from bench.report.tables.facts import facts, speeds
 from bench.report.tables.gains import REFERENCES, architectures, gains
-from bench.report.tables.negative_transfer import harms
-from bench.report.tables.published import anchors
-from bench.report.tables.record_links import record_anchor, trail
+from bench.report.tables.leaderboard import Leaderboard
+from bench.report.tables.negative_transfer import by_block
+from bench.report.tables.published import published
+from bench.report.tables.record_links import record_anchor, record_links
 from bench.report.tables.validators import correlation, distances, rankings
 from bench.spec.cell import Cell
-from bench.spec.suite import Suite
+from bench.spec.matrix.suite import Suite
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 FILTERS = (
@@ -50,7 +52,7 @@ def build(
     *,
     expected: Sequence[Cell] = (),
     source_alone: str | None = None,
-    mark: str = "",
+    fingerprint: str = "",
 ) -> Path:
     """Write the page of a results folder and return where: `out`, or `report.html` in the folder.
 
@@ -59,7 +61,7 @@ def build(
         samples: images to show, from the decode cache.
         expected: show exactly these cells, and which of them are missing; default: every record.
         source_alone: the method that stands for the source stage alone at 0 shots; default: the baseline.
-        mark: what the file ends with, as a comment; see `bench.report.render.fingerprint`.
+        fingerprint: what the file ends with, as a comment; see `bench.report.render.fingerprint`.
 
     Raises:
         OSError: the page cannot be written. No content of the folder makes it raise.
@@ -68,7 +70,7 @@ def build(
         frame = load_frame(Store(store_root), expected)
         html = render(frame, str(store_root), suite, samples, source_alone=source_alone)
     target = out or Path(store_root) / NAME
-    write_atomically(target, f"{html}{comment(mark)}".encode())
+    write_atomically(target, f"{html}{comment(fingerprint)}".encode())
     return target
 
 
@@ -80,63 +82,75 @@ def render(
     *,
     source_alone: str | None = None,
 ) -> str:
-    """The page of a frame, as HTML. The same frame gives the same text. See `build`."""
+    """Render the page of a frame, as HTML. The same frame gives the same text. See `build`."""
     baseline = suite.baseline if suite else BASELINE
     alone = source_alone or baseline
     boards = leaderboard.leaderboards(frame, baseline)
-    appearance = styles_of(frame["method"].dropna().unique())
-    harm = negative_transfer(frame, alone)
-    paths = trail(frame, folder)
-    sections = [section(frame, board, appearance, paths) for board in boards]
+    styles = method_styles(frame["method"].dropna().unique())
+    links = record_links(frame, folder)
+    sections = [section(frame, board, styles, links) for board in boards]
     named = [name for part in sections for row in part.classes for name in row.names]
-    return (
-        environment()
-        .get_template("page.html")
-        .render(
-            css=asset("page.css"),
-            js=asset("page.js") + asset("explore.js"),
-            contents=CONTENTS,
-            title=_title(frame, suite),
-            description=suite.description if suite else "",
-            counts={status: int((frame["status"] == status).sum()) for status in STATUSES},
-            answers=[conclusions.answer(board, harm) for board in boards],
-            worth=conclusions.worth(frame, boards),
-            overview=pareto.overview(boards, appearance),
-            methods=sorted(str(name) for name in frame["method"].dropna().unique()),
-            facts=facts(frame),
-            speeds=speeds(frame),
-            baseline=baseline,
-            boards=sections,
-            trail=paths,
-            record_anchor=record_anchor,
-            harm=harms(harm),
-            source_alone=alone,
-            shots_curves=figures.shots_curves(frame, appearance),
-            gains=gains(frame),
-            references=REFERENCES,
-            architectures=architectures(frame),
-            rules=RULES,
-            measures=MEASURES,
-            bins=BINS,
-            headline=formats.listed(sorted(frame["headline"].dropna().unique())) or USUAL,
-            feature_maps=feature_maps(frame),
-            rankings=rankings(frame),
-            distances=distances(frame),
-            samples=_samples(samples),
-            pictures=thumbnails(samples, named),
-            anchors=anchors(frame, alone),
-            statuses=STATUSES,
-            coverage=list(leaderboard.coverage(frame).itertuples()),
-            reasons=list(leaderboard.reasons(frame).itertuples()),
-            provenance=list(leaderboard.provenance(frame).itertuples()),
-            commands=cite.commands(frame, folder),
-            citation=cite.citation(frame),
-        )
-    )
+    variables = {
+        **_head(frame, suite, boards, negative_transfer(frame, alone)),
+        **_tables(frame, alone),
+        "overview": pareto.overview(boards, styles),
+        "baseline": baseline,
+        "source_alone": alone,
+        "boards": sections,
+        "record_links": links,
+        "record_anchor": record_anchor,
+        "shots_curves": figures.shots_curves(frame, styles),
+        "samples": _samples(samples),
+        "pictures": thumbnails(samples, named),
+        "commands": cite.commands(frame, folder),
+        "citation": cite.citation(frame),
+    }
+    return environment().get_template("page.html").render(variables)
+
+
+def _head(
+    frame: pd.DataFrame, suite: Suite | None, boards: Sequence[Leaderboard], transfer: pd.DataFrame
+) -> dict[str, Any]:
+    """Variables of the head of a page, the answer, and of negative transfer, which is part of it."""
+    return {
+        "css": asset("page.css"),
+        "js": asset("page.js") + asset("explore.js"),
+        "contents": CONTENTS,
+        "title": _title(frame, suite),
+        "description": suite.description if suite else "",
+        "methods": sorted(str(name) for name in frame["method"].dropna().unique()),
+        "headline": formats.listed(sorted(frame["headline"].dropna().unique())) or USUAL,
+        "statuses": STATUSES,
+        "counts": {status: int((frame["status"] == status).sum()) for status in STATUSES},
+        "answers": [conclusions.answer(board, transfer) for board in boards],
+        "worth": conclusions.worth(frame, boards),
+        "negative_transfer": by_block(transfer),
+    }
+
+
+def _tables(frame: pd.DataFrame, source_alone: str) -> dict[str, Any]:
+    """Variables of the tables of all blocks together."""
+    return {
+        "facts": facts(frame),
+        "speeds": speeds(frame),
+        "gains": gains(frame),
+        "references": REFERENCES,
+        "architectures": architectures(frame),
+        "rules": RULES,
+        "measures": MEASURES,
+        "bins": BINS,
+        "feature_maps": feature_maps(frame),
+        "rankings": rankings(frame),
+        "distances": distances(frame),
+        "published": published(frame, source_alone),
+        "coverage": list(leaderboard.coverage(frame).itertuples()),
+        "reasons": list(leaderboard.reasons(frame).itertuples()),
+        "provenance": list(leaderboard.provenance(frame).itertuples()),
+    }
 
 
 def environment() -> Environment:
-    """Jinja for the templates here: escaping, strict, with the filters that write numbers."""
+    """Environment of Jinja for the templates here: escaping, strict, with the filters that write numbers."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -150,7 +164,7 @@ def environment() -> Environment:
 
 
 def asset(name: str) -> Markup:
-    """A style sheet or script of the templates, as it is."""
+    """Style sheet or script of the templates, as it is."""
     return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""What the page shows of a block beside its leaderboard: how sure it is, other measures, budgets."""
+"""Robustness of a block's leaderboard: uncertainty, other measures, budgets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report.figures import figures
-from bench.report.figures.drawing import Style
+from bench.report.figures.drawing import MethodStyles
 from bench.report.statistics.aggregate import aggregates
 from bench.report.statistics.generality import spreads
 from bench.report.statistics.measures import MEASURES, by_class, by_method
@@ -19,8 +19,8 @@ WORST = 3
 """Classes named per method."""
 
 
-def trust(frame: pd.DataFrame, board: Leaderboard, appearance: Style) -> dict[str, Any]:
-    """Values for `sure.html`, `measures.html` and `fairness.html`; empty ones where nothing can be said."""
+def robustness(frame: pd.DataFrame, board: Leaderboard, styles: MethodStyles) -> dict[str, Any]:
+    """Variables of `uncertainty.html`, `measures.html` and `budgets.html`; empty where there is nothing."""
     rows = board.block.of(frame)
     found = spreads(rows, board.baseline)
     ranks = average_ranks(rows) if found else None
@@ -31,7 +31,7 @@ def trust(frame: pd.DataFrame, board: Leaderboard, appearance: Style) -> dict[st
         "ranks": ranks,
         "rank_figure": figures.critical_differences(ranks, board.block) if ranks else None,
         "aggregates": aggregates(rows),
-        "profile": figures.performance_profiles(rows, board.block, appearance),
+        "profile": figures.performance_profiles(rows, board.block, styles),
         "budgets": budgets(rows),
         **_measures(rows),
     }

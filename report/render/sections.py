@@ -1,4 +1,4 @@
-"""What the page shows of each block: everything that is derived from its cells alone."""
+"""Section of a page for each block: everything that is derived from its cells alone."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 import pandas as pd
 
 from bench.report.figures import figures, pareto
-from bench.report.figures.drawing import Picture, Style
-from bench.report.render.robustness import trust
+from bench.report.figures.drawing import MethodStyles, Picture
+from bench.report.render.robustness import robustness
 from bench.report.tables import leaderboard
 from bench.report.tables.classes import ByClass, winners_and_losers
 from bench.report.tables.leaderboard import Leaderboard
 from bench.report.tables.pairs import Pairs, by_pair
-from bench.report.tables.record_links import Trail
+from bench.report.tables.record_links import RecordLinks
 
 CONTENTS = (
     ("leaderboard", "Leaderboard"),
     ("cost", "Cost"),
     ("labels", "Labels"),
     ("pairs", "Pairs"),
-    ("harm", "Harm"),
+    ("negative-transfer", "Harm"),
     ("gains", "Gains"),
-    ("sure", "How sure"),
+    ("uncertainty", "How sure"),
     ("measures", "Measures"),
     ("classes", "Classes"),
     ("learning", "Learning"),
@@ -31,7 +31,7 @@ CONTENTS = (
     ("rules", "Selection"),
     ("validators", "Validators"),
     ("architectures", "Searches"),
-    ("fairness", "Budgets"),
+    ("budgets", "Budgets"),
     ("speed", "Speed"),
     ("published", "Published"),
     ("run", "Set-up"),
@@ -44,7 +44,7 @@ CONTENTS = (
 
 @dataclass(frozen=True)
 class Section:
-    """Everything the page shows about one block."""
+    """Contents of the page about one block."""
 
     board: Leaderboard
     scale: float
@@ -56,11 +56,13 @@ class Section:
     classes: list[ByClass]
     by_rule: list[leaderboard.RuleScore]
     rule_cells: dict[str, int]
-    trust: dict[str, Any]
+    robustness: dict[str, Any]
 
 
-def section(frame: pd.DataFrame, board: Leaderboard, appearance: Style, trail: Trail) -> Section:
-    """A block of a page."""
+def section(
+    frame: pd.DataFrame, board: Leaderboard, styles: MethodStyles, record_links: RecordLinks
+) -> Section:
+    """Contents of the page about the block of a leaderboard."""
     block = board.block
     known = [row.accuracy for row in board.rows if row.accuracy is not None]
     highs = [row.interval.high for row in board.rows if row.interval]
@@ -69,16 +71,16 @@ def section(frame: pd.DataFrame, board: Leaderboard, appearance: Style, trail: T
         other.shots == block.shots for other in leaderboard.blocks(frame) if other != block
     )
     by_rule, rule_cells = leaderboard.by_rule(frame, block)
-    costs = [pareto.accuracy_against(board, cost, appearance) for cost in (pareto.SECONDS, pareto.MEMORY)]
+    costs = [pareto.accuracy_against(board, cost, styles) for cost in (pareto.SECONDS, pareto.MEMORY)]
     return Section(
         board=board,
         scale=max([*known, *highs, 1.0]),
         maps=[] if drawn_elsewhere else figures.heat_maps(frame, block),
-        pairs=by_pair(frame, block, trail),
+        pairs=by_pair(frame, block, record_links),
         costs=[picture for picture in costs if picture],
-        curves=figures.learning_curves(frame, block, appearance),
+        curves=figures.learning_curves(frame, block, styles),
         classes=winners_and_losers(block.of(frame), board.baseline),
         by_rule=by_rule,
         rule_cells=rule_cells,
-        trust=trust(frame, board, appearance),
+        robustness=robustness(frame, board, styles),
     )

@@ -1,4 +1,4 @@
-"""The leaderboard in the terminal."""
+"""Leaderboard in the terminal."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ from bench.core.text import printable
 from bench.report.statistics.summary import negative_transfer
 from bench.report.tables import formats
 from bench.report.tables.leaderboard import Leaderboard, Standing, leaderboards
+from bench.report.tables.negative_transfer import of_block
 
 
 def terminal_table(frame: pd.DataFrame, baseline: str, source_alone: str | None = None) -> Group:
-    """Methods by accuracy, gain over the baseline, seconds and harm, a table per kind and shots.
+    """Methods by accuracy, gain over the baseline, seconds and negative transfer, a table per block.
 
     `frame` is that of `scores.frame.load_frame`. Accuracy is the mean over the cells that all methods share;
     `hurt` counts the pairs with negative transfer (see `bench.report.statistics.summary.negative_transfer`).
     """
-    harm = negative_transfer(frame, source_alone or baseline)
+    transfer = negative_transfer(frame, source_alone or baseline)
     boards = leaderboards(frame, baseline)
     if not boards:
         return Group(Text("no records yet"))
-    tables = [part for board in boards for part in (Text(heading(board), style="bold"), _table(board, harm))]
+    tables = [
+        part for board in boards for part in (Text(heading(board), style="bold"), _table(board, transfer))
+    ]
     note = f"accuracy in percent, mean over the shared cells; gain in points over {baseline}; seconds alone"
     return Group(*tables, Text(note, style="dim"))
 
 
-def _table(board: Leaderboard, harm: pd.DataFrame) -> Table:
+def _table(board: Leaderboard, transfer: pd.DataFrame) -> Table:
     # Text, so that brackets in a method's name are not taken for markup.
     table = Table(box=box.SIMPLE_HEAD)
     columns = ("method", "accuracy", "gain", "seconds", "hurt", "done")
     for name in columns:
         table.add_column(name, justify="left" if name in ("method", "done") else "right", overflow="fold")
-    here = (harm["kind"] == board.block.kind) & (harm["shots"] == board.block.shots)
-    judged = harm[here & (harm["cells"] > 0)]
+    compared = of_block(transfer, board.block)
     for row in board.rows:
-        mine = judged[judged["method"] == row.method]
+        mine = compared[compared["method"] == row.method]
         hurt = f"{int(mine['negative'].sum())} of {len(mine)}" if len(mine) else formats.percent(None)
         *first, done = cells(row)
         table.add_row(*(Text(printable(part)) for part in (*first, hurt, done)))
@@ -46,12 +48,12 @@ def _table(board: Leaderboard, harm: pd.DataFrame) -> Table:
 
 
 def heading(board: Leaderboard) -> str:
-    """Kind, shots and how many cells the means go over."""
+    """Heading of a table: kind, supervision and how many cells the means go over."""
     return f"{board.block.title} ({formats.several(board.cells, 'shared cell')})"
 
 
 def cells(row: Standing) -> list[str]:
-    """Method, accuracy, gain, seconds and cells of one standing, as text."""
+    """Cells of one standing, as text: method, accuracy, gain, seconds and cells done."""
     done = f"{row.done} of {row.requested}" + (f" ({row.otherwise})" if row.otherwise else "")
     gain = "baseline" if row.is_baseline else formats.points(row.gain.points)
     return [row.method, formats.percent(row.accuracy), gain, formats.seconds(row.seconds), done]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.report.scores.predictions import Hits
+from bench.report.scores.predictions import ScoredPredictions
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -31,12 +31,12 @@ class Interval(NamedTuple):
 
 @lru_cache(maxsize=8)
 def draws(groups: int) -> np.ndarray:
-    """How often each resample draws each group: float32 (RESAMPLES, groups), the same on every call."""
+    """Counts of each group in each resample: float32 (RESAMPLES, groups), the same on every call."""
     random = np.random.default_rng(0)
     return random.multinomial(groups, np.full(groups, 1 / groups), size=RESAMPLES).astype(np.float32)
 
 
-def resampled(cells: Sequence[Hits], rule: str) -> np.ndarray:
+def resampled(cells: Sequence[ScoredPredictions], rule: str) -> np.ndarray:
     """Accuracy in percent of every cell under the same resamples of groups: (RESAMPLES, cells).
 
     A group that several cells share is drawn for all of them at once, so that differences between
@@ -53,7 +53,7 @@ def resampled(cells: Sequence[Hits], rule: str) -> np.ndarray:
         return np.asarray(100.0 * (weights @ right.T) / (weights @ total.T))
 
 
-def intervals(cells: Sequence[Hits], rule: str) -> list[Interval | None]:
+def intervals(cells: Sequence[ScoredPredictions], rule: str) -> list[Interval | None]:
     """Interval of each cell's accuracy, percent; None where resampling cannot say.
 
     With a single group, or with every image right, all resamples are alike. That is a want of evidence, not
@@ -75,17 +75,17 @@ def intervals(cells: Sequence[Hits], rule: str) -> list[Interval | None]:
             total = weights @ np.bincount(index).astype(np.float32)
             samples = 100.0 * (counts.reshape(len(block), -1).astype(np.float32) @ weights.T) / total
             known = np.ptp(samples, axis=1) > LEAST_SPREAD
-            for place, sure, low, high in zip(block, known, *_tails(samples), strict=True):
-                found[place] = Interval(float(low), float(high)) if sure else None
+            for place, varies, low, high in zip(block, known, *_tails(samples), strict=True):
+                found[place] = Interval(float(low), float(high)) if varies else None
     return found
 
 
-def count_groups(cells: Sequence[Hits]) -> int:
-    """How many groups of related images the cells have between them."""
+def count_groups(cells: Sequence[ScoredPredictions]) -> int:
+    """Number of groups of related images that the cells have between them."""
     return len(np.unique(np.concatenate([cell.groups for cell in cells])))
 
 
 def _tails(samples: np.ndarray) -> np.ndarray:
-    """Where the interval of each row of resamples ends: (..., resamples) -> (2, ...)."""
+    """Ends of the interval of each row of resamples: (..., resamples) -> (2, ...)."""
     tail = 50.0 * (1.0 - LEVEL)
     return np.percentile(samples, [tail, 100.0 - tail], axis=-1)

@@ -1,4 +1,4 @@
-"""Which test images a cell classified right, derived from its stored logits."""
+"""Scores of stored predictions: the test images that a cell classified right, and with what confidence."""
 
 from __future__ import annotations
 
@@ -21,44 +21,46 @@ class Unusable(Exception):
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What one look says of each test image, small enough to be kept for thousands of cells.
+class ImagePredictions:
+    """Predicted class, confidence and NLL of each test image at one evaluation.
 
-    named: int16 (images,), the class of the largest logit; -1 where there is none (see `classified`).
+    Small enough to be kept for thousands of cells.
+
+    predicted: int16 (images,), the class of the largest logit; -1 where there is none (see `classified`).
     confidence: float32 (images,), the softmax probability of that class; NaN where there is none.
-    surprise: float32 (images,), negative log-likelihood of the true class in nats; NaN likewise.
+    nll: float32 (images,), negative log-likelihood of the true class in nats; NaN likewise.
     """
 
-    named: np.ndarray
+    predicted: np.ndarray
     confidence: np.ndarray
-    surprise: np.ndarray
+    nll: np.ndarray
 
 
 @dataclass(frozen=True)
-class Hits:
-    """The target-test images of one cell.
+class ScoredPredictions:
+    """Scores of the target-test images of one cell.
 
     correct: by selection rule, bool (images,).
     groups: int (images,), related images share a number.
-    undecided: images whose logits (under any rule) name no class; they count as wrong.
+    undecided: images whose logits (under any rule) predict no class; they count as wrong.
     labels: int (images,), index into the target's classes.
-    judgements: by selection rule; rules that select the same look share one.
+    per_image: by selection rule; rules that select the same evaluation share one.
     """
 
     correct: Mapping[str, np.ndarray]
     groups: np.ndarray
     undecided: int = 0
     labels: np.ndarray = field(default_factory=lambda: np.empty(0, np.int16))
-    judgements: Mapping[str, Judgement] = field(default_factory=dict)
+    per_image: Mapping[str, ImagePredictions] = field(default_factory=dict)
 
     def accuracy(self, rule: str) -> float:
-        """Percent of images classified right under `rule`; NaN where the rule selects no look."""
+        """Percent of images classified right under `rule`; NaN where the rule selects no evaluation."""
         correct = self.correct.get(rule)
         return float("nan") if correct is None else 100.0 * (int(np.count_nonzero(correct)) / len(correct))
 
 
 def classified(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which images the largest logit names rightly, and which have no usable largest logit.
+    """Images that the largest logit classifies right, and those that have no usable largest logit.
 
     An image is decided when its largest logit is finite: NaN and +inf (an overflow) decide nothing,
     while -inf is a legitimate way to rule a class out.
@@ -76,25 +78,25 @@ def classified(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.n
     return decided & (best == labels), ~decided
 
 
-def judged(logits: np.ndarray, labels: np.ndarray, undecided: np.ndarray) -> Judgement:
-    """Named class, confidence and surprise of each image. Arguments as in `classified`; undecided: bool."""
+def image_predictions(logits: np.ndarray, labels: np.ndarray, undecided: np.ndarray) -> ImagePredictions:
+    """Predicted class, confidence and NLL of each image, from arguments and results of `classified`."""
     scores = logits.astype(np.float32)  # a copy
     scores[undecided] = np.nan
-    named = np.where(undecided, -1, logits.argmax(axis=1)).astype(np.int16)
+    predicted = np.where(undecided, -1, logits.argmax(axis=1)).astype(np.int16)
     highest, true = scores.max(axis=1), scores[np.arange(len(labels)), labels]
     # Nothing overflows: the highest is finite where there is one. (scipy's `logsumexp` is ten times slower.)
     total = highest + np.log(np.exp(scores - highest[:, None]).sum(axis=1))
-    return Judgement(named, np.exp(highest - total), total - true)
+    return ImagePredictions(predicted, np.exp(highest - total), total - true)
 
 
 def stored_predictions(store: Store, record: Record) -> Predictions:
-    """What is stored beside a done record.
+    """Predictions that are stored beside a done record.
 
     Raises:
         Unusable: nothing is, or it is damaged.
     """
     if not record.evaluations:
-        raise Unusable("the record says done, but holds no look")
+        raise Unusable("the record says done, but holds no evaluation")
     try:
         predictions = store.predictions(record)
     except FileNotFoundError:
@@ -106,29 +108,29 @@ def stored_predictions(store: Store, record: Record) -> Predictions:
     return predictions
 
 
-def stored_hits(
-    record: Record, predictions: Predictions, judge: bool = True, rules: Collection[str] = KNOWN
-) -> Hits:
-    """What a done record's predictions say, under each of some rules and its headline; see `score`.
+def scored_predictions(
+    record: Record, predictions: Predictions, per_image: bool = True, rules: Collection[str] = KNOWN
+) -> ScoredPredictions:
+    """Score a done record's predictions under each of some rules and its headline; see `score`.
 
     Raises:
-        Unusable: they are not enough.
+        Unusable: the predictions are not enough.
     """
-    selected = {name: look for name, look in record.selected.items() if name in rules}
+    selected = {name: place for name, place in record.selected.items() if name in rules}
     headline = record.request.cell.headline
     if headline in KNOWN and headline in record.selected:
         selected[HEADLINE] = record.selected[headline]
-    hits = score(predictions, selected, judge)
-    if HEADLINE not in hits.correct:
-        raise Unusable(f"no predictions are stored for the look that rule '{headline}' selects")
-    return hits
+    scored = score(predictions, selected, per_image)
+    if HEADLINE not in scored.correct:
+        raise Unusable(f"no predictions are stored for the evaluation that rule '{headline}' selects")
+    return scored
 
 
-def score(predictions: Predictions, selected: Mapping[str, int], judge: bool = True) -> Hits:
-    """Score the look that each rule selected.
+def score(predictions: Predictions, selected: Mapping[str, int], per_image: bool = True) -> ScoredPredictions:
+    """Score the evaluation that each rule selected, by its place.
 
-    Rules whose look has no stored logits are left out. Without `judge` there are no `judgements`, which
-    take most of the time.
+    Rules whose evaluation has no stored logits are left out. Without `per_image` there are no
+    `ImagePredictions`, which take most of the time.
 
     Raises:
         Unusable: no labels, no images, or arrays whose shapes do not belong together.
@@ -143,28 +145,28 @@ def score(predictions: Predictions, selected: Mapping[str, int], judge: bool = T
         raise Unusable("no test images")
     highest = labels.max()
     right: dict[int, np.ndarray] = {}
-    judgement: dict[int, Judgement] = {}
+    images: dict[int, ImagePredictions] = {}
     undecided = np.zeros(len(labels), dtype=bool)
-    for look in dict.fromkeys(selected.values()):
-        logits = predictions.get(f"look{look}/{PART}/logits")
+    for place in dict.fromkeys(selected.values()):
+        logits = predictions.get(f"look{place}/{PART}/logits")
         if logits is None:
             continue
         if logits.ndim != 2 or len(logits) != len(labels) or logits.shape[1] <= highest:
             raise Unusable(f"logits {logits.shape} do not belong to {len(labels)} labels")
         # As float32, of which processors find the largest many times as fast.
         logits = logits.astype(np.float32)
-        right[look], lost = classified(logits, labels)
-        if judge:
-            judgement[look] = judged(logits, labels, lost)
+        right[place], lost = classified(logits, labels)
+        if per_image:
+            images[place] = image_predictions(logits, labels, lost)
         undecided |= lost
-    correct = {rule: right[look] for rule, look in selected.items() if look in right}
-    judgements = {rule: judgement[look] for rule, look in selected.items() if look in judgement}
-    # Many cells share their test images, and what is said of these.
+    correct = {rule: right[place] for rule, place in selected.items() if place in right}
+    by_rule = {rule: images[place] for rule, place in selected.items() if place in images}
+    # Many cells share their test images.
     labels, groups = (_once(array.dtype.str, array.tobytes()) for array in (labels, groups))
-    return Hits(correct, groups, int(undecided.sum()), labels, judgements)
+    return ScoredPredictions(correct, groups, int(undecided.sum()), labels, by_rule)
 
 
 @lru_cache(maxsize=2**10)
 def _once(kind: str, content: bytes) -> np.ndarray:
-    """The same array each time, read-only: (images,)."""
+    """Array of these bytes, one object for all cells that have them, read-only: (images,)."""
     return np.frombuffer(content, kind)

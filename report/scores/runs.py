@@ -16,7 +16,7 @@ from bench.report.scores.frame import CELL, accuracy_column
 
 Value = str | int | float | bool
 
-SETTINGS = tuple(name for name in CELL if name not in ("pair", "question", "goal"))
+SETTINGS = tuple(name for name in CELL if name not in ("pair", "supervision", "question", "goal"))
 MEASURED = (
     *(accuracy_column(rule.name) for rule in RULES),
     *("low", "high", "seconds_own", "seconds_alone", "items_seen", "items_per_second"),
@@ -47,7 +47,7 @@ class Run:
 
 
 def runs(frame: pd.DataFrame) -> Iterator[Run]:
-    """The done cells of a frame of `bench.report.scores.frame.load_frame`, in the order of their keys."""
+    """Runs of the done cells of a frame of `bench.report.scores.frame.load_frame`, ordered by key."""
     done = frame[frame["status"] == "done"].sort_values("key")
     for row in done.to_dict("records"):
         yield Run(
@@ -62,15 +62,17 @@ def runs(frame: pd.DataFrame) -> Iterator[Run]:
         )
 
 
-def _scalars(look: Evaluation) -> dict[str, float]:
-    flat = look.model_dump(exclude={"stage", "step", "validators", "discrepancy"})
-    percent = {name: 100.0 for name in flat if name.endswith("_accuracy")}
+def _scalars(evaluation: Evaluation) -> dict[str, float]:
+    accuracy, loss = evaluation.accuracy.items(), evaluation.loss.items()
     named = {
-        **{name: value * percent.get(name, 1.0) for name, value in flat.items() if value is not None},
-        **{f"validator {name}": value for name, value in look.validators.items()},
-        **{f"discrepancy {name}": value for name, value in look.discrepancy.items()},
+        "train_loss": evaluation.train_loss,
+        "diversity": evaluation.diversity,
+        **{f"{name.replace('-', '_')}_accuracy": 100.0 * value for name, value in accuracy},
+        **{f"{name.replace('-', '_')}_loss": value for name, value in loss},
+        **{f"validator {name}": value for name, value in evaluation.validators.items()},
+        **{f"discrepancy {name}": value for name, value in evaluation.discrepancy.items()},
     }
-    return {name: float(value) for name, value in named.items() if _finite(value)}
+    return {name: float(value) for name, value in named.items() if value is not None and _finite(value)}
 
 
 def _known(value: Any) -> bool:
@@ -82,7 +84,7 @@ def _finite(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Value:
-    """Without numpy's types, and with whole numbers whole again, which a column with gaps holds as floats."""
+    """Value as a Python type, and whole numbers whole again, which a column with gaps holds as floats."""
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, float) and value.is_integer():
         return int(value)

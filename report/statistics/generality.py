@@ -31,7 +31,16 @@ class Spread:
 
 def spreads(rows: pd.DataFrame, baseline: str, rule: str = HEADLINE) -> list[Spread]:
     """The errors of every method over the cells that all share, methods by name."""
-    needed = ["method", "status", "question", "seed", "source", "target", "hits", accuracy_column(rule)]
+    needed = [
+        "method",
+        "status",
+        "question",
+        "seed",
+        "source",
+        "target",
+        "predictions",
+        accuracy_column(rule),
+    ]
     cells = shared(rows[needed], rule)
     base = cells[cells["method"] == baseline]
     return [_spread(str(method), mine, base, rule) for method, mine in cells.groupby("method")]
@@ -39,8 +48,8 @@ def spreads(rows: pd.DataFrame, baseline: str, rule: str = HEADLINE) -> list[Spr
 
 def _spread(method: str, mine: pd.DataFrame, base: pd.DataFrame, rule: str) -> Spread:
     column = accuracy_column(rule)
-    values, hits = mine[column].to_numpy(dtype=float), list(mine["hits"])
-    samples, groups, mean = resampled(hits, rule), count_groups(hits), float(values.mean())
+    values, predictions = mine[column].to_numpy(dtype=float), list(mine["predictions"])
+    samples, groups, mean = resampled(predictions, rule), count_groups(predictions), float(values.mean())
     images = image_error(np.nanmean(samples, axis=1), groups)
     places = complete(mine)
     several = len(places) > 0 and places.shape[1] > 1

@@ -1,6 +1,6 @@
-"""More than accuracy, from stored predictions: balanced scores, likelihood, calibration, single classes.
+"""Measures beside accuracy, from stored predictions: balanced scores, NLL, calibration, single classes.
 
-Nothing here is computed when a frame is loaded: `measured` adds columns to the rows that are asked for.
+They are not computed when a frame is loaded: `measured` adds columns to the rows that it is given.
 """
 
 from __future__ import annotations
@@ -12,50 +12,50 @@ import numpy as np
 import pandas as pd
 
 from bench.records.selection import HEADLINE
-from bench.report.scores.predictions import Hits, Judgement
+from bench.report.scores.predictions import ImagePredictions, ScoredPredictions
 from bench.report.statistics.summary import shared
 
 BINS = 15
 """Equal-width bins of confidence for the calibration error, as in Guo et al. 2017."""
 
 
-def class_accuracy(labels: np.ndarray, named: np.ndarray, classes: int) -> np.ndarray:
-    """Share of each class's images that are named rightly: (classes,), NaN for classes without an image."""
+def class_accuracy(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Share of each class's images classified right: (classes,), NaN for classes without an image."""
     images = np.bincount(labels, minlength=classes)
-    right = np.bincount(labels[labels == named], minlength=classes)
+    right = np.bincount(labels[labels == predicted], minlength=classes)
     with np.errstate(invalid="ignore"):
         return np.asarray(right / images)
 
 
-def class_mean_accuracy(labels: np.ndarray, named: np.ndarray) -> float:
-    """Mean over the classes that have test images of the share named rightly (balanced accuracy)."""
-    return float(np.nanmean(class_accuracy(labels, named, int(labels.max()) + 1)))
+def class_mean_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean over the classes that have test images of the share classified right (balanced accuracy)."""
+    return float(np.nanmean(class_accuracy(labels, predicted, int(labels.max()) + 1)))
 
 
-def macro_f1(labels: np.ndarray, named: np.ndarray) -> float:
+def macro_f1(labels: np.ndarray, predicted: np.ndarray) -> float:
     """Mean F1 over the classes that have test images: 2 TP / (2 TP + FP + FN), so 0 where TP is 0.
 
     A class without test images has no recall and is no part of the mean; images wrongly given to it count
     against their own class.
     """
     present = np.unique(labels)
-    hits = np.array([np.sum((labels == c) & (named == c)) for c in present])
-    sizes = np.array([np.sum(labels == c) + np.sum(named == c) for c in present])
-    return float((2 * hits / sizes).mean())
+    right = np.array([np.sum((labels == c) & (predicted == c)) for c in present])
+    sizes = np.array([np.sum(labels == c) + np.sum(predicted == c) for c in present])
+    return float((2 * right / sizes).mean())
 
 
-def negative_log_likelihood(judgement: Judgement) -> float:
+def negative_log_likelihood(images: ImagePredictions) -> float:
     """Mean over images in nats; NaN where an image has no usable logits, infinite where one rules it out."""
-    return float(judgement.surprise.mean())
+    return float(images.nll.mean())
 
 
-def calibration_error(judgement: Judgement, correct: np.ndarray) -> float:
-    """Expected calibration error of the named class: Σ (nᵇ / n) |accuracy - confidence| over `BINS` bins.
+def calibration_error(images: ImagePredictions, correct: np.ndarray) -> float:
+    """Expected calibration error of the predicted class: Σ (nᵇ / n) |accuracy - confidence| over `BINS` bins.
 
     Naeini et al. 2015; Guo et al. 2017, equation 5. Bins are (0, 1/B], …, (1 - 1/B, 1]. With few images it is
     biased upwards. NaN where an image has no usable logits.
     """
-    confidence = judgement.confidence.astype(float)
+    confidence = images.confidence.astype(float)
     if np.isnan(confidence).any():
         return float("nan")
     place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
@@ -65,29 +65,31 @@ def calibration_error(judgement: Judgement, correct: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Measure:
-    """A score of one cell under a rule, and how it is read."""
+    """Score of one cell under a rule, and how it is read."""
 
     name: str
     unit: str
     lower_is_better: bool
-    of: Callable[[Hits, str], float]
+    of: Callable[[ScoredPredictions, str], float]
 
 
-def _named(hits: Hits, rule: str) -> tuple[np.ndarray, np.ndarray]:
-    return hits.labels, hits.judgements[rule].named
+def _predicted(cell: ScoredPredictions, rule: str) -> tuple[np.ndarray, np.ndarray]:
+    return cell.labels, cell.per_image[rule].predicted
 
 
 MEASURES = (
-    Measure("class-mean accuracy", "%", False, lambda h, r: 100 * class_mean_accuracy(*_named(h, r))),
-    Measure("macro-F1", "%", False, lambda h, r: 100 * macro_f1(*_named(h, r))),
-    Measure("NLL", "nats", True, lambda h, r: negative_log_likelihood(h.judgements[r])),
-    Measure("ECE", "%", True, lambda h, r: 100 * calibration_error(h.judgements[r], h.correct[r])),
+    Measure("class-mean accuracy", "%", False, lambda c, r: 100 * class_mean_accuracy(*_predicted(c, r))),
+    Measure("macro-F1", "%", False, lambda c, r: 100 * macro_f1(*_predicted(c, r))),
+    Measure("NLL", "nats", True, lambda c, r: negative_log_likelihood(c.per_image[r])),
+    Measure("ECE", "%", True, lambda c, r: 100 * calibration_error(c.per_image[r], c.correct[r])),
 )
 
 
 def measured(cells: pd.DataFrame, rule: str = HEADLINE) -> pd.DataFrame:
     """Scored cells with a column for each of `MEASURES`, by its name."""
-    columns = {measure.name: [measure.of(hits, rule) for hits in cells["hits"]] for measure in MEASURES}
+    columns = {
+        measure.name: [measure.of(cell, rule) for cell in cells["predictions"]] for measure in MEASURES
+    }
     return cells.assign(**{name: np.array(values, dtype=float) for name, values in columns.items()})
 
 
@@ -109,28 +111,28 @@ def by_class(rows: pd.DataFrame, rule: str = HEADLINE) -> pd.DataFrame:
     """
     cells = shared(rows, rule)
     # Many cells ask about the same classes: count over all images of a method at once, not cell by cell.
-    asked: dict[tuple[tuple[str, ...], str], list[Hits]] = {}
-    shown: dict[tuple[tuple[str, ...], str], Hits] = {}
-    for method, question, names, hits in zip(
-        cells["method"], cells["question"], cells["class_names"], cells["hits"], strict=True
+    by_method: dict[tuple[tuple[str, ...], str], list[ScoredPredictions]] = {}
+    by_question: dict[tuple[tuple[str, ...], str], ScoredPredictions] = {}
+    for method, question, names, cell in zip(
+        cells["method"], cells["question"], cells["class_names"], cells["predictions"], strict=True
     ):
-        asked.setdefault((tuple(names), method), []).append(hits)
-        shown.setdefault((tuple(names), question), hits)
-    if not asked:
+        by_method.setdefault((tuple(names), method), []).append(cell)
+        by_question.setdefault((tuple(names), question), cell)
+    if not by_method:
         return pd.DataFrame({"images": pd.Series(dtype=int)})
     right = []
-    for (names, method), group in asked.items():
-        labels = np.concatenate([hits.labels for hits in group])
-        hit = labels[np.concatenate([hits.correct[rule] for hits in group])]
-        counts = {"hit": hit, "images": labels}
+    for (names, method), group in by_method.items():
+        labels = np.concatenate([cell.labels for cell in group])
+        correct = labels[np.concatenate([cell.correct[rule] for cell in group])]
+        counts = {"correct": correct, "images": labels}
         sizes = {name: np.bincount(values, minlength=len(names)) for name, values in counts.items()}
         right.append(pd.DataFrame({"class": names, "method": method, **sizes}))
     seen = [
-        pd.DataFrame({"class": names, "images": np.bincount(hits.labels, minlength=len(names))})
-        for (names, _), hits in shown.items()
+        pd.DataFrame({"class": names, "images": np.bincount(cell.labels, minlength=len(names))})
+        for (names, _), cell in by_question.items()
     ]
     sums = pd.concat(right).groupby(["class", "method"]).sum()
-    table = (100.0 * sums["hit"] / sums["images"]).unstack("method")
+    table = (100.0 * sums["correct"] / sums["images"]).unstack("method")
     images = pd.concat(seen).groupby("class")["images"].sum()
     order = table.mean(axis=1).sort_values(kind="stable").index
     return pd.concat([images, table], axis=1).loc[order]

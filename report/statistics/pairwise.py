@@ -48,11 +48,11 @@ def comparisons(rows: pd.DataFrame, rule: str = HEADLINE) -> list[Comparison]:
     if cells.empty or len(methods) < 2:
         return []
     layout = cells[cells["method"] == methods[0]]
-    hits = list(cells["hits"])
+    predictions = list(cells["predictions"])
     # Cells are sorted by question and seed first, so that the last axis is the method.
-    samples = resampled(hits, rule).reshape(-1, len(layout), len(methods))
+    samples = resampled(predictions, rule).reshape(-1, len(layout), len(methods))
     values = cells[accuracy_column(rule)].to_numpy(dtype=float).reshape(len(layout), len(methods))
-    groups, full = count_groups(hits), complete(layout)
+    groups, full = count_groups(predictions), complete(layout)
     pooled = pooled_between(values[full].mean(axis=0).T) if len(full) else None
     found = []
     for one, other in combinations(range(len(methods)), 2):

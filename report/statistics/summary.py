@@ -1,6 +1,6 @@
-"""What the cells say together: shared cells, means, paired differences, negative transfer.
+"""Statistics of cells together: shared cells, means, paired differences, negative transfer.
 
-Every function takes rows of `scores.frame.load_frame` and looks at `done` cells only. A difference is always
+Every function takes rows of `scores.frame.load_frame` and uses `done` cells only. A difference is always
 paired: the same question and seed on both sides. Intervals are over test images, and over runs too where
 there are several seeds (`bench.report.statistics.uncertainty`).
 """
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
 
 from bench.records.selection import HEADLINE
 from bench.report.scores.bootstrap import Interval, count_groups, resampled
-from bench.report.scores.frame import accuracy_column, shown_no_labels
+from bench.report.scores.frame import accuracy_column
 from bench.report.statistics.uncertainty import Error, image_error, run_error
 
 SAME = ("question", "seed")
@@ -33,12 +34,12 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval leaves out zero."""
+        """True where the interval leaves out zero."""
         return self.interval is not None and not self.interval.low <= 0.0 <= self.interval.high
 
     @property
     def lower(self) -> bool:
-        """Whether the first side is the worse one."""
+        """True where the first side is the worse one."""
         return self.points is not None and self.points < 0.0
 
 
@@ -92,9 +93,9 @@ def mean_accuracy(rows: pd.DataFrame, rule: str = HEADLINE) -> tuple[float | Non
     cells = scored(rows, rule)
     if cells.empty:
         return None, None
-    values, hits = cells[accuracy_column(rule)].to_numpy(dtype=float), list(cells["hits"])
+    values, predictions = cells[accuracy_column(rule)].to_numpy(dtype=float), list(cells["predictions"])
     mean = float(values.mean())
-    error = error_of_mean(cells, values, resampled(hits, rule), count_groups(hits))
+    error = error_of_mean(cells, values, resampled(predictions, rule), count_groups(predictions))
     if error is None:
         return mean, None
     low, high = error.interval(mean)
@@ -109,7 +110,7 @@ def difference(
     `others` holds at most one cell for each combination of these values.
     """
     column = accuracy_column(rule)
-    needed = list(dict.fromkeys([*on, *SAME, column, "hits"]))
+    needed = list(dict.fromkeys([*on, *SAME, column, "predictions"]))
     # Rows are wide: what is not needed is left behind before anything is copied.
     left, right = (scored(part[[*needed, "status"]], rule)[needed] for part in (rows, others))
     # Not by pandas' merge, which takes milliseconds for these few rows, a thousand times a page.
@@ -120,10 +121,10 @@ def difference(
     mine_at, theirs_at = (list(rows) for rows in zip(*found, strict=True))
     pairs, other = left.iloc[mine_at], right.iloc[theirs_at]
     gaps = pairs[column].to_numpy(dtype=float) - other[column].to_numpy(dtype=float)
-    hits = [*pairs["hits"], *other["hits"]]
-    mine, theirs = np.hsplit(resampled(hits, rule), 2)
+    predictions = [*pairs["predictions"], *other["predictions"]]
+    mine, theirs = np.hsplit(resampled(predictions, rule), 2)
     points = float(gaps.mean())
-    error = error_of_mean(pairs, gaps, mine - theirs, count_groups(hits))
+    error = error_of_mean(pairs, gaps, mine - theirs, count_groups(predictions))
     return Difference(points, error.interval(points) if error else None, len(pairs), error)
 
 
@@ -142,33 +143,32 @@ def seed_deviation(rows: pd.DataFrame, rule: str = HEADLINE) -> float | None:
 
 
 def negative_transfer(rows: pd.DataFrame, source_alone: str, rule: str = HEADLINE) -> pd.DataFrame:
-    """Where a source did harm, after Wang et al. 2019, https://arxiv.org/abs/1811.09751 (section 3).
+    """Negative transfer, after Wang et al. 2019, https://arxiv.org/abs/1811.09751 (section 3).
 
     With target labels, each method is compared with itself at kind `pretrained` and the same shots; at 0
     shots, methods that adapt to unlabelled target images with `source_alone`, which does not.
 
     Returns:
-        A row per kind, method, shots and pair of the cells with a source: `points`, `low`, `high` (NaN where
-        they cannot be said), `cells` compared, `negative` (points below zero) and `clear` (and the
+        A row per kind, method, supervision and pair of the cells with a source: `points`, `low`, `high` (NaN
+        where they cannot be said), `cells` compared, `negative` (points below zero) and `clear` (and the
         interval too). `cells` is 0 where the cell to compare with is not there.
     """
-    columns = ["kind", "method", "shots", "pair", "points", "low", "high", "cells", "negative", "clear"]
-    needed = [*SAME, "goal", "kind", "method", "shots", "source", "pair", "adapts", "status", "hits"]
+    by = ["kind", "method", "supervision", "pair"]
+    columns = [*by, "points", "low", "high", "cells", "negative", "clear"]
+    needed = [*SAME, *by, "goal", "source", "adapts", "status", "predictions"]
     cells = scored(rows[[*needed, accuracy_column(rule)]], rule)
-    used = cells[cells["source"].notna()]
-    used = used[~used["shots"].map(shown_no_labels).eq(True) | used["adapts"].eq(True)]
-    alone = cells[(cells["method"] == source_alone) & cells["shots"].map(shown_no_labels).eq(True)]
+    no_labels = cells["supervision"].map(attrgetter("no_labels")).eq(True)
+    used = cells[cells["source"].notna() & (~no_labels | cells["adapts"].eq(True))]
+    alone = cells[(cells["method"] == source_alone) & no_labels]
     without = dict(tuple(cells[cells["source"].isna()].groupby("method")))
     found = []
-    for (kind, method, shots, pair), mine in used.groupby(["kind", "method", "shots", "pair"]):
+    for (kind, method, supervision, pair), mine in used.groupby(by):
         other, on = (
-            (alone, SAME)
-            if shown_no_labels(shots)
-            else (without.get(method, cells.head(0)), ("goal", "seed"))
+            (alone, SAME) if supervision.no_labels else (without.get(method, cells.head(0)), ("goal", "seed"))
         )
         gap = difference(mine, other, rule, on)
         low, high = gap.interval or (np.nan, np.nan)
         points = np.nan if gap.points is None else gap.points
         clear = gap.lower and gap.clear
-        found.append((kind, method, shots, pair, points, low, high, gap.cells, gap.lower, clear))
+        found.append((kind, method, supervision, pair, points, low, high, gap.cells, gap.lower, clear))
     return pd.DataFrame(found, columns=columns)

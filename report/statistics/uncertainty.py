@@ -9,7 +9,7 @@ Three sources of error, kept apart and then added:
 Images and runs together are the analysis of Obuchowski & Rockette (1995), "Hypothesis testing of diagnostic
 accuracy for multiple readers and multiple tests", with the degrees of freedom of Hillis (2007), "A comparison
 of denominator degrees of freedom methods for multiple observer ROC studies": readers are our runs, cases our
-test images. `docs/statistics.md` says why, and what it costs.
+test images. `docs/reference/statistics.md` says why, and what it costs.
 """
 
 from __future__ import annotations

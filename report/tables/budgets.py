@@ -1,4 +1,4 @@
-"""What every method was given, and whether it kept to it."""
+"""Budgets of every method, declared and spent."""
 
 from __future__ import annotations
 
@@ -63,17 +63,17 @@ class Budget:
     seconds: float | None
 
     @property
-    def unfair(self) -> bool:
-        """Whether labelled images miss the declared budget by more than `TOLERANCE`."""
+    def off_budget(self) -> bool:
+        """True where labelled images miss the declared budget by more than `TOLERANCE`."""
         return self.deviation is not None and abs(self.deviation) > TOLERANCE
 
 
 def budgets(rows: pd.DataFrame) -> list[Budget]:
-    """The fairness table of a block, methods by name."""
+    """Budgets of a block, methods by name."""
     return [_budget(str(method), cells) for method, cells in scored(rows).groupby("method")]
 
 
-LOOKED_AT = (
+NEEDED = (
     "streams",
     "steps",
     "target_steps",
@@ -86,25 +86,25 @@ LOOKED_AT = (
 
 
 def _budget(method: str, cells: pd.DataFrame) -> Budget:
-    # Rows are wide: only what is looked at is walked through.
-    cells = cells[[*LOOKED_AT]]
-    told = cells[[bool(streams) for streams in cells["streams"]]]
-    asked, seen, extra = [], [], []
-    for row in told.itertuples():
+    # Rows are wide: only these columns are walked through.
+    cells = cells[[*NEEDED]]
+    recorded = cells[[bool(streams) for streams in cells["streams"]]]
+    expected, seen, extra = [], [], []
+    for row in recorded.itertuples():
         stages = {"source": int(row.steps), "target": int(row.target_steps)}
-        asked.append(declared(row.streams, stages, int(row.batch_size)))
+        expected.append(declared(row.streams, stages, int(row.batch_size)))
         seen.append(labelled(row.streams))
         extra.append({n: sum(v for k, v in row.streams.items() if k.endswith(f"/{n}")) for n in EXTRA})
-    gaps = [(have - want) / want for have, want in zip(seen, asked, strict=True) if want]
+    gaps = [(have - want) / want for have, want in zip(seen, expected, strict=True) if want]
     means = pd.DataFrame(extra, columns=list(EXTRA)).mean()
     return Budget(
         method=method,
         cells=len(cells),
-        stages=listed(sorted({_stages(row) for row in told.itertuples()})),
+        stages=listed(sorted({_stages(row) for row in recorded.itertuples()})),
         batch=_values(cells["batch_size"]),
         evaluations=_values(cells["evaluations"].map(len)),
         settings=listed(sorted({_settings(row) for row in cells.itertuples()})),
-        declared=float(pd.Series(asked).mean()) if asked else None,
+        declared=float(pd.Series(expected).mean()) if expected else None,
         labelled=float(pd.Series(seen).mean()) if seen else None,
         deviation=max(gaps, key=abs) if gaps else None,
         extra={str(name): float(value) for name, value in means.items() if value > 0},
@@ -113,17 +113,17 @@ def _budget(method: str, cells: pd.DataFrame) -> Budget:
 
 
 def _stages(row: Any) -> str:
-    """`200 source, 100 target`."""
+    """Steps by stage, as `200 source, 100 target`."""
     steps = {"source": int(row.steps), "target": int(row.target_steps)}
-    told = []
+    stages = []
     for stage in dict.fromkeys(name.split("/")[0] for name in row.streams):
         trains = f"{stage}/labelled" in row.streams
-        told.append(f"{stage} {steps[stage] if trains else 'closed form'}")
-    return ", ".join(told)
+        stages.append(f"{stage} {steps[stage] if trains else 'closed form'}")
+    return ", ".join(stages)
 
 
 def _settings(row: Any) -> str:
-    """`weight=0.3 (20 trials)`."""
+    """Hyperparameters, as `weight=0.3 (20 trials)`."""
     return (row.overrides or "defaults") + (f" ({row.trials:.0f} trials)" if row.trials else "")
 
 

@@ -17,7 +17,7 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Gap:
-    """A class and how many points of its accuracy a method has more than the baseline."""
+    """Class and how many points of its accuracy a method has more than the baseline."""
 
     name: str
     points: float
@@ -25,10 +25,10 @@ class Gap:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Images of class `true` that were taken for `named`: how many, and percent of the class's images."""
+    """Images of class `true` that were taken for `predicted`: how many, and percent of the class's images."""
 
     true: str
-    named: str
+    predicted: str
     images: int
     share: float
 
@@ -47,7 +47,7 @@ class ByClass:
         """Classes that are named."""
         return {
             *(gap.name for gap in [*self.won, *self.lost]),
-            *(name for pair in self.confused for name in (pair.true, pair.named)),
+            *(name for pair in self.confused for name in (pair.true, pair.predicted)),
         }
 
 
@@ -72,15 +72,15 @@ def confusions(cells: pd.DataFrame, rule: str = HEADLINE, most: int = NAMED) -> 
     """The most frequent confusions over all test images of these cells, at least two images each."""
     wrong: Counter[tuple[str, str]] = Counter()
     images: Counter[str] = Counter()
-    for names, hits in zip(cells["class_names"], cells["hits"], strict=True):
-        named, labels = hits.judgements[rule].named, hits.labels
+    for names, cell in zip(cells["class_names"], cells["predictions"], strict=True):
+        predicted, labels = cell.per_image[rule].predicted, cell.labels
         images.update(names[label] for label in labels.tolist())
-        missed = (named != labels) & (named >= 0)
-        pairs = zip(labels[missed].tolist(), named[missed].tolist(), strict=True)
+        missed = (predicted != labels) & (predicted >= 0)
+        pairs = zip(labels[missed].tolist(), predicted[missed].tolist(), strict=True)
         wrong.update((names[label], names[other]) for label, other in pairs)
     often = sorted(wrong.items(), key=lambda item: (-item[1], item[0]))[:most]
     return [
-        Confusion(true, named, count, 100.0 * count / images[true])
-        for (true, named), count in often
+        Confusion(true, predicted, count, 100.0 * count / images[true])
+        for (true, predicted), count in often
         if count > 1
     ]

@@ -1,4 +1,4 @@
-"""What was run, in a name and a value each; and what it ran at."""
+"""Facts of what was run, a name and a value each, and the speed that it ran at."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.report.tables.leaderboard import Block, blocks, median
 
 
 def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
-    """A name and a value for each thing that a reader needs to place the numbers."""
+    """Name and value of each thing that a reader needs to place the numbers."""
     known = frame[frame["kind"].notna()]
 
     def values(column: str, unit: str = "") -> str:
@@ -35,11 +35,11 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
         (
             "Budget",
             f"{values('steps')} steps in the source stage and half as many in the target stage, "
-            f"batches of {values('batch_size')}, {values('looks_asked')} looks a stage",
+            f"batches of {values('batch_size')}, {values('evaluations_per_stage')} evaluations a stage",
         ),
         ("Precision", values("precision")),
         *_transductive(known),
-        ("Looks chosen by", values("headline")),
+        ("Evaluations chosen by", values("headline")),
         ("Run on", f"{values('device') or formats.DASH}; threads: {values('threads') or formats.DASH}"),
     ]
     if "warnings" in known:
@@ -50,7 +50,7 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _transductive(known: pd.DataFrame) -> list[tuple[str, str]]:
-    """A warning where methods have adapted to the images that they are tested on."""
+    """Warn where methods have adapted to the images that they are tested on."""
     cells = int(known["transductive"].eq(True).sum())
     if not cells:
         return []
@@ -84,7 +84,7 @@ class Speed:
 
 
 def speeds(frame: pd.DataFrame) -> list[Speed]:
-    """What methods ran at, by kind, method, backbone and setting."""
+    """Speeds of methods by kind, method, backbone and setting."""
     found = []
     by = ["kind", "method", "backbone", "setting"]
     for (kind, method, backbone, setting), rows in scored(frame).groupby(by):

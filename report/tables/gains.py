@@ -1,14 +1,14 @@
-"""What a method gains over the plain ones, and what searches found."""
+"""Gains of a method over plain ones, and architectures that searches found."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import pandas as pd
 
-from bench.records.selection import HEADLINE
-from bench.report.scores.frame import accuracy_column, shots_order
+from bench.report.scores.frame import accuracy_column
 from bench.report.statistics.summary import NOTHING, Difference, difference, scored
 from bench.report.tables.leaderboard import Block, blocks
 
@@ -53,7 +53,7 @@ class Architecture:
 
 
 def architectures(frame: pd.DataFrame) -> list[Architecture]:
-    """What searches found, by block and method, the most frequent first; accuracy is a mean, percent."""
+    """Architectures found, by block and method, the most frequent first; accuracy is a mean, percent."""
     cells = scored(frame)
     cells = cells[cells["architecture"].notna()]
     found = [
@@ -61,9 +61,7 @@ def architectures(frame: pd.DataFrame) -> list[Architecture]:
         for block in blocks(cells)
         for (method, parts), rows in block.of(cells).groupby(["method", "architecture"])
     ]
-    return sorted(
-        found, key=lambda row: (row.block.kind, shots_order(row.block.shots), row.method, -row.cells)
-    )
+    return sorted(found, key=lambda row: (row.block.kind, row.block.supervision, row.method, -row.cells))
 
 
 def by_shots(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
@@ -72,10 +70,11 @@ def by_shots(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
     Over the pairs and seeds that a method has done at every number of shots that it has done at all, so
     that a curve does not rise because an easier pair joined in.
     """
-    cells = scored(frame[(frame["kind"] == kind) & ~frame["shots"].str.contains(", ", na=True)], HEADLINE)
+    cells = scored(frame[frame["kind"] == kind])
+    cells = cells[cells["supervision"].map(attrgetter("plain")).eq(True)]
     means = {}
     for method, mine in cells.groupby("method"):
         wide = mine.pivot_table(index=["pair", "seed", "backbone"], columns="shots", values=accuracy_column())
         means[str(method)] = wide.dropna().mean()
     table = pd.DataFrame(means).T
-    return table.reindex(columns=sorted(table.columns, key=shots_order))
+    return table.reindex(columns=list(dict.fromkeys(each.label for each in sorted(cells["supervision"]))))

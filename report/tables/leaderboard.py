@@ -9,7 +9,8 @@ import pandas as pd
 
 from bench.records.selection import HEADLINE, RULES
 from bench.report.scores.bootstrap import Interval
-from bench.report.scores.frame import CHOSEN, STATUSES, USUAL, accuracy_column, shots_order
+from bench.report.scores.frame import STATUSES, accuracy_column
+from bench.report.scores.supervision import USUAL, Supervision
 from bench.report.statistics.pairwise import Comparison, comparisons, not_separable, places, rivals
 from bench.report.statistics.summary import (
     NOTHING,
@@ -21,77 +22,43 @@ from bench.report.statistics.summary import (
     shared,
 )
 from bench.report.tables.formats import DASH, listed, several
-
-CHEATS = {rule.name for rule in RULES if rule.uses_target_labels}
+from bench.spec.scenarios import KINDS
 
 
 @dataclass(frozen=True)
 class Block:
-    """Cells that belong in one table: one transfer kind at one number of shots."""
+    """Cells that belong in one table: one transfer kind under one supervision."""
 
     kind: str
-    shots: str
+    supervision: Supervision
 
     @property
-    def labels(self) -> str:
-        """The shots in words."""
-        shots = self.shots.partition(", ")[0]
-        match shots:
-            case "0":
-                labels = "no target labels"
-            case "all":
-                labels = "all target labels"
-            case "1":
-                labels = "1 labelled target image per class"
-            case _:
-                labels = f"{shots} labelled target images per class"
-        return ", ".join([labels, *self._else()])
+    def shots(self) -> str:
+        """Label of the supervision, as frames and files hold it."""
+        return self.supervision.label
 
     @property
     def title(self) -> str:
-        """Kind and shots in words."""
-        return f"{self.kind}, {self.labels}"
-
-    @property
-    def few(self) -> str:
-        """The shots in few words."""
-        shots = self.shots.partition(", ")[0]
-        words = {"0": "no target labels", "all": "all target labels", "1": "1 target label per class"}
-        return ", ".join([words.get(shots, f"{shots} target labels per class"), *self._else()])
+        """Kind and supervision in words."""
+        return f"{self.kind}, {self.supervision.title}"
 
     @property
     def short(self) -> str:
-        """The title for where there is little room."""
-        shots, _, more = self.shots.partition(", ")
-        labels = {"0": "no labels", "1": "1 label"}.get(shots, f"{shots} labels")
-        return ", ".join([labels, *([more] if more else []), self.kind])
-
-    def _else(self) -> list[str]:
-        """What else tables group by, in words."""
-        before, chosen, rule = self.shots.partition(CHOSEN)
-        episodes = before.partition(", ")[2].removesuffix(", ")
-        said = [f"{episodes} episodes"] if episodes else []
-        if chosen:
-            said.append(f"{chosen}{rule}" + (" (uses target labels)" if rule in CHEATS else ""))
-        return said
+        """Title for where there is little room."""
+        return f"{self.supervision.short}, {self.kind}"
 
     @property
     def source(self) -> str:
-        """What the kind takes as source, in words."""
-        return {
-            "pretrained": "no source",
-            "cross-domain": "source: another domain",
-            "cross-task": "source: other classes",
-            "cross-domain-task": "source: another domain and other classes",
-        }[self.kind]
+        """Source that the kind takes, in words."""
+        return KINDS[self.kind].source
 
     @property
     def slug(self) -> str:
-        """A name for anchors."""
+        """Name for anchors."""
         return f"{self.kind}-{self.shots}".replace(", ", "-").replace(" ", "-")
 
     def of(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The rows of this block."""
+        """Rows of this block in a frame."""
         return frame[(frame["kind"] == self.kind) & (frame["shots"] == self.shots)]
 
 
@@ -133,36 +100,36 @@ class Leaderboard:
 
     @property
     def best(self) -> Standing | None:
-        """The most accurate method, where one can be named."""
+        """Most accurate method, where one can be named."""
         return self.rows[0] if self.rows and self.rows[0].accuracy is not None else None
 
     @property
     def compared(self) -> int:
-        """How many methods have an accuracy."""
+        """Number of methods that have an accuracy."""
         return sum(row.accuracy is not None for row in self.rows)
 
 
 def blocks(frame: pd.DataFrame) -> list[Block]:
-    """The blocks of a frame: by kind, then by shots."""
+    """Blocks of a frame: by kind, then by supervision."""
     known = frame[frame["kind"].notna()]
-    pairs = set(zip(known["kind"], known["shots"], strict=True))
-    return [Block(*pair) for pair in sorted(pairs, key=lambda pair: (pair[0], shots_order(pair[1])))]
+    pairs = set(zip(known["kind"], known["supervision"], strict=True))
+    return [Block(*pair) for pair in sorted(pairs)]
 
 
 def leaderboards(frame: pd.DataFrame, baseline: str, rule: str = HEADLINE) -> list[Leaderboard]:
-    """A leaderboard per block."""
+    """Leaderboard of each block."""
     return [leaderboard(frame, block, baseline, rule) for block in blocks(frame)]
 
 
 NEEDED = (
-    *("kind", "shots", "method", "status", "question", "seed", "pair", "hits", "note"),
+    *("kind", "shots", "method", "status", "question", "seed", "pair", "predictions", "note"),
     *("seconds_alone", "peak_memory_mib", "device", "threads", "cpu", "accelerator"),
 )
 """Columns that a leaderboard is made of, besides an accuracy; rows have five times as many."""
 
 
 def leaderboard(frame: pd.DataFrame, block: Block, baseline: str, rule: str = HEADLINE) -> Leaderboard:
-    """The methods of a block by mean accuracy under `rule` over the cells that all of them share.
+    """Rank the methods of a block by mean accuracy under `rule` over the cells that all of them share.
 
     Methods without a done cell come last, with what became of their cells. `rivals` are the methods that are
     not told apart from the best one.
@@ -213,18 +180,18 @@ def leaderboard(frame: pd.DataFrame, block: Block, baseline: str, rule: str = HE
 
 
 def median(column: pd.Series) -> float | None:
-    """The median of what is known of a column; None where nothing is."""
+    """Median of what is known of a column; None where nothing is."""
     return float(column.median()) if column.notna().any() else None
 
 
 def _otherwise(rows: pd.DataFrame) -> str:
-    """`2 skipped, 1 failed`: what became of the cells that are not done."""
+    """Statuses of the cells that are not done, as `2 skipped, 1 failed`."""
     counts = rows["status"].value_counts()
     return ", ".join(f"{counts[status]} {status}" for status in STATUSES[1:] if status in counts)
 
 
 def _notes(rows: pd.DataFrame, cells: pd.DataFrame, baseline: str, rule: str) -> list[str]:
-    """What the reader of a leaderboard must know, and what cannot be said."""
+    """Notes for the reader of a leaderboard, and what cannot be said."""
     done = scored(rows, rule)
     if done.empty:
         return ["No cell is done."]
@@ -262,7 +229,7 @@ class RuleScore:
     method: str
     accuracy: dict[str, float | None]
     oracle_gap: float | None
-    """Points that the oracle's looks are above the last ones, over the cells that have both."""
+    """Points that the oracle's evaluations are above the last ones, over the cells that have both."""
 
 
 ORACLE = "oracle"
@@ -295,7 +262,7 @@ def coverage(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def reasons(frame: pd.DataFrame) -> pd.DataFrame:
-    """Why cells are not done: a row per status, method and reason, with `cells` and one `key` and `log`."""
+    """Reasons of cells that are not done, by status and method, with `cells` and one `key` and `log`."""
     rows = frame[frame["status"] != "done"].copy()
     rows["method"] = rows["method"].fillna("(unknown)")
     rows[["reason", "log"]] = rows[["reason", "log"]].fillna("")
@@ -324,7 +291,7 @@ PROVENANCE = {
 
 
 def provenance(frame: pd.DataFrame) -> pd.DataFrame:
-    """What made the numbers: `what`, `value`, `records`; more than one value of a thing is a warning."""
+    """Provenance of the numbers: `what`, `value`, `records`; more than one value of a thing is a warning."""
     records = frame[frame["created"].notna()]
     rows = [
         (title, _text(value), int(count))
@@ -337,7 +304,7 @@ def provenance(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _text(value: Any) -> str:
-    """A value of a column that may have gaps, which turn whole numbers into floats and None into NaN."""
+    """Text of a column's value; gaps in it turn whole numbers into floats and None into NaN."""
     if pd.isna(value) or value == "":
         return DASH
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.report.scores.bootstrap import Interval
-from bench.report.scores.frame import shots_order
 from bench.report.statistics.summary import Difference
 from bench.report.tables import formats
 from bench.report.tables.leaderboard import Block
 
 
 @dataclass(frozen=True)
-class Harm:
-    """Negative transfer of one method in one block: in how many pairs, and in which, the worst first."""
+class NegativeTransfer:
+    """Pairs of one block in which one method has negative transfer, the worst first."""
 
     block: Block
     method: str
@@ -28,18 +27,24 @@ class Harm:
         return sum(gap.clear for _, gap in self.pairs)
 
 
-def harms(table: pd.DataFrame) -> list[Harm]:
-    """The table of `bench.report.statistics.summary.negative_transfer` by block and method."""
+def by_block(table: pd.DataFrame) -> list[NegativeTransfer]:
+    """Group the table of `bench.report.statistics.summary.negative_transfer` by block and method."""
     found = []
-    for (kind, shots, method), rows in table.groupby(["kind", "shots", "method"]):
+    for (kind, supervision, method), rows in table.groupby(["kind", "supervision", "method"]):
         compared = rows[rows["cells"] > 0]
         worse = compared[compared["negative"]].sort_values(["points", "pair"])
         pairs = [
             (row.pair, Difference(row.points, _interval(row.low, row.high), row.cells))
             for row in worse.itertuples()
         ]
-        found.append(Harm(Block(str(kind), str(shots)), str(method), len(compared), pairs))
-    return sorted(found, key=lambda row: (row.block.kind, shots_order(row.block.shots), row.method))
+        found.append(NegativeTransfer(Block(str(kind), supervision), str(method), len(compared), pairs))
+    return sorted(found, key=lambda row: (row.block.kind, row.block.supervision, row.method))
+
+
+def of_block(table: pd.DataFrame, block: Block) -> pd.DataFrame:
+    """Rows of the same table that are of a block and could be compared."""
+    same = (table["kind"] == block.kind) & (table["supervision"] == block.supervision)
+    return table[same & (table["cells"] > 0)]
 
 
 def _interval(low: float | None, high: float | None) -> Interval | None:

@@ -9,7 +9,7 @@ import pandas as pd
 from bench.report.scores.frame import accuracy_column
 from bench.report.statistics.summary import scored
 from bench.report.tables.leaderboard import Block
-from bench.report.tables.record_links import Trail, record_anchor
+from bench.report.tables.record_links import RecordLinks, record_anchor
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Pairs:
     rows: list[Pair]
 
 
-def by_pair(frame: pd.DataFrame, block: Block, trail: Trail) -> Pairs:
+def by_pair(frame: pd.DataFrame, block: Block, record_links: RecordLinks) -> Pairs:
     """The table of a block; `best` marks the highest of a row, where several methods are in it."""
     cells = scored(block.of(frame))
     methods = sorted(cells["method"].unique())
@@ -54,7 +54,7 @@ def by_pair(frame: pd.DataFrame, block: Block, trail: Trail) -> Pairs:
                 cells=int(keys["size"][method]),
                 anchor=record_anchor(keys["first"][method])
                 if keys["size"][method] == 1
-                else trail.of(block, method),
+                else record_links.of(block, method),
                 best=bool(means[method] >= highest - 1e-9),
             )
             if method in means.index

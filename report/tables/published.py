@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import pandas as pd
 
 from bench.data.card import CARDS
 from bench.data.catalog import card_names, load_card
-from bench.report.scores.frame import USUAL, accuracy_column, shown_no_labels
+from bench.report.scores.frame import accuracy_column
+from bench.report.scores.supervision import USUAL
 from bench.report.statistics.summary import scored
 from bench.report.tables.leaderboard import Block
 
@@ -20,8 +22,8 @@ SOURCE_ALONE = {"erm", "sourceonly"}
 
 
 @dataclass(frozen=True)
-class Beside:
-    """One of our methods on one pair at no target labels, and what was published; percent, None: not run.
+class PublishedComparison:
+    """Accuracy of one method on one pair at no target labels, ours and published; percent, None: not run.
 
     published: accuracy by backbone as the table names it.
     """
@@ -37,48 +39,47 @@ class Beside:
 
 
 @dataclass(frozen=True)
-class Anchors:
-    """Everything that can be set beside ours, and the tables' own words about themselves."""
+class Published:
+    """Accuracies that can be set beside ours, and the tables' own notes."""
 
-    rows: list[Beside]
+    rows: list[PublishedComparison]
     backbones: list[str]
     notes: list[str]
 
 
-def anchors(frame: pd.DataFrame, source_alone: str) -> Anchors:
-    """Ours at 0 shots beside the tables of the datasets' cards, by dataset, method and pair.
+def published(frame: pd.DataFrame, source_alone: str) -> Published:
+    """Set ours at 0 shots beside the tables of the datasets' cards, by dataset, method and pair.
 
     Methods are matched by name without regard to case and dashes; `source_alone` is what tables call ERM or
     source only.
     """
-    cells = scored(
-        frame[frame["shots"].map(shown_no_labels, na_action="ignore").eq(True) & frame["source"].notna()]
-    )
-    rows: list[Beside] = []
+    cells = scored(frame[frame["source"].notna()])
+    cells = cells[cells["supervision"].map(attrgetter("no_labels")).eq(True)]
+    rows: list[PublishedComparison] = []
     notes: list[str] = []
     for dataset in sorted(set(cells["dataset"].unique()) & set(card_names())):
         named = load_card(dataset).anchors
         if not named:
             continue
-        table, said = read(CARDS / named)
+        table, note = read(CARDS / named)
         found = _beside(cells[cells["dataset"] == dataset], table[table["dataset"] == dataset], source_alone)
         rows += found
-        notes += [said] if found and said not in notes else []
-    return Anchors(rows, sorted({name for row in rows for name in row.published}), notes)
+        notes += [note] if found and note not in notes else []
+    return Published(rows, sorted({name for row in rows for name in row.published}), notes)
 
 
 def read(path: Path) -> tuple[pd.DataFrame, str]:
-    """A table of published accuracies, and the comment that it opens with."""
+    """Read a table of published accuracies, and the comment that it opens with."""
     lines = path.read_text(encoding="utf-8").splitlines()
     comment = " ".join(line.lstrip("# ") for line in lines if line.startswith("#"))
     return pd.read_csv(path, sep="\t", comment="#"), comment
 
 
-def _beside(cells: pd.DataFrame, table: pd.DataFrame, source_alone: str) -> list[Beside]:
+def _beside(cells: pd.DataFrame, table: pd.DataFrame, source_alone: str) -> list[PublishedComparison]:
     keys = table["method"].map(_plain)
     found = []
-    for (dataset, kind, shots, method, backbone, source, target), mine in cells.groupby(
-        ["dataset", "kind", "shots", "method", "backbone", "source", "target"]
+    for (dataset, kind, supervision, method, backbone, source, target), mine in cells.groupby(
+        ["dataset", "kind", "supervision", "method", "backbone", "source", "target"]
     ):
         plain = SOURCE_ALONE if method == source_alone else {_plain(method)}
         theirs = table[keys.isin(plain) & (table["source"] == source) & (table["target"] == target)]
@@ -86,9 +87,9 @@ def _beside(cells: pd.DataFrame, table: pd.DataFrame, source_alone: str) -> list
             continue
         oracle = mine[accuracy_column(ORACLE)].mean()
         found.append(
-            Beside(
+            PublishedComparison(
                 str(dataset),
-                Block(str(kind), str(shots)),
+                Block(str(kind), supervision),
                 str(method),
                 str(backbone),
                 f"{source} → {target}",

@@ -1,4 +1,4 @@
-"""Which method for which budget, and how sure that is: a reading of the records at hand."""
+"""Recommendation of a method for a budget, with its chance of being the best, from the records at hand."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ def advise(frame: pd.DataFrame, block: Block, max_seconds: float | None = None) 
 
 def _chances(groups: Sequence[pd.DataFrame]) -> list[float]:
     """Share of resamples of test images, the same for all, in which each mean is the highest."""
-    hits = [list(rows["hits"]) for rows in groups]
-    accuracy = resampled([cell for cells in hits for cell in cells], HEADLINE)
-    ends = np.cumsum([len(cells) for cells in hits])[:-1]
+    predictions = [list(rows["predictions"]) for rows in groups]
+    accuracy = resampled([cell for cells in predictions for cell in cells], HEADLINE)
+    ends = np.cumsum([len(cells) for cells in predictions])[:-1]
     means = np.stack([np.nanmean(part, axis=1) for part in np.split(accuracy, ends, axis=1)], axis=1)
     best = means >= means.max(axis=1, keepdims=True) - 1e-9
     # Ties are shared out, so that chances add up to one.

@@ -1,4 +1,4 @@
-"""From a number back to its records: the records of a page in groups, and the anchors of both."""
+"""Links from a number to its records: the records of a page in groups, and the anchors of both."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNKNOWN = "of unknown cells"
 
 @dataclass(frozen=True)
 class Group:
-    """The records of one method in one block; `block` is None where damage leaves that unknown."""
+    """Records of one method in one block; `block` is None where damage leaves that unknown."""
 
     anchor: str
     block: Block | None
@@ -28,35 +28,35 @@ class Group:
 
     @property
     def title(self) -> str:
-        """Block and method in words."""
+        """Title of block and method in words."""
         return f"{self.method}, {self.block.title}" if self.block else f"records {UNKNOWN}"
 
     @property
     def counts(self) -> str:
-        """`11 done, 1 failed`."""
+        """Number of records by status, as `11 done, 1 failed`."""
         found = pd.Series([row["status"] for row in self.rows]).value_counts()
         return formats.listed([f"{count} {status}" for status, count in found.items()])
 
 
 @dataclass(frozen=True)
-class Trail:
-    """Where the records of a number are on the page."""
+class RecordLinks:
+    """Anchors of the records on the page."""
 
     groups: list[Group]
     anchors: dict[tuple[str, str, str], str] = field(repr=False)
 
     def of(self, block: Block, method: str) -> str:
-        """The anchor of a method's records in a block."""
+        """Anchor of a method's records in a block."""
         return self.anchors[block.kind, block.shots, method]
 
 
 def record_anchor(key: str) -> str:
-    """The anchor of one record."""
+    """Anchor of one record."""
     return f"record-{re.sub(r'[^A-Za-z0-9_-]', '-', key)}"
 
 
-def trail(frame: pd.DataFrame, folder: str) -> Trail:
-    """Every row in a group, there by pair, backbone, seed and key, with the command that runs it again."""
+def record_links(frame: pd.DataFrame, folder: str) -> RecordLinks:
+    """Group all rows of a frame, each group by pair, backbone, seed and key, with commands to run again."""
     rows = frame.drop(columns=list(OBJECTS)).assign(accuracy=frame[accuracy_column()])
     rows = rows.sort_values(["pair", "backbone", "seed", "key"], na_position="last").astype(object)
     rows = rows.where(rows.notna(), None)
@@ -70,7 +70,7 @@ def trail(frame: pd.DataFrame, folder: str) -> Trail:
     anchors = {(g.block.kind, g.block.shots, g.method): g.anchor for g in groups if g.block}
     if len(lost):
         groups.append(Group("records-unknown", None, "", _listed(lost, where)))
-    return Trail(groups, anchors)
+    return RecordLinks(groups, anchors)
 
 
 def _listed(rows: pd.DataFrame, where: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""How well validators rank the looks of a run; how far apart source and target are before and after it."""
+"""Rank correlation of validators with accuracy, and distances of domains before and after training."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from bench.report.tables.leaderboard import Block
 from bench.spec.rules import VALIDATORS
 
 FEWEST = 3
-"""Looks of a run below which a rank correlation says nothing."""
+"""Evaluations of a run below which a rank correlation says nothing."""
 
 
 @dataclass(frozen=True)
 class Ranking:
     """One validator: means over cells of its rank correlation with accuracy, in [-1, 1]; None: no cell.
 
-    `worst` is the lowest correlation (Spearman's) in a cell; `unsaid` counts cells with enough looks
-    where the validator or the accuracy is the same at all of them.
+    `worst` is the lowest correlation (Spearman's) in a cell; `unordered` counts cells with enough
+    evaluations where the validator or the accuracy is the same at all of them.
     """
 
     validator: str
@@ -32,53 +32,54 @@ class Ranking:
     kendall: float | None
     worst: float | None
     cells: int
-    unsaid: int
+    unordered: int
 
 
 def rankings(frame: pd.DataFrame) -> list[Ranking]:
-    """Each validator's rank correlation with target test accuracy over the looks of a cell, best first.
+    """Each validator's rank correlation with target test accuracy over the evaluations of a cell.
 
-    Shown to judge validators by; nothing is chosen by it. Collapsed looks rank below all others, as the
-    rules see them.
+    Best first. Shown to judge validators by; nothing is chosen by it. Collapsed evaluations rank below all
+    others, as the rules see them.
     """
-    runs = [looks for looks in frame.loc[frame["status"] == "done", "evaluations"] if len(looks) >= FEWEST]
+    done = frame.loc[frame["status"] == "done", "evaluations"]
+    runs = [evaluations for evaluations in done if len(evaluations) >= FEWEST]
     found = [_ranking(name, list(_scores(runs, name))) for name in ("source-val", *VALIDATORS)]
     return sorted(found, key=lambda row: (row.spearman is None, -(row.spearman or 0.0)))
 
 
 def _scores(runs: Sequence[Sequence[Evaluation]], name: str) -> Iterator[tuple[list[float], list[float]]]:
-    """(the validator's scores, accuracies) of every run where it has said something at each look."""
-    for looks in runs:
+    """(the validator's scores, accuracies) of every run in which it has a score at each evaluation."""
+    for evaluations in runs:
         scores = (
-            [look.source_validation_accuracy for look in looks]
+            [each.accuracy.get("source-validation") for each in evaluations]
             if name == "source-val"
-            else validator_scores(looks, name)
+            else validator_scores(evaluations, name)
         )
         known = [score for score in scores if score is not None]
-        if len(known) == len(looks):
-            yield known, [look.target_test_accuracy for look in looks]
+        if len(known) == len(evaluations):
+            yield known, [each.accuracy["target-test"] for each in evaluations]
 
 
 def _ranking(name: str, pairs: list[tuple[list[float], list[float]]]) -> Ranking:
     # A rank correlation needs an order on both sides.
-    told = [(a, b) for a, b in pairs if len(set(a)) > 1 and len(set(b)) > 1]
-    if not told:
+    ordered = [(a, b) for a, b in pairs if len(set(a)) > 1 and len(set(b)) > 1]
+    if not ordered:
         return Ranking(name, None, None, None, 0, len(pairs))
-    spearman = [float(stats.spearmanr(stats.rankdata(a), b).statistic) for a, b in told]
-    kendall = [float(stats.kendalltau(stats.rankdata(a), b).statistic) for a, b in told]
+    spearman = [float(stats.spearmanr(stats.rankdata(a), b).statistic) for a, b in ordered]
+    kendall = [float(stats.kendalltau(stats.rankdata(a), b).statistic) for a, b in ordered]
     return Ranking(
         name,
         float(np.mean(spearman)),
         float(np.mean(kendall)),
         min(spearman),
-        len(told),
-        len(pairs) - len(told),
+        len(ordered),
+        len(pairs) - len(ordered),
     )
 
 
 @dataclass(frozen=True)
-class Apart:
-    """One method in one kind at some shots: a distance's mean before training and at the last look."""
+class Discrepancy:
+    """Distances of domains of one method in one block: means before training and at the last evaluation."""
 
     block: Block
     method: str
@@ -87,18 +88,18 @@ class Apart:
     cells: int
 
 
-def distances(frame: pd.DataFrame) -> list[Apart]:
-    """Discrepancy before and after, by kind, shots and method, over the done cells that have both."""
+def distances(frame: pd.DataFrame) -> list[Discrepancy]:
+    """Discrepancy before and after, by kind, supervision and method, over the done cells that have both."""
     done = frame[(frame["status"] == "done") & frame["discrepancy_before"].map(bool)]
     found = []
-    for (kind, shots, method), rows in done.groupby(["kind", "shots", "method"]):
+    for (kind, supervision, method), rows in done.groupby(["kind", "supervision", "method"]):
         before = pd.DataFrame(list(rows["discrepancy_before"]))
-        after = pd.DataFrame([looks[-1].discrepancy for looks in rows["evaluations"]])
+        after = pd.DataFrame([evaluations[-1].discrepancy for evaluations in rows["evaluations"]])
         both = [name for name in before if name in after]
         if not both:
             continue
         start, end = ({str(name): float(part[name].mean()) for name in both} for part in (before, after))
-        found.append(Apart(Block(str(kind), str(shots)), str(method), start, end, len(rows)))
+        found.append(Discrepancy(Block(str(kind), supervision), str(method), start, end, len(rows)))
     return found
 
 

@@ -432,7 +432,9 @@ WRONG = {
     "range": Wrong(OWN, ("'image_size'", "8", "4"), {"image_size": "4"}),
     "shots": Wrong(OWN, ("scenarios.0.shots", "-1"), {"shots": "[-1]"}),
     "kind": Wrong(OWN, ("scenarios.0.kind", "cross-domain", "'crossdomain'"), {"kind": '"crossdomain"'}),
-    "evaluations": Wrong(OWN, ("budget", "9 looks", "4 steps"), extra="[budget]\nsteps = 8\nlooks = 9\n"),
+    "evaluations": Wrong(
+        OWN, ("budget", "9 evaluations", "4 steps"), extra="[budget]\nsteps = 8\nevaluations = 9\n"
+    ),
     "toml": Wrong(OWN, ("cannot read", "own.toml"), {"methods": "[linear-probe"}),
     "missing-key": Wrong(OWN, ("'backbones'", "required"), {"backbones": "# none"}),
     "empty-matrix": Wrong(OWN, ("no cell",), {"targets": '["google"]'}),

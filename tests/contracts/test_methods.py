@@ -135,7 +135,7 @@ def test_answers_in_full(answers: Answers, emoji: Dataset, method: str, scenario
     for place in set(record.selected.values()):
         scores, labels = predictions[f"look{place}/target-test/logits"], predictions["target-test/labels"]
         hits = sum(int(row.argmax()) == label for row, label in zip(scores, labels, strict=True))
-        assert record.evaluations[place].target_test_accuracy == pytest.approx(hits / len(labels))
+        assert record.evaluations[place].accuracy["target-test"] == pytest.approx(hits / len(labels))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -144,7 +144,7 @@ def test_same_cell_twice_is_bit_identical(answers: Answers, tmp_path: Path, meth
     torch.manual_seed(torch.initial_seed() + 1)  # What the process did before is of no consequence.
     np.random.seed(99)
     run = steps_of(ask(method, "few-shot"), tmp_path)
-    assert_equal(predictions, run.go())
+    assert_equal(predictions, run.run())
     assert run.evaluations == first.evaluations
     assert run.details == first.details
 
@@ -213,7 +213,7 @@ def test_predicting_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(Evaluator, "outputs", watched)
     try:
-        run.go()
+        run.run()
     except CellSkipped as reason:
         pytest.skip(str(reason))
     assert run.evaluations

@@ -11,7 +11,8 @@ import torch
 from bench.engine.cell.runner import Context, run_cell
 from bench.engine.training import checkpoints
 from bench.engine.training.artifacts import Artifacts, unpack
-from bench.processes import stopping
+from bench.engine.training.cost import STAGE
+from bench.processes import signals
 from bench.records.record import Predictions, Record
 from bench.spec.cell import Cell, Episodic, Setting
 from tests.contracts.test_methods import METHODS
@@ -28,15 +29,15 @@ def interrupted(
     def progress(what: str, done: int, total: int) -> None:
         if (what, done) in left:
             left.remove((what, done))
-            stopping.stop()
+            signals.request_stop()
 
     while True:
-        monkeypatch.setattr(stopping, "_wished", False)
+        monkeypatch.setattr(signals, "_requested", False)
         # Another process has drawn nothing yet, or other things.
         torch.manual_seed(times)
         try:
             return *run_cell(cell, context, digests(cell.method), progress), times
-        except stopping.Stopped:
+        except signals.Stopped:
             times += 1
             assert list((folder / "checkpoints").iterdir())
 
@@ -85,18 +86,18 @@ def test_seconds_add_up_over_an_interruption(tmp_path: Path, monkeypatch: pytest
 
     def stop(what: str, done: int, total: int) -> None:
         if (what, done) == ("source stage", 4):
-            stopping.stop()
+            signals.request_stop()
 
-    monkeypatch.setattr(stopping, "_wished", False)
-    with pytest.raises(stopping.Stopped):
+    monkeypatch.setattr(signals, "_requested", False)
+    with pytest.raises(signals.Stopped):
         run_cell(cell, context, digests(cell.method), stop)
     (path,) = (tmp_path / "checkpoints").iterdir()
-    spent = _longer(path, "source-stage", 1000.0)
+    spent = _longer(path, f"{STAGE}source", 1000.0)
     assert spent > 0
-    monkeypatch.setattr(stopping, "_wished", False)
+    monkeypatch.setattr(signals, "_requested", False)
     record, _ = run_cell(cell, context, digests(cell.method), lambda *_: None)
-    assert 1000 < record.cost.seconds["source-stage"] < 2000
-    assert 0 < record.cost.seconds["target-stage"] < 1000
+    assert 1000 < record.cost.stages["source"].seconds < 2000
+    assert 0 < record.cost.stages["target"].seconds < 1000
 
 
 def _longer(path: Path, phase: str, by: float) -> float:
@@ -117,8 +118,8 @@ def test_a_damaged_checkpoint_is_no_checkpoint(
     cell = tiny_cell()
     record, predictions = answer(cell, tmp_path / "undisturbed")
     context = Context("tests", Setting(), WHERE, Artifacts(tmp_path / "a"), tmp_path / "checkpoints")
-    monkeypatch.setattr(stopping, "_wished", True)
-    with pytest.raises(stopping.Stopped):
+    monkeypatch.setattr(signals, "_requested", True)
+    with pytest.raises(signals.Stopped):
         run_cell(cell, context, digests(cell.method), lambda *_: None)
     (path,) = (tmp_path / "checkpoints").iterdir()
     content: dict[str, Any] = {
@@ -128,7 +129,7 @@ def test_a_damaged_checkpoint_is_no_checkpoint(
         "other": b"PK\x03\x04",
     }
     path.write_bytes(content[harm])
-    monkeypatch.setattr(stopping, "_wished", False)
+    monkeypatch.setattr(signals, "_requested", False)
     again, resumed = run_cell(cell, context, digests(cell.method), lambda *_: None)
     assert again.evaluations == record.evaluations
     assert_equal(resumed, predictions)
@@ -137,6 +138,6 @@ def test_a_damaged_checkpoint_is_no_checkpoint(
 def test_without_a_folder_nothing_is_kept_and_nobody_is_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stopping, "_wished", True)
+    monkeypatch.setattr(signals, "_requested", True)
     record, _ = answer(tiny_cell(), tmp_path)
     assert record.outcome.status == "done"

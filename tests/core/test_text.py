@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench.core.text import file_name, name_fault, printable
-from bench.spec.suite import Suite
+from bench.spec.matrix.suite import Suite
 
 ANYTHING = st.text(st.characters(exclude_categories=()))
 

@@ -13,7 +13,7 @@ import torch
 from bench.data.dataset import open_again, open_dataset
 from bench.data.decoders.image import decode
 from bench.data.own import own_card
-from bench.engine.training.batches import ImageInputs, augmentation
+from bench.engine.training.inputs import ImageInputs, augmentation
 from bench.processes.pool import in_threads
 from tests.data.pictures import as_folders, as_shards, pictures
 from tests.support.checkout import ROOT

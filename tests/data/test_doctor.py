@@ -14,7 +14,7 @@ from PIL import Image
 
 from bench.data.card import Card
 from bench.data.dataset import open_dataset
-from bench.data.doctor.copies import near_pairs
+from bench.data.doctor.duplicates import near_pairs
 from bench.data.doctor.examine import Diagnosis, examine
 from bench.data.sources.folder import Folder
 from tests.data.pictures import as_folders, jpeg, pictures

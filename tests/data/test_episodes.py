@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bench.core.errors import UserError
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
-from bench.data.episodes import Drawn, draw_episodes
+from bench.data.episodes import EpisodeImages, draw_episodes
 from bench.data.splits import SPLITS, splits
 from bench.spec.cell import Episodic, Scenario
 
@@ -31,7 +31,7 @@ def asked(shots: int = 2, **form: int) -> Scenario:
     )
 
 
-def drawn(scenario: Scenario, count: int) -> list[Drawn]:
+def drawn(scenario: Scenario, count: int) -> list[EpisodeImages]:
     return list(draw_episodes(open_dataset(CARD), scenario, count))
 
 

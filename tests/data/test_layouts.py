@@ -14,7 +14,7 @@ from bench.core.errors import UserError
 from bench.data.card import Card
 from bench.data.catalog import load_card
 from bench.data.dataset import Dataset, open_dataset
-from bench.data.sources.base import Names
+from bench.data.sources.base import NameLookup
 from bench.data.sources.folder import Folder
 from bench.data.splits import SPLITS, draw_shots, splits
 from tests.data.pictures import Picture, as_folders, as_shards, jpeg, pictures
@@ -234,7 +234,7 @@ def test_the_index_is_kept_and_small(
 
 
 def test_names() -> None:
-    names = Names(["Real World", "t-shirt"])
+    names = NameLookup(["Real World", "t-shirt"])
     assert names.get("real_world") == names.get("RealWorld") == "Real World"
     assert names.get("T-Shirt") == "t-shirt"
     assert names.get("Art") is None

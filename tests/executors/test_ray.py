@@ -14,19 +14,22 @@ import psutil
 import pytest
 
 from bench.core.errors import UserError
-from bench.executors.compatibility import facts
-from bench.executors.workers import Workers
+from bench.executors.compatibility import versions
+from bench.executors.protocol import ExecutorOptions
+from bench.executors.worker_pool import WorkerPool
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.cell import Cell
 from bench.spec.resources import Resources
-from tests.quick import TODAY, Noted, quick_cell, worked
+from tests.quick import TODAY, RecordingWatcher, quick_cell, quick_options, worked
 from tests.support.cells import assert_equal, tiny_cell
 from tests.support.checkout import ROOT, bench, python
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'transfer-bench[ray]'")
 
-from bench.executors import ray as room  # noqa: E402
+from bench.executors import ray as ray_executor  # noqa: E402
+from bench.executors.ray import RayCluster  # noqa: E402
+from bench.executors.ray_nodes import CellResources  # noqa: E402
 
 STORE = 100 * 2**20
 """Bytes of a node's object store, of which nothing here needs any."""
@@ -49,10 +52,15 @@ def nodes() -> Iterator[Any]:
         found.shutdown()
 
 
+def ray_cluster(nodes: Any, **resources: Any) -> RayCluster:
+    """This process as a driver of it."""
+    return RayCluster(ExecutorOptions(device="cpu", address=nodes.address, resources=Resources(**resources)))
+
+
 @pytest.fixture(scope="module")
-def joined(nodes: Any) -> room.Cluster:
+def joined(nodes: Any) -> RayCluster:
     """This process as its driver."""
-    return room.Cluster(nodes.address, "cpu", Resources())
+    return ray_cluster(nodes)
 
 
 @pytest.fixture(autouse=True)
@@ -60,11 +68,11 @@ def log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BENCH_QUICK_LOG", str(tmp_path / "worked.txt"))
 
 
-def go(cluster: room.Cluster, root: Path, cells: list[Any], **options: Any) -> Noted:
+def go(cluster: RayCluster, root: Path, cells: list[Any], **options: Any) -> RecordingWatcher:
     """Run quick cells on a cluster."""
-    store, watcher = Store(root), options.pop("watcher", None) or Noted()
+    store, watcher = Store(root), options.pop("watcher", None) or RecordingWatcher()
     store.prepare()
-    pool = Workers("cpu", None, module="tests.quick", launcher=cluster)
+    pool = WorkerPool(quick_options(), cluster)
     try:
         pool.prepare(["none"], print)
         pool.run(cells, "quick", {"quick": TODAY}, store, watcher, **options)
@@ -73,8 +81,8 @@ def go(cluster: room.Cluster, root: Path, cells: list[Any], **options: Any) -> N
     return watcher
 
 
-def test_each_cell_once(joined: room.Cluster, tmp_path: Path) -> None:
-    assert joined.room == 2
+def test_each_cell_once(joined: RayCluster, tmp_path: Path) -> None:
+    assert joined.capacity == 2
     cells = [quick_cell(seed, seconds=0.0) for seed in range(8)]
     seen = go(joined, tmp_path, cells)
     assert {record.key for record in seen.records} == {cell.key for cell in cells}
@@ -82,7 +90,7 @@ def test_each_cell_once(joined: room.Cluster, tmp_path: Path) -> None:
     assert not [*tmp_path.glob(".seen-*")]
 
 
-def test_what_goes_wrong_far_away_becomes_a_record(joined: room.Cluster, tmp_path: Path) -> None:
+def test_what_goes_wrong_far_away_becomes_a_record(joined: RayCluster, tmp_path: Path) -> None:
     cells = [quick_cell(seed, do=do) for seed, do in enumerate(["die", "exit", "hang", "die once"])]
     seen = go(joined, tmp_path, cells, timeout=2.0)
     outcome = {record.request.cell.seed: record.outcome for record in seen.records}
@@ -100,7 +108,7 @@ def test_what_goes_wrong_far_away_becomes_a_record(joined: room.Cluster, tmp_pat
     assert [tries[cell.key] for cell in cells] == [2, 2, 1, 2]
 
 
-class Killer(Noted):
+class Killer(RecordingWatcher):
     """Kills a node at the first moment at which three cells are at work, one on each."""
 
     def __init__(self, kill: Callable[[], None]) -> None:
@@ -119,11 +127,11 @@ class Killer(Noted):
         self.going.discard(record.key)
 
 
-def test_a_lost_node_loses_nothing(nodes: Any, joined: room.Cluster, tmp_path: Path) -> None:
+def test_a_lost_node_loses_nothing(nodes: Any, joined: RayCluster, tmp_path: Path) -> None:
     """Its cell begins again elsewhere, and that is no fault of the cell."""
     third = nodes.add_node(num_cpus=1, object_store_memory=STORE)
-    cluster = room.Cluster(nodes.address, "cpu", Resources())
-    assert cluster.room == 3
+    cluster = ray_cluster(nodes)
+    assert cluster.capacity == 3
     watcher = Killer(lambda: nodes.remove_node(third, allow_graceful=False))
     cells = [quick_cell(seed, do="slow") for seed in range(9)]
     go(cluster, tmp_path, cells, watcher=watcher)
@@ -134,7 +142,7 @@ def test_a_lost_node_loses_nothing(nodes: Any, joined: room.Cluster, tmp_path: P
     assert Counter(worked(tmp_path)).total() == 10
 
 
-class Joiner(Noted):
+class Joiner(RecordingWatcher):
     """Lets a node join as soon as a cell is at work; cells end when `enough` is there."""
 
     def __init__(self, join: Callable[[], None], enough: Callable[[Joiner], bool], over: Path) -> None:
@@ -167,7 +175,7 @@ def third(nodes: Any) -> Iterator[Callable[[], None]]:
         nodes.remove_node(node)
 
 
-def joining(cluster: room.Cluster, root: Path, watcher: Joiner) -> None:
+def joining(cluster: RayCluster, root: Path, watcher: Joiner) -> None:
     """Cells that are at work until the watcher has had enough."""
     go(cluster, root, [quick_cell(seed, do="until") for seed in range(6)], watcher=watcher, timeout=240)
     assert {record.outcome.status for record in watcher.records} == {"done"}
@@ -177,33 +185,33 @@ def joining(cluster: room.Cluster, root: Path, watcher: Joiner) -> None:
 def test_a_node_that_joins_gets_cells(
     nodes: Any, third: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "LOOK", 0.5)
-    cluster = room.Cluster(nodes.address, "cpu", Resources())
+    monkeypatch.setattr(ray_executor, "POLL", 0.5)
+    cluster = ray_cluster(nodes)
     watcher = Joiner(third, lambda seen: seen.at_once == 4, tmp_path / "worked.txt.over")
     joining(cluster, tmp_path, watcher)
-    assert cluster.room == 4
+    assert cluster.capacity == 4
     said = r"node \S+ \w{8} of the Ray cluster joined: room for 2 more at once"
     assert [bool(re.fullmatch(said, note)) for note in watcher.notes] == [True]
 
 
 def older() -> dict[str, str]:
-    return {**facts(), "torch": "0.0.1"}
+    return {**versions(), "torch": "0.0.1"}
 
 
 def test_a_node_with_other_versions_gets_no_cells(
     nodes: Any, third: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "LOOK", 0.5)
-    cluster = room.Cluster(nodes.address, "cpu", Resources())
-    monkeypatch.setattr(room, "facts", older)
+    monkeypatch.setattr(ray_executor, "POLL", 0.5)
+    cluster = ray_cluster(nodes)
+    monkeypatch.setattr(ray_executor, "versions", older)
     watcher = Joiner(third, lambda seen: bool(seen.notes), tmp_path / "worked.txt.over")
     joining(cluster, tmp_path, watcher)
-    assert cluster.room == watcher.at_once == 2
+    assert cluster.capacity == watcher.at_once == 2
     said = r"node \S+ \w{8} of the Ray cluster has torch 0\.0\.1 instead of \S+; it gets no cells"
     assert [bool(re.fullmatch(said, note)) for note in watcher.notes] == [True]
 
 
-class Waiter(Noted):
+class Waiter(RecordingWatcher):
     """Kills a node when a cell is at work, and lets another one join once that is missed."""
 
     def __init__(self, kill: Callable[[], None], join: Callable[[], None]) -> None:
@@ -225,10 +233,10 @@ class Waiter(Noted):
 def test_it_waits_for_a_node_when_none_is_left(
     nodes: Any, third: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "LOOK", 0.5)
+    monkeypatch.setattr(ray_executor, "POLL", 0.5)
     only = nodes.add_node(num_cpus=2, object_store_memory=STORE)
-    cluster = room.Cluster(nodes.address, "cpu", Resources(cpus_per_cell=2))
-    assert cluster.room == 1
+    cluster = ray_cluster(nodes, cpus_per_cell=2)
+    assert cluster.capacity == 1
     watcher = Waiter(lambda: nodes.remove_node(only, allow_graceful=False), third)
     go(cluster, tmp_path, [quick_cell(seed, do="slow") for seed in range(3)], watcher=watcher)
     assert [record.outcome.status for record in watcher.records] == ["done"] * 3
@@ -236,33 +244,35 @@ def test_it_waits_for_a_node_when_none_is_left(
 
 
 def test_a_node_stays_when_only_its_actor_is_lost(
-    joined: room.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    joined: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "LOOK", 0.5)
-    watcher, killed = Noted(), []
+    monkeypatch.setattr(ray_executor, "POLL", 0.5)
+    watcher, killed = RecordingWatcher(), []
 
     def act() -> None:
         if any("of the Ray cluster is there still: room for 1 more" in note for note in watcher.notes):
             (tmp_path / "worked.txt.over").touch()
         elif not killed and len(worked(tmp_path)) == 2:
-            killed.append(next(p for p in psutil.process_iter() if "ray::Host" in " ".join(p.cmdline())))
+            killed.append(
+                next(p for p in psutil.process_iter() if "ray::WorkerActor" in " ".join(p.cmdline()))
+            )
             killed[0].kill()
 
     watcher.on_progress = act
     go(joined, tmp_path, [quick_cell(seed, do="until") for seed in range(4)], watcher=watcher)
     assert [record.outcome.status for record in watcher.records] == ["done"] * 4
-    assert joined.room == 2
+    assert joined.capacity == 2
 
 
-def test_a_cell_that_fits_nowhere(nodes: Any, joined: room.Cluster) -> None:
+def test_a_cell_that_fits_nowhere(nodes: Any, joined: RayCluster) -> None:
     with pytest.raises(UserError, match=r"a cell needs 4 processors, and no node .*the largest has 1 proc"):
-        room.Cluster(nodes.address, "cpu", Resources(cpus_per_cell=4))
+        ray_cluster(nodes, cpus_per_cell=4)
 
 
 def test_a_folder_that_a_node_does_not_see(
-    joined: room.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    joined: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "sees", _blind)
+    monkeypatch.setattr(ray_executor, "file_exists", _blind)
     with pytest.raises(UserError, match=r"node \S+ \w+ of the Ray cluster does not see .* --results"):
         joined.check(tmp_path)
 
@@ -276,13 +286,13 @@ def _own_caches(path: str) -> bool:
 
 
 def test_nodes_that_do_not_share_the_cache_share_in_the_results_folder(
-    joined: room.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    joined: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "sees", _own_caches)
+    monkeypatch.setattr(ray_executor, "file_exists", _own_caches)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    store, watcher = Store(tmp_path / "far"), Noted()
+    store, watcher = Store(tmp_path / "far"), RecordingWatcher()
     store.prepare()
-    pool = Workers("cpu", 1, launcher=joined)
+    pool = WorkerPool(ExecutorOptions(device="cpu", resources=Resources(workers=1)), joined)
     # Both of them go out from one source stage.
     cells = [tiny_cell(shots=shots) for shots in (1, 2)]
     try:
@@ -293,11 +303,11 @@ def test_nodes_that_do_not_share_the_cache_share_in_the_results_folder(
     assert any(f"shared in '{store.root / 'artifacts'}'" in note for note in watcher.notes)
     shared = [bool(record.cost.shared_seconds) for record in watcher.records]
     assert sorted(shared) == [False, True]
-    assert [*(store.root / "artifacts" / "source-stage").iterdir()]
+    assert [*(store.root / "artifacts" / "stages").iterdir()]
     assert not [*(tmp_path / "cache").glob("artifacts/*")]
 
 
-def test_other_versions(nodes: Any, joined: room.Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_versions(nodes: Any, joined: RayCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     # The driver's own versions are read here; those of the nodes in processes of theirs.
     from bench.executors import compatibility
 
@@ -305,15 +315,15 @@ def test_other_versions(nodes: Any, joined: room.Cluster, monkeypatch: pytest.Mo
     with pytest.raises(
         UserError, match=r"node .* has torch \d\S+ instead of 0\.0\.1.*: install the same on all"
     ):
-        room.Cluster(nodes.address, "cpu", Resources())
+        ray_cluster(nodes)
 
 
 def test_how_many_cells_fit() -> None:
-    assert room.Need(2).room({"CPU": 7.0}) == 3
-    assert room.Need(1, 0.25).room({"CPU": 8.0, "GPU": 1.0}) == 4
-    assert room.Need(1, 1 / 3).room({"CPU": 64.0, "GPU": 2.0}) == 6
-    assert room.Need(1, 0, 4e9).room({"CPU": 8.0, "memory": 9e9}) == 2
-    assert room.Need(1, 1.0).room({"CPU": 8.0}) == 0
+    assert CellResources(2).capacity({"CPU": 7.0}) == 3
+    assert CellResources(1, 0.25).capacity({"CPU": 8.0, "GPU": 1.0}) == 4
+    assert CellResources(1, 1 / 3).capacity({"CPU": 64.0, "GPU": 2.0}) == 6
+    assert CellResources(1, 0, 4e9).capacity({"CPU": 8.0, "memory": 9e9}) == 2
+    assert CellResources(1, 1.0).capacity({"CPU": 8.0}) == 0
 
 
 def test_nobody_answers(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
-"""Slurm: what its jobs tell, and, where it can be installed, the whole of it on this machine."""
+"""Slurm: events of its jobs, and, where it can be installed, the whole of it on this machine."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -13,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.executors.slurm_job import Told, do_share, write_work
-from bench.executors.workers import Workers
+from bench.core.errors import UserError
+from bench.executors.messages import JobEvent, WorkItem
+from bench.executors.slurm_job import EventLog, main, read_work, run_work, write_work
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.cell import Cell
-from bench.spec.resources import Resources
-from tests.quick import TODAY, Noted, expected, quick_cell, worked
+from tests.quick import TODAY, RecordingWatcher, expected, quick_cell, quick_options, quick_pool, worked
 from tests.slurm_here import running, why_not
 from tests.support.cells import assert_equal
 from tests.support.checkout import ROOT, bench
@@ -41,24 +40,24 @@ def test_without_slurm(tmp_path: Path) -> None:
 def test_what_a_job_tells_is_passed_on_once(tmp_path: Path) -> None:
     cell = quick_cell(0)
     left = {cell.key: cell}
-    jobs, watcher, store = slurm.Array("1", tmp_path), Noted(), Store(tmp_path)
-    said = json.dumps({"what": "note", "text": "hello"})
+    jobs, watcher, store = slurm.JobArray("1", tmp_path), RecordingWatcher(), Store(tmp_path)
+    line = JobEvent(kind="note", text="hello").model_dump_json()
     file = tmp_path / "events-0.jsonl"
-    file.write_text(f"{said}\n{said[:9]}")
+    file.write_text(f"{line}\n{line[:9]}")
     for _ in range(2):
         for event in jobs.events():
-            slurm.pass_on(event, left, store, watcher)
+            slurm.report(event, left, store, watcher)
     assert watcher.notes == ["hello"], "half a line waits"
     with file.open("a") as more:
-        more.write(said[9:] + "\n")
-    assert list(jobs.events()) == [{"what": "note", "text": "hello"}]
+        more.write(line[9:] + "\n")
+    assert list(jobs.events()) == [JobEvent(kind="note", text="hello")]
     # A job that says so, and no record: the cell is still to be done.
-    finished = {"what": "finished", "key": cell.key}
-    slurm.pass_on(finished, left, store, watcher)
+    finished = JobEvent(kind="finished", key=cell.key)
+    slurm.report(finished, left, store, watcher)
     assert (len(left), watcher.records) == (1, [])
     store.write(*expected(cell))
     for _ in range(2):
-        slurm.pass_on(finished, left, store, watcher)
+        slurm.report(finished, left, store, watcher)
     assert (len(left), [record.key for record in watcher.records]) == (0, [cell.key])
 
 
@@ -70,24 +69,42 @@ def test_a_share_does_what_nobody_has_done_since_it_was_asked_for(tmp_path: Path
     store.write(*expected(cells[1]))
     seen = {cell.key: store.version(cell.key) for cell in cells}
     # All three are asked for, two of them anew; another process then does the second.
-    write_work(
-        folder, cells, seen, {"quick": TODAY}, tmp_path,
-        suite="quick", device="cpu", share=True, count=2, timeout=None, module="tests.quick",
-        keep_features=False,
-    )  # fmt: skip
+    work = WorkItem(
+        root=tmp_path,
+        cells=tuple(cells),
+        suite="quick",
+        seen=seen,
+        digests={"quick": TODAY},
+        options=quick_options(2),
+        timeout=None,
+    )
+    write_work(folder, work)
+    assert read_work(folder) == work
+    assert [cell.key for cell in read_work(folder).cells] == [cell.key for cell in cells]
     record, arrays = expected(cells[1])
     store.write(record.model_copy(update={"created": "later"}), arrays)
-    pool = Workers("cpu", 2, module="tests.quick")
+    pool = quick_pool(2)
     os.environ["BENCH_QUICK_LOG"] = str(tmp_path / "worked.txt")
     try:
-        work = json.loads((folder / "work.json").read_text())
-        assert do_share(work, pool, Told(folder / "events-0.jsonl")) == 0
+        assert run_work(read_work(folder), pool, EventLog(folder / "events-0.jsonl")) == 0
     finally:
         pool.close()
         del os.environ["BENCH_QUICK_LOG"]
     assert sorted(worked(tmp_path)) == sorted([cells[0].key, cells[2].key])
-    told = [json.loads(line) for line in (folder / "events-0.jsonl").read_text().splitlines()]
-    assert {event["key"] for event in told if event["what"] == "finished"} == {cell.key for cell in cells}
+    events = [*slurm.JobArray("1", folder).events()]
+    assert {event.key for event in events if event.kind == "finished"} == {cell.key for cell in cells}
+
+
+@pytest.mark.parametrize("content", ['{"root": ".", "cells": [], "count": 2}', '{"root": "', "[]"])
+def test_work_of_an_older_layout_is_one_line(
+    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "work.json").write_text(content)
+    with pytest.raises(UserError, match=r"work\.json' has the layout of another version \("):
+        read_work(tmp_path)
+    assert main(tmp_path, 0) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert [event.kind for event in slurm.JobArray("1", tmp_path).events()] == ["error"]
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +119,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         pytest.skip(str(error))
 
 
-def go(root: Path, cells: list[Cell], watcher: Noted) -> None:
+def go(root: Path, cells: list[Cell], watcher: RecordingWatcher) -> None:
     """Run quick cells in two jobs."""
     store = Store(root)
     store.prepare()
-    slurm.Slurm("cpu", True, Resources(workers=2), module="tests.quick").run(
-        cells, "quick", {"quick": TODAY}, store, watcher
-    )
+    slurm.Slurm(quick_options(2)).run(cells, "quick", {"quick": TODAY}, store, watcher)
 
 
 @pytest.fixture
@@ -117,14 +132,14 @@ def joined(cluster: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: P
     for name in ("SLURM_CONF", "PYTHONPATH"):
         monkeypatch.setenv(name, {**cluster, "PYTHONPATH": str(ROOT)}[name])
     monkeypatch.setenv("BENCH_QUICK_LOG", str(tmp_path / "worked.txt"))
-    monkeypatch.setattr(slurm, "ASK", 1.0)
+    monkeypatch.setattr(slurm, "STATE_POLL", 1.0)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("joined")
 def test_each_cell_once_in_jobs(tmp_path: Path) -> None:
     cells = [quick_cell(seed, do="slow") for seed in range(6)]
-    watcher = Noted()
+    watcher = RecordingWatcher()
     go(tmp_path, cells, watcher)
     store = Store(tmp_path)
     for cell in cells:
@@ -143,7 +158,7 @@ def test_each_cell_once_in_jobs(tmp_path: Path) -> None:
 def test_a_requeued_job_loses_nothing(tmp_path: Path) -> None:
     """Both jobs are queued again in the midst of a cell; what they had begun is done in the end."""
     cells = [quick_cell(seed, do="slow") for seed in range(6)]
-    watcher, left = Noted(), [True]
+    watcher, left = RecordingWatcher(), [True]
     finished = watcher.finished
 
     def requeue(record: Record) -> None:
@@ -158,7 +173,7 @@ def test_a_requeued_job_loses_nothing(tmp_path: Path) -> None:
     assert not left
     assert {record.key for record in watcher.records} == {cell.key for cell in cells}
     assert len(Store(tmp_path).keys()) == 6
-    assert list((tmp_path / "claims").iterdir()) == []
+    assert list((tmp_path / "leases").iterdir()) == []
 
 
 def start(folder: Path, environment: dict[str, str], *more: str) -> subprocess.Popen[str]:

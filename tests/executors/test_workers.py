@@ -1,4 +1,4 @@
-"""Worker processes that raise, hang or die; claims between several runs; interruptions."""
+"""Worker processes that raise, hang or die; leases between several runs; interruptions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from bench.core.errors import UserError
-from bench.executors.workers import Workers
+from bench.executors.protocol import ExecutorOptions
+from bench.executors.worker_pool import WorkerPool
 from bench.processes.signals import Interrupted
 from bench.records.store import Store
-from tests.quick import TODAY, Noted, expected, quick_cell, run_quick, worked
+from tests.quick import TODAY, RecordingWatcher, expected, quick_cell, quick_pool, run_quick, worked
 from tests.support.checkout import ROOT
 
 
@@ -52,7 +53,7 @@ def test_each_cell_once(tmp_path: Path, workers: int) -> None:
     assert_whole(tmp_path, range(12))
     assert {record.key for record in seen.records} == {cell.key for cell in cells}
     assert len(worked(tmp_path)) == 12
-    assert list((tmp_path / "claims").iterdir()) == []
+    assert list((tmp_path / "leases").iterdir()) == []
     again = run_quick(tmp_path, cells, workers)
     assert (again.records, len(worked(tmp_path))) == ([], 12)
 
@@ -72,11 +73,11 @@ def test_what_goes_wrong_becomes_a_record_and_the_rest_goes_on(tmp_path: Path) -
     assert "in work" in outcome[2].log
     tries = Counter(worked(tmp_path))
     assert [tries[cell.key] for cell in cells] == [2, 2, 1, 2, 1]
-    assert list((tmp_path / "claims").iterdir()) == []
+    assert list((tmp_path / "leases").iterdir()) == []
 
 
 def test_a_worker_that_cannot_start(tmp_path: Path) -> None:
-    pool = Workers("cpu", 1, module="tests.no_such_module")
+    pool = WorkerPool(ExecutorOptions(device="cpu", module="tests.no_such_module"))
     with pytest.raises(UserError, match=r"a worker process did not start: .*no_such_module"):
         pool.prepare([], print)
     pool.close()
@@ -116,9 +117,9 @@ def test_the_cells_of_a_killed_run_are_taken_over(tmp_path: Path) -> None:
     assert_whole(tmp_path, range(6))
 
 
-def interrupted(root: Path, do: str, *signals: signal.Signals) -> Noted:
+def interrupted(root: Path, do: str, *signals: signal.Signals) -> RecordingWatcher:
     """Two cells, the first of which is interrupted at once."""
-    store, watcher = Store(root), Noted()
+    store, watcher = Store(root), RecordingWatcher()
     store.prepare()
     cells = [quick_cell(0, do=do), quick_cell(1, do=do)]
     left = list(signals)
@@ -128,7 +129,7 @@ def interrupted(root: Path, do: str, *signals: signal.Signals) -> Noted:
             os.kill(os.getpid(), left.pop(0))
 
     watcher.on_progress = interrupt
-    pool = Workers("cpu", 1, module="tests.quick")
+    pool = quick_pool()
     try:
         pool.prepare(["none"], print)
         with pytest.raises(Interrupted) as stop:
@@ -136,7 +137,7 @@ def interrupted(root: Path, do: str, *signals: signal.Signals) -> Noted:
         assert stop.value.signum == signals[0]
     finally:
         pool.close()
-    assert list((root / "claims").iterdir()) == []
+    assert list((root / "leases").iterdir()) == []
     assert watcher.notes == ["stopping: cells in hand are finished or saved; once more stops at once"]
     return watcher
 
@@ -156,9 +157,9 @@ def test_interrupted_twice(tmp_path: Path) -> None:
 
 def test_a_worker_that_is_asked_to_stop_by_somebody_else(tmp_path: Path) -> None:
     """Its cell is begun anew; the run goes on."""
-    store, watcher = Store(tmp_path), Noted()
+    store, watcher = Store(tmp_path), RecordingWatcher()
     store.prepare()
-    pool = Workers("cpu", 1, module="tests.quick")
+    pool = quick_pool()
     try:
         pool.prepare(["none"], print)
         asked: list[int] = []

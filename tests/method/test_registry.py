@@ -117,7 +117,7 @@ def test_third_party_method(site: Path, tmp_path: Path) -> None:
     record, predictions = answer(tiny_cell("nearest-mean", overrides={"scale": 0.5}), tmp_path / "artifacts")
     assert record.outcome.status == "done", record.outcome
     assert record.hyperparameters == {"scale": 0.5}
-    assert record.details["target-stage"] == {"classes": 4}
+    assert record.details["target"] == {"classes": 4}
     assert record.digests == digests("nearest-mean")
     assert predictions["look0/target-test/logits"].shape[1] == 4
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bench.api import Backbone, Labelled, Model, Task
 from bench.data.dataset import Dataset
 from bench.data.splits import subset
-from bench.engine.training.batches import ImageInputs
+from bench.engine.training.inputs import ImageInputs
 from bench.method.maths.logistic import GRID
 from bench.methods.linear_probe import LinearProbe
 from bench.networks.backbones import create_backbone, normalisation

@@ -112,7 +112,7 @@ def test_the_frozen_stages_stay_as_they_are() -> None:
 
 def test_the_architecture_is_in_the_record_and_kept_in_the_target_stage(tmp_path: Path) -> None:
     record, _ = answer(tiny_cell("nas-lite", shots=2), tmp_path)
-    source, target = (record.details[f"{stage}-stage"] for stage in ("source", "target"))
+    source, target = (record.details[stage] for stage in ("source", "target"))
     assert source["candidates left"] == 1
     assert source["architecture"] == target["architecture"]
     assert set(source["architecture"]) == {"tap", "unfreeze", "adapter", "head"}

@@ -9,7 +9,7 @@ from PIL import Image
 
 from bench.core.errors import UserError
 from bench.data.decoders.image import decode
-from bench.engine.training.batches import ImageInputs
+from bench.engine.training.inputs import ImageInputs
 from bench.networks.backbones import (
     available_offline,
     check_backbone,

@@ -112,7 +112,7 @@ def test_looks_at_many_images_say_the_same(
     answers = []
     for few in (0, 10**9):
         monkeypatch.setattr(evaluator, "FEW", few)
-        answers.append(steps_of(tiny_cell(method=method, shots=0), tmp_path / str(few)).go())
+        answers.append(steps_of(tiny_cell(method=method, shots=0), tmp_path / str(few)).run())
     assert asked
     assert all(norms(net) < norms(plain) for net, plain in zip(light, asked, strict=True))
     for name, array in answers[1].items():

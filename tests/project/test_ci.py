@@ -14,8 +14,8 @@ import yaml
 from bench.cli import cli
 from bench.data.catalog import load_card
 from bench.records.store import Store
-from bench.spec.plan import plan
-from bench.spec.suite import load_suite
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import load_suite
 from tests.support.cells import TINY
 from tests.support.checkout import ROOT, bench
 
@@ -30,7 +30,9 @@ def test_the_committed_baseline_answers_what_smoke_asks() -> None:
     suite = load_suite("smoke")
     asked = {cell.key for cell in plan(suite, load_card(suite.dataset))}
     store = Store(ROOT / "results" / "baselines" / "smoke")
-    assert {record.key for record in store.records()} == asked, "save it again: docs/ci.md"
+    assert {record.key for record in store.records()} == asked, (
+        "save it again: docs/how-to/continuous-integration.md"
+    )
     assert not store.unreadable
 
 

@@ -13,7 +13,7 @@ from bench.method.registry import method_modules
 from bench.records.store import Store
 from bench.report.render.markdown import markdown_table
 from bench.report.scores.frame import load_frame
-from bench.spec.suite import suite_names
+from bench.spec.matrix.suite import suite_names
 from tests.support.cells import answer, tiny_cell
 from tests.support.checkout import ROOT, install
 

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 import bench
 from bench.core.errors import UserError
-from bench.records.archive import packed
+from bench.records.archive import to_zip
 from bench.records.baselines import BASELINES, names, open_results, remove, rounded, save, size
 from bench.records.codec import encode
 from bench.records.store import Store
@@ -124,7 +124,7 @@ def test_members_cannot_leave_their_folder_or_pass_for_another(results: Store, t
         "records/../../x.json": text,
         "/records/ab/abc.json": text,
     }
-    (folder / "x.zip").write_bytes(packed(members))
+    (folder / "x.zip").write_bytes(to_zip(members))
     store = Store(folder)
     assert store.keys() == sorted(["aabb", good.key])
     assert [r.key for r in store.records()] == [good.key]
@@ -185,7 +185,7 @@ def test_load_results(results: Store) -> None:
     frame = bench.load_results("toys")
     assert len(frame) == len(results.keys())
     assert frame.loc[frame["method"] == "dann", "accuracy last"].eq(35.0).all()  # 14 of 40 images
-    assert not {"hits", "evaluations"} & set(frame.columns)
+    assert not {"predictions", "evaluations"} & set(frame.columns)
     pd.testing.assert_frame_equal(frame[COMPARED], bench.load_results(results.root)[COMPARED])
     with pytest.raises(UserError):
         bench.load_results("nowhere")

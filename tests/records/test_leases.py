@@ -15,14 +15,14 @@ HOLD = """
 import sys
 from pathlib import Path
 from bench.records.leases import Leases
-claims = Leases(Path("."), {lease})
-print(claims.take("k"), flush=True)
+leases = Leases(Path("."), {lease})
+print(leases.take("k"), flush=True)
 sys.stdin.read()
 """
 
 
 def holder(folder: Path, lease: float = 60.0) -> subprocess.Popen[str]:
-    """A process that has claimed `k`."""
+    """A process that holds the lease of `k`."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD.format(lease=lease)],
         cwd=folder,
@@ -61,7 +61,7 @@ def test_releasing_what_one_does_not_hold(tmp_path: Path) -> None:
     assert not other.take("a")
 
 
-def test_the_claim_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
+def test_the_lease_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
     process = holder(tmp_path)
     mine = Leases(tmp_path)
     assert not mine.take("k")
@@ -71,7 +71,7 @@ def test_the_claim_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
     assert mine.take("k")
 
 
-def test_a_process_that_stands_still_loses_its_claim_and_one_that_lives_does_not(tmp_path: Path) -> None:
+def test_a_process_that_stands_still_loses_its_lease_and_one_that_lives_does_not(tmp_path: Path) -> None:
     process = holder(tmp_path, lease=1.0)
     mine = Leases(tmp_path, 1.0)
     until = time.monotonic() + 2.5
@@ -88,17 +88,17 @@ def test_a_process_that_stands_still_loses_its_claim_and_one_that_lives_does_not
 
 
 def test_clocks_that_go_backwards_do_no_harm(tmp_path: Path) -> None:
-    """A claim from the future is no more alive, and one from the past no less, than any other."""
+    """A lease from the future is no more alive, and one from the past no less, than any other."""
     mine, other = Leases(tmp_path, 1.0), Leases(tmp_path, 1.0)
     assert mine.take("a")
     for when in (0, 4e9):
-        os.utime(tmp_path / "claims" / "a.lock", (when, when))
+        os.utime(tmp_path / "leases" / "a.lock", (when, when))
         assert not other.take("a")
 
 
-def test_damaged_claims_do_not_block_for_ever(tmp_path: Path) -> None:
-    (tmp_path / "claims").mkdir()
-    path = tmp_path / "claims" / "a.lock"
+def test_damaged_leases_do_not_block_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "leases").mkdir()
+    path = tmp_path / "leases" / "a.lock"
     path.write_bytes(b"\xff\x00 nonsense")
     os.utime(path, (0, 0))
     mine = Leases(tmp_path)
@@ -109,6 +109,6 @@ def test_damaged_claims_do_not_block_for_ever(tmp_path: Path) -> None:
 
 
 def test_unwritable(tmp_path: Path) -> None:
-    (tmp_path / "claims").write_text("")
-    with pytest.raises(UserError, match="cannot claim cells"):
+    (tmp_path / "leases").write_text("")
+    with pytest.raises(UserError, match="cannot lease cells"):
         Leases(tmp_path).take("a")

@@ -16,9 +16,11 @@ def look(step: int, source: float | None, target: float) -> Evaluation:
     return Evaluation(
         stage="source",
         step=step,
-        source_validation_accuracy=source,
-        target_validation_accuracy=target,
-        target_test_accuracy=0.0,
+        accuracy={
+            **({} if source is None else {"source-validation": source}),
+            "target-validation": target,
+            "target-test": 0.0,
+        },
     )
 
 
@@ -59,7 +61,7 @@ def test_rules_that_claim_no_target_labels_use_none(
     other = data.draw(st.lists(st.floats(0, 1), min_size=len(values), max_size=len(values)))
     before = [look(step, source, target) for step, (source, target) in enumerate(values)]
     after = [
-        old.model_copy(update={"target_validation_accuracy": new, "target_test_accuracy": new})
+        old.model_copy(update={"accuracy": {**old.accuracy, "target-validation": new, "target-test": new}})
         for old, new in zip(before, other, strict=True)
     ]
     for rule in RULES:
@@ -70,7 +72,10 @@ def test_rules_that_claim_no_target_labels_use_none(
 def test_test_accuracy_selects_nothing() -> None:
     """No rule looks at test images, not even the oracle."""
     evaluations = [look(1, 0.5, 0.5), look(2, 0.4, 0.4)]
-    shown = [old.model_copy(update={"target_test_accuracy": 1.0 - i}) for i, old in enumerate(evaluations)]
+    shown = [
+        old.model_copy(update={"accuracy": {**old.accuracy, "target-test": 1.0 - i}})
+        for i, old in enumerate(evaluations)
+    ]
     assert select(evaluations) == select(shown)
 
 

@@ -37,9 +37,9 @@ def test_it_is_kept_and_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     store = filled(tmp_path)
     assert missing(tmp_path) == []
     key = quick_cell(0).key
-    held = StatusCache(tmp_path / "records" / "known.json")
-    assert held.gist(key, str(store.version(key))) == CellStatus("done", TODAY)
-    assert held.gist(key, "another") is None
+    held = StatusCache(tmp_path / "records" / status_cache.FILE)
+    assert held.get(key, str(store.version(key))) == CellStatus("done", TODAY)
+    assert held.get(key, "another") is None
     assert len(store.keys()) == 4, "it is no record"
     # Nothing is decoded any more.
     monkeypatch.setattr("bench.records.store.decode", None)
@@ -63,8 +63,10 @@ def test_records_that_change_are_read(tmp_path: Path) -> None:
     assert missing(tmp_path) == [1, 2, 3]
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"gists": [1], "entries": {}}', b"\xff", b'{"gists": []}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b'{"statuses": [1], "entries": {}}', b"\xff", b'{"statuses": []}']
+)
 def test_a_damaged_file_is_as_none(tmp_path: Path, content: bytes) -> None:
     filled(tmp_path)
-    (tmp_path / "records" / "known.json").write_bytes(content)
+    (tmp_path / "records" / status_cache.FILE).write_bytes(content)
     assert missing(tmp_path) == []

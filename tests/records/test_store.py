@@ -12,8 +12,18 @@ from pydantic import ValidationError
 
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
-from bench.records.migrations import COST_RENAMED_IN_3, CURRENT, MIGRATIONS, RENAMED_IN_3
-from bench.records.record import Cost, Digests, Environment, Evaluation, Outcome, Predictions, Record, Request
+from bench.records.migrations import CURRENT, MIGRATIONS
+from bench.records.record import (
+    Cost,
+    Digests,
+    Environment,
+    Evaluation,
+    Outcome,
+    Predictions,
+    Record,
+    Request,
+    StageCost,
+)
 from bench.records.store import Store
 from bench.report.scores.frame import rerun_command
 from bench.spec.cell import Cell, Setting
@@ -21,7 +31,10 @@ from tests.support.cells import tiny_cell
 
 TODAY = Digests(method="m", engine="e", dataset="d")
 LOOK = Evaluation(
-    stage="target", step=3, train_loss=0.1, target_validation_accuracy=1 / 3, target_test_accuracy=0.5
+    stage="target",
+    step=3,
+    train_loss=0.1,
+    accuracy={"target-validation": 1 / 3, "target-test": 0.5},
 )
 
 
@@ -34,7 +47,11 @@ def record(cell: Cell | None = None, **changes: Any) -> Record:
         "outcome": Outcome(status="done"),
         "digests": TODAY,
         "environment": Environment(python="3", packages={"torch": "2"}, platform="p", cpu="c"),
-        "cost": Cost(seconds={"data": 0.5, "target-stage": 2.0}, shared_seconds={"features": 1.0}),
+        "cost": Cost(
+            seconds={"data": 0.5},
+            shared_seconds={"features": 1.0},
+            stages={"target": StageCost(seconds=2.0)},
+        ),
         "evaluations": (LOOK,),
         "selected": {"last": 0},
         "hyperparameters": {"weight": 1.0, "unfreeze": "head"},
@@ -253,7 +270,7 @@ def test_records_are_plain_json(store: Store) -> None:
     written = store.write(record(), PREDICTIONS)
     data = json.loads(store.path(written.key).read_text(encoding="utf-8"))
     assert data["request"]["cell"]["method"] == "full-finetune"
-    assert data["evaluations"][0]["target_validation_accuracy"] == 1 / 3
+    assert data["evaluations"][0]["accuracy"]["target-validation"] == 1 / 3
     assert rerun_command(written).endswith(f"--cell {written.key}")
 
 
@@ -271,9 +288,7 @@ def test_numbers_that_json_does_not_know(store: Store, value: float) -> None:
 def test_a_changed_number_is_noticed(store: Store) -> None:
     written = store.write(record(), {})
     path = store.path(written.key)
-    path.write_bytes(
-        path.read_bytes().replace(b'"target_test_accuracy": 0.5', b'"target_test_accuracy": 0.9')
-    )
+    path.write_bytes(path.read_bytes().replace(b'"target-test": 0.5', b'"target-test": 0.9'))
     assert store.read(written.key) is None
     assert "checksum" in store.unreadable[path]
 
@@ -286,14 +301,31 @@ def test_the_layout_of_the_file_does_not_matter(store: Store) -> None:
 
 
 def first_schema(data: dict[str, Any]) -> dict[str, Any]:
-    """Version 1 of the JSON of a record of today's schema: other names, and no checksum."""
-    old = {new: name for name, new in RENAMED_IN_3.items()}
-    data = {old.get(name, name): value for name, value in data.items() if name != "checksum"}
-    old = {new: name for name, new in COST_RENAMED_IN_3.items()}
-    data["measured"] = {old.get(name, name): value for name, value in data["measured"].items()}
-    budget = data["asked"]["cell"]["budget"]
-    budget["looks"] = budget.pop("evaluations")
-    return {**data, "schema_version": 1}
+    """Version 1 of the JSON of `record()`, which has no checksum."""
+    cell = {**data["request"]["cell"], "budget": {"steps": 6, "batch_size": 16, "looks": 2, "trials": 0}}
+    same = ("key", "created", "digests", "selected", "hyperparameters", "details", "predictions_sha256")
+    return {
+        **{name: data[name] for name in same},
+        "schema_version": 1,
+        "asked": {**data["request"], "cell": cell},
+        "happened": data["outcome"],
+        "where": data["environment"],
+        "measured": {
+            "seconds": {"data": 0.5, "target-stage": 2.0},
+            "shared_seconds": {"features": 1.0},
+            "images_seen": 0,
+        },
+        "looks": [
+            {
+                "stage": "target",
+                "step": 3,
+                "train_loss": 0.1,
+                "source_validation_accuracy": None,
+                "target_validation_accuracy": 1 / 3,
+                "target_test_accuracy": 0.5,
+            }
+        ],
+    }
 
 
 def test_records_of_the_first_schema_are_read(store: Store) -> None:
@@ -351,12 +383,12 @@ def test_names_that_are_no_text(store: Store) -> None:
 def test_what_was_missing_stays_known(store: Store) -> None:
     """Between finding out what is missing and doing it, somebody else may have done it."""
     cell = tiny_cell()
-    assert store.judged(cell.key) is None
+    assert store.version_when_checked(cell.key) is None
     store.missing([cell], {"full-finetune": TODAY})
     other = Store(store.root)
     first = other.write(record(), {})
-    assert store.judged(cell.key) is None
+    assert store.version_when_checked(cell.key) is None
     assert store.version(cell.key) is not None
-    assert store.write(record(created="later"), {}, store.judged(cell.key)) == first
+    assert store.write(record(created="later"), {}, store.version_when_checked(cell.key)) == first
     store.missing([cell], {"full-finetune": TODAY})
-    assert store.judged(cell.key) == store.version(cell.key)
+    assert store.version_when_checked(cell.key) == store.version(cell.key)

@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from bench.records.record import Cost, Digests, Environment, Evaluation, Outcome, Predictions, Record, Request
+from bench.records.record import (
+    Cost,
+    Digests,
+    Environment,
+    Evaluation,
+    Outcome,
+    Predictions,
+    Record,
+    Request,
+    StageCost,
+)
 from bench.records.selection import select
 from bench.records.store import Store
 from bench.spec.cell import Budget, Cell, Scenario, Setting
@@ -53,11 +63,11 @@ def logits(right: Iterable[int], images: int = IMAGES) -> tuple[np.ndarray, np.n
     return np.eye(len(CLASSES), dtype=np.float16)[named], labels
 
 
-def predictions(by_look: Mapping[int, Iterable[int]], images: int = IMAGES) -> Predictions:
-    """Stored arrays where look i is right at the positions `by_look[i]`."""
+def predictions(by_evaluation: Mapping[int, Iterable[int]], images: int = IMAGES) -> Predictions:
+    """Stored arrays where evaluation i is right at the positions `by_evaluation[i]`."""
     arrays: Predictions = {}
-    for look, right in by_look.items():
-        arrays[f"look{look}/target-test/logits"], labels = logits(right, images)
+    for place, right in by_evaluation.items():
+        arrays[f"look{place}/target-test/logits"], labels = logits(right, images)
         arrays["target-test/labels"] = labels
     arrays["target-test/groups"] = (np.arange(images) // 2).astype(np.int32)
     arrays["target-test/items"] = np.arange(images, dtype=np.int32)
@@ -65,21 +75,23 @@ def predictions(by_look: Mapping[int, Iterable[int]], images: int = IMAGES) -> P
 
 
 def record(asked: Cell, status: Any = "done", reason: str = "", log: str = "", **changes: Any) -> Record:
-    """A record; a done one has two looks, of which `source-val` and `oracle` select the first."""
+    """A record; a done one has two evaluations, of which `source-val` and `oracle` select the first."""
     stage: Any = "source" if asked.scenario.shots == 0 else "target"
     source = asked.scenario.source is not None
-    looks = tuple(
+    evaluations = tuple(
         Evaluation(
             stage=stage,
             step=step,
             train_loss=1.0 / step,
-            source_validation_accuracy=source_accuracy if source else None,
-            target_validation_accuracy=target_accuracy,
-            target_test_accuracy=target_accuracy,
+            accuracy={
+                **({"source-validation": source_accuracy} if source else {}),
+                "target-validation": target_accuracy,
+                "target-test": target_accuracy,
+            },
         )
         for step, source_accuracy, target_accuracy in ((10, 0.9, 0.6), (20, 0.8, 0.5))
     )
-    looks = looks if status == "done" else ()
+    evaluations = evaluations if status == "done" else ()
     known: dict[str, Any] = {
         "key": asked.key,
         "created": "2024-05-01T12:00:00+00:00",
@@ -90,15 +102,14 @@ def record(asked: Cell, status: Any = "done", reason: str = "", log: str = "", *
             python="3.11.2", packages={"torch": "2.9", "numpy": "2.1"}, platform="Linux", cpu="toy cpu"
         ),
         "adapts": asked.method.startswith("dann"),
-        "evaluations": looks,
-        "selected": select(looks),
+        "evaluations": evaluations,
+        "selected": select(evaluations),
     }
     if status == "done":
         known["cost"] = Cost(
-            seconds={"data": 1.0, "target-stage": 3.0},
+            seconds={"data": 1.0},
             shared_seconds={"features": 6.0},
-            items_seen=320,
-            items_per_second=80.0,
+            stages={"target": StageCost(seconds=3.0)},
             parameters=1000,
             parameters_trained=10,
             peak_memory_bytes=2**21,
@@ -106,8 +117,17 @@ def record(asked: Cell, status: Any = "done", reason: str = "", log: str = "", *
     return Record(**(known | changes))
 
 
+def stages(streams: Mapping[str, int]) -> dict[str, StageCost]:
+    """Costs of stages that trained on so many items by `<stage>/<stream>`, in a second each."""
+    items: dict[str, dict[str, int]] = {}
+    for stream, count in streams.items():
+        stage, name = stream.split("/")
+        items.setdefault(stage, {})[name] = count
+    return {stage: StageCost(seconds=1.0, items=counts) for stage, counts in items.items()}
+
+
 def write(store: Store, asked: Cell, right: int, first: int | None = None, **changes: Any) -> Record:
-    """Store a done cell whose last look is right on the first `right` images, its first on `first`."""
+    """Store a done cell whose last evaluation is right on the first `right` images, its first on `first`."""
     arrays = predictions({0: range(right if first is None else first), 1: range(right)})
     return store.write(record(asked, **changes), arrays)
 

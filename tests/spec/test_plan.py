@@ -7,12 +7,20 @@ import pytest
 
 from bench.core.errors import UserError
 from bench.data.catalog import load_card
-from bench.spec.cell import Budget
-from bench.spec.plan import choose_classes, plan, source_stage
-from bench.spec.suite import Suite
+from bench.spec.cell import Budget, Cell
+from bench.spec.matrix.plan import choose_classes, plan
+from bench.spec.matrix.suite import Suite
+from bench.spec.scenarios import stages
+from bench.spec.stages import SharedStage, shared_stages
 from tests.support.suites import emoji_suite
 
 CARD = load_card("emoji-home")
+
+
+def source_stage(cell: Cell, sees_target: bool) -> SharedStage | None:
+    """The stage that cells share, as a method sees it that looks at the target or does not."""
+    seen = [stage.restricted(unlabelled=sees_target, replay=False) for stage in stages(cell)]
+    return next(iter(shared_stages(cell, seen)), None)
 
 
 def suite(*scenarios: dict[str, Any], **changes: Any) -> Suite:
@@ -87,8 +95,8 @@ def test_default_domains_are_the_cards() -> None:
 
 def test_cells_that_share_a_source_stage_follow_each_other() -> None:
     cells = plan(suite(methods=["full-finetune", "linear-probe"], seeds=[0, 1], backbones=["a", "b"]), CARD)
-    stages = [source_stage(cell, sees_target=False) for cell in cells]
-    runs = [key for key, _ in groupby(stage.key for stage in stages if stage)]
+    shared = [source_stage(cell, sees_target=False) for cell in cells]
+    runs = [key for key, _ in groupby(stage.key for stage in shared if stage)]
     assert len(runs) == len(set(runs)) == 3 * 2 * 2 * 2  # sources, methods, seeds, backbones
 
 

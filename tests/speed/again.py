@@ -17,13 +17,13 @@ from pathlib import Path
 
 from safetensors.numpy import save
 
-from bench.commands.experiments.session import today
+from bench.commands.experiments.run_plan import current_digests
 from bench.data.catalog import load_card
 from bench.records.codec import encode
 from bench.records.store import Store
 from bench.report.render.fingerprint import NAME
-from bench.spec.plan import plan
-from bench.spec.suite import load_suite
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import load_suite
 from tests.report.synthetic import predictions, record
 
 SUITE = """\
@@ -61,8 +61,9 @@ finally:
 def fill(store: Store, suite_file: Path) -> None:
     """A record of today for every cell of a suite."""
     suite = load_suite(str(suite_file))
-    digests = today(suite)
-    for number, cell in enumerate(plan(suite, load_card(suite.dataset))):
+    card = load_card(suite.dataset)
+    digests = current_digests(card, suite.methods)
+    for number, cell in enumerate(plan(suite, card)):
         right = 20 + 2 * suite.methods.index(cell.method) + number % 7
         blob = save(predictions({0: range(right), 1: range(right)}))
         digest = hashlib.sha256(blob).hexdigest()

@@ -28,20 +28,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.api import GradientMethod
-from bench.commands.experiments.session import today
+from bench.commands.experiments.run_plan import current_digests
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
 from bench.engine.cell.environment import default_threads
-from bench.engine.evaluation.partitions import open_partitions
-from bench.engine.training.batches import Inputs
+from bench.engine.evaluation.partitions import View, open_partitions
+from bench.executors.messages import ANSWER, CellFinished, CellProgress, CellRequest, CellStarted
 from bench.networks.backbones import create_backbone, normalisation
 from bench.processes.local import LocalWorker
 from bench.processes.protocol import Answers
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.cell import Budget, Cell, Setting
-from bench.spec.plan import plan
-from bench.spec.suite import load_suite
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import load_suite
+from bench.spec.scenarios import stages
 
 TINY_CLASSES = 4
 REPEATS = 21
@@ -67,26 +68,30 @@ class Engine:
         self._answers: Answers = queue.SimpleQueue()
         self._worker = LocalWorker(self._answers, "bench.executors.worker")
         suite = load_suite("quick").model_copy(update={"methods": ["full-finetune"]})
-        self._digests = today(suite)["full-finetune"].model_dump()
+        card = load_card(suite.dataset)
+        self._digests = current_digests(card, suite.methods)["full-finetune"]
 
     def run(self, cell: Cell) -> tuple[float, Record]:
         """Seconds from the request to the record on disk."""
-        request = {
-            "cell": cell.model_dump(mode="json"),
-            "suite": "overhead",
-            "setting": self.setting.model_dump(),
-            "digests": self._digests,
-            "share": True,
-            "artifacts": None,
-            "devices": [],
-            "keep_features": False,
-            "root": str(self.store.root),
-            "seen": None,
-        }
+        request = CellRequest(
+            cell=cell,
+            suite="overhead",
+            setting=self.setting,
+            digests=self._digests,
+            root=self.store.root,
+            seen=None,
+            share=True,
+            artifacts=None,
+            devices=(),
+            keep_features=False,
+        )
         began = time.perf_counter()
-        self._worker.ask(do="cell", **request)
-        while (answer := self._answers.get()) and answer[1]["what"] != "finished":
-            assert answer[1]["what"] in ("begun", "progress"), (answer[1], self._worker.tail())
+        self._worker.send(request)
+        while item := self._answers.get():
+            answer = ANSWER.validate_json(item[1])
+            if isinstance(answer, CellFinished):
+                break
+            assert isinstance(answer, CellStarted | CellProgress), (answer, self._worker.log_tail())
         seconds = time.perf_counter() - began
         record = self.store.read(cell.key)
         assert record
@@ -114,21 +119,20 @@ class ByHand:
         self.cell, self.setting = cell, setting
         dataset = open_dataset(load_card(cell.scenario.dataset))
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in normalisation(cell.backbone))
-        roles = open_partitions(cell, dataset, _Domain)
+        specs = stages(cell)
+        partitions = open_partitions(cell, dataset, specs, _Domain)
         pixels = {d: dataset.pixels(d, cell.image_size) for d in ("google", "twitter")}
 
-        def images(inputs: Inputs, subset: Any) -> Images:
-            assert isinstance(inputs, _Domain)
-            x = torch.from_numpy(pixels[inputs.name][subset.rows]).permute(0, 3, 1, 2) / 255
+        def images(items: View) -> Images:
+            assert isinstance(items.inputs, _Domain)
+            x = torch.from_numpy(pixels[items.inputs.name][items.subset.rows]).permute(0, 3, 1, 2) / 255
             x = ((x - mean) / std).contiguous(memory_format=torch.channels_last)
-            return Images(x, torch.from_numpy(subset.labels))
+            return Images(x, torch.from_numpy(items.subset.labels))
 
-        assert roles.source
-        assert roles.pool
-        self.source = images(roles.source.inputs, roles.source.train)
-        self.shots = images(roles.target_inputs, roles.labelled)
-        held_out = {part: images(*where) for part, where in roles.held_out.items()}
-        self.pool = images(roles.target_inputs, roles.pool)
+        assert partitions.pool
+        self.source, self.shots = (images(partitions.of(spec.labelled)) for spec in specs)
+        held_out = {name: images(items) for name, items in partitions.held_out.items()}
+        self.pool = images(partitions.pool)
         self.before = [held_out["source-validation"], self.pool]
         self.judged = [*held_out.values(), self.pool]
 

@@ -81,7 +81,7 @@ def listing(base: Path, new: Path, count: int) -> None:
     """What every command that reads a folder begins with."""
     from bench.report.scores.frame import load_frame
 
-    assert len(load_frame(Store(base), judge=False)) == count
+    assert len(load_frame(Store(base), per_image=False)) == count
 
 
 def compare(base: Path, new: Path, count: int) -> None:

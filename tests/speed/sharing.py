@@ -16,13 +16,13 @@ import time
 from functools import cache
 from pathlib import Path
 
-from bench.commands.experiments.forecast import Needs, estimate, prices
-from bench.commands.experiments.plan_view import needs_of
+from bench.commands.experiments.cost_model import CostModel, MethodTraits
+from bench.commands.experiments.plan_view import method_traits
 from bench.data.catalog import load_card
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.spec.plan import plan
-from bench.spec.suite import load_suite
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import load_suite
 
 SUITE = """
 description = "six methods, twelve pairs"
@@ -74,8 +74,8 @@ def measure(steps: str, shots: str, folder: Path) -> None:
     """In a folder."""
 
     @cache
-    def needs(method: str) -> Needs:
-        return needs_of(method, {}, BACKBONE)
+    def traits_of(method: str) -> MethodTraits:
+        return method_traits(method, {}, BACKBONE)
 
     folder.mkdir(parents=True, exist_ok=True)
     suite_file = folder / "matrix.toml"
@@ -85,10 +85,10 @@ def measure(steps: str, shots: str, folder: Path) -> None:
     without_sharing, apart = run(suite_file, folder / "alone", "--no-share")
     done = {record.key for record in sharing if record.outcome.status == "done"}
     cells = [cell for cell in plan(suite, load_card(suite.dataset)) if cell.key in done]
-    known = prices(needs, sharing)
+    model = CostModel.fit(sharing, traits_of)
 
     def predicted(which: set[str]) -> tuple[float, float]:
-        found = estimate([cell for cell in cells if cell.method in which], needs, known)
+        found = model.estimate([cell for cell in cells if cell.method in which])
         assert found
         return found.alone, found.shared
 
@@ -100,7 +100,7 @@ def measure(steps: str, shots: str, folder: Path) -> None:
     alike = sum(stored[r.key] == r.predictions_sha256 for r in sharing if r.key in done)
     print(f"{alike} of {len(done)} cells predict the same, bit for bit")
     methods = dict.fromkeys(cell.method for cell in cells)
-    blind = {method for method in methods if not needs(method).sees_target}
+    blind = {method for method in methods if not traits_of(method).sees_target}
     for name, which in (("all cells", set(methods)), ("source stages that saw no target", blind)):
         alone, shared = spent(apart, which), spent(sharing, which)
         foretold_alone, foretold = predicted(which)

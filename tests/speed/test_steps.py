@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from bench.api import GradientMethod, StageName
+from bench.api import GradientMethod
 from bench.data.catalog import load_card
 from bench.engine.cell.environment import default_threads
-from bench.engine.training.loop import Stage, train
+from bench.engine.cell.stage import StageRun
+from bench.engine.training.loop import Hooks, Schedule, Training
 from bench.method.maths.logistic import fit_logistic
 from bench.method.registry import load_method, method_modules
-from bench.spec.plan import plan
-from bench.spec.suite import load_suite
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import load_suite
 from tests.support.cells import answer, steps_of, tiny_cell
 
 STEPS = 4
@@ -43,22 +44,17 @@ def test_step(name: str, shared: Path, benchmark: Any) -> None:
     if lacks := method.unavailable():
         pytest.skip(f"{name} {lacks}")
     assert isinstance(method, GradientMethod)
-    stage: StageName = "source" if method.trains("source") else "target"
+    spec = next(stage for stage in run.stages if method.trains(stage.name))
     run.open()
-    model, task, roles = run.build(stage), run.task(stage), run.roles
-    if stage == "source":
-        assert roles.source
-        inputs, labelled = roles.source.inputs, roles.source.train
-    else:
-        inputs, labelled = roles.target_inputs, roles.labelled
-    feed = run.trainer.feed(method, task, inputs, labelled)
+    model, task, labelled = run.build(spec), run.task(spec), run.partitions.of(spec.labelled)
+    feed = run.trainer.batches(StageRun(spec, task, model, labelled), labelled)
     benchmark.group = f"{STEPS} training steps"
 
     seen: list[int] = []
 
     def steps() -> None:
-        stage = Stage(task, STEPS, 1, "fp32")
-        train(method, model, feed, stage, lambda step, loss: None, seen.append)
+        stage = Schedule(task, STEPS, 1, "fp32")
+        Training(method, model, feed, stage, Hooks(lambda step, loss: None, seen.append)).run()
 
     benchmark.pedantic(steps, rounds=5, warmup_rounds=1)
     assert seen[-STEPS:] == list(range(1, STEPS + 1))

@@ -11,8 +11,9 @@ import torch
 from bench.core.digest import engine_digest
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset, silent
+from bench.engine.cell.env import CellEnv
 from bench.engine.cell.environment import where
-from bench.engine.cell.execution import Run
+from bench.engine.cell.execution import CellExecution
 from bench.engine.cell.runner import Context, run_cell
 from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.cost import CostTracker
@@ -64,10 +65,11 @@ def answer(cell: Cell, artifacts: Path) -> tuple[Record, Predictions]:
     return run_cell(cell, context, digests(cell.method), silent)
 
 
-def steps_of(cell: Cell, artifacts: Path) -> Run:
-    """The same cell taken apart, before it goes."""
+def steps_of(cell: Cell, artifacts: Path) -> CellExecution:
+    """The same cell taken apart, before it runs."""
     cost_tracker = CostTracker(torch.device("cpu"))
-    return Run(cell, Setting(), digests(cell.method), Artifacts(artifacts), cost_tracker, silent)
+    env = CellEnv(cell, Setting(), digests(cell.method), Artifacts(artifacts), cost_tracker, silent)
+    return CellExecution(env)
 
 
 class Interruption(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.spec.suite import Suite
+from bench.spec.matrix.suite import Suite
 
 
 def emoji_suite(**changes: Any) -> Suite:

@@ -318,7 +318,7 @@ def records(cases: int) -> int:
         store = Store(home)
         store.prepare()
         record = store.write(whole, arrays)
-        data = content if isinstance(content, bytes) else json.dumps(codec.sealed(content)).encode()
+        data = content if isinstance(content, bytes) else json.dumps(codec.with_checksum(content)).encode()
         store.path(record.key).write_bytes(data)
         load_frame(Store(home))
         call(home.parent, "report", "--results", str(home), "--out", str(home / "table.md"))

@@ -6,11 +6,13 @@ import sys
 
 from bench.core.errors import UserError
 from bench.engine.training import checkpoints
-from bench.executors.worker import Worker, serve
-from bench.executors.workers import Workers
+from bench.executors.protocol import ExecutorOptions
+from bench.executors.worker import Worker
+from bench.executors.worker_pool import WorkerPool
+from bench.processes.server import serve
 from bench.records.store import Store
 from bench.spec.cell import Budget, Cell
-from tests.quick import Noted
+from tests.quick import RecordingWatcher
 
 METHODS = ("full-finetune", "dann", "nas-lite")
 
@@ -30,11 +32,11 @@ def main(folder: str) -> None:
     store, asked = Store(folder), cells()
     store.prepare()
     today = {method: digests(method) for method in METHODS}
-    pool = Workers("cpu", 1, module="tests.torture.often")
+    pool = WorkerPool(ExecutorOptions(device="cpu", module="tests.torture.often"))
     try:
         pool.prepare([asked[0].backbone], print)
         todo, _ = store.missing(asked, today, retry_failed=True)
-        pool.run(todo, "often", today, store, Noted(loud=True))
+        pool.run(todo, "often", today, store, RecordingWatcher(loud=True))
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""`bench cache`: how large it is, and how to be rid of it."""
+"""`bench cache`: sizes of the cache's parts, and their removal."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def show() -> None:
 
 def clear(what: str | None, yes: bool) -> None:
     """Remove everything or one part, after asking."""
-    found = {_name(part): part for part in parts()}
+    chosen = {_name(part): part for part in parts()}
     if what is not None:
-        check_name("part of the cache", what, found)
-        found = {what: found[what]}
-    size = sum(_measure(part)[1] for part in found.values())
-    if not found:
+        check_name("part of the cache", what, chosen)
+        chosen = {what: chosen[what]}
+    size = sum(_measure(part)[1] for part in chosen.values())
+    if not chosen:
         click.echo(f"nothing in {cache_root()}")
         return
     if not yes:
-        click.confirm(f"remove {megabytes(size)} ({', '.join(found)}) from {cache_root()}?", abort=True)
+        click.confirm(f"remove {megabytes(size)} ({', '.join(chosen)}) from {cache_root()}?", abort=True)
     with writing_to_cache():
-        for part in found.values():
+        for part in chosen.values():
             shutil.rmtree(part)
     click.echo(f"removed {megabytes(size)}")
 
@@ -63,7 +63,7 @@ def _name(part: Path) -> str:
 
 
 def _measure(folder: Path) -> tuple[int, int]:
-    """(files, bytes) below a folder; files that go away meanwhile do not count."""
+    """Count (files, bytes) below a folder, without files that vanish while counting."""
     files = size = 0
     for root, _, names in os.walk(folder):
         for name in names:
@@ -76,5 +76,5 @@ def _measure(folder: Path) -> tuple[int, int]:
 
 
 def megabytes(size: float) -> str:
-    """`12.3 MB`."""
+    """Format bytes as `12.3 MB`."""
     return f"{size / 1e6:.1f} MB"

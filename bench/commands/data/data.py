@@ -1,4 +1,4 @@
-"""`bench data`: what is here, how to get it, and whether it is sound."""
+"""`bench data`: list, fetch and check datasets, and write the card of own images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.commands.progress import showing
+from bench.commands.progress import progress_bars
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.core.paths import cache_root, own_data
@@ -23,11 +23,15 @@ from bench.data.index import find
 from bench.data.sources.base import Absent
 
 SHOWN = 5
-"""Images that the table names of each finding; JSON names them all."""
+"""Images named for each finding in the table; JSON names them all."""
 
 
-def named(name: str | None) -> Card:
-    """The card of that name, or of one's own images."""
+def select_card(name: str | None) -> Card:
+    """Card of that name, or of one's own images where none is named.
+
+    Raises:
+        UserError: neither is named, or the name is a folder's.
+    """
     own = own_data()
     if name is None and own is None:
         raise UserError("say which dataset (bench data list), or your own images: --data FOLDER")
@@ -54,9 +58,9 @@ def show() -> None:
 
 
 def fetch(name: str, archive: Path | None) -> None:
-    """Fetch a dataset or unpack an archive of it, list it, and say whether the counts are right."""
+    """Fetch a dataset or unpack an archive of it, print its counts, and warn if they are wrong."""
     card = load_card(name)
-    with showing() as progress:
+    with progress_bars() as progress:
         if archive is not None:
             from bench.data.archive import unpack
 
@@ -74,11 +78,11 @@ def fetch(name: str, archive: Path | None) -> None:
 
 
 def check(name: str | None, as_json: bool) -> int:
-    """Print what is wrong with a dataset; the exit code."""
+    """Print the faults of a dataset; returns the exit code, 1 if there are any."""
     from bench.data.doctor.examine import examine
 
-    with showing() as progress:
-        diagnosis = examine(open_dataset(named(name), progress), progress)
+    with progress_bars() as progress:
+        diagnosis = examine(open_dataset(select_card(name), progress), progress)
     if as_json:
         click.echo(json.dumps(diagnosis.as_json(), indent=1))
         return 0 if diagnosis.healthy else 1
@@ -115,7 +119,7 @@ def write_card(folder: Path, out: Path | None) -> Path:
 
 
 def _toml(card: Card, counts: dict[str, int], folder: str) -> str:
-    """A card's tables as TOML; JSON's strings, numbers and lists are TOML's."""
+    """Format a card as TOML; JSON's strings, numbers and lists are TOML's."""
 
     def line(key: str, value: Any) -> str:
         return (

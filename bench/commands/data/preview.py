@@ -1,4 +1,4 @@
-"""`bench data preview`: what a dataset looks like, a contact sheet per domain."""
+"""`bench data preview`: a contact sheet per domain of a dataset."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 from jinja2 import Environment
 from PIL import Image
 
-from bench.commands.data.data import named
-from bench.commands.progress import showing
+from bench.commands.data.data import select_card
+from bench.commands.progress import progress_bars
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.data.dataset import Dataset, open_dataset
 from bench.data.decoders.image import decode
-from bench.data.sources.encoded import Encoded, stream
+from bench.data.sources.encoded import Encoded, encoded_images
 from bench.processes.pool import in_threads
 
 CLASSES, EACH, SIZE = 12, 8, 96
@@ -38,8 +38,8 @@ def preview(name: str | None, out: Path) -> Path:
     """Write `<out>/<domain>.png` and `<out>/index.html`; returns the page."""
     import io
 
-    with showing() as progress:
-        dataset = open_dataset(named(name), progress)
+    with progress_bars() as progress:
+        dataset = open_dataset(select_card(name), progress)
     sheets = []
     for number, domain in enumerate(dataset.domains):
         sheet, classes = contact_sheet(dataset, domain)
@@ -56,7 +56,7 @@ def preview(name: str | None, out: Path) -> Path:
 
 
 def contact_sheet(dataset: Dataset, domain: str) -> tuple[np.ndarray, list[str]]:
-    """uint8 (rows, columns, 3) with a class a row, and the classes; what cannot be read stays grey."""
+    """Contact sheet, uint8 (height, width, 3) with a class a row, and the classes; unreadable is grey."""
     images = dataset.domains[domain]
     labels = np.unique(images.labels)[:CLASSES]
     sheet = np.full((len(labels) * SIZE, EACH * SIZE, 3), 128, dtype=np.uint8)
@@ -74,7 +74,7 @@ def contact_sheet(dataset: Dataset, domain: str) -> tuple[np.ndarray, list[str]]
             return
         sheet[row * SIZE : (row + 1) * SIZE, place * SIZE : (place + 1) * SIZE] = content
 
-    for _ in in_threads(draw, stream(images.places[index] for _, _, index in picked)):
+    for _ in in_threads(draw, encoded_images(images.places[index] for _, _, index in picked)):
         pass
     return sheet, [dataset.card.classes[label] for label in labels]
 

@@ -1,4 +1,4 @@
-"""`bench check-search`: is a search worth its cost, against random members of its space and random search?
+"""`bench check-search`: a search against random members of its space and random search, at equal cost.
 
 Li & Talwalkar 2019, "Random Search and Reproducibility for Neural Architecture Search".
 https://arxiv.org/abs/1902.07638
@@ -16,16 +16,14 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from bench.commands.experiments.request import narrow
-from bench.commands.experiments.session import Means, run_cells, today
+from bench.commands.experiments.execution import run_cells
+from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
+from bench.commands.experiments.suite_options import SuiteOptions
 from bench.commands.experiments.tune import allowed_score
 from bench.core.errors import UserError
-from bench.core.paths import RESULTS
-from bench.data.catalog import load_card
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.cell import Cell
-from bench.spec.plan import plan
 
 METHOD = "nas-lite"
 ONE = {"candidates": 1}
@@ -33,8 +31,8 @@ ONE = {"candidates": 1}
 
 
 @dataclass(frozen=True)
-class Request:
-    """The command line's options."""
+class CheckSearchOptions:
+    """Options of `bench check-search`."""
 
     suite: str
     seeds: list[str] | None
@@ -43,31 +41,34 @@ class Request:
     results: str | None
 
 
-def check(request: Request) -> int:
+def check(options: CheckSearchOptions) -> int:
     """Run what is missing of the comparison and print it; returns the exit code."""
-    suite = narrow(request.suite, methods=[METHOD], seeds=request.seeds)
-    searches = [cell for cell in plan(suite, load_card(suite.dataset)) if not cell.scenario.episodes]
+    selection = SuiteOptions(options.suite, methods=[METHOD], seeds=options.seeds)
+    plan = RunPlan.resolve(selection, options.results, ExecutionOptions(options.device), suffix="-search")
+    searches = [cell for cell in plan.cells if not cell.scenario.episodes]
     if not searches:
-        raise UserError(f"suite '{suite.name}' has episodes only: choose a suite that trains on all classes")
+        raise UserError(
+            f"suite '{plan.suite.name}' has episodes only: choose a suite that trains on all classes"
+        )
     members = [cell.model_copy(update={"overrides": {**cell.overrides, **ONE}}) for cell in searches]
-    drawn = [_draws(cell, request.draws) for cell in members]
-    store = Store(request.results or RESULTS / f"{suite.name}-search")
+    draws = [_draws(cell, options.draws) for cell in members]
+    store = plan.store
     store.prepare()
-    digests = today(suite)
-    todo, _ = store.missing([*searches, *members, *(c for cells in drawn for c in cells)], digests)
-    run_cells(todo, suite, Means(request.device), digests, store)
+    todo, _ = store.missing([*searches, *members, *(c for cells in draws for c in cells)], plan.digests)
+    run_cells(plan, todo)
     search, member = ([_accuracy(store, cell) for cell in cells] for cells in (searches, members))
-    found = [_best(store, cells) for cells in drawn]
-    able = [i for i, row in enumerate(zip(search, member, found, strict=True)) if None not in row]
-    if not able:
+    best = [_best(store, cells) for cells in draws]
+    complete = [i for i, row in enumerate(zip(search, member, best, strict=True)) if None not in row]
+    if not complete:
         raise UserError("no question was answered by all three: see `bench report` for the reasons")
-    asked = [searches[i].scenario.model_dump_json() for i in able]
-    _print(asked, *(np.array([rows[i] for i in able], dtype=float) for rows in (search, member, found)))
+    scenarios = [searches[i].scenario.model_dump_json() for i in complete]
+    rows = (np.array([row[i] for i in complete], dtype=float) for row in (search, member, best))
+    _print(scenarios, *rows)
     return 0
 
 
 def _draws(cell: Cell, draws: int) -> list[Cell]:
-    """Random members that share one cell's cost: a part of its steps each, and shots to choose by."""
+    """Random members that share one cell's cost: a part of its steps each, and a fold to choose by."""
     budget = cell.budget.model_copy(update={"steps": max(2, cell.budget.steps // draws), "evaluations": 1})
     fold = None if cell.scenario.shots == 0 else 0
     return [
@@ -82,9 +83,9 @@ def _record(store: Store, cell: Cell) -> Record | None:
 
 
 def _accuracy(store: Store, cell: Cell) -> float | None:
-    """Test accuracy at the last look, percent."""
+    """Test accuracy at the last evaluation, percent."""
     record = _record(store, cell)
-    return None if record is None else 100 * record.evaluations[-1].target_test_accuracy
+    return None if record is None else 100 * record.evaluations[-1].accuracy["target-test"]
 
 
 def _best(store: Store, cells: Sequence[Cell]) -> float | None:
@@ -93,21 +94,21 @@ def _best(store: Store, cells: Sequence[Cell]) -> float | None:
     if not records:
         return None
     best = max(records, key=lambda record: allowed_score(record) or 0.0)
-    return 100 * best.evaluations[-1].target_test_accuracy
+    return 100 * best.evaluations[-1].accuracy["target-test"]
 
 
-def _print(asked: Sequence[str], search: np.ndarray, member: np.ndarray, found: np.ndarray) -> None:
-    """Means over questions, and the search's lead with a t interval over them."""
+def _print(scenarios: Sequence[str], search: np.ndarray, member: np.ndarray, best: np.ndarray) -> None:
+    """Print means over cells, and the search's lead with a t interval over them."""
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("at equal cost", "accuracy", "search leads by", "95 %"):
         table.add_column(name, justify="left" if name == "at equal cost" else "right")
     table.add_row(METHOD, f"{search.mean():.1f}", "", "")
-    for name, other in (("random member", member), ("random search", found)):
+    for name, other in (("random member", member), ("random search", best)):
         lead = search - other
-        said = "–"
+        interval = "–"
         if len(lead) > 1 and np.ptp(lead) > 0:
             low, high = stats.t.interval(0.95, len(lead) - 1, lead.mean(), stats.sem(lead))
-            said = f"{low:+.1f} to {high:+.1f}"
-        table.add_row(name, f"{other.mean():.1f}", f"{lead.mean():+.1f}", said)
+            interval = f"{low:+.1f} to {high:+.1f}"
+        table.add_row(name, f"{other.mean():.1f}", f"{lead.mean():+.1f}", interval)
     Console().print(table)
-    click.echo(f"{len(search)} runs of {len(set(asked))} questions; intervals over runs")
+    click.echo(f"{len(search)} runs of {len(set(scenarios))} questions; intervals over runs")

@@ -1,28 +1,30 @@
-"""`bench run --plan`: the cells, what they share, and what that saves."""
+"""`bench run --plan`: the cells, the artifacts that they share, and the time that sharing saves."""
 
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 
 import click
 
-from bench.commands.experiments.forecast import Needs, distinct, estimate, foresee, prices
+from bench.commands.experiments.cost_model import CostModel, MethodTraits, count_artifacts
+from bench.commands.experiments.run_plan import RunPlan
 from bench.commands.progress import duration
 from bench.core.text import printable
 from bench.records.baselines import BASELINES, names
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.spec.cell import Cell, Value
-from bench.spec.suite import Suite
+from bench.spec.cell import Value
 
-WORDS = {"source-stage": "source stages", "features": "sets of frozen features"}
+WORDS = {"stages": "source stages", "features": "sets of frozen features"}
 
 
-def show(suite: Suite, cells: list[Cell], store: Store, nodes: int | None = None) -> None:
+def show(plan: RunPlan, nodes: int | None = None) -> None:
     """Print every cell, what they share, and how long they would take on a number of nodes."""
     # What cells share depends on the networks' form, so their names must be right.
     from bench.networks.backbones import check_backbone
 
+    suite, cells = plan.suite, plan.cells
     for name in suite.backbones:
         check_backbone(name)
     for cell in cells:
@@ -31,31 +33,27 @@ def show(suite: Suite, cells: list[Cell], store: Store, nodes: int | None = None
     click.echo(f"{len(cells)} cells: " + ", ".join(f"{n} {method}" for method, n in counts.items()))
     if suite.budget.trials:
         click.echo(f"before them, {suite.budget.trials} tuning trials of each method decide hyperparameters")
-    backbone = suite.backbones[0]
 
-    known: dict[str, Needs] = {}
+    @cache
+    def traits_of(method: str) -> MethodTraits:
+        return method_traits(method, suite.set.get(method, {}), suite.backbones[0])
 
-    def needs(method: str) -> Needs:
-        if method not in known:
-            known[method] = needs_of(method, suite.set.get(method, {}), backbone)
-        return known[method]
-
-    for phase, (asked, different) in distinct(cells, needs).items():
-        if asked:
-            click.echo(f"{WORDS[phase]}: cells ask for {asked}, {different} are different and made once")
-    known_prices = prices(needs, _recorded(suite, store))
-    found = estimate(cells, needs, known_prices)
-    if found is None:
+    for phase, (uses, distinct) in count_artifacts(cells, traits_of).items():
+        if uses:
+            click.echo(f"{WORDS[phase]}: cells ask for {uses}, {distinct} are different and made once")
+    model = CostModel.fit(_recorded(plan), traits_of)
+    estimate = model.estimate(cells)
+    if estimate is None:
         click.echo("no cell of these methods is recorded yet: nothing to tell the time from")
         return
-    unknown = ", ".join(found.unknown)
+    unknown = ", ".join(estimate.unknown)
     click.echo(
-        f"{duration(found.shared)} with sharing, {duration(found.alone)} without "
-        f"({found.saving:.0%} saved), going by {found.from_cells} recorded cells"
+        f"{duration(estimate.shared)} with sharing, {duration(estimate.alone)} without "
+        f"({estimate.saving:.0%} saved), going by {estimate.from_cells} recorded cells"
         + (f"; not counted: what no record of {unknown} tells of" if unknown else "")
     )
     if nodes:
-        schedule = foresee(cells, needs, known_prices, nodes)
+        schedule = model.schedule(cells, nodes)
         click.echo(
             f"on {nodes} nodes with a cell at once each: {duration(schedule.makespan)}, of which "
             f"{duration(schedule.critical_path)} cannot be shortened by more nodes; "
@@ -63,22 +61,22 @@ def show(suite: Suite, cells: list[Cell], store: Store, nodes: int | None = None
         )
 
 
-def _recorded(suite: Suite, store: Store) -> list[Record]:
-    """Records of this suite: those at hand, else those of its baseline."""
-    mine = list(store.records())
-    if not mine and suite.name in names():
-        mine = list(Store(BASELINES / suite.name).records())
-    return mine
+def _recorded(plan: RunPlan) -> list[Record]:
+    """Records of the plan's results folder, or else of its suite's baseline."""
+    records = list(plan.store.records())
+    if not records and plan.suite.name in names():
+        records = list(Store(BASELINES / plan.suite.name).records())
+    return records
 
 
-def needs_of(name: str, overrides: dict[str, Value], backbone: str) -> Needs:
-    """What a method, so configured, shares on a backbone."""
+def method_traits(name: str, overrides: dict[str, Value], backbone: str) -> MethodTraits:
+    """Traits of a method, configured with overrides, on a backbone."""
     from bench.method.batch import Access
     from bench.method.registry import configure
     from bench.networks.backbones import create_backbone, untrained
 
     method = configure(name, overrides)
-    return Needs(
+    return MethodTraits(
         sees_target=Access.TARGET_IMAGES in method.access,
         has_source_stage=Access.SOURCE_LABELS in method.access,
         # Where a network is cut depends on its form alone: its weights need not be at hand.

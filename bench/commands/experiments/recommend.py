@@ -1,9 +1,8 @@
-"""`bench recommend`: which method for which budget, from the records at hand or those that it takes."""
+"""`bench recommend`: methods by budget, from existing records or those that successive halving adds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 from rich import box
@@ -11,25 +10,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.commands.experiments.halving import halve, questions
-from bench.commands.experiments.request import narrow
-from bench.commands.experiments.session import Means, run_cells, today
+from bench.commands.experiments.execution import run_cells
+from bench.commands.experiments.halving import halve, matched_cells
+from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
+from bench.commands.experiments.suite_options import SuiteOptions
 from bench.core.errors import UserError
-from bench.core.paths import RESULTS
-from bench.data.catalog import load_card
-from bench.records.store import Store
 from bench.report.scores.frame import load_frame
 from bench.report.tables import formats
 from bench.report.tables.leaderboard import blocks
 from bench.report.tables.recommend import Advice, advise
 from bench.spec.cell import Cell
-from bench.spec.plan import plan
-from bench.spec.suite import Suite
 
 
 @dataclass(frozen=True)
-class Request:
-    """The command line's options."""
+class RecommendOptions:
+    """Options of `bench recommend`."""
 
     suite: str
     methods: list[str] | None
@@ -40,61 +35,65 @@ class Request:
     results: str | None
 
 
-def recommend(request: Request) -> int:
-    """Print what the records say; returns the exit code."""
-    suite = narrow(request.suite, methods=request.methods)
-    cells = _wanted(suite, plan(suite, load_card(suite.dataset)), request.shots)
-    store = Store(request.results or RESULTS / suite.name)
-    if request.run:
-        store.prepare()
-        _run(suite, cells, store, Means(request.device))
-    frame = load_frame(store, cells, judge=False)
-    advice = [found for block in blocks(frame) if (found := advise(frame, block, request.max_seconds))]
-    if not advice:
+def recommend(options: RecommendOptions) -> int:
+    """Print what the records recommend; returns the exit code."""
+    selection = SuiteOptions(options.suite, options.methods)
+    plan = RunPlan.resolve(selection, options.results, ExecutionOptions(options.device))
+    plan = _with_shots(plan, options.shots)
+    if options.run:
+        plan.store.prepare()
+        _run(plan)
+    frame = load_frame(plan.store, plan.cells, per_image=False)
+    recommendations = [
+        advice for block in blocks(frame) if (advice := advise(frame, block, options.max_seconds))
+    ]
+    if not recommendations:
         raise UserError(
-            f"no cell of suite '{suite.name}' is done in '{store.root}': add --run, or run the suite first"
+            f"no cell of suite '{plan.suite.name}' is done in '{plan.store.root}': "
+            "add --run, or run the suite first"
         )
-    for found in advice:
-        _print(found, request.max_seconds)
+    for advice in recommendations:
+        _print(advice, options.max_seconds)
     missing = int((frame["status"] == "missing").sum())
     if missing:
-        click.echo(f"{missing} of {len(cells)} cells are not run: what they would say is not in here")
+        click.echo(f"{missing} of {len(plan.cells)} cells are not run: what they would say is not in here")
     return 0
 
 
-def _wanted(suite: Suite, cells: Sequence[Cell], shots: str | None) -> list[Cell]:
-    known = sorted({str(cell.scenario.shots) for cell in cells})
-    if shots is not None and shots not in known:
+def _with_shots(plan: RunPlan, shots: str | None) -> RunPlan:
+    """Filter a plan's cells by shots; None: all of them."""
+    choices = sorted({str(cell.scenario.shots) for cell in plan.cells})
+    if shots is not None and shots not in choices:
         raise UserError(
-            f"suite '{suite.name}' has no cells with {shots} shots: choose from {', '.join(known)}"
+            f"suite '{plan.suite.name}' has no cells with {shots} shots: choose from {', '.join(choices)}"
         )
-    return [cell for cell in cells if shots in (None, str(cell.scenario.shots))]
+    return replace(plan, cells=[cell for cell in plan.cells if shots in (None, str(cell.scenario.shots))])
 
 
-def _run(suite: Suite, cells: Sequence[Cell], store: Store, means: Means) -> None:
-    """Successive halving over methods, apart for each kind and number of shots.
+def _run(plan: RunPlan) -> None:
+    """Run successive halving over methods, apart for each kind and number of shots.
 
     Methods are dropped by target validation images, so that the test images that the advice is about had no
     part in the choice.
     """
-    digests = today(suite)
 
     def score(cell: Cell) -> float | None:
-        todo, _ = store.missing([cell], digests)
+        todo, _ = plan.store.missing([cell], plan.digests)
         if todo:
-            run_cells(todo, suite, means, digests, store)
-        record = store.read(cell.key)
-        return record.evaluations[-1].target_validation_accuracy if record and record.evaluations else None
+            run_cells(plan, todo)
+        record = plan.store.read(cell.key)
+        last = record.evaluations[-1] if record and record.evaluations else None
+        return last.accuracy.get("target-validation") if last else None
 
-    plain = [cell for cell in cells if not cell.scenario.episodes]
-    if len(plain) < len(cells):
+    plain = [cell for cell in plan.cells if not cell.scenario.episodes]
+    if len(plain) < len(plan.cells):
         click.echo("episodes have no validation images to drop methods by: they are left out")
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in plain:
         groups.setdefault((cell.scenario.kind, str(cell.scenario.shots)), []).append(cell)
-    for (kind, shots), mine in groups.items():
+    for (kind, shots), cells in groups.items():
         click.echo(f"{kind}, {shots} shots")
-        halve(questions(mine), score, lambda text: click.echo(f"  {text}"))
+        halve(matched_cells(cells), score, lambda text: click.echo(f"  {text}"))
 
 
 def _print(advice: Advice, max_seconds: float | None) -> None:
@@ -122,8 +121,8 @@ def _print(advice: Advice, max_seconds: float | None) -> None:
         )
     console.print(table)
     cheap = advice.cheapest
-    said = f"use {best.method}: the highest accuracy in {100 * best.chance:.0f} % of resamples of test images"
+    text = f"use {best.method}: the highest accuracy in {100 * best.chance:.0f} % of resamples of test images"
     if cheap is not best:
         share = cheap.seconds / best.seconds
-        said += f"; {cheap.method} is not separable from it and takes {100 * share:.0f} % of its seconds"
-    click.echo(said + "\n")
+        text += f"; {cheap.method} is not separable from it and takes {100 * share:.0f} % of its seconds"
+    click.echo(text + "\n")

@@ -1,39 +1,37 @@
-"""`bench run`: from a request to records, a table and the report."""
+"""`bench run`: from options to records, a table and the report."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
-from bench.commands.experiments.request import narrow
-from bench.commands.experiments.session import Means, executor_for, run_cells, today
+from bench.commands.experiments.execution import executor_for, run_cells
+from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
+from bench.commands.experiments.suite_options import SuiteOptions
 from bench.core.errors import UserError
 from bench.core.paths import RESULTS, own_data
 from bench.core.text import printable
 from bench.data.card import own_name, packaged
 from bench.data.catalog import load_card
-from bench.processes.garbage import loading
+from bench.processes.garbage import fast_imports
 from bench.records.baselines import BASELINES, names
 from bench.records.store import Store
 from bench.spec.cell import Cell
-from bench.spec.plan import plan
-from bench.spec.suite import ScenarioTable, Suite
+from bench.spec.matrix.suite import ScenarioTable, Suite
+
+Options = TypeVar("Options", SuiteOptions, ExecutionOptions)
 
 
 @dataclass(frozen=True)
-class Request:
-    """The command line's options."""
+class RunOptions:
+    """Options of `bench run`."""
 
-    suite: str | None
-    methods: list[str] | None
-    source: str | None
-    target: str | None
-    backbone: str | None
-    seeds: list[str] | None
-    means: Means
-    sets: tuple[str, ...]
+    selection: SuiteOptions
+    execution: ExecutionOptions
     results: str | None
     plan_only: bool
     simulate: int | None
@@ -43,76 +41,79 @@ class Request:
     keep_stale: bool
     cell: str | None
 
+    @classmethod
+    def parse(cls, **options: Any) -> RunOptions:
+        """Group the command line's options."""
 
-def run(request: Request) -> int:
-    """Carry out a request; returns the exit code: 0 all done, 1 some cell failed."""
-    if request.simulate and not request.plan_only:
-        raise UserError("--simulate foresees a plan: give --plan too")
-    images = ""
-    if request.cell:
-        suite, cells, store, images = _recorded(request)
-    else:
-        suite = narrow(
-            request.suite,
-            methods=request.methods,
-            source=request.source,
-            target=request.target,
-            backbone=request.backbone,
-            seeds=request.seeds,
-            sets=request.sets,
-        )
-        store = Store(request.results or RESULTS / suite.name)
-        if suite.budget.trials and not request.plan_only:
-            suite = _tuned(suite, request.means, store)
-        cells = plan(suite, load_card(suite.dataset))
-    if request.plan_only:
-        with loading():
+        def group(kind: type[Options]) -> Options:
+            return kind(**{field.name: options.pop(field.name) for field in fields(kind)})
+
+        return cls(group(SuiteOptions), group(ExecutionOptions), **options)
+
+
+def run(options: RunOptions) -> int:
+    """Run what is missing of a suite; returns the exit code: 0 all done, 1 some cell failed."""
+    if options.simulate and not options.plan_only:
+        raise UserError("--simulate estimates a plan: give --plan too")
+    plan, images = _recorded(options) if options.cell else (_planned(options), "")
+    if options.plan_only:
+        with fast_imports():
             from bench.commands.experiments.plan_view import show
 
-        show(suite, cells, store, request.simulate)
+        show(plan, options.simulate)
         return 0
-    store.prepare()
-    if store.empty:
+    plan.store.prepare()
+    if plan.store.empty:
         # There will be something to do: a worker loads its libraries while images are listed.
-        executor_for(request.means, suite)
-    digests = today(suite)
-    if images and images != (now := next(iter(digests.values())).dataset):
-        click.echo(f"warning: other images than were recorded: their digest is {now}, not {images}", err=True)
-    if request.fresh or request.cell:
-        todo, stale = cells, 0
-    else:
-        todo, stale = store.missing(cells, digests, request.keep_stale, request.retry_failed)
-    click.echo(
-        f"suite {suite.name}: {len(cells)} cells, {len(cells) - len(todo)} recorded"
-        + (f", {stale} stale (other code or data; run again)" if stale else "")
-        + f", {len(todo)} to run"
-    )
-    for path, reason in store.unreadable.items():
-        click.echo(printable(f"warning: unreadable record {path}: {reason}"), err=True)
-    if todo or request.means.device not in ("auto", "cpu"):
-        run_cells(todo, suite, request.means, digests, store)
-    return _conclude(suite, cells, store)
+        executor_for(plan)
+    current = next(iter(plan.digests.values())).dataset
+    if images and images != current:
+        click.echo(
+            f"warning: other images than were recorded: their digest is {current}, not {images}", err=True
+        )
+    todo = _missing(plan, options)
+    if todo or plan.execution.device not in ("auto", "cpu"):
+        run_cells(plan, todo)
+    return _conclude(plan)
 
 
-def _tuned(suite: Suite, means: Means, store: Store) -> Suite:
-    """The suite with what its trials find; they are kept beside its records."""
+def _planned(options: RunOptions) -> RunPlan:
+    """Plan of the suite, tuned first if its budget has trials, which are kept beside its records."""
+    plan = RunPlan.resolve(options.selection, options.results, options.execution)
+    if not plan.suite.budget.trials or options.plan_only:
+        return plan
     # Optuna takes a moment to import, and few suites have trials.
     from bench.commands.experiments.tune import tuned
 
-    return tuned(suite, means, Store(store.root / "tuning"))
+    return plan.with_suite(tuned(replace(plan, store=Store(plan.store.root / "tuning"))))
 
 
-def _recorded(request: Request) -> tuple[Suite, list[Cell], Store, str]:
-    """One cell out of an earlier record, as a suite of its own, and the digest of its images then."""
-    key = str(request.cell)
+def _missing(plan: RunPlan, options: RunOptions) -> Sequence[Cell]:
+    """Cells to run; prints how many there are, and which records cannot be read."""
+    todo, stale = plan.cells, 0
+    if not options.fresh and not options.cell:
+        todo, stale = plan.store.missing(plan.cells, plan.digests, options.keep_stale, options.retry_failed)
+    click.echo(
+        f"suite {plan.suite.name}: {len(plan.cells)} cells, {len(plan.cells) - len(todo)} recorded"
+        + (f", {stale} stale (other code or data; run again)" if stale else "")
+        + f", {len(todo)} to run"
+    )
+    for path, reason in plan.store.unreadable.items():
+        click.echo(printable(f"warning: unreadable record {path}: {reason}"), err=True)
+    return todo
+
+
+def _recorded(options: RunOptions) -> tuple[RunPlan, str]:
+    """Plan of one cell of an earlier record, as a suite of its own, and the digest of its images then."""
+    key = str(options.cell)
     folders = [*sorted(RESULTS.glob("*")), *(BASELINES / name for name in names())]
-    for folder in [Path(request.results)] if request.results else folders:
+    for folder in [Path(options.results)] if options.results else folders:
         store = Store(folder)
         record = store.read(key)
         if record is None:
             continue
         cell = record.request.cell
-        _own_images_are_named(cell)
+        _check_own_images(cell)
         scenario = ScenarioTable(
             kind=cell.scenario.kind, targets=[cell.scenario.target], shots=[cell.scenario.shots]
         )
@@ -125,12 +126,13 @@ def _recorded(request: Request) -> tuple[Suite, list[Cell], Store, str]:
             scenarios=[scenario],
         )
         into = Store(RESULTS / suite.name) if store.read_only else store
-        return suite, [cell], into, record.digests.dataset
-    where = request.results or f"{RESULTS}/*"
+        plan = RunPlan(suite, load_card(suite.dataset), [cell], into, options.execution)
+        return plan, record.digests.dataset
+    where = options.results or f"{RESULTS}/*"
     raise UserError(f"no record of cell '{key}' in {where}: name its folder with --results")
 
 
-def _own_images_are_named(cell: Cell) -> None:
+def _check_own_images(cell: Cell) -> None:
     """Refuse a cell on somebody's own images where `--data` does not name them."""
     name, own = cell.scenario.dataset, own_data()
     if not packaged(name) and (own is None or own_name(own) != name):
@@ -140,7 +142,7 @@ def _own_images_are_named(cell: Cell) -> None:
         )
 
 
-def _conclude(suite: Suite, cells: list[Cell], store: Store) -> int:
+def _conclude(plan: RunPlan) -> int:
     """Build the report, print the table and the list of failures."""
     from rich.console import Console
 
@@ -148,10 +150,10 @@ def _conclude(suite: Suite, cells: list[Cell], store: Store) -> int:
     from bench.report.render.terminal import terminal_table
     from bench.report.scores.frame import load_frame
 
-    frame = load_frame(store, cells, judge=False)
-    Console().print(terminal_table(frame, suite.baseline, SOURCE_ALONE))
-    click.echo(f"report: {build_page(store, suite, cells)}")
-    rows = zip(cells, frame["status"], frame["reason"], strict=True)
+    frame = load_frame(plan.store, plan.cells, per_image=False)
+    Console().print(terminal_table(frame, plan.suite.baseline, SOURCE_ALONE))
+    click.echo(f"report: {build_page(plan.store, plan.suite, plan.cells)}")
+    rows = zip(plan.cells, frame["status"], frame["reason"], strict=True)
     failed = [(cell, reason) for cell, status, reason in rows if status == "failed"]
     for cell, reason in failed:
         click.echo(printable(f"failed: {cell.title}: {reason} ({cell.key})"), err=True)

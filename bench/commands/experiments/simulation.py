@@ -1,8 +1,8 @@
-"""How long a matrix takes on many workers: a simulation of how `bench.executors` hands out cells. Pure.
+"""Simulation of how `bench.executors` schedules cells on many workers. Pure.
 
-A worker takes the next cell in order, at first one of a family that no worker has in hand. What cells share
-is made by the first that needs it, and whoever needs it meanwhile waits. That is list scheduling (Graham
-1969, https://doi.org/10.1137/0117039).
+A worker takes the next cell in order, preferring a family that no worker is working on. An artifact is made
+by the first cell that needs it, and other cells that need it wait until it is there. This is list scheduling
+(Graham 1969, https://doi.org/10.1137/0117039).
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Task:
-    """A cell: seconds of its own, what it needs that others need too, and its family."""
+class ScheduledCell:
+    """Cell to schedule: its own seconds, the keys of the artifacts that it needs, and its family."""
 
     own: float
-    needs: tuple[str, ...] = ()
+    artifacts: tuple[str, ...] = ()
     family: Hashable = None
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What became of it, in seconds."""
+    """Times of a simulated schedule, in seconds."""
 
     makespan: float
     """From the first start to the last end."""
     work: float
-    """Of all workers together, waiting aside."""
+    """Sum over all workers, without waiting."""
     critical_path: float
-    """The longest of what must follow each other: something shared, and a cell that needs it."""
+    """Longest chain of work that cannot overlap: an artifact, then a cell that needs it."""
     workers: int
 
     @property
@@ -40,40 +40,43 @@ class Schedule:
         return self.work / (self.workers * self.makespan) if self.makespan else 1.0
 
 
-def simulate(tasks: Sequence[Task], prices: Mapping[str, float], workers: int) -> Schedule:
-    """Hand out tasks to workers; `prices` are seconds that making each shared thing takes."""
+def simulate(cells: Sequence[ScheduledCell], artifact_seconds: Mapping[str, float], workers: int) -> Schedule:
+    """Schedule cells on workers; `artifact_seconds` are the seconds that making each artifact takes."""
     free = [(0.0, worker) for worker in range(workers)]
     ready: dict[str, float] = {}
-    in_hand: Counter[Hashable] = Counter()
-    doing: dict[int, Hashable] = {}
+    active: Counter[Hashable] = Counter()
+    family_of: dict[int, Hashable] = {}
     waiting: dict[Hashable, list[int]] = {}
-    for place, task in enumerate(tasks):
-        waiting.setdefault(task.family, []).append(place)
+    for place, cell in enumerate(cells):
+        waiting.setdefault(cell.family, []).append(place)
     for places in waiting.values():
         places.reverse()
     end = 0.0
-    for _ in tasks:
+    for _ in cells:
         now, worker = heapq.heappop(free)
-        in_hand[doing.pop(worker, _NONE)] -= 1
-        family = min(waiting, key=lambda name: (in_hand[name] > 0, waiting[name][-1]))
-        task = tasks[waiting[family].pop()]
+        active[family_of.pop(worker, _NONE)] -= 1
+        family = min(waiting, key=lambda name: (active[name] > 0, waiting[name][-1]))
+        cell = cells[waiting[family].pop()]
         if not waiting[family]:
             del waiting[family]
-        doing[worker] = family
-        in_hand[family] += 1
-        for name in task.needs:
-            if name not in ready:
-                ready[name] = now + prices[name]
-            now = max(now, ready[name])
-        now += task.own
+        family_of[worker] = family
+        active[family] += 1
+        for key in cell.artifacts:
+            if key not in ready:
+                ready[key] = now + artifact_seconds[key]
+            now = max(now, ready[key])
+        now += cell.own
         end = max(end, now)
         heapq.heappush(free, (now, worker))
-    used = {name for task in tasks for name in task.needs}
+    used = {key for cell in cells for key in cell.artifacts}
     return Schedule(
         makespan=end,
-        work=sum(task.own for task in tasks) + sum(prices[name] for name in used),
+        work=sum(cell.own for cell in cells) + sum(artifact_seconds[key] for key in used),
         critical_path=max(
-            (task.own + max((prices[name] for name in task.needs), default=0.0) for task in tasks),
+            (
+                cell.own + max((artifact_seconds[key] for key in cell.artifacts), default=0.0)
+                for cell in cells
+            ),
             default=0.0,
         ),
         workers=workers,

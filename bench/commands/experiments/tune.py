@@ -1,4 +1,4 @@
-"""`bench tune`: search a method's hyperparameters with Optuna, on nothing but what the protocol allows."""
+"""`bench tune`: hyperparameter search with Optuna, on nothing but what the protocol allows."""
 
 from __future__ import annotations
 
@@ -15,25 +15,23 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 
-from bench.commands.experiments.request import narrow
-from bench.commands.experiments.session import Means, run_cells, today
+from bench.commands.experiments.execution import run_cells
+from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
+from bench.commands.experiments.suite_options import SuiteOptions
 from bench.core.errors import UserError
-from bench.core.paths import RESULTS
-from bench.data.catalog import load_card
 from bench.method.registry import explicit, search_space
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.cell import Cell, Value
-from bench.spec.plan import plan
-from bench.spec.suite import Suite
+from bench.spec.matrix.suite import Suite
 
 FOLDS = 2
 """Folds of the shots that a trial is scored on; each holds out one image per class."""
 
 
 @dataclass(frozen=True)
-class Request:
-    """The command line's options."""
+class TuneOptions:
+    """Options of `bench tune`."""
 
     suite: str
     method: str
@@ -45,33 +43,33 @@ class Request:
 
 
 class Untried(UserError):
-    """A method can do none of the cells that it would be tried on."""
+    """Error of a method that can do none of the cells that it would be tried on."""
 
 
-def tune(request: Request) -> int:
+def tune(options: TuneOptions) -> int:
     """Run what is missing of a study's trials; returns the exit code."""
-    suite = narrow(request.suite, methods=[request.method], source=request.source, target=request.target)
-    space = search_space(request.method)
+    selection = SuiteOptions(options.suite, [options.method], options.source, options.target)
+    plan = RunPlan.resolve(selection, options.results, ExecutionOptions(options.device), suffix="-tuning")
+    space = search_space(options.method)
     if not space:
-        raise UserError(f"{request.method} declares no search space: none of its fields is tunable")
-    store = Store(request.results or RESULTS / f"{suite.name}-tuning")
-    where = f"{request.source or 'all'}-{request.target or 'all'}"
-    study = search(suite, request.method, request.trials, Means(request.device), store, where)
-    return _conclude(study, request.method, space)
+        raise UserError(f"{options.method} declares no search space: none of its fields is tunable")
+    domains = f"{options.source or 'all'}-{options.target or 'all'}"
+    return _conclude(search(plan, options.method, options.trials, domains), options.method, space)
 
 
-def tuned(suite: Suite, means: Means, store: Store) -> Suite:
-    """The suite with the hyperparameters that its budget's trials find; those that it sets itself stay.
+def tuned(plan: RunPlan) -> Suite:
+    """Tune a plan's suite with its budget's trials; hyperparameters that the suite sets itself stay.
 
     Every method gets the same number of trials; one that has nothing to tune, or can do none of the suite's
     cells, stays as it is.
     """
-    found = dict(suite.set)
+    suite = plan.suite
+    overrides = dict(suite.set)
     for method in suite.methods:
         if not search_space(method):
             continue
         try:
-            study = search(suite, method, suite.budget.trials, means, store, "suite")
+            study = search(plan, method, suite.budget.trials, "suite")
         except Untried as reason:
             click.echo(f"not tuned: {reason}")
             continue
@@ -80,15 +78,18 @@ def tuned(suite: Suite, means: Means, store: Store) -> Suite:
             click.echo(f"{method}: every trial failed; it keeps its defaults", err=True)
             continue
         values = {name: _rounded(value) for name, value in study.best_params.items()}
-        found[method] = explicit(method, {**values, **suite.set.get(method, {})})
-    return suite.model_copy(update={"set": found})
+        overrides[method] = explicit(method, {**values, **suite.set.get(method, {})})
+    return suite.model_copy(update={"set": overrides})
 
 
-def search(suite: Suite, method: str, trials: int, means: Means, store: Store, where: str) -> optuna.Study:
-    """The study of a method on a suite, after `trials` trials; those that are recorded are not run again."""
+def search(plan: RunPlan, method: str, trials: int, domains: str) -> optuna.Study:
+    """Run a method's study up to a number of trials; `domains` is the last part of the study's name.
+
+    Trials that are recorded are not run again.
+    """
     space = search_space(method)
-    store.prepare()
-    study = _study(store, f"{suite.name} {method} {where}")
+    plan.store.prepare()
+    study = _study(plan.store, f"{plan.suite.name} {method} {domains}")
     done = [trial for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.FAIL)]
     click.echo(f"study {study.study_name}: {len(done)} of {trials} trials done")
     if not study.trials:
@@ -99,34 +100,33 @@ def search(suite: Suite, method: str, trials: int, means: Means, store: Store, w
             name: _rounded(trial.suggest_float(name, spec["low"], spec["high"], log=spec["log"]))
             for name, spec in space.items()
         }
-        score = score_of(method, values, suite, means, store)
+        score = trial_score(plan, method, values)
         study.tell(trial, score, state=TrialState.FAIL if score is None else TrialState.COMPLETE)
     return study
 
 
 def _rounded(value: float) -> float:
-    """As it is printed, so that what is copied from the terminal is what was tried."""
+    """Round to the digits that are printed, so that a value copied from the terminal is the one tried."""
     return float(f"{value:.4g}")
 
 
-def score_of(
-    method: str, values: Mapping[str, Value], suite: Suite, means: Means, store: Store
-) -> float | None:
-    """Mean allowed score of a suite's cells under some hyperparameters; None when any of them fails."""
-    fixed = suite.set.get(method, {})
-    suite = suite.model_copy(
-        update={
-            "methods": [method],
-            "set": {method: explicit(method, {**values, **fixed})},
-            "budget": suite.budget.model_copy(update={"trials": 0}),
-        }
+def trial_score(plan: RunPlan, method: str, values: Mapping[str, Value]) -> float | None:
+    """Mean allowed score of a plan's cells under some hyperparameters; None when any of them fails."""
+    suite = plan.suite
+    trial = plan.with_suite(
+        suite.model_copy(
+            update={
+                "methods": [method],
+                "set": {method: explicit(method, {**values, **suite.set.get(method, {})})},
+                "budget": suite.budget.model_copy(update={"trials": 0}),
+            }
+        )
     )
-    cells = with_folds(plan(suite, load_card(suite.dataset)))
-    digests = today(suite)
-    todo, _ = store.missing(cells, digests)
-    # Whoever tunes must not see how trials do on test images.
-    run_cells(todo, suite, means, digests, store, allowed_score)
-    records = [record for cell in cells if (record := store.read(cell.key))]
+    cells = with_folds(trial.cells)
+    todo, _ = trial.store.missing(cells, trial.digests)
+    # Test accuracy of trials is not shown: it must not have a part in tuning.
+    run_cells(trial, todo, allowed_score)
+    records = [record for cell in cells if (record := trial.store.read(cell.key))]
     if any(record.outcome.status == "failed" for record in records):
         return None
     scores = [score for record in records if (score := allowed_score(record)) is not None]
@@ -137,7 +137,7 @@ def score_of(
 
 
 def with_folds(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells as they are tried: those with shots once per fold that is held out, and no episodes."""
+    """Cells of a trial: those with shots once per fold that is held out, and no episodes."""
     return [
         cell.model_copy(update={"fold": fold}) if fold is not None else cell
         for cell in cells
@@ -147,13 +147,13 @@ def with_folds(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def allowed_score(record: Record) -> float | None:
-    """Accuracy at the last look on source validation images, or on the held-out shots; None if skipped."""
+    """Accuracy of the last evaluation on source validation images or held-out shots; None if skipped."""
     if not record.evaluations:
         return None
     last = record.evaluations[-1]
     if record.request.cell.scenario.shots == 0:
-        return last.source_validation_accuracy
-    return last.shots_validation_accuracy
+        return last.accuracy.get("source-validation")
+    return last.accuracy.get("shots-validation")
 
 
 def _study(store: Store, name: str) -> optuna.Study:
@@ -172,7 +172,7 @@ def _study(store: Store, name: str) -> optuna.Study:
 
 
 def _inside(spec: dict[str, float]) -> bool:
-    """Whether a default lies in its range; 0 that means "choose by yourself" does not."""
+    """Return True if a default lies in its range; 0 that means "choose automatically" does not."""
     return spec["low"] <= spec["default"] <= spec["high"]
 
 

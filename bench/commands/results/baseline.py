@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.commands.results.report import latest
+from bench.commands.results.folder import latest_folder
 from bench.core.text import printable
 from bench.records import baselines
 from bench.records.store import Store
@@ -15,7 +15,7 @@ from bench.records.store import Store
 
 def save(name: str, results: str | None) -> None:
     """Save a results folder, by default the one written last, as a baseline."""
-    store = Store(results) if results else Store(latest())
+    store = Store(results) if results else Store(latest_folder())
     target = baselines.save(store, name)
     for path, reason in store.unreadable.items():
         click.echo(printable(f"warning: left out {path}: {reason}"), err=True)

@@ -1,4 +1,4 @@
-"""`bench compare`: what became better or worse between two sets of records."""
+"""`bench compare`: regressions and improvements between two sets of records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.records.store import Store
 from bench.report.regression import gate
 from bench.report.regression.compare import NothingInCommon
 from bench.report.regression.compare import compare as compare_stores
-from bench.spec.suite import Gate, load_suite, suite_names
+from bench.spec.matrix.suite import Gate, load_suite, suite_names
 
 WRITERS = {".html": gate.html, ".json": gate.as_json, ".md": gate.markdown}
 
@@ -28,26 +28,26 @@ def compare(
             raise UserError(f"--out takes a file that ends in {', '.join(WRITERS)}, not '{name}'")
     stores = open_results(base), open_results(new)
     try:
-        found = compare_stores(*stores)
+        comparison = compare_stores(*stores)
     except NothingInCommon:
         raise UserError(f"'{base}' and '{new}' have no cell in common: compare two runs of a suite") from None
     for store in stores:
         for path, reason in store.unreadable.items():
             click.echo(printable(f"warning: unreadable record {path}: {reason}"), err=True)
-    asked = {"max_accuracy_drop": max_accuracy_drop, "max_slowdown": max_slowdown}
-    limits = _gate(stores[0]).model_copy(update={k: v for k, v in asked.items() if v is not None})
-    bad = gate.regressions(found, limits)
-    click.echo(gate.markdown(found, bad), nl=False)
+    given = {"max_accuracy_drop": max_accuracy_drop, "max_slowdown": max_slowdown}
+    limits = _gate(stores[0]).model_copy(update={k: v for k, v in given.items() if v is not None})
+    regressed = gate.regressions(comparison, limits)
+    click.echo(gate.markdown(comparison, regressed), nl=False)
     for name in out:
         try:
-            write_atomically(Path(name), WRITERS[Path(name).suffix](found, bad).encode())
+            write_atomically(Path(name), WRITERS[Path(name).suffix](comparison, regressed).encode())
         except OSError as error:
             raise UserError(f"cannot write '{name}': {error.strerror or error}") from None
-    return 1 if bad else 0
+    return 1 if regressed else 0
 
 
 def _gate(store: Store) -> Gate:
-    """The gate of the suite that all records were asked by, where it is a packaged one; else the usual."""
+    """Gate of the packaged suite that all records belong to; else the default gate."""
     suites = {record.request.suite for record in store.records()}
     name = suites.pop() if len(suites) == 1 else ""
     return load_suite(name).gate if name in suite_names() else Gate()

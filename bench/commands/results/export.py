@@ -6,20 +6,19 @@ from pathlib import Path
 
 import click
 
-from bench.commands.results.report import SOURCE_ALONE, latest
+from bench.commands.results.folder import open_named_or_latest
+from bench.commands.results.report import SOURCE_ALONE
 from bench.core.errors import UserError
-from bench.records.baselines import open_results
-from bench.records.store import Store
+from bench.report.export.figures import FIGURE_FORMATS
 from bench.report.export.formats import TABLE_FORMATS
-from bench.report.export.pictures import FIGURE_FORMATS
-from bench.report.export.write import export as write
+from bench.report.export.writer import export as write
 from bench.report.scores.frame import BASELINE, load_frame
 from bench.report.tables.formats import listed, several
 
 
 def export(folder: str, results: str | None) -> None:
     """Write the tables and figures of a results folder, by default the one written last."""
-    store = open_results(results) if results else Store(latest())
+    store = open_named_or_latest(results)
     frame = load_frame(store)
     try:
         tables, figures = write(frame, Path(folder), BASELINE, SOURCE_ALONE)

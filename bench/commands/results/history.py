@@ -13,57 +13,57 @@ from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.core.git import commit, git
 from bench.records.baselines import open_results
-from bench.report.history.book import FOLDER, Book
-from bench.report.history.line import Line
-from bench.report.history.measured import from_benchmarks, from_records
+from bench.report.history.collect import from_benchmarks, from_records
+from bench.report.history.history import FOLDER, History
+from bench.report.history.measurement import Measurement
 from bench.report.history.page import render, terminal_table
 from bench.report.history.series import series
 from bench.report.tables.formats import several
 
 
 def add(sources: Sequence[str], revision: str | None) -> None:
-    """Add what results folders, baselines or files of benchmarks hold."""
-    named = revision and (commit(revision) or revision)
-    lines: list[Line] = []
+    """Add lines from results folders, baselines or files of benchmarks."""
+    name = revision and (commit(revision) or revision)
+    lines: list[Measurement] = []
     for source in sources:
         if Path(source).suffix == ".json":
-            lines.append(from_benchmarks(Path(source), named))
+            lines.append(from_benchmarks(Path(source), name))
             continue
         store = open_results(source)
-        found = from_records(store, named)
+        added = from_records(store, name)
         for path, reason in store.unreadable.items():
             click.echo(f"warning: left out {path}: {reason}", err=True)
-        if not found:
+        if not added:
             raise UserError(f"no record in '{source}' can be read: run the suite again")
-        lines += found
-    book = Book()
+        lines += added
+    book = History()
     written = book.add([_dated(line) for line in lines])
     _warn(book)
     click.echo(f"{FOLDER}: {several(len(lines), 'line')}, {several(written, 'file')} changed")
 
 
-def _dated(line: Line) -> Line:
-    """With the date of its revision, where that is a commit here: a history may be measured backwards."""
+def _dated(line: Measurement) -> Measurement:
+    """Date a line by its revision, where that is a commit here: a history may be measured backwards."""
     known = not line.revision.endswith("+") and commit(line.revision)
-    said = git("show", "-s", "--format=%cI", known).decode().strip() if known else ""
-    return line.model_copy(update={"date": datetime.fromisoformat(said)}) if said else line
+    date = git("show", "-s", "--format=%cI", known).decode().strip() if known else ""
+    return line.model_copy(update={"date": datetime.fromisoformat(date)}) if date else line
 
 
 def show(out: str | None) -> None:
     """Print the history, and write its page."""
-    book = Book()
+    book = History()
     _warn(book)
-    found = series(book.lines)
-    Console().print(terminal_table(found))
+    rows = series(book.measurements)
+    Console().print(terminal_table(rows))
     page = Path(out) if out else FOLDER / "history.html"
     damaged = [f"{place}: {reason}" for place, reason in book.unreadable.items()]
     try:
-        write_atomically(page, render(found, damaged).encode())
+        write_atomically(page, render(rows, damaged).encode())
     except OSError as error:
         raise UserError(f"cannot write '{page}': {error.strerror or error}") from None
     click.echo(f"history: {page}")
 
 
-def _warn(book: Book) -> None:
+def _warn(book: History) -> None:
     for place, reason in book.unreadable.items():
         click.echo(f"warning: unreadable line {place}: {reason}", err=True)

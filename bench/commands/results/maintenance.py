@@ -1,4 +1,4 @@
-"""`bench results verify | merge | gc`: what they print."""
+"""`bench results verify | merge | gc`: maintenance of results folders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bench.commands.data.cache import megabytes
-from bench.commands.results.report import latest
+from bench.commands.results.folder import latest_folder, open_named_or_latest
 from bench.core.errors import UserError
 from bench.core.text import printable
 from bench.records import maintenance
@@ -16,8 +16,8 @@ from bench.records.store import Store
 
 
 def verify(results: str | None) -> int:
-    """Check a results folder or a baseline, and move what is damaged into quarantine; 1 if anything is."""
-    store = open_results(results) if results else Store(latest())
+    """Check a results folder or a baseline, and move damaged files into quarantine; returns 1 if any is."""
+    store = open_named_or_latest(results)
     sound, faults = maintenance.check(store)
     for fault in faults:
         click.echo(printable(f"damaged: {fault.path}: {fault.reason}"), err=True)
@@ -32,7 +32,7 @@ def verify(results: str | None) -> int:
 
 
 def merge(into: str, others: tuple[str, ...]) -> int:
-    """Add the records of other folders to one; 1 if some could not be."""
+    """Add the records of other folders to one; returns 1 if some could not be added."""
     store = Store(into)
     left_out = 0
     for name in others:
@@ -40,17 +40,17 @@ def merge(into: str, others: tuple[str, ...]) -> int:
             raise UserError(f"'{name}' is the folder to merge into: name others")
         other = open_results(name)
         store.prepare()
-        counts, said = maintenance.merge(store, other)
-        for line in said:
+        counts, refused = maintenance.merge(store, other)
+        for line in refused:
             click.echo(printable(line), err=True)
-        left_out += len(said)
+        left_out += len(refused)
         click.echo(f"{name}: {counts['added']} records added, {counts['kept']} were there")
     return 1 if left_out else 0
 
 
 def gc(results: str | None) -> None:
-    """Remove what nothing refers to."""
-    store = Store(results or latest())
+    """Remove files that no record refers to."""
+    store = Store(results or latest_folder())
     if not (store.root / "records").is_dir():
         raise UserError(f"no results folder '{store.root}': name one that a run has written")
     files, size = maintenance.collect(store)

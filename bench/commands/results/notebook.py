@@ -1,4 +1,4 @@
-"""Results for notebooks: one tidy frame."""
+"""Records for notebooks: one tidy pandas frame."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from bench.report.scores.frame import OBJECTS, load_frame
 
 
 def load_results(path: str) -> pd.DataFrame:
-    """See `bench.load_results`."""
-    return load_frame(open_results(path), judge=False).drop(columns=list(OBJECTS))
+    """Load the records of a results folder; see `bench.load_results`."""
+    return load_frame(open_results(path), per_image=False).drop(columns=list(OBJECTS))

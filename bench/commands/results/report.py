@@ -6,24 +6,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from bench.commands.progress import saying
+from bench.commands.progress import status
+from bench.commands.results.folder import open_named_or_latest
 from bench.commands.results.samples import samples
 from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
-from bench.core.paths import RESULTS
-from bench.records.baselines import open_results
 from bench.records.store import Store
-from bench.report.render.fingerprint import NAME, code, marked
+from bench.report.render.fingerprint import NAME, code_digest, has_fingerprint
 from bench.report.render.markdown import markdown_table
 from bench.report.scores.frame import BASELINE, load_frame
 from bench.spec.cell import Cell
-from bench.spec.suite import Suite
+from bench.spec.matrix.suite import Suite
 
 T = TypeVar("T")
 
 SOURCE_ALONE = "full-finetune"
-"""The method that is the source stage and nothing else, which adaptation at 0 shots is held against."""
+"""Method that is the source stage and nothing else, the reference of adaptation at 0 shots."""
 
 
 def build(results: str | None, out: str | None) -> Path:
@@ -31,9 +30,9 @@ def build(results: str | None, out: str | None) -> Path:
 
     Where `out` ends in `.md`, the leaderboard as Markdown tables instead.
     """
-    store = open_results(results) if results else Store(latest())
+    store = open_named_or_latest(results)
     if out and Path(out).suffix == ".md":
-        table = markdown_table(load_frame(store, judge=False), BASELINE)
+        table = markdown_table(load_frame(store, per_image=False), BASELINE)
         _try_to_write(lambda: write_atomically(Path(out), table.encode()))
         return Path(out)
     cells = [record.request.cell for record in store.records()]
@@ -41,16 +40,16 @@ def build(results: str | None, out: str | None) -> Path:
 
 
 START, END = "<!-- results:start -->", "<!-- results:end -->"
-"""What a document's generated tables stand between."""
+"""Marks around a document's generated tables."""
 
 
 def update(results: str | None, document: str) -> Path:
-    """Put the leaderboards of a results folder in place of what stands between the marks of a document.
+    """Replace the text between a document's marks by the leaderboards of a results folder.
 
     Raises:
         UserError: the document cannot be read, or lacks the marks.
     """
-    store = open_results(results) if results else Store(latest())
+    store = open_named_or_latest(results)
     path = Path(document)
     try:
         text = path.read_text(encoding="utf-8")
@@ -60,23 +59,24 @@ def update(results: str | None, document: str) -> Path:
     _, end, after = rest.partition(END)
     if not start or not end:
         raise UserError(f"{path} has no place for tables: write '{START}' and '{END}' where they belong")
-    table = markdown_table(load_frame(store, judge=False), BASELINE)
+    table = markdown_table(load_frame(store, per_image=False), BASELINE)
     _try_to_write(lambda: write_atomically(path, f"{before}{start}\n{table}{end}{after}".encode()))
     return path
 
 
 def build_page(store: Store, suite: Suite, cells: Sequence[Cell]) -> Path:
-    """Build the page of a suite's run: what was asked for, and what else the folder holds.
+    """Build the page of a suite's run: the plan's cells, and what else the folder holds.
 
-    A page that was made of the same records by the same code stays; that images have been decoded since
-    is not looked at.
+    A page that was made of the same records by the same code stays, even if images have been decoded since.
     """
     page = store.root / NAME
-    mark = combine(code(), store.state(), str(store.root), suite.model_dump_json(), *(c.key for c in cells))
-    if marked(page, mark):
+    fingerprint = combine(
+        code_digest(), store.state(), str(store.root), suite.model_dump_json(), *(c.key for c in cells)
+    )
+    if has_fingerprint(page, fingerprint):
         return page
     everything = {cell.key: cell for cell in [*cells, *(r.request.cell for r in store.records())]}
-    return _write(store, None, suite, cells, list(everything.values()), mark)
+    return _write(store, None, suite, cells, list(everything.values()), fingerprint)
 
 
 def _write(
@@ -85,17 +85,23 @@ def _write(
     suite: Suite | None,
     cells: Sequence[Cell],
     expected: Sequence[Cell],
-    mark: str = "",
+    fingerprint: str = "",
 ) -> Path:
     # Late, since what draws takes longest to load of all, and an unchanged page needs none of it.
     from bench.report.render.page import build as build_html
 
     shown = samples(cells)
     # Half a minute where many cells kept features, whose maps are computed.
-    with saying("building the report"):
+    with status("building the report"):
         return _try_to_write(
             lambda: build_html(
-                store.root, out, suite, shown, expected=expected, source_alone=SOURCE_ALONE, mark=mark
+                store.root,
+                out,
+                suite,
+                shown,
+                expected=expected,
+                source_alone=SOURCE_ALONE,
+                fingerprint=fingerprint,
             )
         )
 
@@ -105,11 +111,3 @@ def _try_to_write(write: Callable[[], T]) -> T:
         return write()
     except OSError as error:
         raise UserError(f"cannot write the report: {error}") from None
-
-
-def latest() -> Path:
-    """The results folder that was written to last; a `UserError` where there is none."""
-    folders = [path for path in RESULTS.glob("*") if (path / "records").is_dir()]
-    if not folders:
-        raise UserError(f"nothing in '{RESULTS}' yet: python -m bench run --suite quick")
-    return max(folders, key=lambda path: (path / "records").stat().st_mtime)

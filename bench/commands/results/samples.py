@@ -1,4 +1,4 @@
-"""Images for a report, out of the decode cache, as far as they are there; nothing is decoded or fetched."""
+"""Sample images for a report, out of the cache of decoded images; nothing is decoded or fetched."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """The decoded images of one domain: uint8 (images, size, size, 3), and the class of each."""
+class DomainImages:
+    """Decoded images of one domain: uint8 (images, size, size, 3), and the class of each."""
 
     dataset: Dataset
     domain: str
     pixels: np.ndarray
 
     def first(self, name: str) -> np.ndarray | None:
-        """The first image of a class."""
+        """First image of a class, uint8 (size, size, 3); None if there is none."""
         classes = self.dataset.card.classes
         if name not in classes:
             return None
@@ -36,25 +36,25 @@ class Shelf:
 
 
 def samples(cells: Iterable[Cell]) -> Samples:
-    """Images of the same classes in every domain that the cells use, and one of any class of a target."""
-    shelves: list[Shelf] = []
+    """Collect images of the same classes in every domain of the cells, and a lookup of one of any class."""
+    domains: list[DomainImages] = []
     images: dict[str, list[tuple[str, np.ndarray]]] = {}
     credits: dict[str, str] = {}
     opened = cache(_opened)
     for (name, domain, size), classes in sorted(_wanted(cells).items()):
-        shelf = _shelf(opened(name), domain, size)
-        if shelf is None:
+        decoded = _cached_images(opened(name), domain, size)
+        if decoded is None:
             continue
-        shelves.append(shelf)
+        domains.append(decoded)
         for label in classes[:SHOWN]:
-            image = shelf.first(label)
+            image = decoded.first(label)
             if image is not None:
                 images.setdefault(domain, []).append((label, image))
-        card = shelf.dataset.card
+        card = decoded.dataset.card
         credits[domain] = card.credits.get(domain, card.licence.strip())
 
     def find(name: str) -> np.ndarray | None:
-        return next((image for shelf in shelves if (image := shelf.first(name)) is not None), None)
+        return next((image for decoded in domains if (image := decoded.first(name)) is not None), None)
 
     return Samples(images, credits, find)
 
@@ -79,7 +79,7 @@ def _opened(name: str) -> Dataset | None:
         return None
 
 
-def _shelf(dataset: Dataset | None, domain: str, size: int) -> Shelf | None:
+def _cached_images(dataset: Dataset | None, domain: str, size: int) -> DomainImages | None:
     if not dataset or domain not in dataset.domains or not dataset.pixels_path(domain, size).exists():
         return None
-    return Shelf(dataset, domain, dataset.pixels(domain, size))
+    return DomainImages(dataset, domain, dataset.pixels(domain, size))

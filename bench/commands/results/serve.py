@@ -1,7 +1,7 @@
-"""`bench report --serve`: the page on this machine, built anew as records arrive.
+"""`bench report --serve`: a local web server of the page, which is built anew as records arrive.
 
-Building happens in a process of its own, so that the page stays at hand meanwhile, and pauses several times
-as long as it took: a suite that is being measured should notice it as little as possible.
+Each build is a process of its own, so that the page stays available, and is followed by a pause of several
+times its length: a suite that is being measured should be disturbed as little as possible.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pathlib import Path
 
 import click
 
-from bench.commands.results.report import latest
+from bench.commands.results.folder import latest_folder
 from bench.core.errors import UserError
 from bench.records.baselines import open_results
 
 HOST = "127.0.0.1"
-"""Nothing but this machine can reach it."""
+"""Loopback address, which only this machine can reach."""
 PAUSE = 4.0
-"""Between two builds, in lengths of a build."""
+"""Pause between two builds, in lengths of a build."""
 
 POLICY, LIVE_POLICY = "default-src 'none';", "default-src 'none'; connect-src 'self';"
 WAITING = (
@@ -40,22 +40,22 @@ setInterval(async () => {
 
 
 class Builder:
-    """Keeps a page as new as the records of a results folder."""
+    """Keeps a page up to date with the records of a results folder."""
 
     def __init__(self, results: str, page: Path) -> None:
         self.page = page
         self.version = 0
-        self.trouble = ""
+        self.failure = ""
         self._results = results
         self._built: object = None
         self._process: subprocess.Popen[str] | None = None
-        self._started = self._rest_until = 0.0
+        self._started = self._pause_until = 0.0
 
     def step(self) -> None:
-        """Start a build where there is something new, or take note of one that has ended."""
+        """Start a build if there are new records, or collect the result of one that has ended."""
         if self._process is None:
             state = self._state()
-            if state != self._built and time.monotonic() >= self._rest_until:
+            if state != self._built and time.monotonic() >= self._pause_until:
                 self._built, self._started = state, time.monotonic()
                 command = [sys.executable, "-m", "bench", "report", "--results", self._results]
                 self._process = subprocess.Popen(
@@ -65,11 +65,11 @@ class Builder:
                     text=True,
                 )
         elif self._process.poll() is not None:
-            said = self._process.communicate()[1].strip()
-            self.trouble = said.splitlines()[-1] if self._process.returncode and said else ""
+            errors = self._process.communicate()[1].strip()
+            self.failure = errors.splitlines()[-1] if self._process.returncode and errors else ""
             self.version += 1
             now = time.monotonic()
-            self._rest_until = now + PAUSE * (now - self._started)
+            self._pause_until = now + PAUSE * (now - self._started)
             self._process = None
 
     def close(self) -> None:
@@ -79,10 +79,10 @@ class Builder:
             self._process.wait()
 
     def html(self) -> str:
-        """The page as it is now, with the script that asks for newer ones."""
-        if self.trouble or not self.page.exists():
-            # What went wrong may name files: no markup of theirs becomes ours.
-            text = WAITING.format(escape(self.trouble or "The page is being built."))
+        """Page of the latest build, with the script that reloads newer ones."""
+        if self.failure or not self.page.exists():
+            # The message may name files: their names must not become markup.
+            text = WAITING.format(escape(self.failure or "The page is being built."))
         else:
             text = self.page.read_text(encoding="utf-8").replace(POLICY, LIVE_POLICY, 1)
         head, _, tail = text.rpartition("</body>")
@@ -99,9 +99,9 @@ def serve(results: str | None, port: int) -> None:
     Raises:
         UserError: there is no folder to show, or the port is taken.
     """
-    folder = results or str(latest())
+    folder = results or str(latest_folder())
     if not Path(folder).is_dir():
-        open_results(folder)  # says what is wrong with a name that is no baseline's either
+        open_results(folder)  # raises, unless it is a baseline
     with tempfile.TemporaryDirectory() as temporary:
         builder = Builder(folder, Path(temporary) / "report.html")
         try:
@@ -126,15 +126,15 @@ def serve(results: str | None, port: int) -> None:
 
 def _handler(builder: Builder) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        """Two addresses, and nothing of the disk."""
+        """Handler of two addresses; no file of the disk is served."""
 
         timeout = 10
 
         def do_GET(self) -> None:
-            """The page, or the number of its latest build."""
+            """Serve the page, or the number of its latest build."""
             port = str(self.connection.getsockname()[1])
             hosts = (f"{HOST}:{port}", f"localhost:{port}")
-            # A site elsewhere may have its own name lead here; it shall not read what we show.
+            # Another site's name may resolve to this address (DNS rebinding): it must not read the page.
             if self.headers.get("Host") not in hosts:
                 self.send_error(403, "ask for 127.0.0.1")
             elif self.path == "/":
@@ -154,6 +154,6 @@ def _handler(builder: Builder) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Requests of one's own browser are no news."""
+            """Print no line per request."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""`bench results`: the verbs; what they do is in `bench/commands/results/maintenance.py`."""
+"""`bench results`: the verbs, carried out by `bench/commands/results/maintenance.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 @click.group()
 def results() -> None:
-    """Look after results folders: check, unite, tidy."""
+    """Verify, merge and clean results folders."""
 
 
 @results.command()
@@ -40,7 +40,7 @@ def merge(into: str, others: tuple[str, ...]) -> None:
 @results.command()
 @click.argument("folder", metavar="[DIR]", required=False)
 def gc(folder: str | None) -> None:
-    """Remove what nothing refers to: what processes that were killed left behind."""
+    """Remove files that no record refers to, which killed processes left behind."""
     from bench.commands.results import maintenance as command
 
     command.gc(folder)

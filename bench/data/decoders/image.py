@@ -1,4 +1,4 @@
-"""One image, in whatever form, to one square uint8 array."""
+"""Decoder of images, from any form to a square uint8 array."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bench.core.errors import UserError
 from bench.data.sources.encoded import Encoded
 
 Fit = Literal["pad", "crop", "squash"]
-"""How an image becomes square: white margins, the middle cut out, or stretched."""
+"""Way to make an image square: white margins, a centre crop, or stretching."""
 
 MOST_PIXELS = 100_000_000
-"""Larger images are refused before they are decoded: a small file can hold an image that fills the memory."""
+"""Largest image in pixels. Larger ones are refused before decoding: a small file can fill the memory."""
 
 ROOM = 512
 """Images are resampled once from up to this side; much larger ones are averaged down first."""
@@ -28,14 +28,14 @@ then resampled (Pillow's `reducing_gap`): the error is under 1 % of the range, l
 
 
 class Unreadable(UserError):
-    """An image that cannot be decoded; the message says why, without naming it."""
+    """Image that cannot be decoded; the message says why, without naming it."""
 
 
 def decode(encoded: Encoded, size: int, fit: Fit = "pad") -> np.ndarray:
-    """uint8 (size, size, 3), RGB: turned upright, transparency on white, 16 bits to 8, made square.
+    """Decode an image to uint8 (size, size, 3), RGB: upright, transparency on white, 8 bits, square.
 
     Raises:
-        UserError: the image is missing, empty, truncated, too large or none.
+        UserError: the image is missing, empty, truncated or too large, or the file is no image.
     """
     try:
         image, _ = upright(encoded, 2 * size)
@@ -56,9 +56,9 @@ def decode(encoded: Encoded, size: int, fit: Fit = "pad") -> np.ndarray:
 
 
 def upright(encoded: Encoded, room: int = ROOM) -> tuple[Image.Image, tuple[int, int]]:
-    """The image as RGB, as a viewer shows it, no larger than it need be for a side of `room` pixels.
+    """Open an image as RGB, as a viewer shows it, reduced to what a side of `room` pixels needs.
 
-    Beside it the width and height in the file.
+    Returns the image, and the width and height in the file.
 
     Raises:
         Unreadable: with the reason.
@@ -89,7 +89,7 @@ def upright(encoded: Encoded, room: int = ROOM) -> tuple[Image.Image, tuple[int,
 
 
 def _reduced(image: Image.Image, room: int) -> Image.Image:
-    """Upright RGB; the shorter side of a large image, or the longer of a strip, brought near `room`."""
+    """Convert to upright RGB; large images are reduced to a short side near `room`, strips to a long one."""
     # The decoder of JPEG skips what a reduced image does not need.
     image.draft(None, (room, room))
     room = max(room, ROOM)
@@ -116,7 +116,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Integers of 16 bits over their whole range, floats over [0, 1] or, if they exceed it, [0, 255]."""
+    """Scale to 8 bits: 16-bit integers over their range, floats over [0, 1] or, if beyond, over [0, 255]."""
     if values.dtype.kind == "f":
         scaled = values * (255 if np.nanmax(values, initial=0) <= 1 else 1)
     else:

@@ -1,1 +1,1 @@
-"""What is wrong with a copy of a dataset: a file for each kind of fault; `examine` puts them together."""
+"""Checks of a copy of a dataset: a file for each kind of fault; `examine` runs them all."""

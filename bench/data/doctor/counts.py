@@ -1,4 +1,4 @@
-"""How many images there are: of domains and classes, as the card says and as learning needs."""
+"""Counts of images of domains and classes, compared with the card and with what learning needs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from bench.data.dataset import Dataset
 from bench.data.doctor.finding import Finding
 
 IMBALANCE = 10
-"""A class this many times larger than another of its domain is a fault."""
+"""Ratio of the largest to the smallest class of a domain from which on it is a fault."""
 
 LEAST = 3
-"""Groups of images that a class needs in a domain: one each to train on, to validate, to test."""
+"""Smallest number of groups of a class in a domain: one each for training, validation and test."""
 
 
-def unlike_the_card(dataset: Dataset) -> Iterable[Finding]:
-    """Counts that are not the card's, of domains and, where it says them, of classes; unknown folders."""
+def card_mismatches(dataset: Dataset) -> Iterable[Finding]:
+    """Find counts of domains and classes that are not the card's, and unknown folders."""
     for text in dataset.warnings:
         if "the card says" in text:
             yield Finding("counts", "fault", text)
@@ -38,7 +38,7 @@ def unlike_the_card(dataset: Dataset) -> Iterable[Finding]:
 
 
 def missing(dataset: Dataset) -> Iterable[Finding]:
-    """Domains and classes of which there is no image."""
+    """Find domains and classes without images."""
     for name in dataset.card.domains:
         if name not in dataset.domains:
             yield Finding("domain missing", "fault", f"no images of domain {name}")
@@ -48,8 +48,8 @@ def missing(dataset: Dataset) -> Iterable[Finding]:
             yield Finding("class missing", "fault", f"{name} has no image of {dataset.card.classes[label]}")
 
 
-def uneven(dataset: Dataset) -> Iterable[Finding]:
-    """Classes with too few groups of images, and imbalance."""
+def class_balance(dataset: Dataset) -> Iterable[Finding]:
+    """Find classes with too few groups of images, and imbalance."""
     for name, domain in dataset.domains.items():
         classes = dataset.card.classes
         groups = {

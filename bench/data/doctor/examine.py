@@ -1,58 +1,60 @@
-"""The whole examination: what is wrong with a copy of a dataset, each fault with the images it is about."""
+"""Examination of a copy of a dataset by all checks, each finding with the images it is about."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from bench.data.dataset import Dataset, silent
-from bench.data.doctor import copies, counts, files
+from bench.data.doctor import counts, duplicates, files
 from bench.data.doctor.finding import Finding
-from bench.data.doctor.seen import Seen, open_all
+from bench.data.doctor.scan import Scan, scan_images
 from bench.data.index import Progress
+
+DomainSummary = dict[str, str | int | float | None]
+"""Counts of images and classes of a domain, and the mean width and height of its images in pixels."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The findings, and a table of the domains."""
+    """Diagnosis of a copy: its findings, and a summary of each domain."""
 
     dataset: str
     origin: str
-    domains: list[dict[str, Any]]
+    domains: list[DomainSummary]
     findings: list[Finding]
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing is wrong."""
+        """Return True if there is no fault."""
         return not any(finding.level == "fault" for finding in self.findings)
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain data."""
+    def as_json(self) -> dict[str, object]:
+        """Convert to plain data for JSON."""
         return {**asdict(self), "healthy": self.healthy}
 
 
 def examine(dataset: Dataset, progress: Progress = silent) -> Diagnosis:
-    """Look at every image of a dataset."""
-    seen = open_all(dataset, progress)
+    """Scan every image of a dataset and run all checks."""
+    scan = scan_images(dataset, progress)
     findings = [
-        *counts.unlike_the_card(dataset),
+        *counts.card_mismatches(dataset),
         *counts.missing(dataset),
-        *files.unreadable(dataset, seen),
-        *counts.uneven(dataset),
-        *copies.copies(dataset),
-        *copies.near(dataset, seen),
-        *files.small(dataset, seen),
+        *files.unreadable(dataset, scan),
+        *counts.class_balance(dataset),
+        *duplicates.exact(dataset),
+        *duplicates.near(dataset, scan),
+        *files.small(dataset, scan),
     ]
-    return Diagnosis(dataset.card.name, dataset.origin, _table(dataset, seen), findings)
+    return Diagnosis(dataset.card.name, dataset.origin, _summaries(dataset, scan), findings)
 
 
-def _table(dataset: Dataset, seen: Seen) -> list[dict[str, Any]]:
-    rows = []
+def _summaries(dataset: Dataset, scan: Scan) -> list[DomainSummary]:
+    rows: list[DomainSummary] = []
     for name, domain in dataset.domains.items():
-        sizes = [size for (where, _), size in seen.sizes.items() if where == name]
+        sizes = [size for (where, _), size in scan.sizes.items() if where == name]
         counts = list(Counter(domain.labels.tolist()).values())
         rows.append(
             {

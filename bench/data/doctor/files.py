@@ -1,4 +1,4 @@
-"""Single images: unreadable ones, tiny ones."""
+"""Faults of single images: unreadable ones, tiny ones."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterable
 
 from bench.data.dataset import Dataset
 from bench.data.doctor.finding import Finding
-from bench.data.doctor.seen import Seen
+from bench.data.doctor.scan import Scan
 
 SMALL = 16
-"""Pixels of the shorter side, below which an image is hardly one."""
+"""Smallest side in pixels of an image of use."""
 
 
-def unreadable(dataset: Dataset, seen: Seen) -> Iterable[Finding]:
-    """Images that cannot be read, by what is wrong with them."""
+def unreadable(dataset: Dataset, scan: Scan) -> Iterable[Finding]:
+    """Find images that cannot be read, by reason."""
     kinds: dict[str, list[str]] = defaultdict(list)
-    for (name, row), reason in sorted(seen.unreadable.items()):
+    for (name, row), reason in sorted(scan.unreadable.items()):
         kind = "unreadable"
         if reason == "empty":
             kind = "empty file"
@@ -31,12 +31,12 @@ def unreadable(dataset: Dataset, seen: Seen) -> Iterable[Finding]:
         yield Finding(kind, "fault", f"{len(images)} images cannot be read", tuple(images))
 
 
-def small(dataset: Dataset, seen: Seen) -> Iterable[Finding]:
-    """Images that hardly are any."""
-    found = [
+def small(dataset: Dataset, scan: Scan) -> Iterable[Finding]:
+    """Find tiny images."""
+    images = [
         f"{name}: {dataset.domains[name].title(row)} ({width} × {height})"
-        for (name, row), (width, height) in sorted(seen.sizes.items())
+        for (name, row), (width, height) in sorted(scan.sizes.items())
         if min(width, height) < SMALL
     ]
-    if found:
-        yield Finding("tiny images", "note", f"{len(found)} with a side under {SMALL} px", tuple(found))
+    if images:
+        yield Finding("tiny images", "note", f"{len(images)} with a side under {SMALL} px", tuple(images))

@@ -1,4 +1,4 @@
-"""What the doctor says."""
+"""Findings of the doctor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Level = Literal["fault", "note"]
 
 @dataclass(frozen=True)
 class Finding:
-    """Something found; a `note` is worth knowing and wrong in no way."""
+    """Finding about a copy: a `fault`, or a `note` that is worth knowing but no fault."""
 
     kind: str
     level: Level

@@ -1,6 +1,6 @@
-"""Where images come from. A source lists a dataset's items; one file per kind of source.
+"""Sources of images. A source lists a dataset's items; one file per kind of source.
 
-To add a kind, write a model with a `type` literal and `listing(wanted) -> Listing`, which raises `Absent`
+To add a kind, write a model with a `type` literal and `listing(request) -> Listing`, which raises `Absent`
 where it has no copy, and name it in the `Source` union. A card lists its sources in order of preference.
 """
 

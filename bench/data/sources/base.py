@@ -1,4 +1,4 @@
-"""What every kind of source is asked, and what it answers."""
+"""Contract of sources: the request that they get, and the listing that they return."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bench.data.sources.item import Item
 
 
 class Absent(UserError):
-    """This source has no copy of the dataset here; the next one is tried."""
+    """Error of a source that has no copy of the dataset here; the next one is tried."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a card asks of its sources."""
+class SourceRequest:
+    """Request of a card to its sources."""
 
     name: str
     domains: tuple[str, ...]
@@ -25,35 +25,35 @@ class Wanted:
     cards: Path
     """Folder of the card, for tables beside it."""
     download: bool = True
-    """Whether a source may fetch what is not here."""
+    """True if a source may fetch files that are not here."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A copy that was found."""
+    """Listing of a copy of a dataset."""
 
     origin: str
-    """Names the copy in records, without the folders of one machine: `folder OfficeHome`."""
+    """Name of the copy in records, without the folders of one machine: `folder OfficeHome`."""
     digest: str
-    """Changes when the copy does; cheap to compute, since every start computes it."""
+    """Digest that changes when the copy does; cheap, since every start computes it."""
     items: Callable[[], dict[str, list[Item]]]
-    """By domain; called only when no index of that digest is kept."""
+    """Function that lists the items by domain; called only when no index of that digest is kept."""
     warnings: tuple[str, ...] = ()
 
 
-def simple(name: str) -> str:
-    """A name without case and punctuation: copies differ in both (`Real World`, `Real_World`)."""
+def normalised(name: str) -> str:
+    """Remove case and punctuation from a name: copies differ in both (`Real World`, `Real_World`)."""
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
-class Names:
-    """Looks up the card's name for a name that a copy uses."""
+class NameLookup:
+    """Lookup of the card's name for a name that a copy uses."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._known = {name: name for name in names}
         for name in tuple(self._known):
-            self._known.setdefault(simple(name), name)
+            self._known.setdefault(normalised(name), name)
 
     def get(self, name: str) -> str | None:
-        """The card's name, or None."""
-        return self._known.get(name) or self._known.get(simple(name))
+        """Return the card's name; None where it has no such name."""
+        return self._known.get(name) or self._known.get(normalised(name))

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from bench.core.digest import combine
 from bench.core.errors import UserError
-from bench.data.sources.base import Absent, Listing, Wanted
+from bench.data.sources.base import Absent, Listing, SourceRequest
 from bench.data.sources.item import Item
 from bench.data.sources.union_find import unite
 from bench.spec.toml import Frozen
@@ -44,15 +44,15 @@ class EmojiPackage(Frozen):
     exclude_subgroups: list[str]
     min_class_size: int
 
-    def listing(self, wanted: Wanted) -> Listing:
-        """The installed package: its version, its place and the table of classes decide the items."""
+    def listing(self, request: SourceRequest) -> Listing:
+        """List the installed package; its version, its path and the table of classes decide the items."""
         package = self._distribution()
-        table = (wanted.cards / self.table).read_text(encoding="utf-8")
+        table = (request.cards / self.table).read_text(encoding="utf-8")
         digest = combine(self.model_dump_json(), package.version, str(package.locate_file(self.root)), table)
-        return Listing(f"package {self.package} {package.version}", digest, lambda: self.items(wanted.cards))
+        return Listing(f"package {self.package} {package.version}", digest, lambda: self.items(request.cards))
 
     def items(self, cards: Path) -> dict[str, list[Item]]:
-        """The cleaned items of every domain, in one order; `cards` is the folder with the table."""
+        """List the cleaned items of every domain, in one order; `cards` is the folder with the table."""
         files = {domain: self._files(folder) for domain, folder in self.folders.items()}
         emoji = {
             code: row["subgroup"]
@@ -105,12 +105,12 @@ class EmojiPackage(Frozen):
 
 
 def _strip(code: Iterable[str]) -> CodePoints:
-    """Code points without variation selectors, which some vendors' file names leave out."""
+    """Remove variation selectors, which some vendors' file names leave out."""
     return tuple(point.upper() for point in code if point.upper() != VARIATION_SELECTOR)
 
 
 def _base(code: CodePoints) -> CodePoints:
-    """The emoji of which `code` is a gender or skin-tone variant."""
+    """Return the emoji of which `code` is a gender or skin-tone variant."""
     code = tuple(point for point in code if point not in SKIN_TONES)
     if len(code) > 2 and code[-2] == JOINER and code[-1] in GENDER_SIGNS:
         code = code[:-2]

@@ -1,4 +1,4 @@
-"""The bytes of images, wherever they lie: files, rows of parquet shards, rows of arrays."""
+"""Encoded images in files, rows of parquet shards and rows of arrays."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 from bench.core.errors import UserError
 
 Place = tuple[Path, int | None]
-"""A file, or a container and the image's row in it."""
+"""Place of an image: a file, or a container and the image's row in it."""
 Encoded = Path | bytes | np.ndarray
-"""An image that is not decoded yet: a file, its content, or an array (H, W[, C])."""
+"""Image that is not decoded yet: a file, its content, or an array (H, W[, C])."""
 
 BATCH = 32
-"""Rows of a parquet shard that are read at once."""
+"""Rows per read of a parquet shard."""
 
 
-def stream(places: Iterable[Place]) -> Iterator[tuple[int, Encoded]]:
-    """(position, image) of every place; containers are read once, in order, a few rows at a time."""
+def encoded_images(places: Iterable[Place]) -> Iterator[tuple[int, Encoded]]:
+    """Read the images at places as (position, image); containers are read once, in order, row by row."""
     inside: dict[Path, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     for position, (path, row) in enumerate(places):
         if row is None:
@@ -36,8 +36,8 @@ def stream(places: Iterable[Place]) -> Iterator[tuple[int, Encoded]]:
 
 
 def one(place: Place) -> Encoded:
-    """The image of one place."""
-    return next(iter(stream([place])))[1]
+    """Read the image at a place."""
+    return next(iter(encoded_images([place])))[1]
 
 
 def _array(path: Path, rows: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
@@ -47,28 +47,28 @@ def _array(path: Path, rows: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _parquet(path: Path, rows: Iterable[int]) -> Iterator[tuple[int, bytes]]:
-    """Only row groups that hold a wanted row are read, and no more than a few rows are held."""
+    """Read rows of a shard: only row groups that hold one of them, and only a few rows at a time."""
     import pyarrow.parquet as pq
 
-    wanted = set(rows)
+    chosen = set(rows)
     with pq.ParquetFile(path, memory_map=True, pre_buffer=False, buffer_size=1 << 20) as file:
         column = image_column(path, file.schema_arrow)
         start = 0
         for group in range(file.num_row_groups):
             count = file.metadata.row_group(group).num_rows
-            if wanted.isdisjoint(range(start, start + count)):
+            if chosen.isdisjoint(range(start, start + count)):
                 start += count
                 continue
             for batch in file.iter_batches(BATCH, row_groups=[group], columns=[column]):
                 content = batch.column(0).field("bytes")
                 for place in range(len(content)):
-                    if start + place in wanted:
+                    if start + place in chosen:
                         yield start + place, content[place].as_py() or b""
                 start += len(content)
 
 
 def image_column(path: Path, schema: Any) -> str:
-    """The column of a shard that holds images: structs of `bytes` and `path`.
+    """Find the column of a shard that holds images: structs of `bytes` and `path`.
 
     Raises:
         UserError: there is none.
@@ -82,7 +82,7 @@ def image_column(path: Path, schema: Any) -> str:
 
 
 def content(encoded: Encoded) -> bytes:
-    """What an image's identity is taken of; empty where a file cannot be read."""
+    """Return the bytes that identify an image; empty where a file cannot be read."""
     if isinstance(encoded, Path):
         try:
             return encoded.read_bytes()

@@ -1,4 +1,4 @@
-"""A folder that the user has: whatever copy of a dataset, in any of the layouts it is handed on in."""
+"""Folder of the user with a copy of a dataset, in any of its common layouts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pydantic import Field
 from bench.core.errors import UserError
 from bench.core.paths import data_roots
 from bench.data.sources import layouts
-from bench.data.sources.base import Absent, Listing, Wanted, simple
+from bench.data.sources.base import Absent, Listing, SourceRequest, normalised
 from bench.spec.toml import Frozen
 
 
 class Folder(Frozen):
-    """Looks below `$BENCH_DATA` (`--data-root`) and among what `bench data fetch` unpacked.
+    """Folder below `$BENCH_DATA` (`--data-root`) or among those that `bench data fetch` unpacked.
 
-    Tried in this order: lists of files (`image_list/*.txt`), folders of classes, parquet shards.
+    Layouts are tried in this order: lists of files (`image_list/*.txt`), folders of classes, parquet shards.
     """
 
     type: Literal["folder"]
@@ -28,21 +28,21 @@ class Folder(Frozen):
     domain: str = Field("domain", description="column of parquet shards; empty where there is one domain")
     label: str = Field("label", description="column of parquet shards")
 
-    def listing(self, wanted: Wanted) -> Listing:
-        """The first folder that holds the dataset."""
+    def listing(self, request: SourceRequest) -> Listing:
+        """List the first folder that holds the dataset."""
         reason = ""
-        for folder in self._candidates(wanted):
+        for folder in self._candidates(request):
             try:
-                items, warnings = self._items(folder, wanted)
+                items, warnings = self._items(folder, request)
             except UserError as error:
-                if self.path or simple(folder.name) in self._known(wanted):
+                if self.path or normalised(folder.name) in self._known(request):
                     raise
-                # A folder that holds something else, for all we know.
+                # Probably a folder of something else.
                 reason = f" ({error})"
                 continue
             if items:
                 missing = [
-                    f"no images of domain {d} in {folder.name}" for d in wanted.domains if d not in items
+                    f"no images of domain {d} in {folder.name}" for d in request.domains if d not in items
                 ]
                 paths = sorted({item.path for listed in items.values() for item in listed})
                 return Listing(
@@ -52,13 +52,13 @@ class Folder(Frozen):
                     (*warnings, *missing),
                 )
         where = ", ".join(map(str, [self.path] if self.path else data_roots()))
-        raise Absent(f"no images of {wanted.name} in {where}{reason}" if where else "no folder was named")
+        raise Absent(f"no images of {request.name} in {where}{reason}" if where else "no folder was named")
 
-    def _known(self, wanted: Wanted) -> set[str]:
-        return {simple(name) for name in (wanted.name, *self.names)}
+    def _known(self, request: SourceRequest) -> set[str]:
+        return {normalised(name) for name in (request.name, *self.names)}
 
-    def _candidates(self, wanted: Wanted) -> Iterator[Path]:
-        """Folders of a known name, at most two levels below a root; then the roots themselves."""
+    def _candidates(self, request: SourceRequest) -> Iterator[Path]:
+        """List folders of a known name, at most two levels below a root; then the roots themselves."""
         if self.path:
             yield Path(self.path)
             return
@@ -66,17 +66,19 @@ class Folder(Frozen):
             below = layouts.subfolders(root)
             inside = [deeper for folder in below for deeper in layouts.subfolders(folder)]
             # Deepest first: an archive's own folder is often in one of the dataset's name.
-            found = [path for path in (*inside, *below, root) if simple(path.name) in self._known(wanted)]
+            found = [
+                path for path in (*inside, *below, root) if normalised(path.name) in self._known(request)
+            ]
             yield from found
             if root not in found:
                 yield root
 
-    def _items(self, folder: Path, wanted: Wanted) -> tuple[layouts.Items, list[str]]:
-        if listed := layouts.image_lists(folder, wanted, self.official_lists):
+    def _items(self, folder: Path, request: SourceRequest) -> tuple[layouts.Items, list[str]]:
+        if listed := layouts.image_lists(folder, request, self.official_lists):
             return listed, []
-        found, warnings = layouts.class_folders(folder, wanted)
-        if found:
-            return found, warnings
+        items, warnings = layouts.class_folders(folder, request)
+        if items:
+            return items, warnings
         files = sorted([*folder.glob("*.parquet"), *folder.glob("data/*.parquet")])
         columns = {"domain": self.domain, "label": self.label}
-        return (layouts.shards(files, wanted, columns), []) if files else ({}, [])
+        return (layouts.shards(files, request, columns), []) if files else ({}, [])

@@ -1,6 +1,6 @@
-"""The Hugging Face hub: parquet shards of a dataset repository at a pinned revision.
+"""Hugging Face hub: parquet shards of a dataset repository at a pinned revision.
 
-`huggingface_hub` keeps what it fetched in its own cache, resumes what was interrupted, and names large
+`huggingface_hub` keeps fetched files in its own cache, resumes interrupted downloads, and names large
 files by their SHA-256, which is checked here.
 """
 
@@ -19,7 +19,7 @@ from pydantic import Field
 from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.data.sources import layouts
-from bench.data.sources.base import Absent, Listing, Wanted
+from bench.data.sources.base import Absent, Listing, SourceRequest
 from bench.spec.toml import Frozen
 
 
@@ -36,18 +36,18 @@ class Hub(Frozen):
 
     @property
     def title(self) -> str:
-        """The repository and the revision's beginning."""
+        """Name the repository and the first digits of the revision."""
         return f"hub {self.repository}@{self.revision[:8]}"
 
-    def listing(self, wanted: Wanted) -> Listing:
-        """The shards, fetched where they are not here yet."""
-        files = [self._file(name, wanted.download) for name in self.files]
+    def listing(self, request: SourceRequest) -> Listing:
+        """List the shards; those that are not here yet are fetched."""
+        files = [self._file(name, request.download) for name in self.files]
         columns = {"domain": self.domain, "label": self.label}
 
         def items() -> layouts.Items:
             for file in files:
                 verify(file)
-            return layouts.shards(files, wanted, columns)
+            return layouts.shards(files, request, columns)
 
         return Listing(self.title, combine(self.model_dump_json(), *map(str, files)), items)
 
@@ -80,7 +80,7 @@ class Hub(Frozen):
 
 
 def _check_network() -> None:
-    """Say at once that there is no network, instead of after the hub library's many retries."""
+    """Raise `Absent` at once without a network, instead of after the hub library's many retries."""
     from huggingface_hub.constants import ENDPOINT
 
     try:

@@ -1,4 +1,4 @@
-"""One image of a dataset, before it is decoded."""
+"""Item of a dataset: an image before it is decoded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Item:
-    """An image with its class and its group.
+    """Image with its class and its group.
 
     Images of one group show the same thing (or are copies) and must never be split apart; `name` is the
     same for the same thing in every domain where the dataset knows that. A source that knows neither leaves
@@ -19,8 +19,8 @@ class Item:
     label: str
     group: str
     path: Path
-    """An image file, or a container of many: a parquet shard or an array of images."""
+    """Path of an image file, or of a container of many: a parquet shard or an array of images."""
     row: int | None = None
-    """Which image of a container."""
+    """Row of the image in its container."""
     split: str = ""
-    """`train`, `validation` or `test` where the dataset is published with its own split."""
+    """Split, `train`, `validation` or `test`, where the dataset is published with one."""

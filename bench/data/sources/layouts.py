@@ -1,4 +1,4 @@
-"""Layouts in which image datasets lie on disk: folders of classes, lists of files, parquet shards."""
+"""Layouts of image datasets on disk: folders of classes, lists of files, parquet shards."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 
 from bench.core.digest import combine
 from bench.core.errors import UserError
-from bench.data.sources.base import Names, Wanted, simple
+from bench.data.sources.base import NameLookup, SourceRequest, normalised
 from bench.data.sources.encoded import image_column
 from bench.data.sources.item import Item
 
 SUFFIXES = frozenset(
     ".jpg .jpeg .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .avif .jp2".split()  # noqa: SIM905
 )
-"""File names that are taken for images; what is really in them is the decoder's to say."""
+"""Suffixes of files that are taken for images; only the decoder can tell whether they are."""
 
 Items = dict[str, list[Item]]
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Folders in a folder, in order of their names, without hidden ones."""
+    """List the folders in a folder, in order of their names, without hidden ones."""
     try:
         entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".") and entry.is_dir()]
     except OSError:
@@ -31,7 +31,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def image_files(folder: Path) -> Iterator[Path]:
-    """Image files at any depth below a folder; the `._*` files that some archives carry are none."""
+    """List image files at any depth below a folder, without the `._*` files that some archives carry."""
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
@@ -39,20 +39,20 @@ def image_files(folder: Path) -> Iterator[Path]:
                 yield Path(root, name)
 
 
-def class_folders(root: Path, wanted: Wanted) -> tuple[Items, list[str]]:
-    """`<domain>/<class>/*`, `<domain>/images/<class>/*`, or `<class>/*` where there is one domain.
+def class_folders(root: Path, request: SourceRequest) -> tuple[Items, list[str]]:
+    """Read `<domain>/<class>/*`, `<domain>/images/<class>/*`, or `<class>/*` where there is one domain.
 
     Returns the items and, as warnings, folders that are none of the card's classes.
     """
-    domains, classes = Names(wanted.domains), Names(wanted.classes)
+    domains, classes = NameLookup(request.domains), NameLookup(request.classes)
     of_domain = {name: path for path in subfolders(root) if (name := domains.get(path.name))}
-    if not of_domain and len(wanted.domains) == 1:
-        of_domain = {wanted.domains[0]: root}
+    if not of_domain and len(request.domains) == 1:
+        of_domain = {request.domains[0]: root}
     items: Items = {}
     unknown = []
     for domain, folder in of_domain.items():
         inside = subfolders(folder)
-        if [simple(path.name) for path in inside] == ["images"]:
+        if [normalised(path.name) for path in inside] == ["images"]:
             inside = subfolders(inside[0])
         listed = []
         for path in inside:
@@ -67,8 +67,8 @@ def class_folders(root: Path, wanted: Wanted) -> tuple[Items, list[str]]:
     return items, [f"{len(unknown)} folders are no class of the card: {few}"] if unknown else []
 
 
-def image_lists(root: Path, wanted: Wanted, official: bool) -> Items:
-    """Text files of `path label` lines, `image_list/<domain>.txt`; images are below `root`.
+def image_lists(root: Path, request: SourceRequest, official: bool) -> Items:
+    """Read text files of `path label` lines, `image_list/<domain>.txt`; images are below `root`.
 
     With `official`, `<domain>_train.txt` and `<domain>_test.txt`, whose split is the dataset's own. The
     class is the name of the image's folder: numbers differ between lists.
@@ -76,7 +76,7 @@ def image_lists(root: Path, wanted: Wanted, official: bool) -> Items:
     Raises:
         UserError: a line names no class of the card.
     """
-    domains, classes = Names(wanted.domains), Names(wanted.classes)
+    domains, classes = NameLookup(request.domains), NameLookup(request.classes)
     items: Items = defaultdict(list)
     for file in sorted([*root.glob("*.txt"), *root.glob("image_list/*.txt")]):
         stem, split = file.stem, ""
@@ -94,16 +94,16 @@ def image_lists(root: Path, wanted: Wanted, official: bool) -> Items:
             label = classes.get(path.parent.name)
             if label is None:
                 raise UserError(
-                    f"{file}, line {number}: folder '{path.parent.name}' is no class of {wanted.name}"
+                    f"{file}, line {number}: folder '{path.parent.name}' is no class of {request.name}"
                 )
             items[domain].append(Item("", label, "", path, split=split))
     return dict(items)
 
 
-def shards(files: list[Path], wanted: Wanted, columns: dict[str, str]) -> Items:
-    """Parquet shards as on the Hugging Face hub: an image struct of `bytes` and `path`, domain, label.
+def shards(files: list[Path], request: SourceRequest, columns: dict[str, str]) -> Items:
+    """Read parquet shards as on the Hugging Face hub: an image struct of `bytes` and `path`, domain, label.
 
-    `columns` says what the columns `domain` and `label` are called here; where `domain` is empty every image
+    `columns` maps `domain` and `label` to the names of their columns; where `domain` is empty every image
     is of the only domain. Numbers in a label column are named by the shard's own metadata.
 
     Raises:
@@ -111,7 +111,7 @@ def shards(files: list[Path], wanted: Wanted, columns: dict[str, str]) -> Items:
     """
     import pyarrow.parquet as pq
 
-    domains, classes = Names(wanted.domains), Names(wanted.classes)
+    domains, classes = NameLookup(request.domains), NameLookup(request.classes)
     items: Items = defaultdict(list)
     for file in files:
         schema = pq.read_schema(file)
@@ -121,17 +121,17 @@ def shards(files: list[Path], wanted: Wanted, columns: dict[str, str]) -> Items:
             raise UserError(f"{file} has no column '{missing[0]}', but {', '.join(schema.names)}")
         domain_names = _texts(file, columns["domain"]) if columns["domain"] else None
         for row, label in enumerate(_texts(file, columns["label"])):
-            domain = domains.get(domain_names[row]) if domain_names else wanted.domains[0]
+            domain = domains.get(domain_names[row]) if domain_names else request.domains[0]
             known = classes.get(label)
             if domain is None or known is None:
                 what = f"domain '{domain_names[row]}'" if domain is None and domain_names else f"'{label}'"
-                raise UserError(f"{file}, row {row}: {what} is none of {wanted.name}'s")
+                raise UserError(f"{file}, row {row}: {what} is none of {request.name}'s")
             items[domain].append(Item("", known, "", file, row))
     return dict(items)
 
 
 def _texts(file: Path, column: str) -> list[str]:
-    """A column as names; numbers are named by the metadata that the hub's own library writes."""
+    """Read a column as names; numbers are named by the metadata that the hub's own library writes."""
     import json
 
     import pyarrow.parquet as pq
@@ -148,7 +148,7 @@ def _texts(file: Path, column: str) -> list[str]:
 
 
 def digest_of(paths: list[Path]) -> str:
-    """Changes when a file is added, removed, moved or written again. Reads no file."""
+    """Digest that changes when a file is added, removed, moved or written again. Reads no file."""
     parts = []
     for path in paths:
         try:

@@ -1,4 +1,4 @@
-"""Datasets that a Python library knows: torchvision's classics, MedMNIST, scikit-learn's digits.
+"""Datasets of Python libraries: torchvision, MedMNIST, scikit-learn.
 
 File-based ones keep their files. Those that come as arrays are written once as a memory-mapped array each,
 so that no later start needs the library.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
-import json
 import os
 import tarfile
 from collections import defaultdict
@@ -24,7 +23,7 @@ from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.core.paths import cache_root, data_roots, writing_to_cache
-from bench.data.sources.base import Absent, Listing, Wanted, simple
+from bench.data.sources.base import Absent, Listing, SourceRequest, normalised
 from bench.data.sources.item import Item
 from bench.spec.toml import Frozen
 
@@ -33,7 +32,7 @@ FILES = ("_image_files", "_images", "samples")
 
 
 class LibraryPart(Frozen):
-    """One call of the library: a domain's training or test images."""
+    """Call of a library that gives a domain's training or test images."""
 
     domain: str
     call: str = Field(description="name of the class or function")
@@ -43,8 +42,25 @@ class LibraryPart(Frozen):
 
     @property
     def key(self) -> str:
-        """Identifies what is kept of it."""
+        """Digest that names its files in the cache."""
         return combine(self.model_dump_json())
+
+
+class KeptPart(Frozen):
+    """Note in the cache of a part's images: paths of files, or the path of one array (images, H, W[, C])."""
+
+    labels: list[int]
+    files: list[str] = []
+    array: str = ""
+
+    def images(self) -> Iterator[tuple[Path, int | None, int]]:
+        """Iterate over (path, row in the array, label)."""
+        if self.array:
+            yield from ((Path(self.array), row, label) for row, label in enumerate(self.labels))
+        else:
+            yield from (
+                (Path(path), None, label) for path, label in zip(self.files, self.labels, strict=True)
+            )
 
 
 class Library(Frozen):
@@ -56,23 +72,23 @@ class Library(Frozen):
 
     @property
     def title(self) -> str:
-        """The packages."""
+        """Name the packages."""
         return " and ".join(sorted({part.module.split(".")[0] for part in self.parts}))
 
-    def listing(self, wanted: Wanted) -> Listing:
-        """Every part that is here or can be had; a domain none of whose parts is stays out."""
+    def listing(self, request: SourceRequest) -> Listing:
+        """List every part that is here or can be fetched; a domain with a missing part is left out."""
         rows: dict[str, list[Item]] = defaultdict(list)
         problems = []
         digests = []
         for part in self.parts:
             try:
-                kept = _keep(part, wanted)
+                kept = _keep(part, request)
             except Absent as reason:
                 problems.append(f"{part.domain}: {reason}")
                 continue
-            digests.append(combine(part.key, json.dumps(kept)))
-            for path, row, label in _images(kept):
-                rows[part.domain].append(Item("", wanted.classes[label], "", path, row, part.split))
+            digests.append(combine(part.key, kept.model_dump_json()))
+            for path, row, label in kept.images():
+                rows[part.domain].append(Item("", request.classes[label], "", path, row, part.split))
         incomplete = {problem.split(":")[0] for problem in problems}
         items = {domain: listed for domain, listed in rows.items() if domain not in incomplete}
         if not items:
@@ -80,58 +96,50 @@ class Library(Frozen):
         return Listing(self.title, combine(*digests), lambda: items, tuple(problems))
 
 
-def _images(kept: dict[str, Any]) -> Iterator[tuple[Path, int | None, int]]:
-    labels: list[int] = kept["labels"]
-    if "array" in kept:
-        yield from ((Path(kept["array"]), row, label) for row, label in enumerate(labels))
-    else:
-        yield from ((Path(path), None, label) for path, label in zip(kept["files"], labels, strict=True))
-
-
-def _keep(part: LibraryPart, wanted: Wanted) -> dict[str, Any]:
-    """Where a part's images are, and their labels; found again without the library."""
+def _keep(part: LibraryPart, request: SourceRequest) -> KeptPart:
+    """Find a part's images and labels: in the cache, or else with the library."""
     note = cache_root() / "library" / f"{part.key}.json"
     try:
-        kept: dict[str, Any] = json.loads(note.read_bytes())
-        if Path(kept["array"] if "array" in kept else kept["files"][0]).exists():
+        kept = KeptPart.model_validate_json(note.read_bytes())
+        if Path(kept.array or kept.files[0]).exists():
             return kept
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
+    except (OSError, ValueError, IndexError):
         pass
-    dataset = _open(part, wanted)
-    _same_classes(part, [str(name) for name in getattr(dataset, "classes", [])], wanted)
+    dataset = _open(part, request)
+    _same_classes(part, [str(name) for name in getattr(dataset, "classes", [])], request)
     with writing_to_cache():
         kept = _of_files(dataset) or _of_arrays(dataset, note.with_suffix(".npy"))
-        write_atomically(note, json.dumps(kept).encode())
+        write_atomically(note, kept.model_dump_json().encode())
     return kept
 
 
-def _same_classes(part: LibraryPart, known: list[str], wanted: Wanted) -> None:
-    """A label's number is a place in the card's list: where the library names its classes, they must agree.
+def _same_classes(part: LibraryPart, known: list[str], request: SourceRequest) -> None:
+    """Check that the library's classes, where it names them, are those of the card in the same order.
 
     The library may say more than the card (`0 - zero`).
 
     Raises:
         UserError: another number of classes, or another name at some place.
     """
-    if known and len(known) != len(wanted.classes):
-        raise UserError(f"{part.call} has {len(known)} classes, the card {len(wanted.classes)}")
-    for number, (theirs, ours) in enumerate(zip(known, wanted.classes, strict=False)):
-        if simple(theirs) != simple(ours) and not theirs.startswith(f"{ours} "):
-            raise UserError(f"class {number} of {part.call} is '{theirs}', of the card '{ours}'")
+    if known and len(known) != len(request.classes):
+        raise UserError(f"{part.call} has {len(known)} classes, the card {len(request.classes)}")
+    for number, (name, own) in enumerate(zip(known, request.classes, strict=False)):
+        if normalised(name) != normalised(own) and not name.startswith(f"{own} "):
+            raise UserError(f"class {number} of {part.call} is '{name}', of the card '{own}'")
 
 
-def _of_files(dataset: Any) -> dict[str, Any] | None:
+def _of_files(dataset: Any) -> KeptPart | None:
     for name in FILES:
         found = getattr(dataset, name, None)
         if found:
             pairs = isinstance(found[0], tuple)
             files = [os.path.abspath(item[0] if pairs else item) for item in found]
             labels = [item[1] for item in found] if pairs else dataset._labels
-            return {"files": files, "labels": [int(label) for label in labels]}
+            return KeptPart(files=files, labels=[int(label) for label in labels])
     return None
 
 
-def _of_arrays(dataset: Any, out: Path) -> dict[str, Any]:
+def _of_arrays(dataset: Any, out: Path) -> KeptPart:
     if hasattr(dataset, "target") and hasattr(dataset, "images"):
         # scikit-learn's: floats from 0 to the brightest.
         images = np.asarray(dataset.images)
@@ -145,23 +153,23 @@ def _of_arrays(dataset: Any, out: Path) -> dict[str, Any]:
     temporary = out.with_name(f".{os.getpid()}-{out.name}")
     np.save(temporary, np.stack(arrays), allow_pickle=False)
     temporary.replace(out)
-    return {"array": str(out), "labels": labels}
+    return KeptPart(array=str(out), labels=labels)
 
 
-def _open(part: LibraryPart, wanted: Wanted) -> Any:
-    """The library's dataset out of a folder of the user's, else out of the cache, else fetched."""
+def _open(part: LibraryPart, request: SourceRequest) -> Any:
+    """Open the library's dataset: out of a folder of the user, else out of the cache, else fetch it."""
     try:
         call = getattr(importlib.import_module(part.module), part.call)
     except ImportError:
         raise Absent(f"pip install {part.module.split('.')[0]}") from None
     if "root" not in inspect.signature(call).parameters and part.module.startswith("sklearn"):
         return call(**part.arguments)
-    own = cache_root() / "downloads" / wanted.name
-    for root in (*data_roots(), *(root / wanted.name for root in data_roots()), own):
+    own = cache_root() / "downloads" / request.name
+    for root in (*data_roots(), *(root / request.name for root in data_roots()), own):
         if root.is_dir():
             with contextlib.suppress(RuntimeError, OSError, ValueError, KeyError):
                 return call(root=str(root), download=False, **part.arguments)
-    if not wanted.download:
+    if not request.download:
         raise Absent(f"{part.call} is not here")
     with writing_to_cache():
         own.mkdir(parents=True, exist_ok=True)
@@ -175,7 +183,7 @@ def _open(part: LibraryPart, wanted: Wanted) -> Any:
 
 @contextlib.contextmanager
 def safe_archives() -> Iterator[None]:
-    """Archives that a library unpacks may not write outside their folder, in any Python version."""
+    """Keep archives that a library unpacks from writing outside their folder, in any Python version."""
     before = tarfile.TarFile.__dict__.get("extraction_filter")
     tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
     try:

@@ -1,4 +1,4 @@
-"""A table of images: CSV or parquet with the columns `path,domain,label[,group][,split]`."""
+"""Table of images: CSV or parquet with the columns `path,domain,label[,group][,split]`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from bench.core.digest import combine
 from bench.core.errors import UserError, did_you_mean
 from bench.data.sources import layouts
-from bench.data.sources.base import Listing, Wanted
+from bench.data.sources.base import Listing, SourceRequest
 from bench.data.sources.item import Item
 from bench.spec.toml import Frozen
 
@@ -20,21 +20,21 @@ SPLIT_NAMES = {"": "", "train": "train", "val": "validation", "valid": "validati
 
 
 class Manifest(Frozen):
-    """Paths are relative to the table's folder. `group` keeps related images in one split."""
+    """Table whose paths are relative to its folder. `group` keeps related images in one split."""
 
     type: Literal["manifest"]
     path: str
 
-    def listing(self, wanted: Wanted) -> Listing:
-        """The rows of the table."""
+    def listing(self, request: SourceRequest) -> Listing:
+        """List the rows of the table."""
         file = Path(self.path)
         rows = read_manifest(file)
         items: layouts.Items = defaultdict(list)
         unknown = 0
         for row in rows:
-            if row["label"] not in wanted.classes:
+            if row["label"] not in request.classes:
                 unknown += 1
-            elif row["domain"] in wanted.domains:
+            elif row["domain"] in request.domains:
                 items[row["domain"]].append(
                     Item("", row["label"], row["group"], file.parent / row["path"], split=row["split"])
                 )
@@ -48,7 +48,7 @@ class Manifest(Frozen):
 
 
 def read_manifest(file: Path) -> list[dict[str, str]]:
-    """The rows, every column as text, `group` and `split` empty where they are not given.
+    """Read the rows, every column as text, `group` and `split` empty where they are not given.
 
     Raises:
         UserError: unreadable, a column is missing, or a cell is empty or no split; names the row.
@@ -62,7 +62,7 @@ def read_manifest(file: Path) -> list[dict[str, str]]:
             else pd.read_csv(file, dtype=str, keep_default_na=False, skipinitialspace=True)
         )
     except Exception as error:
-        # Whatever the readers of two formats make of a damaged file.
+        # The readers of two formats raise many errors for damaged files.
         raise UserError(f"cannot read the table {file}: {' '.join(str(error).split())[:160]}") from None
     table.columns = [str(name).strip().lower() for name in table.columns]
     for name in REQUIRED:

@@ -1,4 +1,4 @@
-"""Things that belong together, united."""
+"""Union-find: sets united where they overlap."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
-"""The steps of one cell: what the method may see, its stages, the looks, the predictions."""
+"""Execution of one cell: its stages in order, evaluations, predictions."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,43 +16,44 @@ import torch
 from bench.core.digest import combine
 from bench.core.seeds import stream
 from bench.data.catalog import load_card
-from bench.data.dataset import Progress, open_again
+from bench.data.dataset import open_again
 from bench.data.episodes import draw_episodes
-from bench.data.splits import Subset, concatenate
-from bench.engine.cell.features import Views
-from bench.engine.cell.stage import Trainer
+from bench.data.splits import concatenate
+from bench.engine.cell.env import CellEnv
+from bench.engine.cell.features import DomainInputs
+from bench.engine.cell.stage import StageRun, Trainer, visible_stages
 from bench.engine.evaluation import predict
 from bench.engine.evaluation.evaluator import Evaluator
-from bench.engine.evaluation.partitions import Source, open_partitions
-from bench.engine.training.artifacts import Artifacts, Tensors
-from bench.engine.training.batches import Inputs
+from bench.engine.evaluation.partitions import View, open_partitions
+from bench.engine.training.artifacts import Tensors
 from bench.engine.training.checkpoints import Checkpoints
-from bench.engine.training.cost import CostTracker
+from bench.engine.training.cost import StageResult
 from bench.engine.training.data_parallel import ProcessGroup, SingleProcessGroup
+from bench.engine.training.inputs import Inputs
 from bench.engine.training.loop_state import Resume
 from bench.method.base import Model
-from bench.method.batch import Access, StageName, Task
+from bench.method.batch import Task
 from bench.method.registry import configure
 from bench.method.requirements import check_capability, check_per_sample_loss
 from bench.networks.backbones import create_backbone, synchronised, untrained
 from bench.networks.split import POOLED, suffix
-from bench.records.record import Digests, Evaluation, Predictions
+from bench.records.record import Evaluation, Predictions
 from bench.records.selection import select
-from bench.spec.cell import Cell, Setting
-from bench.spec.plan import source_stage
+from bench.spec.scenarios import stages as stages_of
+from bench.spec.stages import StageSpec, shared_stages
 
 PIECE = 2**17
 """Numbers that are kept in one tensor of a state."""
-DEAR = 10
+EXPENSIVE = 10
 """Methods that train below the pooled features are asked one in so many of a scenario's episodes."""
 
 
 @dataclass
-class States:
-    """The states of a network at the looks of a stage, and (step, loss) of each.
+class ModelStates:
+    """States of a network at the evaluations of a stage, and (step, loss) of each.
 
-    A state is all numbers of a type behind each other, in pieces, `look<i>.<type>.<piece>`: hundreds of small
-    tensors take longer to keep, and a file can take longer in pieces of more than a megabyte.
+    A state is all numbers of a type behind each other, in pieces, `<evaluation>.<type>.<piece>`: hundreds of
+    small tensors take longer to keep, and a file can take longer in pieces of more than a megabyte.
     """
 
     model: Model
@@ -59,19 +61,19 @@ class States:
     evaluations: list[tuple[int, float | None]] = field(default_factory=list)
 
     def keep(self, step: int, loss: float | None) -> None:
-        """A look."""
+        """Keep the network's state at an evaluation."""
         for dtype, tensors in self._by_type().items():
             flat = torch.cat([tensor.reshape(-1) for tensor in tensors.values()])
             for number, piece in enumerate(flat.cpu().split(PIECE)):
-                self.states[f"look{len(self.evaluations)}.{dtype}.{number}"] = piece
+                self.states[f"{len(self.evaluations)}.{dtype}.{number}"] = piece
         self.evaluations.append((step, loss))
 
-    def put_back(self, look: int) -> None:
-        """The network as it was at a look."""
+    def restore(self, place: int) -> None:
+        """Put the network back to its state at an evaluation."""
         state: Tensors = {}
         for dtype, tensors in self._by_type().items():
             sizes = [tensor.numel() for tensor in tensors.values()]
-            pieces = [self.states[f"look{look}.{dtype}.{n}"] for n in range(-(-sum(sizes) // PIECE))]
+            pieces = [self.states[f"{place}.{dtype}.{n}"] for n in range(-(-sum(sizes) // PIECE))]
             for (name, tensor), part in zip(tensors.items(), torch.cat(pieces).split(sizes), strict=True):
                 state[name] = part.view(tensor.shape)
         self.model.load_state_dict(state)
@@ -82,250 +84,222 @@ class States:
             found.setdefault(tensor.dtype, {})[name] = tensor
         return found
 
-    def freeze(self) -> tuple[Tensors, Any]:
-        """As tensors and JSON."""
+    def state_dict(self) -> tuple[Tensors, Any]:
+        """Return all of them as tensors and JSON."""
         return self.states, self.evaluations
 
-    def thaw(self, tensors: Tensors, notes: Any) -> None:
-        """Have kept these."""
+    def load_state_dict(self, tensors: Tensors, notes: Any) -> None:
+        """Take over those of another object for the same network."""
         self.states, self.evaluations = dict(tensors), [(step, loss) for step, loss in notes]
 
 
-class Run:
-    """One cell at work. What it leaves: `evaluations`, `selected`, `details`, its costs in the ledger."""
+class CellExecution:
+    """Execution of a cell: evaluations, findings and warnings stay in it, costs go to the tracker."""
 
     def __init__(
-        self,
-        cell: Cell,
-        setting: Setting,
-        digests: Digests,
-        artifacts: Artifacts,
-        cost_tracker: CostTracker,
-        progress: Progress,
-        checkpoints: Path | None = None,
-        team: ProcessGroup | None = None,
+        self, env: CellEnv, checkpoints: Path | None = None, group: ProcessGroup | None = None
     ) -> None:
-        self.cell, self.setting, self.digests = cell, setting, digests
-        self.artifacts, self.cost_tracker, self.progress = artifacts, cost_tracker, progress
-        self.team: ProcessGroup = team or SingleProcessGroup()
-        self.method = configure(cell.method, cell.overrides)
-        decisive = {"digests": digests, "setting": setting, "torch": torch.__version__}
-        self.checkpoints = Checkpoints(checkpoints, cell.key, cost_tracker, decisive)
+        """`checkpoints`: folder for them; None: none are kept. `group`: processes that share batches."""
+        self.env, self.cell, self.cost_tracker = env, env.cell, env.cost_tracker
+        self.group: ProcessGroup = group or SingleProcessGroup()
+        self.method = configure(env.cell.method, env.cell.overrides)
+        decisive = {"digests": env.digests, "setting": env.setting, "torch": torch.__version__}
+        self.checkpoints = Checkpoints(checkpoints, env.cell.key, env.cost_tracker, decisive)
         self.selected: dict[str, int] = {}
-        self.details: dict[str, Any] = {}
+        self.details: dict[str, dict[str, Any]] = {}
+        self.episodes: int | None = None
         self.discrepancy_before: dict[str, float] = {}
         self.data_origin = ""
         self.warnings: tuple[str, ...] = ()
-        self.watch: Evaluator | None = None
+        self.evaluator: Evaluator | None = None
+
+    @property
+    def stages(self) -> list[StageSpec]:
+        """Stages that the method takes part in, in order, with the streams that it may see."""
+        return visible_stages(stages_of(self.cell), self.method.access)
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:
-        """The looks so far."""
-        return tuple(self.watch.all) if self.watch else ()
+        """Evaluations so far."""
+        return tuple(self.evaluator.evaluations) if self.evaluator else ()
 
-    def go(self) -> Predictions:
-        """Source stage, target stage, looks; returns the predictions that are worth keeping.
+    def run(self) -> Predictions:
+        """Run the stages in order; returns the predictions that are worth keeping.
 
         Raises:
             CellSkipped: the scenario lacks what the method needs.
             CellFailed: training diverged.
         """
-        scenario = self.cell.scenario
-        check_capability(self.cell.method, self.method, scenario)
-        check_per_sample_loss(self.cell, self.method, self.setting.devices)
+        setting = self.env.setting
+        check_capability(self.cell.method, self.method, self.cell.scenario)
+        check_per_sample_loss(self.cell, self.method, setting.devices)
         with self.cost_tracker.phases("data"):
             self.open()
-        source = self.source
-        folds = self.setting.device == "cpu" and not self.setting.compile
-        watch = self.watch = Evaluator(self.cell, self.method, self.partitions, self.cost_tracker, folds)
+        fuses = setting.device == "cpu" and not setting.compile
+        evaluator = Evaluator(self.cell, self.method, self.partitions, self.cost_tracker, fuses)
+        self.evaluator = evaluator
         with self.cost_tracker.phases("build"):
-            model = self.build("source" if source else "target")
-        self.discrepancy_before = watch.discrepancy_now(model)
-        if source:
-            states = self._source_stage(model)
-            if scenario.shots == 0 and not scenario.episodes:
-                # The looks are at the network as it was on its way.
-                for place, look in enumerate(states.evaluations):
-                    states.put_back(place)
-                    watch.look("source", model, *look)
-            elif not scenario.episodes:
-                self._pass_on(model)
-        if scenario.episodes:
-            self._episodes(model, watch)
-        elif scenario.shots != 0:
-            self._target_stage(model, watch)
+            model = self.build(self.stages[0])
+        self.discrepancy_before = evaluator.discrepancy_now(model)
+        for stage in self.stages:
+            if stage.shared:
+                self._run_shared(stage, model, evaluator if stage == self.stages[-1] else None)
+            elif self.cell.scenario.episodes:
+                self._run_episodes(stage, model, evaluator)
+            else:
+                self._hand_over(stage, model)
+                self._run_own(stage, model, evaluator)
         self.checkpoints.clear()
-        self.selected = select(watch.all)
-        return watch.predictions(self.selected)
+        self.selected = select(evaluator.evaluations)
+        return evaluator.predictions(self.selected)
 
-    def along(self, stage: StageName) -> None:
-        """Train a stage beside the process that leads the team, which has the state, looks and record."""
+    def follow(self, name: str) -> None:
+        """Train a stage beside the process that leads the group, which has the state, evaluations, record."""
         self.open()
-        model = self.build("source" if self.source else "target")
-        if stage == "target" and self.source:
-            self._pass_on(model)
-        self.trainer.run(self.task(stage), model, *self._images(stage), lambda step, loss: None)
-
-    @property
-    def source(self) -> Source | None:
-        """The source, if the method learns from it."""
-        return self.partitions.source if Access.SOURCE_LABELS in self.method.access else None
-
-    def _images(self, stage: StageName) -> tuple[Inputs, Subset, int]:
-        """What a stage learns from, and for how many steps."""
-        if stage == "target":
-            return self.partitions.target_inputs, self.partitions.labelled, self.cell.budget.target_steps
-        assert self.partitions.source is not None
-        return self.partitions.source.inputs, self.partitions.source.train, self.cell.budget.steps
-
-    def _pass_on(self, model: Model) -> None:
-        """From the source stage to the target's."""
-        if not self.cell.scenario.same_classes:
-            self._replace_head(model, self.task("target"))
+        model = self.build(self.stages[0])
+        stage = next(stage for stage in self.stages if stage.name == name)
+        self._hand_over(stage, model)
+        self.trainer.run(self._stage_run(stage, model), lambda step, loss: None)
 
     def open(self) -> None:
-        """The network as it is before training, and the images by role."""
-        dataset = open_again(load_card(self.cell.scenario.dataset), self.digests.dataset)
+        """Open the dataset and its partitions, and create the network as it is before training."""
+        cell = self.cell
+        dataset = open_again(load_card(cell.scenario.dataset), self.env.digests.dataset)
         self.dataset, self.data_origin, self.warnings = dataset, dataset.origin, dataset.warnings
-        name = self.cell.backbone if self.method.pretrained else untrained(self.cell.backbone)
-        views = Views(
-            self.cell.model_copy(update={"backbone": name}),
-            self.setting,
-            dataset,
-            self.digests,
-            self.artifacts,
-            self.cost_tracker,
-            self.progress,
-        )
-        torch.manual_seed(stream(self.cell.seed, "init", "backbone"))
+        name = cell.backbone if self.method.pretrained else untrained(cell.backbone)
+        env = replace(self.env, cell=cell.model_copy(update={"backbone": name}))
+        domains = DomainInputs(env, dataset)
+        torch.manual_seed(stream(cell.seed, "init", "backbone"))
         self.backbone = create_backbone(name)
         self.cost_tracker.parameters = sum(p.numel() for p in self.backbone.parameters())
         self.split_point = self.method.split_point(self.backbone)
 
         def view(domain: str) -> Inputs:
-            return views.get(domain, self.backbone, self.split_point, self.method.views)
+            return domains.get(domain, self.backbone, self.split_point, self.method.views)
 
-        self.partitions = open_partitions(self.cell, dataset, view)
-        self.trainer = Trainer(
-            self.cell, self.method, self.partitions, self.progress, self.cost_tracker, self.team
-        )
+        self.partitions = open_partitions(cell, dataset, stages_of(cell), view)
+        self.trainer = Trainer(self.env, self.method, self.partitions, self.group)
 
-    def task(self, stage: StageName, classes: tuple[str, ...] = ()) -> Task:
-        """The task of a stage: that of the scenario, or of an episode over some of its classes."""
-        scenario = self.cell.scenario
-        classes = classes or (scenario.source_classes if stage == "source" else scenario.target_classes)
-        return Task(stage, classes, self.cell.budget.batch_size, stream(self.cell.seed, "method", stage))
+    def task(self, stage: StageSpec, classes: Sequence[str] = ()) -> Task:
+        """Task of a stage, or of an episode over some of its classes."""
+        seed = stream(self.cell.seed, "method", stage.name)
+        return Task(stage.name, tuple(classes) or stage.labelled.classes, self.cell.budget.batch_size, seed)
 
-    def build(self, stage: StageName) -> Model:
-        """A fresh network from the cell's initialisation stream, on the device."""
-        backbone = self.backbone
+    def build(self, stage: StageSpec) -> Model:
+        """Build the network for a stage from the cell's initialisation stream, on the device."""
+        setting, backbone = self.env.setting, self.backbone
         if self.split_point is not None:
             image = torch.zeros(1, 3, self.cell.image_size, self.cell.image_size)
             backbone = suffix(backbone, self.split_point, image)
-        torch.manual_seed(stream(self.cell.seed, "init", "head", stage))
+        torch.manual_seed(stream(self.cell.seed, "init", "head", stage.name))
         model = self.method.build(backbone, self.task(stage))
-        if self.setting.devices > 1 and self.setting.device != "cpu":
+        if setting.devices > 1 and setting.device != "cpu":
             model = cast(Model, synchronised(model))
-        model = model.to(self.setting.device)
-        if self.setting.channels_last:
+        model = model.to(setting.device)
+        if setting.channels_last:
             model = model.to(memory_format=torch.channels_last)
-        if self.setting.compile:
-            mode = self.setting.compile
-            model.backbone.compile(mode=mode if isinstance(mode, str) else None)
+        if setting.compile:
+            model.backbone.compile(mode=setting.compile if isinstance(setting.compile, str) else None)
         return model
 
-    def _replace_head(self, model: Model, task: Task) -> None:
-        """A new head, for the target's classes."""
-        torch.manual_seed(stream(self.cell.seed, "init", "head", "target"))
-        self.method.replace_head(model, task)
-        model.to(self.setting.device)
+    def _stage_run(self, stage: StageSpec, model: Model) -> StageRun:
+        return StageRun(stage, self.task(stage), model, self.partitions.of(stage.labelled))
 
-    def _source_stage(self, model: Model) -> States:
-        """The network's states at the looks of its source stage, trained or found; it is left in the last."""
-        stage = source_stage(self.cell, Access.TARGET_IMAGES in self.method.access)
-        assert stage is not None
+    def _hand_over(self, stage: StageSpec, model: Model) -> None:
+        """Give the network of the stage before a head for this one's classes, where they differ."""
+        place = self.stages.index(stage)
+        if place and self.stages[place - 1].labelled.classes != stage.labelled.classes:
+            self._replace_head(model, stage, self.task(stage))
+
+    def _replace_head(self, model: Model, stage: StageSpec, task: Task) -> None:
+        torch.manual_seed(stream(self.cell.seed, "init", "head", stage.name))
+        self.method.replace_head(model, task)
+        model.to(self.env.setting.device)
+
+    def _run_shared(self, stage: StageSpec, model: Model, evaluator: Evaluator | None) -> None:
+        """Train a stage that other cells may share, or take its states from the cache.
+
+        The network is left in the last state; with an evaluator, every state is evaluated.
+        """
+        (identity,) = shared_stages(self.cell, [stage])
 
         def make() -> tuple[Tensors, dict[str, Any]]:
-            kept = States(model)
-            cost: dict[str, Any] = {}
-            with self.cost_tracker.spend("source-stage", cost):
-                resume = Resume(self.checkpoints.of("source-stage"), kept)
-                cost |= self.trainer.run(
-                    self.task("source"), model, *self._images("source"), kept.keep, resume
-                )
-            return kept.states, {**cost, "evaluations": kept.evaluations}
+            states = ModelStates(model)
+            with self.cost_tracker.stage(stage.name) as seconds:
+                resume = Resume(self.checkpoints.of(stage.name), states)
+                result = self.trainer.run(self._stage_run(stage, model), states.keep, resume)
+            result.seconds = seconds()
+            return states.states, {"result": asdict(result), "evaluations": states.evaluations}
 
-        key = combine(stage.key, self.digests.model_dump_json(), self.setting.model_dump_json())
-        tensors, notes, made = self.artifacts.get("source-stage", key, make)
-        self.cost_tracker.enter("source-stage", notes, shared=not made)
-        self.details |= notes["details"]
-        self._warn(notes)
-        found = States(model)
-        found.thaw(tensors, notes["evaluations"])
-        if not made:
-            found.put_back(len(found.evaluations) - 1)
-        return found
+        digests, setting = self.env.digests, self.env.setting
+        key = combine(identity.key, digests.model_dump_json(), setting.model_dump_json())
+        tensors, notes, made = self.env.artifacts.get("stages", key, make)
+        self._finish(stage, StageResult(**notes["result"]), shared=not made)
+        states = ModelStates(model)
+        states.load_state_dict(tensors, notes["evaluations"])
+        if evaluator:
+            for place, evaluation in enumerate(states.evaluations):
+                states.restore(place)
+                evaluator.evaluate(stage, model, *evaluation)
+        elif not made:
+            states.restore(len(states.evaluations) - 1)
 
-    def _warn(self, cost: dict[str, Any]) -> None:
-        """What a stage says of itself goes into the record, once."""
-        self.warnings = tuple(dict.fromkeys([*self.warnings, *cost.get("warnings", ())]))
-
-    def _target_stage(self, model: Model, watch: Evaluator) -> None:
-        """Train on the shots, and look."""
-        cost: dict[str, Any] = {}
-        with self.cost_tracker.spend("target-stage", cost):
-            resume = Resume(self.checkpoints.of("target-stage"), watch)
-            cost |= self.trainer.run(
-                self.task("target"),
-                model,
-                *self._images("target"),
-                lambda step, loss: watch.look("target", model, step, loss),
+    def _run_own(self, stage: StageSpec, model: Model, evaluator: Evaluator) -> None:
+        """Train a stage of this cell alone, and evaluate on its way."""
+        with self.cost_tracker.stage(stage.name) as seconds:
+            resume = Resume(self.checkpoints.of(stage.name), evaluator)
+            result = self.trainer.run(
+                self._stage_run(stage, model),
+                lambda step, loss: evaluator.evaluate(stage, model, step, loss),
                 resume,
             )
-        self.cost_tracker.enter("target-stage", cost, shared=False)
-        self.details |= cost["details"]
-        self._warn(cost)
+        result.seconds = seconds()
+        self._finish(stage, result, shared=False)
 
-    def _episodes(self, model: Model, watch: Evaluator) -> None:
-        """A small target stage per episode, each from a copy of the network, and its queries' logits."""
-        form, inputs = self.cell.scenario.episodes, self.partitions.target_inputs
+    def _finish(self, stage: StageSpec, result: StageResult, shared: bool) -> None:
+        """Note a stage's cost, findings and warnings, each warning once."""
+        self.cost_tracker.add_stage(stage.name, result, shared)
+        if result.details:
+            self.details[stage.name] = result.details
+        self.warnings = tuple(dict.fromkeys([*self.warnings, *result.warnings]))
+
+    def _run_episodes(self, stage: StageSpec, model: Model, evaluator: Evaluator) -> None:
+        """Train on each episode from a copy of the network, and keep its queries' logits."""
+        form = self.cell.scenario.episodes
         assert form is not None
-        count = form.count if self.split_point == POOLED else math.ceil(form.count / DEAR)
+        inputs = self.partitions.target.inputs
+        count = form.count if self.split_point == POOLED else math.ceil(form.count / EXPENSIVE)
         checkpoint = self.checkpoints.of("episodes")
-        # So small that sharing them would cost more than it saves.
-        trainer = replace(self.trainer, team=SingleProcessGroup())
         scores, queries = list[np.ndarray](), []
+        total = StageResult()
         if kept := checkpoint.load():
             scores = [kept[0][str(number)].numpy() for number in range(len(kept[0]))]
-            self.cost_tracker.enter("target-stage", kept[1], shared=False)
-        total: dict[str, Any] = {"streams": Counter(kept[1]["streams"] if kept else {})}
-        for number, drawn in enumerate(draw_episodes(self.dataset, self.cell.scenario, count)):
-            queries.append(drawn.queries)
+            total = StageResult(**kept[1])
+            self.cost_tracker.add_stage(stage.name, total, shared=False)
+        # So small that sharing their batches would cost more than it saves.
+        trainer = replace(self.trainer, group=SingleProcessGroup())
+        for number, episode in enumerate(draw_episodes(self.dataset, self.cell.scenario, count)):
+            queries.append(episode.queries)
             if number < len(scores):
                 continue
-            self.progress("episodes", number, count)
-            mine, task = copy.deepcopy(model), self.task("target", drawn.classes)
-            self._replace_head(mine, task)
-            cost: dict[str, Any] = {}
-            with self.cost_tracker.spend("target-stage", cost):
-                cost |= trainer.run(task, mine, inputs, drawn.support, form.steps, lambda step, loss: None)
-            self.cost_tracker.enter("target-stage", cost, shared=False)
-            self._warn(cost)
-            total["streams"].update(cost["streams"])
-            total["parameters_trained"] = cost["parameters_trained"]
+            self.env.progress("episodes", number, count)
+            network, task = copy.deepcopy(model), self.task(stage, episode.classes)
+            self._replace_head(network, stage, task)
+            with self.cost_tracker.stage(stage.name):
+                run = StageRun(stage, task, network, View(inputs, episode.support))
+                result = trainer.run(run, lambda step, loss: None)
+            self._finish(stage, replace(result, details={}), shared=False)
+            total.items = dict(Counter(total.items) + Counter(result.items))
+            total.parameters_trained = result.parameters_trained
             with self.cost_tracker.phases("evaluate"):
-                scores.append(
-                    predict.outputs(
-                        self.method,
-                        mine,
-                        inputs,
-                        drawn.queries,
-                        self.cell.precision,
-                        batch_statistics=form.batch_norm == "transductive",
-                    ).logits.numpy()
+                statistics = form.batch_norm == "transductive"
+                precision = self.cell.precision
+                seen = predict.outputs(
+                    self.method, network, View(inputs, episode.queries), precision, statistics
                 )
+                scores.append(seen.logits.numpy())
             if checkpoint.due():
-                checkpoint.save({str(n): torch.from_numpy(s) for n, s in enumerate(scores)}, total)
-        self.details["episodes"] = count
-        self.partitions.held_out["target-test"] = (inputs, concatenate(queries))
-        watch.keep("target", form.steps, None, {"target-test": np.concatenate(scores)})
+                checkpoint.save({str(n): torch.from_numpy(s) for n, s in enumerate(scores)}, asdict(total))
+        self.episodes = count
+        self.partitions.held_out["target-test"] = View(inputs, concatenate(queries))
+        evaluator.keep(stage, form.steps, None, {"target-test": np.concatenate(scores)})

@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from bench.core.seeds import stream
-from bench.data.splits import TEST, Subset, subset
-from bench.engine.cell.execution import Run
+from bench.data.splits import TEST, subset
+from bench.engine.cell.execution import CellExecution
 from bench.engine.evaluation import predict
-from bench.engine.training.batches import Inputs
+from bench.engine.evaluation.partitions import View
 from bench.method.base import Model
-from bench.method.batch import StageName
 from bench.records.record import Predictions
+from bench.spec.stages import StageSpec
 
 MOST = 128
 """Test images of a domain; the same ones for every method and seed."""
@@ -23,21 +23,21 @@ MOST = 128
 UNCOUNTED = "kept features"
 
 
-class WithFeatures(Run):
+class ExecutionWithFeatures(CellExecution):
     """A cell at work that leaves features beside its predictions; none where each episode has a network."""
 
-    def go(self) -> Predictions:
+    def run(self) -> Predictions:
         """As any cell goes, features added at its end."""
         self._kept: Predictions = {}
         try:
-            predictions = super().go()
+            predictions = super().run()
             if self._kept:
                 self._keep("after", self._network)
         finally:
             self.cost_tracker.phases.seconds.pop(UNCOUNTED, None)
         return predictions | self._kept
 
-    def build(self, stage: StageName) -> Model:
+    def build(self, stage: StageSpec) -> Model:
         """The network, whose features are kept as they are before anything is trained."""
         self._network = super().build(stage)
         if not self.cell.scenario.episodes:
@@ -47,8 +47,8 @@ class WithFeatures(Run):
     def _keep(self, when: str, network: Model) -> None:
         modes = [(module, module.training) for module in network.modules()]
         with self.cost_tracker.phases(UNCOUNTED):
-            for role, (inputs, images) in self._test_images().items():
-                seen = predict.outputs(self.method, network, inputs, images, self.cell.precision)
+            for role, items in self._test_images().items():
+                seen, images = predict.outputs(self.method, network, items, self.cell.precision), items.subset
                 self._kept[f"features/{when}/{role}"] = seen.features.half().numpy()
                 self._kept[f"features/{role}/labels"] = images.labels.astype(np.int16)
                 self._kept[f"features/{role}/groups"] = images.groups.astype(np.int32)
@@ -56,15 +56,16 @@ class WithFeatures(Run):
         for module, mode in modes:
             module.training = mode
 
-    def _test_images(self) -> dict[str, tuple[Inputs, Subset]]:
-        scenario, partitions = self.cell.scenario, self.partitions
-        found = {"target": partitions.held_out["target-test"]}
-        if scenario.source and partitions.source:
-            images = subset(self.dataset, scenario.source, scenario.source_classes, TEST)
-            found["source"] = partitions.source.inputs, images
-        return {role: (inputs, _some(images)) for role, (inputs, images) in found.items()}
+    def _test_images(self) -> dict[str, View]:
+        """Sample of the test images of the target, and of a source that some stage trains on, by role."""
+        found = {"target": self.partitions.held_out["target-test"]}
+        if self.stages[0].shared:
+            source = self.stages[0].labelled
+            images = subset(self.dataset, source.domain, source.classes, TEST)
+            found["source"] = View(self.partitions.of(source).inputs, images)
+        return {role: _sample(items) for role, items in found.items()}
 
 
-def _some(images: Subset) -> Subset:
+def _sample(items: View) -> View:
     random = np.random.default_rng(stream(0, "kept-features"))
-    return images.take(np.sort(random.permutation(len(images))[:MOST]))
+    return items.take(np.sort(random.permutation(len(items))[:MOST]))

@@ -1,7 +1,6 @@
-"""A process that trains a cell along with the one that leads: `python -m bench.engine.cell.follower`.
+"""Follower: a process that trains a cell along with its leader, `python -m bench.engine.cell.follower`.
 
-It builds what the leading process has, takes its part of every batch, and keeps nothing: a stage is all that
-it is asked for. Requests and answers go as those of a worker.
+It builds the leader's model, takes its part of every batch, and keeps nothing: a request is one stage.
 """
 
 from __future__ import annotations
@@ -10,13 +9,11 @@ import contextlib
 import os
 import traceback
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core.errors import CellFailed
-from bench.executors.worker import Request, Worker, serve
-from bench.records.record import Digests
-from bench.spec.cell import Cell, Setting
+from bench.engine.cell.messages import StageReady, StageRequest
+from bench.processes.server import Server, serve
 
 if TYPE_CHECKING:
     from bench.engine.training.data_parallel import Rank
@@ -24,67 +21,71 @@ if TYPE_CHECKING:
     from bench.method.batch import StageName
 
 
-class Follower(Worker):
-    """Does its part in the stages of one cell."""
+class Follower(Server):
+    """Trains its part of the stages of one cell."""
 
-    def cell(self, request: Request) -> None:
+    def load(self) -> None:
+        """Import the libraries that stages need."""
+        import bench.engine.cell.execution  # noqa: F401
+
+    def handle(self, request: str) -> None:
         """Train one stage."""
         try:
-            self._train(**request)
+            self._train(StageRequest.model_validate_json(request))
         except CellFailed:
-            # It diverged, which the leading process says.
+            # It diverged, which the leader says.
             pass
         except Exception:
             # The others must not wait for this one.
             traceback.print_exc()
             os._exit(1)
 
-    def _train(
-        self, cell: dict[str, Any], setting: dict[str, Any], digests: dict[str, Any], artifacts: str | None,
-        stage: StageName, devices: list[int], **place: Any,
-    ) -> None:  # fmt: skip
+    def _train(self, request: StageRequest) -> None:
         import torch
 
         from bench.data.dataset import silent
         from bench.engine.cell.devices import bind
-        from bench.engine.cell.execution import Run
+        from bench.engine.cell.env import CellEnv
+        from bench.engine.cell.execution import CellExecution
         from bench.engine.cell.settings import arithmetic
         from bench.engine.training.artifacts import Alone, Artifacts
         from bench.engine.training.cost import CostTracker
 
-        bind(devices)
-        asked, how = Cell.model_validate(cell), Setting(**setting)
-        device = torch.device(how.device)
-        joining = Joining(self, device, how.devices, **place)
-        shared = Alone() if artifacts is None else Artifacts(Path(artifacts))
-        with arithmetic(how, asked.precision):
-            Run(asked, how, Digests(**digests), shared, CostTracker(device), silent, team=joining).along(
-                stage
-            )
+        bind(request.devices)
+        cell, setting = request.cell, request.setting
+        group = FollowerGroup(self, request)
+        artifacts = Alone() if request.artifacts is None else Artifacts(request.artifacts)
+        cost = CostTracker(torch.device(setting.device))
+        with arithmetic(setting, cell.precision):
+            env = CellEnv(cell, setting, request.digests, artifacts, cost, silent)
+            CellExecution(env, group=group).follow(request.stage)
 
 
-class Joining:
-    """The team as one that follows sees it."""
+class FollowerGroup:
+    """Process group of a cell as a follower sees it."""
 
     leads = False
 
-    def __init__(self, worker: Worker, device: Any, size: int, rank: int, seed: int, folder: str) -> None:
-        self._worker, self._device, self._size = worker, device, size
-        self._rank, self._seed, self._folder = rank, seed, Path(folder)
+    def __init__(self, server: Server, request: StageRequest) -> None:
+        self._server, self._request = server, request
 
     @contextlib.contextmanager
     def stage(self, name: StageName, model: Model) -> Iterator[Rank]:
-        """Say that all is ready, and join."""
+        """Report that all is ready, and join the group for the block."""
+        import torch
+
         from bench.engine.training.data_parallel import Rank
 
-        self._worker.say(what="ready")
+        self._server.send(StageReady())
+        request = self._request
+        device = torch.device(request.setting.device)
         try:
-            yield Rank(self._rank, self._size, self._device, self._seed, self._folder)
+            yield Rank(request.rank, request.setting.devices, device, request.seed, request.folder)
         finally:
             Rank.leave()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Release no resources: none are held."""
 
 
 if __name__ == "__main__":

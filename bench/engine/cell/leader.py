@@ -1,4 +1,4 @@
-"""The first of the processes that train one cell: it starts the others, and hears of it when one dies."""
+"""Leader: the first of the processes that train one cell. It starts its followers and watches them."""
 
 from __future__ import annotations
 
@@ -15,44 +15,34 @@ import torch
 
 from bench.core.errors import CellFailed
 from bench.core.seeds import stream
-from bench.engine.training.artifacts import Alone, Artifacts
-from bench.engine.training.cost import CostTracker
+from bench.engine.cell.env import CellEnv
+from bench.engine.cell.messages import STAGE_ANSWER, StageReady, StageRequest
+from bench.engine.training.artifacts import Alone
 from bench.engine.training.data_parallel import Rank, check_statistics
 from bench.method.base import Model
 from bench.method.batch import StageName
 from bench.processes.local import LocalLauncher
-from bench.processes.protocol import Answers, WorkerHandle
-from bench.records.record import Digests
-from bench.spec.cell import Cell, Setting
+from bench.processes.protocol import Answers, Exited, WorkerHandle
 
 GRACE = 10.0
 """Seconds that this process has, once another died, to notice: then it ends itself, as NCCL waits forever."""
 
-HEARD = 5.0
+EXIT_WAIT = 5.0
 """Seconds from the failure of a collective operation to the news that a process died."""
 
 
 class Leader:
-    """Trains a cell together with other processes of this machine, which live as long as the cell does."""
+    """Process group of a cell whose followers are processes of this machine that live as long as it does."""
 
     leads = True
 
-    def __init__(
-        self,
-        cell: Cell,
-        setting: Setting,
-        digests: Digests,
-        artifacts: Artifacts,
-        cost_tracker: CostTracker,
-        devices: Sequence[int],
-    ) -> None:
+    def __init__(self, env: CellEnv, devices: Sequence[int]) -> None:
         """`devices`: numbers of the accelerators that the cell may take; none: the first ones."""
-        self._cell, self._setting, self._digests = cell, setting, digests
-        self._artifacts, self._ledger = artifacts, cost_tracker
-        self._devices = devices or range(setting.devices)
+        self._env, self._setting = env, env.setting
+        self._devices = devices or range(env.setting.devices)
         self._folder = tempfile.TemporaryDirectory(prefix="bench-")
         self._answers: Answers = queue.SimpleQueue()
-        self._others: list[WorkerHandle] = []
+        self._followers: list[WorkerHandle] = []
 
     @contextlib.contextmanager
     def stage(self, name: StageName, model: Model) -> Iterator[Rank]:
@@ -60,95 +50,97 @@ class Leader:
         check_statistics(model.train())
         folder = Path(self._folder.name) / name
         folder.mkdir()
-        with self._ledger.phases("start"):
-            self._begin(name, folder)
-        watch = Watch(self._answers, self._others)
+        with self._env.cost_tracker.phases("start"):
+            self._start_followers(name, folder)
+        watch = FollowerWatch(self._answers, self._followers)
         watch.start()
-        seed, device = stream(self._cell.seed, "ranks", name), torch.device(self._setting.device)
+        seed, device = stream(self._env.cell.seed, "ranks", name), torch.device(self._setting.device)
         try:
             yield Rank(0, self._setting.devices, device, seed, folder)
         except BaseException as error:
-            # What torch raises where a connection breaks.
-            lost = isinstance(error, RuntimeError) and watch.lost.wait(HEARD)
+            # A connection that breaks is a RuntimeError of torch.
+            exited = isinstance(error, RuntimeError) and watch.exited.wait(EXIT_WAIT)
             watch.end()
             self._kill()
-            if lost:
-                raise CellFailed(watch.said) from None
+            if exited:
+                raise CellFailed(watch.message) from None
             raise
         finally:
             watch.end()
             Rank.leave()
 
     def close(self) -> None:
-        """Let the others go."""
-        for other in self._others:
-            other.close()
+        """Release the followers."""
+        for follower in self._followers:
+            follower.close()
         self._folder.cleanup()
 
-    def _begin(self, name: StageName, folder: Path) -> None:
-        """Have the others do their part in a stage, as soon as this process joins them.
+    def _start_followers(self, name: StageName, folder: Path) -> None:
+        """Start a stage in the followers, which wait for this process to join them.
 
         Raises:
             CellFailed: one of them cannot.
         """
         launcher = LocalLauncher()
-        while len(self._others) + 1 < self._setting.devices:
-            self._others.append(launcher.launch(self._answers, "bench.engine.cell.follower"))
-        for rank, other in enumerate(self._others, 1):
-            other.ask(
-                do="cell",
-                cell=self._cell.model_dump(mode="json"),
-                setting=self._setting.model_dump(),
-                digests=self._digests.model_dump(),
-                artifacts=None if isinstance(self._artifacts, Alone) else str(self._artifacts.root),
-                stage=name,
-                rank=rank,
-                seed=stream(self._cell.seed, "ranks", name),
-                folder=str(folder),
-                devices=[self._devices[rank]] if self._setting.device != "cpu" else [],
+        while len(self._followers) + 1 < self._setting.devices:
+            self._followers.append(launcher.launch(self._answers, "bench.engine.cell.follower"))
+        for rank, follower in enumerate(self._followers, 1):
+            follower.send(
+                StageRequest(
+                    cell=self._env.cell,
+                    setting=self._setting,
+                    digests=self._env.digests,
+                    artifacts=None if isinstance(self._env.artifacts, Alone) else self._env.artifacts.root,
+                    stage=name,
+                    rank=rank,
+                    seed=stream(self._env.cell.seed, "ranks", name),
+                    folder=folder,
+                    devices=(self._devices[rank],) if self._setting.device != "cpu" else (),
+                )
             )
-        waiting = set(self._others)
+        waiting = set(self._followers)
         while waiting:
-            found = self._answers.get()
-            assert found is not None
-            other, answer = found
-            if answer["what"] == "gone":
-                said = failure_message(other, self._others)
-                self._kill()
-                raise CellFailed(said)
-            if answer["what"] == "ready":
-                waiting.discard(other)
+            item = self._answers.get()
+            assert item is not None
+            follower = item[0]
+            match STAGE_ANSWER.validate_json(item[1]):
+                case Exited():
+                    message = failure_message(follower, self._followers)
+                    self._kill()
+                    raise CellFailed(message)
+                case StageReady():
+                    waiting.discard(follower)
 
     def _kill(self) -> None:
-        for other in self._others:
-            other.kill()
-            other.close()
-        self._others = []
+        for follower in self._followers:
+            follower.kill()
+            follower.close()
+        self._followers = []
 
 
-class Watch(threading.Thread):
-    """Hears what the others say during a stage, which is that they died."""
+class FollowerWatch(threading.Thread):
+    """Watches followers during a stage, in which they answer nothing unless they die."""
 
-    def __init__(self, answers: Answers, others: Sequence[WorkerHandle]) -> None:
+    def __init__(self, answers: Answers, followers: Sequence[WorkerHandle]) -> None:
         super().__init__(daemon=True)
-        self._answers, self._others = answers, others
+        self._answers, self._followers = answers, followers
         self._over = threading.Event()
-        self.lost = threading.Event()
-        self.said = ""
+        self.exited = threading.Event()
+        self.message = ""
 
     def run(self) -> None:
-        """Listen; without the others this process could wait forever."""
-        for other, answer in iter(self._answers.get, None):
-            if answer["what"] == "gone":
-                self.said = failure_message(other, self._others)
-                self.lost.set()
+        """End this process if a follower dies and it does not notice: it could wait forever."""
+        for follower, answer in iter(self._answers.get, None):
+            if isinstance(STAGE_ANSWER.validate_json(answer), Exited):
+                self.message = failure_message(follower, self._followers)
+                self.exited.set()
                 if not self._over.wait(GRACE):
-                    print(self.said, file=sys.stderr, flush=True)
+                    print(self.message, file=sys.stderr, flush=True)
                     os._exit(1)
                 return
 
     def end(self) -> None:
-        """The stage is over."""
+        """Stop watching: the stage is over."""
         if not self._over.is_set():
             self._over.set()
             if self.is_alive():
@@ -156,8 +148,8 @@ class Watch(threading.Thread):
             self.join()
 
 
-def failure_message(other: WorkerHandle, others: Sequence[WorkerHandle]) -> str:
-    """How one of the others died, in one line."""
-    last = (other.tail().splitlines() or [""])[-1]
-    where = f"device {others.index(other) + 2} of {len(others) + 1}"
-    return f"{where}: {other.death()}" + (f": {last}" if last else "")
+def failure_message(follower: WorkerHandle, followers: Sequence[WorkerHandle]) -> str:
+    """Cause of a follower's exit, in one line."""
+    last = (follower.log_tail().splitlines() or [""])[-1]
+    where = f"device {followers.index(follower) + 2} of {len(followers) + 1}"
+    return f"{where}: {follower.exit_reason()}" + (f": {last}" if last else "")

@@ -1,161 +1,158 @@
-"""One stage of one cell: the method's closed form or its loop, over what its declared access opens."""
+"""One stage of one cell: the method's closed form or its loop, over the streams that its access opens."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
 from bench.core.seeds import stream
-from bench.data.dataset import Progress
-from bench.data.splits import Subset, hold_out
-from bench.engine.evaluation.partitions import Partitions
-from bench.engine.training.accumulation import said
-from bench.engine.training.batches import Endless, Episodes, Feed, Inputs
-from bench.engine.training.cost import CostTracker
+from bench.data.splits import hold_out
+from bench.engine.cell.env import CellEnv
+from bench.engine.evaluation.partitions import Partitions, View
+from bench.engine.training.accumulation import split_warning
+from bench.engine.training.batches import Batches, Endless, Episodes
+from bench.engine.training.cost import StageResult
 from bench.engine.training.data_parallel import ProcessGroup, SingleProcess, SingleProcessGroup
-from bench.engine.training.loop import HeldOut, Stage, train
+from bench.engine.training.loop import HeldOut, Hooks, OnEvaluation, Schedule, Training
 from bench.engine.training.loop_state import Resume
-from bench.engine.training.throughput import flops
+from bench.engine.training.throughput import count_flops
 from bench.method.base import GradientMethod, Method, Model
 from bench.method.batch import Access, Labelled, Task
-from bench.spec.cell import Cell
+from bench.spec.stages import StageSpec
 
-OnLook = Callable[[int, float | None], None]
+
+def visible_stages(stages: Sequence[StageSpec], access: Access) -> list[StageSpec]:
+    """Stages that a method takes part in, without the streams to which it declares no access."""
+    return [
+        stage.restricted(unlabelled=Access.TARGET_IMAGES in access, replay=Access.SOURCE_REPLAY in access)
+        for stage in stages
+        if (Access.SOURCE_LABELS if stage.shared else Access.TARGET_LABELS) in access
+    ]
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """A stage about to run: its streams, its task, the network, and the labelled items."""
+
+    spec: StageSpec
+    task: Task
+    model: Model
+    labelled: View
 
 
 @dataclass
 class Trainer:
-    """Trains a cell's network. Nothing but this hands images to a method."""
+    """Trains a cell's network. Nothing but this hands items to a method."""
 
-    cell: Cell
+    env: CellEnv
     method: Method
     partitions: Partitions
-    progress: Progress
-    cost_tracker: CostTracker
-    team: ProcessGroup = field(default_factory=SingleProcessGroup)
+    group: ProcessGroup = field(default_factory=SingleProcessGroup)
 
-    def run(
-        self,
-        task: Task,
-        model: Model,
-        inputs: Inputs,
-        labelled: Subset,
-        steps: int,
-        on_look: OnLook,
-        resume: Resume | None = None,
-    ) -> dict[str, Any]:
-        """Train in place, by the method's loss or its closed form; what that took."""
-        stage = task.stage
-        torch.manual_seed(stream(self.cell.seed, "train", stage))
-        method = self.method
-        parameters, seen = 0, dict[str, int]()
-        details: dict[str, Any] = {}
-        if method.fits(stage):
-            self.progress(f"{stage} fit", 0, 1)
-            model.eval()
-            if resume and resume.found:
-                details[f"{stage}-stage"] = resume.notes["fit"]
-            elif self.team.leads:
-                details[f"{stage}-stage"] = method.fit(model, _all(inputs, labelled), task)
-            seen[f"{stage}/fitted"] = len(labelled)
-            parameters = sum(p.numel() for p in model.head.parameters())
+    def run(self, stage: StageRun, on_evaluation: OnEvaluation, resume: Resume | None = None) -> StageResult:
+        """Train in place, by the method's closed form, its loss, or both."""
+        name, method, model = stage.spec.name, self.method, stage.model
+        torch.manual_seed(stream(self.env.cell.seed, "train", name))
+        result, steps = StageResult(), stage.spec.steps
+        if method.fits(name):
+            self._fit(stage, result, resume)
             # What a fit has seen, the loop does not see again.
-            steps = max(1, steps - math.ceil(len(labelled) / self.cell.budget.batch_size))
-        if not method.trains(stage):
-            on_look(1, None)
-            return {"streams": seen, "parameters_trained": parameters, "details": details}
+            steps = max(1, steps - math.ceil(len(stage.labelled) / self.env.cell.budget.batch_size))
+        if not method.trains(name):
+            on_evaluation(1, None)
+            return result
         assert isinstance(method, GradientMethod)
         if resume:
-            resume.notes["fit"] = details.get(f"{stage}-stage")
-        with self.team.stage(stage, model) as part:
-            sizes, warnings = self._loop(method, part, task, model, inputs, labelled, steps, on_look, resume)
-        if found := method.report(model):
-            details[f"{stage}-stage"] = {**details.get(f"{stage}-stage", {}), **found}
-        groups_trained = method.trainable(model)
-        return {
-            "streams": seen | {f"{stage}/{name}": steps * size for name, size in sizes.items()},
-            "parameters_trained": sum(p.numel() for group in groups_trained for p in group["params"]),
-            "devices": part.size,
-            "details": details,
-            "warnings": warnings,
-        }
+            resume.notes["fit"] = result.details or None
+        with self.group.stage(name, model) as process:
+            sizes = self._loop(stage, process, on_evaluation, steps, result, resume)
+        result.details |= method.report(model)
+        result.items |= {stream: steps * size for stream, size in sizes.items()}
+        result.parameters_trained = sum(
+            p.numel() for group in method.trainable(model) for p in group["params"]
+        )
+        result.devices = process.size
+        return result
+
+    def _fit(self, stage: StageRun, result: StageResult, resume: Resume | None) -> None:
+        """Run the method's closed form, or take what it found from a checkpoint."""
+        self.env.progress(f"{stage.spec.name} fit", 0, 1)
+        stage.model.eval()
+        if resume and resume.found:
+            result.details = resume.notes["fit"]
+        elif self.group.leads:
+            result.details = self.method.fit(stage.model, _all(stage.labelled), stage.task)
+        result.items["fitted"] = len(stage.labelled)
+        result.parameters_trained = sum(p.numel() for p in stage.model.head.parameters())
 
     def _loop(
         self,
-        method: GradientMethod,
-        part: SingleProcess,
-        task: Task,
-        model: Model,
-        inputs: Inputs,
-        labelled: Subset,
+        stage: StageRun,
+        process: SingleProcess,
+        on_evaluation: OnEvaluation,
         steps: int,
-        on_look: OnLook,
+        result: StageResult,
         resume: Resume | None,
-    ) -> tuple[dict[str, int], list[str]]:
-        """The engine's loop; images of a step by stream, and what the record is to say of it."""
-        stage, budget = task.stage, self.cell.budget
-        part.same_state(model)
+    ) -> dict[str, int]:
+        """Run the training loop; returns the items of a step by stream."""
+        method, model, cell = self.method, stage.model, self.env.cell
+        assert isinstance(method, GradientMethod)
+        name = stage.spec.name
+        process.same_state(model)
         share = method.hold_out if method.validate_at(model) else 0.0
-        trained, held_out = hold_out(labelled, share, stream(self.cell.seed, "hold-out", stage))
-        feed = self.feed(method, task, inputs, trained)
-        judged = None
-        if len(held_out):
-            judged = HeldOut(_all(inputs, held_out), self.feed(method, task, inputs, labelled))
-        throughput = self.cost_tracker.throughput
+        kept, out = hold_out(stage.labelled.subset, share, stream(cell.seed, "hold-out", name))
+        batches = self.batches(stage, View(stage.labelled.inputs, kept))
+        held_out = None
+        if len(out):
+            held_out = HeldOut(_all(View(stage.labelled.inputs, out)), self.batches(stage, stage.labelled))
+        meter = self.env.cost_tracker.throughput
 
-        def stepped(step: int) -> None:
-            throughput.step()
-            self.progress(f"{stage} stage", step, steps)
+        def on_step(step: int) -> None:
+            meter.step()
+            self.env.progress(f"{name} stage", step, steps)
 
-        def looked(step: int, loss: float) -> None:
-            throughput.pause()
-            on_look(step, loss)
+        def paused(step: int, loss: float | None) -> None:
+            meter.pause()
+            on_evaluation(step, loss)
 
-        if self.cell.setting and part.leads:
-            throughput.flops = flops(method, model, feed)
-        throughput.begin()
-        parts = train(
-            method,
-            model,
-            feed,
-            Stage(task, steps, min(budget.evaluations, steps), self.cell.precision),
-            looked,
-            stepped,
-            judged,
-            resume,
-            part,
-        )
-        warnings = [said(stage, feed.labelled.batch_size, parts, model)] if parts > 1 else []
-        return feed.sizes, warnings
+        if cell.setting and process.leads:
+            meter.flops = count_flops(method, model, batches)
+        meter.begin()
+        schedule = Schedule(stage.task, steps, min(cell.budget.evaluations, steps), cell.precision)
+        hooks = Hooks(paused, on_step)
+        parts = Training(method, model, batches, schedule, hooks, held_out, resume, process).run()
+        if parts > 1:
+            result.warnings.append(split_warning(name, batches.labelled.batch_size, parts, model))
+        return batches.sizes
 
-    def feed(self, method: GradientMethod, task: Task, inputs: Inputs, labelled: Subset) -> Feed:
-        """The streams that the method's declared access opens, and no other."""
-        access, episode, partitions = method.access, method.episode(task), self.partitions
-        replayed = partitions.source if task.stage == "target" and Access.SOURCE_REPLAY in access else None
+    def batches(self, stage: StageRun, labelled: View) -> Batches:
+        """Streams that the method's declared access opens, and no other."""
+        method, spec, seed = self.method, stage.spec, self.env.cell.seed
+        assert isinstance(method, GradientMethod)
+        scenario, task = self.env.cell.scenario, stage.task
 
-        def seed(name: str) -> int:
-            return stream(self.cell.seed, "feed", task.stage, name)
+        def seed_of(name: str) -> int:
+            return stream(seed, "feed", spec.name, name)
 
-        def endless(name: str, inputs: Inputs, images: Subset) -> Endless:
-            return Endless(inputs, images, task.batch_size, seed(name))
+        def endless(name: str, items: View) -> Endless:
+            return Endless(items.inputs, items.subset, task.batch_size, seed_of(name))
 
-        return Feed(
-            Episodes(inputs, labelled, episode, seed("labelled"))
+        episode = method.episode(task)
+        return Batches(
+            Episodes(labelled.inputs, labelled.subset, episode, seed_of("labelled"))
             if episode
-            else endless("labelled", inputs, labelled),
-            endless("source", replayed.inputs, replayed.train) if replayed else None,
-            endless("unlabelled", partitions.target_inputs, partitions.target_unlabelled)
-            if Access.TARGET_IMAGES in access
-            else None,
-            source_labels=self.cell.scenario.same_classes and not self.cell.scenario.episodes,
+            else endless("labelled", labelled),
+            endless("source", self.partitions.of(spec.replay)) if spec.replay else None,
+            endless("unlabelled", self.partitions.of(spec.unlabelled)) if spec.unlabelled else None,
+            source_labels=scenario.same_classes and not scenario.episodes,
         )
 
 
-def _all(inputs: Inputs, images: Subset) -> Labelled:
-    """All images of a subset at once, not augmented."""
-    x = inputs.take(images.rows)
-    return Labelled(x, *(torch.from_numpy(a).to(x.device) for a in (images.labels, images.groups)))
+def _all(items: View) -> Labelled:
+    """All labelled items at once, not augmented."""
+    x = items.inputs.take(items.subset.rows)
+    labels, groups = (torch.from_numpy(a).to(x.device) for a in (items.subset.labels, items.subset.groups))
+    return Labelled(x, labels, groups)

@@ -1,87 +1,102 @@
-"""Which images play which role in a cell: what is learned from, what is adapted to, what is held out."""
+"""Partitions of a cell's items: trained on, adapted to, held out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bench.core.seeds import stream
 from bench.data.dataset import Dataset
-from bench.data.splits import TEST, TRAIN, VALIDATION, Subset, draw_shots, fold_of, subset
+from bench.data.splits import TEST, VALIDATION, Subset, draw_shots, fold_of, subset
 from bench.engine.evaluation.validators import FEWEST
-from bench.engine.training.batches import Inputs
-from bench.records.record import Part
+from bench.engine.training.inputs import Inputs
 from bench.spec.cell import Cell
+from bench.spec.stages import Items, Partition, StageSpec
 
-POOL = 256
-"""Unlabelled target images, and held-out source images, that are looked at without target labels."""
+POOL_SIZE = 256
+"""Most unlabelled target images, and most held-out source images, that label-free scores are computed of."""
 
 
-@dataclass
-class Source:
-    """The source as a method may see it."""
+@dataclass(frozen=True)
+class View:
+    """Items as the network takes them: rows of a domain's inputs, with labels and groups."""
 
     inputs: Inputs
-    train: Subset
+    subset: Subset
+
+    def __len__(self) -> int:
+        return len(self.subset)
+
+    def take(self, places: np.ndarray) -> View:
+        """Items at these places."""
+        return View(self.inputs, self.subset.take(places))
 
 
 @dataclass
 class Partitions:
-    """The images of one cell by role. Only the trainer hands any of them to a method."""
+    """Items of one cell. Only the trainer hands any of them to a method."""
 
-    target_inputs: Inputs
-    target_unlabelled: Subset
-    """What a method may adapt to without labels."""
-    source: Source | None
-    shots: Subset | None
-    """None where each episode has its own."""
-    pool: Subset | None
-    """Unlabelled target images that label-free validators look at."""
-    held_out: dict[Part, tuple[Inputs, Subset]]
+    streams: dict[Items, View]
+    """Items that stages train on."""
+    target: View
+    """Target items that a method may adapt to without labels."""
+    pool: View | None
+    """Unlabelled target items for label-free scores; None where each episode has its own."""
+    held_out: dict[Partition, View]
 
-    @property
-    def labelled(self) -> Subset:
-        """The shots."""
-        assert self.shots is not None, "episodes draw their own"
-        return self.shots
+    def of(self, items: Items) -> View:
+        """Items of a stream, or of a partition that stages train on."""
+        return self.streams[items]
 
 
-def open_partitions(cell: Cell, dataset: Dataset, view: Callable[[str], Inputs]) -> Partitions:
-    """The roles of a cell's images; `view` opens a domain as the method takes it."""
-    s = cell.scenario
-    target = view(s.target)
-    # By default other images than the method is tested on.
-    seen = TEST if cell.transductive else TRAIN
-    unlabelled = subset(dataset, s.target, s.target_classes, seen)
-    source = None
-    if s.source:
-        source = Source(view(s.source), subset(dataset, s.source, s.source_classes, TRAIN))
-    if s.episodes:
-        return Partitions(target, unlabelled, source, None, None, {})
-    shots = draw_shots(dataset, s.target, s.target_classes, s.shots, cell.seed)
+def open_partitions(
+    cell: Cell, dataset: Dataset, stages: Sequence[StageSpec], view: Callable[[str], Inputs]
+) -> Partitions:
+    """Partitions of a cell's items; `view` opens a domain as the method takes it."""
+    scenario = cell.scenario
+    inputs: dict[tuple[str, tuple[str, ...]], Inputs] = {}
+
+    def open_view(domain: str, classes: tuple[str, ...], items: Subset) -> View:
+        if (domain, classes) not in inputs:
+            inputs[domain, classes] = view(domain)
+        return View(inputs[domain, classes], items)
+
+    def split(domain: str, classes: tuple[str, ...], part: str) -> View:
+        return open_view(domain, classes, subset(dataset, domain, classes, part))
+
+    unlabelled = next(stage.unlabelled for stage in stages if stage.unlabelled)
+    target = split(unlabelled.domain, unlabelled.classes, unlabelled.part)
+    streams = {unlabelled: target}
+    for stage in stages:
+        if stage.shared:
+            items = stage.labelled
+            streams[items] = split(items.domain, items.classes, items.part)
+    if scenario.episodes:
+        return Partitions(streams, target, None, {})
+    shots = draw_shots(dataset, scenario.target, scenario.target_classes, scenario.shots, cell.seed)
     held_shots = None
-    if cell.fold is not None and s.shots != 0:
+    if cell.fold is not None and scenario.shots != 0:
         shots, held_shots = fold_of(shots, cell.fold)
-    held_out: dict[Part, tuple[Inputs, Subset]] = {
-        "target-test": (target, subset(dataset, s.target, s.target_classes, TEST)),
-        "target-validation": (target, subset(dataset, s.target, s.target_classes, VALIDATION)),
+    for stage in stages:
+        if not stage.shared:
+            streams[stage.labelled] = open_view(stage.labelled.domain, stage.labelled.classes, shots)
+    held_out: dict[Partition, View] = {
+        "target-test": split(scenario.target, scenario.target_classes, TEST),
+        "target-validation": split(scenario.target, scenario.target_classes, VALIDATION),
     }
     if held_shots is not None:
-        held_out["shots-validation"] = (target, held_shots)
-    if s.source and source:
-        held_out["source-validation"] = (
-            source.inputs,
-            subset(dataset, s.source, s.source_classes, VALIDATION),
-        )
-    rest = unlabelled.without(shots)
+        held_out["shots-validation"] = open_view(scenario.target, scenario.target_classes, held_shots)
+    if scenario.source:
+        held_out["source-validation"] = split(scenario.source, scenario.source_classes, VALIDATION)
+    rest = View(target.inputs, target.subset.without(shots))
     # What was trained on with labels says little; with `all` shots there is nothing else.
-    pool = rest if len(rest) >= FEWEST else unlabelled
-    return Partitions(target, unlabelled, source, shots, pool.take(picked(cell.seed, len(pool))), held_out)
+    pool = rest if len(rest) >= FEWEST else target
+    return Partitions(streams, target, pool.take(sample_places(cell.seed, len(pool))), held_out)
 
 
-def picked(seed: int, images: int) -> np.ndarray:
-    """Positions of at most `POOL` images, the same at every look."""
+def sample_places(seed: int, items: int) -> np.ndarray:
+    """Places of at most `POOL_SIZE` items, sorted: the same at every evaluation."""
     random = np.random.default_rng(stream(seed, "pool"))
-    return np.sort(random.permutation(images)[:POOL])
+    return np.sort(random.permutation(items)[:POOL_SIZE])

@@ -1,4 +1,4 @@
-"""What the engine asks of a model at a look, outside the method."""
+"""Predictions of a model, outside the method: logits and features in batches."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.data.splits import Subset
+from bench.engine.evaluation.partitions import View
 from bench.engine.evaluation.validators import Outputs
-from bench.engine.training.batches import Inputs
+from bench.engine.training.inputs import Inputs
 from bench.engine.training.loop import autocast
 from bench.engine.training.memory import in_parts
 from bench.method.base import Method, Model
@@ -44,16 +44,16 @@ def filled(x: Tensor, images: int) -> Tensor:
 def outputs(
     method: Method,
     model: Model,
-    inputs: Inputs,
-    subset: Subset,
+    items: View,
     precision: Precision,
     batch_statistics: bool = False,
 ) -> Outputs:
-    """Logits, rounded to float16 as they are stored, so that all scores are of the same numbers; features.
+    """Predict logits, rounded to float16 as they are stored, and features; both on the CPU.
 
-    Both on the CPU. `modules` is left in evaluation mode; with `batch_statistics` batch norm normalises by
-    the images beside each other here (transductive), and its running statistics stay as they are.
+    The network is left in evaluation mode; with `batch_statistics` batch norm normalises by the images beside
+    each other here (transductive), and its running statistics stay as they are.
     """
+    inputs, subset = items.inputs, items.subset
     model.eval()
     for module in model.modules() if batch_statistics else ():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):

@@ -105,7 +105,7 @@ def discrepancy(source: Outputs, target: Outputs, seed: int) -> Discrepancy:
     return Discrepancy(_finite(scores), odds)
 
 
-class Remembered:
+class DiscrepancyCache:
     """`discrepancy`, measured once of the same features: a frozen network's are the same at every look."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bench.core.errors import CellFailed
 from bench.engine.training import memory
-from bench.engine.training.loop_state import Loop
+from bench.engine.training.loop_state import LoopState
 from bench.method.batch import Batch
 
 FEWEST = 2
@@ -24,7 +24,7 @@ FEWEST = 2
 class Accumulation:
     """Computes gradients for a loop, which knows in how many parts."""
 
-    def __init__(self, loop: Loop, loss: Callable[[Batch, float], Tensor], whole: str = "") -> None:
+    def __init__(self, loop: LoopState, loss: Callable[[Batch, float], Tensor], whole: str = "") -> None:
         """`loss` of a batch at some progress; `whole` says why a batch cannot be taken in parts, if so."""
         self._loop, self._loss, self._whole = loop, loss, whole
         model = loop.model.modules()
@@ -93,8 +93,8 @@ class Accumulation:
         self._loop.parts, self._held = parts, False
 
 
-def said(stage: str, images: int, parts: int, model: nn.Module) -> str:
-    """What a record says of a stage whose batches were taken in parts."""
+def split_warning(stage: str, images: int, parts: int, model: nn.Module) -> str:
+    """Warning for the record of a stage whose batches were taken in parts."""
     most = -(-images // parts)
     seen = any(m.training and isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
     return (

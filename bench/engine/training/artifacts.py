@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bench.core.files import whole
+from bench.core.files import atomic_file
 from bench.core.paths import cache_limit, cache_root
 
 Tensors = dict[str, Tensor]
@@ -99,7 +99,7 @@ def pack(path: Path, tensors: Tensors, notes: dict[str, Any], durable: bool = Tr
         OSError: it cannot be written.
     """
     sums = {name: _checksum(tensor) for name, tensor in tensors.items()}
-    with whole(path, durable=durable) as temporary:
+    with atomic_file(path, durable=durable) as temporary:
         # One entry: the order of several is not the same in every process.
         about = {"about": json.dumps({"notes": notes, "checksums": sums})}
         try:

@@ -15,7 +15,7 @@ from typing import Any
 from bench.core.digest import combine
 from bench.engine.training.artifacts import Made, Tensors, pack, plain, unpack
 from bench.engine.training.cost import CostTracker
-from bench.processes import stopping
+from bench.processes import signals
 
 EVERY = 30.0
 """Seconds of work between two checkpoints of a cell."""
@@ -27,7 +27,7 @@ class Checkpoint:
     """Of one piece of work. Without a path nothing is kept, and nobody is stopped."""
 
     def __init__(self, path: Path | None, cost_tracker: CostTracker) -> None:
-        self._path, self._ledger = path, cost_tracker
+        self._path, self._cost_tracker = path, cost_tracker
         self._last = time.monotonic()
         self._before = cost_tracker.phases.now()
 
@@ -38,13 +38,13 @@ class Checkpoint:
             return None
         tensors, kept = found
         for phase, seconds in kept["seconds"].items():
-            self._ledger.phases.seconds[phase] += seconds
+            self._cost_tracker.phases.seconds[phase] += seconds
         return tensors, kept["notes"]
 
     def due(self) -> bool:
         """Whether the last one is long ago, or the work is to stop."""
         late = time.monotonic() - self._last >= EVERY
-        return self._path is not None and (late or stopping.wished())
+        return self._path is not None and (late or signals.stop_requested())
 
     def save(self, tensors: Tensors, notes: Any) -> None:
         """Keep this instead of what was kept; the time that it takes is a phase of its own.
@@ -53,16 +53,16 @@ class Checkpoint:
             Stopped: the work is to stop.
         """
         assert self._path is not None, "nothing is due without a path"
-        with self._ledger.phases("checkpoint"):
-            now, before = self._ledger.phases.now(), self._before
+        with self._cost_tracker.phases("checkpoint"):
+            now, before = self._cost_tracker.phases.now(), self._before
             seconds = {phase: now[phase] - before.get(phase, 0.0) for phase in now}
             try:
                 pack(self._path, *plain(lambda: (tensors, {"notes": notes, "seconds": seconds})))
             except OSError as error:
                 LOG.warning("no checkpoint: %s (%s)", self._path.parent, error.strerror or error)
             self._last = time.monotonic()
-        if stopping.wished():
-            raise stopping.Stopped
+        if signals.stop_requested():
+            raise signals.Stopped
 
 
 class Checkpoints:
@@ -71,14 +71,16 @@ class Checkpoints:
     def __init__(
         self, folder: Path | None, key: str, cost_tracker: CostTracker, decisive: Mapping[str, Any]
     ) -> None:
-        self._folder, self._key, self._ledger = folder, key, cost_tracker
+        self._folder, self._key, self._cost_tracker = folder, key, cost_tracker
         self._decisive = combine(*(f"{name} {value}" for name, value in sorted(decisive.items())))
 
     def of(self, work: str) -> Checkpoint:
         """The checkpoint of a piece of work, by its name."""
         if self._folder is None:
-            return Checkpoint(None, self._ledger)
-        return Checkpoint(self._folder / f"{self._key}-{work}-{self._decisive}.safetensors", self._ledger)
+            return Checkpoint(None, self._cost_tracker)
+        return Checkpoint(
+            self._folder / f"{self._key}-{work}-{self._decisive}.safetensors", self._cost_tracker
+        )
 
     def clear(self) -> None:
         """The cell is done: also what other code has left of it goes."""

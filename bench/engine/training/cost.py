@@ -1,4 +1,4 @@
-"""Time and memory, measured in one place: phases that exclude each other, synchronised clocks."""
+"""Cost of a cell: seconds by phases that exclude each other, items, memory, energy, calibration."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import contextlib
 import math
 import statistics
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ import torch
 
 from bench.engine.training.throughput import Energy, ThroughputMeter, synchronise
 from bench.processes.malloc import trim
+from bench.records.record import Cost, StageCost
 
 
 class Phases:
@@ -52,43 +53,92 @@ class Phases:
         self._since = now
 
 
+STAGE = "train "
+"""Prefix of the phases in which stages train."""
+
+
+@dataclass
+class StageResult:
+    """Result of training a stage: its cost, and what the record says of it.
+
+    seconds: wall time of training alone.
+    items: items trained on, by stream: `labelled` in batches, `fitted` in one go, `replayed`, `unlabelled`.
+    details: findings of the method, by name.
+    """
+
+    seconds: float = 0.0
+    items: dict[str, int] = field(default_factory=dict)
+    parameters_trained: int = 0
+    devices: int = 1
+    details: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
 class CostTracker:
-    """What a cell costs: what it spent itself, and what the shared artifacts it used had cost."""
+    """Cost of a cell while it runs: its own seconds, and those that the artifacts it shares had taken."""
 
     def __init__(self, device: torch.device, timed: bool = False) -> None:
-        """`timed`: steps wait for the device, so that each can be timed."""
+        """Start the clocks; with `timed` steps wait for the device, so that each can be timed."""
         self.phases = Phases(device)
-        self.memory = PeakMemory(device)
         self.throughput = ThroughputMeter(device, timed)
-        self.energy = Energy(device)
-        self.shared_seconds: dict[str, float] = defaultdict(float)
-        self.streams: dict[str, int] = defaultdict(int)
         self.parameters = 0
-        self.parameters_trained = 0
-        self.devices = 1
-
-    @property
-    def items_seen(self) -> int:
-        """Images over all stages and streams."""
-        return sum(self.streams.values())
+        self._memory, self._energy = PeakMemory(device), Energy(device)
+        self._on_accelerator = device.type != "cpu"
+        self._shared: dict[str, float] = defaultdict(float)
+        self._items: dict[str, Counter[str]] = defaultdict(Counter)
+        self._parameters_trained = 0
+        self._devices = 1
 
     @contextlib.contextmanager
-    def spend(self, phase: str, cost: dict[str, Any]) -> Iterator[None]:
-        """Time a block as a phase and write its seconds into `cost`."""
+    def timed(self, phase: str) -> Iterator[Callable[[], float]]:
+        """Time a block as a phase; gives a function that returns the seconds of this block alone."""
         before = self.phases.seconds[phase]
         with self.phases(phase):
-            yield
-        cost["seconds"] = self.phases.seconds[phase] - before
+            yield lambda: self.phases.seconds[phase] - before
 
-    def enter(self, phase: str, cost: dict[str, Any], shared: bool) -> None:
-        """Book a cost: `seconds` if another cell spent them, and what was trained on how many images."""
+    def stage(self, name: str) -> contextlib.AbstractContextManager[Callable[[], float]]:
+        """Time a block as training of a stage, as `timed` does."""
+        return self.timed(STAGE + name)
+
+    def add_shared(self, phase: str, seconds: float) -> None:
+        """Add seconds that another cell spent."""
+        self._shared[phase] += seconds
+
+    def add_stage(self, name: str, result: StageResult, shared: bool) -> None:
+        """Add what a stage was trained on; with `shared`, its seconds too, which another cell spent."""
         if shared:
-            self.shared_seconds[phase] += cost["seconds"]
-        for name, images in cost.get("streams", {}).items():
-            self.streams[name] += images
-        self.parameters = max(self.parameters, cost.get("parameters", 0))
-        self.parameters_trained = max(self.parameters_trained, cost.get("parameters_trained", 0))
-        self.devices = max(self.devices, cost.get("devices", 1))
+            self.add_shared(STAGE + name, result.seconds)
+        self._items[name].update(result.items)
+        self._parameters_trained = max(self._parameters_trained, result.parameters_trained)
+        self._devices = max(self._devices, result.devices)
+
+    def total(self) -> Cost:
+        """Cost of the cell until now, in the schema of records."""
+        own, shared = self.phases.seconds, self._shared
+        phases = [*own, *shared]
+        names = dict.fromkeys([p.removeprefix(STAGE) for p in phases if p.startswith(STAGE)] + [*self._items])
+        # That of the first of several accelerators would look like a saving.
+        alone = self._devices == 1 or not self._on_accelerator
+        return Cost(
+            seconds={phase: s for phase, s in own.items() if not phase.startswith(STAGE)},
+            shared_seconds={phase: s for phase, s in shared.items() if not phase.startswith(STAGE)},
+            stages={
+                name: StageCost(
+                    seconds=own.get(STAGE + name, 0.0),
+                    shared_seconds=shared.get(STAGE + name, 0.0),
+                    items=dict(self._items.get(name, {})),
+                )
+                for name in names
+            },
+            parameters=self.parameters,
+            parameters_trained=self._parameters_trained,
+            devices=self._devices,
+            peak_memory_bytes=self._memory.read(),
+            steps=self.throughput.steps(),
+            predictions_per_second=self.throughput.predictions_per_second,
+            flops_per_step=self.throughput.flops,
+            energy_joules=self._energy.read() if alone else None,
+        )
 
 
 REPEATS = 8
@@ -102,8 +152,8 @@ _calibrated: dict[tuple[str, int], tuple[float, list[float]]] = {}
 
 
 @dataclass(frozen=True)
-class Unit:
-    """What calibrations around a cell say: a unit of time, and how sure it is."""
+class CalibrationUnit:
+    """Unit of time by the calibrations around a cell, and its uncertainty."""
 
     seconds: float
     """Their median."""
@@ -111,7 +161,7 @@ class Unit:
     """Its relative standard error."""
 
     @classmethod
-    def of(cls, calibrations: Sequence[float]) -> Unit:
+    def of(cls, calibrations: Sequence[float]) -> CalibrationUnit:
         """Of two or more calibrations; the error is that of a median of normally distributed logarithms."""
         deviation = statistics.stdev(map(math.log, calibrations))
         error = math.sqrt(math.pi / 2 / len(calibrations)) * deviation

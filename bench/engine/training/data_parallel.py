@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from bench.core.errors import CellFailed, CellSkipped
 from bench.core.seeds import stream
 from bench.engine.training.artifacts import Made, pack, plain, unpack
-from bench.engine.training.loop_state import Loop
+from bench.engine.training.loop_state import LoopState
 from bench.method.base import Model
 from bench.method.batch import Batch, StageName
 
@@ -44,7 +44,7 @@ class SingleProcess:
     def same_state(self, model: Model) -> None:
         """Give a network the state that the first rank's has."""
 
-    def same_loop(self, loop: Loop) -> None:
+    def same_loop(self, loop: LoopState) -> None:
         """Put a loop where the first rank's is."""
 
     def of(self, batch: Batch, step: int) -> Batch:
@@ -105,10 +105,10 @@ class Rank(SingleProcess):
         if found := self._tell(lambda: (model.state_dict(), {})):
             model.load_state_dict(found[0])
 
-    def same_loop(self, loop: Loop) -> None:
+    def same_loop(self, loop: LoopState) -> None:
         """Put a loop where the first rank's is."""
-        if found := self._tell(loop.freeze):
-            loop.thaw(*found)
+        if found := self._tell(loop.state_dict):
+            loop.load_state_dict(*found)
 
     def of(self, batch: Batch, step: int) -> Batch:
         """This rank's slice of every stream of a batch."""

@@ -1,4 +1,4 @@
-"""The one training loop in the house."""
+"""Training loop: optimiser steps on batches, learning rates, evaluations, validation inside a method."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import contextlib
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from bench.core.errors import CellFailed
 from bench.engine.training.accumulation import Accumulation
-from bench.engine.training.batches import Feed
+from bench.engine.training.batches import Batches
 from bench.engine.training.data_parallel import SingleProcess
-from bench.engine.training.loop_state import Loop, Resume
+from bench.engine.training.loop_state import LoopState, Resume
 from bench.method.base import GradientMethod, Model
 from bench.method.batch import Batch, Labelled, Task
 from bench.networks.depthwise import quick
@@ -23,121 +24,159 @@ from bench.spec.cell import Precision
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
+OnEvaluation = Callable[[int, float | None], None]
+"""Called with the steps taken and the mean loss since the last evaluation, None where no loop ran."""
+
 
 @dataclass(frozen=True)
-class Stage:
-    """How long to train, and when to look."""
+class Schedule:
+    """Length of a stage in optimiser steps, its evaluations, and its arithmetic."""
 
     task: Task
     steps: int
     evaluations: int
     precision: Precision
 
-    def look_steps(self) -> list[int]:
-        """Steps after which to look: equally spaced, the last included."""
+    def evaluation_steps(self) -> list[int]:
+        """Steps after which to evaluate: equally spaced, the last included."""
         return [round(self.steps * (i + 1) / self.evaluations) for i in range(self.evaluations)]
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Labelled images kept out of the batches for a method to judge by; `afterwards` has them in."""
+    """Labelled items kept out of the batches for a method's validation; `afterwards` has them in."""
 
-    images: Labelled
-    afterwards: Feed
+    items: Labelled
+    afterwards: Batches
 
 
-def train(
-    method: GradientMethod,
-    model: Model,
-    feed: Feed,
-    stage: Stage,
-    on_look: Callable[[int, float], None],
-    on_step: Callable[[int], None],
-    held_out: HeldOut | None = None,
-    resume: Resume | None = None,
-    part: SingleProcess | None = None,
-) -> int:
-    """Run a stage in place; `on_look(step, mean training loss since the last look)` is called at each look.
+@dataclass(frozen=True)
+class Hooks:
+    """Functions that the loop calls at evaluations and after each step, with the steps taken."""
 
-    The method judges what is held out at the moments it asks for, and trains on all of it thereafter. With
-    `resume` the stage begins where an earlier process left it, and keeps how far it is. `part` is what this
-    process takes where several share each batch: the first alone judges and resumes, the others follow it.
+    on_evaluation: OnEvaluation
+    on_step: Callable[[int], None] = lambda step: None
 
-    Returns:
-        Parts in which each batch was taken in the end: 1, unless memory was out.
 
-    Raises:
-        CellFailed: the loss is not finite, checked at looks only, so that no step waits for the device; or
-            memory is out and the batch cannot be halved.
+@dataclass
+class Training:
+    """Training of a network in place, for one stage.
+
+    The method validates on what is held out at the moments it asks for, and trains on all of it thereafter.
+    With `resume` the stage begins where an earlier process left it, and keeps how far it is. `process` is the
+    share of this process where several share each batch: the first alone validates and resumes.
     """
-    optimizer = method.optimizer(model, stage.task)
-    rates = [group["lr"] for group in optimizer.param_groups]
-    device = next(model.parameters()).device
-    scaler = torch.amp.GradScaler(device.type, enabled=stage.precision == "fp16")
-    evaluations = set(stage.look_steps())
-    # A stage of few steps may have several moments at one step: none of them is lost.
-    moments = method.validate_at(model) if held_out else ()
-    judgements = Counter(min(round(at * stage.steps), stage.steps - 1) for at in moments)
-    loop = Loop(model, optimizer, scaler, torch.zeros((), device=device))
-    if resume:
-        resume.begin(loop)
-    part = part or SingleProcess()
-    part.same_loop(loop)
-    if held_out and judgements and loop.step > max(judgements):
-        feed = held_out.afterwards
 
-    gradients = quick(model, stage.precision)
+    method: GradientMethod
+    model: Model
+    batches: Batches
+    schedule: Schedule
+    hooks: Hooks
+    held_out: HeldOut | None = None
+    resume: Resume | None = None
+    process: SingleProcess = field(default_factory=SingleProcess)
 
-    def loss_of(batch: Batch, progress: float) -> Tensor:
-        with autocast(device, stage.precision), gradients:
-            return part.weighted(method.loss(model, batch, progress))
+    def run(self) -> int:
+        """Run the stage; `hooks.on_evaluation` gets the mean training loss since the last evaluation.
 
-    accumulation = Accumulation(loop, loss_of, _why_whole(method, model, part))
-    model.train()
-    for step in range(loop.step, stage.steps):
-        progress = step / stage.steps
-        factor = method.schedule(progress)
+        Returns:
+            Parts in which each batch was taken in the end: 1, unless memory was out.
+
+        Raises:
+            CellFailed: the loss is not finite, checked at evaluations only, so that no step waits for the
+                device; or memory is out and the batch cannot be halved.
+        """
+        model, schedule, process = self.model, self.schedule, self.process
+        optimizer = self.method.optimizer(model, schedule.task)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        device = next(model.parameters()).device
+        scaler = torch.amp.GradScaler(device.type, enabled=schedule.precision == "fp16")
+        validations = self._validations()
+        state = LoopState(model, optimizer, scaler, torch.zeros((), device=device))
+        if self.resume:
+            self.resume.begin(state)
+        process.same_loop(state)
+        if self.held_out and validations and state.step > max(validations):
+            self.batches = self.held_out.afterwards
+        accumulation = Accumulation(state, self._loss(device), _why_whole(self.method, model, process))
+        evaluations = set(schedule.evaluation_steps())
+        model.train()
+        for step in range(state.step, schedule.steps):
+            progress = step / schedule.steps
+            self._set_rates(optimizer, rates, progress)
+            if self.held_out and step in validations:
+                self._validate(self.held_out, progress, validations[step], last=step == max(validations))
+            batch = process.of(self.batches.batch(step), step)
+            state.total += process.combine(accumulation.gradient(batch, progress), model)
+            scaler.step(optimizer)
+            scaler.update()
+            state.step = step + 1
+            self.hooks.on_step(state.step)
+            if state.step in evaluations:
+                self.hooks.on_evaluation(state.step, _mean_loss(state))
+                model.train()
+            if self.resume:
+                self.resume.after_step(state)
+        return state.parts
+
+    def _validations(self) -> Counter[int]:
+        """Steps at which the method validates, and how often."""
+        # A stage of few steps may have several moments at one step: none of them is lost.
+        moments = self.method.validate_at(self.model) if self.held_out else ()
+        steps = self.schedule.steps
+        return Counter(min(round(at * steps), steps - 1) for at in moments)
+
+    def _validate(self, held_out: HeldOut, progress: float, times: int, last: bool) -> None:
+        self.model.eval()
+        for _ in range(times if self.process.leads else 0):
+            self.method.on_validation(self.model, held_out.items, progress)
+        self.process.same_state(self.model)
+        self.model.train()
+        if last:
+            self.batches = held_out.afterwards
+
+    def _loss(self, device: torch.device) -> Callable[[Batch, float], Tensor]:
+        """Loss of a batch, in the stage's arithmetic, weighted by this process's share of it."""
+        gradients = quick(self.model, self.schedule.precision)
+
+        def loss(batch: Batch, progress: float) -> Tensor:
+            with autocast(device, self.schedule.precision), gradients:
+                return self.process.weighted(self.method.loss(self.model, batch, progress))
+
+        return loss
+
+    def _set_rates(self, optimizer: Optimizer, rates: list[float], progress: float) -> None:
+        factor = self.method.schedule(progress)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * factor if progress >= group.get("unfreeze_at", 0.0) else 0.0
-        if held_out and step in judgements:
-            model.eval()
-            for _ in range(judgements[step] if part.leads else 0):
-                method.on_validation(model, held_out.images, progress)
-            part.same_state(model)
-            model.train()
-            if step == max(judgements):
-                feed = held_out.afterwards
-        batch = part.of(feed.batch(step), step)
-        loop.total += part.combine(accumulation.gradient(batch, progress), model)
-        scaler.step(optimizer)
-        scaler.update()
-        loop.step = step + 1
-        on_step(loop.step)
-        if loop.step in evaluations:
-            mean = loop.total.item() / (loop.step - loop.since)
-            if not math.isfinite(mean):
-                raise CellFailed(f"diverged: the loss is {mean} within the first {loop.step} steps")
-            loop.total.zero_()
-            loop.since = loop.step
-            on_look(loop.step, mean)
-            model.train()
-        if resume:
-            resume.after_step(loop)
-    return loop.parts
 
 
-def _why_whole(method: GradientMethod, model: Model, part: SingleProcess) -> str:
-    """Why batches cannot be taken in parts; empty if they can."""
+def _mean_loss(state: LoopState) -> float:
+    """Mean loss since the last evaluation, at which counting begins anew.
+
+    Raises:
+        CellFailed: it is not finite.
+    """
+    mean = state.total.item() / (state.step - state.since)
+    if not math.isfinite(mean):
+        raise CellFailed(f"diverged: the loss is {mean} within the first {state.step} steps")
+    state.total.zero_()
+    state.since = state.step
+    return mean
+
+
+def _why_whole(method: GradientMethod, model: Model, process: SingleProcess) -> str:
+    """Reason why batches cannot be taken in parts; empty if they can."""
     if not method.per_sample_loss:
         return "the method's loss is not declared a mean over the images of a batch (`per_sample_loss`)"
-    if part.size > 1 and any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
+    if process.size > 1 and any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
         # A device that takes more passes than the others would wait for them in vain.
         return "batch norm is synchronised across devices"
     return ""
 
 
 def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[object]:
-    """Mixed precision for the block; nothing for fp32."""
+    """Mixed precision for the block; no change for fp32."""
     if precision not in AUTOCAST:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=AUTOCAST[precision])

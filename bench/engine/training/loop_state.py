@@ -20,19 +20,19 @@ Notes = Any
 
 
 class Collected(Protocol):
-    """What the looks of a stage have left so far."""
+    """State that evaluations of a stage have left so far."""
 
-    def freeze(self) -> tuple[Tensors, Notes]:
-        """As tensors and JSON."""
+    def state_dict(self) -> tuple[Tensors, Notes]:
+        """Return it as tensors and JSON."""
         ...
 
-    def thaw(self, tensors: Tensors, notes: Notes) -> None:
-        """Be as you were."""
+    def load_state_dict(self, tensors: Tensors, notes: Notes) -> None:
+        """Restore it."""
         ...
 
 
 class Resume:
-    """Takes a stage up where its checkpoint left it, and keeps how far it is.
+    """Resumption of a stage where its checkpoint left it; it saves how far the stage is.
 
     `notes` are the stage's own beside the loop's: what it knew before the loop began.
     """
@@ -44,48 +44,48 @@ class Resume:
 
     @property
     def found(self) -> bool:
-        """Whether there is something to take up."""
+        """True if there is a checkpoint to go on from."""
         return self._found is not None
 
-    def begin(self, loop: Loop) -> None:
-        """Put a loop where it was, if it was anywhere."""
+    def begin(self, loop: LoopState) -> None:
+        """Restore a loop from the checkpoint, if there is one."""
         if self._found is None:
             return
         tensors, notes = self._found
-        loop.thaw(_under("loop.", tensors), notes["loop"])
-        self._collected.thaw(_under("collected.", tensors), notes["collected"])
+        loop.load_state_dict(_under("loop.", tensors), notes["loop"])
+        self._collected.load_state_dict(_under("collected.", tensors), notes["collected"])
         self._found = None
 
-    def after_step(self, loop: Loop) -> None:
-        """Keep how far a loop is, if it is time to."""
+    def after_step(self, loop: LoopState) -> None:
+        """Save a checkpoint if one is due."""
         if not self._checkpoint.due():
             return
-        mine, loop_notes = loop.freeze()
-        theirs, collected_notes = self._collected.freeze()
+        mine, loop_notes = loop.state_dict()
+        theirs, collected_notes = self._collected.state_dict()
         tensors = {f"loop.{n}": t for n, t in mine.items()} | {f"collected.{n}": t for n, t in theirs.items()}
         notes = {"stage": self.notes, "loop": loop_notes, "collected": collected_notes}
         self._checkpoint.save(tensors, notes)
 
 
 @dataclass
-class Loop:
+class LoopState:
     """A training loop between two steps."""
 
     model: nn.Module
     optimizer: Optimizer
     scaler: torch.amp.GradScaler
     total: Tensor
-    """() sum of losses since the last look."""
+    """() sum of losses since the last evaluation."""
     step: int = 0
     """Steps taken."""
     since: int = 0
-    """Steps taken at the last look."""
+    """Steps taken at the last evaluation."""
     parts: int = 1
-    """In which a batch is taken, for want of memory."""
+    """Parts in which a batch is taken, for want of memory."""
 
-    def freeze(self) -> tuple[Tensors, Notes]:
+    def state_dict(self) -> tuple[Tensors, Notes]:
         """Network, optimiser, loss scale, random streams and position."""
-        tensors = {f"modules.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         state = self.optimizer.state_dict()
         plain: dict[str, dict[str, Any]] = {}
         for number, values in state["state"].items():
@@ -107,9 +107,9 @@ class Loop:
             "scaler": self.scaler.state_dict(),
         }
 
-    def thaw(self, tensors: Tensors, notes: Notes) -> None:
-        """Be as `freeze` found another loop of the same network and optimiser."""
-        self.model.load_state_dict(_under("modules.", tensors))
+    def load_state_dict(self, tensors: Tensors, notes: Notes) -> None:
+        """Restore the state that `state_dict` took of another loop of the same network and optimiser."""
+        self.model.load_state_dict(_under("model.", tensors))
         state: dict[int, dict[str, Any]] = {int(n): dict(values) for n, values in notes["optimizer"].items()}
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for place, value in _under("optimizer.", tensors).items():

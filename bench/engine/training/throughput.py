@@ -13,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.engine.training import memory
-from bench.engine.training.batches import Feed
+from bench.engine.training.batches import Batches
 from bench.method.base import GradientMethod, Model
 from bench.records.record import StepTimes
 
@@ -86,7 +86,7 @@ class ThroughputMeter:
         return StepTimes(count=len(self._steps), p25=p25, p50=p50, p75=p75, p95=p95)
 
 
-def flops(method: GradientMethod, model: Model, feed: Feed) -> int | None:
+def count_flops(method: GradientMethod, model: Model, batches: Batches) -> int | None:
     """Floating-point operations of one step, forwards and backwards, by torch's counter; changes nothing.
 
     None where memory does not hold the step in one.
@@ -94,7 +94,7 @@ def flops(method: GradientMethod, model: Model, feed: Feed) -> int | None:
     mine = copy.deepcopy(model).train()
     try:
         with torch.random.fork_rng(), FlopCounterMode(display=False) as counter:
-            method.loss(mine, feed.batch(0), 0.0).backward()
+            method.loss(mine, batches.batch(0), 0.0).backward()
     except Exception as error:
         if not memory.is_out(error):
             raise

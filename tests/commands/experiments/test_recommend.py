@@ -18,7 +18,7 @@ seeds = [0, 1]
 [budget]
 steps = 8
 batch_size = 8
-looks = 2
+evaluations = 2
 [[scenarios]]
 kind = "cross-domain"
 sources = ["google"]
@@ -64,5 +64,5 @@ def test_check_search(tmp_path: Path) -> None:
     assert len(records) == 4 * (1 + 1 + 2)
     draws = [record for record in records if record.request.cell.budget.steps == 4]
     assert len(draws) == 4 * 2
-    assert all(record.details["source-stage"]["candidates left"] == 1 for record in draws)
+    assert all(record.details["source"]["candidates left"] == 1 for record in draws)
     assert len({record.request.cell.seed for record in draws}) == 4

@@ -19,7 +19,7 @@ methods = ["full-finetune"]
 [budget]
 steps = 4
 batch_size = 8
-looks = 2
+evaluations = 2
 [[scenarios]]
 kind = "cross-domain"
 sources = ["google"]
@@ -36,9 +36,9 @@ def test_cells_with_shots_are_tried_on_folds() -> None:
 
 def test_scores_come_from_where_the_protocol_allows(tmp_path: Path) -> None:
     record, _ = answer(tiny_cell(shots=0), tmp_path)
-    assert allowed_score(record) == record.evaluations[-1].source_validation_accuracy
+    assert allowed_score(record) == record.evaluations[-1].accuracy["source-validation"]
     record, predictions = answer(tiny_cell(shots=3, fold=1), tmp_path)
-    assert allowed_score(record) == record.evaluations[-1].shots_validation_accuracy
+    assert allowed_score(record) == record.evaluations[-1].accuracy["shots-validation"]
     # One group of each of the four classes was held out of the shots, and only those were scored.
     labels, logits = (
         predictions[f"{name}"] for name in ("shots-validation/labels", "look1/shots-validation/logits")
@@ -78,7 +78,7 @@ def test_wrong_requests(tmp_path: Path) -> None:
 
 def test_trials_in_a_suites_budget(tmp_path: Path) -> None:
     """Each method is tuned before its cells run; what is found stands in their records."""
-    text = SUITE.replace("looks = 2", "looks = 2\ntrials = 2").replace(
+    text = SUITE.replace("evaluations = 2", "evaluations = 2\ntrials = 2").replace(
         'methods = ["full-finetune"]', 'methods = ["full-finetune", "linear-probe"]'
     )
     (tmp_path / "tiny.toml").write_text(text)

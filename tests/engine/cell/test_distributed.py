@@ -23,14 +23,13 @@ from bench.api import Access, Batch, GradientMethod, Model, Task
 from bench.core.errors import CellSkipped, UserError
 from bench.data.dataset import silent
 from bench.engine.cell.devices import check_several
-from bench.engine.cell.execution import Run
 from bench.engine.cell.runner import Context, run_cell
 from bench.engine.cell.settings import resolve
 from bench.engine.training.artifacts import Alone, Artifacts
 from bench.engine.training.data_parallel import Rank, check_statistics
-from bench.executors.factory import Ask, create
-from bench.executors.placement import places
-from bench.executors.workers import Workers
+from bench.executors.factory import create
+from bench.executors.placement import assign_devices
+from bench.executors.protocol import ExecutorOptions
 from bench.method.batch import slice_bounds
 from bench.method.registry import configure, method_modules
 from bench.networks.backbones import create_backbone, synchronised
@@ -38,8 +37,8 @@ from bench.records.record import Predictions, Record
 from bench.records.store import Store
 from bench.spec.cell import Budget, Cell, Setting, Wanted
 from bench.spec.resources import Resources
-from tests.quick import TODAY, Noted, quick_cell
-from tests.support.cells import CLASSES, NORMLESS, TINY, WHERE, digests, interrupt, tiny_cell
+from tests.quick import TODAY, RecordingWatcher, quick_cell, quick_pool
+from tests.support.cells import CLASSES, NORMLESS, TINY, WHERE, digests, interrupt, steps_of, tiny_cell
 from tests.support.checkout import bench, python
 
 UNEVEN = Budget(steps=6, batch_size=15, evaluations=2)
@@ -68,9 +67,9 @@ def assert_alike(cell: Cell, folder: Path, devices: int = 2) -> Record:
     assert many.request.setting.devices == devices
     assert many.cost.streams == one.cost.streams
     assert many.cost.parameters_trained == one.cost.parameters_trained
-    for ours, theirs in zip(many.evaluations, one.evaluations, strict=True):
-        assert (ours.stage, ours.step) == (theirs.stage, theirs.step)
-        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-4)
+    for ours, other in zip(many.evaluations, one.evaluations, strict=True):
+        assert (ours.stage, ours.step) == (other.stage, other.step)
+        assert ours.train_loss == pytest.approx(other.train_loss, rel=1e-4)
     assert found.keys() == expected.keys()
     for name, array in expected.items():
         np.testing.assert_allclose(found[name], array, rtol=5e-3, atol=5e-3, err_msg=name)
@@ -222,13 +221,13 @@ def test_a_process_that_dies_ends_the_cell(tmp_path: Path) -> None:
 
 STUCK = """
 import os, queue, signal, time
-from bench.executors import leader
+from bench.engine.cell import leader
 from bench.processes.local import LocalLauncher
 
 leader.GRACE = 0.2
 answers = queue.SimpleQueue()
 other = LocalLauncher().launch(answers, "bench.engine.cell.follower")
-leader.Watch(answers, [other]).start()
+leader.FollowerWatch(answers, [other]).start()
 os.kill(other.pid, signal.SIGKILL)
 time.sleep(60)
 """
@@ -428,15 +427,15 @@ def create_like(name: str, network: nn.Module) -> nn.Module:
         (3, [], 2, 1, [[], [], []]),
     ],
 )
-def test_places_by_hand(
+def test_devices_assigned_by_hand(
     workers: int, devices: list[int], per_cell: int, cells: int, expected: list[list[int]]
 ) -> None:
-    assert places(workers, devices, per_cell, cells) == expected
+    assert assign_devices(workers, devices, per_cell, cells) == expected
 
 
 @given(st.integers(1, 64), st.integers(1, 16), st.integers(1, 8), st.integers(1, 8))
 def test_no_device_has_more_cells_than_it_may(workers: int, count: int, per_cell: int, cells: int) -> None:
-    found = places(workers, range(count), per_cell, cells)
+    found = assign_devices(workers, range(count), per_cell, cells)
     load = [sum(device in place for place in found) for device in range(count)]
     assert max(load) <= cells
     assert all(len(place) == per_cell for place in found)
@@ -452,11 +451,11 @@ def test_each_worker_keeps_its_device(tmp_path: Path, monkeypatch: pytest.Monkey
     cells = [quick_cell(0, do="die once"), *(quick_cell(seed, seconds=0.1) for seed in range(1, 16))]
     store = Store(tmp_path)
     store.prepare()
-    pool = Workers("cpu", 7, module="tests.quick", cells_per_device=2)
+    pool = quick_pool(7, cells_per_device=2)
     try:
         pool.prepare(["none"], print)
         assert pool.count == 4
-        pool.run(cells, "quick", {"quick": TODAY}, store, Noted())
+        pool.run(cells, "quick", {"quick": TODAY}, store, RecordingWatcher())
     finally:
         pool.close()
     assert len(store.keys()) == 16
@@ -527,7 +526,7 @@ def test_one_line_before_any_work(tmp_path: Path) -> None:
 
 def test_what_does_not_go_together() -> None:
     with pytest.raises(UserError, match="leave one of the two at 1"):
-        create("local", Ask(resources=Resources(devices_per_cell=2, cells_per_device=2)))
+        create("local", ExecutorOptions(resources=Resources(devices_per_cell=2, cells_per_device=2)))
     assert Resources(cpus_per_cell=5, devices_per_cell=2).threads_per_device == 2
     assert Resources(devices_per_cell=2).threads_per_device == 1
 
@@ -547,8 +546,8 @@ def test_a_run_of_cells_on_two_devices(tmp_path: Path) -> None:
     assert (record.request.setting.devices, record.cost.devices) == (2, 2)
 
 
-def test_a_single_process_has_no_team() -> None:
-    run = Run(tiny_cell(), Setting(), digests("full-finetune"), Alone(), None, silent)  # type: ignore[arg-type]
-    assert run.team.leads
-    with run.team.stage("source", None) as part:  # type: ignore[arg-type]
+def test_a_single_process_has_no_group(tmp_path: Path) -> None:
+    run = steps_of(tiny_cell(), tmp_path)
+    assert run.group.leads
+    with run.group.stage("source", None) as part:  # type: ignore[arg-type]
         assert (part.rank, part.size) == (0, 1)

@@ -14,9 +14,10 @@ from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
 from bench.data.episodes import draw_episodes
 from bench.data.splits import Subset, concatenate
-from bench.engine.cell.execution import DEAR
+from bench.engine.cell.execution import EXPENSIVE
 from bench.engine.evaluation import predict
-from bench.engine.training.batches import KeptInputs
+from bench.engine.evaluation.partitions import View
+from bench.engine.training.inputs import KeptInputs
 from bench.method.registry import configure, method_modules
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame
@@ -36,8 +37,8 @@ def test_every_method_is_asked_the_same_episodes(method: str, tmp_path: Path) ->
         pytest.skip(lacks)
     record, predictions = answer(episodic(method), tmp_path)
     assert record.outcome.status == "done", record.outcome
-    count = record.details["episodes"]
-    assert count in (FORM.count, FORM.count // DEAR)
+    count = record.episodes
+    assert count in (FORM.count, FORM.count // EXPENSIVE)
     truth = draw_episodes(open_dataset(load_card("emoji-home")), record.request.cell.scenario, count)
     queries = concatenate([episode.queries for episode in truth])
     assert predictions["target-test/items"].tolist() == queries.rows.tolist()
@@ -70,7 +71,7 @@ def test_in_the_frame(tmp_path: Path) -> None:
     frame = load_frame(store).set_index("shots")
     assert sorted(frame.index) == ["2", "2, 3-way"]
     row = frame.loc["2, 3-way"]
-    assert row["accuracy last"] == pytest.approx(100 * row["hits"].correct["last"].mean())
+    assert row["accuracy last"] == pytest.approx(100 * row["predictions"].correct["last"].mean())
     assert row["low"] < row["accuracy last"] < row["high"]
 
 
@@ -101,8 +102,7 @@ def test_batch_norm_is_inductive_unless_asked(transductive: bool) -> None:
     seen = predict.outputs(
         configure("full-finetune", {}),
         Model(nn.Identity(), head),
-        KeptInputs(x),
-        everything,
+        View(KeptInputs(x), everything),
         "fp32",
         batch_statistics=transductive,
     )

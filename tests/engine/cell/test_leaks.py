@@ -21,20 +21,23 @@ from bench.api import Access, Backbone, Batch, GradientMethod, Labelled, Model, 
 from bench.core.errors import UserError
 from bench.data.dataset import Dataset, Domain
 from bench.data.splits import SPLITS, TEST, TRAIN, VALIDATION, Subset, subset
-from bench.engine.cell.execution import Run
-from bench.engine.cell.stage import Trainer
+from bench.engine.cell.execution import CellExecution
+from bench.engine.cell.stage import StageRun, Trainer
 from bench.engine.evaluation.evaluator import Evaluator
-from bench.engine.evaluation.partitions import Partitions
-from bench.engine.training.batches import Endless, Feed, ImageInputs, KeptInputs
+from bench.engine.evaluation.partitions import Partitions, View
+from bench.engine.training.batches import Batches, Endless
+from bench.engine.training.cost import StageResult
+from bench.engine.training.inputs import ImageInputs, KeptInputs
 from tests.leaks import arrays, reach
 from tests.support.cells import CLASSES, steps_of, tiny_cell
 
 ENGINE = (
-    Run,
+    CellExecution,
     Partitions,
+    View,
     Trainer,
     Evaluator,
-    Feed,
+    Batches,
     Endless,
     ImageInputs,
     KeptInputs,
@@ -48,7 +51,7 @@ ENGINE = (
 class Guard:
     """Knows the target's images and labels, and searches for them."""
 
-    def __init__(self, run: Run, dataset: Dataset, unlabelled: str) -> None:
+    def __init__(self, run: CellExecution, dataset: Dataset, unlabelled: str) -> None:
         self.found: list[str] = []
         self.batches = 0
         self.unlabelled = unlabelled
@@ -59,11 +62,11 @@ class Guard:
         """Fingerprints, once the run has opened its images."""
         self.ready = True
         every = {split: subset(self.dataset, "twitter", CLASSES, split) for split in SPLITS}
-        shots = set(self.run.partitions.labelled.rows.tolist())
+        shots = set(self.run.partitions.of(self.run.stages[-1].labelled).subset.rows.tolist())
         self.split_of: dict[bytes, str] = {}
         self.label_of: dict[bytes, int] = {}
         for split, images in every.items():
-            x = self.run.partitions.target_inputs.take(images.rows).contiguous().numpy()
+            x = self.run.partitions.target.inputs.take(images.rows).contiguous().numpy()
             for image, row, label in zip(x, images.rows, images.labels, strict=True):
                 self.split_of[image.tobytes()] = "shots" if int(row) in shots else split
                 self.label_of[image.tobytes()] = int(label)
@@ -172,7 +175,11 @@ def dataset(emoji: Dataset, monkeypatch: pytest.MonkeyPatch) -> Dataset:
 
 
 def probed(
-    dataset: Dataset, folder: Path, shots: int, leak: Callable[[Run, Any], None] | None = None, **changes: Any
+    dataset: Dataset,
+    folder: Path,
+    shots: int,
+    leak: Callable[[CellExecution, Any], None] | None = None,
+    **changes: Any,
 ) -> Guard:
     """The guard of a finished run; `leak` is called with it and its modules before each stage."""
     run = steps_of(tiny_cell("full-finetune", shots=shots, augment="none", **changes), folder)
@@ -185,14 +192,14 @@ def probed(
             opening()
             train = run.trainer.run
 
-            def leaking(task: Task, model: Model, *rest: Any) -> dict[str, Any]:
-                leak(run, model)
-                return train(task, model, *rest)
+            def leaking(stage: StageRun, *rest: Any) -> StageResult:
+                leak(run, stage.model)
+                return train(stage, *rest)
 
             run.trainer.run = leaking  # type: ignore[method-assign]
 
         run.open = open_and_leak  # type: ignore[method-assign]
-    run.go()
+    run.run()
     return guard
 
 
@@ -203,44 +210,46 @@ def test_nothing_to_find(dataset: Dataset, tmp_path: Path, shots: int) -> None:
     assert guard.batches > 3, "the probe did see unlabelled target images"
 
 
-def keep_labels(run: Run, model: Any) -> None:
-    model.secret = run.partitions.target_unlabelled.labels
+def keep_labels(run: CellExecution, model: Any) -> None:
+    model.secret = run.partitions.target.subset.labels
 
 
-def keep_a_tensor_of_labels(run: Run, model: Any) -> None:
-    labels = torch.from_numpy(run.partitions.held_out["target-test"][1].labels)
+def keep_a_tensor_of_labels(run: CellExecution, model: Any) -> None:
+    labels = torch.from_numpy(run.partitions.held_out["target-test"].subset.labels)
     model.register_buffer("secret", labels, persistent=False)
 
 
-def keep_a_subset(run: Run, model: Any) -> None:
-    model.secret = {"deep": [run.partitions.held_out["target-validation"][1]]}
+def keep_a_subset(run: CellExecution, model: Any) -> None:
+    model.secret = {"deep": [run.partitions.held_out["target-validation"].subset]}
 
 
-def close_over_the_run(run: Run, model: Any) -> None:
+def close_over_the_run(run: CellExecution, model: Any) -> None:
     model.head.register_forward_hook(lambda *_: print(run.cell.key) if run is None else None)
 
 
-def keep_a_test_image(run: Run, model: Any) -> None:
-    inputs, images = run.partitions.held_out["target-test"]
+def keep_a_test_image(run: CellExecution, model: Any) -> None:
+    items = run.partitions.held_out["target-test"]
+    inputs, images = items.inputs, items.subset
     model.secret = inputs.take(images.rows[:1])
 
 
-def keep_a_view_of_a_training_image(run: Run, model: Any) -> None:
+def keep_a_view_of_a_training_image(run: CellExecution, model: Any) -> None:
     """The view shows a training image; the memory behind it holds a test image too."""
-    inputs, images = run.partitions.held_out["target-test"]
-    both = np.concatenate([run.partitions.target_unlabelled.rows[:1], images.rows[:1]])
+    items = run.partitions.held_out["target-test"]
+    inputs, images = items.inputs, items.subset
+    both = np.concatenate([run.partitions.target.subset.rows[:1], images.rows[:1]])
     model.secret = inputs.take(both).contiguous()[:1].detach()
 
 
-def keep_pixels(run: Run, model: Any) -> None:
-    model.secret = run.partitions.target_inputs.pixels  # type: ignore[attr-defined]
+def keep_pixels(run: CellExecution, model: Any) -> None:
+    model.secret = run.partitions.target.inputs.pixels  # type: ignore[attr-defined]
 
 
 LEAKS = {
     keep_labels: "train labels",
     keep_a_tensor_of_labels: "test labels",
     keep_a_subset: "Subset",
-    close_over_the_run: "Run",
+    close_over_the_run: "CellExecution",
     keep_a_test_image: "test image",
     keep_a_view_of_a_training_image: "test image",
     keep_pixels: "pixels of a domain",
@@ -248,7 +257,9 @@ LEAKS = {
 
 
 @pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak.__name__)
-def test_planted_leaks_are_found(dataset: Dataset, tmp_path: Path, leak: Callable[[Run, Any], None]) -> None:
+def test_planted_leaks_are_found(
+    dataset: Dataset, tmp_path: Path, leak: Callable[[CellExecution, Any], None]
+) -> None:
     guard = probed(dataset, tmp_path, 2, leak)
     assert any(found.endswith(f": {LEAKS[leak]}") for found in guard.found), set(guard.found)
 
@@ -257,13 +268,13 @@ def test_labels_that_slip_into_a_batch_are_found(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if the feed handed on the labels of the unlabelled stream."""
-    batch = Feed.batch
+    batch = Batches.batch
 
-    def leaking(feed: Feed, step: int) -> Batch:
+    def leaking(feed: Batches, step: int) -> Batch:
         assert feed.target
         return replace(batch(feed, step), source_y=feed.target.take(step)[1])
 
-    monkeypatch.setattr(Feed, "batch", leaking)
+    monkeypatch.setattr(Batches, "batch", leaking)
     assert "loss: labels of the unlabelled batch" in probed(dataset, tmp_path, 0).found
 
 
@@ -277,18 +288,20 @@ def test_what_the_engine_trains_selects_and_tests_on_is_disjoint(dataset: Datase
     run = steps_of(tiny_cell("dann", shots=2), tmp_path)
     run.open()
     parts = [
-        run.partitions.target_unlabelled,
-        run.partitions.held_out["target-validation"][1],
-        run.partitions.held_out["target-test"][1],
+        run.partitions.target.subset,
+        run.partitions.held_out["target-validation"].subset,
+        run.partitions.held_out["target-test"].subset,
     ]
     for i, one in enumerate(parts):
         assert len(one)
         for other in parts[:i]:
             assert not set(one.groups) & set(other.groups)
-    assert set(run.partitions.labelled.rows) <= set(run.partitions.target_unlabelled.rows)
+    assert set(run.partitions.of(run.stages[-1].labelled).subset.rows) <= set(
+        run.partitions.target.subset.rows
+    )
     assert run.partitions.pool is not None
-    assert set(run.partitions.pool.rows) == set(run.partitions.target_unlabelled.rows) - set(
-        run.partitions.labelled.rows
+    assert set(run.partitions.pool.subset.rows) == set(run.partitions.target.subset.rows) - set(
+        run.partitions.of(run.stages[-1].labelled).subset.rows
     )
     assert SPLITS == (TRAIN, VALIDATION, TEST)
 
@@ -296,8 +309,8 @@ def test_what_the_engine_trains_selects_and_tests_on_is_disjoint(dataset: Datase
 def test_transductive_adapts_to_the_test_images(dataset: Dataset, tmp_path: Path) -> None:
     run = steps_of(tiny_cell("dann", shots=2, transductive=True), tmp_path)
     run.open()
-    test = run.partitions.held_out["target-test"][1]
-    np.testing.assert_array_equal(run.partitions.target_unlabelled.rows, test.rows)
-    assert not set(run.partitions.labelled.rows) & set(test.rows)
+    test = run.partitions.held_out["target-test"].subset
+    np.testing.assert_array_equal(run.partitions.target.subset.rows, test.rows)
+    assert not set(run.partitions.of(run.stages[-1].labelled).subset.rows) & set(test.rows)
     with pytest.raises(UserError):
         steps_of(tiny_cell("dann", shots=10_000, transductive=True), tmp_path).open()

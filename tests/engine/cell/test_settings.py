@@ -13,8 +13,8 @@ from bench.data.catalog import load_card
 from bench.engine.cell.settings import arithmetic, resolve
 from bench.engine.evaluation.predict import filled
 from bench.spec.cell import Setting, Wanted
-from bench.spec.plan import plan
-from bench.spec.suite import Settings, load_suite
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import Settings, load_suite
 from tests.support.cells import answer, assert_equal, tiny_cell
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from bench.engine.evaluation import validators
 from bench.engine.evaluation.validators import (
     Discrepancy,
+    DiscrepancyCache,
     Outputs,
-    Remembered,
     deep_embedded_validation,
     density_ratio,
     discrepancy,
@@ -181,7 +181,7 @@ def test_the_same_features_are_measured_once(monkeypatch: pytest.MonkeyPatch) ->
         return discrepancy(source, target, seed)
 
     monkeypatch.setattr(validators, "discrepancy", counted)
-    remembered, source, target = Remembered(), outputs(30), outputs(30, seed=1, shift=1.0)
+    remembered, source, target = DiscrepancyCache(), outputs(30), outputs(30, seed=1, shift=1.0)
     first = remembered(source, target, 0)
     assert remembered(outputs(30), outputs(30, seed=1, shift=1.0), 0) is first
     assert measured == [0]

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from bench.api import Episode
 from bench.data.splits import Subset
-from bench.engine.training.batches import Endless, Episodes, Feed, ImageInputs, KeptInputs, augmentation
+from bench.engine.training.batches import Batches, Endless, Episodes
+from bench.engine.training.inputs import ImageInputs, KeptInputs, augmentation
 
 CPU = torch.device("cpu")
 SIZES = st.integers(1, 23), st.integers(1, 50), st.integers(0, 2**62)
@@ -139,12 +140,12 @@ def test_kept_views() -> None:
 
 def test_a_batch_has_no_room_for_target_labels() -> None:
     stream = endless(10, 4, 0)
-    batch = Feed(stream, target=endless(10, 4, 1)).batch(0)
+    batch = Batches(stream, target=endless(10, 4, 1)).batch(0)
     assert set(vars(batch)) == {"x", "y", "source_x", "source_y", "target_x", "episode"}
     assert batch.source_x is batch.source_y is None
     assert batch.target_x is not None
-    assert Feed(stream).batch(0).target_x is None
-    full = Feed(stream, endless(10, 4, 2), endless(10, 4, 1))
+    assert Batches(stream).batch(0).target_x is None
+    full = Batches(stream, endless(10, 4, 2), endless(10, 4, 1))
     assert torch.equal(full.batch(3).source_y, full.batch(3).source_x[:, 0].long() % 3)  # type: ignore[index]
     assert full.sizes == {"labelled": 4, "replayed": 4, "unlabelled": 4}
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench.engine.training import cost
-from bench.engine.training.cost import CostTracker, Phases, Unit, calibration
+from bench.engine.training.cost import CalibrationUnit, CostTracker, Phases, StageResult, calibration
 
 CPU = torch.device("cpu")
 
@@ -67,39 +67,42 @@ def test_a_phase_that_fails_is_timed() -> None:
     assert phases.seconds["outer"] >= 0.05
 
 
-def test_ledger_spends() -> None:
+def test_stages_are_timed() -> None:
     cost_tracker = CostTracker(CPU)
-    costs: list[dict[str, float]] = [{}, {}]
-    for spent in costs:
-        with cost_tracker.spend("target-stage", spent):
+    seconds = []
+    for _ in range(2):
+        with cost_tracker.stage("target") as spent:
             spin(0.02)
             with cost_tracker.phases("evaluate"):
                 spin(0.1)
-    assert all(cost["seconds"] >= 0.02 for cost in costs)
-    assert sum(cost["seconds"] for cost in costs) == pytest.approx(
-        cost_tracker.phases.seconds["target-stage"]
-    )
-    assert cost_tracker.phases.seconds["evaluate"] >= 0.2
+        seconds.append(spent())
+    assert all(value >= 0.02 for value in seconds)
+    cost = cost_tracker.total()
+    assert sum(seconds) == pytest.approx(cost.stages["target"].seconds)
+    assert cost.seconds["evaluate"] >= 0.2
+    assert "target" not in cost.seconds
 
 
-def test_ledger_books_what_was_shared() -> None:
+def test_costs_are_added() -> None:
     cost_tracker = CostTracker(CPU)
-    cost_tracker.enter("features", {"seconds": 3.0, "parameters": 10}, shared=True)
-    cost_tracker.enter("features", {"seconds": 4.0, "parameters": 10}, shared=True)
-    cost_tracker.enter(
-        "source-stage",
-        {"seconds": 5.0, "streams": {"source/labelled": 64}, "parameters_trained": 7},
-        shared=True,
-    )
-    cost_tracker.enter(
-        "target-stage",
-        {"seconds": 6.0, "streams": {"target/labelled": 30, "target/fitted": 2}, "parameters_trained": 9},
-        shared=False,
-    )
-    assert cost_tracker.shared_seconds == {"features": 7.0, "source-stage": 5.0}
-    assert cost_tracker.items_seen == 96
-    assert cost_tracker.parameters == 10
-    assert cost_tracker.parameters_trained == 9
+    cost_tracker.parameters = 10
+    for seconds in (3.0, 4.0):
+        cost_tracker.add_shared("features", seconds)
+    source = StageResult(seconds=5.0, items={"labelled": 64}, parameters_trained=7)
+    cost_tracker.add_stage("source", source, shared=True)
+    target = StageResult(seconds=6.0, items={"labelled": 30, "fitted": 2}, parameters_trained=9)
+    cost_tracker.add_stage("target", target, shared=False)
+    cost = cost_tracker.total()
+    assert cost.shared_seconds == {"features": 7.0}
+    assert {name: stage.shared_seconds for name, stage in cost.stages.items()} == {
+        "source": 5.0,
+        "target": 0.0,
+    }
+    assert cost.streams == {"source/labelled": 64, "target/labelled": 30, "target/fitted": 2}
+    assert cost.items_seen == 96
+    assert cost.items_per_second == 96 / 5
+    assert (cost.parameters, cost.parameters_trained) == (10, 9)
+    assert (cost.own_seconds, cost.alone_seconds) == (0.0, 12.0)
     assert not any(cost_tracker.phases.seconds.values()), "only blocks that ran take time"
 
 
@@ -128,12 +131,12 @@ def test_peak_memory_sees_a_peak_and_forgets_the_one_before() -> None:
 
 
 def test_a_unit_and_its_error_by_hand() -> None:
-    unit = Unit.of([0.04, 0.01, 0.02])
+    unit = CalibrationUnit.of([0.04, 0.01, 0.02])
     assert unit.seconds == 0.02
     assert unit.error == pytest.approx(math.log(2) * math.sqrt(math.pi / 2) / math.sqrt(3))
     random = np.random.default_rng(0)
     medians = np.log(np.median(random.lognormal(0, 0.2, (4000, 16)), axis=1))
-    errors = [Unit.of(row.tolist()).error for row in random.lognormal(0, 0.2, (500, 16))]
+    errors = [CalibrationUnit.of(row.tolist()).error for row in random.lognormal(0, 0.2, (500, 16))]
     assert np.mean(errors) == pytest.approx(medians.std(), rel=0.06), "of 16, as drawn"
 
 

@@ -17,8 +17,9 @@ from bench.api import Batch, GradientMethod, Labelled, Model, Task
 from bench.core.errors import CellFailed
 from bench.data.dataset import Dataset
 from bench.data.splits import Subset, draw_shots, subset
-from bench.engine.training.batches import Endless, Feed, ImageInputs, KeptInputs
-from bench.engine.training.loop import HeldOut, Stage, train
+from bench.engine.training.batches import Batches, Endless
+from bench.engine.training.inputs import ImageInputs, KeptInputs
+from bench.engine.training.loop import HeldOut, Hooks, Schedule, Training
 from tests.support.cells import CLASSES, steps_of, tiny_cell
 from tests.support.checkout import install
 
@@ -86,21 +87,20 @@ def network() -> Model:
     return Model(nn.Identity(), head)
 
 
-def feed() -> Feed:
+def feed() -> Batches:
     data = Subset(np.arange(4), np.arange(4) % 2, np.arange(4, dtype=np.int32))
-    return Feed(Endless(KeptInputs(torch.ones(4, 1)), data, 2, seed=0))
+    return Batches(Endless(KeptInputs(torch.ones(4, 1)), data, 2, seed=0))
 
 
 def run(method: GradientMethod, model: Model, steps: int, evaluations: int) -> list[tuple[int, float]]:
     seen: list[tuple[int, float]] = []
-    train(
+    Training(
         method,
         model,
         feed(),
-        Stage(TASK, steps, evaluations, "fp32"),
-        lambda step, loss: seen.append((step, loss)),
-        lambda step: None,
-    )
+        Schedule(TASK, steps, evaluations, "fp32"),
+        Hooks(lambda step, loss: seen.append((step, loss))),
+    ).run()
     return seen
 
 
@@ -125,7 +125,7 @@ def test_looks_and_mean_losses() -> None:
 @given(st.integers(1, 400), st.data())
 def test_look_steps(steps: int, data: st.DataObject) -> None:
     evaluations = data.draw(st.integers(1, steps))
-    places = Stage(TASK, steps, evaluations, "fp32").look_steps()
+    places = Schedule(TASK, steps, evaluations, "fp32").evaluation_steps()
     assert len(places) == len(set(places)) == evaluations
     assert places == sorted(places)
     assert (places[0] >= 1, places[-1]) == (True, steps)
@@ -154,14 +154,13 @@ def test_unfreezing() -> None:
 def test_divergence_is_noticed_at_the_next_look() -> None:
     seen: list[int] = []
     with pytest.raises(CellFailed, match=r"diverged: the loss is nan within the first 6 steps"):
-        train(
+        Training(
             Diverging(after=0.5),
             network(),
             feed(),
-            Stage(TASK, 8, 4, "fp32"),
-            lambda step, loss: seen.append(step),
-            lambda step: None,
-        )
+            Schedule(TASK, 8, 4, "fp32"),
+            Hooks(lambda step, loss: seen.append(step)),
+        ).run()
     assert seen == [2, 4]
 
 
@@ -174,14 +173,9 @@ def test_training_mode_comes_back_after_a_look() -> None:
             return super().loss(model, batch, progress)
 
     model = network().eval()
-    train(
-        Noting(),
-        model,
-        feed(),
-        Stage(TASK, 4, 2, "fp32"),
-        lambda step, loss: model.eval() and None,
-        lambda s: None,
-    )
+    Training(
+        Noting(), model, feed(), Schedule(TASK, 4, 2, "fp32"), Hooks(lambda step, loss: model.eval() and None)
+    ).run()
     assert modes == [True] * 4
 
 
@@ -202,14 +196,13 @@ def test_precisions(precision: Any) -> None:
     data = Subset(np.arange(32), (x[:, 0] > 0).long().numpy(), np.arange(32, dtype=np.int32))
     model = Model(nn.Identity(), nn.Linear(8, 2))
     losses: list[float] = []
-    train(
+    Training(
         GradientMethod(learning_rate=0.1),
         model,
-        Feed(Endless(KeptInputs(x), data, 16, seed=0)),
-        Stage(TASK, 20, 4, precision),
-        lambda step, loss: losses.append(loss),
-        lambda step: None,
-    )
+        Batches(Endless(KeptInputs(x), data, 16, seed=0)),
+        Schedule(TASK, 20, 4, precision),
+        Hooks(lambda step, loss: losses.append(loss)),
+    ).run()
     assert losses[-1] < 0.5 * losses[0]
     assert model.head.weight.dtype == torch.float32
 
@@ -272,7 +265,7 @@ def probed(
     """An access, and everything that a method with it was given over a whole cell."""
     module = f"someone_probe_{request.param.replace('-', '_')}"
     install(site, f"probe = {module}", **{module: PROBE.format(access=SEVERAL[request.param])})
-    steps_of(tiny_cell("probe", augment="none", seed=1), tmp_path).go()
+    steps_of(tiny_cell("probe", augment="none", seed=1), tmp_path).run()
     yield request.param, sys.modules[module].SEEN
     del sys.modules[module]
 
@@ -294,8 +287,11 @@ class Known:
 @pytest.fixture(scope="module")
 def known(emoji: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Known:
     run = steps_of(tiny_cell("full-finetune", augment="none", seed=1), tmp_path_factory.mktemp("known"))
-    run.go()
-    return Known(emoji, {"google": run.partitions.source.inputs, "twitter": run.partitions.target_inputs})  # type: ignore[dict-item]
+    run.run()
+    return Known(
+        emoji,
+        {"google": run.partitions.of(run.stages[0].labelled).inputs, "twitter": run.partitions.target.inputs},
+    )  # type: ignore[dict-item]
 
 
 def check(known: Known, x: Tensor, y: Tensor | None, domain: str, allowed: Subset) -> None:
@@ -388,7 +384,7 @@ def test_replayed_labels_mean_what_the_head_says(site: Path, tmp_path: Path) -> 
     """With new classes in the target stage, source labels count other classes than the head does."""
     module = "someone_probe_of_new_classes"
     install(site, f"probe = {module}", **{module: PROBE.format(access=SEVERAL["everything"])})
-    steps_of(tiny_cell("probe", kind="cross-domain-task"), tmp_path).go()
+    steps_of(tiny_cell("probe", kind="cross-domain-task"), tmp_path).run()
     seen, stage = sys.modules.pop(module).SEEN, ""
     replayed = 0
     for kind, thing in seen:
@@ -400,21 +396,20 @@ def test_replayed_labels_mean_what_the_head_says(site: Path, tmp_path: Path) -> 
 def test_what_is_held_out_is_learned_from_once_nothing_is_left_to_judge() -> None:
     inputs = KeptInputs(torch.arange(4.0).reshape(4, 1))
 
-    def batches(rows: list[int]) -> Feed:
+    def batches(rows: list[int]) -> Batches:
         data = Subset(np.array(rows), np.zeros(len(rows), int), np.arange(len(rows), dtype=np.int32))
-        return Feed(Endless(inputs, data, len(rows), seed=0))
+        return Batches(Endless(inputs, data, len(rows), seed=0))
 
     held_out = Labelled(torch.tensor([[3.0]]), torch.zeros(1), torch.zeros(1))
     method = Judging()
     method.seen.clear()
-    train(
+    Training(
         method,
         network(),
         batches([0, 1, 2]),
-        Stage(TASK, 3, 1, "fp32"),
-        lambda step, loss: None,
-        lambda step: None,
+        Schedule(TASK, 3, 1, "fp32"),
+        Hooks(lambda step, loss: None),
         HeldOut(held_out, batches([0, 1, 2, 3])),
-    )
+    ).run()
     some, everything = "learned [0.0, 1.0, 2.0]", "learned [0.0, 1.0, 2.0, 3.0]"
     assert method.seen == [some, "judged [3.0]", some, "judged [3.0]", everything]

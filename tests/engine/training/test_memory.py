@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from bench.api import Batch, GradientMethod, Model, Task
 from bench.core.errors import CellFailed
 from bench.data.splits import Subset
-from bench.engine.training.batches import Endless, Feed, KeptInputs
-from bench.engine.training.loop import Stage, train
+from bench.engine.training.batches import Batches, Endless
+from bench.engine.training.inputs import KeptInputs
+from bench.engine.training.loop import Hooks, Schedule, Training
 from bench.engine.training.memory import in_parts
 from bench.method.registry import method_modules
 from tests.support.cells import answer, tiny_cell
@@ -81,14 +82,13 @@ def run(method: GradientMethod, net: Model, batch_size: int = 16, steps: int = 3
     streams = [Endless(KeptInputs(x), data, batch_size, seed) for seed in range(3)]
     losses: list[float] = []
     task = Task("source", ("a", "b"), batch_size, 0)
-    parts = train(
+    parts = Training(
         method,
         net,
-        Feed(*streams),
-        Stage(task, steps, 1, "fp32"),
-        lambda step, loss: losses.append(loss),
-        lambda step: None,
-    )
+        Batches(*streams),
+        Schedule(task, steps, 1, "fp32"),
+        Hooks(lambda step, loss: losses.append(loss)),
+    ).run()
     return parts, losses[0]
 
 

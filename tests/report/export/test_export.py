@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 
 from bench.records.store import Store
+from bench.report.export.figures import FIGURE_FORMATS
 from bench.report.export.formats import TABLE_FORMATS, harmless, tex
-from bench.report.export.pictures import FIGURE_FORMATS
-from bench.report.export.table import plain, table
-from bench.report.export.write import export
+from bench.report.export.table import plain, table_by_block
+from bench.report.export.writer import export
 from bench.report.scores.frame import load_frame
+from bench.report.scores.supervision import Supervision
 from bench.report.statistics.summary import mean_accuracy
 from bench.report.tables.formats import count, percent
 from bench.report.tables.leaderboard import Block
@@ -66,7 +67,7 @@ def test_every_format_of_every_table_holds_the_same(filled: Path) -> None:
     board = pd.read_parquet(filled / "tables" / "leaderboard.parquet")
     frame = load_frame(Store(filled.parent / "results"))
     for row in board.itertuples():
-        mine = Block(row.kind, row.shots).of(frame)
+        mine = frame[(frame["kind"] == row.kind) & (frame["shots"] == row.shots)]
         mean, interval = mean_accuracy(mine[mine["method"] == row.method])
         assert row.accuracy == pytest.approx(mean)
         assert interval
@@ -92,12 +93,13 @@ def test_formulas_are_behind_an_apostrophe(text: str) -> None:
 
 
 def test_a_table_by_hand() -> None:
+    block = Block("cross-domain", Supervision(5))
     columns = {"method": plain, "accuracy": percent, "accuracy_low": percent, "accuracy_high": percent}
     rows = [
-        ("cross-domain", "5", "a_b", 50.04, 40.0, 60.0, 3),
-        ("cross-domain", "5", "c", None, None, None, 0),
+        (block, "a_b", 50.04, 40.0, 60.0, 3),
+        (block, "c", None, None, None, 0),
     ]
-    made = table("t", "Title", {**columns, "cells": count}, rows)
+    made = table_by_block("t", "Title", {**columns, "cells": count}, rows)
     assert TABLE_FORMATS[".csv"](made).decode() == (
         "kind,shots,method,accuracy,accuracy_low,accuracy_high,cells\n"
         "cross-domain,5,a_b,50.04,40.0,60.0,3\n"

@@ -5,21 +5,22 @@ from xml.etree import ElementTree
 
 from bench.records.store import Store
 from bench.report.figures import figures, pareto
-from bench.report.figures.drawing import Picture, styles_of
+from bench.report.figures.drawing import Picture, method_styles
 from bench.report.scores.frame import load_frame
+from bench.report.scores.supervision import Supervision
 from bench.report.tables.leaderboard import Block, leaderboard
 from tests.report import synthetic
 
-BLOCK = Block("cross-domain", "5")
+BLOCK = Block("cross-domain", Supervision(5))
 
 
 def drawn(store: Store) -> list[Picture]:
     frame = load_frame(store)
-    looks = styles_of(frame["method"].unique())
+    styles = method_styles(frame["method"].unique())
     board = leaderboard(frame, BLOCK, "linear-probe")
     pictures = [picture for _, picture in figures.heat_maps(frame, BLOCK)]
-    pictures += [pareto.accuracy_against(board, cost, looks) for cost in (pareto.SECONDS, pareto.MEMORY)]
-    pictures += [pareto.overview([board], looks), figures.learning_curves(frame, BLOCK, looks)]
+    pictures += [pareto.accuracy_against(board, cost, styles) for cost in (pareto.SECONDS, pareto.MEMORY)]
+    pictures += [pareto.overview([board], styles), figures.learning_curves(frame, BLOCK, styles)]
     return [picture for picture in pictures if picture]
 
 
@@ -60,5 +61,5 @@ def test_nothing_to_draw(store: Store) -> None:
 
 
 def test_many_methods_differ_in_colour_or_marker() -> None:
-    looks = styles_of([f"m{number}" for number in range(40)])
-    assert len(set(looks.values())) == 40
+    styles = method_styles([f"m{number}" for number in range(40)])
+    assert len(set(styles.values())) == 40

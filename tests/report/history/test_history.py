@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.records.record import Cost, Environment
+from bench.records.record import Cost, Environment, StageCost
 from bench.records.store import Store
-from bench.report.history.book import Book
-from bench.report.history.line import Entry, Line
-from bench.report.history.measured import from_benchmarks, from_records
+from bench.report.history.collect import from_benchmarks, from_records
+from bench.report.history.history import History
+from bench.report.history.measurement import Entry, Measurement
 from bench.report.history.page import render
 from bench.report.history.series import ACCURACY_FLOOR, change_points, series
 from tests.report import synthetic
@@ -33,10 +33,13 @@ def measure(
         git_revision=revision,
     )
     for number, shots in enumerate((0, 1, 5)):
-        shared = {"source-stage": 9.0} if number == 2 else {}
+        shared = 9.0 if number == 2 else 0.0
         measured = Cost(
-            seconds={"data": 50.0, "source-stage": seconds, "target-stage": seconds / 2},
-            shared_seconds=shared,
+            seconds={"data": 50.0},
+            stages={
+                "source": StageCost(seconds=seconds, shared_seconds=shared),
+                "target": StageCost(seconds=seconds / 2),
+            },
             calibration_seconds=0.02,
         )
         synthetic.write(store, synthetic.cell(shots=shots), right, environment=where, cost=measured)
@@ -57,29 +60,29 @@ def test_a_line_by_hand(store: Store) -> None:
 
 def test_adding_again_changes_nothing_and_measuring_again_replaces(tmp_path: Path) -> None:
     store = measure(tmp_path / "a", "a" * 40)
-    book = Book(tmp_path / "history")
+    book = History(tmp_path / "history")
     assert book.add(from_records(store)) == 1
     (file,) = (tmp_path / "history").iterdir()
     before = file.read_bytes()
     assert before.count(b"\n") == 1
-    assert Book(tmp_path / "history").add(from_records(store)) == 0
+    assert History(tmp_path / "history").add(from_records(store)) == 0
     assert file.read_bytes() == before
-    assert Book(tmp_path / "history").add(from_records(measure(tmp_path / "b", "a" * 40, right=30))) == 1
+    assert History(tmp_path / "history").add(from_records(measure(tmp_path / "b", "a" * 40, right=30))) == 1
     assert file.read_bytes().count(b"\n") == 1
-    (line,) = Book(tmp_path / "history").lines
+    (line,) = History(tmp_path / "history").measurements
     assert line.entries["linear-probe"].accuracy == pytest.approx(75.0)
-    Book(tmp_path / "history").add(from_records(measure(tmp_path / "c", "a" * 40, machine="m-2")))
-    assert len(Book(tmp_path / "history").lines) == 2
+    History(tmp_path / "history").add(from_records(measure(tmp_path / "c", "a" * 40, machine="m-2")))
+    assert len(History(tmp_path / "history").measurements) == 2
 
 
-def line(number: int, accuracy: float, seconds: float, **changes: Any) -> Line:
+def line(number: int, accuracy: float, seconds: float, **changes: Any) -> Measurement:
     entry = Entry(accuracy=accuracy, asked="cells", seconds=seconds, timed="phases")
     known: dict[str, Any] = {
         **{"suite": "toys", "revision": f"{number:040x}", "date": START + timedelta(days=number)},
         **{"machine": "m-1", "setting": "cpu, 1 thread", "calibration_seconds": 0.02},
         "entries": {"probe": entry.model_copy(update=changes.pop("entry", {}))},
     }
-    return Line(**known | changes)
+    return Measurement(**known | changes)
 
 
 def test_planted_changes_are_found_and_told() -> None:

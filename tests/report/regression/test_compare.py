@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.records.record import Cost, Digests, Environment
+from bench.records.record import Cost, Digests, Environment, StageCost
 from bench.records.store import Store
 from bench.report.regression.false_alarms import other_answers, planted, slowed
 from bench.report.regression.paired_cells import sides
@@ -54,7 +54,7 @@ def results(
         )
         measured_unit, error = unit or (0.02 * float(np.exp(random.normal(0, 0.03))), 0.02)
         calibration = {"calibration_seconds": measured_unit, "calibration_error": error}
-        measured = Cost(seconds={"target-stage": seconds}, **calibration)
+        measured = Cost(stages={"target": StageCost(seconds=seconds)}, **calibration)
         known = Digests(method="m", engine="e", dataset=changes.get("dataset", "d-1"))
         arrays = predictions({1: right}, IMAGES)
         store.write(record(asked, environment=where, cost=measured, digests=known), arrays)

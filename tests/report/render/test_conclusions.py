@@ -4,6 +4,7 @@ from bench.records.record import Cost
 from bench.records.store import Store
 from bench.report.render.conclusions import Answer, answer, worth
 from bench.report.scores.frame import load_frame
+from bench.report.scores.supervision import Supervision
 from bench.report.statistics.summary import negative_transfer
 from bench.report.tables.leaderboard import Block, leaderboard
 from tests.report import synthetic
@@ -14,7 +15,7 @@ def said(store: Store, block: Block, baseline: str = "linear-probe") -> Answer:
     return answer(leaderboard(frame, block, baseline), negative_transfer(frame, baseline))
 
 
-FIVE = Block("cross-domain", "5")
+FIVE = Block("cross-domain", Supervision(5))
 
 
 def test_a_clear_winner(store: Store) -> None:
@@ -23,8 +24,8 @@ def test_a_clear_winner(store: Store) -> None:
     assert found.best
     assert found.best.method == "dann"
     assert found.cheaper is None
-    assert found.said.startswith("dann has the highest accuracy, 30.0 points above linear-probe")
-    assert "It is told apart from all others." in found.said
+    assert found.text.startswith("dann has the highest accuracy, 30.0 points above linear-probe")
+    assert "It is told apart from all others." in found.text
 
 
 def test_what_is_as_good_and_cheaper_is_named(store: Store) -> None:
@@ -35,7 +36,7 @@ def test_what_is_as_good_and_cheaper_is_named(store: Store) -> None:
     assert found.best
     assert found.cheaper
     assert (found.best.method, found.cheaper.method, found.share) == ("slow", "quick", "a third")
-    assert "middling and quick are not separable from it." in found.said
+    assert "middling and quick are not separable from it." in found.text
 
 
 def test_hardly_cheaper_is_not_cheaper(store: Store) -> None:
@@ -44,12 +45,12 @@ def test_hardly_cheaper_is_not_cheaper(store: Store) -> None:
     assert said(store, FIVE, "quick").cheaper is None
 
 
-def test_harm_is_counted_in_words(store: Store) -> None:
+def test_negative_transfer_is_counted_in_words(store: Store) -> None:
     for target, right in (("sketch", 10), ("clip", 30)):
         synthetic.write(store, synthetic.cell("full-finetune", "photo", target, 0), 20)
         synthetic.write(store, synthetic.cell("dann", "photo", target, 0), right)
-    found = said(store, Block("cross-domain", "0"), "full-finetune")
-    assert "Adapting to unlabelled target images hurt dann on 1 of 2 pairs (clearly on 1)." in found.said
+    found = said(store, Block("cross-domain", Supervision(0)), "full-finetune")
+    assert "Adapting to unlabelled target images hurt dann on 1 of 2 pairs (clearly on 1)." in found.text
 
 
 def test_nothing_to_say(store: Store) -> None:
@@ -57,7 +58,7 @@ def test_nothing_to_say(store: Store) -> None:
     synthetic.write(store, synthetic.cell("b", seed=1), 20)
     found = said(store, FIVE, "a")
     assert found.best is None
-    assert found.said == "Nothing can be compared yet."
+    assert found.text == "Nothing can be compared yet."
 
 
 def test_what_labels_and_a_source_are_worth(store: Store) -> None:
@@ -65,7 +66,7 @@ def test_what_labels_and_a_source_are_worth(store: Store) -> None:
     synthetic.fill(store, {"a": 30}, shots=[5])
     synthetic.fill(store, {"a": 20}, [(None, "sketch"), (None, "photo")], shots=[5])
     frame = load_frame(store)
-    boards = [leaderboard(frame, Block(*b), "a") for b in (("cross-domain", "5"), ("pretrained", "5"))]
+    boards = [leaderboard(frame, Block(kind, Supervision(5)), "a") for kind in ("cross-domain", "pretrained")]
     labels, source = worth(frame, boards)
     assert "a goes from 25.0 % with no target labels to 75.0 % with 5 labels per class" in labels
     assert "worth +25.0 points" in source

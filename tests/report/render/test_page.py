@@ -14,7 +14,7 @@ from bench.records.record import Cost
 from bench.records.store import Store
 from bench.report.render.page import build
 from bench.report.render.samples import Samples
-from bench.spec.suite import ScenarioTable, Suite
+from bench.spec.matrix.suite import ScenarioTable, Suite
 from tests.report import synthetic
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "path", "rect", "line", "use", "image"}
@@ -213,15 +213,15 @@ def test_a_class_absent_from_the_test_split_is_named(store: Store) -> None:
 
 def test_a_method_off_its_budget_is_flagged(store: Store) -> None:
     streams = {"source/labelled": 320, "target/labelled": 100}
-    synthetic.write(store, synthetic.cell("a"), 20, cost=Cost(streams=streams))
+    synthetic.write(store, synthetic.cell("a"), 20, cost=Cost(stages=synthetic.stages(streams)))
     text, _ = page(store)
     assert "−12.5 % off budget" in text
 
 
-def test_no_looks(store: Store) -> None:
+def test_no_evaluations(store: Store) -> None:
     store.write(synthetic.record(synthetic.cell(), evaluations=(), selected={}), {})
     text, _ = page(store)
-    assert "holds no look" in text
+    assert "holds no evaluation" in text
 
 
 def test_suites_and_datasets_mixed_in_one_folder(store: Store) -> None:
@@ -258,9 +258,11 @@ def test_every_row_of_a_method_leads_to_records(store: Store) -> None:
     for shots in (0, 5):
         for method in ("linear-probe", "dann"):
             asked = synthetic.record(synthetic.cell(method, shots=shots), discrepancy_before=before)
-            looks = tuple(look.model_copy(update={"discrepancy": {"mmd": 0.4}}) for look in asked.evaluations)
+            evaluations = tuple(
+                each.model_copy(update={"discrepancy": {"mmd": 0.4}}) for each in asked.evaluations
+            )
             arrays = synthetic.predictions({0: range(9), 1: range(9)})
-            store.write(asked.model_copy(update={"evaluations": looks}), arrays)
+            store.write(asked.model_copy(update={"evaluations": evaluations}), arrays)
     html = build(store.root).read_text(encoding="utf-8")
     anchors = re.findall(r'<details class="group" id="([\w-]+)"', html)
     assert len(anchors) == 4

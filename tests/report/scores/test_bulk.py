@@ -54,24 +54,24 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def frames(store: Store) -> list[pd.DataFrame]:
     asked = [*CELLS, synthetic.cell("probe")]
-    found = [load_frame(store), load_frame(store, asked), load_frame(store, judge=False)]
-    return [frame.drop(columns="hits") for frame in found]
+    found = [load_frame(store), load_frame(store, asked), load_frame(store, per_image=False)]
+    return [frame.drop(columns="predictions") for frame in found]
 
 
 def test_few_are_read_here(filled: Store) -> None:
-    assert {pid for part in filled.in_parts(filled.keys(), processes) for pid, _ in part} == {os.getpid()}
+    assert {pid for part in filled.map_chunks(filled.keys(), processes) for pid, _ in part} == {os.getpid()}
 
 
 def test_many_are_read_elsewhere_and_come_in_order(filled: Store, many: None) -> None:
-    found = [row for part in filled.in_parts(filled.keys(), processes) for row in part]
+    found = [row for part in filled.map_chunks(filled.keys(), processes) for row in part]
     assert [key for _, key in found] == filled.keys()
     assert os.getpid() not in {pid for pid, _ in found}
 
 
 def test_what_a_killed_process_leaves_is_read_here(filled: Store, many: None) -> None:
-    found = filled.in_parts(filled.keys(), partial(doomed, os.getpid()))
+    found = filled.map_chunks(filled.keys(), partial(doomed, os.getpid()))
     assert [key for part in found for key in part] == filled.keys()
-    assert [key for part in filled.in_parts(filled.keys(), processes) for _, key in part] == filled.keys()
+    assert [key for part in filled.map_chunks(filled.keys(), processes) for _, key in part] == filled.keys()
 
 
 def test_frames_are_the_same(filled: Store, request: pytest.FixtureRequest) -> None:
@@ -97,7 +97,7 @@ def looked(store: Store) -> tuple[object, ...]:
     today = dict.fromkeys(("dann", "maml", "probe"), digests)
     stale = {**today, "maml": digests.model_copy(update={"engine": "another"})}
     found = [store.missing(asked, given, retry_failed=again) for given in (today, stale) for again in (0, 1)]
-    return found, store.unreadable, [store.judged(cell.key) for cell in asked]
+    return found, store.unreadable, [store.version_when_checked(cell.key) for cell in asked]
 
 
 def test_what_is_missing_is_the_same(filled: Store, request: pytest.FixtureRequest) -> None:

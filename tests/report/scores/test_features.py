@@ -10,7 +10,7 @@ import pytest
 from bench.commands.results.report import build_page
 from bench.records.store import Store
 from bench.report.render import fingerprint
-from bench.spec.suite import Suite, load_suite
+from bench.spec.matrix.suite import Suite, load_suite
 from tests.report import synthetic
 
 CELLS = [synthetic.cell(method, seed=seed) for method in ("linear-probe", "dann") for seed in range(2)]
@@ -83,6 +83,6 @@ def test_another_question_or_other_code(
     times.append(made(store, suite.model_copy(update={"description": "another"})))
     times.append(made(store, suite.model_copy(update={"description": "another"}), CELLS[:2]))
     (tmp_path / "code").mkdir()
-    monkeypatch.setattr(fingerprint, "__file__", str(tmp_path / "code" / "mark.py"))
+    monkeypatch.setattr(fingerprint, "__file__", str(tmp_path / "code" / "fingerprint.py"))
     times.append(made(store, suite.model_copy(update={"description": "another"}), CELLS[:2]))
     assert len(set(times)) == len(times)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from bench.records.store import Store
-from bench.report.scores.frame import COLUMNS, load_frame, shots_order
+from bench.report.scores.frame import COLUMNS, load_frame
+from bench.report.scores.supervision import Supervision
 from tests.report import synthetic
 
 
@@ -82,7 +84,7 @@ def test_lost_predictions_are_said(store: Store, harm, why: str) -> None:
     assert str(store.root) not in row["reason"]
 
 
-def test_done_without_looks_or_predictions(store: Store) -> None:
+def test_done_without_evaluations_or_predictions(store: Store) -> None:
     store.write(
         synthetic.record(synthetic.cell("a"), evaluations=(), selected={}), synthetic.predictions({1: []})
     )
@@ -90,7 +92,7 @@ def test_done_without_looks_or_predictions(store: Store) -> None:
     store.write(synthetic.record(synthetic.cell("c")), synthetic.predictions({0: [1]}))
     frame = load_frame(store).set_index("method")
     assert set(frame["status"]) == {"unreadable"}
-    assert "no look" in frame.loc["a", "reason"]
+    assert "no evaluation" in frame.loc["a", "reason"]
     assert "no predictions" in frame.loc["b", "reason"]
     assert "rule 'last'" in frame.loc["c", "reason"]
 
@@ -112,7 +114,8 @@ def test_variants_of_a_method_are_told_apart(store: Store) -> None:
 
 
 def test_shots_are_in_order() -> None:
-    assert sorted(["all", "10", "0", "5"], key=shots_order) == ["0", "5", "10", "all"]
+    given: list[int | Literal["all"]] = ["all", 10, 0, 5]
+    assert [each.label for each in sorted(map(Supervision, given))] == ["0", "5", "10", "all"]
 
 
 def test_names_that_come_with_data_are_only_shown(store: Store) -> None:

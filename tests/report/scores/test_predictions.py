@@ -7,12 +7,12 @@ from bench.report.scores.predictions import Unusable, classified, score
 from tests.report.synthetic import predictions
 
 
-def test_scores_the_look_of_each_rule() -> None:
-    hits = score(predictions({0: range(10), 1: range(20)}), {"last": 1, "oracle": 0})
-    assert hits.accuracy("last") == 50.0
-    assert hits.accuracy("oracle") == 25.0
-    assert np.isnan(hits.accuracy("source-val"))
-    assert hits.undecided == 0
+def test_scores_the_evaluation_of_each_rule() -> None:
+    scored = score(predictions({0: range(10), 1: range(20)}), {"last": 1, "oracle": 0})
+    assert scored.accuracy("last") == 50.0
+    assert scored.accuracy("oracle") == 25.0
+    assert np.isnan(scored.accuracy("source-val"))
+    assert scored.undecided == 0
 
 
 def test_logits_without_a_finite_maximum_count_as_wrong() -> None:

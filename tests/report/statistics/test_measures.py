@@ -10,7 +10,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
 
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame
-from bench.report.scores.predictions import classified, judged
+from bench.report.scores.predictions import classified, image_predictions
 from bench.report.statistics.measures import (
     by_class,
     by_method,
@@ -31,18 +31,20 @@ def test_against_scikit_learn(seed: int, images: int) -> None:
     labels = random.integers(CLASSES, size=images)
     logits = random.normal(0, 2, (images, CLASSES)).astype(np.float16)
     right, lost = classified(logits, labels)
-    judgement = judged(logits, labels, lost)
-    named = judgement.named
+    images = image_predictions(logits, labels, lost)
+    predicted = images.predicted
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a class that is named but has no image
-        assert class_mean_accuracy(labels, named) == pytest.approx(balanced_accuracy_score(labels, named))
-    expected = f1_score(labels, named, average="macro", labels=np.unique(labels), zero_division=0)
-    assert macro_f1(labels, named) == pytest.approx(expected)
+        warnings.simplefilter("ignore")  # a class that is predicted but has no image
+        assert class_mean_accuracy(labels, predicted) == pytest.approx(
+            balanced_accuracy_score(labels, predicted)
+        )
+    expected = f1_score(labels, predicted, average="macro", labels=np.unique(labels), zero_division=0)
+    assert macro_f1(labels, predicted) == pytest.approx(expected)
     exact = logits.astype(float)
     shares = np.exp(exact) / np.exp(exact).sum(axis=1, keepdims=True)
     expected = log_loss(labels, shares, labels=range(CLASSES))
-    assert negative_log_likelihood(judgement) == pytest.approx(expected, rel=1e-4)
-    assert 0.0 <= calibration_error(judgement, right) <= 1.0
+    assert negative_log_likelihood(images) == pytest.approx(expected, rel=1e-4)
+    assert 0.0 <= calibration_error(images, right) <= 1.0
 
 
 def test_calibration_by_hand() -> None:
@@ -50,7 +52,7 @@ def test_calibration_by_hand() -> None:
     labels = np.array([0, 1, 0, 1])
     right, lost = classified(logits, labels)
     # Bins of 0.9: right half the time; of 0.6: always right. 0.5 × 0.4 + 0.5 × 0.4
-    assert calibration_error(judged(logits, labels, lost), right) == pytest.approx(0.4, abs=1e-6)
+    assert calibration_error(image_predictions(logits, labels, lost), right) == pytest.approx(0.4, abs=1e-6)
 
 
 def test_logits_that_are_not_finite_have_no_likelihood(store: Store) -> None:
@@ -66,7 +68,7 @@ def test_logits_that_are_not_finite_have_no_likelihood(store: Store) -> None:
 
 def test_a_class_that_is_ruled_out_is_infinitely_surprising() -> None:
     logits, labels = np.array([[0.0, -np.inf]]), np.array([1])
-    assert negative_log_likelihood(judged(logits, labels, np.array([False]))) == np.inf
+    assert negative_log_likelihood(image_predictions(logits, labels, np.array([False]))) == np.inf
 
 
 def test_classes_by_hand_and_one_that_is_absent(store: Store) -> None:

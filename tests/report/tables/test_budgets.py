@@ -11,7 +11,7 @@ from tests.report import synthetic
 
 def write(store: Store, method: str, streams: dict[str, int], **more) -> None:
     asked = synthetic.cell(method, **more)  # 40 source steps and 20 target steps of 8 images
-    synthetic.write(store, asked, 20, cost=Cost(seconds={"data": 1.0}, streams=streams))
+    synthetic.write(store, asked, 20, cost=Cost(seconds={"data": 1.0}, stages=synthetic.stages(streams)))
 
 
 def only(store: Store):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.records.store import Store
-from bench.report.figures.drawing import styles_of
+from bench.report.figures.drawing import method_styles
 from bench.report.figures.figures import shots_curves
 from bench.report.render.page import render
 from bench.report.scores.frame import load_frame
@@ -41,7 +41,7 @@ def test_a_curve_is_over_the_same_pairs(store: Store) -> None:
     assert table.columns.tolist() == ["0", "5", "all"]
     assert table.loc["a", ["0", "5"]].tolist() == [25.0, 50.0]
     assert table.loc["b"].dropna().to_dict() == {"all": 75.0}
-    ((kind, picture),) = shots_curves(load_frame(store), styles_of(["a", "b"]))
+    ((kind, picture),) = shots_curves(load_frame(store), method_styles(["a", "b"]))
     assert kind == "cross-domain"
     assert "a 25.0 at 0, 50.0 at 5; b 75.0 at all" in picture.alt
 
@@ -63,7 +63,7 @@ def test_architectures_are_counted(store: Store) -> None:
             store,
             synthetic.cell("nas-lite", seed=seed),
             10 * (seed + 1),
-            details={"target-stage": {"architecture": {"tap": "both", "head": head}}},
+            details={"target": {"architecture": {"tap": "both", "head": head}}},
         )
     synthetic.write(store, synthetic.cell("dann"), 10)
     frame = load_frame(store)

@@ -8,6 +8,7 @@ from bench.records.store import Store
 from bench.report.render.markdown import markdown_table
 from bench.report.render.terminal import terminal_table
 from bench.report.scores.frame import load_frame
+from bench.report.scores.supervision import Supervision
 from bench.report.tables.leaderboard import (
     Block,
     blocks,
@@ -55,7 +56,7 @@ def test_a_method_without_a_done_cell_is_last_with_reasons(store: Store) -> None
     store.write(synthetic.record(synthetic.cell("maml"), "skipped", "too few images"), {})
     store.write(synthetic.record(synthetic.cell("maml", seed=1), "failed", "diverged", "log"), {})
     frame = load_frame(store)
-    board = leaderboard(frame, Block("cross-domain", "5"), "linear-probe")
+    board = leaderboard(frame, Block("cross-domain", Supervision(5)), "linear-probe")
     last = board.rows[-1]
     assert (last.method, last.accuracy, last.otherwise) == ("maml", None, "1 skipped, 1 failed")
     assert coverage(frame).loc["maml"].to_dict() == {
@@ -95,13 +96,13 @@ def test_rules_are_scored_apart(store: Store) -> None:
     synthetic.write(store, synthetic.cell("a"), right=20, first=10)
     synthetic.write(store, synthetic.cell("a", source=None), right=20, first=10)
     frame = load_frame(store)
-    (row,), cells = by_rule(frame, Block("cross-domain", "5"))
+    (row,), cells = by_rule(frame, Block("cross-domain", Supervision(5)))
     known = {name: value for name, value in row.accuracy.items() if name not in VALIDATORS}
     assert known == {"last": 50.0, "source-val": 25.0, "oracle": 25.0}
-    assert {row.accuracy[name] for name in VALIDATORS} == {None}, "these looks hold no validators"
+    assert {row.accuracy[name] for name in VALIDATORS} == {None}, "these evaluations hold no validators"
     assert {name: cells[name] for name in known} == {"last": 1, "source-val": 1, "oracle": 1}
     assert row.oracle_gap == -25.0
-    (row,), cells = by_rule(frame, Block("pretrained", "5"))
+    (row,), cells = by_rule(frame, Block("pretrained", Supervision(5)))
     assert row.accuracy["source-val"] is None
     assert cells["source-val"] == 0
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame
-from bench.report.tables.published import anchors
+from bench.report.tables.published import published
 from bench.spec.cell import Scenario
 from tests.report import synthetic
 
@@ -26,7 +26,7 @@ def test_published_numbers_stand_beside_ours_with_their_caveat(store: Store) -> 
     synthetic.write(store, office("full-finetune"), 10)
     synthetic.write(store, office("maml"), 10)
     synthetic.write(store, office("dann", shots=5), 20)
-    found = anchors(load_frame(store), "full-finetune")
+    found = published(load_frame(store), "full-finetune")
     dann, alone = found.rows
     assert (dann.method, dann.pair, dann.last, dann.oracle) == ("dann", "Art → Clipart", 50.0, 75.0)
     assert dann.published["resnet50"] == 53.8
@@ -37,4 +37,4 @@ def test_published_numbers_stand_beside_ours_with_their_caveat(store: Store) -> 
 
 def test_no_table_no_rows(store: Store) -> None:
     synthetic.write(store, synthetic.cell("dann", shots=0), 20)
-    assert anchors(load_frame(store), "full-finetune").rows == []
+    assert published(load_frame(store), "full-finetune").rows == []

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from bench.records.record import Cost
+from bench.records.record import Cost, StageCost
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame
+from bench.report.scores.supervision import Supervision
 from bench.report.tables.leaderboard import Block
 from bench.report.tables.recommend import advise
 from tests.report import synthetic
 
-FIVE = Block("cross-domain", "5")
+FIVE = Block("cross-domain", Supervision(5))
 
 
 def fill(store: Store, rights: dict[str, int], seconds: dict[str, float]) -> None:
     for method, right in rights.items():
         for source, target in (("photo", "sketch"), ("sketch", "photo")):
-            measured = Cost(seconds={"target-stage": seconds[method]}, items_seen=1)
+            measured = Cost(stages={"target": StageCost(seconds=seconds[method])})
             synthetic.write(store, synthetic.cell(method, source, target), right, cost=measured)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from bench.records.record import Evaluation
 from bench.records.store import Store
-from bench.report.export.write import export
+from bench.report.export.writer import export
 from bench.report.render.page import render
 from bench.report.scores.frame import load_frame
 from bench.report.tables.leaderboard import leaderboards
@@ -15,15 +15,17 @@ from bench.report.tables.validators import correlation, distances, rankings
 from tests.report.synthetic import cell, predictions, record, write
 
 
-def look(
+def evaluation(
     step: int, accuracy: float, diversity: float = 1.0, source: float | None = None, **scores: float
 ) -> Evaluation:
     return Evaluation(
         stage="target",
         step=step,
-        source_validation_accuracy=source,
-        target_validation_accuracy=0.0,
-        target_test_accuracy=accuracy,
+        accuracy={
+            **({} if source is None else {"source-validation": source}),
+            "target-validation": 0.0,
+            "target-test": accuracy,
+        },
         validators=scores,
         discrepancy={"mmd": 0.1 * step},
         diversity=diversity,
@@ -32,16 +34,24 @@ def look(
 
 def frame(tmp_path: Path, *runs: list[Evaluation], **changes: object) -> pd.DataFrame:
     store = Store(tmp_path)
-    for seed, looks in enumerate(runs):
-        known = {"evaluations": tuple(looks), "selected": {"last": 1}, **changes}
+    for seed, evaluations in enumerate(runs):
+        known = {"evaluations": tuple(evaluations), "selected": {"last": 1}, **changes}
         store.write(record(cell(seed=seed), **known), predictions({1: range(20)}))
     return load_frame(store)
 
 
 def test_rank_correlations_by_hand(tmp_path: Path) -> None:
     """Accuracy 1, 2, 3. snd says 1, 2, 3 and 2, 1, 3; bnm says 3, 2, 1 twice."""
-    first = [look(1, 0.1, snd=1, bnm=3), look(2, 0.2, snd=2, bnm=2), look(3, 0.3, snd=3, bnm=1)]
-    second = [look(1, 0.1, snd=2, bnm=3), look(2, 0.2, snd=1, bnm=2), look(3, 0.3, snd=3, bnm=1)]
+    first = [
+        evaluation(1, 0.1, snd=1, bnm=3),
+        evaluation(2, 0.2, snd=2, bnm=2),
+        evaluation(3, 0.3, snd=3, bnm=1),
+    ]
+    second = [
+        evaluation(1, 0.1, snd=2, bnm=3),
+        evaluation(2, 0.2, snd=1, bnm=2),
+        evaluation(3, 0.3, snd=3, bnm=1),
+    ]
     found = {row.validator: row for row in rankings(frame(tmp_path, first, second))}
     assert found["snd"].spearman == pytest.approx((1 + 0.5) / 2)
     assert found["snd"].kendall == pytest.approx((1 + 1 / 3) / 2)
@@ -53,28 +63,38 @@ def test_rank_correlations_by_hand(tmp_path: Path) -> None:
 
 
 def test_a_collapsed_look_ranks_last(tmp_path: Path) -> None:
-    looks = [look(1, 0.3, snd=1), look(2, 0.2, snd=0.5), look(3, 0.1, diversity=0.0, snd=9)]
-    found = {row.validator: row for row in rankings(frame(tmp_path, looks))}
+    evaluations = [
+        evaluation(1, 0.3, snd=1),
+        evaluation(2, 0.2, snd=0.5),
+        evaluation(3, 0.1, diversity=0.0, snd=9),
+    ]
+    found = {row.validator: row for row in rankings(frame(tmp_path, evaluations))}
     assert found["snd"].spearman == pytest.approx(1.0)
 
 
 def test_what_cannot_be_said(tmp_path: Path) -> None:
-    constant = [look(step, 0.1 * step, snd=1) for step in (1, 2, 3)]
-    short = [look(1, 0.1, snd=1), look(2, 0.2, snd=2)]
+    constant = [evaluation(step, 0.1 * step, snd=1) for step in (1, 2, 3)]
+    short = [evaluation(1, 0.1, snd=1), evaluation(2, 0.2, snd=2)]
     found = {row.validator: row for row in rankings(frame(tmp_path, constant, short))}
     assert (found["snd"].spearman, found["snd"].cells, found["snd"].unsaid) == (None, 0, 1)
     page = render(frame(tmp_path, constant, short))
-    assert "no run has three looks that some validator puts in an order" in page
+    assert "no run has three evaluations that some validator puts in an order" in page
     assert rankings(load_frame(Store(tmp_path / "empty")))[0].spearman is None
     assert distances(load_frame(Store(tmp_path / "empty"))) == []
 
 
 def test_distances(tmp_path: Path) -> None:
-    looks = [look(1, 0.1, source=0.5), look(2, 0.2, source=0.6), look(3, 0.3, source=0.7)]
-    rows = distances(frame(tmp_path, looks, looks, discrepancy_before={"mmd": 0.5, "proxy-a-distance": 1.0}))
+    evaluations = [
+        evaluation(1, 0.1, source=0.5),
+        evaluation(2, 0.2, source=0.6),
+        evaluation(3, 0.3, source=0.7),
+    ]
+    rows = distances(
+        frame(tmp_path, evaluations, evaluations, discrepancy_before={"mmd": 0.5, "proxy-a-distance": 1.0})
+    )
     assert [(row.before, row.cells) for row in rows] == [({"mmd": 0.5}, 2)]
     assert rows[0].after["mmd"] == pytest.approx(0.3)
-    page = render(frame(tmp_path, looks, discrepancy_before={"mmd": 0.5}))
+    page = render(frame(tmp_path, evaluations, discrepancy_before={"mmd": 0.5}))
     assert "0.500" in page
     assert "+1.00" in page
 
@@ -92,8 +112,8 @@ def test_correlations_are_written_with_a_sign() -> None:
     assert [correlation(x) for x in (0.5, -0.25, -0.001, None)] == ["+0.50", "−0.25", "+0.00", "–"]
 
 
-def test_looks_that_target_labels_choose_are_marked(tmp_path: Path) -> None:
-    """The first look, which the oracle chooses, is right on 20 of 40, the last on 10."""
+def test_evaluations_that_target_labels_choose_are_marked(tmp_path: Path) -> None:
+    """The first evaluation, which the oracle chooses, is right on 20 of 40, the last on 10."""
     for changes in ({"headline": "oracle"}, {}):
         write(Store(tmp_path), cell("probe", "photo", "sketch", 0, 0, **changes), 10, first=20)
     frame = load_frame(Store(tmp_path)).set_index("headline")

@@ -16,8 +16,8 @@ from rich.table import Table
 
 from bench.data.catalog import load_card
 from bench.engine.cell.environment import default_threads
-from bench.spec.plan import plan
-from bench.spec.suite import load_suite
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import load_suite
 from tests.speed.race import dann, logistic, maml, probe
 from tests.speed.race.track import Row, image_folder
 from tests.support.cells import steps_of
@@ -37,9 +37,9 @@ def _logistic(work: Path) -> Iterator[Row]:
     cells = plan(suite, load_card(suite.dataset))
     run = steps_of(next(cell for cell in cells if cell.scenario.source == "google"), work / "artifacts")
     run.open()
-    assert run.roles.source
-    images = run.roles.source.train
-    yield logistic.race(run.roles.source.inputs.take(images.rows), torch.from_numpy(images.labels))
+    source = run.partitions.of(run.stages[0].labelled)
+    x = source.inputs.take(source.subset.rows)
+    yield logistic.race(x, torch.from_numpy(source.subset.labels))
 
 
 def _maml(work: Path) -> Iterator[Row]:

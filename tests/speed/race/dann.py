@@ -24,11 +24,12 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from bench.data.catalog import load_card
-from bench.engine.training.loop import Stage, train
+from bench.engine.cell.stage import StageRun
+from bench.engine.training.loop import Hooks, Schedule, Training
 from bench.networks.backbones import create_backbone, normalisation
 from bench.spec.cell import Cell
-from bench.spec.plan import plan
-from bench.spec.suite import load_suite
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import load_suite
 from tests.speed.race.track import SIZE, Row, apart
 from tests.support.cells import steps_of
 
@@ -67,12 +68,13 @@ def mine(cell: Cell, work: Path) -> tuple[float, float]:
     run = steps_of(cell, work / "artifacts")
     run.open()
     method: Any = run.method
-    model, task, source = run.build("source"), run.task("source"), run.roles.source
-    assert source
-    feed = run.trainer.feed(method, task, source.inputs, source.train)
+    spec = run.stages[0]
+    model, task, source = run.build(spec), run.task(spec), run.partitions.of(spec.labelled)
+    feed = run.trainer.batches(StageRun(spec, task, model, source), source)
     times: list[float] = []
-    stage = Stage(task, WARM + STEPS, 1, cell.precision)
-    train(method, model, feed, stage, lambda *_: None, lambda _: times.append(time.perf_counter()))
+    stage = Schedule(task, WARM + STEPS, 1, cell.precision)
+    hooks = Hooks(lambda *_: None, lambda _: times.append(time.perf_counter()))
+    Training(method, model, feed, stage, hooks).run()
     model.train()
     took = times[-1] - times[WARM - 1]
     return took, _label_loss(model, feed, method)

@@ -55,7 +55,7 @@ def race(folder: Path, work: Path) -> Row:
     )
     ours = time.perf_counter() - since
     records = list(Store(work / "results").records())
-    accuracy = np.mean([record.evaluations[-1].target_test_accuracy for record in records])
+    accuracy = np.mean([record.evaluations[-1].accuracy["target-test"] for record in records])
     since = time.perf_counter()
     loop = [sys.executable, "-m", "tests.speed.race.probe", str(folder)]
     theirs_accuracy = float(subprocess.run(loop, check=True, stdout=subprocess.PIPE, text=True).stdout)

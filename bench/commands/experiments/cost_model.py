@@ -1,0 +1,161 @@
+"""Cost model of a matrix, fitted to records: seconds of cells alone and with shared artifacts. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.commands.experiments.simulation import Schedule, ScheduledCell, simulate
+from bench.records.record import Record
+from bench.spec.cell import Cell, content_hash
+from bench.spec.matrix.plan import family
+from bench.spec.scenarios import stages
+from bench.spec.stages import SharedStage, shared_stages
+
+
+@dataclass(frozen=True)
+class MethodTraits:
+    """Traits of a method that decide which artifacts its cells share."""
+
+    sees_target: bool = False
+    """Whether its source stage depends on the target."""
+    has_source_stage: bool = True
+    split_point: str | None = None
+    """Below which the network is frozen and its activations kept; None: it sees images."""
+    views: int = 0
+    """Augmented views of each image that are kept."""
+    pretrained: bool = True
+    """Whether it begins with pretrained weights."""
+
+
+TraitsOf = Callable[[str], MethodTraits]
+"""Traits by the name of a method."""
+
+
+def _shared(cell: Cell, traits: MethodTraits) -> list[SharedStage]:
+    """Stages of a cell that other cells may share."""
+    seen = [stage.restricted(unlabelled=traits.sees_target, replay=True) for stage in stages(cell)]
+    return shared_stages(cell, seen) if traits.has_source_stage else []
+
+
+def artifact_keys(cell: Cell, traits: MethodTraits) -> dict[str, list[str]]:
+    """Keys of the artifacts that a cell uses, by phase."""
+    s = cell.scenario
+    features = []
+    if traits.split_point is not None:
+        # A view is drawn from the run seed, and so are weights that are not pretrained.
+        drawn = (traits.views and cell.augment != "none") or not traits.pretrained
+        same = [s.dataset, cell.backbone, cell.image_size, cell.precision, cell.augment, cell.transductive]
+        same += [traits.pretrained, traits.split_point, traits.views, cell.seed if drawn else None]
+        domains = dict.fromkeys(domain for domain in (s.source, s.target) if domain)
+        features = [content_hash([domain, *same]) for domain in domains]
+    return {"features": features, "stages": [stage.key for stage in _shared(cell, traits)]}
+
+
+def count_artifacts(cells: Iterable[Cell], traits_of: TraitsOf) -> dict[str, tuple[int, int]]:
+    """(uses, distinct artifacts) of the cells, by phase."""
+    uses: dict[str, list[str]] = defaultdict(list)
+    for cell in cells:
+        for phase, keys in artifact_keys(cell, traits_of(cell.method)).items():
+            uses[phase] += keys
+    return {phase: (len(keys), len(set(keys))) for phase, keys in uses.items()}
+
+
+@dataclass(frozen=True)
+class CostEstimate:
+    """Seconds of a matrix with and without sharing; `unknown` are methods without a recorded cost."""
+
+    alone: float
+    shared: float
+    from_cells: int
+    unknown: tuple[str, ...]
+
+    @property
+    def saving(self) -> float:
+        """Share of the time that sharing saves, in [0, 1]."""
+        return 1 - self.shared / self.alone if self.alone else 0.0
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """Seconds of a method's cells and artifacts, each the median over its recorded cells."""
+
+    seconds: dict[tuple[str, str], float]
+    from_cells: int
+    traits_of: TraitsOf
+
+    @classmethod
+    def fit(cls, records: Iterable[Record], traits_of: TraitsOf) -> CostModel:
+        """Fit a cost model to the costs in records."""
+        spent: dict[tuple[str, str], list[float]] = defaultdict(list)
+        from_cells = 0
+        for record in records:
+            if record.outcome.status != "done":
+                continue
+            from_cells += 1
+            cell, cost = record.request.cell, record.cost
+            traits = traits_of(cell.method)
+            shared = {identity.stage.name for identity in _shared(cell, traits)}
+            own = sum(seconds for phase, seconds in cost.seconds.items() if phase != "features")
+            own += sum(stage.seconds for name, stage in cost.stages.items() if name not in shared)
+            # Few shots and all of them, with a source stage before or not, are different work.
+            spent[cell.method, _work(cell)].append(own)
+            made = {
+                "features": cost.seconds.get("features", 0.0) + cost.shared_seconds.get("features", 0.0),
+                "stages": sum(s.total_seconds for name, s in cost.stages.items() if name in shared),
+            }
+            for phase, keys in artifact_keys(cell, traits).items():
+                if keys:
+                    spent[cell.method, phase].append(made[phase] / len(keys))
+        return cls({key: median(values) for key, values in spent.items() if values}, from_cells, traits_of)
+
+    def cell_seconds(self, cell: Cell) -> float | None:
+        """Seconds of a cell without its artifacts; None where no record has such a cost."""
+        return self.seconds.get((cell.method, _work(cell)))
+
+    def artifact_seconds(self, cell: Cell, phase: str) -> float:
+        """Seconds of making one artifact of that phase."""
+        return self.seconds.get((cell.method, phase), 0.0)
+
+    def estimate(self, cells: Iterable[Cell]) -> CostEstimate | None:
+        """Estimate the seconds of cells, alone and sharing; None where no cost of their methods is known."""
+        alone = shared = 0.0
+        made: set[str] = set()
+        unknown: dict[str, None] = {}
+        for cell in cells:
+            own = self.cell_seconds(cell)
+            if own is None:
+                unknown[cell.method] = None
+                continue
+            alone, shared = alone + own, shared + own
+            for phase, keys in artifact_keys(cell, self.traits_of(cell.method)).items():
+                seconds = self.artifact_seconds(cell, phase)
+                for key in keys:
+                    alone += seconds
+                    shared += 0.0 if key in made else seconds
+                    made.add(key)
+        return CostEstimate(alone, shared, self.from_cells, tuple(unknown)) if alone else None
+
+    def schedule(self, cells: Sequence[Cell], workers: int) -> Schedule:
+        """Simulate the cells of known cost on a number of workers, each with one cell at once."""
+        scheduled: list[ScheduledCell] = []
+        costs: dict[str, float] = {}
+        for cell in cells:
+            own = self.cell_seconds(cell)
+            if own is None:
+                continue
+            by_phase = artifact_keys(cell, self.traits_of(cell.method))
+            for phase, keys in by_phase.items():
+                for key in keys:
+                    costs.setdefault(key, self.artifact_seconds(cell, phase))
+            artifacts = tuple(key for keys in by_phase.values() for key in keys)
+            scheduled.append(ScheduledCell(own, artifacts, family(cell)))
+        return simulate(scheduled, costs, workers)
+
+
+def _work(cell: Cell) -> str:
+    """Key of cells of a method that are about as much work, artifacts aside."""
+    s = cell.scenario
+    return f"{s.kind} {s.shots} {s.episodes is not None} {cell.budget.model_dump_json()}"

@@ -1,0 +1,115 @@
+"""Execution of cells: images are decoded, an executor is made, records are stored."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+from collections.abc import Sequence
+
+import click
+
+from bench.commands.experiments.run_plan import RunPlan, current_digests
+from bench.commands.progress import RecordScore, progress_bars, test_accuracy, watch
+from bench.core.errors import UserError
+from bench.core.paths import skip_bad
+from bench.core.text import printable
+from bench.data.catalog import load_card
+from bench.data.dataset import BadImages, Dataset, open_dataset
+from bench.executors.factory import Executor, create
+from bench.processes.garbage import import_in_background
+from bench.processes.signals import Interrupted
+from bench.spec.cell import Cell
+
+
+def decode_images(cells: Sequence[Cell]) -> bool:
+    """Decode the images of cells, before any cell runs; True if bad images were left out.
+
+    Raises:
+        UserError: a domain has no images, or some cannot be decoded and are not to be left out.
+    """
+    wanted = dict.fromkeys(
+        (cell.scenario.dataset, domain, cell.image_size)
+        for cell in cells
+        for domain in (cell.scenario.source, cell.scenario.target)
+        if domain
+    )
+    problems: dict[str, str] = {}
+    left_out = False
+    opened: dict[str, Dataset] = {}
+    with progress_bars() as progress:
+        for name, domain, size in wanted:
+            for _ in range(2):
+                dataset = opened.get(name) or open_dataset(load_card(name), progress)
+                try:
+                    dataset.pixels(domain, size, progress)
+                    opened[name] = dataset
+                    break
+                except BadImages as error:
+                    if not skip_bad():
+                        problems[domain] = str(error)
+                        break
+                    click.echo(printable(f"warning: left out: {error}"), err=True)
+                    left_out = True
+                    opened.pop(name, None)
+    if problems:
+        raise UserError(
+            f"{'; '.join(problems.values())}. Mend or remove them (python -m bench data check lists every "
+            "fault), or leave them out with --skip-bad"
+        )
+    return left_out
+
+
+def run_cells(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_accuracy) -> None:
+    """Run some cells of a plan; each record is stored as soon as it is there, and its `score` shown.
+
+    Raises:
+        UserError: the executor, the device or a backbone is out of reach; nothing has run then.
+        KeyboardInterrupt: with a line that says what is kept.
+    """
+    digests = plan.digests
+    executor = executor_for(plan)
+    if decode_images(cells):
+        digests = current_digests(plan.card, plan.suite.methods)
+    # The report's libraries take as long to load as a worker's, which cells wait for: both load at once.
+    import_in_background("bench.report.render.page")
+    executor.prepare(
+        list(dict.fromkeys(cell.backbone for cell in cells)), lambda text: click.echo(text, err=True)
+    )
+    with watch(cells, score, executor.count) as watcher:
+        try:
+            executor.run(cells, plan.suite.name, digests, plan.store, watcher, plan.execution.timeout)
+            return
+        except Interrupted as interrupted:
+            signum = interrupted.signum
+    kept = f"{watcher.done} of {watcher.total} cells recorded; the same command goes on from there"
+    if signum == signal.SIGTERM:
+        click.echo(f"terminated: {kept}", err=True)
+        raise SystemExit(128 + signum)
+    raise KeyboardInterrupt(kept)
+
+
+_open: dict[str, Executor] = {}
+
+
+def executor_for(plan: RunPlan) -> Executor:
+    """Executor of a plan, kept to the end of this process: loading libraries takes longer than many cells.
+
+    An executor of other options, another folder or other `BENCH_` environment variables is closed.
+    """
+    variables = sorted((name, value) for name, value in os.environ.items() if name.startswith("BENCH_"))
+    name, options = plan.execution.executor, plan.execution.executor_options(plan.suite)
+    key = repr((name, options, os.getcwd(), variables))
+    if key not in _open:
+        close_executor()
+        _open[key] = create(name, options)
+        # Now, not before: what ends last at exit began first, and an executor needs its libraries to end.
+        atexit.unregister(close_executor)
+        atexit.register(close_executor)
+    return _open[key]
+
+
+def close_executor() -> None:
+    """Close the executor that is open, if any."""
+    while _open:
+        _open.popitem()[1].close()

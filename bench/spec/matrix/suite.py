@@ -1,0 +1,160 @@
+"""What is asked: suites, scenarios, cells, budgets and settings, as frozen, validated models.
+
+Nothing here imports torch, so that listing, planning and resuming start at once.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from bench.core.errors import UserError, check_name, did_you_mean
+from bench.core.text import name_fault, printable
+from bench.spec.cell import (
+    Augment,
+    Budget,
+    Compile,
+    Episodic,
+    Overrides,
+    Precision,
+    Shots,
+    Wanted,
+)
+from bench.spec.resources import Resources
+from bench.spec.rules import RULES
+from bench.spec.scenarios import KINDS
+from bench.spec.toml import Frozen, read_toml
+
+SUITES = Path(__file__).parents[2] / "suites"
+
+
+class Settings(Frozen):
+    """The `[settings]` table: every combination of these is an axis of the matrix; empty: as usual."""
+
+    device: list[str] = Field([], description="`cpu`, `cuda`, `mps`; one that is not here is skipped")
+    threads: list[Annotated[int, Field(ge=1)]] = []
+    channels_last: list[bool] = []
+    compile: list[Compile] = Field(
+        [],
+        description="torch.compile; minutes for each network on a CPU; `reduce-overhead`: with CUDA graphs",
+    )
+    precision: list[Precision] = Field([], description="instead of the suite's")
+    batch_size: list[Annotated[int, Field(ge=1)]] = Field([], description="instead of the budget's")
+
+    def combinations(self) -> list[tuple[Wanted | None, dict[str, Any]]]:
+        """Each setting, with what it changes of the question; a single None where nothing is asked for."""
+        named = {name: values for name, values in self if values}
+        if not named:
+            return [(None, {})]
+        found: list[tuple[Wanted | None, dict[str, Any]]] = []
+        for values in product(*named.values()):
+            choice = dict(zip(named, values, strict=True))
+            how = {name: choice.pop(name) for name in Wanted.model_fields if name in choice}
+            found.append((Wanted(**how), choice))
+        return found
+
+
+class ScenarioTable(Frozen):
+    """A `[[scenarios]]` table of a suite file: a block of the matrix."""
+
+    kind: str
+    sources: list[str] | Literal["all"] = "all"
+    targets: list[str] | Literal["all"] = "all"
+    shots: list[Shots] = Field(min_length=1)
+    target_classes: Literal["all", "new"] = Field(
+        "all", description="for kind pretrained: `new`, those that are the target's in the task kinds"
+    )
+    episodes: Episodic | None = Field(None, description="evaluate on episodes instead of on all classes")
+
+    @model_validator(mode="after")
+    def _possible(self) -> ScenarioTable:
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown kind '{self.kind}': {did_you_mean(self.kind, KINDS)}")
+        try:
+            KINDS[self.kind].check(self.sources, self.shots, self.target_classes)
+        except ValueError as error:
+            raise ValueError(f"kind '{self.kind}' {error}") from None
+        if self.episodes and not {0, "all"}.isdisjoint(self.shots):
+            raise ValueError("episodes have a support of 1, 5, ... shots: remove 0 and 'all' from 'shots'")
+        return self
+
+
+class Gate(Frozen):
+    """What `bench compare` lets pass; a worsening counts only where it is also separable from noise."""
+
+    max_accuracy_drop: float = Field(1.0, ge=0, description="points of test accuracy")
+    max_slowdown: float = Field(0.15, ge=0, description="share by which training may take longer")
+
+
+class Suite(Frozen):
+    """A named matrix: `bench/suites/<name>.toml`, or any file of that form."""
+
+    name: str
+    description: str
+    dataset: str = Field("", description="default: one's own images, which --data names")
+    domains: list[str] | None = Field(None, description="default: the card's default domains")
+    classes: int | list[str] | None = Field(
+        None, description="names, or the first N of the card (largest first); default: all"
+    )
+    image_size: int = Field(64, ge=8, le=1024)
+    augment: Augment = "crop-flip"
+    precision: Precision = "fp32"
+    transductive: bool = Field(
+        False, description="methods adapt to the target's test images, unlabelled, not to its training images"
+    )
+    headline: str = Field(
+        "last",
+        description="rule that selects the evaluation that is a cell's result: docs/reference/protocol.md",
+    )
+    backbones: list[str] = Field(min_length=1)
+    methods: list[str] = Field(min_length=1)
+    baseline: str = Field("linear-probe", description="method that gains are measured against")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
+    budget: Budget = Budget()
+    settings: Settings = Settings()
+    scenarios: list[ScenarioTable] = Field(min_length=1)
+    set: Overrides = Field({}, description="hyperparameters by method")
+    gate: Gate = Gate()
+    executor: Resources = Resources()
+
+    @field_validator("headline")
+    @classmethod
+    def _is_a_rule(cls, name: str) -> str:
+        if name not in RULES:
+            raise ValueError(f"there is no rule '{name}': {did_you_mean(name, RULES)}")
+        return name
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if fault := name_fault(name):
+            raise ValueError(f"'{printable(name)}' cannot name a results folder: {fault}")
+        return name
+
+
+def suite_names() -> list[str]:
+    """Names of the suites that come with the package."""
+    return sorted(p.stem for p in SUITES.glob("*.toml"))
+
+
+def load_suite(name: str) -> Suite:
+    """The suite of that name, or of that file when `name` is a path to a `.toml` file.
+
+    Raises:
+        UserError: unknown name, unreadable file, unknown key or wrong type, in one line.
+    """
+    path = Path(name)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise UserError(f"no suite file at '{path}': give a path that exists or a suite's name")
+    else:
+        check_name("suite", name, suite_names())
+        path = SUITES / f"{name}.toml"
+    return Suite(**{"name": path.stem, **read_toml(path, Suite)})

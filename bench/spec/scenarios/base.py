@@ -1,0 +1,90 @@
+"""Base of the scenario kinds: domains and classes that take part, and the stages that are run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Literal
+
+from bench.spec.cell import Cell, Shots
+from bench.spec.stages import Items, Partition, StageSpec
+
+Pair = tuple[str | None, str]
+"""Source and target domain; no source where there is none."""
+
+
+class ScenarioKind:
+    """One kind of transfer. By default a labelled source in another domain, then the target's shots."""
+
+    halves_classes = False
+    """True if the target's classes are those that the source lacks, a half each."""
+    takes_sources = True
+    """True if source domains can be named apart from the targets."""
+    source = "source: another domain"
+    """Source of the kind, in words."""
+
+    def check(self, sources: list[str] | Literal["all"], shots: Sequence[Shots], target_classes: str) -> None:
+        """Check a `[[scenarios]]` table.
+
+        Raises:
+            ValueError: its keys do not go together.
+        """
+        if target_classes != "all":
+            raise ValueError("says itself which classes are the target's")
+        if self.halves_classes and 0 in shots:
+            raise ValueError("has new classes, which 0 shots say nothing about")
+
+    def pairs(self, sources: Sequence[str], targets: Sequence[str]) -> list[Pair]:
+        """Pairs of source and target domains, in the order of the sources."""
+        return [(source, target) for source, target in product(sources, targets) if source != target]
+
+    def stages(self, cell: Cell) -> list[StageSpec]:
+        """Stages of a cell, in order, with every stream that its scenario offers."""
+        return [*source_stages(cell), *target_stages(cell)]
+
+
+def source_stages(cell: Cell) -> list[StageSpec]:
+    """Training on the labelled source, target items beside it unlabelled."""
+    return [
+        StageSpec(
+            name="source",
+            labelled=_source(cell),
+            unlabelled=_unlabelled(cell),
+            steps=cell.budget.steps,
+            evaluate_on=("target-test", "target-validation", "source-validation"),
+        )
+    ]
+
+
+def target_stages(cell: Cell) -> list[StageSpec]:
+    """Training on the target's shots; no stage where there are none. Episodes repeat it with their own."""
+    scenario = cell.scenario
+    if scenario.shots == 0:
+        return []
+    steps = scenario.episodes.steps if scenario.episodes else cell.budget.target_steps
+    evaluate_on: tuple[Partition, ...] = ("target-test", "target-validation", "shots-validation")
+    if scenario.same_classes:
+        # The head that the source has trained, trained on.
+        evaluate_on = (*evaluate_on, "source-validation")
+    return [
+        StageSpec(
+            name="target",
+            labelled=Items(domain=scenario.target, classes=scenario.target_classes, part="shots"),
+            unlabelled=_unlabelled(cell),
+            replay=_source(cell) if scenario.source else None,
+            steps=steps,
+            evaluate_on=evaluate_on,
+        )
+    ]
+
+
+def _source(cell: Cell) -> Items:
+    scenario = cell.scenario
+    assert scenario.source is not None, "a source stage has a source"
+    return Items(domain=scenario.source, classes=scenario.source_classes, part="train")
+
+
+def _unlabelled(cell: Cell) -> Items:
+    """Target items without labels: by default other ones than methods are tested on."""
+    scenario, part = cell.scenario, "test" if cell.transductive else "train"
+    return Items(domain=scenario.target, classes=scenario.target_classes, part=part)

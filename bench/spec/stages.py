@@ -1,0 +1,67 @@
+"""Stages: items that a scenario trains on, in order; `bench.engine.cell.execution` runs them in one loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from bench.spec.cell import Augment, Budget, Cell, Precision, Value, content_hash
+from bench.spec.toml import Frozen
+
+Partition = Literal["target-test", "target-validation", "source-validation", "shots-validation"]
+"""Held-out items that evaluations score."""
+
+
+class Items(Frozen):
+    """Items of some classes of a domain: a split of them, or the shots, which are a draw from `train`."""
+
+    domain: str
+    classes: tuple[str, ...]
+    part: Literal["train", "test", "shots"]
+
+
+class StageSpec(Frozen):
+    """One stage of training: its streams of items, its length, and the partitions that its head can score."""
+
+    name: str
+    labelled: Items
+    unlabelled: Items | None = None
+    replay: Items | None = None
+    """Labelled items of an earlier stage."""
+    steps: int
+    evaluate_on: tuple[Partition, ...] = ()
+
+    @property
+    def shared(self) -> bool:
+        """True if cells with other shots run the same stage."""
+        return self.labelled.part != "shots"
+
+    def restricted(self, unlabelled: bool, replay: bool) -> StageSpec:
+        """Return the stage without the streams that a method may not see."""
+        hidden = {"unlabelled": unlabelled, "replay": replay}
+        return self.model_copy(update={name: None for name, seen in hidden.items() if not seen})
+
+
+class SharedStage(Frozen):
+    """Identity of a shared stage: equal for every shots and for every target that is not seen."""
+
+    stage: StageSpec
+    method: str
+    overrides: dict[str, Value]
+    backbone: str
+    image_size: int
+    augment: Augment
+    budget: Budget
+    seed: int
+    precision: Precision
+
+    @property
+    def key(self) -> str:
+        """Content hash, 16 hexadecimal digits."""
+        return content_hash(self.model_dump(mode="json", by_alias=True))
+
+
+def shared_stages(cell: Cell, stages: Sequence[StageSpec]) -> list[SharedStage]:
+    """Identities of those stages of a cell that other cells may share."""
+    own = {name: getattr(cell, name) for name in SharedStage.model_fields if name != "stage"}
+    return [SharedStage(stage=stage, **own) for stage in stages if stage.shared]

@@ -1,0 +1,99 @@
+"""Tables across scenarios: one row for a thing of all blocks together."""
+
+from __future__ import annotations
+
+from bench.report.export.results import Results
+from bench.report.export.table import Table, plain, table
+from bench.report.scores.frame import OBJECTS, STATUSES, accuracy_column
+from bench.report.tables import formats, leaderboard
+from bench.report.tables.facts import speeds
+from bench.report.tables.formats import count, decimals, mebibytes, percent, seconds
+from bench.report.tables.published import published as published_beside_ours
+from bench.report.tables.validators import rankings
+
+
+def validators(results: Results) -> Table:
+    """Rank correlation of validators with accuracy."""
+    columns = {
+        **{"validator": plain, "Spearman": decimals, "Kendall": decimals},
+        **{"worst run": decimals, "runs": count, "runs without an order": count},
+    }
+    rows = [
+        (row.validator, row.spearman, row.kendall, row.worst, row.cells, row.unordered)
+        for row in rankings(results.frame)
+        if row.cells
+    ]
+    title = "Rank correlation of validators with accuracy"
+    return table("validators", title, columns, rows)
+
+
+def speed(results: Results) -> Table:
+    """Speeds of methods."""
+    columns = {
+        **{"transfer": plain, "method": plain, "backbone": plain},
+        **{"parameters": count, "parameters trained": count, "images per second": count},
+        **{"step median": seconds, "step 95th percentile": seconds, "images predicted per second": count},
+        **{"memory": mebibytes, "seconds own": seconds, "seconds alone": seconds},
+        **{"setting": plain, "accuracy": percent, "cells": count},
+    }
+    rows = [
+        (
+            *(row.kind, row.method, row.backbone, row.parameters, row.trained, row.items_per_second),
+            *(row.step, row.slow_step, row.predicted),
+            *(row.memory, row.own, row.alone, row.setting, row.accuracy, row.cells),
+        )
+        for row in speeds(results.frame)
+    ]
+    return table("speed", "Speed, medians over cells", columns, rows)
+
+
+def published(results: Results) -> Table:
+    """Published accuracies beside ours."""
+    found = published_beside_ours(results.frame, results.source_alone)
+    columns = {
+        **{"dataset": plain, "method": plain, "backbone": plain, "pair": plain},
+        **{"last": percent, "oracle": percent},
+        **{f"published, {name}": percent for name in found.backbones},
+    }
+    rows = [
+        (
+            *(row.dataset, row.method, row.backbone, row.pair, row.last, row.oracle),
+            *(row.published.get(name) for name in found.backbones),
+        )
+        for row in found.rows
+    ]
+    title = "Accuracy in percent without target labels, and as published by other protocols"
+    return table("published", title, columns, rows)
+
+
+def coverage(results: Results) -> Table:
+    """Coverage: cells by method and status."""
+    columns = {"method": plain, **dict.fromkeys(STATUSES, count)}
+    rows = leaderboard.coverage(results.frame).itertuples()
+    return table("coverage", "Cells by method and status", columns, rows)
+
+
+def reasons(results: Results) -> Table:
+    """Reasons why cells are not done."""
+    columns = {"status": plain, "method": plain, "reason": plain, "cells": count, "key": plain}
+    found = leaderboard.reasons(results.frame)[list(columns)].itertuples(index=False)
+    return table("reasons", "Why cells are not done", columns, found)
+
+
+def provenance(results: Results) -> Table:
+    """Provenance of the numbers."""
+    columns = {"what": plain, "value": plain, "records": count}
+    rows = leaderboard.provenance(results.frame).itertuples(index=False)
+    return table("provenance", "What made the numbers", columns, rows)
+
+
+def records(results: Results) -> Table:
+    """Records: all that is known as data, the most important of it as text."""
+    data = results.frame.drop(columns=list(OBJECTS)).sort_values("key", ignore_index=True)
+    shown = {
+        **{"key": plain, "method": plain, "pair": plain, "shots": plain, "seed": plain, "status": plain},
+        **{accuracy_column(): percent, "headline": plain, "low": percent, "high": percent},
+        **{"seconds_own": formats.seconds, "seconds_alone": formats.seconds},
+    }
+    # Not by block: records that cannot be read are of none.
+    return Table("records", "Every record", data, shown)

@@ -1,0 +1,166 @@
+"""Tables per scenario: what methods reached, and their budgets."""
+
+from __future__ import annotations
+
+from bench.records.selection import RULES
+from bench.report.export.results import Results
+from bench.report.export.table import HIGH, LOW, Table, bounds, plain, table_by_block
+from bench.report.scores.frame import accuracy_column
+from bench.report.statistics.measures import MEASURES, by_class, by_method
+from bench.report.statistics.summary import scored, shared
+from bench.report.tables import leaderboard as boards
+from bench.report.tables.budgets import EXTRA
+from bench.report.tables.budgets import budgets as budgets_of
+from bench.report.tables.classes import confusions
+from bench.report.tables.formats import count, decimals, mebibytes, percent, points, seconds
+from bench.report.tables.gains import architectures
+from bench.report.tables.validators import distances
+
+
+def leaderboard(results: Results) -> Table:
+    """Methods by accuracy, a table per transfer kind and shots."""
+    columns = {
+        **{"method": plain, "place": plain, "group": plain},
+        **{"accuracy": percent, f"accuracy{LOW}": percent, f"accuracy{HIGH}": percent},
+        **{"gain": points, f"gain{LOW}": points, f"gain{HIGH}": points},
+        **{"seed deviation": percent, "seconds": seconds, "memory": mebibytes},
+        **{"done": count, "requested": count},
+    }
+    rows = [
+        (
+            *(board.block, row.method),
+            None if row.place is None else "–".join(str(place) for place in dict.fromkeys(row.place)),
+            *(row.letters or None, row.accuracy, *bounds(row.interval)),
+            *(row.gain.points, *bounds(row.gain.interval)),
+            *(row.deviation, row.seconds, row.memory, row.done, row.requested),
+        )
+        for board in results.boards
+        for row in board.rows
+    ]
+    return table_by_block(
+        "leaderboard", f"Accuracy in percent, gain over {results.baseline} in points", columns, rows
+    )
+
+
+def rules(results: Results) -> Table:
+    """Accuracy under every selection rule."""
+    rows = [
+        (block, row.method, *(row.accuracy[rule.name] for rule in RULES), row.oracle_gap)
+        for block, _ in results.blocks()
+        for row in boards.by_rule(results.frame, block)[0]
+    ]
+    names = {**{rule.name: percent for rule in RULES}, "oracle gap": points}
+    return table_by_block(
+        "selection-rules", "Accuracy in percent by selection rule", {"method": plain, **names}, rows
+    )
+
+
+def measures(results: Results) -> Table:
+    """Measures beside accuracy."""
+    columns = {
+        f"{measure.name}, {measure.unit}": decimals if measure.unit == "nats" else percent
+        for measure in MEASURES
+    }
+    rows = [(block, *row) for block, cells in results.blocks() for row in by_method(cells).itertuples()]
+    return table_by_block("measures", "More than accuracy", {"method": plain, **columns}, rows)
+
+
+def classes(results: Results) -> Table:
+    """Accuracy of every class, a column per method."""
+    methods = sorted(results.frame["method"].dropna().unique())
+    # Not the bare name: a method may be called `images`.
+    columns = {"class": plain, "images": count, **{f"accuracy of {name}": percent for name in methods}}
+    rows = [
+        (block, name, row["images"], *(row.get(method) for method in methods))
+        for block, cells in results.blocks()
+        for name, row in by_class(cells).iterrows()
+    ]
+    return table_by_block("classes", "Accuracy in percent by class", columns, rows)
+
+
+def by_pair(results: Results) -> Table:
+    """Accuracy on every pair of domains."""
+    rows = [
+        (block, pair, method, float(mine.mean()), len(mine))
+        for block, cells in results.blocks()
+        for (pair, method), mine in scored(cells).groupby(["pair", "method"])[accuracy_column()]
+    ]
+    columns = {"pair": plain, "method": plain, "accuracy": percent, "cells": count}
+    return table_by_block("pairs", "Accuracy in percent by pair of domains", columns, rows)
+
+
+def confused(results: Results) -> Table:
+    """Most frequent confusions of methods."""
+    columns = {"method": plain, "class": plain, "taken for": plain, "images": count, "share": percent}
+    rows = [
+        (block, method, row.true, row.predicted, row.images, row.share)
+        for block, cells in results.blocks()
+        for method, mine in shared(cells).groupby("method")
+        for row in confusions(mine)
+    ]
+    return table_by_block(
+        "confusions", "The most frequent confusions, share of a class's images", columns, rows
+    )
+
+
+def found_architectures(results: Results) -> Table:
+    """Architectures that searches found."""
+    columns = {"method": plain, "architecture": plain, "cells": count, "accuracy": percent}
+    rows = [
+        (row.block, row.method, row.parts, row.cells, row.accuracy) for row in architectures(results.frame)
+    ]
+    return table_by_block("architectures", "Architectures found", columns, rows)
+
+
+def discrepancy(results: Results) -> Table:
+    """Distances of domains before and after."""
+    found = distances(results.frame)
+    names = sorted({name for row in found for name in row.before})
+    columns = {f"{name} {when}": decimals for name in names for when in ("before", "after")}
+    rows = [
+        (
+            *(row.block, row.method),
+            *(side.get(name) for name in names for side in (row.before, row.after)),
+            row.cells,
+        )
+        for row in found
+    ]
+    title = "Domain discrepancy before training and at the last evaluation"
+    return table_by_block("discrepancy", title, {"method": plain, **columns, "cells": count}, rows)
+
+
+def features(results: Results) -> Table:
+    """Numbers of kept features, where maps are drawn."""
+    measured = ("class purity", "A-distance")
+    columns = {f"{name} {when}": decimals for name in measured for when in ("before", "after")}
+    rows = [
+        (maps.block, cell.method, cell.pair, cell.images, *cell.purity, *cell.distance)
+        for maps in results.maps
+        for cell in maps.cells
+        if cell.pictures
+    ]
+    title = "Features of test images before and after training"
+    return table_by_block(
+        "features", title, {"method": plain, "pair": plain, "images": count, **columns}, rows
+    )
+
+
+def budgets(results: Results) -> Table:
+    """Budgets of every method."""
+    columns = {
+        **{"method": plain, "steps": plain, "batch": plain, "evaluations": plain, "hyperparameters": plain},
+        **{"declared": count, "labelled": count, "deviation": decimals},
+        **dict.fromkeys(EXTRA, count),
+        "seconds": seconds,
+    }
+    rows = [
+        (
+            *(block, row.method, row.stages, row.batch, row.evaluations, row.settings),
+            *(row.declared, row.labelled, row.deviation),
+            *(row.extra.get(name) for name in EXTRA),
+            row.seconds,
+        )
+        for block, cells in results.blocks()
+        for row in budgets_of(cells)
+    ]
+    return table_by_block("budgets", "Labelled images declared and seen", columns, rows)

@@ -1,0 +1,39 @@
+"""Writer of all tables and figures into one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from bench.core.files import write_atomically
+from bench.report.export.figures import drawings, printed
+from bench.report.export.formats import TABLE_FORMATS
+from bench.report.export.results import Results
+from bench.report.export.tables import TABLES
+
+
+def export(frame: pd.DataFrame, folder: Path, baseline: str, source_alone: str) -> tuple[int, int]:
+    """Write every table to `folder/tables` and every figure to `folder/figures`; returns how many of each.
+
+    The same frame gives the same files. Tables without a row and figures with nothing to draw are left out.
+
+    Args:
+        frame: that of `bench.report.scores.frame.load_frame`.
+        baseline: the method that gains are over.
+        source_alone: the method that is the source stage alone, for negative transfer at 0 shots.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    results = Results.of(frame, baseline, source_alone)
+    tables = [table for make in TABLES if len((table := make(results)).data)]
+    for table in tables:
+        for suffix, write in TABLE_FORMATS.items():
+            write_atomically(folder / "tables" / f"{table.name}{suffix}", write(table))
+    figures = 0
+    for name, figure in drawings(results):
+        figures += 1
+        for suffix, content in printed(figure).items():
+            write_atomically(folder / "figures" / f"{name}{suffix}", content)
+    return len(tables), figures

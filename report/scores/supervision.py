@@ -1,0 +1,91 @@
+"""Supervision of a cell: the labels of the target that its result rests on, as tables group by them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.records.selection import RULES
+from bench.spec.cell import Cell
+
+USUAL = str(Cell.model_fields["headline"].default)
+"""The rule that results are under where nothing else is said."""
+
+USES_TARGET_LABELS = frozenset(rule.name for rule in RULES if rule.uses_target_labels)
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """Labelled target images per class, the episodes that are evaluated, and the rule that selects.
+
+    episodes: as `5-way`; empty where all classes are evaluated at once.
+    rule: the selection rule where it is not the `USUAL` one, else empty: no table mixes rules, and every
+        table names them.
+
+    Supervisions are in the order of their shots, `all` last; at the same shots plain ones come first.
+    """
+
+    shots: int | Literal["all"]
+    episodes: str = ""
+    rule: str = ""
+
+    @classmethod
+    def of(cls, cell: Cell) -> Supervision:
+        """Supervision of a cell."""
+        episodes = cell.scenario.episodes
+        rule = "" if cell.headline == USUAL else cell.headline
+        return cls(cell.scenario.shots, episodes.label if episodes else "", rule)
+
+    def __lt__(self, other: Supervision) -> bool:
+        """Order by number of shots, then by what else there is."""
+        return self._order < other._order
+
+    @property
+    def _order(self) -> tuple[float, str]:
+        return math.inf if self.shots == "all" else self.shots, ", ".join(self._more)
+
+    @property
+    def label(self) -> str:
+        """Text in frames, tables and files, as `5`, `5, 5-way` or `0, chosen by oracle`."""
+        return ", ".join([str(self.shots), *self._more])
+
+    @property
+    def no_labels(self) -> bool:
+        """True where methods saw no target labels, whatever rule selects."""
+        return self.shots == 0
+
+    @property
+    def plain(self) -> bool:
+        """True where the number of shots says everything."""
+        return not self._more
+
+    @property
+    def title(self) -> str:
+        """Words for titles, as `5 labelled target images per class`."""
+        one = {0: "no target labels", "all": "all target labels", 1: "1 labelled target image per class"}
+        return self._words(one.get(self.shots, f"{self.shots} labelled target images per class"))
+
+    @property
+    def few(self) -> str:
+        """Title in few words, as `5 target labels per class`."""
+        one = {0: "no target labels", "all": "all target labels", 1: "1 target label per class"}
+        return self._words(one.get(self.shots, f"{self.shots} target labels per class"))
+
+    @property
+    def short(self) -> str:
+        """Title for where there is little room, as `5 labels`."""
+        one = {0: "no labels", "all": "all labels", 1: "1 label"}
+        return ", ".join([one.get(self.shots, f"{self.shots} labels"), *self._more])
+
+    @property
+    def _more(self) -> list[str]:
+        return [
+            *([self.episodes] if self.episodes else []),
+            *([f"chosen by {self.rule}"] if self.rule else []),
+        ]
+
+    def _words(self, labels: str) -> str:
+        uses_labels = " (uses target labels)" if self.rule in USES_TARGET_LABELS else ""
+        episodes = [f"{self.episodes} episodes"] if self.episodes else []
+        return ", ".join([labels, *episodes, *([f"chosen by {self.rule}{uses_labels}"] if self.rule else [])])

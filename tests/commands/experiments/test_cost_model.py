@@ -1,0 +1,121 @@
+"""Artifacts that a matrix shares and the time that this saves, counted by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bench.commands.experiments.cost_model import CostModel, MethodTraits, count_artifacts
+from bench.data.catalog import load_card
+from bench.records.record import Cost, Digests, Environment, Outcome, Record, Request, StageCost
+from bench.spec.cell import Cell, Setting
+from bench.spec.matrix.plan import plan
+from tests.support.suites import emoji_suite
+
+FROZEN = MethodTraits(split_point="top")
+
+
+def traits_of(name: str) -> MethodTraits:
+    return FROZEN
+
+
+def cells(**changes: Any) -> list[Cell]:
+    """6 ordered pairs of three domains at 2 shots, and kind pretrained at one, for 2 seeds."""
+    tables = [{"kind": "cross-domain", "shots": [0, 5]}, {"kind": "pretrained", "shots": [5]}]
+    return plan(emoji_suite(**{"seeds": [0, 1], "scenarios": tables, **changes}), load_card("emoji-home"))
+
+
+@pytest.mark.parametrize(
+    ("method", "features", "stages"),
+    [
+        # A blind source stage: one per source and seed. Features: of each domain once, whatever the seed.
+        (FROZEN, (6 * 2 * 2 * 2 + 3 * 2, 3), (6 * 2 * 2, 3 * 2)),
+        # A source stage that sees the target: one per pair and seed, whatever the shots.
+        (replace(FROZEN, sees_target=True), (54, 3), (24, 6 * 2)),
+        # Views are drawn anew for each seed; so are weights at random.
+        (replace(FROZEN, views=4), (54, 3 * 2), (24, 6)),
+        (replace(FROZEN, pretrained=False), (54, 3 * 2), (24, 6)),
+        # It sees images, or has no source stage.
+        (replace(FROZEN, split_point=None), (0, 0), (24, 6)),
+        (replace(FROZEN, has_source_stage=False), (54, 3), (0, 0)),
+    ],
+)
+def test_what_is_shared(method: MethodTraits, features: tuple[int, int], stages: tuple[int, int]) -> None:
+    matrix = cells()
+    assert len(matrix) == (6 * 2 + 3) * 2
+    assert count_artifacts(matrix, lambda name: method) == {"features": features, "stages": stages}
+
+
+def record(cell: Cell, seconds: dict[str, float], shared: dict[str, float]) -> Record:
+    """Record of a cell; `source` among the seconds is its source stage, the others are phases."""
+    return Record(
+        key=cell.key,
+        created="",
+        request=Request(cell=cell, setting=Setting(), suite="mine"),
+        outcome=Outcome(status="done"),
+        digests=Digests(method="", engine="", dataset=""),
+        environment=Environment(
+            python="", packages={}, platform="", cpu="", accelerator=None, git_revision=None
+        ),
+        cost=Cost(
+            seconds={phase: s for phase, s in seconds.items() if phase != "source"},
+            shared_seconds={phase: s for phase, s in shared.items() if phase != "source"},
+            stages={
+                "source": StageCost(
+                    seconds=seconds.get("source", 0.0), shared_seconds=shared.get("source", 0.0)
+                )
+            },
+            parameters=1,
+            parameters_trained=1,
+            peak_memory_bytes=1,
+        ),
+        hyperparameters={},
+        evaluations=(),
+        selected={},
+        details={},
+    )
+
+
+def test_estimate_by_hand() -> None:
+    """Two pairs of one source, 0 shots: two cells, one source stage, three domains."""
+    table = {"kind": "cross-domain", "sources": ["google"], "shots": [0]}
+    one, two = matrix = cells(scenarios=[table], seeds=[0])
+    # The first made all: 2 domains' features at 3 s each, a source stage of 10 s, and 1 s of its own.
+    made = record(one, {"features": 6.0, "source": 10.0, "evaluate": 1.0}, {})
+    found = CostModel.fit([made], traits_of).estimate(matrix)
+    assert found is not None
+    assert found.alone == pytest.approx(2 * (6 + 10 + 1))
+    assert found.shared == pytest.approx(3 * 3 + 10 + 2 * 1)
+    assert found.saving == pytest.approx(1 - 21 / 34)
+    # A record of a cell that found all of it tells the same.
+    reader = record(two, {"evaluate": 1.0}, {"features": 6.0, "source": 10.0})
+    assert CostModel.fit([made, reader], traits_of).estimate(matrix) == replace(found, from_cells=2)
+
+
+def test_methods_without_a_recorded_cost_are_named() -> None:
+    table = {"kind": "cross-domain", "sources": ["google"], "targets": ["apple"], "shots": [0]}
+    probe, dann = cells(scenarios=[table], seeds=[0], methods=["linear-probe", "dann"])
+    model = CostModel.fit([record(probe, {"evaluate": 2.0}, {})], traits_of)
+    found = model.estimate([probe, dann])
+    assert found is not None
+    assert (found.shared, found.unknown) == (2.0, ("dann",))
+    assert model.estimate([dann]) is None
+    assert model.schedule([probe, dann], 2).makespan == 2.0
+
+
+def test_a_matrix_on_several_nodes() -> None:
+    """The third domain's features are what the second node can make while the first is at work."""
+    tables = [
+        {"kind": "cross-domain", "sources": ["google"], "targets": ["apple", "twitter"], "shots": [0]},
+    ]
+    matrix = cells(scenarios=tables, seeds=[0])
+    made = record(matrix[0], {"features": 6.0, "source": 10.0, "evaluate": 1.0}, {})
+    model = CostModel.fit([made], traits_of)
+    one, two = model.schedule(matrix, 1), model.schedule(matrix, 2)
+    # google's and apple's features, the source stage, two cells; twitter's features.
+    assert one.makespan == one.work == 3 + 3 + 10 + 1 + 3 + 1
+    # The second waits for google's features, makes twitter's, and waits for the source stage.
+    assert two.makespan == 3 + 3 + 10 + 1
+    assert two.critical_path == 10 + 1
