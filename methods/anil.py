@@ -13,5 +13,5 @@ class Anil(InnerLoopMethod):
     """Meta-trains features on episodes of the source; adapts the head to the shots by gradient steps."""
 
     def inner(self, model: Model) -> list[str]:
-        """Nothing: features are reused."""
+        """No parameters: features are reused."""
         return []

@@ -25,7 +25,7 @@ class MamlLearn2Learn(InnerLoopMethod):
 
     @classmethod
     def unavailable(cls) -> str | None:
-        """Whether learn2learn can be imported, and else how to get it."""
+        """Requirement: learn2learn, where it cannot be imported."""
         try:
             import_learn2learn()
         except ImportError as error:

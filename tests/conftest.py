@@ -13,14 +13,17 @@ import pytest
 if TYPE_CHECKING:
     from bench.data.dataset import Dataset
 
-TRAINING_FOLDERS = ("contracts", "engine/cell", "executors", "project")
+TRAINING_PATHS = (
+    *("contracts", "engine/cell", "executors", "project"),
+    *("networks/test_task_parallel.py", "processes/test_malloc.py"),
+)
 TRAINING_IMPORTS = re.compile(r"^from tests\.(quick|support\.cells|support\.checkout) import (.*)$", re.M)
 
 
 @memoized
 def trains(path: Path) -> bool:
     """Return True for a file whose tests train, start workers or run the command line."""
-    if path.relative_to(Path(__file__).parent).as_posix().startswith(TRAINING_FOLDERS):
+    if path.relative_to(Path(__file__).parent).as_posix().startswith(TRAINING_PATHS):
         return True
     imports = TRAINING_IMPORTS.findall(path.read_text(encoding="utf-8"))
     return any(module != "support.checkout" or "bench" in names for module, names in imports)

@@ -161,7 +161,7 @@ def combine(*parts: str) -> str:
 
 
 def _is_text(node: ast.AST) -> bool:
-    """Whether a statement is a docstring or another bare string."""
+    """True if a statement is a docstring or another bare string."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)

@@ -129,13 +129,13 @@ def draw_shots(
     names = dataset.domains[domain].names
     picked: list[np.int64] = []
     for label, name in enumerate(classes):
-        mine = np.flatnonzero(train.labels == label)
-        if len(mine) < int(shots):
+        rows = np.flatnonzero(train.labels == label)
+        if len(rows) < int(shots):
             raise UserError(
-                f"{shots} shots, but class '{name}' of {dataset.card.name}/{domain} has {len(mine)} "
+                f"{shots} shots, but class '{name}' of {dataset.card.name}/{domain} has {len(rows)} "
                 "training images: ask for fewer shots or other classes"
             )
-        order = sorted(mine, key=lambda i: _order(seed, "shots", names[train.rows[i]]))
+        order = sorted(rows, key=lambda i: _order(seed, "shots", names[train.rows[i]]))
         seen: Counter[int] = Counter()
         turn = {}
         for i in order:
@@ -150,9 +150,9 @@ def hold_out(images: Subset, share: float, seed: int) -> tuple[Subset, Subset]:
     random = np.random.default_rng(seed)
     held: set[int] = set()
     for label in np.unique(images.labels) if share else ():
-        mine = np.unique(images.groups[images.labels == label])
-        count = max(1, round(share * len(mine))) if len(mine) > 1 else 0
-        held.update(random.permutation(mine)[:count].tolist())
+        groups = np.unique(images.groups[images.labels == label])
+        count = max(1, round(share * len(groups))) if len(groups) > 1 else 0
+        held.update(random.permutation(groups)[:count].tolist())
     out = np.isin(images.groups, list(held))
     return images.take(np.flatnonzero(~out)), images.take(np.flatnonzero(out))
 

@@ -7,9 +7,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayError, TaskUnschedulableError
@@ -22,6 +22,7 @@ CONNECT_TIMEOUT = 5.0
 REPLY_TIMEOUT = 120.0
 """Seconds in which every node must reply: the first worker process of a node is slow to start."""
 
+Result = TypeVar("Result")
 Node = Mapping[str, Any]
 """Description of a node by Ray."""
 
@@ -57,8 +58,11 @@ def describe(node: Node) -> str:
 
 
 def run_on_nodes(
-    nodes: Mapping[str, Node], function: Any, *arguments: Any, stop: threading.Event | None = None
-) -> dict[str, Any]:
+    nodes: Mapping[str, Node],
+    function: Callable[..., Result],
+    *arguments: Any,
+    stop: threading.Event | None = None,
+) -> dict[str, Result]:
     """Run a function of this program on nodes; its results by node, of those still alive, until `stop`.
 
     Raises:
@@ -71,7 +75,7 @@ def run_on_nodes(
         )
         for node in nodes
     }
-    results: dict[str, Any] = {}
+    results: dict[str, Result] = {}
     for node, reference in references.items():
         deadline = time.monotonic() + REPLY_TIMEOUT
         while not ray.wait([reference], timeout=1.0)[0]:

@@ -1,4 +1,4 @@
-"""What a method is: its verbs with their defaults, and what they are handed."""
+"""Base classes of methods: the verbs with their defaults, and the model."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Method:
 
     @classmethod
     def unavailable(cls) -> str | None:
-        """What this installation lacks for the method, as in `needs x: pip install x`; None: nothing.
+        """Requirement that this installation lacks, as in `needs x: pip install x`; None: nothing.
 
         Where something is lacking, the method's cells are skipped with that reason.
         """
@@ -73,11 +73,11 @@ class Method:
         return None
 
     def trains(self, stage: StageName) -> bool:
-        """Whether a stage runs the engine's loop over `loss`."""
+        """True if a stage runs the engine's loop over `loss`."""
         return False
 
     def fits(self, stage: StageName) -> bool:
-        """Whether a stage begins with `fit`, whose images count towards the budget."""
+        """True if a stage begins with `fit`, whose images count towards the budget."""
         return False
 
     def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
@@ -143,10 +143,10 @@ class GradientMethod(Method):
         return ()
 
     def on_validation(self, model: Model, held_out: Labelled, progress: float) -> None:
-        """Look at held-out labelled images and decide something, in evaluation mode: a search's turn."""
+        """Decide something by held-out labelled images, in evaluation mode: a search's turn."""
 
     def report(self, model: Model) -> dict[str, Any]:
-        """What a stage found out, for the record."""
+        """Findings of a stage, for the record."""
         return {}
 
     def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:

@@ -11,7 +11,7 @@ from bench.core.errors import UserError
 
 
 class Access(Flag):
-    """What a method may see. The engine hands out nothing else."""
+    """Access of a method to streams of items. The engine hands out nothing else."""
 
     NOTHING = 0
     SOURCE_LABELS = auto()
@@ -30,7 +30,7 @@ StageName = str
 
 @dataclass(frozen=True)
 class Task:
-    """What a stage is about."""
+    """Task of a stage: its classes, batch size and seed."""
 
     stage: StageName
     classes: tuple[str, ...]

@@ -21,7 +21,7 @@ class EpisodicMethod(GradientMethod):
     needs: ClassVar[Access] = Access.TARGET_LABELS
 
     def episode(self, task: Task) -> Episode:
-        """As many ways as the batch holds with two images to learn from and two to be judged by."""
+        """Episode of as many ways as the batch holds with two support and two query images each."""
         way = max(2, min(len(task.classes), task.batch_size // 4))
         each = task.batch_size // way
         return Episode(way, each - each // 2, each // 2)

@@ -1,4 +1,4 @@
-"""Which questions a method can answer."""
+"""Requirements of methods on a scenario, and the reasons why a cell is skipped."""
 
 from __future__ import annotations
 

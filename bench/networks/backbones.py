@@ -40,11 +40,11 @@ class Packaged:
 
     @property
     def distribution(self) -> str:
-        """What to ask pip for."""
+        """Distribution for pip to install."""
         return self.package.replace("_", "-")
 
     def available(self) -> bool:
-        """Whether the package is installed."""
+        """True if the package is installed."""
         return importlib.util.find_spec(self.package) is not None
 
 
@@ -87,7 +87,7 @@ class Backbone(nn.Module):
 
 
 def synchronised(model: nn.Module) -> nn.Module:
-    """The same network, whose batch norm sees the whole batch that several devices share.
+    """Synchronise batch norm of a network over the whole batch that several devices share.
 
     On one device it is as before; the names of parameters and buffers stay.
     """
@@ -97,7 +97,7 @@ def synchronised(model: nn.Module) -> nn.Module:
 
 
 def needs_hub(name: str) -> bool:
-    """Whether the weights come over the network, or out of the hub's own cache."""
+    """True if the weights come over the network, or out of the hub's own cache."""
     return name not in PACKAGED and not name.endswith(f".{UNTRAINED}")
 
 
@@ -181,7 +181,7 @@ def imagenet_head(name: str) -> nn.Module:
 
 @lru_cache(maxsize=2)
 def _pretrained(name: str) -> Backbone:
-    """Without the classifier, made once for many cells; callers copy it, a quarter of the time."""
+    """Pretrained network without classifier, made once for many cells; a copy takes a quarter of the time."""
     # Whether it is made now or was made before, as many random numbers are drawn of the caller's: none.
     with torch.random.fork_rng(devices=[]):
         return _backbone(_fetched(name))

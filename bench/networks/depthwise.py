@@ -26,7 +26,7 @@ Pair = tuple[int, int]
 
 
 def quick(model: nn.Module, precision: str) -> AbstractContextManager[object]:
-    """What is computed within has its gradients faster, where modules are on a CPU, in fp32, not compiled.
+    """Compute gradients faster within the block, where modules are on a CPU, in fp32, not compiled.
 
     They differ in their last digits.
     """
@@ -54,7 +54,7 @@ class Quick(TorchFunctionMode):
 
 
 def suits(x: Tensor, weight: Tensor, stride: Any, padding: Any) -> bool:
-    """Whether this depthwise convolution of images (N, C, H, W) is one that oneDNN is slow at."""
+    """True if this depthwise convolution of images (N, C, H, W) is one that oneDNN is slow at."""
     channels, depth, *kernel = weight.shape
     if not (weight.requires_grad and depth == 1 and channels == x.shape[1] and isinstance(padding, tuple)):
         return False
@@ -84,7 +84,7 @@ class Depthwise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Of the images, the weight and the bias."""
+        """Gradients of the images, the weight and the bias."""
         (grad,), (x, weight) = grads, ctx.saved_tensors
         over_x = over_weight = over_bias = None
         if ctx.needs_input_grad[0]:

@@ -54,7 +54,7 @@ def _fit(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
 
 
 def _rest(norm: nn.Module) -> nn.Sequential:
-    """What a batch norm does besides: timm's end with an activation, here in place: a tenth of the time."""
+    """Activation that timm's batch norms end with, here in place: a tenth of the time."""
     children = [child for _, child in norm.named_children()]
     for child in children:
         if hasattr(child, "inplace"):

@@ -42,7 +42,7 @@ def cheap_second_order(net: Network) -> Network:
 
 
 def _halves(pool: nn.Module) -> bool:
-    """Whether it takes the largest of every 2 × 2 places, and nothing else."""
+    """True if it takes the largest of every 2 × 2 places, and nothing else."""
     usual = nn.MaxPool2d(2)
     names = ("kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode")
     return type(pool) is nn.MaxPool2d and all(
@@ -111,7 +111,7 @@ class _Gradient(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor | None, ...]:
-        """Of S = <a, by x> + <b, by w> + <c, by b>, with respect to the incoming gradient, x and w.
+        """Gradients of S = <a, by x> + <b, by w> + <c, by b>, with respect to the incoming gradient, x and w.
 
         By u: w s (a - mean(a) - z mean(a z)) + b z + c. S depends on x through z and through s: by x it is
         s (h - mean(h) - z mean(h z)) - z mean(a, by x) s with h = b u - w s (a mean(u z) + u mean(a z)).
@@ -135,7 +135,7 @@ class _Gradient(torch.autograd.Function):
 
 
 def _sums(grad: Tensor, x: Tensor, mean: Tensor, invstd: Tensor) -> tuple[Tensor, Tensor]:
-    """By channel, sums of grad (x - mean) invstd and of grad, in one pass."""
+    """Sums by channel of grad (x - mean) invstd and of grad, in one pass."""
     which = [False, True, True]
     _, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
         grad, x, invstd, None, None, mean, invstd, True, 0.0, which

@@ -1,4 +1,4 @@
-"""How the C library keeps a process's memory, where that is glibc; elsewhere nothing happens."""
+"""Memory that the C library keeps for a process, where that is glibc; elsewhere nothing happens."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def in_threads(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
 
 
 def in_processes(work: Callable[[A], B], items: Iterable[A], most: int) -> Iterator[B]:
-    """The same in at most so many processes, for work that holds the lock and is some seconds.
+    """Map in at most so many processes, for work that holds the lock and takes some seconds.
 
     What is worked on and what comes of it can be pickled; `work` is a function of a module. Where a process
     is ended from outside, as by a system that is out of memory, what is left is done here.
@@ -78,7 +78,7 @@ def _follow(parent: int) -> None:
 
 @contextlib.contextmanager
 def _without_interruptions() -> Iterator[None]:
-    """What is started within leaves an interruption from the terminal to this process."""
+    """Start processes within the block that leave interruptions from the terminal to this one."""
     if not hasattr(signal, "pthread_sigmask"):  # not on every system
         yield
         return

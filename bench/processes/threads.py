@@ -15,5 +15,5 @@ def one_blas_thread() -> AbstractContextManager[object]:
 
 @cache
 def _libraries() -> ThreadpoolController:
-    """What is loaded, looked up once: that takes longer than many a block."""
+    """Libraries that are loaded, looked up once: that takes longer than many a block."""
     return ThreadpoolController()

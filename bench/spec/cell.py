@@ -40,7 +40,7 @@ Overrides = dict[str, dict[str, Value]]
 
 
 class Budget(Frozen):
-    """What every method gets equally."""
+    """Budget of training, equal for every method."""
 
     steps: int = Field(300, ge=1, description="optimiser steps of the source stage")
     batch_size: int = Field(32, ge=1, description="labelled images a step")
@@ -72,7 +72,7 @@ class Budget(Frozen):
 
 
 class Setting(Frozen):
-    """How a cell is computed. Beside the cell's key, so that machines can be compared."""
+    """Setting in which a cell is computed. Beside the cell's key, so that machines can be compared."""
 
     device: str = "cpu"
     threads: int = Field(1, ge=1)
@@ -83,11 +83,11 @@ class Setting(Frozen):
 
 
 def compiled(how: Compile) -> str:
-    """How a network was compiled, as tables name it; empty where it was not."""
+    """Compilation of a network, as tables name it; empty where it was not."""
     return f"compiled ({how})" if isinstance(how, str) else "compiled" if how else ""
 
 
-class Wanted(Frozen):
+class RequestedSetting(Frozen):
     """A setting that a suite asks for; what is None is as the machine has it.
 
     Cells with one are timed: each runs in a fresh process, and waits for the device after every step.
@@ -100,7 +100,7 @@ class Wanted(Frozen):
 
     @property
     def label(self) -> str:
-        """As tables name it: `cpu, 2 threads, channels first`."""
+        """Label in tables, as `cpu, 2 threads, channels first`."""
         words = [self.device] if self.device else []
         if self.threads:
             words.append(f"{self.threads} thread{'s' if self.threads > 1 else ''}")
@@ -131,7 +131,7 @@ class Episodic(Frozen):
 
     @property
     def label(self) -> str:
-        """As tables name it."""
+        """Label in tables, as `5-way`."""
         return f"{self.way}-way" + (", transductive" if self.batch_norm == "transductive" else "")
 
 
@@ -155,7 +155,7 @@ class Scenario(Frozen):
 
     @property
     def same_classes(self) -> bool:
-        """Whether a source head can score the target's classes."""
+        """True if a source head can score the target's classes."""
         return self.source_classes == self.target_classes
 
 
@@ -173,8 +173,10 @@ class Cell(Frozen):
     precision: Precision = "fp32"
     fold: int | None = Field(None, ge=0, description="while tuning: which fold of the shots is held out")
     transductive: bool = Field(False, description="methods adapt to the target's test images, unlabelled")
-    headline: str = Field("last", description="the rule that says which look is its result")
-    setting: Wanted | None = Field(None, description="how it is to be computed; None: as the machine has it")
+    headline: str = Field("last", description="the rule that says which evaluation is its result")
+    setting: RequestedSetting | None = Field(
+        None, description="how it is to be computed; None: as the machine has it"
+    )
 
     @property
     def key(self) -> str:

@@ -1,4 +1,4 @@
-"""What running a suite may take and leave, its `[executor]` table: beside the question, in no key."""
+"""Resources that a suite's cells may take, its `[executor]` table: beside the question, in no key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bench.core.errors import UserError
 
 
 class Resources(BaseModel):
-    """What cells and the jobs that run them ask for. What the command line says goes before this."""
+    """Resources of cells and of the jobs that run them. The command line's options go before these."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,1 +1,1 @@
-"""The report's tables and figures as files, for papers, spreadsheets and notebooks."""
+"""Export of the report's tables and figures to files, for papers, spreadsheets and notebooks."""

@@ -34,7 +34,7 @@ FIGURE_FORMATS: dict[str, tuple[type, dict[str, None]]] = {
 
 
 def drawings(results: Results) -> Iterator[tuple[str, Figure]]:
-    """All figures with names that a file can have."""
+    """Figures with names that a file can have."""
     frame = results.frame
     style = drawing.method_styles(frame["method"].dropna().unique())
     named = [("", pareto.overview(results.boards, style)), *figures.shots_curves(frame, style)]

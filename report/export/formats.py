@@ -1,4 +1,4 @@
-"""A table in the formats that spreadsheets, papers and programs read."""
+"""Formats of a table that spreadsheets, papers and programs read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.report.export.table import Table
 from bench.report.render.markdown import escape, pipes
 
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
-"""How a cell begins that a spreadsheet takes for a formula, https://owasp.org/www-community/attacks/CSV_Injection."""
+"""Beginnings of cells that a spreadsheet takes for a formula, https://owasp.org/www-community/attacks/CSV_Injection."""
 
 LATEX = str.maketrans(
     {
@@ -23,7 +23,7 @@ LATEX = str.maketrans(
         **{"−": "$-$", "–": "--", "→": r"$\rightarrow$", "×": r"$\times$"},
     }
 )
-"""What text is written as, so that it is set as it stands."""
+"""Replacements by which LaTeX sets text as it stands."""
 
 
 def csv(table: Table) -> bytes:
@@ -33,7 +33,7 @@ def csv(table: Table) -> bytes:
 
 
 def harmless(value: Any) -> Any:
-    """The value, or where it is text that a spreadsheet would compute, the text behind an apostrophe."""
+    """Value, or where it is text that a spreadsheet would compute, the text behind an apostrophe."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
@@ -45,7 +45,7 @@ def parquet(table: Table) -> bytes:
 
 
 def markdown(table: Table) -> bytes:
-    """A pipe table per part, under its title in bold."""
+    """Pipe table per part, under its title in bold."""
     parts = [
         f"**{escape(title)}**\n\n"
         + pipes({name: table.numeric(name) for name in text}, text.itertuples(index=False, name=None))
@@ -55,7 +55,7 @@ def markdown(table: Table) -> bytes:
 
 
 def latex(table: Table) -> bytes:
-    r"""A `table` with a booktabs `tabular` per part; needs `\usepackage{booktabs}`."""
+    r"""LaTeX `table` with a booktabs `tabular` per part; needs `\usepackage{booktabs}`."""
     return "\n".join(
         text.map(tex)
         .rename(columns=tex)

@@ -29,7 +29,7 @@ Write = Callable[[Any], str]
 
 @dataclass(frozen=True)
 class Table:
-    """One table.
+    """Table as data and as text.
 
     data: columns of numbers or text; those of tables by block begin with `kind` and `shots`.
     write: how text writes the columns that it shows, in order, by name.

@@ -1,4 +1,4 @@
-"""What all figures share: SVG for inlining, transparent, in the ink of the page around it, deterministic."""
+"""Drawing of figures as SVG for inlining: transparent, in the ink of the page around it, deterministic."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ RC_PARAMS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure: its name, the SVG element for a page, and matplotlib's own object for other formats."""
+    """Figure with its name, the SVG element for a page, and matplotlib's own object for other formats."""
 
     name: str
     svg: Markup
@@ -58,14 +58,14 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawing, and what it shows in words for those who do not see it."""
+    """Drawing, and what it shows in words for those who do not see it."""
 
     drawing: Drawing
     alt: str
 
     @property
     def svg(self) -> Markup:
-        """The SVG element."""
+        """SVG element of the drawing."""
         return self.drawing.svg
 
 
@@ -74,7 +74,7 @@ MethodStyles = Mapping[str, tuple[str, str]]
 
 
 def method_styles(methods: Iterable[str]) -> MethodStyles:
-    """A colour and a marker for each method, for every figure of a page."""
+    """Assign a colour and a marker to each method, for every figure of a page."""
     return {
         name: (COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)])
         for index, name in enumerate(sorted(methods))
@@ -83,7 +83,7 @@ def method_styles(methods: Iterable[str]) -> MethodStyles:
 
 @contextmanager
 def canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
-    """A figure of its own, outside pyplot's global state, in inches."""
+    """Make a figure outside pyplot's global state, in inches."""
     style: Any = {**mpl.rcParamsDefault, **RC_PARAMS}
     with mpl.rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -94,12 +94,12 @@ def canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
 
 
 def draw(
-    axes: Axes, x: Any, y: Any, method: str, style: MethodStyles, said: str = "", named: bool = True
+    axes: Axes, x: Any, y: Any, method: str, style: MethodStyles, tooltip: str = "", named: bool = True
 ) -> None:
-    """A method's points, joined by a line where there are several, in its colour and marker.
+    """Draw a method's points, joined by a line where there are several, in its colour and marker.
 
     Args:
-        said: words to show where the pointer rests; default: the method's name.
+        tooltip: words to show where the pointer rests; default: the method's name.
         named: whether the legend names the method for these points.
     """
     colour, marker = style[method]
@@ -107,7 +107,7 @@ def draw(
         x, y, color=colour, marker=marker, markersize=8, linewidth=1.4, label=method if named else None
     )
     line.set(markeredgecolor=PAPER, markeredgewidth=0.7, linestyle="-" if len(x) > 1 else "none")
-    tip(line, said or method)
+    tip(line, tooltip or method)
 
 
 TIP = "tip: "
@@ -119,7 +119,7 @@ def tip(artist: Artist, text: str) -> None:
 
 
 def cost_scale(axes: Axes, values: Sequence[float], name: str) -> None:
-    """An x axis of costs with room beside the points: logarithmic, unless they span little."""
+    """Scale an x axis of costs with room beside the points: logarithmic, unless they span little."""
     low, high = min(values), max(values)
     if high / low < 4:
         axes.margins(x=0.1)
@@ -135,7 +135,7 @@ def cost_scale(axes: Axes, values: Sequence[float], name: str) -> None:
 
 
 def finish(figure: Figure, axes: Axes, columns: int = 2) -> None:
-    """A faint grid, and the legend below."""
+    """Add a faint grid, and the legend below."""
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     axes.set_ymargin(0.15)
@@ -143,7 +143,7 @@ def finish(figure: Figure, axes: Axes, columns: int = 2) -> None:
 
 
 def inline(figure: Figure, name: str) -> Drawing:
-    """With the SVG element alone, its ids made unique by `name`, its ink that of the page."""
+    """Draw a figure as an SVG element, its ids made unique by `name`, its ink that of the page."""
     buffer = io.StringIO()
     # `savefig` would lay everything out once more, to find out how large it is.
     FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
@@ -164,7 +164,7 @@ Box = tuple[float, float, float, float]
 """Left, bottom, right, top in typographic points."""
 
 SIDES = ((0, 9, "left"), (0, -16, "left"), (-9, -3, "right"), (0, 20, "left"), (0, -27, "left"))
-"""Where a label may stand, seen from its place: so many points to the right and up, aligned so."""
+"""Places of a label, seen from its point: so many points to the right and up, aligned so."""
 
 
 def label(

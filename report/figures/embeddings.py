@@ -1,4 +1,4 @@
-"""What kept features look like in two dimensions, and what can be said of them without looking.
+"""Embeddings of kept features in two dimensions, and numbers of them in all dimensions.
 
 The only file of the report that uses scikit-learn, which it loads when it is called.
 """
@@ -17,12 +17,12 @@ NEIGHBOURS = 5
 DIMENSIONS = 50
 """Principal components that t-SNE and UMAP begin with, as van der Maaten & Hinton (2008) did."""
 STRENGTH = 0.1
-"""Of the domain classifier's penalty, beside features of variance one; as `discrepancy` has it."""
+"""Strength of the domain classifier's penalty, beside features of variance one; as `discrepancy` has it."""
 SEED = 0
 
 
 def pca(features: np.ndarray) -> np.ndarray:
-    """The two principal components: (N, D) -> (N, 2)."""
+    """First two principal components: (N, D) -> (N, 2)."""
     return principal(features, 2)
 
 
@@ -80,11 +80,11 @@ def purity(features: np.ndarray, classes: np.ndarray, groups: np.ndarray) -> flo
     distances[groups[:, None] == groups] = np.inf
     others = np.isfinite(distances)
     same = (classes[:, None] == classes) & others
-    asked = same.any(axis=1) & (others.sum(axis=1) >= NEIGHBOURS)
-    if not asked.any():
+    known = same.any(axis=1) & (others.sum(axis=1) >= NEIGHBOURS)
+    if not known.any():
         return None
-    nearest = np.argsort(distances[asked], axis=1, kind="stable")[:, :NEIGHBOURS]
-    return 100.0 * float((classes[nearest] == classes[asked][:, None]).mean())
+    nearest = np.argsort(distances[known], axis=1, kind="stable")[:, :NEIGHBOURS]
+    return 100.0 * float((classes[nearest] == classes[known][:, None]).mean())
 
 
 def a_distance(features: np.ndarray, is_source: np.ndarray, groups: np.ndarray) -> float | None:
@@ -109,10 +109,10 @@ def a_distance(features: np.ndarray, is_source: np.ndarray, groups: np.ndarray) 
     x = features.astype(np.float64)
     x -= x.mean(axis=0)
     x /= max(float(x.std()), np.finfo(float).tiny)
-    said = np.empty(len(x), dtype=bool)
+    predicted = np.empty(len(x), dtype=bool)
     for fold in (0, 1):
         seen, held_out = folds != fold, folds == fold
         model = LogisticRegression(C=1 / (STRENGTH * seen.sum()), class_weight="balanced", max_iter=1000)
-        said[held_out] = model.fit(x[seen], is_source[seen]).predict(x[held_out])
-    error = np.mean([(~said[is_source]).mean(), said[~is_source].mean()])
+        predicted[held_out] = model.fit(x[seen], is_source[seen]).predict(x[held_out])
+    error = np.mean([(~predicted[is_source]).mean(), predicted[~is_source].mean()])
     return float(2 * (1 - 2 * error))

@@ -30,7 +30,7 @@ Both = tuple[float | None, float | None]
 
 @dataclass(frozen=True)
 class Map:
-    """One cell: its pictures, and its numbers before and after; None: it cannot be said."""
+    """Maps of one cell: its pictures, and its numbers before and after; None: it cannot be said."""
 
     method: str
     pair: str
@@ -44,7 +44,7 @@ class Map:
 
 @dataclass(frozen=True)
 class Maps:
-    """The cells of one block that are drawn, and how many more have features."""
+    """Cells of one block that are drawn, and how many more have features."""
 
     block: Block
     cells: tuple[Map, ...]
@@ -52,7 +52,7 @@ class Maps:
 
 
 def feature_maps(frame: pd.DataFrame) -> list[Maps]:
-    """The maps of a page: of each block the question that most methods kept features of, its lowest seed."""
+    """Maps of a page: of each block the question that most methods kept features of, its lowest seed."""
     kept = frame[frame["features"].notna()]
     flat = _Flat()
     found = []
@@ -132,8 +132,8 @@ def _picture(way: str, row: Mapping[str, object], images: ImageFeatures, flat: _
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=2, handletextpad=0.4, fontsize=9)
         svg = inline(figure, f"features-{way}-{row['key']}")
-    said = f"{row['method']}, {row['pair']}: {way} of the features of {len(images.classes)} test images"
-    return Picture(svg, f"{said} before and after training, {' and '.join(colours)}.")
+    text = f"{row['method']}, {row['pair']}: {way} of the features of {len(images.classes)} test images"
+    return Picture(svg, f"{text} before and after training, {' and '.join(colours)}.")
 
 
 def _points(panel: Axes, places: np.ndarray, colours: np.ndarray, domains: np.ndarray) -> None:

@@ -27,7 +27,7 @@ from bench.report.tables.leaderboard import Block
 
 
 def heat_maps(frame: pd.DataFrame, block: Block) -> list[tuple[str, Picture]]:
-    """Per method, mean headline accuracy in percent by source (rows) and target (columns).
+    """Draw per method the mean headline accuracy in percent by source (rows) and target (columns).
 
     All on one colour scale. Cells of kind `pretrained` at the same shots are a row of their own, so that
     a source that does harm stands below it. Methods without a scored cell in the block are left out.
@@ -83,15 +83,15 @@ def _heat_map(method: str, grid: pd.DataFrame, limits: tuple[float, float], name
 def learning_curves(frame: pd.DataFrame, block: Block, style: MethodStyles) -> Picture | None:
     """Mean test accuracy at each evaluation of the last stage, by optimiser step.
 
-    For inspection only: it is drawn from target test labels, and no look may be chosen by it.
+    For inspection only: it is drawn from target test labels, and no evaluation may be chosen by it.
     """
     cells = scored(block.of(frame))
     table = pd.DataFrame(
         [
-            (method, look.step, 100.0 * look.accuracy["target-test"])
-            for method, seen in zip(cells["method"], cells["evaluations"], strict=True)
-            for look in seen
-            if look.stage == seen[-1].stage
+            (method, each.step, 100.0 * each.accuracy["target-test"])
+            for method, evaluations in zip(cells["method"], cells["evaluations"], strict=True)
+            for each in evaluations
+            if each.stage == evaluations[-1].stage
         ],
         columns=["method", "step", "accuracy"],
     )
@@ -111,7 +111,7 @@ def learning_curves(frame: pd.DataFrame, block: Block, style: MethodStyles) -> P
 
 
 def shots_curves(frame: pd.DataFrame, style: MethodStyles) -> list[tuple[str, Picture]]:
-    """Per transfer kind, mean accuracy by shots (`tables.gains.by_shots`), where there are several."""
+    """Draw per kind the mean accuracy by shots (`tables.gains.by_shots`), where there are several."""
     found = []
     for kind in sorted(frame["kind"].dropna().unique()):
         table = by_shots(frame, kind)
@@ -129,11 +129,11 @@ def shots_curves(frame: pd.DataFrame, style: MethodStyles) -> list[tuple[str, Pi
             axes.set_xticks(places.to_numpy(), places.index)
             finish(figure, axes)
             svg = inline(figure, f"shots-{kind}")
-        said = [
+        texts = [
             f"{method} {', '.join(f'{value:.1f} at {shots}' for shots, value in row.dropna().items())}"
             for method, row in table.iterrows()
         ]
-        found.append((kind, Picture(svg, f"Test accuracy in percent by shots, {kind}. {'; '.join(said)}.")))
+        found.append((kind, Picture(svg, f"Test accuracy in percent by shots, {kind}. {'; '.join(texts)}.")))
     return found
 
 
@@ -155,7 +155,7 @@ def performance_profiles(frame: pd.DataFrame, block: Block, style: MethodStyles)
 
 
 def _middle(curve: pd.Series) -> tuple[list[float], list[float]]:
-    """Where a falling curve crosses one half."""
+    """Point where a falling curve crosses one half."""
     place = int((curve.to_numpy() > 50.0).sum())
     return [float(curve.index[min(place, len(curve) - 1)])], [50.0]
 
@@ -168,7 +168,7 @@ def critical_differences(ranks: Ranks, block: Block) -> Picture | None:
 
     mean = pd.Series(ranks.mean)
     gaps = (mean.to_numpy()[:, None] - mean.to_numpy()) ** 2
-    # The drawing wants p-values; which side of the level they are on is all that it looks at.
+    # The drawing wants p-values; it uses only which side of the level they are on.
     joined = pd.DataFrame(np.where(gaps <= ranks.critical**2, 1.0, 0.0), mean.index, mean.index)
     with canvas(7.0, 0.9 + 0.22 * len(mean)) as (figure, axes):
         scikit_posthocs.critical_difference_diagram(
@@ -184,5 +184,5 @@ def critical_differences(ranks: Ranks, block: Block) -> Picture | None:
         )
         axes.tick_params(colors=INK, labelcolor=INK)
         svg = inline(figure, f"ranks-{block.slug}")
-    said = ", ".join(f"{name} {rank:.1f}" for name, rank in ranks.mean.items())
-    return Picture(svg, f"Average ranks, {block.title}: {said}. Critical difference {ranks.critical:.2f}.")
+    text = ", ".join(f"{name} {rank:.1f}" for name, rank in ranks.mean.items())
+    return Picture(svg, f"Average ranks, {block.title}: {text}. Critical difference {ranks.critical:.2f}.")

@@ -26,7 +26,7 @@ DASHES = ("-", "--", ":", "-.")
 
 @dataclass(frozen=True)
 class CostAxis:
-    """One kind of cost: its axis, its value of a method, and how that is written."""
+    """Kind of cost: its axis, its value of a method, and how that is written."""
 
     name: str
     axis: str
@@ -75,21 +75,21 @@ def accuracy_against(board: Leaderboard, cost: CostAxis, style: MethodStyles) ->
             if row.interval:
                 colour = style[row.method][0]
                 axes.plot([value] * 2, row.interval, color=colour, linewidth=1.2, alpha=0.7)
-            draw(axes, [value], [accuracy], row.method, style, _said(row, cost.write(value)))
+            draw(axes, [value], [accuracy], row.method, style, _point(row, cost.write(value)))
         cost_scale(axes, [value for _, value, _ in points], cost.axis)
         axes.set_ylabel("test accuracy, %")
         finish(figure, axes)
         svg = inline(figure, f"{cost.name}-{board.block.slug}")
-    said = [_said(row, cost.write(value)) for row, value, _ in points]
+    texts = [_point(row, cost.write(value)) for row, value, _ in points]
     names = formats.listed([points[i][0].method for i in best])
     return Picture(
         svg,
-        f"Test accuracy against {cost.name}, {board.block.title}. {'; '.join(said)}. On the front: {names}.",
+        f"Test accuracy against {cost.name}, {board.block.title}. {'; '.join(texts)}. On the front: {names}.",
     )
 
 
 def overview(boards: Sequence[Leaderboard], style: MethodStyles) -> Picture | None:
-    """All methods of the first blocks against seconds, a front for each block."""
+    """Draw all methods of the first blocks against seconds, a front for each block."""
     drawn = [(board, with_cost(board, SECONDS)) for board in boards]
     drawn = [(board, points) for board, points in drawn if points][:MOST]
     if not drawn:
@@ -104,8 +104,8 @@ def overview(boards: Sequence[Leaderboard], style: MethodStyles) -> Picture | No
             axes.step(x, y, where="post", color=INK, linewidth=1.1, linestyle=dashes, alpha=0.65)
             names.append((board.block.short, (x[0], y[0])))
             for row, value, accuracy in points:
-                said = f"{_said(row, SECONDS.write(value))}, {board.block.short}"
-                draw(axes, [value], [accuracy], row.method, style, said, named=row.method not in seen)
+                tooltip = f"{_point(row, SECONDS.write(value))}, {board.block.short}"
+                draw(axes, [value], [accuracy], row.method, style, tooltip, named=row.method not in seen)
                 seen.add(row.method)
         cost_scale(axes, [value for _, points in drawn for _, value, _ in points], SECONDS.axis)
         axes.set_ylabel("test accuracy, %")
@@ -115,11 +115,11 @@ def overview(boards: Sequence[Leaderboard], style: MethodStyles) -> Picture | No
         )
         svg = inline(figure, "overview")
     parts = [
-        f"{board.block.title}: " + "; ".join(_said(row, SECONDS.write(value)) for row, value, _ in points)
+        f"{board.block.title}: " + "; ".join(_point(row, SECONDS.write(value)) for row, value, _ in points)
         for board, points in drawn
     ]
     return Picture(svg, f"Test accuracy against seconds. {'. '.join(parts)}.")
 
 
-def _said(row: Standing, cost: str) -> str:
+def _point(row: Standing, cost: str) -> str:
     return f"{row.method} {formats.percent(row.accuracy)} % in {cost}"

@@ -18,7 +18,7 @@ TICKS = 12
 
 @dataclass(frozen=True)
 class Panel:
-    """One figure and the series in it: one quantity of one suite, seconds on one machine."""
+    """Figure and the series in it: one quantity of one suite, seconds on one machine."""
 
     title: str
     picture: Picture
@@ -90,13 +90,13 @@ def _picture(title: str, found: Sequence[Series], name: str) -> Picture:
         finish(figure, axes)
         drawing = inline(figure, name)
     ends = [f"{s.name} {with_unit(s, s.values[0])} to {with_unit(s, s.values[-1])}" for s in found]
-    marked = [f"{s.name} {describe_change(s, change)}" for s in found for change in s.changes]
+    changes = [f"{s.name} {describe_change(s, change)}" for s in found for change in s.changes]
     over = f"{title} over {len(places)} revisions. {'; '.join(ends)}."
-    return Picture(drawing, f"{over} Changes: {listed(marked)}." if marked else f"{over} No change point.")
+    return Picture(drawing, f"{over} Changes: {listed(changes)}." if changes else f"{over} No change point.")
 
 
 def _seconds_scale(axes: Axes, values: Sequence[float]) -> None:
-    """A y axis from zero, so that a step is as high as it matters; logarithmic where much lies between."""
+    """Scale a y axis from zero, so that a step is as high as it matters; logarithmic over long ranges."""
     axes.set_ylabel("seconds")
     if max(values) < 5 * min(values):
         axes.set_ylim(0, 1.15 * max(values))

@@ -31,7 +31,7 @@ class History:
 
     @property
     def measurements(self) -> list[Measurement]:
-        """Every measurement, oldest first."""
+        """Measurements, oldest first."""
         return _ordered(each for measurements in self._files.values() for each in measurements)
 
     def add(self, measurements: Iterable[Measurement]) -> int:

@@ -25,7 +25,7 @@ PENALTY = 2.0
 SIDES = 2
 """Revisions that a change has on either side, at least."""
 ACCURACY_FLOOR, SECONDS_FLOOR = 0.5, 0.03
-"""What a standard deviation is assumed to be at least: points of accuracy, logarithm of seconds."""
+"""Standard deviation that is assumed at least: points of accuracy, logarithm of seconds."""
 NORMAL = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 

@@ -2,7 +2,7 @@
 
 RUNs are results folders of the same suite, run again with nothing changed. Every ordered pair of them is
 compared. Then comparisons are simulated: groups of test images are drawn with replacement, each group's two
-answers (those of two looks of the cell, as two runs might give) fall to either side by a coin, and each
+answers (those of two evaluations of the cell, as two runs might give) fall to either side by a coin, and each
 cell's measured times are those of two runs that are drawn at random for it.
 
 Last, faults are planted: in the first run one method, each in turn, loses some points, right answers at
@@ -49,7 +49,7 @@ def simulated(
 
 
 def other_answers(store: Store, run: Mapping[str, Side]) -> dict[str, np.ndarray]:
-    """What another look of each cell said, bool (images,), or the same one where there is no other."""
+    """Answers of another evaluation of each cell, bool (images,), or the same one where there is no other."""
     found = {}
     for key in (key for key, side in run.items() if side.answers):
         record = store.read(key)
@@ -84,9 +84,9 @@ def _two(
 
 
 def planted(run: dict[str, Side], points: float, times: int, seed: int = 0) -> list[bool]:
-    """Whether a method's drop of so many points is told and named, for `times` draws of each method."""
+    """Detection of a method's drop of so many points, with its name, for `times` draws of each method."""
     random = np.random.default_rng(seed)
-    told = []
+    detected = []
     for name in sorted({side.method for side in run.values() if side.answers}):
         for _ in range(times):
             worse = {
@@ -94,13 +94,13 @@ def planted(run: dict[str, Side], points: float, times: int, seed: int = 0) -> l
                 for key, side in run.items()
             }
             lines = regressions(compare_sides(run, worse), Gate())
-            told.append(any(line.startswith(f"{name}: accuracy") for line in lines))
-    return told
+            detected.append(any(line.startswith(f"{name}: accuracy") for line in lines))
+    return detected
 
 
 def slowed(runs: list[dict[str, Side]], times: float) -> list[bool]:
-    """Whether a method that takes so many times as long is told and named, for all pairs and methods."""
-    told = []
+    """Detection of a method that takes so many times as long, with its name, for all pairs and methods."""
+    detected = []
     for base, new in [*permutations(runs, 2)] or [(runs[0], runs[0])]:
         for name in sorted({side.method for side in new.values() if side.answers}):
             slow = {
@@ -111,17 +111,23 @@ def slowed(runs: list[dict[str, Side]], times: float) -> list[bool]:
             }
             found = compare_sides(base, slow)
             if any(pace.name == name and pace.ratio for pace in found.speed):
-                told.append(any(line.startswith(f"{name}: training") for line in regressions(found, Gate())))
-    return told
+                detected.append(
+                    any(line.startswith(f"{name}: training") for line in regressions(found, Gate()))
+                )
+    return detected
 
 
 def _worse(side: Side, points: float, random: np.random.Generator) -> Side:
-    """A cell that has lost so many points; at most all that it has."""
+    """Cell that has lost so many points; at most all that it has."""
     if not side.answers:
         return side
     right = side.correct.copy()
-    sure = np.flatnonzero(right)
-    right[random.choice(sure, min(len(sure), round(points / 100 * len(right))), replace=False)] = 0
+    correct_places = np.flatnonzero(right)
+    right[
+        random.choice(
+            correct_places, min(len(correct_places), round(points / 100 * len(right))), replace=False
+        )
+    ] = 0
     return side.answered(right, side.groups)
 
 
@@ -133,27 +139,27 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--simulate", type=int, default=500, metavar="N")
     parser.add_argument("--plant", type=int, default=20, metavar="N", help="faults for each method and size")
-    asked = parser.parse_args(arguments)
-    runs = [sides(Store(run)) for run in asked.runs]
+    options = parser.parse_args(arguments)
+    runs = [sides(Store(run)) for run in options.runs]
     if not all(any(side.answers for side in run.values()) for run in runs):
         parser.error("a RUN holds no done cell")
-    others, pretended = other_answers(Store(asked.runs[0]), runs[0]), 0
+    others, pretended = other_answers(Store(options.runs[0]), runs[0]), 0
     for title, gate in (("as it is", Gate()), ("letting nothing pass", STRICT)):
-        pairs, pretend = real(runs, gate), simulated(runs, others, asked.simulate, gate)
+        pairs, pretend = real(runs, gate), simulated(runs, others, options.simulate, gate)
         pretended = sum(map(bool, pretend))
         print(f"gate {title}: {sum(map(bool, pairs))} of {len(pairs)} pairs of runs, ", end="")
         print(f"{pretended} of {len(pretend)} simulated comparisons with a false alarm")
         for line in sorted({line for lines in pairs for line in lines})[:10]:
             print(f"  {line}")
-    for points in DROPS if asked.plant else ():
-        told = planted(runs[0], points, asked.plant)
-        print(f"planted, one method loses {points} points: {sum(told)} of {len(told)} caught and named")
-    for times in DELAYS if asked.plant else ():
-        told = slowed(runs, times)
-        print(
-            f"planted, one method takes {times:g} times as long: {sum(told)} of {len(told)} caught and named"
-        )
-    return int(pretended > 0.01 * asked.simulate)
+    for points in DROPS if options.plant else ():
+        detected = planted(runs[0], points, options.plant)
+        share = f"{sum(detected)} of {len(detected)}"
+        print(f"planted, one method loses {points} points: {share} caught and named")
+    for times in DELAYS if options.plant else ():
+        detected = slowed(runs, times)
+        share = f"{sum(detected)} of {len(detected)}"
+        print(f"planted, one method takes {times:g} times as long: {share} caught and named")
+    return int(pretended > 0.01 * options.simulate)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ COLUMNS = {
     **{"method": False, "base, %": True, "new, %": True, "points": True},
     **{"accuracy": False, "time": True, "speed": False},
 }
-"""Of the table of methods, and which of them are numbers."""
+"""Columns of the table of methods, and which of them are numbers."""
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 

@@ -1,4 +1,4 @@
-"""The cells of a results folder as comparisons see them: what was answered, how long it took, and where."""
+"""Cells of a results folder as comparisons use them: answers, seconds, and the machine."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bench.spec.cell import Cell, Setting
 
 
 class Side(NamedTuple):
-    """One cell of one side: what is compared of its record, in a form that goes between processes fast."""
+    """Cell of one side: what is compared of its record, in a form that goes between processes fast."""
 
     key: str
     title: str
     method: str
-    """With the hyperparameters that were set: what has a history of its own."""
+    """Name with the hyperparameters that were set: each has a history of its own."""
     suite: str
     setting: Setting
     dataset: str
@@ -39,9 +39,9 @@ class Side(NamedTuple):
     why: str
     """Why there are no answers."""
     answers: bytes = b""
-    """A byte for each test image, 1 where it was classified right, else 0; empty where nobody can say."""
+    """Byte for each test image, 1 where it was classified right, else 0; empty where nobody can say."""
     images: bytes = b""
-    """The group of each test image, int64: related ones share a number."""
+    """Group of each test image, int64: related ones share a number."""
 
     @property
     def correct(self) -> np.ndarray:
@@ -59,13 +59,13 @@ class Side(NamedTuple):
         return 100.0 * self.answers.count(1) / len(self.answers)
 
     def answered(self, correct: np.ndarray, groups: np.ndarray) -> Side:
-        """The same cell with other answers, bool (images,), and the groups of these images, int."""
+        """Cell with other answers, bool (images,), and the groups of these images, int."""
         answers, images = correct.astype(np.int8).tobytes(), groups.astype(np.int64).tobytes()
         return self._replace(answers=answers, images=images)
 
 
 def sides(store: Store) -> dict[str, Side]:
-    """The cells of a store by key; damaged ones are left out, as if they were not there."""
+    """Cells of a store by key; damaged ones are left out, as if they were not there."""
     found: dict[str, Side] = {}
     with paused_gc():
         for part in store.map_chunks(store.keys(), _sides):

@@ -1,4 +1,4 @@
-"""How often comparisons are right: a method against itself, and against a better self.
+"""Simulation of comparisons: a method against itself, and against a better self.
 
 `python -m bench.report.regression.simulate --results DIR` takes the stored predictions of a results folder
 whose cells have many seeds. Each simulated comparison draws two disjoint sets of runs of one method, and
@@ -59,7 +59,7 @@ def simulated(cells: pd.DataFrame, runs: int, effect: float, random: np.random.G
 def _redrawn(
     predictions: ScoredPredictions, drawn: np.ndarray, better: np.ndarray | None
 ) -> ScoredPredictions:
-    """The images of the drawn groups, each draw a group of its own; with those of `better` groups right."""
+    """Images of the drawn groups, each draw a group of its own; with those of `better` groups right."""
     right = predictions.correct[HEADLINE]
     if better is not None:
         right = right | better[predictions.groups]
@@ -76,7 +76,7 @@ def _redrawn(
 
 
 def rejections(cells: pd.DataFrame, runs: int, effect: float, times: int, seed: int) -> int:
-    """In how many of `times` simulated comparisons the two sides are called different at the 5 % level."""
+    """Number of `times` simulated comparisons whose sides are called different at the 5 % level."""
     random = np.random.default_rng(seed)
     found = 0
     for _ in range(times):

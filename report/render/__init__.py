@@ -1,1 +1,1 @@
-"""The report as HTML, Markdown and terminal output."""
+"""Report as HTML, Markdown and terminal output."""

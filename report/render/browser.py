@@ -1,4 +1,4 @@
-"""What a real browser makes of a page: how fast it opens, and whether anybody can read it.
+"""Check of a page in a real browser: how fast it opens, and whether anybody can read it.
 
 `python -m bench.report.render.browser report.html` prints it. Needs Chromium and the extra `test`.
 """
@@ -22,11 +22,11 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 @dataclass(frozen=True)
 class Visit:
-    """One visit, at a width in pixels and in a colour scheme.
+    """Visit of a page at a width in pixels and in a colour scheme.
 
     seconds: until everything is loaded; width: of the content, more than the window's means that it scrolls
-    sideways; errors: of the console and of scripts; requests: addresses asked for besides the page itself.
-    violations: of axe-core's rules, each with the element; None where they were not asked for.
+    sideways; errors: of the console and of scripts; requests: addresses requested besides the page itself.
+    violations: of axe-core's rules, each with the element; None where they were not checked.
     """
 
     window: int
@@ -39,12 +39,12 @@ class Visit:
 
 
 def executable() -> str | None:
-    """The installed Chromium, if there is one."""
+    """Path of the installed Chromium, if there is one."""
     return next((found for name in BROWSERS if (found := shutil.which(name))), None)
 
 
 def axe() -> str | None:
-    """The source of axe-core, as the package axe-playwright-python holds it."""
+    """Source of axe-core, as the package axe-playwright-python holds it."""
     try:
         return (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
     except (ModuleNotFoundError, FileNotFoundError):
@@ -53,7 +53,7 @@ def axe() -> str | None:
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A running browser, one at a time.
+    """Run a browser, one at a time.
 
     Raises:
         ModuleNotFoundError: playwright is not installed.
@@ -69,7 +69,7 @@ def chromium() -> Iterator[Any]:
 def visits(
     running: Any, address: str, widths: Sequence[int] = WIDTHS, rules: str | None = None
 ) -> Iterator[Visit]:
-    """The page at these widths in every scheme, in a running browser; `rules` is the source of axe-core."""
+    """Visit the page at these widths in every scheme; `rules` is the source of axe-core."""
     for scheme in SCHEMES:
         for width in widths:
             yield _visit(running, address, width, scheme, rules)
@@ -101,7 +101,7 @@ def _visit(browser: Any, address: str, width: int, scheme: str, rules: str | Non
 
 
 def _violations(page: Any, rules: str) -> list[str]:
-    # Everything is looked at, also what is folded in.
+    # Folded parts are checked too.
     page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
     page.evaluate(rules)
     found = page.evaluate("axe.run()")["violations"]
@@ -123,10 +123,10 @@ def main() -> None:
 
 def _print(visit: Visit) -> None:
     broken = visit.violations
-    said = "axe-core is not installed" if broken is None else f"{len(broken)} violations"
+    violations = "axe-core is not installed" if broken is None else f"{len(broken)} violations"
     print(
         f"{visit.window:5} px, {visit.scheme:5}: opens in {visit.seconds:.2f} s, "
-        f"{visit.width} px wide, {len(visit.errors)} errors, {len(visit.requests)} requests, {said}"
+        f"{visit.width} px wide, {len(visit.errors)} errors, {len(visit.requests)} requests, {violations}"
     )
     for line in [*visit.errors, *visit.requests, *(broken or [])]:
         print(f"    {line}")

@@ -1,4 +1,4 @@
-"""How to get the numbers again, and how to name them."""
+"""Commands to get the numbers again, and their citation."""
 
 from __future__ import annotations
 
@@ -48,11 +48,13 @@ def citation(frame: pd.DataFrame) -> list[str]:
     if revision := values("git_revision"):
         parts.append(f"revision {revision}")
     parts.append(f"{formats.several(len(done), 'cell')}, {str(done['created'].max())[:10]}")
-    said = [f"{program}, {', '.join(parts)}."] if len(done) else []
+    sentences = [f"{program}, {', '.join(parts)}."] if len(done) else []
     for name in sorted(set(done["dataset"].unique()) & set(card_names())):
         card = load_card(name)
-        said.append(f"{name}: {card.citation or card.title}.".replace("..", "."))
+        sentences.append(f"{name}: {card.citation or card.title}.".replace("..", "."))
     for name, digest in sorted(set(zip(done["dataset"], done["digest_dataset"], strict=True))):
         if not packaged(name):
-            said.append(f"{name}: own images, FOLDER in the commands; their content has digest {digest}.")
-    return said
+            sentences.append(
+                f"{name}: own images, FOLDER in the commands; their content has digest {digest}."
+            )
+    return sentences

@@ -1,4 +1,4 @@
-"""The leaderboard as Markdown."""
+"""Leaderboard as Markdown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = {
 
 
 def markdown_table(frame: pd.DataFrame, baseline: str) -> str:
-    """A Markdown table per kind and shots, each under its title in bold; ends with a newline.
+    """Markdown table per kind and shots, each under its title in bold; ends with a newline.
 
     `frame` is that of `bench.report.scores.frame.load_frame`.
     """
@@ -37,7 +37,7 @@ def markdown_table(frame: pd.DataFrame, baseline: str) -> str:
 
 
 def pipes(columns: Mapping[str, bool], rows: Iterable[Sequence[str]]) -> str:
-    """One Markdown table, ending with a newline; `columns` says which of them are numbers, to the right."""
+    """Markdown table, ending with a newline; `columns` says which of them are numbers, to the right."""
     head = [[escape(name) for name in columns], ["---:" if right else "---" for right in columns.values()]]
     return "".join(f"| {' | '.join(row)} |\n" for row in [*head, *(map(escape, row) for row in rows)])
 

@@ -15,7 +15,7 @@ THUMB = 40
 
 
 def none_at_hand(name: str) -> np.ndarray | None:
-    """The finder that finds nothing."""
+    """Finder that finds nothing."""
     return None
 
 
@@ -46,7 +46,7 @@ def thumbnails(samples: Samples | None, names: Iterable[str]) -> dict[str, tuple
 
 
 def png_uri(image: np.ndarray) -> str:
-    """A `data:` URI of an image, uint8 (height, width, 3)."""
+    """URI (`data:`) of an image, uint8 (height, width, 3)."""
     return _uri(Image.fromarray(np.ascontiguousarray(image)), "png")
 
 

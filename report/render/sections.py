@@ -39,7 +39,7 @@ CONTENTS = (
     ("provenance", "Reproduce"),
     ("records", "Records"),
 )
-"""The page's sections in order: anchor and short name. The template of each is called as its anchor."""
+"""Sections of the page in order: anchor and short name. The template of each is called as its anchor."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ AT_ONCE = 256
 
 
 class Interval(NamedTuple):
-    """A 95 % interval, in percent or points."""
+    """Interval of 95 %, in percent or points."""
 
     low: float
     high: float

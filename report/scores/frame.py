@@ -264,9 +264,9 @@ QUESTION = tuple(name for name in Cell.model_fields if name not in OWN)
 
 
 @lru_cache(maxsize=2**14)
-def _question(*asked: Any) -> dict[str, Any]:
+def _question(*values: Any) -> dict[str, Any]:
     """Values by column of a question, from those of `QUESTION`; cached, since hashing them takes long."""
-    cell = Cell.model_construct(**dict(zip(QUESTION, asked, strict=True)))
+    cell = Cell.model_construct(**dict(zip(QUESTION, values, strict=True)))
     scenario, budget, supervision = cell.scenario, cell.budget, Supervision.of(cell)
     question = cell.model_dump(mode="json", exclude=OWN)
     source = ("kind", "source", "source_classes")
@@ -313,4 +313,4 @@ def plain(store: Store, reason: str) -> str:
 
 
 BASELINE = str(Suite.model_fields["baseline"].default)
-"""The method that gains are over where a suite names none."""
+"""Method that gains are over where a suite names none."""

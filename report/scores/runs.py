@@ -30,7 +30,7 @@ TAGS = (
 
 @dataclass(frozen=True)
 class Run:
-    """One done cell. Units are those of `bench.load_results`; what is not known is left out.
+    """Run of one done cell. Units are those of `bench.load_results`; what is not known is left out.
 
     started: seconds since 1970, when the record was made.
     evaluations: (stage, step, metrics), in order; accuracies in percent.

@@ -10,7 +10,7 @@ from bench.records.selection import RULES
 from bench.spec.cell import Cell
 
 USUAL = str(Cell.model_fields["headline"].default)
-"""The rule that results are under where nothing else is said."""
+"""Selection rule of results that name no other."""
 
 USES_TARGET_LABELS = frozenset(rule.name for rule in RULES if rule.uses_target_labels)
 

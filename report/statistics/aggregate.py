@@ -1,4 +1,4 @@
-"""Many tasks at once: interquartile means and performance profiles.
+"""Aggregates over many tasks: interquartile means and performance profiles.
 
 Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice", sections 4.2 and
 4.3, https://arxiv.org/abs/2108.13264. A task is one of our questions, a run a seed.
@@ -22,7 +22,7 @@ FEWEST = 4
 
 @dataclass(frozen=True)
 class Aggregate:
-    """One method over the cells that all methods share, in percent; None: too few cells."""
+    """Aggregate of one method over the cells that all methods share, in percent; None: too few cells."""
 
     method: str
     cells: int

@@ -1,4 +1,4 @@
-"""What the error of a method's mean is made of, and its interval for other domains than the suite's."""
+"""Sources of error of a method's mean, and its interval for other domains than the suite's."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Spread:
 
 
 def spreads(rows: pd.DataFrame, baseline: str, rule: str = HEADLINE) -> list[Spread]:
-    """The errors of every method over the cells that all share, methods by name."""
+    """Errors of every method over the cells that all share, methods by name."""
     needed = [
         "method",
         "status",

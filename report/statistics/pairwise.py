@@ -1,4 +1,4 @@
-"""All methods against all others, with what their differences do and do not tell apart."""
+"""Comparisons of all methods with all others, corrected for how many there are."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Comparison:
 
     @property
     def different(self) -> bool:
-        """Whether the two are told apart at the 5 % level for the table as a whole."""
+        """True where the two differ at the 5 % level for the table as a whole."""
         return self.adjusted is not None and self.adjusted <= 1.0 - LEVEL
 
 
 def comparisons(rows: pd.DataFrame, rule: str = HEADLINE) -> list[Comparison]:
-    """Every pair of methods over the cells that all of them share; the family that Holm corrects for.
+    """Compare every pair of methods over the cells that all of them share; the family that Holm corrects for.
 
     The test is that of `statistics.summary.error_of_mean`: over test images, and over runs with several
     seeds, whose variance is pooled over the methods.
@@ -72,12 +72,12 @@ def comparisons(rows: pd.DataFrame, rule: str = HEADLINE) -> list[Comparison]:
 
 
 def apart(compared: Sequence[Comparison]) -> set[tuple[str, str]]:
-    """Which methods are told apart: (the better one, the worse one)."""
+    """Pairs of methods that are told apart: (the better one, the worse one)."""
     return {(c.method, c.other) if c.points > 0 else (c.other, c.method) for c in compared if c.different}
 
 
 def rivals(methods: Sequence[str], compared: Sequence[Comparison]) -> tuple[str, ...]:
-    """The methods that are not told apart from the first of `methods`, which are named best first."""
+    """Methods that are not told apart from the first of `methods`, which are named best first."""
     better = apart(compared)
     return tuple(name for name in methods[1:] if (methods[0], name) not in better)
 

@@ -1,4 +1,4 @@
-"""An exact paired test, and Holm's correction: what `bench.report.regression.compare` decides by."""
+"""Exact paired test and Holm's correction, by which `bench.report.regression.compare` decides."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from functools import lru_cache
 import numpy as np
 
 Chance = Callable[[float], float]
-"""How likely a p-value of at most some level is where nothing changed."""
+"""Probability of a p-value of at most some level where nothing changed."""
 
 
 @dataclass(frozen=True)
 class Exact:
-    """A test of few outcomes: its p-value, and those that it could have had, float (outcomes,), rising."""
+    """Test of few outcomes: its p-value, and those that it could have had, float (outcomes,), rising."""
 
     p: float
     attainable: np.ndarray = field(repr=False)
 
     def chance(self, level: float) -> float:
-        """How likely a p-value of at most `level` is where nothing changed: often less than `level`."""
+        """Probability of a p-value of at most `level` where nothing changed: often less than `level`."""
         place = int(np.searchsorted(self.attainable, level * (1 + 1e-12), side="right"))
         return float(self.attainable[place - 1]) if place else 0.0
 
@@ -41,7 +41,7 @@ def sign_flip(differences: np.ndarray) -> Exact:
 
 @lru_cache(maxsize=2**12)
 def _beyond(sizes: tuple[int, ...]) -> np.ndarray:
-    """Of a sum of these sizes with signs of chance being at least their sum, that less one, ...: rising."""
+    """Probability that these sizes with random signs sum to their sum at least, that less one, …: rising."""
     total = sum(sizes)
     chances = np.zeros(2 * total + 1)  # of the sum being -total ... total
     chances[total] = 1.0

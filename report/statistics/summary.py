@@ -52,7 +52,7 @@ def scored(rows: pd.DataFrame, rule: str = HEADLINE) -> pd.DataFrame:
 
 
 def shared(rows: pd.DataFrame, rule: str = HEADLINE) -> pd.DataFrame:
-    """The scored cells whose question and seed every method among them has answered too.
+    """Scored cells whose question and seed every method among them has answered too.
 
     Means over these compare like with like; a method that answered only the easy cells gains nothing.
     """
@@ -122,9 +122,9 @@ def difference(
     pairs, other = left.iloc[mine_at], right.iloc[theirs_at]
     gaps = pairs[column].to_numpy(dtype=float) - other[column].to_numpy(dtype=float)
     predictions = [*pairs["predictions"], *other["predictions"]]
-    mine, theirs = np.hsplit(resampled(predictions, rule), 2)
+    one, two = np.hsplit(resampled(predictions, rule), 2)
     points = float(gaps.mean())
-    error = error_of_mean(pairs, gaps, mine - theirs, count_groups(predictions))
+    error = error_of_mean(pairs, gaps, one - two, count_groups(predictions))
     return Difference(points, error.interval(points) if error else None, len(pairs), error)
 
 

@@ -1,4 +1,4 @@
-"""How far a mean would move with other test images, other runs and other domains.
+"""Uncertainty of a mean: other test images, other runs and other domains.
 
 Three sources of error, kept apart and then added:
 
@@ -28,7 +28,7 @@ FEWEST_DOMAINS = 3
 
 @dataclass(frozen=True)
 class Error:
-    """The error of a mean: its variance (squared points) and the degrees of freedom behind that."""
+    """Error of a mean: its variance (squared points) and the degrees of freedom behind that."""
 
     variance: float
     freedom: float

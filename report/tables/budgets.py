@@ -42,7 +42,7 @@ def labelled(streams: Mapping[str, int]) -> int:
 
 @dataclass(frozen=True)
 class Budget:
-    """One method's budget in a block; images are means over its done cells, None where not recorded.
+    """Budget of one method in a block; images are means over its done cells, None where not recorded.
 
     deviation: of the cell that misses its declared budget most, as a share of it.
     stages: steps that each stage may take, in words; a stage that only fits is `closed form`.

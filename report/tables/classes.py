@@ -1,4 +1,4 @@
-"""Single classes: where a method wins or loses against the baseline, and what it takes for what."""
+"""Classes that a method wins or loses against the baseline, and those that it confuses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class ByClass:
-    """One method in a block, over the cells that all methods share. The largest gaps and confusions first."""
+    """Classes of one method in a block, over the cells that all methods share; largest gaps first."""
 
     method: str
     won: list[Gap]
@@ -52,7 +52,7 @@ class ByClass:
 
 
 def winners_and_losers(rows: pd.DataFrame, baseline: str, rule: str = HEADLINE) -> list[ByClass]:
-    """Every method of a block by name; without the baseline there are confusions only."""
+    """Gaps and confusions of every method of a block, by name; without the baseline only confusions."""
     cells = shared(rows, rule)
     table = by_class(rows, rule)
     found = []
@@ -69,7 +69,7 @@ def winners_and_losers(rows: pd.DataFrame, baseline: str, rule: str = HEADLINE) 
 
 
 def confusions(cells: pd.DataFrame, rule: str = HEADLINE, most: int = NAMED) -> list[Confusion]:
-    """The most frequent confusions over all test images of these cells, at least two images each."""
+    """Most frequent confusions over all test images of these cells, at least two images each."""
     wrong: Counter[tuple[str, str]] = Counter()
     images: Counter[str] = Counter()
     for names, cell in zip(cells["class_names"], cells["predictions"], strict=True):

@@ -1,4 +1,4 @@
-"""How numbers are written, the same on the page, in the terminal and in Markdown."""
+"""Formats of numbers, the same on the page, in the terminal and in Markdown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _signed(text: str) -> str:
 
 
 def known(value: float | None) -> TypeGuard[float]:
-    """Whether there is a number to write."""
+    """Return True if there is a number to write."""
     return value is not None and not math.isnan(value)
 
 
@@ -89,7 +89,7 @@ FRACTIONS = (
 
 
 def part(value: float) -> str:
-    """A share as one says it: `a third`, or `38 %` where no simple fraction is within a tenth of it."""
+    """Share in words: `a third`, or `38 %` where no simple fraction is within a tenth of it."""
     for number, word in enumerate(FRACTIONS, start=2):
         if abs(value * number - 1.0) <= 0.1:
             return word

@@ -18,7 +18,7 @@ REFERENCES = ("linear-probe", "scratch")
 
 @dataclass(frozen=True)
 class Gains:
-    """One method in one block: its paired gain over each reference, by name."""
+    """Paired gains of one method in one block over each reference, by name."""
 
     block: Block
     method: str
@@ -43,7 +43,7 @@ def gains(frame: pd.DataFrame, references: Sequence[str] = REFERENCES) -> list[G
 
 @dataclass(frozen=True)
 class Architecture:
-    """One architecture that a method's search ended with, in how many of its cells."""
+    """Architecture that a method's search ended with, in how many of its cells."""
 
     block: Block
     method: str

@@ -64,7 +64,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Standing:
-    """One method in a leaderboard. Percent, points, seconds, MiB; None: it cannot be said.
+    """Standing of one method in a leaderboard. Percent, points, seconds, MiB; None: it cannot be said.
 
     place, letters: see `bench.report.statistics.pairwise.Standings`.
     """
@@ -86,7 +86,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """The methods of a block, best first, over the cells that all of them share."""
+    """Methods of a block, best first, over the cells that all of them share."""
 
     block: Block
     baseline: str
@@ -138,7 +138,7 @@ def leaderboard(frame: pd.DataFrame, block: Block, baseline: str, rule: str = HE
     cells = shared(rows, rule)
     reference = cells[cells["method"] == baseline]
     standings = []
-    for method, asked in rows.groupby("method", sort=True):
+    for method, requested in rows.groupby("method", sort=True):
         mine = cells[cells["method"] == method]
         accuracy, interval = mean_accuracy(mine, rule)
         is_baseline = method == baseline
@@ -152,9 +152,9 @@ def leaderboard(frame: pd.DataFrame, block: Block, baseline: str, rule: str = HE
                 gain=NOTHING if is_baseline else difference(mine, reference, rule),
                 seconds=median(mine["seconds_alone"]),
                 memory=median(mine["peak_memory_mib"]),
-                done=int((asked["status"] == "done").sum()),
-                requested=len(asked),
-                otherwise=_otherwise(asked),
+                done=int((requested["status"] == "done").sum()),
+                requested=len(requested),
+                otherwise=_otherwise(requested),
             )
         )
     standings.sort(key=lambda row: (row.accuracy is None, -(row.accuracy or 0.0), row.method))
@@ -224,7 +224,7 @@ def _notes(rows: pd.DataFrame, cells: pd.DataFrame, baseline: str, rule: str) ->
 
 @dataclass(frozen=True)
 class RuleScore:
-    """One method under every selection rule: percent, or None where it cannot be said."""
+    """Scores of one method under every selection rule: percent, or None where it cannot be said."""
 
     method: str
     accuracy: dict[str, float | None]

@@ -24,7 +24,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Pair:
-    """One pair and its methods' scores, in the order of the table's methods; None: no done cell."""
+    """Pair of domains and its methods' scores, in the order of the table's methods; None: no done cell."""
 
     name: str
     scores: list[Score | None]
@@ -32,14 +32,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairs:
-    """All pairs of a block."""
+    """Pairs of a block."""
 
     methods: list[str]
     rows: list[Pair]
 
 
 def by_pair(frame: pd.DataFrame, block: Block, record_links: RecordLinks) -> Pairs:
-    """The table of a block; `best` marks the highest of a row, where several methods are in it."""
+    """Table of a block; `best` marks the highest of a row, where several methods are in it."""
     cells = scored(block.of(frame))
     methods = sorted(cells["method"].unique())
     rows = []

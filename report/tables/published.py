@@ -18,7 +18,7 @@ from bench.report.tables.leaderboard import Block
 
 ORACLE = "oracle"
 SOURCE_ALONE = {"erm", "sourceonly"}
-"""What tables call the source stage alone."""
+"""Names in such tables of the source stage alone."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def _beside(cells: pd.DataFrame, table: pd.DataFrame, source_alone: str) -> list
         ["dataset", "kind", "supervision", "method", "backbone", "source", "target"]
     ):
         plain = SOURCE_ALONE if method == source_alone else {_plain(method)}
-        theirs = table[keys.isin(plain) & (table["source"] == source) & (table["target"] == target)]
-        if theirs.empty:
+        others = table[keys.isin(plain) & (table["source"] == source) & (table["target"] == target)]
+        if others.empty:
             continue
         oracle = mine[accuracy_column(ORACLE)].mean()
         found.append(
@@ -97,7 +97,7 @@ def _beside(cells: pd.DataFrame, table: pd.DataFrame, source_alone: str) -> list
                 None if pd.isna(oracle) else float(oracle),
                 {
                     str(name): float(value)
-                    for name, value in theirs.groupby("backbone")["accuracy"].mean().items()
+                    for name, value in others.groupby("backbone")["accuracy"].mean().items()
                 },
             )
         )

@@ -16,7 +16,7 @@ from bench.report.tables.leaderboard import Block
 
 @dataclass(frozen=True)
 class Candidate:
-    """One method: percent, seconds a cell takes alone (median), and the chance that it is the best."""
+    """Method with its percent, seconds a cell takes alone (median), and the chance that it is the best."""
 
     method: str
     accuracy: float
@@ -25,12 +25,12 @@ class Candidate:
     chance: float
     """Share of the resamples of test images in which its mean accuracy is the highest."""
     separable: bool
-    """Whether the best one's lead over it has an interval without zero."""
+    """True where the best one's lead over it has an interval without zero."""
 
 
 @dataclass(frozen=True)
 class Advice:
-    """The candidates of a block, best first, over the cells that all of them share."""
+    """Candidates of a block, best first, over the cells that all of them share."""
 
     block: Block
     candidates: tuple[Candidate, ...]
@@ -40,13 +40,13 @@ class Advice:
 
     @property
     def cheapest(self) -> Candidate:
-        """The least seconds among the best and those that are not separable from it."""
+        """Candidate of the least seconds among the best and those that are not separable from it."""
         able = [c for c in self.candidates if not c.separable]
         return min(able, key=lambda c: c.seconds)
 
 
 def advise(frame: pd.DataFrame, block: Block, max_seconds: float | None = None) -> Advice | None:
-    """The best methods of a block within a number of seconds a cell; None where no cell is done.
+    """Rank the methods of a block within a number of seconds a cell; None where no cell is done.
 
     A method counts as within `max_seconds` where the median of its cells is.
     """

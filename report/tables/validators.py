@@ -21,7 +21,7 @@ FEWEST = 3
 
 @dataclass(frozen=True)
 class Ranking:
-    """One validator: means over cells of its rank correlation with accuracy, in [-1, 1]; None: no cell.
+    """Rank correlation of a validator with accuracy: means over cells, in [-1, 1]; None: no cell.
 
     `worst` is the lowest correlation (Spearman's) in a cell; `unordered` counts cells with enough
     evaluations where the validator or the accuracy is the same at all of them.
@@ -36,7 +36,7 @@ class Ranking:
 
 
 def rankings(frame: pd.DataFrame) -> list[Ranking]:
-    """Each validator's rank correlation with target test accuracy over the evaluations of a cell.
+    """Rank correlation of each validator with target test accuracy over the evaluations of a cell.
 
     Best first. Shown to judge validators by; nothing is chosen by it. Collapsed evaluations rank below all
     others, as the rules see them.

@@ -23,7 +23,7 @@ def names() -> list[str]:
 
 
 def writer(name: str) -> Writer:
-    """The `write` of a tracker.
+    """Function `write` of a tracker.
 
     Raises:
         UserError: there is none of that name, or its library is not installed.

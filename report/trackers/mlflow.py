@@ -19,7 +19,7 @@ MOST = 1000
 
 
 def write(runs: Iterable[Run], where: str | None) -> str:
-    """To a tracking server's address, or `mlflow.db` in a folder; by default where MLflow's settings say."""
+    """Write to a tracking server, or `mlflow.db` in a folder; by default where MLflow's settings say."""
     # It tells of every table that it makes.
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     address = where

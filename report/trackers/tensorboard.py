@@ -20,7 +20,7 @@ FOLDER = "runs"
 
 
 def write(runs: Iterable[Run], where: str | None) -> str:
-    """Below a log directory, `runs` by default: a folder per suite, in it one per cell.
+    """Write below a log directory, `runs` by default: a folder per suite, in it one per cell.
 
     What is there already is left as it is.
     """

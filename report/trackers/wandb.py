@@ -13,7 +13,7 @@ from bench.report.scores.runs import Run
 
 
 def write(runs: Iterable[Run], where: str | None) -> str:
-    """Through wandb's own settings (`WANDB_MODE=offline` keeps it here); `where` is the folder of its files.
+    """Write by wandb's own settings (`WANDB_MODE=offline` keeps it here), with its files in `where`.
 
     A run's id is its cell's key, so that wandb takes the same run up again.
     """

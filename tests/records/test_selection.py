@@ -12,7 +12,7 @@ from bench.spec.cell import Cell
 from bench.spec.rules import VALIDATORS
 
 
-def look(step: int, source: float | None, target: float) -> Evaluation:
+def evaluation(step: int, source: float | None, target: float) -> Evaluation:
     return Evaluation(
         stage="source",
         step=step,
@@ -25,7 +25,12 @@ def look(step: int, source: float | None, target: float) -> Evaluation:
 
 
 def test_by_hand() -> None:
-    evaluations = [look(1, 0.5, 0.9), look(2, 0.7, 0.2), look(3, 0.7, 0.3), look(4, 0.6, 0.3)]
+    evaluations = [
+        evaluation(1, 0.5, 0.9),
+        evaluation(2, 0.7, 0.2),
+        evaluation(3, 0.7, 0.3),
+        evaluation(4, 0.6, 0.3),
+    ]
     selected = select(evaluations)
     assert selected["last"] == 3
     assert selected["source-val"] == 2  # of the two equal ones the one that trained longer
@@ -33,12 +38,12 @@ def test_by_hand() -> None:
 
 
 def test_without_source_validation() -> None:
-    selected = select([look(1, None, 0.1), look(2, None, 0.0)])
+    selected = select([evaluation(1, None, 0.1), evaluation(2, None, 0.0)])
     assert "source-val" not in selected
     assert (selected["last"], selected["oracle"]) == (1, 0)
 
 
-def test_no_looks() -> None:
+def test_no_evaluations() -> None:
     assert select([]) == {}
 
 
@@ -59,7 +64,7 @@ def test_rules_that_claim_no_target_labels_use_none(
     values: list[tuple[float, float]], data: st.DataObject
 ) -> None:
     other = data.draw(st.lists(st.floats(0, 1), min_size=len(values), max_size=len(values)))
-    before = [look(step, source, target) for step, (source, target) in enumerate(values)]
+    before = [evaluation(step, source, target) for step, (source, target) in enumerate(values)]
     after = [
         old.model_copy(update={"accuracy": {**old.accuracy, "target-validation": new, "target-test": new}})
         for old, new in zip(before, other, strict=True)
@@ -71,7 +76,7 @@ def test_rules_that_claim_no_target_labels_use_none(
 
 def test_test_accuracy_selects_nothing() -> None:
     """No rule looks at test images, not even the oracle."""
-    evaluations = [look(1, 0.5, 0.5), look(2, 0.4, 0.4)]
+    evaluations = [evaluation(1, 0.5, 0.5), evaluation(2, 0.4, 0.4)]
     shown = [
         old.model_copy(update={"accuracy": {**old.accuracy, "target-test": 1.0 - i}})
         for i, old in enumerate(evaluations)
@@ -89,19 +94,19 @@ def test_names() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_rules_answer_within_the_looks(rule) -> None:
+def test_rules_answer_within_the_evaluations(rule) -> None:
     scores = dict.fromkeys(VALIDATORS, 0.5)
     evaluations = [
-        look(step, 0.1 * step, 0.1 * step).model_copy(update={"validators": scores, "diversity": 0.5})
+        evaluation(step, 0.1 * step, 0.1 * step).model_copy(update={"validators": scores, "diversity": 0.5})
         for step in range(1, 4)
     ]
-    assert rule.select(evaluations) == 2, "of equal looks the one that trained longest"
+    assert rule.select(evaluations) == 2, "of equal evaluations the one that trained longest"
     assert rule.select([]) is None
 
 
 def validated(score: float | None, diversity: float = 1.0) -> Evaluation:
     known = {} if score is None else {"snd": score}
-    return look(1, None, 0.5).model_copy(update={"validators": known, "diversity": diversity})
+    return evaluation(1, None, 0.5).model_copy(update={"validators": known, "diversity": diversity})
 
 
 def by(name: str) -> Rule:

@@ -30,7 +30,7 @@ from bench.spec.cell import Cell, Setting
 from tests.support.cells import tiny_cell
 
 TODAY = Digests(method="m", engine="e", dataset="d")
-LOOK = Evaluation(
+EVALUATION = Evaluation(
     stage="target",
     step=3,
     train_loss=0.1,
@@ -52,7 +52,7 @@ def record(cell: Cell | None = None, **changes: Any) -> Record:
             shared_seconds={"features": 1.0},
             stages={"target": StageCost(seconds=2.0)},
         ),
-        "evaluations": (LOOK,),
+        "evaluations": (EVALUATION,),
         "selected": {"last": 0},
         "hyperparameters": {"weight": 1.0, "unfreeze": "head"},
     }

@@ -122,11 +122,11 @@ def shards(files: list[Path], request: SourceRequest, columns: dict[str, str]) -
         domain_names = _texts(file, columns["domain"]) if columns["domain"] else None
         for row, label in enumerate(_texts(file, columns["label"])):
             domain = domains.get(domain_names[row]) if domain_names else request.domains[0]
-            known = classes.get(label)
-            if domain is None or known is None:
+            class_name = classes.get(label)
+            if domain is None or class_name is None:
                 what = f"domain '{domain_names[row]}'" if domain is None and domain_names else f"'{label}'"
                 raise UserError(f"{file}, row {row}: {what} is none of {request.name}'s")
-            items[domain].append(Item("", known, "", file, row))
+            items[domain].append(Item("", class_name, "", file, row))
     return dict(items)
 
 

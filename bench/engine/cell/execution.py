@@ -25,7 +25,7 @@ from bench.engine.cell.stage import StageRun, Trainer, visible_stages
 from bench.engine.evaluation import predict
 from bench.engine.evaluation.evaluator import Evaluator
 from bench.engine.evaluation.partitions import View, open_partitions
-from bench.engine.training.artifacts import Tensors
+from bench.engine.training.artifacts import Made, Tensors
 from bench.engine.training.checkpoints import Checkpoints
 from bench.engine.training.cost import StageResult
 from bench.engine.training.data_parallel import ProcessGroup, SingleProcessGroup
@@ -223,7 +223,7 @@ class CellExecution:
         """
         (identity,) = shared_stages(self.cell, [stage])
 
-        def make() -> tuple[Tensors, dict[str, Any]]:
+        def make() -> Made:
             states = ModelStates(model)
             with self.cost_tracker.stage(stage.name) as seconds:
                 resume = Resume(self.checkpoints.of(stage.name), states)

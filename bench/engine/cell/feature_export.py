@@ -27,7 +27,7 @@ class ExecutionWithFeatures(CellExecution):
     """A cell at work that leaves features beside its predictions; none where each episode has a network."""
 
     def run(self) -> Predictions:
-        """As any cell goes, features added at its end."""
+        """Run the stages as for any cell, and add features of test images before and after them."""
         self._kept: Predictions = {}
         try:
             predictions = super().run()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from bench.data.dataset import Dataset
 from bench.data.splits import SPLITS, TEST, TRAIN, splits
 from bench.engine.cell.env import CellEnv
 from bench.engine.evaluation.predict import at_once, filled
-from bench.engine.training.artifacts import Tensors
+from bench.engine.training.artifacts import Made
 from bench.engine.training.inputs import ImageInputs, Inputs, KeptInputs, augmentation
 from bench.engine.training.loop import autocast
 from bench.engine.training.memory import in_parts
@@ -54,7 +53,7 @@ class DomainInputs:
         trained = np.flatnonzero(np.isin(splits(self.dataset, self.dataset.domains[domain]), augmented))
         views = 0 if cell.augment == "none" else views
 
-        def make() -> tuple[Tensors, dict[str, Any]]:
+        def make() -> Made:
             images = self._images(domain)
             network = copy.deepcopy(backbone).eval().to(device)
             if self.env.setting.channels_last:

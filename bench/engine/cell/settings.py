@@ -46,7 +46,7 @@ def resolve(cell: Cell, usual: Setting) -> Setting:
 
 @contextlib.contextmanager
 def arithmetic(setting: Setting, precision: Precision) -> Iterator[None]:
-    """What sums are computed with, for the block.
+    """Set threads, TF32 and determinism of arithmetic for the block.
 
     The threads of a setting; products of float32 in TF32 where a cell asks for it; on accelerators kernels
     that add in the same order each time, so that the same cell gives the same numbers.

@@ -1,6 +1,6 @@
-"""How far apart two domains' features are: kernel distance, and how well a classifier tells them apart.
+"""Discrepancy of two domains' features: kernel distance, and how well a classifier tells them apart.
 
-Pure functions of features; the engine calls them at its looks, outside the methods.
+Pure functions of features; the engine calls them at its evaluations, outside the methods.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bench.method.maths.logistic import Logistic
 
 L2 = 0.1
 """Strength of the domain classifier's penalty relative to the features' variance. Fixed, so that it says the
-same of every look; without one, features of more dimensions than images can always be told apart."""
+same at every evaluation; without one, features of more dimensions than images can always be told apart."""
 
 
 def mmd(source: Tensor, target: Tensor) -> float:

@@ -24,13 +24,13 @@ fast as 64.
 
 
 def at_once(inputs: Inputs, rows: np.ndarray) -> int:
-    """How many images to compute at once, where each is computed alone."""
+    """Batch size for images that are computed each alone."""
     one = inputs.take(rows[:1])
     return BATCH if one.device.type != "cpu" else min(BATCH, max(4, CACHED // max(1, one.numel())))
 
 
 def filled(x: Tensor, images: int) -> Tensor:
-    """On an accelerator at least so many images, these over and over: (B, ...) -> (max(B, images), ...).
+    """Fill a batch up on an accelerator, by its own images: (B, ...) -> (max(B, images), ...).
 
     Kernels are chosen anew for each length of a batch, which took an H100 five seconds, and 256 images 0.02.
     Elsewhere, and where there are as many, these alone.

@@ -1,4 +1,4 @@
-"""How well a network's features will serve a task, without training on them. Higher is better for each score.
+"""Transferability of a network's features to a task, without training. Higher is better for each score.
 
 Pure functions of features, labels and, for LEEP, the source classifier's probabilities.
 """

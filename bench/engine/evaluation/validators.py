@@ -1,7 +1,7 @@
-"""Validators: how good a model looks on unlabelled target images. Higher is better for each of them.
+"""Validators: scores of a model on unlabelled target images. Higher is better for each of them.
 
-Pure functions of logits and features. The engine computes them at its looks, outside the methods, and the
-rules in `bench.records.selection` choose by them. None uses a target label.
+Pure functions of logits and features. The engine computes them at its evaluations, outside the methods, and
+the rules in `bench.records.selection` choose by them. None uses a target label.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FEWEST = 4
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model says of some images: logits (N, C), features (N, D), groups (N,) of related images."""
+    """Outputs of a model for some images: logits (N, C), features (N, D), groups (N,) of related images."""
 
     logits: Tensor
     features: Tensor
@@ -106,13 +106,13 @@ def discrepancy(source: Outputs, target: Outputs, seed: int) -> Discrepancy:
 
 
 class DiscrepancyCache:
-    """`discrepancy`, measured once of the same features: a frozen network's are the same at every look."""
+    """`discrepancy`, measured once of the same features: a frozen network's never change."""
 
     def __init__(self) -> None:
         self._last: tuple[Outputs, Outputs, int, Discrepancy] | None = None
 
     def __call__(self, source: Outputs, target: Outputs, seed: int) -> Discrepancy:
-        """As `discrepancy`."""
+        """Measure, or return the last answer for the same features."""
         if self._last is not None:
             *seen, at, found = self._last
             if at == seed and all(map(_same, seen, (source, target))):
@@ -203,7 +203,7 @@ def deep_embedded_validation(losses: Tensor, weights: Tensor) -> float:
 
 
 def diversity(p: Tensor) -> float:
-    """How many classes are predicted, from 0 (one) to 1 (all alike): (N, C) -> [0, 1].
+    """Diversity of the predicted classes, from 0 (one) to 1 (all alike): (N, C) -> [0, 1].
 
     (exp(H) - 1) / (min(N, C) - 1), H the entropy of the predicted classes' shares. What the guard of the
     rules in `bench.records.selection` goes by.

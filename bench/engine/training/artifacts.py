@@ -1,4 +1,4 @@
-"""What several cells can share: content-addressed tensors on disk, safe to delete at any moment."""
+"""Artifacts that several cells can share: content-addressed tensors on disk, safe to delete at any moment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from bench.core.files import atomic_file
 from bench.core.paths import cache_limit, cache_root
 
 Tensors = dict[str, Tensor]
-Made = tuple[Tensors, dict[str, Any]]
+Notes = dict[str, Any]
+"""JSON beside tensors: costs, positions, findings."""
+Made = tuple[Tensors, Notes]
 
 LOG = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ class Artifacts:
         self.root = root or cache_root() / "artifacts"
         self.limit = cache_limit() if limit is None else limit
 
-    def get(self, kind: str, key: str, make: Callable[[], Made]) -> tuple[Tensors, dict[str, Any], bool]:
+    def get(self, kind: str, key: str, make: Callable[[], Made]) -> tuple[Tensors, Notes, bool]:
         """Tensors (on the CPU), their notes, and whether they were made now rather than found."""
         path = self.root / kind / f"{key}.safetensors"
         if found := unpack(path):
@@ -58,7 +60,7 @@ class Artifacts:
         finally:
             lock.release()
 
-    def _keep(self, path: Path, tensors: Tensors, notes: dict[str, Any]) -> None:
+    def _keep(self, path: Path, tensors: Tensors, notes: Notes) -> None:
         try:
             # Its checksums tell a damaged one, and it can be made again: nobody waits for the disk.
             pack(path, tensors, notes, durable=False)
@@ -81,18 +83,18 @@ class Artifacts:
 class Alone(Artifacts):
     """Shares nothing: each cell makes all of its own, as if it were the only one."""
 
-    def get(self, kind: str, key: str, make: Callable[[], Made]) -> tuple[Tensors, dict[str, Any], bool]:
+    def get(self, kind: str, key: str, make: Callable[[], Made]) -> tuple[Tensors, Notes, bool]:
         """Made now."""
         return *plain(make), True
 
 
 def plain(make: Callable[[], Made]) -> Made:
-    """What was made, on the CPU and apart from anything that can change."""
+    """Copy made tensors to the CPU, apart from anything that can change."""
     tensors, notes = make()
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, notes
 
 
-def pack(path: Path, tensors: Tensors, notes: dict[str, Any], durable: bool = True) -> None:
+def pack(path: Path, tensors: Tensors, notes: Notes, durable: bool = True) -> None:
     """Contiguous tensors on the CPU and their notes (JSON) into a file, which is whole or absent.
 
     Raises:

@@ -1,4 +1,4 @@
-"""How far a cell is, kept on disk at bounded intervals: a cell whose process ended goes on from there.
+"""Checkpoints of a cell on disk at bounded intervals: a cell whose process ended goes on from there.
 
 A checkpoint is tensors and JSON, whole or absent like a record, in a file that is named by all that decides
 what the cell computes: one of other code or data is never taken up.
@@ -24,7 +24,7 @@ LOG = logging.getLogger(__name__)
 
 
 class Checkpoint:
-    """Of one piece of work. Without a path nothing is kept, and nobody is stopped."""
+    """Checkpoint of one piece of work. Without a path nothing is kept, and nobody is stopped."""
 
     def __init__(self, path: Path | None, cost_tracker: CostTracker) -> None:
         self._path, self._cost_tracker = path, cost_tracker
@@ -32,7 +32,7 @@ class Checkpoint:
         self._before = cost_tracker.phases.now()
 
     def load(self) -> Made | None:
-        """Tensors and notes as they were saved last; the seconds until then are added to the ledger's."""
+        """Tensors and notes as they were saved last; the seconds until then are added to the tracker's."""
         found = unpack(self._path) if self._path else None
         if found is None:
             return None
@@ -42,7 +42,7 @@ class Checkpoint:
         return tensors, kept["notes"]
 
     def due(self) -> bool:
-        """Whether the last one is long ago, or the work is to stop."""
+        """True if the last one is long ago, or the work is to stop."""
         late = time.monotonic() - self._last >= EVERY
         return self._path is not None and (late or signals.stop_requested())
 

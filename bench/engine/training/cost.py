@@ -162,14 +162,14 @@ class CalibrationUnit:
 
     @classmethod
     def of(cls, calibrations: Sequence[float]) -> CalibrationUnit:
-        """Of two or more calibrations; the error is that of a median of normally distributed logarithms."""
+        """Unit of two or more calibrations; the error is of a median of normally distributed logarithms."""
         deviation = statistics.stdev(map(math.log, calibrations))
         error = math.sqrt(math.pi / 2 / len(calibrations)) * deviation
         return cls(statistics.median(calibrations), error)
 
 
 def calibration(device: torch.device) -> list[float]:
-    """What `calibrate` finds, or found a moment ago."""
+    """Seconds that `calibrate` finds, or found a moment ago."""
     key = (str(device), torch.get_num_threads())
     when, seconds = _calibrated.get(key, (-math.inf, []))
     if time.monotonic() - when > FRESH:

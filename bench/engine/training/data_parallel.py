@@ -28,7 +28,7 @@ from bench.method.base import Model
 from bench.method.batch import Batch, StageName
 
 PATIENCE = timedelta(days=7)
-"""For which the others wait for the first: a look may take long. One that dies is noticed otherwise."""
+"""For which the others wait for the first: evaluations may take long. One that dies is noticed otherwise."""
 
 
 class SingleProcess:
@@ -38,7 +38,7 @@ class SingleProcess:
 
     @property
     def leads(self) -> bool:
-        """Whether it is the one that judges, looks and keeps."""
+        """True if it is the one that validates, evaluates and keeps checkpoints."""
         return self.rank == 0
 
     def same_state(self, model: Model) -> None:
@@ -48,11 +48,11 @@ class SingleProcess:
         """Put a loop where the first rank's is."""
 
     def of(self, batch: Batch, step: int) -> Batch:
-        """What this process takes of a step's batch."""
+        """Share of this process in a step's batch."""
         return batch
 
     def weighted(self, loss: Tensor) -> Tensor:
-        """What one's own part adds to the loss of the whole batch: () of that part's mean loss, ()."""
+        """Weight the mean loss of this process's share, (), as it counts in the whole batch's, ()."""
         return loss
 
     def combine(self, loss: Tensor, model: Model) -> Tensor:
@@ -111,7 +111,7 @@ class Rank(SingleProcess):
             loop.load_state_dict(*found)
 
     def of(self, batch: Batch, step: int) -> Batch:
-        """This rank's slice of every stream of a batch."""
+        """Slice of every stream of a batch for this rank."""
         mine = batch.slice(self.rank, self.size)
         self._share = len(mine.x) / len(batch.x)
         if self.rank:
@@ -120,14 +120,14 @@ class Rank(SingleProcess):
         return mine
 
     def weighted(self, loss: Tensor) -> Tensor:
-        """Its share of the whole.
+        """Weight the loss by the share.
 
         Before gradients are taken: synchronised batch norm adds up those of all ranks in its midst.
         """
         return loss * self._share
 
     def combine(self, loss: Tensor, model: Model) -> Tensor:
-        """The same; loss and gradients are summed over the ranks in one operation."""
+        """Sum loss and gradients over the ranks in one operation."""
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         flat = torch.cat([loss.reshape(1), *(gradient.reshape(-1) for gradient in gradients)])
         dist.all_reduce(flat)
@@ -137,7 +137,7 @@ class Rank(SingleProcess):
         return total[0]
 
     def _tell(self, say: Callable[[], Made]) -> Made | None:
-        """What the first rank says; on that one itself None."""
+        """Pass tensors and notes of the first rank on; on that one itself None."""
         self._told += 1
         path = self._folder / f"{self._told}.safetensors"
         if self.leads:
@@ -154,7 +154,7 @@ class Rank(SingleProcess):
 
 
 class ProcessGroup(Protocol):
-    """Who trains a cell's stages."""
+    """Processes that train a cell's stages."""
 
     leads: bool
 
@@ -180,7 +180,7 @@ class SingleProcessGroup:
         return nullcontext(SingleProcess())
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Release no resources: none are held."""
 
 
 def _loopback() -> str | None:

@@ -21,7 +21,7 @@ class Inputs(Protocol):
 
 
 class Augmentation(Protocol):
-    """How training images are changed before the network sees them."""
+    """Augmentation of training images before the network sees them."""
 
     def __call__(self, x: Tensor, seed: int) -> Tensor:
         """Other images (B, C, S, S) of the same type; the same for the same seed."""
@@ -72,7 +72,7 @@ class ImageInputs:
 
 @dataclass(frozen=True)
 class KeptInputs:
-    """What a frozen part of the network made of the images, kept: (N, ...), on the device.
+    """Features that a frozen part of the network made of the images: (N, ...), on the device.
 
     `views` (V, M, ...) are augmented views of the M images with a place in `places` (N,), -1 for none.
     """

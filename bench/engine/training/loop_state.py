@@ -7,16 +7,14 @@ step is in its network's state: parameters, buffers, or `get_extra_state` as a t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bench.engine.training.artifacts import Tensors
+from bench.engine.training.artifacts import Notes, Tensors
 from bench.engine.training.checkpoints import Checkpoint
-
-Notes = Any
 
 
 class Collected(Protocol):
@@ -40,7 +38,7 @@ class Resume:
     def __init__(self, checkpoint: Checkpoint, collected: Collected) -> None:
         self._checkpoint, self._collected = checkpoint, collected
         self._found = checkpoint.load()
-        self.notes: dict[str, Any] = self._found[1]["stage"] if self._found else {}
+        self.notes: Notes = self._found[1]["stage"] if self._found else {}
 
     @property
     def found(self) -> bool:
@@ -87,7 +85,7 @@ class LoopState:
         """Network, optimiser, loss scale, random streams and position."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         state = self.optimizer.state_dict()
-        plain: dict[str, dict[str, Any]] = {}
+        plain: dict[str, Notes] = {}
         for number, values in state["state"].items():
             for name, value in values.items():
                 if isinstance(value, Tensor):
@@ -110,7 +108,7 @@ class LoopState:
     def load_state_dict(self, tensors: Tensors, notes: Notes) -> None:
         """Restore the state that `state_dict` took of another loop of the same network and optimiser."""
         self.model.load_state_dict(_under("model.", tensors))
-        state: dict[int, dict[str, Any]] = {int(n): dict(values) for n, values in notes["optimizer"].items()}
+        state: dict[int, Notes] = {int(n): dict(values) for n, values in notes["optimizer"].items()}
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for place, value in _under("optimizer.", tensors).items():
             number, name = place.split(".", 1)
@@ -132,6 +130,6 @@ def _under(prefix: str, tensors: Tensors) -> Tensors:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def _with_tuples(group: dict[str, Any]) -> dict[str, Any]:
+def _with_tuples(group: Notes) -> Notes:
     """JSON has no tuples, and optimisers have them, as in `betas`."""
     return {k: tuple(v) if isinstance(v, list) and k != "params" else v for k, v in group.items()}

@@ -1,4 +1,4 @@
-"""What to do where memory is out: let go of what is not needed, and take fewer images at once."""
+"""Out of memory: free what is not needed, and take fewer images at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def is_out(error: BaseException) -> bool:
-    """Whether an accelerator, Python or torch's allocator on the CPU had no more."""
+    """True if an accelerator, Python or torch's allocator on the CPU had no more memory."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 

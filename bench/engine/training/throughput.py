@@ -1,4 +1,4 @@
-"""How fast a cell trains and predicts: step latencies, images a second, operations, energy."""
+"""Throughput of training and prediction: step latencies, images a second, operations, energy."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def count_flops(method: GradientMethod, model: Model, batches: Batches) -> int |
 
 
 class Energy:
-    """Joules that the machine took meanwhile, where it says so.
+    """Energy in joules that the machine took, where it says so.
 
     Of processors by Linux' powercap (RAPL), whatever else runs on them; of an NVIDIA device by NVML, which
     the package `nvidia-ml-py` reads.
@@ -125,7 +125,7 @@ class Energy:
 
 
 def _powercap() -> float | None:
-    """Of all processor packages, in joules."""
+    """Energy counter of all processor packages, in joules."""
     found = []
     for path in Path("/sys/class/powercap").glob("intel-rapl:[0-9]*"):
         if path.name.count(":") == 1:

@@ -12,7 +12,7 @@ from bench.spec.scenarios import KINDS
 
 
 class Card(Protocol):
-    """Of a dataset's card (`bench.data.card.Card`), as much as a plan needs."""
+    """Part of a dataset's card (`bench.data.card.Card`) that a plan needs."""
 
     @property
     def name(self) -> str:
@@ -60,10 +60,10 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
                 image_size=suite.image_size,
                 augment=suite.augment,
                 budget=suite.budget.model_copy(
-                    update={name: value for name, value in change.items() if name == "batch_size"}
+                    update={"batch_size": change.batch_size or suite.budget.batch_size}
                 ),
                 seed=seed,
-                precision=change.get("precision", suite.precision),
+                precision=change.precision or suite.precision,
                 transductive=suite.transductive,
                 headline=suite.headline,
                 setting=setting,

@@ -1,4 +1,4 @@
-"""What is asked: suites, scenarios, cells, budgets and settings, as frozen, validated models.
+"""Suites: matrices of cells in TOML files, as frozen, validated models.
 
 Nothing here imports torch, so that listing, planning and resuming start at once.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     Field,
@@ -24,8 +24,8 @@ from bench.spec.cell import (
     Episodic,
     Overrides,
     Precision,
+    RequestedSetting,
     Shots,
-    Wanted,
 )
 from bench.spec.resources import Resources
 from bench.spec.rules import RULES
@@ -33,6 +33,13 @@ from bench.spec.scenarios import KINDS
 from bench.spec.toml import Frozen, read_toml
 
 SUITES = Path(__file__).parents[2] / "suites"
+
+
+class CellChange(Frozen):
+    """Part of a setting that is part of the question too; None: as the suite has it."""
+
+    precision: Precision | None = None
+    batch_size: int | None = None
 
 
 class Settings(Frozen):
@@ -48,16 +55,16 @@ class Settings(Frozen):
     precision: list[Precision] = Field([], description="instead of the suite's")
     batch_size: list[Annotated[int, Field(ge=1)]] = Field([], description="instead of the budget's")
 
-    def combinations(self) -> list[tuple[Wanted | None, dict[str, Any]]]:
-        """Each setting, with what it changes of the question; a single None where nothing is asked for."""
+    def combinations(self) -> list[tuple[RequestedSetting | None, CellChange]]:
+        """Combinations of settings, with their changes to the cell; a single None where none is asked for."""
         named = {name: values for name, values in self if values}
         if not named:
-            return [(None, {})]
-        found: list[tuple[Wanted | None, dict[str, Any]]] = []
+            return [(None, CellChange())]
+        found: list[tuple[RequestedSetting | None, CellChange]] = []
         for values in product(*named.values()):
             choice = dict(zip(named, values, strict=True))
-            how = {name: choice.pop(name) for name in Wanted.model_fields if name in choice}
-            found.append((Wanted(**how), choice))
+            how = {name: choice.pop(name) for name in RequestedSetting.model_fields if name in choice}
+            found.append((RequestedSetting(**how), CellChange(**choice)))
         return found
 
 
@@ -87,7 +94,7 @@ class ScenarioTable(Frozen):
 
 
 class Gate(Frozen):
-    """What `bench compare` lets pass; a worsening counts only where it is also separable from noise."""
+    """Limits of `bench compare`; a worsening counts only where it is also separable from noise."""
 
     max_accuracy_drop: float = Field(1.0, ge=0, description="points of test accuracy")
     max_slowdown: float = Field(0.15, ge=0, description="share by which training may take longer")

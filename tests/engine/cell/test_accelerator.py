@@ -26,7 +26,7 @@ from bench.method.registry import method_modules
 from bench.networks.backbones import create_backbone, synchronised
 from bench.records.record import Predictions, Record
 from bench.records.store import Store
-from bench.spec.cell import Budget, Cell, Setting, Wanted
+from bench.spec.cell import Budget, Cell, RequestedSetting, Setting
 from tests.support.cells import NORMLESS, TINY, answer, assert_equal, digests, interrupt, tiny_cell
 from tests.support.checkout import bench
 
@@ -101,7 +101,7 @@ def test_precisions(precision: str, tmp_path: Path) -> None:
 def test_a_timed_cell(tmp_path: Path) -> None:
     """Steps are waited for one by one, operations counted, energy read where the package for it is there."""
     cell = tiny_cell(
-        setting=Wanted(device=DEVICE.type), budget=Budget(steps=12, batch_size=16, evaluations=1)
+        setting=RequestedSetting(device=DEVICE.type), budget=Budget(steps=12, batch_size=16, evaluations=1)
     )
     record, _ = there(cell, tmp_path)
     assert record.outcome.status == "done", record.outcome
@@ -124,7 +124,9 @@ def test_a_timed_cell(tmp_path: Path) -> None:
 def test_compiled(how: Any, tmp_path: Path) -> None:
     cell = tiny_cell(source=None, augment="none")
     eager, expected = there(cell, tmp_path / "a")
-    record, predictions = there(cell.model_copy(update={"setting": Wanted(compile=how)}), tmp_path / "b")
+    record, predictions = there(
+        cell.model_copy(update={"setting": RequestedSetting(compile=how)}), tmp_path / "b"
+    )
     assert record.outcome.status == "done", (record.outcome.reason, record.outcome.log)
     assert record.evaluations[-1].train_loss == pytest.approx(eager.evaluations[-1].train_loss, rel=1e-2)
     for name in expected:

@@ -35,7 +35,7 @@ from bench.method.registry import configure, method_modules
 from bench.networks.backbones import create_backbone, synchronised
 from bench.records.record import Predictions, Record
 from bench.records.store import Store
-from bench.spec.cell import Budget, Cell, Setting, Wanted
+from bench.spec.cell import Budget, Cell, RequestedSetting, Setting
 from bench.spec.resources import Resources
 from tests.quick import TODAY, RecordingWatcher, quick_cell, quick_pool
 from tests.support.cells import CLASSES, NORMLESS, TINY, WHERE, digests, interrupt, steps_of, tiny_cell
@@ -482,9 +482,9 @@ def test_more_devices_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="devices_per_cell = 3, and this machine has 2 of kind cuda"):
         check_several(torch.device("cuda"), 3, 1)
     with pytest.raises(CellSkipped, match="processes with 2 threads each"):
-        resolve(tiny_cell(setting=Wanted(threads=2)), Setting(devices=3))
+        resolve(tiny_cell(setting=RequestedSetting(threads=2)), Setting(devices=3))
     with pytest.raises(CellSkipped, match=r"torch\.compile"):
-        resolve(tiny_cell(setting=Wanted(compile=True)), TWO)
+        resolve(tiny_cell(setting=RequestedSetting(compile=True)), TWO)
 
 
 SUITE = """\

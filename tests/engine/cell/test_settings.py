@@ -12,9 +12,9 @@ from bench.core.errors import CellSkipped
 from bench.data.catalog import load_card
 from bench.engine.cell.settings import arithmetic, resolve
 from bench.engine.evaluation.predict import filled
-from bench.spec.cell import Setting, Wanted
+from bench.spec.cell import RequestedSetting, Setting
 from bench.spec.matrix.plan import plan
-from bench.spec.matrix.suite import Settings, load_suite
+from bench.spec.matrix.suite import CellChange, Settings, load_suite
 from tests.support.cells import answer, assert_equal, tiny_cell
 
 
@@ -23,8 +23,11 @@ def test_every_combination_once() -> None:
     settings = Settings(threads=[1, 2], channels_last=both, precision=["fp32", "bf16"], batch_size=[8])
     found = settings.combinations()
     assert len(found) == 2 * 2 * 2
-    assert found[0] == (Wanted(threads=1, channels_last=True), {"precision": "fp32", "batch_size": 8})
-    assert Settings().combinations() == [(None, {})]
+    assert found[0] == (
+        RequestedSetting(threads=1, channels_last=True),
+        CellChange(precision="fp32", batch_size=8),
+    )
+    assert Settings().combinations() == [(None, CellChange())]
 
 
 def test_settings_are_cells_of_their_own() -> None:
@@ -46,14 +49,14 @@ def test_settings_are_cells_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("wanted", "precision", "reason"),
     [
-        (Wanted(device="tpu"), "fp32", "no device 'tpu' on this machine"),
-        (Wanted(threads=100_000), "fp32", f"this machine has {os.cpu_count()} processors"),
-        (Wanted(device="cpu"), "tf32", "tf32 is arithmetic of CUDA devices"),
-        (Wanted(device="cpu", compile="reduce-overhead"), "fp32", "replays CUDA graphs"),
+        (RequestedSetting(device="tpu"), "fp32", "no device 'tpu' on this machine"),
+        (RequestedSetting(threads=100_000), "fp32", f"this machine has {os.cpu_count()} processors"),
+        (RequestedSetting(device="cpu"), "tf32", "tf32 is arithmetic of CUDA devices"),
+        (RequestedSetting(device="cpu", compile="reduce-overhead"), "fp32", "replays CUDA graphs"),
     ],
 )
 def test_what_the_machine_lacks_is_skipped_with_the_reason(
-    wanted: Wanted, precision: str, reason: str, tmp_path: Path
+    wanted: RequestedSetting, precision: str, reason: str, tmp_path: Path
 ) -> None:
     cell = tiny_cell("linear-probe", setting=wanted, precision=precision)
     with pytest.raises(CellSkipped, match=reason):
@@ -67,12 +70,12 @@ def test_what_the_machine_lacks_is_skipped_with_the_reason(
 def test_what_is_not_asked_for_is_as_usual() -> None:
     usual = Setting(threads=1, channels_last=False)
     assert resolve(tiny_cell(), usual) == usual
-    assert resolve(tiny_cell(setting=Wanted(channels_last=True)), usual) == Setting(threads=1)
+    assert resolve(tiny_cell(setting=RequestedSetting(channels_last=True)), usual) == Setting(threads=1)
 
 
 def test_a_timed_cell_says_how_fast_it_was_and_answers_alike(tmp_path: Path) -> None:
     plain, expected = answer(tiny_cell(), tmp_path / "a")
-    cell = tiny_cell(setting=Wanted(channels_last=True, threads=1))
+    cell = tiny_cell(setting=RequestedSetting(channels_last=True, threads=1))
     record, predictions = answer(cell, tmp_path / "b")
     assert record.outcome.status == "done"
     assert_equal(predictions, expected)
@@ -89,7 +92,7 @@ def test_a_timed_cell_says_how_fast_it_was_and_answers_alike(tmp_path: Path) -> 
 
 def test_flops_by_hand(tmp_path: Path) -> None:
     """A linear head on frozen features: forwards 2 B D C, backwards as much for the weight."""
-    cell = tiny_cell("partial-finetune", overrides={"unfreeze": "head"}, setting=Wanted(threads=1))
+    cell = tiny_cell("partial-finetune", overrides={"unfreeze": "head"}, setting=RequestedSetting(threads=1))
     record, _ = answer(cell, tmp_path)
     assert record.outcome.status == "done", record.outcome.reason
     head = record.cost.parameters_trained

@@ -20,7 +20,7 @@ def only(store: Store):
 
 
 @pytest.mark.parametrize(
-    ("streams", "declared", "seen", "unfair"),
+    ("streams", "declared", "seen", "off_budget"),
     [
         ({"source/labelled": 320, "target/labelled": 160}, 480, 480, False),
         ({"source/labelled": 320, "target/labelled": 156}, 480, 476, False),
@@ -31,10 +31,10 @@ def only(store: Store):
         ({"source/fitted": 80, "source/labelled": 240}, 320, 320, False),
     ],
 )
-def test_labelled_images_against_the_budget(store: Store, streams, declared, seen, unfair) -> None:
+def test_labelled_images_against_the_budget(store: Store, streams, declared, seen, off_budget) -> None:
     write(store, "a", streams)
     budget = only(store)
-    assert (budget.declared, budget.labelled, budget.unfair) == (declared, seen, unfair)
+    assert (budget.declared, budget.labelled, budget.off_budget) == (declared, seen, off_budget)
 
 
 def test_other_streams_are_shown_apart(store: Store) -> None:
@@ -57,5 +57,5 @@ def test_a_record_without_streams_says_so(store: Store) -> None:
     synthetic.write(store, synthetic.cell("a"), 20)
     budget = only(store)
     assert budget.declared is budget.labelled is budget.deviation is None
-    assert not budget.unfair
+    assert not budget.off_budget
     assert budget.extra == {}

@@ -76,7 +76,7 @@ def test_what_cannot_be_said(tmp_path: Path) -> None:
     constant = [evaluation(step, 0.1 * step, snd=1) for step in (1, 2, 3)]
     short = [evaluation(1, 0.1, snd=1), evaluation(2, 0.2, snd=2)]
     found = {row.validator: row for row in rankings(frame(tmp_path, constant, short))}
-    assert (found["snd"].spearman, found["snd"].cells, found["snd"].unsaid) == (None, 0, 1)
+    assert (found["snd"].spearman, found["snd"].cells, found["snd"].unordered) == (None, 0, 1)
     page = render(frame(tmp_path, constant, short))
     assert "no run has three evaluations that some validator puts in an order" in page
     assert rankings(load_frame(Store(tmp_path / "empty")))[0].spearman is None
