@@ -24,6 +24,7 @@ EXCEPTIONS = {
     "data/doctor": "findings about a dataset, for its owner",
     "engine/cell/environment.py": "describes the machine",
     "engine/cell/feature_export.py": "features beside the predictions, for figures",
+    "engine/cell/messages.py": "form of messages between the processes of a cell",
     "engine/evaluation/transferability.py": "scores of networks, in no record",
     "engine/training/checkpoints.py": "where a stage's state is kept, not what it is",
     "engine/training/cost.py": "time and memory",
