@@ -30,7 +30,9 @@ def test_the_committed_baseline_answers_what_smoke_asks() -> None:
     suite = load_suite("smoke")
     asked = {cell.key for cell in plan(suite, load_card(suite.dataset))}
     store = Store(ROOT / "results" / "baselines" / "smoke")
-    assert {record.key for record in store.records()} == asked, "save it again: docs/how-to/continuous-integration.md"
+    assert {record.key for record in store.records()} == asked, (
+        "save it again: docs/how-to/continuous-integration.md"
+    )
     assert not store.unreadable
 
 
