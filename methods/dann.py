@@ -86,13 +86,13 @@ class _ReverseGradient(torch.autograd.Function):
 
 
 def reverse_gradient(x: Tensor, strength: float) -> Tensor:
-    """The identity forwards; backwards the gradient times `-strength` (section 4.2)."""
+    """Reverse the gradient: the identity forwards; backwards the gradient times `-strength` (section 4.2)."""
     out: Tensor = _ReverseGradient.apply(x, strength)
     return out
 
 
 def reversal_strength(progress: float, gamma: float = 10.0) -> float:
-    """Rises from 0 to 1: 2 / (1 + exp(-gamma p)) - 1 (section 5.2)."""
+    """Strength that rises from 0 to 1: 2 / (1 + exp(-gamma p)) - 1 (section 5.2)."""
     return 2.0 / (1.0 + math.exp(-gamma * progress)) - 1.0
 
 

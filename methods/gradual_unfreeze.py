@@ -20,7 +20,7 @@ class GradualUnfreeze(GradientMethod):
     """Progress at which the lowest stage has joined in."""
 
     def trainable(self, model: Model) -> list[dict[str, Any]]:
-        """The head, then the stages from the top."""
+        """Parameters of the head, then of the stages from the top."""
         stages = cast(Backbone, model.backbone).stage_parameters()[::-1]
         parts = [list(model.head.parameters()), *stages]
         return [

@@ -20,7 +20,7 @@ class LpFinetune(GradientMethod):
     learning_rate: float = tunable(1e-3, 1e-5, 1e-2)
 
     def fits(self, stage: StageName) -> bool:
-        """Each stage begins with a probe."""
+        """True: each stage begins with a probe."""
         return True
 
     def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
@@ -30,7 +30,7 @@ class LpFinetune(GradientMethod):
         return fit_logistic(cast(nn.Linear, model.head), features, labelled.y, labelled.groups, task.seed)
 
     def new_head(self, num_features: int, task: Task) -> nn.Module:
-        """A linear head at zero, from which the probe starts."""
+        """Make a linear head at zero, from which the probe starts."""
         head = nn.Linear(num_features, len(task.classes))
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)

@@ -47,7 +47,7 @@ class MamlLearn2Learn(InnerLoopMethod):
 
 
 def import_learn2learn() -> Any:
-    """The library, imported where it is used, so that it may be missing. An `ImportError` where it is."""
+    """Import the library where it is used, so that it may be missing. An `ImportError` where it is."""
     # It imports gym, which says on standard error that it is no longer maintained; nothing here uses gym.
     with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")

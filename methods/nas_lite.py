@@ -26,12 +26,12 @@ ADAPTERS = (0, 16, 64)
 
 
 Trunk = tuple[bool, int]
-"""Whether the stages above the cut learn, and the width of the adapters."""
+"""True if the stages above the split point learn, and the width of the adapters."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """One way to attach: which features, whether the stages above the cut learn, adapters, head."""
+    """Member of the search space: features, whether stages above the split point learn, adapters, head."""
 
     tap: str
     unfreeze: bool
@@ -40,14 +40,14 @@ class Member:
 
     @property
     def trunk(self) -> Trunk:
-        """The way through the network, which members share."""
+        """Way through the network, which members share."""
         return self.unfreeze, self.adapter
 
 
 SPACE = tuple(
     Member(*choice)
     for choice in product(TAPS, (False, True), ADAPTERS, HEADS)
-    # Below the cut nothing learns, so a tap there has no stages above it to unfreeze.
+    # Below the split point nothing learns, so a tap there has no stages above it to unfreeze.
     if not (choice[0] == "cut" and choice[1])
 )
 
@@ -69,14 +69,14 @@ class NasLite(GradientMethod):
     search: float = tunable(0.3, 0.2, 0.8, log=False)
     """Share of a stage after which one candidate is left."""
     width: int = 256
-    """Of the hidden layer of the `mlp` head."""
+    """Width of the hidden layer of the `mlp` head."""
 
     def split_point(self, backbone: Backbone) -> str:
-        """The network is frozen up to the last stage but one."""
+        """Split point behind the last stage but one."""
         return backbone.stages[-2]
 
     def build(self, backbone: Backbone, task: Task) -> Model:
-        """The shared weights of all candidates."""
+        """Build the shared weights of all candidates."""
         generator = torch.Generator().manual_seed(task.seed)
         order = torch.randperm(len(SPACE), generator=generator).tolist()
         return Supernet(backbone, order[: self._begin()], len(task.classes), self.width)
@@ -121,7 +121,7 @@ class NasLite(GradientMethod):
         return net.logits(features, member), features[member.tap]
 
     def report(self, model: Model) -> dict[str, Any]:
-        """The architecture found."""
+        """Architecture found."""
         left = cast(Supernet, model).candidates()
         return {"architecture": asdict(SPACE[left[0]]), "candidates left": len(left)}
 
@@ -147,7 +147,7 @@ class Supernet(Model):
         self._turn = 0
 
     def get_extra_state(self) -> Tensor:
-        """Whose turn it is and 1 for each candidate, (1 + members,): for a stage that goes on elsewhere."""
+        """State (1 + members,): the turn, and 1 for each candidate, for a stage that goes on elsewhere."""
         alive = torch.zeros(len(SPACE), dtype=torch.int64)
         alive[self._candidates] = 1
         return torch.cat([torch.tensor([self._turn]), alive])
@@ -173,20 +173,20 @@ class Supernet(Model):
         return [*self._candidates]
 
     def trunks(self) -> dict[Trunk, list[int]]:
-        """The candidates' places by the trunk that they share."""
+        """Places of the candidates by the trunk that they share."""
         found: dict[Trunk, list[int]] = {}
         for place in self.candidates():
             found.setdefault(SPACE[place].trunk, []).append(place)
         return found
 
     def next(self) -> tuple[Trunk, list[int]]:
-        """The trunk whose turn it is, and the places of the candidates on it."""
+        """Trunk whose turn it is, and the places of the candidates on it."""
         trunks = list(self.trunks().items())
         self._turn += 1
         return trunks[self._turn % len(trunks)]
 
     def features_of(self, trunk: Trunk, x: Tensor) -> dict[str, Tensor]:
-        """Features of a trunk by tap: activations at the cut (B, ...) -> (B, sizes[tap]) each."""
+        """Features of a trunk by tap: activations at the split point (B, ...) -> (B, sizes[tap]) each."""
         unfreeze, adapter = trunk
         if adapter:
             x = self.adapters[str(adapter)](x)
@@ -204,7 +204,7 @@ class Supernet(Model):
 
 
 class Heads(nn.Module):
-    """A head of every kind for every tap."""
+    """Heads of every kind for every tap."""
 
     def __init__(self, sizes: dict[str, int], classes: int, width: int) -> None:
         super().__init__()
@@ -217,7 +217,7 @@ class Heads(nn.Module):
 
 
 class Cosine(nn.Module):
-    """Logits are scaled cosines between features and class vectors (Gidaris & Komodakis 2018)."""
+    """Head whose logits are scaled cosines between features and class vectors (Gidaris & Komodakis 2018)."""
 
     def __init__(self, size: int, classes: int) -> None:
         super().__init__()

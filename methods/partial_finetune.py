@@ -19,7 +19,7 @@ class PartialFinetune(GradientMethod):
     learning_rate: float = tunable(1e-3, 1e-4, 1e-2)
 
     def split_point(self, backbone: Backbone) -> str:
-        """The stage up to which the backbone is frozen."""
+        """Split point: the stage up to which the backbone is frozen."""
         if self.unfreeze == "head":
             return POOLED
         if self.unfreeze in backbone.stages:

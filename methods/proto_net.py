@@ -26,7 +26,7 @@ class ProtoNet(EpisodicMethod):
     """Trains all layers on episodes of the source; the target's classes are the means of their shots."""
 
     scale: float = tunable(0.1, 0.01, 1.0)
-    """Of the squared distances that are the negative logits."""
+    """Factor on the squared distances that are the negative logits."""
 
     def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
         """Cross-entropy of the queries over their distances to the support's prototypes (algorithm 1)."""
@@ -48,5 +48,5 @@ class ProtoNet(EpisodicMethod):
         return {}
 
     def trainable(self, model: Model) -> list[dict[str, Any]]:
-        """The embedding; the head is made of prototypes."""
+        """Parameters of the embedding; the head is made of prototypes."""
         return [{"params": list(model.backbone.parameters()), "weight_decay": self.weight_decay}]

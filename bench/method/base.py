@@ -16,7 +16,7 @@ from bench.networks.split import POOLED
 
 
 class Model(nn.Module):
-    """A backbone and a head; a method attaches what else it trains as further submodules."""
+    """Backbone and head; a method attaches what else it trains as further submodules."""
 
     def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -35,26 +35,26 @@ class Model(nn.Module):
 
 
 def tunable(default: float, low: float, high: float, log: bool = True) -> Any:
-    """A hyperparameter with a search range, on a logarithmic scale unless told otherwise."""
+    """Hyperparameter with a search range, on a logarithmic scale by default."""
     return dataclasses.field(default=default, metadata={"low": low, "high": high, "log": log})
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(tunable, dataclasses.field))
 class Method:
-    """One way to transfer: a frozen set of hyperparameters and a few verbs."""
+    """Way to transfer: a frozen set of hyperparameters and a few verbs."""
 
     access: ClassVar[Access] = Access.SOURCE_LABELS | Access.TARGET_LABELS
     needs: ClassVar[Access] = Access.NOTHING
-    """What a scenario must offer; a cell that does not is skipped, with that reason."""
+    """Access that a scenario must offer; a cell of another one is skipped, with that reason."""
 
     def __init_subclass__(cls) -> None:
         """Make every subclass a frozen dataclass of its annotated fields."""
         dataclass(frozen=True, kw_only=True)(cls)
 
     pretrained: ClassVar[bool] = True
-    """Whether the backbone begins with its pretrained weights."""
+    """True if the backbone begins with its pretrained weights."""
     views: ClassVar[int] = 0
-    """Augmented views of a training image that are kept at the cut; 0: the image as it is."""
+    """Augmented views of a training image that are kept at the split point; 0: the image as it is."""
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -65,7 +65,7 @@ class Method:
         return None
 
     def split_point(self, backbone: Backbone) -> str | None:
-        """Up to where the backbone stays frozen: one of its `stages`, `POOLED` for all of it, or None.
+        """Split point below which the backbone is frozen: one of its `stages`, `POOLED` for all, or None.
 
         A frozen part is in evaluation mode and sees each training image in a fixed number of `views`;
         what it computes is kept and shared between cells.
@@ -81,19 +81,19 @@ class Method:
         return False
 
     def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
-        """Fit `modules` to all labelled images of a stage in one go; returns details for the record."""
+        """Fit `model` to all labelled images of a stage in one go; returns details for the record."""
         raise NotImplementedError(f"{type(self).__name__} says it fits, but has no fit()")
 
     def build(self, backbone: Backbone, task: Task) -> Model:
-        """The network to train; by default the backbone and a linear head."""
+        """Build the network to train; by default the backbone and a linear head."""
         return Model(backbone, self.new_head(backbone.num_features, task))
 
     def new_head(self, num_features: int, task: Task) -> nn.Module:
-        """A head for the classes of a task."""
+        """Make a head for the classes of a task."""
         return nn.Linear(num_features, len(task.classes))
 
     def replace_head(self, model: Model, task: Task) -> None:
-        """Give `modules` a head for the target's classes where they differ from the source's."""
+        """Give `model` a head for the target's classes where they differ from the source's."""
         model.head = self.new_head(cast(nn.Linear, model.head).in_features, task)
 
     def predict(self, model: Model, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,7 +103,7 @@ class Method:
 
 
 class GradientMethod(Method):
-    """A method whose loss the engine minimises: AdamW, linear warm-up, cosine decay.
+    """Method whose loss the engine minimises: AdamW, linear warm-up, cosine decay.
 
     AdamW: Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101
     """
@@ -114,7 +114,7 @@ class GradientMethod(Method):
     """Share of a stage over which the learning rate rises."""
 
     per_sample_loss: ClassVar[bool] = True
-    """Whether several devices may share a batch.
+    """True if several devices may share a batch.
 
     True says that `loss` is a mean over the rows of the batch, each term of which knows one row alone: an
     image with its label, and the source and target images at the same place. A class that has a `loss` of
@@ -128,18 +128,18 @@ class GradientMethod(Method):
             cls.per_sample_loss = False
 
     def trains(self, stage: StageName) -> bool:
-        """Always, unless a subclass says otherwise."""
+        """True, in both stages."""
         return True
 
     def episode(self, task: Task) -> Episode | None:
-        """The form of a step's labelled images; None: a plain batch."""
+        """Form of a step's labelled images; None: a plain batch."""
         return None
 
     hold_out: ClassVar[float] = 0.0
-    """Share of a stage's labelled images, by group, that stays out of its batches until the last `judge`."""
+    """Share of a stage's labelled images, by group, held out of its batches until the last `on_validation`."""
 
     def validate_at(self, model: Model) -> tuple[float, ...]:
-        """Moments of a stage, in (0, 1), at which `judge` is called, where images can be held out."""
+        """Moments of a stage, in (0, 1), at which `on_validation` is called, where images can be held out."""
         return ()
 
     def on_validation(self, model: Model, held_out: Labelled, progress: float) -> None:
@@ -166,7 +166,7 @@ class GradientMethod(Method):
         ]
 
     def optimizer(self, model: Model, task: Task) -> torch.optim.Optimizer:
-        """The optimiser of a stage."""
+        """Optimiser of a stage."""
         groups = [{"lr": self.learning_rate, **group} for group in self.trainable(model)]
         return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
 
@@ -177,18 +177,18 @@ class GradientMethod(Method):
 
 
 class ClosedFormMethod(Method):
-    """A method that fits a head on frozen pooled features in one go, without the engine's loop."""
+    """Method that fits a head on frozen pooled features in one go, without the engine's loop."""
 
     def split_point(self, backbone: Backbone) -> str | None:
-        """All of the backbone is frozen."""
+        """Split point behind the whole backbone, which is frozen."""
         return POOLED
 
     def fits(self, stage: StageName) -> bool:
-        """Always."""
+        """True, in both stages."""
         return True
 
     def new_head(self, num_features: int, task: Task) -> nn.Module:
-        """A linear head at zero, from which fitting starts."""
+        """Make a linear head at zero, from which fitting starts."""
         head = nn.Linear(num_features, len(task.classes))
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)

@@ -40,9 +40,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Episode:
-    """The form of a step for methods that learn to learn: a small task of its own.
+    """Form of a step for methods that learn to learn: a small task of its own.
 
-    `way` classes with `support` images each to learn from and `query` images each to be judged by.
+    `way` classes with `support` images each to learn from and `query` images each to be tested on.
     """
 
     way: int
@@ -64,7 +64,7 @@ class Episode:
 
 @dataclass(frozen=True)
 class Batch:
-    """The images of one step, normalised, on the device: (B, 3, S, S), or activations behind the cut.
+    """Images of one step, normalised, on the device: (B, 3, S, S), or activations at the split point.
 
     `x`, `y` are the labelled images of the stage: the source's, or the shots. The others are there where
     `access` asks for them and the scenario has them; `source_y` only where the target's classes are the
@@ -80,7 +80,7 @@ class Batch:
     episode: Episode | None = None
 
     def slice(self, place: int, size: int) -> Batch:
-        """One of `size` slices of a plain batch, with its rows of every stream."""
+        """Return one of `size` slices of a plain batch, with its rows of every stream."""
         begin, end = slice_bounds(len(self.x), place, size)
 
         def rows(stream: Tensor | None) -> Tensor | None:
@@ -108,7 +108,7 @@ def slice_bounds(items: int, place: int, size: int) -> tuple[int, int]:
 class Labelled:
     """All labelled images of a stage at once, not augmented: x (N, ...), y (N,), groups (N,).
 
-    `x` are images (N, 3, S, S), or what the method's cut keeps of them.
+    `x` are images (N, 3, S, S), or their activations at the method's split point.
     """
 
     x: Tensor

@@ -16,7 +16,7 @@ from bench.networks.split import POOLED
 
 
 class EpisodicMethod(GradientMethod):
-    """A method that learns to learn: meta-trains on episodes of the source, then fits the target's shots."""
+    """Method that learns to learn: meta-trains on episodes of the source, then fits the target's shots."""
 
     needs: ClassVar[Access] = Access.TARGET_LABELS
 
@@ -27,16 +27,16 @@ class EpisodicMethod(GradientMethod):
         return Episode(way, each - each // 2, each // 2)
 
     def fits(self, stage: StageName) -> bool:
-        """The shots are adapted to in one go."""
+        """True in the target stage: the shots are adapted to in one go."""
         return stage == "target"
 
     def trains(self, stage: StageName) -> bool:
-        """The source is meta-trained on."""
+        """True in the source stage, which is meta-trained on."""
         return stage == "source"
 
 
 class InnerLoopMethod(EpisodicMethod):
-    """Learns an initialisation from which a few gradient steps on a support solve its task.
+    """Method that learns an initialisation from which a few gradient steps on a support solve its task.
 
     A bottleneck stands between the frozen backbone and the head, so that there is something to learn that a
     CPU can afford; `adapt_from` moves the border. The head starts from the support's prototypes
@@ -47,15 +47,15 @@ class InnerLoopMethod(EpisodicMethod):
     views = 4
 
     adapt_from: str = "bottleneck"
-    """Where the learnt part begins: `bottleneck` (the backbone is frozen), a stage's name, or `all`."""
+    """Beginning of the learnt part: `bottleneck` (the backbone is frozen), a stage's name, or `all`."""
     width: int = 512
-    """Of the bottleneck between backbone and head."""
+    """Width of the bottleneck between backbone and head."""
     inner_steps: int = 3
     inner_rate: float = tunable(0.03, 0.01, 1.0)
     adapt_steps: int = 10
     """Gradient steps on the shots of the target."""
     scale: float = tunable(0.03, 0.003, 1.0)
-    """Of the squared distances to prototypes from which the head starts."""
+    """Factor on the squared distances to prototypes from which the head starts."""
     second_order: bool = True
 
     def inner(self, model: Model) -> list[str]:
@@ -63,11 +63,11 @@ class InnerLoopMethod(EpisodicMethod):
         return [name for name, _ in model.named_parameters() if not name.startswith("head.")]
 
     def split_point(self, backbone: Backbone) -> str | None:
-        """The frozen part, if any."""
+        """Split point behind the frozen part, if any."""
         return {"bottleneck": POOLED, "all": None}.get(self.adapt_from, self.adapt_from)
 
     def build(self, backbone: Backbone, task: Task) -> Model:
-        """The backbone, a bottleneck with normalised outputs, and the head."""
+        """Build the backbone, a bottleneck with normalised outputs, and the head."""
         bottleneck = nn.Sequential(
             nn.Linear(backbone.num_features, self.width), nn.ReLU(), nn.LayerNorm(self.width)
         )
@@ -101,7 +101,7 @@ class InnerLoopMethod(EpisodicMethod):
     ) -> Fast:
         """Parameters after gradient steps on a support (N, ...) and (N,), the head's among them.
 
-        They have a graph back to those of `modules`, which is complete with `second_order`.
+        They have a graph back to those of `model`, which is complete with `second_order`.
         """
         features = model.features(x)
         head = prototype_head(prototypes(features, y, classes), self.scale)
@@ -111,6 +111,6 @@ class InnerLoopMethod(EpisodicMethod):
         return adapt(model, names, head, (x, y), steps, self.inner_rate, second_order)
 
     def trainable(self, model: Model) -> list[dict[str, Any]]:
-        """All but the head, which each task makes anew."""
+        """Parameters of all but the head, which each task makes anew."""
         parameters = [p for name, p in model.named_parameters() if not name.startswith("head.")]
         return [{"params": parameters, "weight_decay": self.weight_decay}]

@@ -37,7 +37,7 @@ def method_modules() -> dict[str, str]:
 
 
 def method_file(name: str) -> Path:
-    """The file of a method; a `UserError` with a suggestion when there is none of that name."""
+    """File of a method; a `UserError` with a suggestion when there is none of that name."""
     check_name("method", name, method_modules())
     try:
         spec = importlib.util.find_spec(method_modules()[name])
@@ -49,7 +49,7 @@ def method_file(name: str) -> Path:
 
 
 def method_summary(name: str) -> str:
-    """First line of the method's file: what it is, and after it its paper."""
+    """First line of the method's file."""
     text = ast.get_docstring(ast.parse(method_file(name).read_text(encoding="utf-8"))) or ""
     return text.split("\n")[0]
 
@@ -63,7 +63,7 @@ def method_digest(name: str) -> str:
 
 @cache
 def load_method(name: str) -> type[Method]:
-    """The method's class. The first call imports torch."""
+    """Load the method's class. The first call imports torch."""
     from bench.method.base import Method
 
     file = method_file(name)
@@ -85,7 +85,7 @@ def load_method(name: str) -> type[Method]:
 
 
 def configure(name: str, overrides: dict[str, Value]) -> Method:
-    """A method with these hyperparameters; a `UserError` for an unknown one or a wrong type."""
+    """Make a method with these hyperparameters; a `UserError` for an unknown one or a wrong type."""
     from pydantic import TypeAdapter, ValidationError
 
     cls = load_method(name)
@@ -108,12 +108,12 @@ def search_space(name: str) -> dict[str, dict[str, Any]]:
 
 
 def hyperparameters(method: Method) -> dict[str, Any]:
-    """Every hyperparameter's value."""
+    """Values of all hyperparameters, by name."""
     return {field.name: getattr(method, field.name) for field in fields(method)}  # type: ignore[arg-type]
 
 
 def explicit(name: str, overrides: dict[str, Value]) -> dict[str, Value]:
-    """The overrides that differ from the method's defaults, so that equal questions get equal keys."""
+    """Overrides that differ from the method's defaults, so that equal questions get equal keys."""
     if not overrides:
         return {}
     wanted, default = hyperparameters(configure(name, overrides)), hyperparameters(configure(name, {}))

@@ -1,1 +1,1 @@
-"""Backbones and what is done to networks: split in two, fused, differentiated faster."""
+"""Backbones, and networks split in two, fused, differentiated faster."""

@@ -1,4 +1,4 @@
-"""Pretrained networks by their timm names. The only import of timm in the house."""
+"""Pretrained networks by their timm names. No other file imports timm."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Packaged:
     pattern: str
 
     def file(self) -> Path:
-        """The weights' file; a `UserError` that says how to get it."""
+        """Path of the weights; a `UserError` that says how to get it."""
         spec = importlib.util.find_spec(self.package)
         for root in (spec.submodule_search_locations or []) if spec else []:
             for path in sorted(Path(root).glob(self.pattern)):
@@ -55,7 +55,7 @@ PACKAGED = {
 
 
 class Backbone(nn.Module):
-    """A network without its classifier: normalised images (B, 3, S, S) -> features (B, `num_features`).
+    """Network without its classifier: normalised images (B, 3, S, S) -> features (B, `num_features`).
 
     `stages` are the names of its modules after which the resolution changes, from input to output. Where
     a lower part is frozen, `net` is what remains, and takes that part's activations instead of images.
@@ -67,7 +67,7 @@ class Backbone(nn.Module):
         self.num_features = num_features
         self.stages = stages
         self.input_shape: tuple[int, ...] | None = None
-        """Of one image's activation at the cut, where the lower part is frozen."""
+        """Shape of one image's activation at the split point, where the lower part is frozen."""
 
     def stage_parameters(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: one list per stage, the last with all that comes behind it."""
@@ -102,7 +102,7 @@ def needs_hub(name: str) -> bool:
 
 
 def untrained(name: str) -> str:
-    """The name of the same network at random initialisation."""
+    """Name of the same network at random initialisation."""
     return f"{name.split('.', maxsplit=1)[0]}.{UNTRAINED}"
 
 
@@ -112,7 +112,7 @@ def available_offline() -> list[str]:
 
 
 def check_backbone(name: str) -> None:
-    """A `UserError` with a suggestion unless timm knows the name (its tag may be `untrained`)."""
+    """Check that timm knows the name (its tag may be `untrained`); a `UserError` with a suggestion if not."""
     arch, _, tag = name.partition(".")
     if not timm.is_model(arch):
         raise UserError(f"unknown backbone '{name}': {did_you_mean(arch, timm.list_models())}")
@@ -128,7 +128,7 @@ def check_backbone(name: str) -> None:
 
 
 def create_backbone(name: str) -> Backbone:
-    """A fresh network with its weights; random ones are drawn from torch's global generator.
+    """Create a network with its weights; random ones are drawn from torch's global generator.
 
     Raises:
         UserError: unknown name, or weights that are out of reach.
@@ -167,7 +167,7 @@ def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def imagenet_classifier(name: str) -> nn.Module:
-    """The whole network with its 1,000-class head, for networks whose weights are packaged."""
+    """Network with its 1,000-class head, for networks whose weights are packaged."""
     net: nn.Module = timm.create_model(name, pretrained=False)
     net.load_state_dict(_packaged_weights(name))
     return net.eval()

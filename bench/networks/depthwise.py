@@ -36,7 +36,7 @@ def quick(model: nn.Module, precision: str) -> AbstractContextManager[object]:
 
 
 class Quick(TorchFunctionMode):
-    """Sends the convolutions that it suits through `Depthwise`."""
+    """Mode in which convolutions that `suits` accepts go through `Depthwise`."""
 
     def __torch_function__(
         self,
@@ -45,7 +45,7 @@ class Quick(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Call `func`, or what says the same."""
+        """Call `func`, or `Depthwise` instead."""
         if func is torch.conv2d and not kwargs and len(args) == 7 and torch.is_grad_enabled():
             x, weight, bias, stride, padding, dilation, groups = args
             if dilation == (1, 1) and groups == x.shape[1] and suits(x, weight, stride, padding):
@@ -69,7 +69,7 @@ def suits(x: Tensor, weight: Tensor, stride: Any, padding: Any) -> bool:
 
 
 class Depthwise(torch.autograd.Function):
-    """A depthwise convolution; its backward pass is made of what can be differentiated again."""
+    """Depthwise convolution whose backward pass can be differentiated again."""
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair) -> Tensor:

@@ -20,11 +20,10 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def fuse_batch_norm(net: Network, answer: Callable[[Network], torch.Tensor]) -> Network:
-    """A copy of a network in evaluation mode that says the same; the network itself where it would not.
+    """Copy a network with batch norms fused; where that computes something else, return the network.
 
-    The copy is for computing without gradients. Registration order tells which convolution comes before
-    which batch norm, which is no promise: `answer`, what a network says of some image, is asked of both to
-    find out.
+    The copy is for evaluation without gradients. Registration order tells which convolution comes before
+    which batch norm, which is no promise: `answer`, a network's output for some image, is compared.
     """
     out = _twin(net, {})
     for module in list(out.modules()):

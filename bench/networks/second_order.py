@@ -25,10 +25,10 @@ WORTH = 100_000
 
 
 def cheap_second_order(net: Network) -> Network:
-    """A copy with the same parameters, buffers of its own, and faster blocks: for two derivatives on a CPU.
+    """Copy a network, sharing its parameters, with blocks that are faster for two derivatives on a CPU.
 
-    In it each batch norm, ReLU and 2 × 2 max-pool that follow each other in an `nn.Sequential` are one step;
-    where that step is taken, running statistics are not updated.
+    Buffers are copied. In the copy each batch norm, ReLU and 2 × 2 max-pool that follow each other in an
+    `nn.Sequential` are one step; where that step is taken, running statistics are not updated.
     """
     out = copy.deepcopy(net, {id(p): p for p in net.parameters()})
     for module in list(out.modules()):
@@ -51,7 +51,7 @@ def _halves(pool: nn.Module) -> bool:
 
 
 class _NormReluPool(nn.BatchNorm2d):
-    """A batch norm that became the whole block; its parameters keep their names."""
+    """Batch norm that became the whole block; its parameters keep their names."""
 
     def forward(self, x: Tensor) -> Tensor:
         own = self.training or self.running_mean is None

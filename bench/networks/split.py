@@ -1,8 +1,8 @@
-"""Cut a network in two, so that what a frozen lower part computes can be kept instead of computed again.
+"""Split a network in two, so that what a frozen lower part computes can be kept instead of computed again.
 
 Works for networks whose modules run once each, in the order they are registered: the lower part's modules
-give way to stand-ins that answer with zeros of the right shape, and the module at the cut hands on what was
-kept. Each cut is checked: both parts in a row must compute what the whole network does.
+give way to stand-ins that answer with zeros of the right shape, and the module at the split point hands on
+what was kept. Each split is checked: both parts in a row must compute what the whole network does.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from bench.core.errors import UserError, did_you_mean
 from bench.networks.backbones import Backbone
 
 POOLED = "pooled"
-"""The cut behind the whole network, where pooled features are kept."""
+"""Split point behind the whole network, where pooled features are kept."""
 
 
 class Prefix(nn.Module):
-    """The frozen lower part, always in evaluation mode: images (B, 3, S, S) -> the activation at the cut."""
+    """Frozen lower part, always in evaluation mode: images (B, 3, S, S) -> activation at the split point."""
 
-    def __init__(self, backbone: Backbone, cut: str) -> None:
+    def __init__(self, backbone: Backbone, split_point: str) -> None:
         super().__init__()
         self.backbone = backbone.eval().requires_grad_(False)
-        self.split_point = cut
+        self.split_point = split_point
 
     def forward(self, x: Tensor) -> Tensor:
-        """Run up to the cut."""
+        """Run up to the split point."""
         if self.split_point == POOLED:
             pooled: Tensor = self.backbone(x)
             return pooled
@@ -40,26 +40,26 @@ class Prefix(nn.Module):
             return reached.activation
         finally:
             handle.remove()
-        raise UserError(f"the network's forward pass does not reach '{self.cut}'")
+        raise UserError(f"the network's forward pass does not reach '{self.split_point}'")
 
 
-def suffix(backbone: Backbone, cut: str, image: Tensor) -> Backbone:
-    """The upper part: the activation at the cut -> features. Shares nothing with `backbone`.
+def suffix(backbone: Backbone, split_point: str, image: Tensor) -> Backbone:
+    """Upper part: activation at the split point -> features. Shares nothing with `backbone`.
 
     Args:
         backbone: the whole network.
-        cut: `POOLED` or the dotted name of a module, one of `backbone.stages`.
-        image: (1, 3, S, S), on which the cut is checked.
+        split_point: `POOLED` or the dotted name of a module, one of `backbone.stages`.
+        image: (1, 3, S, S), on which the split is checked.
 
     Raises:
-        UserError: the network cannot be cut there.
+        UserError: the network cannot be split there.
     """
-    if cut == POOLED:
+    if split_point == POOLED:
         identity = Backbone(nn.Identity(), backbone.num_features, [])
         identity.input_shape = (backbone.num_features,)
         return identity
     upper = copy.deepcopy(backbone).eval()
-    lower = _registered_before(upper.net, cut)
+    lower = _registered_before(upper.net, split_point)
     shapes: dict[str, torch.Size] = {}
     handles = [
         upper.net.get_submodule(name).register_forward_hook(_note_shape(name, shapes)) for name in lower
@@ -70,26 +70,28 @@ def suffix(backbone: Backbone, cut: str, image: Tensor) -> Backbone:
         handle.remove()
     for name, shape in shapes.items():
         upper.net.set_submodule(name, _StandIn(shape, upper.net.get_submodule(name)))
-    upper.net.set_submodule(cut, _Carrier())
-    stages = backbone.stages[backbone.stages.index(cut) + 1 :]
-    out = Backbone(_Upper(upper.net, cut), backbone.num_features, [f"net.{name}" for name in stages])
+    upper.net.set_submodule(split_point, _Carrier())
+    stages = backbone.stages[backbone.stages.index(split_point) + 1 :]
+    out = Backbone(_Upper(upper.net, split_point), backbone.num_features, [f"net.{name}" for name in stages])
     with torch.no_grad():
-        activation = Prefix(copy.deepcopy(backbone), cut)(image)
+        activation = Prefix(copy.deepcopy(backbone), split_point)(image)
         try:
             parts = out.eval()(activation)
         except Exception as error:
             # Whatever a network asks of a module that is not there any more.
             raise UserError(
-                f"this network cannot be cut at '{cut}': {type(error).__name__}: {error}"
+                f"this network cannot be split at '{split_point}': {type(error).__name__}: {error}"
             ) from None
     out.input_shape = tuple(activation.shape[1:])
     if not torch.allclose(whole, parts, rtol=1e-3, atol=1e-4):
-        raise UserError(f"this network cannot be cut at '{cut}': its parts in a row compute something else")
+        raise UserError(
+            f"this network cannot be split at '{split_point}': its parts in a row compute something else"
+        )
     return out
 
 
 def module_at(backbone: Backbone, name: str) -> nn.Module:
-    """The module of that name; a `UserError` with a suggestion when there is none."""
+    """Module of that name; a `UserError` with a suggestion when there is none."""
     try:
         return backbone.net.get_submodule(name)
     except AttributeError:
@@ -114,10 +116,10 @@ def _note_shape(name: str, shapes: dict[str, torch.Size]) -> Any:
     return hook
 
 
-def _registered_before(net: nn.Module, cut: str) -> list[str]:
-    """Names of the modules beside the path to the cut that come before it."""
+def _registered_before(net: nn.Module, split_point: str) -> list[str]:
+    """Names of the modules beside the path to the split point that come before it."""
     names, path = [], ""
-    for part in cut.split("."):
+    for part in split_point.split("."):
         for name, _ in net.get_submodule(path).named_children():
             if name == part:
                 break
@@ -151,12 +153,12 @@ class _Carrier(nn.Module):
 
 
 class _Upper(nn.Module):
-    """A network whose lower part is replaced: the activation at the cut -> features."""
+    """Network whose lower part is replaced: activation at the split point -> features."""
 
-    def __init__(self, net: nn.Module, cut: str) -> None:
+    def __init__(self, net: nn.Module, split_point: str) -> None:
         super().__init__()
         self.net = net
-        self.split_point = cut
+        self.split_point = split_point
 
     def forward(self, x: Tensor) -> Tensor:
         # Looked up by name, so that a copy of this module hands its input to its own carrier.

@@ -1,4 +1,4 @@
-"""The mean gradient of several small tasks, which a CPU computes side by side."""
+"""Mean gradient of several small tasks, which a CPU computes side by side."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ T = TypeVar("T")
 def mean_gradient(
     model: nn.Module, loss: Callable[[nn.Module, T], Tensor], tasks: Sequence[T]
 ) -> tuple[Tensor, list[Tensor]]:
-    """Mean loss () of tasks, and its gradient by each of the modules' parameters, in their order.
+    """Mean loss () of tasks, and its gradient by each of the model's parameters, in their order.
 
     The operations of a small task are too small for several threads each. On a CPU with more than one thread,
     each thread therefore takes a task at a time, alone. A task's numbers and the order in which they are
     summed do not depend on which thread is faster.
 
     Args:
-        modules: the network; it stays as it is, running statistics included.
+        model: the network; it stays as it is, running statistics included.
         loss: of a copy of the network, which has the very same parameters, on a task: a scalar. It may take
             one derivative itself, as `adapt` does.
         tasks: at least one.

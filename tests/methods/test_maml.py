@@ -116,7 +116,7 @@ def episode_batch(shape: tuple[int, ...], dtype: torch.dtype) -> Batch:
 
 
 def backbone_for(adapt_from: str, dtype: torch.dtype) -> tuple[Backbone, tuple[int, ...]]:
-    """What lies behind the cut, and the shape of its input."""
+    """What lies behind the split point, and the shape of its input."""
     if adapt_from == "bottleneck":
         return Backbone(nn.Identity(), 12, []), (12,)
     whole = create_backbone(NET).train()

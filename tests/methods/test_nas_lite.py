@@ -30,7 +30,7 @@ def net(candidates: int = 16) -> Supernet:
 
 
 def test_the_space_by_hand() -> None:
-    # Three taps, three adapters, three heads, frozen or not; nothing is above a tap at the cut.
+    # Three taps, three adapters, three heads, frozen or not; nothing is above a tap at the split point.
     assert len(SPACE) == len(set(SPACE)) == 2 * 27 - 9
 
 

@@ -27,10 +27,10 @@ def test_parts_in_a_row_are_the_whole(name: str) -> None:
     before = {key: tensor.clone() for key, tensor in backbone.state_dict().items()}
     with torch.no_grad():
         whole = backbone(x)
-        for cut in [*backbone.stages[:-1], POOLED]:
-            upper = suffix(backbone, cut, torch.zeros(1, 3, 32, 32)).eval()
-            kept = Prefix(network(name), cut)(x)
-            torch.testing.assert_close(upper(kept), whole, rtol=1e-4, atol=1e-5, msg=cut)
+        for split_point in [*backbone.stages[:-1], POOLED]:
+            upper = suffix(backbone, split_point, torch.zeros(1, 3, 32, 32)).eval()
+            kept = Prefix(network(name), split_point)(x)
+            torch.testing.assert_close(upper(kept), whole, rtol=1e-4, atol=1e-5, msg=split_point)
             assert upper.num_features == backbone.num_features == whole.shape[1]
     after = backbone.state_dict()
     assert all(torch.equal(after[key], tensor) for key, tensor in before.items())
@@ -38,10 +38,10 @@ def test_parts_in_a_row_are_the_whole(name: str) -> None:
 
 def test_gradients_of_the_upper_part_are_the_wholes() -> None:
     backbone, x = network(NAMES[0]), torch.randn(4, 3, 32, 32)
-    cut = backbone.stages[-2]
-    upper = suffix(backbone, cut, x[:1]).eval()
+    split_point = backbone.stages[-2]
+    upper = suffix(backbone, split_point, x[:1]).eval()
     with torch.no_grad():
-        kept = Prefix(network(NAMES[0]), cut)(x)
+        kept = Prefix(network(NAMES[0]), split_point)(x)
     upper(kept).square().sum().backward()
     backbone(x).square().sum().backward()
     expected = {name: p.grad for name, p in backbone.net.named_parameters()}
@@ -71,20 +71,27 @@ def test_frozen_part_stays_in_evaluation_mode() -> None:
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_convnext", "test_nfnet", "densenet121", "test_mambaout"])
-def test_every_network_is_cut_right_or_refused(name: str) -> None:
+def test_every_network_is_split_right_or_refused(name: str) -> None:
     torch.manual_seed(0)
     backbone = create_backbone(f"{name}.untrained").eval()
     x = torch.randn(2, 3, 160, 160)
-    for cut in backbone.stages[:-1:2]:
+    for split_point in backbone.stages[:-1:2]:
         try:
-            upper = suffix(backbone, cut, x[:1]).eval()
+            upper = suffix(backbone, split_point, x[:1]).eval()
         except UserError:
             continue
         with torch.no_grad():
-            kept = Prefix(copy.deepcopy(backbone), cut)(x)
-            torch.testing.assert_close(upper(kept), backbone(x), rtol=1e-3, atol=1e-4, msg=cut)
+            kept = Prefix(copy.deepcopy(backbone), split_point)(x)
+            torch.testing.assert_close(upper(kept), backbone(x), rtol=1e-3, atol=1e-4, msg=split_point)
 
 
 def test_unknown_layer() -> None:
     with pytest.raises(UserError, match=r"no layer 'blocks\.99' in this network"):
         module_at(network(NAMES[0]), "blocks.99")
+
+
+def test_a_layer_that_is_not_reached_is_named() -> None:
+    backbone = network(NAMES[0])
+    backbone.net.spare = torch.nn.Identity()
+    with pytest.raises(UserError, match="forward pass does not reach 'spare'"):
+        Prefix(backbone, "spare")(torch.zeros(1, 3, 32, 32))

@@ -89,7 +89,7 @@ class Logistic:
     def solve(
         self, l2: float, folds: Tensor | None = None, start: Tensor | None = None, coarse: bool = False
     ) -> Tensor:
-        """The bias' and the weights' distance from the prior: (F, 1 + coordinates, C).
+        """Solve for the distances of bias and weights from the prior: (F, 1 + coordinates, C).
 
         Args:
             l2: strength relative to the features' variance.
@@ -164,7 +164,7 @@ def _lbfgs(free: Tensor, tolerance: float) -> torch.optim.LBFGS:
 
 
 def principal(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Coordinates (N, K) of x in an orthonormal basis, K = min(N, D), and what leads back from there.
+    """Coordinates (N, K) of x in an orthonormal basis, K = min(N, D), and the map back from there.
 
     That takes (K, C) to (D, C) of features, basis.T @ it, without making the basis, which is as large as x.
 
@@ -183,7 +183,7 @@ def principal(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
 
 
 def cross_validate(problem: Logistic, folds: Tensor, grid: tuple[float, ...]) -> tuple[float, Tensor]:
-    """The strength of the smallest mean held-out cross-entropy, and the mean of its folds' solutions.
+    """Choose the strength of the smallest mean held-out cross-entropy, and the mean of its folds' solutions.
 
     `grid` begins with the strongest; weaker ones take longer. They are left out once the loss has risen
     `PATIENCE` times in a row: along the path of a convex problem the loss on other images falls, then rises.
@@ -211,7 +211,7 @@ def cross_validate(problem: Logistic, folds: Tensor, grid: tuple[float, ...]) ->
 
 
 def grouped_folds(y: np.ndarray, groups: np.ndarray, wanted: int, seed: int) -> np.ndarray:
-    """Bool (F, N), whether a fold learns from an image; F = 0 if a class has but one group.
+    """Deal images to folds: bool (F, N), learnt from or held out; F = 0 if a class has but one group.
 
     Each class's groups, which count for the class of their first image, are dealt to the folds in turn.
 
