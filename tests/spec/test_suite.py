@@ -110,7 +110,7 @@ def test_any_field_changes_the_key(field: str) -> None:
 
 
 # An alphabet that is written out: hypothesis tabulates Unicode for any other, for seconds.
-TEXT = st.text(string.printable + "äßЖ中\u2028\ud800\U0001f600")
+TEXT = st.text(string.printable + "äßЖ中\u2028\U0001f600")
 
 
 @given(st.dictionaries(TEXT, st.one_of(st.booleans(), st.integers(), TEXT, st.floats(allow_nan=False))))
