@@ -13,27 +13,32 @@ import pytest
 if TYPE_CHECKING:
     from bench.data.dataset import Dataset
 
-TRAINING_PATHS = (
-    *("contracts", "engine/cell", "executors", "project"),
-    *("networks/test_task_parallel.py", "processes/test_malloc.py"),
+HEAVY_PATHS = (
+    *("commands", "contracts", "engine", "executors", "methods", "networks", "processes", "project"),
+    *("report/export", "report/figures", "report/regression", "report/render", "report/trackers"),
+    *("report/scores/test_features.py", "report/statistics/test_pairwise.py"),
+    *("report/tables/test_facts.py", "report/tables/test_validators.py"),
+    *("data/test_emoji.py", "data/test_episodes.py", "data/test_library.py"),
 )
-TRAINING_IMPORTS = re.compile(r"^from tests\.(quick|support\.cells|support\.checkout) import (.*)$", re.M)
+HEAVY_IMPORTS = re.compile(
+    r"^from tests\.(quick|support\.cells|support\.checkout) import (.*)$", re.MULTILINE
+)
 
 
 @memoized
-def trains(path: Path) -> bool:
-    """Return True for a file whose tests train, start workers or run the command line."""
-    if path.relative_to(Path(__file__).parent).as_posix().startswith(TRAINING_PATHS):
+def heavy(path: Path) -> bool:
+    """Return True for a file whose tests train, start workers, run the command line or build pages."""
+    if path.relative_to(Path(__file__).parent).as_posix().startswith(HEAVY_PATHS):
         return True
-    imports = TRAINING_IMPORTS.findall(path.read_text(encoding="utf-8"))
+    imports = HEAVY_IMPORTS.findall(path.read_text(encoding="utf-8"))
     return any(module != "support.checkout" or "bench" in names for module, names in imports)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `make test-fast` leaves out."""
     for item in items:
-        if trains(item.path):
-            item.add_marker("training")
+        if heavy(item.path):
+            item.add_marker("heavy")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,1 +1,1 @@
-"""Ways to run many cells: the only concurrency in the house."""
+"""Executors: ways to run many cells, in local worker processes, on Ray, on Slurm."""

@@ -136,7 +136,7 @@ class GradientMethod(Method):
         return None
 
     hold_out: ClassVar[float] = 0.0
-    """Share of a stage's labelled images, by group, out of its batches until the last `on_validation`."""
+    """Share of a stage's labelled images, by group, held out until the last `on_validation`."""
 
     def validate_at(self, model: Model) -> tuple[float, ...]:
         """Moments of a stage, in (0, 1), at which `on_validation` is called, where images can be held out."""

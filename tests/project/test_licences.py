@@ -9,12 +9,14 @@ from tests.support.checkout import ROOT
 
 
 def test_every_dependency_is_listed() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project = pyproject["project"]
     asked = [
+        *pyproject["build-system"]["requires"],
         *project["dependencies"],
         *(p for extra in project["optional-dependencies"].values() for p in extra),
     ]
     names = {re.split(r"[\[<>=~! ]", requirement)[0] for requirement in asked} - {project["name"]}
-    page = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "licences.md").read_text(encoding="utf-8")
     listed = {name for row in re.findall(r"^\| ([^|]+) \|", page, re.M) for name in re.split(r"[, ]+", row)}
-    assert names - listed == set(), "add them to docs/licences.md, with their licence"
+    assert names - listed == set(), "add them to docs/reference/licences.md, with their licence"

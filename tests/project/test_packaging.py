@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +40,29 @@ def test_contents(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == {"bench"}, "other distributions have folders `methods`, `report`, `datasets` and `tests`"
     assert not [name for name in names if "__pycache__" in name]
+    assert "bench/py.typed" in names
+
+
+def test_the_page_of_an_index(wheel: Path) -> None:
+    """The README, without what leads to files that an index does not have."""
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    metadata = email.message_from_bytes(archive.read(name))
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    page = metadata.get_payload(decode=True)
+    assert isinstance(page, bytes)
+    text = page.decode("utf-8")
+    assert text.startswith("# transfer-bench")
+    assert "from a fresh clone to an answer" in text
+    assert not re.findall(r"\]\((?!https?:)[^)]*\)", text), "relative links and pictures"
+    assert {"3.11", "3.12", "3.13"} <= {c.split(" :: ")[-1] for c in metadata.get_all("Classifier")}
+
+
+def test_commands(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt"))
+    text = archive.read(name).decode("utf-8")
+    assert re.findall(r"^([\w-]+) = bench.__main__:main$", text, re.MULTILINE) == ["bench", "transfer-bench"]
 
 
 def test_works_alone(wheel: Path, tmp_path: Path) -> None:
