@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from bench.core.digest import PACKAGE, combine, file_digest, shared_files
 from bench.core.errors import UserError
 from bench.method.registry import (
     configure,
@@ -33,6 +36,42 @@ def test_every_method_is_found_and_said_what_it_is(name: str) -> None:
     assert method_file(name).is_file()
     assert 20 < len(method_summary(name)) < 120
     assert len(method_digest(name)) == 16
+
+
+def digest_with(name: str, *shared: str) -> str:
+    return combine(*map(file_digest, [method_file(name), *(PACKAGE / path for path in shared)]))
+
+
+def test_digest_counts_the_shared_code_that_a_method_imports() -> None:
+    inner_loop = ["method/episodic.py", "method/maths/inner_loop.py"]
+    assert method_digest("maml") == digest_with("maml", *inner_loop)
+    assert method_digest("proto-net") == digest_with("proto-net", *inner_loop)
+    for name in ("dann", "scratch", "linear-probe"):  # Logistic regression is in the engine's digest.
+        assert method_digest(name) == file_digest(method_file(name))
+
+
+def test_a_change_of_shared_code_makes_the_methods_stale_that_use_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "bench"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr("bench.method.registry.shared_files", partial(shared_files, package=package))
+    names = sorted(method_modules())
+    before = {name: method_digest(name) for name in names}
+    changed = package / "method" / "maths" / "inner_loop.py"
+    changed.write_text(changed.read_text(encoding="utf-8") + "\nchanged = 1\n", encoding="utf-8")
+    stale = {name for name in names if method_digest(name) != before[name]}
+    assert stale == {"anil", "maml", "maml-l2l", "proto-net"}
+
+
+def test_digest_of_a_third_partys_method(site: Path) -> None:
+    code = THEIRS.replace("ClosedFormMethod, ", "ClosedFormMethod, prototypes, ")
+    points = "nearest-mean = someone_mean:NearestMean\nnearest-prototype = someone_prototype:NearestMean"
+    install(site, points, someone_mean=THEIRS, someone_prototype=code)
+    assert method_digest("nearest-mean") == file_digest(site / "someone_mean.py")
+    assert method_digest("nearest-prototype") == digest_with(
+        "nearest-prototype", "method/maths/inner_loop.py"
+    )
 
 
 def test_unknown_method() -> None:
