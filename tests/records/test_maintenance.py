@@ -157,7 +157,7 @@ def test_a_writer_that_stops_between_predictions_and_record(store: Store) -> Non
     before = files(store)
     newer: Predictions = {name: array[:1].copy() for name, array in PREDICTIONS.items()}
     with pytest.raises(ValueError, match="serialize"):
-        store.write(record(old.request.cell, details={"what": object()}), newer)
+        store.write(record(old.request.cell, details={"target": {"what": object()}}), newer)
     assert store.read(old.key) == old
     assert store.predictions(old).keys() == PREDICTIONS.keys()
     assert len(files(store) - before) == 1

@@ -80,10 +80,15 @@ class ScenarioTable(Frozen):
     )
     episodes: Episodic | None = Field(None, description="evaluate on episodes instead of on all classes")
 
+    @field_validator("kind")
+    @classmethod
+    def _is_a_kind(cls, name: str) -> str:
+        if name not in KINDS:
+            raise ValueError(f"unknown kind '{name}': {did_you_mean(name, KINDS)}")
+        return name
+
     @model_validator(mode="after")
     def _possible(self) -> ScenarioTable:
-        if self.kind not in KINDS:
-            raise ValueError(f"unknown kind '{self.kind}': {did_you_mean(self.kind, KINDS)}")
         try:
             KINDS[self.kind].check(self.sources, self.shots, self.target_classes)
         except ValueError as error:

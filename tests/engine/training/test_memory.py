@@ -220,7 +220,7 @@ def test_a_cell_says_that_its_batches_were_halved(tmp_path: Path, monkeypatch: A
     assert list(record.warnings) == wanted
     # Found among the shared artifacts, the source stage says so again.
     again, _ = answer(tiny_cell("hungry", shots=1), tmp_path / "artifacts")
-    assert again.cost.shared_seconds
+    assert again.cost.stages["source"].shared_seconds
     assert wanted[0] in again.warnings
     plenty, _ = answer(tiny_cell("hungry", overrides={"room": 10**6}), tmp_path / "artifacts")
     assert plenty.warnings == ()
