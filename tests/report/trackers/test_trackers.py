@@ -11,7 +11,7 @@ from bench.core.errors import UserError
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame
 from bench.report.scores.runs import Run, runs
-from report.trackers import names, writer
+from bench.report.trackers import names, writer
 from tests.report import synthetic
 from tests.support.checkout import bench, python
 
