@@ -66,10 +66,10 @@ class Trainer:
             return result
         assert isinstance(method, GradientMethod)
         if resume:
-            resume.notes["fit"] = result.details or None
+            resume.notes["fit"] = result.details
         with self.group.stage(name, model) as process:
             sizes = self._loop(stage, process, on_evaluation, steps, result, resume)
-        result.details |= method.report(model)
+        result.details = {**result.details, **method.report(model)}
         result.items |= {stream: steps * size for stream, size in sizes.items()}
         result.parameters_trained = sum(
             p.numel() for group in method.trainable(model) for p in group["params"]
