@@ -12,6 +12,7 @@ from bench.engine.cell.runner import Context, run_cell
 from bench.engine.training import checkpoints
 from bench.engine.training.artifacts import Artifacts, unpack
 from bench.engine.training.cost import STAGE
+from bench.method.registry import load_method
 from bench.processes import signals
 from bench.records.record import Predictions, Record
 from bench.spec.cell import Cell, Episodic, Setting
@@ -65,6 +66,19 @@ def test_a_resumed_cell_gives_the_same_answer(
     assert again.cost.parameters_trained == record.cost.parameters_trained
     if times:
         assert list((tmp_path / "disturbed" / "checkpoints").iterdir()) == [], "done is done"
+
+
+def test_a_fit_that_tells_nothing_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint of the loop holds what the closed form found, even if that is nothing."""
+    method = load_method("lp-finetune")
+    fit = method.fit
+    monkeypatch.setattr(method, "fit", lambda *given: fit(*given) and {})
+    cell = tiny_cell("lp-finetune")
+    record, predictions = answer(cell, tmp_path / "undisturbed")
+    again, resumed, times = interrupted(cell, tmp_path / "disturbed", monkeypatch, MOMENTS)
+    assert (again.outcome.status, times) == ("done", len(MOMENTS))
+    assert_equal(resumed, predictions)
+    assert again.details == record.details
 
 
 def test_episodes_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
