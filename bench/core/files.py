@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,7 +50,7 @@ def atomic_file(path: Path, exclusive: bool = False, durable: bool = True) -> It
         temporary.unlink(missing_ok=True)
         raise
     if durable:
-        _sync(path.parent)
+        sync_folder(path.parent)
 
 
 def make_folder(path: Path) -> None:
@@ -57,7 +58,7 @@ def make_folder(path: Path) -> None:
     if not path.is_dir():
         make_folder(path.parent)
         path.mkdir(exist_ok=True)
-        _sync(path.parent)
+        sync_folder(path.parent)
 
 
 def _name(temporary: Path, path: Path) -> None:
@@ -75,7 +76,7 @@ def _name(temporary: Path, path: Path) -> None:
         temporary.unlink()
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Flush the names in a folder to disk, where the system can."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
@@ -83,6 +84,22 @@ def _sync(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def read_bounded(path: str | Path, largest: int) -> bytes:
+    """Read a file of at most `largest` bytes; pipes, devices and folders are refused instead of waited for.
+
+    Raises:
+        OSError: it cannot be read; without an `errno` where it is too large, or no file.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(handle, "rb", buffering=0) as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(f"{path}: not a file")
+        if status.st_size > largest:
+            raise OSError(f"{path}: larger than {largest >> 20} MiB")
+        return file.read()
 
 
 def _umask() -> int:

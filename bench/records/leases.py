@@ -20,6 +20,8 @@ from bench.core.errors import UserError
 
 LEASE = 60.0
 """Seconds without a touch after which a lease is free; the same for all processes that share a folder."""
+MOMENT = 0.5
+"""Seconds that maintenance waits for a lease."""
 FOLDER, OLD_FOLDER = "leases", "claims"
 """Names in the results folder; earlier versions of the program use the old one."""
 
@@ -33,8 +35,8 @@ class Leases:
         # Kept while they are contended for: to see an expiry takes a second attempt.
         self._leases: dict[str, SoftFileLease] = {}
 
-    def take(self, key: str) -> bool:
-        """Take the lease of a cell; False while another process holds it.
+    def take(self, key: str, wait: float = 0.0) -> bool:
+        """Take the lease of a cell; False while another process holds it, for `wait` seconds at least.
 
         Raises:
             UserError: the folder cannot be written.
@@ -46,7 +48,7 @@ class Leases:
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lease.acquire(blocking=False)
+            lease.acquire(timeout=wait)
         except Timeout:
             return False
         except OSError as error:
@@ -62,8 +64,11 @@ class Leases:
 
     @contextlib.contextmanager
     def holding(self, key: str) -> Iterator[bool]:
-        """Hold the lease of a cell during the block; gives False while another process holds it."""
-        held = self.take(key)
+        """Hold the lease of a cell during the block; gives False while another process works on the cell.
+
+        Maintenance holds leases like this, for moments, so that these are waited for.
+        """
+        held = self.take(key, MOMENT)
         try:
             yield held
         finally:
@@ -74,7 +79,8 @@ class Leases:
         """List the cells that other processes hold; leases of dead processes of this host are removed."""
         keys = []
         for path in sorted(self.folder.glob("*.lock")):
-            with self.holding(path.stem) as held:
-                if not held:
-                    keys.append(path.stem)
+            if self.take(path.stem):
+                self.release(path.stem)
+            else:
+                keys.append(path.stem)
         return keys

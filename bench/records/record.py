@@ -216,3 +216,8 @@ class Record(Frozen):
     episodes: int | None = None
     """Episodes that were drawn, each with a target stage of its own; None where there are none."""
     predictions_sha256: str | None = None
+
+    @property
+    def done(self) -> bool:
+        """True if the cell was done, and neither skipped nor failed."""
+        return self.outcome.status == "done"

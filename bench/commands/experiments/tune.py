@@ -126,7 +126,7 @@ def trial_score(plan: RunPlan, method: str, values: Mapping[str, Value]) -> floa
     todo, _ = trial.store.missing(cells, trial.digests)
     # Test accuracy of trials is not shown: it must not have a part in tuning.
     run_cells(trial, todo, allowed_score)
-    records = [record for cell in cells if (record := trial.store.read(cell.key))]
+    records = [record for cell in cells if (record := trial.store.latest(cell.key))]
     if any(record.outcome.status == "failed" for record in records):
         return None
     scores = [score for record in records if (score := allowed_score(record)) is not None]
