@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 PIECE = 2**18
 """Bytes per write."""
@@ -53,6 +55,35 @@ def atomic_file(path: Path, exclusive: bool = False, durable: bool = True) -> It
         sync_folder(path.parent)
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file to read it, without waiting for anybody, as an open pipe would.
+
+    Raises:
+        OSError: it cannot be opened, or is a folder, pipe, socket or device.
+    """
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def read_bounded(path: str | Path, largest: int) -> bytes:
+    """Read a file of at most `largest` bytes.
+
+    Raises:
+        OSError: it cannot be read, is larger, or is no regular file.
+    """
+    with open_regular(Path(path)) as file:
+        if os.fstat(file.fileno()).st_size > largest:
+            raise OSError(errno.EFBIG, f"larger than {largest >> 20} MiB", str(path))
+        return file.read()
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and its parents, and flush their names to disk."""
     if not path.is_dir():
@@ -84,22 +115,6 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def read_bounded(path: str | Path, largest: int) -> bytes:
-    """Read a file of at most `largest` bytes; pipes, devices and folders are refused instead of waited for.
-
-    Raises:
-        OSError: it cannot be read; without an `errno` where it is too large, or no file.
-    """
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(handle, "rb", buffering=0) as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(f"{path}: not a file")
-        if status.st_size > largest:
-            raise OSError(f"{path}: larger than {largest >> 20} MiB")
-        return file.read()
 
 
 def _umask() -> int:

@@ -93,7 +93,7 @@ class CellQueue:
         if version == queued.seen:
             return False
         record = self.store.read(queued.key)
-        if record is not None and record.digests == self.digests[queued.cell.method]:
+        if record is not None and not record.digests.outdated(self.digests[queued.cell.method]):
             return True
         queued.seen = version
         return False

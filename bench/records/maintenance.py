@@ -112,7 +112,8 @@ def _move(folder: Path, fault: Fault) -> None:
         stem = f"{key}-{number}"
     # A copy: predictions that another process has just written stay where its record will expect them.
     for path in sorted(fault.path.parent.glob(f"{glob.escape(key)}.*safetensors")):
-        with contextlib.suppress(FileNotFoundError):
+        # Damaged ones may be no files at all.
+        if path.is_file():
             write_atomically(
                 folder / path.name.replace(key, stem, 1), read_bounded(path, LARGEST_PREDICTIONS)
             )

@@ -187,6 +187,10 @@ class Digests(Frozen):
     engine: str
     dataset: str
 
+    def outdated(self, now: Digests) -> bool:
+        """True if the present digests are others."""
+        return self != now
+
 
 class Record(Frozen):
     """Immutable result of a cell, stored as JSON; `Predictions` lie beside it."""
