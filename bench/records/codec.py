@@ -73,7 +73,7 @@ def _intact(content: bytes) -> Json | None:
 def _checked(content: bytes) -> Json:
     """Parse a record of any schema, check its checksum and migrate it; raises `Damaged`."""
     try:
-        data = json.loads(content, parse_constant=_refuse, parse_float=_finite)
+        data = json.loads(content, parse_constant=_refuse, parse_float=_finite, parse_int=_short)
     except (ValueError, RecursionError) as error:
         raise Damaged(f"not JSON: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(data, dict):
@@ -105,6 +105,13 @@ def _finite(text: str) -> float:
     if math.isinf(number):
         raise ValueError(f"{text[:20]} is no number")
     return number
+
+
+def _short(text: str) -> int:
+    """Parse an integer of the size of one."""
+    if len(text) > 20:
+        raise ValueError(f"{text[:20]}… is too large a number")
+    return int(text)
 
 
 def _depth(value: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 
 from bench.spec.cell import Cell, Setting
 from bench.spec.stages import Partition
@@ -220,6 +220,13 @@ class Record(Frozen):
     episodes: int | None = None
     """Episodes that were drawn, each with a target stage of its own; None where there are none."""
     predictions_sha256: str | None = None
+
+    @model_validator(mode="after")
+    def _selected_exist(self) -> Record:
+        for rule, place in self.selected.items():
+            if not 0 <= place < len(self.evaluations):
+                raise ValueError(f"rule '{rule}' selects evaluation {place} of {len(self.evaluations)}")
+        return self
 
     @property
     def done(self) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -118,8 +120,6 @@ def bomb(compression: int, size: int) -> bytes:
     key = quick_cell(0).key
     packed = to_zip({f"records/{key[:2]}/{key}.json": b"\0" * size})
     if compression != zipfile.ZIP_BZIP2:
-        import io
-
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", compression) as out:
             out.writestr(f"records/{key[:2]}/{key}.json", b"\0" * size)
@@ -130,8 +130,6 @@ def bomb(compression: int, size: int) -> bytes:
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
 def test_bombs_are_not_unpacked(compression: int, tmp_path: Path) -> None:
     """Neither by what they say nor by what they are."""
-    import tracemalloc
-
     (tmp_path / "x.zip").write_bytes(bomb(compression, 2**28 - 1))
     store = Store(tmp_path)
     tracemalloc.start()
