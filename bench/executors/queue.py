@@ -103,13 +103,14 @@ class CellQueue:
         queued = self.busy.pop(worker)
         attempt, record = self.store.versions.attempt(queued.key), self.store.read(queued.key)
         self._leases.release(queued.key)
-        if attempt or record:
-            self.watcher.finished(attempt or record)
+        told = attempt or record
+        if told is not None:
+            self.watcher.finished(told)
         if attempt:
             self.watcher.note(f"{queued.cell.title}: {attempt.outcome.status}; its earlier record stays")
         elif record is None:
             self.watcher.note(f"{queued.cell.title}: its record has gone away")
-        return attempt or record
+        return told
 
     def requeue(self, worker: WorkerHandle) -> None:
         """Requeue the cell of a worker that has ended; any process may take it."""

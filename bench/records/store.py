@@ -187,11 +187,12 @@ class Store:
 
     def _keep(self, key: str, content: bytes, present: Record | None) -> None:
         """Keep what is about to be replaced among the versions."""
-        blob = None
+        digest, blob = None, None
         if present and present.predictions_sha256:
+            digest = present.predictions_sha256
             with contextlib.suppress(FileNotFoundError):
                 blob = read_bounded(self.predictions_path(present), LARGEST_PREDICTIONS)
-        self.versions.keep(key, content, present and present.predictions_sha256, blob)
+        self.versions.keep(key, content, digest, blob)
 
     def latest(self, key: str) -> Record | None:
         """Read what came of the cell the last time that it was run: its attempt, or else its record."""
