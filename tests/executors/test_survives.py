@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,27 @@ def test_a_run_that_fails_leaves_done_records(mine: Path) -> None:
     assert torn.returncode == 1
     assert "unreadable: linear-probe" in torn.stderr
     assert "bench results verify out" in torn.stderr
+
+
+def test_a_record_that_goes_away_during_the_run_is_made_again(mine: Path) -> None:
+    """Exit code 0 says that every record is there, not that each was there once."""
+    records = mine.parent / "out" / "records"
+
+    def take_away() -> None:
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
+            for path in records.glob("??/[!.]*.json"):
+                path.unlink()
+                return
+            time.sleep(0.005)
+
+    thief = threading.Thread(target=take_away)
+    thief.start()
+    found = run(mine)
+    thief.join()
+    assert found.returncode == 0, found.stderr
+    assert "1 records have gone away meanwhile: their cells are run again" in found.stdout
+    assert len([*records.glob("??/*.json")]) == 2
 
 
 def test_a_decode_cache_that_is_damaged_is_made_anew(mine: Path) -> None:
