@@ -262,7 +262,7 @@ class Store:
             for cell, status in zip(cells, self._statuses(cells, cache), strict=True):
                 if status is None or (retry_failed and status.status != "done"):
                     todo.append(cell)
-                elif status.digests != digests[cell.method] and not keep_stale:
+                elif status.digests.outdated(digests[cell.method]) and not keep_stale:
                     stale += 1
                     todo.append(cell)
             if not self.read_only:

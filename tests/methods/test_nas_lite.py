@@ -19,7 +19,7 @@ TASK = Task("source", ("a", "b", "c"), batch_size=8, seed=5)
 def backbone() -> Backbone:
     torch.manual_seed(0)
     upper = Backbone(nn.Sequential(nn.Conv2d(4, 6, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 6, [])
-    upper.input_shape = (4, 3, 3)
+    upper.input_shape, upper.channel_axis = (4, 3, 3), 1
     return upper
 
 
@@ -46,9 +46,9 @@ def test_every_member_maps_activations_to_logits() -> None:
 
 def test_adapters_begin_as_the_identity() -> None:
     x = torch.randn(2, 4, 3, 3)
-    assert torch.equal(Adapter(4, 16)(x), x)
+    assert torch.equal(Adapter(4, 16, axis=1)(x), x)
     tokens = torch.randn(2, 7, 4)
-    assert torch.equal(Adapter(4, 16)(tokens), tokens)
+    assert torch.equal(Adapter(4, 16, axis=2)(tokens), tokens)
 
 
 def test_cosine_head_by_hand() -> None:

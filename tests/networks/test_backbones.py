@@ -11,13 +11,12 @@ from bench.core.errors import UserError
 from bench.data.decoders.image import decode
 from bench.engine.training.inputs import ImageInputs
 from bench.networks.backbones import (
-    available_offline,
     check_backbone,
     create_backbone,
     imagenet_classifier,
     normalisation,
-    untrained,
 )
+from bench.networks.weights import available_offline, untrained
 from tests.support.checkout import python
 
 LITE = "tf_efficientnet_lite0"

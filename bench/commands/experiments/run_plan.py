@@ -10,12 +10,12 @@ import click
 
 from bench.commands.experiments.suite_options import SuiteOptions, select_suite
 from bench.commands.progress import progress_bars
-from bench.core.digest import engine_digest
 from bench.core.paths import RESULTS
 from bench.core.text import printable
 from bench.data.card import Card
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
+from bench.engine.cell.digests import present_digests
 from bench.executors.protocol import ExecutorOptions
 from bench.method.registry import method_digest
 from bench.records.record import Digests
@@ -89,17 +89,14 @@ class RunPlan:
     @cached_property
     def digests(self) -> dict[str, Digests]:
         """Digests of the current code and data, by method, computed at first use."""
-        return current_digests(self.card, self.suite.methods)
+        return current_digests(self.card, self.suite)
 
 
-def current_digests(card: Card, methods: Sequence[str]) -> dict[str, Digests]:
-    """Compute the digests of the code and the data as they are now, by method."""
+def current_digests(card: Card, suite: Suite) -> dict[str, Digests]:
+    """Compute the digests of a suite's code, data, weights and libraries as they are now, by method."""
     with progress_bars() as progress:
         dataset = open_dataset(card, progress)
     for warning in dataset.warnings:
         click.echo(printable(f"warning: {warning}"), err=True)
-    fingerprint = dataset.fingerprint
-    return {
-        method: Digests(method=method_digest(method), engine=engine_digest(), dataset=fingerprint)
-        for method in methods
-    }
+    digests = present_digests(dataset, "", suite.backbones)
+    return {name: digests.model_copy(update={"method": method_digest(name)}) for name in suite.methods}

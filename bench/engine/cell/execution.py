@@ -19,6 +19,7 @@ from bench.data.catalog import load_card
 from bench.data.dataset import open_again
 from bench.data.episodes import draw_episodes
 from bench.data.splits import concatenate
+from bench.engine.cell.digests import check_dataset
 from bench.engine.cell.env import CellEnv
 from bench.engine.cell.features import DomainInputs
 from bench.engine.cell.stage import StageRun, Trainer, visible_stages
@@ -35,8 +36,9 @@ from bench.method.base import Model
 from bench.method.batch import Task
 from bench.method.registry import configure
 from bench.method.requirements import check_capability, check_per_sample_loss
-from bench.networks.backbones import create_backbone, synchronised, untrained
+from bench.networks.backbones import create_backbone, synchronised
 from bench.networks.split import POOLED, suffix
+from bench.networks.weights import untrained
 from bench.records.record import Evaluation, Predictions
 from bench.records.selection import select
 from bench.spec.scenarios import stages as stages_of
@@ -103,7 +105,7 @@ class CellExecution:
         self.env, self.cell, self.cost_tracker = env, env.cell, env.cost_tracker
         self.group: ProcessGroup = group or SingleProcessGroup()
         self.method = configure(env.cell.method, env.cell.overrides)
-        decisive = {"digests": env.digests, "setting": env.setting, "torch": torch.__version__}
+        decisive = {"digests": env.digests, "setting": env.setting}
         self.checkpoints = Checkpoints(checkpoints, env.cell.key, env.cost_tracker, decisive)
         self.selected: dict[str, int] = {}
         self.details: dict[str, dict[str, Any]] = {}
@@ -164,13 +166,15 @@ class CellExecution:
     def open(self) -> None:
         """Open the dataset and its partitions, and create the network as it is before training."""
         cell = self.cell
-        dataset = open_again(load_card(cell.scenario.dataset), self.env.digests.dataset)
+        card = load_card(cell.scenario.dataset)
+        dataset = open_again(card, self.env.digests.dataset)
+        check_dataset(card, dataset, self.env.digests)
         self.dataset, self.data_origin, self.warnings = dataset, dataset.origin, dataset.warnings
         name = cell.backbone if self.method.pretrained else untrained(cell.backbone)
         env = replace(self.env, cell=cell.model_copy(update={"backbone": name}))
         domains = DomainInputs(env, dataset)
         torch.manual_seed(stream(cell.seed, "init", "backbone"))
-        self.backbone = create_backbone(name)
+        self.backbone = create_backbone(name, cell.image_size)
         self.cost_tracker.parameters = sum(p.numel() for p in self.backbone.parameters())
         self.split_point = self.method.split_point(self.backbone)
 
