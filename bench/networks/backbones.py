@@ -109,19 +109,42 @@ def check_image_size(name: str, image_size: int) -> None:
     Raises:
         UserError: it does not, or it cannot be built.
     """
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        arch = name.partition(".")[0]
+    arch = name.partition(".")[0]
+    if reason := _tried(arch, image_size, 1, training=False):
+        config = timm.get_pretrained_cfg(arch)
+        own = f"; it was made for {config.input_size[-1]} px" if config else ""
+        raise UserError(f"backbone '{name}' cannot take images of {image_size} px ({reason}){own}")
+
+
+def check_batch_size(name: str, image_size: int, batch_size: int) -> None:
+    """Check that a network can be trained on batches of this size: a single image may have no statistics.
+
+    Raises:
+        UserError: it cannot, since batch norm would have one value per channel.
+    """
+    if batch_size > 1:
+        return
+    if reason := _tried(name.partition(".")[0], image_size, batch_size, training=True):
+        raise UserError(
+            f"backbone '{name}' cannot be trained on batches of one image of {image_size} px ({reason}): "
+            "use batch_size = 2 or more"
+        )
+
+
+def _tried(arch: str, image_size: int, batch_size: int, training: bool) -> str:
+    """Reason why a network without weights does not take a batch; empty where it does."""
+    reason = ""
+    # Without memory and arithmetic, which takes a tenth of a second; or in earnest, where that cannot be.
+    for device in ("meta", "cpu"):
         try:
-            net = _created(arch, _own_size(arch, image_size), pretrained=False).eval()
-            net(torch.zeros(1, 3, image_size, image_size))
+            with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.device(device):
+                net = _created(arch, _own_size(arch, image_size), pretrained=False).train(training)
+                net(torch.zeros(batch_size, 3, image_size, image_size))
+            return ""
         except Exception as error:
             # Networks check this in their own ways: asserts, errors of shapes, of windows and of strides.
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            config = timm.get_pretrained_cfg(arch)
-            own = f"; it was made for {config.input_size[-1]} px" if config else ""
-            raise UserError(
-                f"backbone '{name}' cannot take images of {image_size} px ({reason}){own}"
-            ) from None
+    return reason
 
 
 def _own_size(name: str, image_size: int | None) -> int | None:

@@ -7,7 +7,6 @@ import gc
 import locale
 import logging
 import os
-import random
 import signal
 import sys
 import warnings
@@ -18,9 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.core.seeds import stream
 from bench.networks.backbones import set_switches, switches
-from bench.spec.cell import Cell
 
 
 @dataclass(frozen=True)
@@ -30,13 +27,6 @@ class Global:
     name: str
     read: Callable[[], Any]
     write: Callable[[Any], object]
-
-
-def seed_everything(cell: Cell) -> None:
-    """Seed the generators that libraries share, so that a cell's draws do not depend on cells before it."""
-    random.seed(stream(cell.seed, "process", "python"))
-    np.random.seed(stream(cell.seed, "process", "numpy") % 2**32)
-    torch.manual_seed(stream(cell.seed, "process", "torch"))
 
 
 @contextlib.contextmanager

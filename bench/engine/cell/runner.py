@@ -19,7 +19,7 @@ from bench.engine.cell.env import CellEnv
 from bench.engine.cell.execution import CellExecution
 from bench.engine.cell.feature_export import ExecutionWithFeatures
 from bench.engine.cell.leader import Leader
-from bench.engine.cell.process_state import put_back, seed_everything
+from bench.engine.cell.process_state import put_back
 from bench.engine.cell.settings import arithmetic, resolve
 from bench.engine.training import memory
 from bench.engine.training.artifacts import Artifacts
@@ -62,7 +62,6 @@ def run_cell(
         return _record(cell, context.setting, context, digests, outcome), {}
     changed: list[str] = []
     with arithmetic(setting, cell.precision), put_back(changed):
-        seed_everything(cell)
         record, predictions = _run(cell, setting, context, digests, progress)
     if changed:
         context.retire()
