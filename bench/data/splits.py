@@ -114,21 +114,6 @@ def subset(dataset: Dataset, domain: str, classes: tuple[str, ...], split: str) 
     return Subset(rows, labels[rows], images.groups[rows])
 
 
-def check_shots(dataset: Dataset, domain: str, classes: tuple[str, ...], shots: int | str) -> None:
-    """Check that each class has as many training images as a scenario draws.
-
-    Raises:
-        UserError: a class has fewer training images than shots.
-    """
-    counts = _class_counts(dataset, domain, classes, TRAIN)
-    for name, count in zip(classes, counts if shots != "all" else (), strict=False):
-        if count < int(shots):
-            raise UserError(
-                f"{shots} shots, but class '{name}' of {dataset.card.name}/{domain} has {count} "
-                "training images: ask for fewer shots or other classes"
-            )
-
-
 def untaught(dataset: Dataset, scenario: Scenario) -> tuple[str, ...]:
     """Warnings that name classes which are tested in a domain, and have no training image there.
 
@@ -168,14 +153,18 @@ def draw_shots(
     Raises:
         UserError: a class has fewer training images than shots.
     """
-    check_shots(dataset, domain, classes, shots)
     train = subset(dataset, domain, classes, TRAIN)
     if shots == "all":
         return train
     names = dataset.domains[domain].names
     picked: list[np.int64] = []
-    for label in range(len(classes)):
+    for label, name in enumerate(classes):
         rows = np.flatnonzero(train.labels == label)
+        if len(rows) < int(shots):
+            raise UserError(
+                f"{shots} shots, but class '{name}' of {dataset.card.name}/{domain} has {len(rows)} "
+                "training images: ask for fewer shots or other classes"
+            )
         order = sorted(rows, key=lambda i: _order(seed, "shots", names[train.rows[i]]))
         seen: Counter[int] = Counter()
         turn = {}

@@ -141,7 +141,7 @@ def test_a_network_of_one_size_is_told_before_it_is_run() -> None:
 def test_single_images_have_no_statistics() -> None:
     check_batch_size("test_efficientnet.untrained", 64, 2)
     check_batch_size("test_vit.untrained", 32, 1)
-    with pytest.raises(UserError, match="batches of one image of 32 px .* batch_size = 2 or more"):
+    with pytest.raises(UserError, match=r"batches of one image of 32 px .* batch_size = 2 or more"):
         check_batch_size("resnet18.untrained", 32, 1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,13 +10,12 @@ import click
 
 from bench.commands.experiments.suite_options import SuiteOptions, select_suite
 from bench.commands.progress import progress_bars
-from bench.core.errors import UserError
 from bench.core.paths import RESULTS
 from bench.core.text import printable
 from bench.data.card import Card
 from bench.data.catalog import load_card
-from bench.data.dataset import Dataset, open_dataset
-from bench.data.splits import check_shots, untaught
+from bench.data.dataset import open_dataset
+from bench.data.splits import untaught
 from bench.engine.cell.digests import present_digests
 from bench.executors.protocol import ExecutorOptions
 from bench.method.registry import method_digest
@@ -95,30 +93,16 @@ class RunPlan:
         return current_digests(self.card, self.suite, self.cells)
 
 
-def _limits(dataset: Dataset, cells: Sequence[Cell]) -> list[str]:
-    """Warnings of classes that cannot be learnt, and of shots that there are not; each once for all cells."""
-    found: Counter[str] = Counter()
-    for scenario, count in Counter(cell.scenario for cell in cells).items():
-        if scenario.target not in dataset.domains:
-            continue
-        for text in untaught(dataset, scenario):
-            found[text] = 0
-        if scenario.episodes is None:
-            try:
-                check_shots(dataset, scenario.target, scenario.target_classes, scenario.shots)
-            except UserError as error:
-                found[f"impossible: {error}"] += count
-    return [f"{text} (cells: {count})" if count else text for text, count in found.items()]
-
-
 def current_digests(card: Card, suite: Suite, cells: Sequence[Cell]) -> dict[str, Digests]:
     """Compute the digests of a suite's code, data, weights and libraries as they are now, by method.
 
-    What is odd about the data, and what it makes impossible for some cells, is printed.
+    What is odd about the data, and which classes of these cells cannot be learnt, is printed.
     """
     with progress_bars() as progress:
         dataset = open_dataset(card, progress)
-    for warning in (*dataset.warnings, *_limits(dataset, cells)):
+    scenarios = dict.fromkeys(cell.scenario for cell in cells)
+    limits = dict.fromkeys(text for scenario in scenarios for text in untaught(dataset, scenario))
+    for warning in (*dataset.warnings, *limits):
         click.echo(printable(f"warning: {warning}"), err=True)
     digests = present_digests(dataset, "", suite.backbones)
     return {name: digests.model_copy(update={"method": method_digest(name)}) for name in suite.methods}

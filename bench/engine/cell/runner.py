@@ -133,6 +133,9 @@ def _outcome(execution: CellExecution, group: ProcessGroup) -> tuple[Outcome, Pr
         return Outcome(status="failed", reason=str(reason)), {}
     except (Exception, SystemExit) as error:
         first_line = (str(error).splitlines() or [""])[0]
+        if "more than 1 value per channel" in first_line:
+            reason = "batch norm has no statistics of one image: use a batch_size of 2 or more"
+            return Outcome(status="failed", reason=reason), {}
         what = "out of memory" if memory.is_out(error) else type(error).__name__
         log = traceback.format_exc(limit=-8)
         return Outcome(status="failed", reason=f"{what}: {first_line}".strip(": "), log=log), {}

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.core.seeds import stream
 from bench.data.dataset import Dataset
-from bench.data.splits import TEST, VALIDATION, Subset, check_shots, draw_shots, fold_of, subset
+from bench.data.splits import TEST, VALIDATION, Subset, draw_shots, fold_of, subset
 from bench.engine.evaluation.validators import FEWEST
 from bench.engine.training.inputs import Inputs
 from bench.spec.cell import Cell
@@ -56,8 +56,6 @@ def open_partitions(
 ) -> Partitions:
     """Partitions of a cell's items; `view` opens a domain as the method takes it."""
     scenario = cell.scenario
-    # Before anything is computed of an image: it may be impossible.
-    check_shots(dataset, scenario.target, scenario.target_classes, 0 if scenario.episodes else scenario.shots)
     inputs: dict[tuple[str, tuple[str, ...]], Inputs] = {}
 
     def open_view(domain: str, classes: tuple[str, ...], items: Subset) -> View:
