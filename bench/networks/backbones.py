@@ -159,11 +159,8 @@ def _created(name: str, own_size: int | None, pretrained: bool) -> nn.Module:
     if own_size is not None:
         # Which constructors do, only trying tells.
         with contextlib.suppress(TypeError):
-            return cast(
-                nn.Module,
-                timm.create_model(name, pretrained=pretrained, num_classes=0, img_size=own_size),
-            )
-    return cast(nn.Module, timm.create_model(name, pretrained=pretrained, num_classes=0))
+            return timm.create_model(name, pretrained=pretrained, num_classes=0, img_size=own_size)
+    return timm.create_model(name, pretrained=pretrained, num_classes=0)
 
 
 def _backbone(net: nn.Module) -> Backbone:
@@ -255,7 +252,7 @@ def _source(name: str) -> str:
     """Repository of the hub, or file in torch's own cache, that timm takes weights from."""
     config = timm.get_pretrained_cfg(name)
     if config is not None and not config.hf_hub_id and config.url:
-        return str(Path(torch.hub.get_dir()).absolute() / "checkpoints" / Path(config.url).name)
+        return str(Path(torch.hub.get_dir()).absolute() / "checkpoints" / Path(str(config.url)).name)
     return str(config.hf_hub_id) if config is not None else name
 
 

@@ -45,7 +45,7 @@ class Context:
     """Numbers of the accelerators that cells may take where one takes several; none: the first ones."""
     keep_features: bool = False
     """True if features of test images go beside the predictions."""
-    retire: Callable[[], None] = bool
+    retire: Callable[[], object] = bool
     """Called if a cell has changed its process's state: other cells had better run in a fresh one."""
 
 
@@ -134,8 +134,8 @@ def _outcome(execution: CellExecution, group: ProcessGroup) -> tuple[Outcome, Pr
     except (Exception, SystemExit) as error:
         first_line = (str(error).splitlines() or [""])[0]
         if "more than 1 value per channel" in first_line:
-            reason = "batch norm has no statistics of one image: use a batch_size of 2 or more"
-            return Outcome(status="failed", reason=reason), {}
+            said = "batch norm has no statistics of one image: use a batch_size of 2 or more"
+            return Outcome(status="failed", reason=said), {}
         what = "out of memory" if memory.is_out(error) else type(error).__name__
         log = traceback.format_exc(limit=-8)
         return Outcome(status="failed", reason=f"{what}: {first_line}".strip(": "), log=log), {}
