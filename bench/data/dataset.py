@@ -1,13 +1,17 @@
 """Dataset: its images, and their pixels, decoded once and shared by all processes.
 
-Pixels are one memory-mapped uint8 array per domain, size and content.
+Pixels are one memory-mapped uint8 array per domain, size and content, in a file that ends with its checksum.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from filelock import FileLock
@@ -21,6 +25,13 @@ from bench.data.decoders.image import decode
 from bench.data.index import Index, Progress, Row, bad_images, decoder_digest, read_index, remember_bad
 from bench.data.sources.encoded import Encoded, Place, encoded_images
 from bench.processes.pool import in_threads
+
+LOG = logging.getLogger(__name__)
+
+CHECKSUM_BYTES = 4
+"""Bytes of the CRC-32 behind the array in a file of decoded images."""
+PIECE = 2**22
+"""Bytes of such a file that are read at a time."""
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -97,7 +108,9 @@ class Dataset:
                     pixels = _mapped(path, shape)
                     if pixels is None:
                         self._decode(images, size, path, progress)
-        return np.load(path, mmap_mode="r", allow_pickle=False) if pixels is None else pixels
+                        pixels = _mapped(path, shape)
+        assert pixels is not None, "it was decoded just now"
+        return pixels
 
     def _decode(self, domain: Domain, size: int, out: Path, progress: Progress) -> None:
         temporary = out.with_suffix(".partial")
@@ -119,16 +132,44 @@ class Dataset:
             temporary.unlink()
             remember_bad({domain.digests[row]: reason for row, reason in bad.items()})
             raise BadImages(_named(domain, bad))
+        with temporary.open("r+b") as file:
+            checksum = _checksum(file, temporary.stat().st_size)
+            file.write(checksum.to_bytes(CHECKSUM_BYTES))
         temporary.replace(out)
 
 
+_whole: set[tuple[str, int, int, int]] = set()
+"""Files of decoded images whose checksum this process has verified, with inode, size and time of change."""
+
+
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Map a decoded domain into memory; None where the file is missing or damaged."""
+    """Map a decoded domain into memory; None where the file is missing, or damaged, which is logged."""
     try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            identity = (str(path), status.st_ino, status.st_size, status.st_mtime_ns)
+            if identity not in _whole:
+                checksum = _checksum(file, status.st_size - CHECKSUM_BYTES)
+                if file.read() != checksum.to_bytes(CHECKSUM_BYTES):
+                    raise ValueError("the checksum differs")
         pixels: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        if (pixels.shape, pixels.dtype) != (shape, np.uint8):
+            raise ValueError(f"it holds {pixels.dtype} {pixels.shape}")
+    except FileNotFoundError:
         return None
-    return pixels if (pixels.shape, pixels.dtype) == (shape, np.uint8) else None
+    except (OSError, ValueError, EOFError, OverflowError) as error:
+        LOG.warning("decoded images are damaged and made anew: %s (%s)", path, error)
+        return None
+    _whole.add(identity)
+    return pixels
+
+
+def _checksum(file: BinaryIO, size: int) -> int:
+    """CRC-32 of the first bytes of a file, which is read up to there."""
+    checksum, left = 0, size
+    while left > 0 and (piece := file.read(min(PIECE, left))):
+        checksum, left = zlib.crc32(piece, checksum), left - len(piece)
+    return checksum
 
 
 def _named(domain: Domain, bad: dict[int, str], most: int = 10) -> str:

@@ -80,7 +80,7 @@ def test_data_that_changes_and_breaks_between_runs(mine: Path) -> None:
     image.write_bytes(jpeg(12345))
     changed = run(mine)
     assert changed.returncode == 0
-    assert "2 stale (other code or data; run again), 2 to run" in changed.stdout
+    assert "2 stale (other code, data, weights or libraries; run again), 2 to run" in changed.stdout
 
     image.write_bytes(image.read_bytes()[:200])
     broken = run(mine)

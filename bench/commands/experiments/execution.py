@@ -70,7 +70,7 @@ def run_cells(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_ac
     digests = plan.digests
     executor = executor_for(plan)
     if decode_images(cells):
-        digests = current_digests(plan.card, plan.suite.methods)
+        digests = current_digests(plan.card, plan.suite, plan.cells)
     # The report's libraries take as long to load as a worker's, which cells wait for: both load at once.
     import_in_background("bench.report.render.page")
     executor.prepare(

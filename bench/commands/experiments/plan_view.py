@@ -73,7 +73,8 @@ def method_traits(name: str, overrides: dict[str, Value], backbone: str) -> Meth
     """Traits of a method, configured with overrides, on a backbone."""
     from bench.method.batch import Access
     from bench.method.registry import configure
-    from bench.networks.backbones import create_backbone, untrained
+    from bench.networks.backbones import create_backbone
+    from bench.networks.weights import untrained
 
     method = configure(name, overrides)
     return MethodTraits(

@@ -97,7 +97,7 @@ def _missing(plan: RunPlan, options: RunOptions) -> Sequence[Cell]:
         todo, stale = plan.store.missing(plan.cells, plan.digests, options.keep_stale, options.retry_failed)
     click.echo(
         f"suite {plan.suite.name}: {len(plan.cells)} cells, {len(plan.cells) - len(todo)} recorded"
-        + (f", {stale} stale (other code or data; run again)" if stale else "")
+        + (f", {stale} stale (other code, data, weights or libraries; run again)" if stale else "")
         + f", {len(todo)} to run"
     )
     for path, reason in plan.store.unreadable.items():
