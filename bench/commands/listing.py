@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.core.errors import UserError, check_name
+from bench.core.text import printable
 
 
 def show(what: str) -> None:
@@ -54,9 +55,12 @@ def _datasets() -> Table:
 
     table = _table("dataset", "domains", "classes", "title")
     for name in card_names():
-        card = load_card(name)
-        row = (name, ", ".join(card.domains), str(len(card.classes)), card.title)
-        table.add_row(*map(Text, row))
+        try:
+            card = load_card(name)
+            row = (name, ", ".join(card.domains), str(len(card.classes)), card.title)
+        except UserError as error:
+            row = (name, "", "", f"unusable: {error}")
+        table.add_row(*(Text(printable(cell)) for cell in row))
     return table
 
 

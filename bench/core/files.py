@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 PIECE = 2**18
 """Bytes per write."""
@@ -50,6 +53,23 @@ def atomic_file(path: Path, exclusive: bool = False, durable: bool = True) -> It
         raise
     if durable:
         _sync(path.parent)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file to read it, without waiting for anybody, as an open pipe would.
+
+    Raises:
+        OSError: it cannot be opened, or is a folder, pipe, socket or device.
+    """
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def make_folder(path: Path) -> None:
