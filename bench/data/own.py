@@ -133,5 +133,5 @@ def _shortage(counts: Counts, domains: list[str], label: str) -> str:
         train = by_split["train"] + by_split[""]
         if train < 1 + (not by_split["validation"]) + (not by_split["test"]):
             which = " to train on" if by_split["validation"] or by_split["test"] else ""
-            reasons.append(f"{train} images{which} in {domain}")
+            reasons.append(f"{train} image{'' if train == 1 else 's'}{which} in {domain}")
     return ", ".join(reasons)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import logging
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.core.errors import UserError, did_you_mean
+from bench.networks.own_weights import CONFIG, HUB, kept_weights
 
 UNTRAINED = "untrained"
 """Tag of a network at random initialisation, as in `tf_efficientnet_lite0.untrained`."""
@@ -98,11 +100,18 @@ def synchronised(model: nn.Module) -> nn.Module:
 
 def needs_hub(name: str) -> bool:
     """True if the weights come over the network, or out of the hub's own cache."""
-    return name not in PACKAGED and not name.endswith(f".{UNTRAINED}")
+    return name not in PACKAGED and not _is_own(name) and not name.endswith(f".{UNTRAINED}")
+
+
+def _is_own(name: str) -> bool:
+    """True if the weights are one's own (`bench.networks.own_weights`)."""
+    return "@" in name and not name.startswith(HUB)
 
 
 def untrained(name: str) -> str:
     """Name of the same network at random initialisation."""
+    if _is_own(name) or name.startswith(HUB):
+        return f"{name.removesuffix(f'.{UNTRAINED}')}.{UNTRAINED}"
     return f"{name.split('.', maxsplit=1)[0]}.{UNTRAINED}"
 
 
@@ -112,7 +121,19 @@ def available_offline() -> list[str]:
 
 
 def check_backbone(name: str) -> None:
-    """Check that timm knows the name (its tag may be `untrained`); a `UserError` with a suggestion if not."""
+    """Check that timm knows the name (its tag may be `untrained`); a `UserError` with a suggestion if not.
+
+    One's own weights have to be in the cache; what is on the hub is not asked for.
+    """
+    if name.startswith(HUB):
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w.-]+)?", name.removeprefix(HUB)):
+            raise UserError(
+                f"'{name}' names no repository of the hub: {HUB}OWNER/NAME or {HUB}OWNER/NAME@REVISION"
+            )
+        return
+    if _is_own(name):
+        kept_weights(name)
+        name = f"{name.partition('@')[0].partition('.')[0]}.{UNTRAINED}"
     arch, _, tag = name.partition(".")
     if not timm.is_model(arch):
         raise UserError(f"unknown backbone '{name}': {did_you_mean(arch, timm.list_models())}")
@@ -135,7 +156,24 @@ def create_backbone(name: str) -> Backbone:
     """
     if not name.endswith(f".{UNTRAINED}"):
         return copy.deepcopy(_pretrained(name))
-    return _backbone(timm.create_model(name.removesuffix(f".{UNTRAINED}"), pretrained=False, num_classes=0))
+    return _backbone(_random(name.removesuffix(f".{UNTRAINED}")))
+
+
+def _random(name: str) -> nn.Module:
+    """Network without classifier at random initialisation, in the form that its weights come with, if any."""
+    if _is_own(name):
+        folder = kept_weights(name).parent
+        name = f"local-dir:{folder}" if (folder / CONFIG).is_file() else name.partition("@")[0]
+    try:
+        net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
+    except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        # What a configuration says is handed to the network, which may know no such thing.
+        raise UserError(f"cannot make the network of '{name}': {_reason(error)}") from None
+    return net
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _backbone(net: nn.Module) -> Backbone:
@@ -160,6 +198,9 @@ def _keep_inputs(net: nn.Module) -> None:
 def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel, for pixels in [0, 1], that the network was trained with."""
     arch = name.removesuffix(f".{UNTRAINED}")
+    if _is_own(arch) or arch.startswith(HUB):
+        own = cast(Any, _pretrained(arch).net).pretrained_cfg
+        return tuple(own["mean"]), tuple(own["std"])
     config = timm.get_pretrained_cfg(arch, allow_unregistered=False)
     if config is None:
         return timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD
@@ -193,6 +234,8 @@ def _fetched(name: str) -> nn.Module:
         state = _packaged_weights(name)
         net.load_state_dict({key: state[key] for key in net.state_dict()})
         return net
+    if _is_own(name):
+        return _own(name)
     # The client tells of each of its retries; one line at the end says as much.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
@@ -204,6 +247,38 @@ def _fetched(name: str) -> nn.Module:
             f"cannot fetch the weights of '{name}' from the hub ({reason.rstrip('.')}); "
             f"available offline: {', '.join(available_offline()) or 'none'}"
         ) from None
+    return net
+
+
+def _own(name: str) -> nn.Module:
+    """Network with one's own weights: all have to be there, those of a classifier may be beside them.
+
+    Raises:
+        UserError: they cannot be read without running code, or are another network's.
+    """
+    net = _random(name)
+    try:
+        state = timm.models.load_state_dict(str(kept_weights(name)), weights_only=True)
+    except UserError:
+        raise
+    except Exception as error:
+        # Readers of two formats raise many errors for damaged files.
+        raise UserError(f"cannot read the weights of '{name}': {_reason(error)}") from None
+    expected = net.state_dict()
+    wrong = [
+        key
+        for key, value in expected.items()
+        if not isinstance(found := state.get(key), Tensor) or found.shape != value.shape
+    ]
+    classifier = cast(Any, net).pretrained_cfg.get("classifier") or "head"
+    heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    more = [key for key in state if key not in expected and not key.startswith(tuple(f"{h}." for h in heads))]
+    if wrong or more:
+        what = f"'{wrong[0]}' is missing or of another shape" if wrong else f"there is no '{more[0]}' in it"
+        raise UserError(
+            f"the weights of '{name}' are not this network's: {what}, of {len(wrong) + len(more)}"
+        )
+    net.load_state_dict({key: state[key] for key in expected})
     return net
 
 

@@ -38,6 +38,7 @@ from bench.networks.backbones import (
     needs_hub,
     untrained,
 )
+from bench.networks.own_weights import resolve
 from bench.networks.split import POOLED
 from bench.records.record import Digests
 from bench.spec.cell import Budget, Cell, Scenario, Setting
@@ -69,7 +70,7 @@ def rank(options: RankOptions) -> int:
     """Print the candidates, best first by LogME; returns the exit code."""
     card = load_card(options.dataset)
     check_name(f"domain of {card.name}", options.target, card.domains)
-    names = list(dict.fromkeys(options.backbones or _candidates()))
+    names = list(dict.fromkeys(map(resolve, options.backbones or _candidates())))
     for name in names:
         check_backbone(name)
     resolve_device(options.device)

@@ -32,16 +32,16 @@ STREAMED = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
 MOST_WHOLE = 32 * 2**20
 """Largest file in bytes of the formats that are read whole."""
 
-MEMORY = 2 * 2**30
+MEMORY = 3 * 2**30
 """Bytes that decoding may take over all threads of a process."""
 
 BYTES = 9
 """Most bytes that decoding takes for a pixel: four, and four again while it is turned."""
 
-MORE_BYTES = 20
+MORE_BYTES = 28
 """The same for formats that are decoded into buffers of their own; an image of any fits into `MEMORY`."""
 
-BAND = 2**22
+BAND = 2**20
 """Pixels of a large image that are converted at a time."""
 
 LONGEST = 2**14
@@ -144,10 +144,11 @@ def _opened(encoded: Path | bytes) -> Iterator[tuple[BinaryIO, int]]:
 
 def _cost(image: Image.Image, pixels: int) -> int:
     """Bytes that decoding an image takes at most, by its format; `pixels` are those in the file."""
+    band = 24 * min(pixels, BAND)
     if image.format in ("JPEG", "MPO"):
         coefficients = 8 * pixels if image.info.get("progressive") else 0
-        return BYTES * image.width * image.height + coefficients
-    return pixels * (BYTES if image.format in ("PNG", "BMP", "GIF", "PPM") else MORE_BYTES)
+        return band + BYTES * image.width * image.height + coefficients
+    return band + pixels * (BYTES if image.format in ("PNG", "BMP", "GIF", "PPM") else MORE_BYTES)
 
 
 class Memory:
