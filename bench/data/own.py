@@ -90,9 +90,12 @@ def _card(place: Path, counts: Counts, source: OwnFolder | OwnTable, tree: Tree 
     for domain in domains:
         if fault := domain_fault(domain):
             raise UserError(f"domain '{domain}' of '{place}' {fault}: rename it")
+    alone = _strangers(counts, domains)
+    domains = [domain for domain in domains if domain not in alone]
     reasons = {label: _shortage(counts, domains, label) for label in labels}
     shared = [label for label in labels if not reasons[label]]
-    left_out = [f"{label} ({reasons[label]})" for label in labels if reasons[label]]
+    left_out = [f"domain {domain} (no class of another)" for domain in alone]
+    left_out += [f"{label} ({reasons[label]})" for label in labels if reasons[label]]
     if len(shared) < 2:
         raise UserError(
             f"'{place}' has {len(labels)} classes in {len(domains)} domains ({', '.join(domains[:5])}), but "
@@ -121,11 +124,21 @@ def _card(place: Path, counts: Counts, source: OwnFolder | OwnTable, tree: Tree 
     )
 
 
+def _strangers(counts: Counts, domains: list[str]) -> list[str]:
+    """List domains that have no class of another, if most have some."""
+    where: dict[str, set[str]] = defaultdict(set)
+    for domain, label in counts:
+        where[label].add(domain)
+    known = set().union(*(there for there in where.values() if len(there) > 1))
+    return [domain for domain in domains if domain not in known] if 2 * len(known) > len(domains) else []
+
+
 def _shortage(counts: Counts, domains: list[str], label: str) -> str:
     """Say in which domains a class has too few images; empty where it has enough in all."""
-    there = [domain for domain in domains if (domain, label) in counts]
-    if len(there) == 1 and len(domains) > 1:
-        return f"only in {there[0]}"
+    everywhere = [domain for domain, name in counts if name == label]
+    if len(everywhere) == 1 and len(domains) > 1:
+        return f"only in {everywhere[0]}"
+    there = [domain for domain in domains if domain in everywhere]
     reasons = [f"none in {domain}" for domain in domains if domain not in there]
     for domain in there:
         by_split = counts[domain, label]

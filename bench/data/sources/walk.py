@@ -83,7 +83,8 @@ def walk(root: Path) -> Iterator[File]:
         UserError: the folder cannot be read, or there are more files than can be listed.
     """
     # Folders are told by their number and file system's: only links lead back to one above.
-    found, waiting = 0, [((), root, frozenset({_identity(root)}))]
+    above = frozenset(_identity(folder) for folder in (root, *root.resolve().parents))
+    found, waiting = 0, [((), root, above)]
     while waiting:
         folders, path, above = waiting.pop()
         inside = []
