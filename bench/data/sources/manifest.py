@@ -103,9 +103,9 @@ def _csv(file: Path) -> Rows:
             first = text.readline(MOST_CHARACTERS)
             if not first.strip():
                 raise UserError(f"cannot read the table {file}: its first line names no column")
-            delimiter = max(
-                DELIMITERS, key=lambda mark: len(_columns(next(csv.reader([first], delimiter=mark))))
-            )
+            # Of marks that show as many of the known columns, the one that shows most of any.
+            headers = {mark: next(csv.reader([first], delimiter=mark)) for mark in DELIMITERS}
+            delimiter = max(headers, key=lambda mark: (len(_columns(headers[mark])), len(headers[mark])))
             text.seek(0)
             before = csv.field_size_limit(MOST_CHARACTERS)
             try:
