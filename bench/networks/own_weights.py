@@ -58,7 +58,7 @@ def kept_weights(name: str) -> Path:
         UserError: they are not there, or are not what they were.
     """
     network, _, digest = name.partition("@")
-    folder = cache_root() / "weights" / digest.removesuffix(".untrained")
+    folder = cache_root() / "own-weights" / digest.removesuffix(".untrained")
     for weights in dict.fromkeys(FORMATS.values()):
         if (folder / weights).is_file():
             files = [path for path in (folder / CONFIG, folder / weights) if path.is_file()]
@@ -93,7 +93,7 @@ def _keep(files: dict[str, Path]) -> str:
         digest = _digest(list(files.values()))
     except OSError as error:
         raise UserError(f"cannot read the weights '{error.filename}': {error.strerror}") from None
-    folder = cache_root() / "weights" / digest
+    folder = cache_root() / "own-weights" / digest
     with writing_to_cache():
         for name, path in files.items():
             if not (folder / name).is_file():

@@ -155,7 +155,7 @@ def test_names_of_the_hub() -> None:
 
 def test_damaged_weights_in_the_cache_are_not_used(home: Path, net: torch.nn.Module) -> None:
     name = resolve(f"{NAME}@{saved(net, home / 'best.safetensors')}")
-    (kept,) = (home / "cache" / "weights").rglob("*.safetensors")
+    (kept,) = (home / "cache" / "own-weights").rglob("*.safetensors")
     content = bytearray(kept.read_bytes())
     content[-1] ^= 1
     kept.write_bytes(content)

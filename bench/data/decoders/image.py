@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from bench.core.errors import UserError
 from bench.core.files import open_regular
 from bench.data.sources.encoded import MOST_BYTES, Encoded
+from bench.processes.pool import Budget
 
 Fit = Literal["pad", "crop", "squash"]
 """Way to make an image square: white margins, a centre crop, or stretching."""
@@ -151,29 +151,7 @@ def _cost(image: Image.Image, pixels: int) -> int:
     return band + pixels * (BYTES if image.format in ("PNG", "BMP", "GIF", "PPM") else MORE_BYTES)
 
 
-class Memory:
-    """Memory that threads share: one that needs more than is left waits until others give it back."""
-
-    def __init__(self, size: int) -> None:
-        self._left = self._size = size
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def taken(self, size: int) -> Iterator[None]:
-        """Take so many bytes within the block; never more than all."""
-        size = min(size, self._size)
-        with self._changed:
-            self._changed.wait_for(lambda: self._left >= size)
-            self._left -= size
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._left += size
-                self._changed.notify_all()
-
-
-_memory = Memory(MEMORY)
+_memory = Budget(MEMORY)
 
 
 def _reduced(image: Image.Image, room: int) -> Image.Image:
