@@ -34,13 +34,13 @@ def in_threads(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
 
 
 class Budget:
-    """Memory in bytes that threads share: one that needs more than is left waits until others give it back."""
+    """Bytes of memory that threads share: one that needs more than is left waits for the others."""
 
     def __init__(self, size: int) -> None:
         self._left = self._size = size
         self._changed = threading.Condition()
 
-    @contextmanager
+    @contextlib.contextmanager
     def taken(self, size: int) -> Iterator[None]:
         """Take so many bytes within the block; never more than all."""
         size = min(size, self._size)
