@@ -43,8 +43,10 @@ def own_card(place: Path) -> Card:
     Raises:
         UserError: it does not exist, holds no images, or fewer than two classes are in every domain.
     """
-    if printable(str(place)) != str(place):
-        raise UserError(f"rename '{printable(str(place))}': its path has characters that cannot be printed")
+    try:
+        str(place.resolve()).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"rename '{printable(str(place))}' or what it is in: the path is not UTF-8") from None
     counts: Counts = defaultdict(Counter)
     if place.suffix.lower() in TABLES and place.is_file():
         for row in read_manifest(place):

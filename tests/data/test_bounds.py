@@ -122,7 +122,7 @@ def test_bands_are_as_the_whole() -> None:
     np.testing.assert_array_equal(decode(encoded(image), 64, "crop"), expected)
 
 
-def bomb(path: Path, header: tarfile.TarInfo, size: int = 2**28) -> Path:
+def bomb(path: Path, header: tarfile.TarInfo, size: int = 2**27) -> Path:
     """A tar of a few hundred bytes whose one header announces so many zeros, which follow."""
     header.size = size
     packer, zeros = bz2.BZ2Compressor(), bytes(2**20)

@@ -39,20 +39,19 @@ def open_shard(path: Path) -> Iterator[ParquetFile]:
         schema = pq.read_schema(path)
         # Texts as dictionaries: one long text that every row repeats would fill the memory.
         texts = [i.name for i in schema if pa.types.is_string(i.type) or pa.types.is_large_string(i.type)]
-        file = pq.ParquetFile(
+        with pq.ParquetFile(
             path, memory_map=True, pre_buffer=False, buffer_size=1 << 20, read_dictionary=texts
-        )
-    except (OSError, pa.ArrowException) as error:
+        ) as file:
+            check_rows(path, file.metadata.num_rows)
+            groups = range(file.metadata.num_row_groups)
+            unpacked = sum(file.metadata.row_group(group).total_byte_size for group in groups)
+            if unpacked > max(FLOOR, RATIO * path.stat().st_size):
+                raise UserError(
+                    f"refused: {path} unpacks to {unpacked / 2**20:.0f} MiB, more than {RATIO} times its size"
+                )
+            yield file
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the table {path}: {' '.join(str(error).split())[:160]}") from None
-    with file:
-        check_rows(path, file.metadata.num_rows)
-        groups = range(file.metadata.num_row_groups)
-        unpacked = sum(file.metadata.row_group(group).total_byte_size for group in groups)
-        if unpacked > max(FLOOR, RATIO * path.stat().st_size):
-            raise UserError(
-                f"refused: {path} unpacks to {unpacked / 2**20:.0f} MiB, more than {RATIO} times its size"
-            )
-        yield file
 
 
 def check_rows(path: Path, rows: int) -> None:
