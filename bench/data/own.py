@@ -27,11 +27,6 @@ NAMED = 10
 
 TABLES = (".csv", ".tsv", ".parquet")
 
-LABELS_NEEDED = (
-    "labels of the target are needed to measure: put its images into folders of their classes, at least "
-    f"{LEAST} of each class"
-)
-
 Counts = dict[tuple[str, str], Counter[str]]
 """Images by (domain, class), and in them by published split."""
 
@@ -87,7 +82,7 @@ def _card(place: Path, counts: Counts, source: OwnFolder | OwnTable, tree: Tree 
     if not counts:
         raise UserError(
             f"no images in '{place}': it takes folders <domain>/<class>/<images>"
-            + (f"; {'; '.join(notes)}; {LABELS_NEEDED}" if notes else "")
+            + "".join(f"; {note}" for note in notes)
         )
     for domain in domains:
         if fault := domain_fault(domain):

@@ -93,7 +93,7 @@ def test_one_stray_picture_changes_nothing(fresh: Path) -> None:
     files(fresh / "mine", "a", "docs/figures", each=1)
     after = own_card(fresh / "mine")
     assert (after.domains, after.classes) == (["a", "b", "c", "d"], before.classes)
-    assert "not read: 1 outside the folders of classes (a/0.jpg)" in after.notes
+    assert "not read: 1 outside the folders of classes (a/0.jpg)" in " ".join(after.notes)
     assert "left out: domain docs (no class of another), figures (only in docs)" in after.notes
 
 
@@ -143,7 +143,7 @@ def deep(root: Path) -> None:
 
 
 def no_label(root: Path) -> None:
-    files(root, "target")
+    files(root, "target", each=50)  # more than have labels
 
 
 def few(root: Path) -> None:
@@ -189,7 +189,10 @@ SAID: dict[Callable[[Path], object], tuple[str, str]] = {
     latin: ("not read", r"1 named in another encoding than UTF-8 (shop/bolt/\udce9.jpg)"),
     latin_class: ("not read", r"1 named in another encoding than UTF-8 (shop/\udce9cole)"),
     deep: ("not read", "1 nested too deeply (shop/bolt/x"),
-    no_label: ("not read", "5 outside the folders of classes (target/0.jpg)"),
+    no_label: (
+        "not read",
+        "50 outside the folders of classes (target/0.jpg); labels of the target are",
+    ),
     few: ("left out", "washer (2 images in site)"),
     one_domain: ("left out", "washer (only in site)"),
     only_tested: ("left out", "washer (0 images to train on in shop, 0 images to train on in site)"),
