@@ -33,28 +33,6 @@ def in_threads(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
                 future.cancel()
 
 
-class Budget:
-    """Bytes of memory that threads share: one that needs more than is left waits for the others."""
-
-    def __init__(self, size: int) -> None:
-        self._left = self._size = size
-        self._changed = threading.Condition()
-
-    @contextlib.contextmanager
-    def taken(self, size: int) -> Iterator[None]:
-        """Take so many bytes within the block; never more than all."""
-        size = min(size, self._size)
-        with self._changed:
-            self._changed.wait_for(lambda: self._left >= size)
-            self._left -= size
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._left += size
-                self._changed.notify_all()
-
-
 def in_processes(work: Callable[[A], B], items: Iterable[A], most: int) -> Iterator[B]:
     """Map in at most so many processes, for work that holds the lock and takes some seconds.
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
+from filelock import FileLock
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bench.core.errors import UserError
 from bench.core.files import open_regular
+from bench.core.paths import cache_root, writing_to_cache
 from bench.data.sources.encoded import MOST_BYTES, Encoded
-from bench.processes.pool import Budget
 
 Fit = Literal["pad", "crop", "squash"]
 """Way to make an image square: white margins, a centre crop, or stretching."""
@@ -32,14 +33,14 @@ STREAMED = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
 MOST_WHOLE = 32 * 2**20
 """Largest file in bytes of the formats that are read whole."""
 
-MEMORY = 3 * 2**30
-"""Bytes that decoding may take over all threads of a process."""
+LARGE = 2**28
+"""Bytes that decoding an image may take beside others; of images that take more, one is decoded at a time."""
 
 BYTES = 9
 """Most bytes that decoding takes for a pixel: four, and four again while it is turned."""
 
 MORE_BYTES = 28
-"""The same for formats that are decoded into buffers of their own; an image of any fits into `MEMORY`."""
+"""The same for formats that are decoded into buffers of their own."""
 
 BAND = 2**20
 """Pixels of a large image that are converted at a time."""
@@ -70,7 +71,7 @@ def decode(encoded: Encoded, size: int, fit: Fit = "pad") -> np.ndarray:
     except Unreadable as reason:
         name = f" {encoded}" if isinstance(encoded, Path) else ""
         raise UserError(f"cannot read image{name}: {reason}") from None
-    with _memory.taken(4 * max(image.size) ** 2 if fit == "pad" else 0):
+    with _room_for(4 * max(image.size) ** 2 if fit == "pad" else 0):
         return _squared(image, size, fit)
 
 
@@ -110,9 +111,9 @@ def upright(encoded: Encoded, room: int = ROOM) -> tuple[Image.Image, tuple[int,
                 found = image.size
                 # The decoder of JPEG skips what a reduced image does not need.
                 image.draft(None, (room, room))
-                with _memory.taken(_cost(image, pixels)):
+                with _room_for(_cost(image, pixels)):
                     return _reduced(image, room), found
-    except Unreadable:
+    except UserError:
         raise
     except Image.DecompressionBombError:
         raise Unreadable(f"more than {MOST_PIXELS // 10**6} million pixels") from None
@@ -151,7 +152,17 @@ def _cost(image: Image.Image, pixels: int) -> int:
     return band + pixels * (BYTES if image.format in ("PNG", "BMP", "GIF", "PPM") else MORE_BYTES)
 
 
-_memory = Budget(MEMORY)
+@contextmanager
+def _room_for(size: int) -> Iterator[None]:
+    """Take so many bytes within the block; where they are many, one at a time of all that share a cache."""
+    if size <= LARGE:
+        yield
+        return
+    with writing_to_cache():
+        cache_root().mkdir(parents=True, exist_ok=True)
+        lock = FileLock(cache_root() / "large-image.lock").acquire()
+    with lock:
+        yield
 
 
 def _reduced(image: Image.Image, room: int) -> Image.Image:
