@@ -82,7 +82,7 @@ def peak(path: Path, threads: int) -> int:
 def test_threads_share_the_memory_of_large_images(tmp_path: Path) -> None:
     values = Image.fromarray(np.zeros((9_999, 10_000), np.uint16))
     (tmp_path / "a.png").write_bytes(encoded(values, compress_level=1))
-    # One at a time, in all threads and processes.
+    # One at a time, in all threads and processes; each took 1.6 GB before.
     assert peak(tmp_path / "a.png", 5) < 9 * 99_990_000
 
 

@@ -17,6 +17,7 @@ from bench.core.errors import UserError
 from bench.core.files import open_regular
 from bench.core.paths import cache_root, writing_to_cache
 from bench.data.sources.encoded import MOST_BYTES, Encoded
+from bench.processes.malloc import trim
 
 Fit = Literal["pad", "crop", "squash"]
 """Way to make an image square: white margins, a centre crop, or stretching."""
@@ -112,7 +113,10 @@ def upright(encoded: Encoded, room: int = ROOM) -> tuple[Image.Image, tuple[int,
                 # The decoder of JPEG skips what a reduced image does not need.
                 image.draft(None, (room, room))
                 with _room_for(_cost(image, pixels)):
-                    return _reduced(image, room), found
+                    out = _reduced(image, room)
+                    if out is not image:
+                        image.close()
+                    return out, found
     except UserError:
         raise
     except Image.DecompressionBombError:
@@ -162,7 +166,11 @@ def _room_for(size: int) -> Iterator[None]:
         cache_root().mkdir(parents=True, exist_ok=True)
         lock = FileLock(cache_root() / "large-image.lock").acquire()
     with lock:
-        yield
+        try:
+            yield
+        finally:
+            # What this thread freed would stay in its hands beside the next one's.
+            trim()
 
 
 def _reduced(image: Image.Image, room: int) -> Image.Image:
