@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bench.core.digest import combine
 from bench.data.decoders.image import Fit
@@ -75,6 +75,15 @@ class Card(Frozen):
     sources: list[Annotated[Source, Field(discriminator="type")]] = Field(
         min_length=1, description="tried in order"
     )
+    notes: list[str] = Field([], description="what is said of a copy in warnings and records")
+
+    @field_validator("domains")
+    @classmethod
+    def _are_no_other_words(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if fault := domain_fault(name):
+                raise ValueError(f"domain '{name}' {fault}: rename it")
+        return names
 
     @model_validator(mode="after")
     def _domains_exist(self) -> Card:
@@ -140,6 +149,13 @@ class Card(Frozen):
         order = sorted(classes, key=lambda name: combine(str(self.task_seed), "task", name))
         old = set(order[: len(order) // 2])
         return tuple(c for c in classes if c in old), tuple(c for c in classes if c not in old)
+
+
+def domain_fault(name: str) -> str | None:
+    """Explain why a text cannot name a domain; None where it can."""
+    if "→" in name:
+        return "has an arrow in its name, as pairs of domains have in tables"
+    return "is what tables call a network without a source" if name == "pretrained" else None
 
 
 @cache

@@ -216,7 +216,7 @@ def open_dataset(card: Card, progress: Progress = silent, download: bool = True)
         if row.digest in bad
     ]
     kept = {domain: [r for r in rows if r.digest not in bad] for domain, rows in index.domains.items()}
-    warnings = list(index.warnings)
+    warnings = [*card.notes, *index.warnings]
     if left_out:
         more = " and more" if len(left_out) > 5 else ""
         few = ", ".join(left_out[:5])

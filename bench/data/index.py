@@ -7,7 +7,6 @@ copies of one image, in whatever domain, are one group.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from bench.core.files import write_atomically
 from bench.core.paths import cache_root, writing_to_cache
 from bench.data.card import CARDS, Card
 from bench.data.sources.base import Absent, Listing, SourceRequest
-from bench.data.sources.encoded import content, encoded_images
+from bench.data.sources.encoded import digest as content_digest
+from bench.data.sources.encoded import encoded_images
 from bench.data.sources.item import Item
 from bench.data.sources.union_find import unite
 from bench.processes.pool import in_threads
@@ -95,7 +95,7 @@ def _identify(card: Card, items: dict[str, list[Item]], progress: Progress) -> d
     listed = [(domain, item) for domain, found in items.items() for item in found]
     digests = [""] * len(listed)
     work = encoded_images(((item.path, item.row) for _, item in listed))
-    hashed = in_threads(lambda job: (job[0], hashlib.sha256(content(job[1])).hexdigest()), work)
+    hashed = in_threads(lambda job: (job[0], content_digest(job[1])), work)
     for done, (place, digest) in enumerate(hashed, 1):
         digests[place] = digest
         progress(f"read {card.name}", done, len(listed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.core.errors import UserError, did_you_mean
+from bench.networks.own_weights import CONFIG, HUB, is_own, kept_weights
 from bench.networks.weights import PACKAGED, UNTRAINED, available_offline, remember_source
 
 
@@ -73,7 +75,19 @@ def synchronised(model: nn.Module) -> nn.Module:
 
 
 def check_backbone(name: str) -> None:
-    """Check that timm knows the name (its tag may be `untrained`); a `UserError` with a suggestion if not."""
+    """Check that timm knows the name (its tag may be `untrained`); a `UserError` with a suggestion if not.
+
+    One's own weights have to be in the cache; what is on the hub is not asked for.
+    """
+    if name.startswith(HUB):
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w.-]+)?", name.removeprefix(HUB)):
+            raise UserError(
+                f"'{name}' names no repository of the hub: {HUB}OWNER/NAME or {HUB}OWNER/NAME@REVISION"
+            )
+        return
+    if is_own(name):
+        kept_weights(name)
+        name = f"{name.partition('@')[0].partition('.')[0]}.{UNTRAINED}"
     arch, _, tag = name.partition(".")
     if not timm.is_model(arch):
         raise UserError(f"unknown backbone '{name}': {did_you_mean(arch, timm.list_models())}")
@@ -100,7 +114,7 @@ def create_backbone(name: str, image_size: int | None = None) -> Backbone:
     if not name.endswith(f".{UNTRAINED}"):
         return copy.deepcopy(_pretrained(name, _own_size(name, image_size)))
     arch = name.removesuffix(f".{UNTRAINED}")
-    return _backbone(_created(arch, _own_size(arch, image_size), pretrained=False))
+    return _backbone(_random(arch, _own_size(arch, image_size)))
 
 
 def check_image_size(name: str, image_size: int) -> None:
@@ -109,7 +123,7 @@ def check_image_size(name: str, image_size: int) -> None:
     Raises:
         UserError: it does not, or it cannot be built.
     """
-    arch = name.partition(".")[0]
+    arch = _architecture(name)
     if reason := _tried(arch, image_size, 1, training=False):
         config = timm.get_pretrained_cfg(arch)
         own = f"; it was made for {config.input_size[-1]} px" if config else ""
@@ -124,7 +138,7 @@ def check_batch_size(name: str, image_size: int, batch_size: int) -> None:
     """
     if batch_size > 1:
         return
-    if reason := _tried(name.partition(".")[0], image_size, batch_size, training=True):
+    if reason := _tried(_architecture(name), image_size, batch_size, training=True):
         raise UserError(
             f"backbone '{name}' cannot be trained on batches of one image of {image_size} px ({reason}): "
             "use batch_size = 2 or more"
@@ -132,8 +146,10 @@ def check_batch_size(name: str, image_size: int, batch_size: int) -> None:
 
 
 def _tried(arch: str, image_size: int, batch_size: int, training: bool) -> str:
-    """Reason why a network without weights does not take a batch; empty where it does."""
+    """Reason why a network without weights does not take a batch; empty where it does, or is not here yet."""
     reason = ""
+    if arch.startswith(HUB):
+        return reason
     # Without memory and arithmetic, which takes a tenth of a second; or in earnest, where that cannot be.
     for device in ("meta", "cpu"):
         try:
@@ -147,9 +163,15 @@ def _tried(arch: str, image_size: int, batch_size: int, training: bool) -> str:
     return reason
 
 
+def _architecture(name: str) -> str:
+    """timm's name of a network, without its weights; a repository of the hub has none that is known before."""
+    return name if name.startswith(HUB) else name.partition("@")[0].partition(".")[0]
+
+
 def _own_size(name: str, image_size: int | None) -> int | None:
     """Size of images that a network has to be built for; None: any, or that which it is built for anyway."""
-    config = timm.get_pretrained_cfg(name)
+    # What a repository of the hub holds is known when it is fetched.
+    config = None if name.startswith(HUB) else timm.get_pretrained_cfg(_architecture(name))
     fixed = config is not None and config.fixed_input_size and image_size != config.input_size[-1]
     return image_size if fixed else None
 
@@ -161,6 +183,22 @@ def _created(name: str, own_size: int | None, pretrained: bool) -> nn.Module:
         with contextlib.suppress(TypeError):
             return timm.create_model(name, pretrained=pretrained, num_classes=0, img_size=own_size)
     return timm.create_model(name, pretrained=pretrained, num_classes=0)
+
+
+def _random(name: str, own_size: int | None) -> nn.Module:
+    """Network without classifier at random initialisation, in the form that its weights come with, if any."""
+    if is_own(name):
+        folder = kept_weights(name).parent
+        name = f"local-dir:{folder}" if (folder / CONFIG).is_file() else name.partition("@")[0]
+    try:
+        return _created(name, own_size, pretrained=False)
+    except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        # What a configuration says is handed to the network, which may know no such thing.
+        raise UserError(f"cannot make the network of '{name}': {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _backbone(net: nn.Module) -> Backbone:
@@ -200,6 +238,9 @@ def set_switches(values: dict[str, Any]) -> None:
 def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel, for pixels in [0, 1], that the network was trained with."""
     arch = name.removesuffix(f".{UNTRAINED}")
+    if is_own(arch) or arch.startswith(HUB):
+        own = cast(Any, _pretrained(arch, None).net).pretrained_cfg
+        return tuple(own["mean"]), tuple(own["std"])
     config = timm.get_pretrained_cfg(arch, allow_unregistered=False)
     if config is None:
         return timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD
@@ -233,6 +274,8 @@ def _fetched(name: str, own_size: int | None) -> nn.Module:
         state = _packaged_weights(name)
         net.load_state_dict({key: state[key] for key in net.state_dict()})
         return net
+    if is_own(name):
+        return _own(name, own_size)
     # The client tells of each of its retries; one line at the end says as much.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
@@ -254,6 +297,38 @@ def _source(name: str) -> str:
     if config is not None and not config.hf_hub_id and config.url:
         return str(Path(torch.hub.get_dir()).absolute() / "checkpoints" / Path(str(config.url)).name)
     return str(config.hf_hub_id) if config is not None else name
+
+
+def _own(name: str, own_size: int | None) -> nn.Module:
+    """Network with one's own weights: all have to be there, those of a classifier may be beside them.
+
+    Raises:
+        UserError: they cannot be read without running code, or are another network's.
+    """
+    net = _random(name, own_size)
+    try:
+        state = timm.models.load_state_dict(str(kept_weights(name)), weights_only=True)
+    except UserError:
+        raise
+    except Exception as error:
+        # Readers of two formats raise many errors for damaged files.
+        raise UserError(f"cannot read the weights of '{name}': {_reason(error)}") from None
+    expected = net.state_dict()
+    wrong = [
+        key
+        for key, value in expected.items()
+        if not isinstance(found := state.get(key), Tensor) or found.shape != value.shape
+    ]
+    classifier = cast(Any, net).pretrained_cfg.get("classifier") or "head"
+    heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    more = [key for key in state if key not in expected and not key.startswith(tuple(f"{h}." for h in heads))]
+    if wrong or more:
+        what = f"'{wrong[0]}' is missing or of another shape" if wrong else f"there is no '{more[0]}' in it"
+        raise UserError(
+            f"the weights of '{name}' are not this network's: {what}, of {len(wrong) + len(more)}"
+        )
+    net.load_state_dict({key: state[key] for key in expected})
+    return net
 
 
 def _packaged_weights(name: str) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.core.paths import cache_root
 from bench.core.text import file_name
+from bench.networks.own_weights import HUB, is_own
 
 UNTRAINED = "untrained"
 """Tag of a network at random initialisation, as in `tf_efficientnet_lite0.untrained`."""
@@ -62,11 +63,13 @@ PACKAGED = {
 
 def needs_hub(name: str) -> bool:
     """True if the weights come over the network, or out of the hub's own cache."""
-    return name not in PACKAGED and not name.endswith(f".{UNTRAINED}")
+    return name not in PACKAGED and not is_own(name) and not name.endswith(f".{UNTRAINED}")
 
 
 def untrained(name: str) -> str:
     """Name of the same network at random initialisation."""
+    if is_own(name) or name.startswith(HUB):
+        return f"{name.removesuffix(f'.{UNTRAINED}')}.{UNTRAINED}"
     return f"{name.split('.', maxsplit=1)[0]}.{UNTRAINED}"
 
 
@@ -78,6 +81,7 @@ def available_offline() -> list[str]:
 def weights_digest(name: str) -> str | None:
     """Digest of the files that a backbone's weights come from; None: random ones, or none on this machine.
 
+    None for one's own too, which their name holds the digest of.
     A file is read once a process, and again where its size or time of change has changed.
     """
     files = _files(name)
@@ -99,18 +103,22 @@ def _files(name: str) -> list[Path]:
     if not needs_hub(name):
         path = PACKAGED[name].found() if name in PACKAGED else None
         return [path] if path else []
+    if name.startswith(HUB):
+        repository, _, revision = name.removeprefix(HUB).partition("@")
+        return _in_hub_cache(repository, revision or "main")
     source = _source(name)
     path = Path(source)
     return ([path] if path.is_file() else []) if path.is_absolute() else _in_hub_cache(source)
 
 
-def _in_hub_cache(repository: str) -> list[Path]:
-    """Files of weights in the hub's cache, of the revision that it takes unless asked for another."""
+def _in_hub_cache(repository: str, revision: str = "main") -> list[Path]:
+    """Files of weights in the hub's cache, of a branch, a tag or a commit."""
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+    with contextlib.suppress(OSError, ValueError):
+        revision = (folder / "refs" / revision).read_text(encoding="utf-8").strip()
     try:
-        revision = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
         found = sorted((folder / "snapshots" / revision).iterdir())
     except (OSError, ValueError):
         return []

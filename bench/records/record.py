@@ -209,10 +209,6 @@ class Digests(Frozen):
         """Digests of what does not depend on the method's code, such as features of a frozen network."""
         return self.model_copy(update={"method": ""})
 
-    def outdated(self, now: Digests) -> bool:
-        """True if the present digests are others."""
-        return self != now
-
 
 class Record(Frozen):
     """Immutable result of a cell, stored as JSON; `Predictions` lie beside it."""

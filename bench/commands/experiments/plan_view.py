@@ -25,6 +25,9 @@ def show(plan: RunPlan, nodes: int | None = None) -> None:
     from bench.networks.backbones import check_backbone
 
     suite, cells = plan.suite, plan.cells
+    click.echo(printable(f"{plan.card.name}: {' '.join(plan.card.description.split())}"))
+    for note in plan.card.notes:
+        click.echo(printable(f"warning: {note}"), err=True)
     for name in suite.backbones:
         check_backbone(name)
     for cell in cells:

@@ -30,6 +30,7 @@ from bench.engine.training.cost import CostTracker
 from bench.engine.training.inputs import Inputs
 from bench.method.maths.logistic import fit_logistic
 from bench.networks.backbones import check_backbone, create_backbone, imagenet_head
+from bench.networks.own_weights import resolve
 from bench.networks.split import POOLED
 from bench.networks.weights import PACKAGED, available_offline, needs_hub, untrained
 from bench.spec.cell import Budget, Cell, Scenario, Setting
@@ -61,7 +62,7 @@ def rank(options: RankOptions) -> int:
     """Print the candidates, best first by LogME; returns the exit code."""
     card = load_card(options.dataset)
     check_name(f"domain of {card.name}", options.target, card.domains)
-    names = list(dict.fromkeys(options.backbones or _candidates()))
+    names = list(dict.fromkeys(map(resolve, options.backbones or _candidates())))
     for name in names:
         check_backbone(name)
     resolve_device(options.device)
