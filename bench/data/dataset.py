@@ -17,10 +17,9 @@ from bench.core.errors import UserError
 from bench.core.paths import cache_root, data_roots, own_data, skip_bad, writing_to_cache
 from bench.core.text import file_name
 from bench.data.card import Card
-from bench.data.decoders.image import decode
+from bench.data.decoding import decode_images
 from bench.data.index import Index, Progress, Row, bad_images, decoder_digest, read_index, remember_bad
-from bench.data.sources.encoded import Encoded, Place, encoded_images
-from bench.processes.pool import in_threads
+from bench.data.sources.encoded import Place
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -101,20 +100,14 @@ class Dataset:
 
     def _decode(self, domain: Domain, size: int, out: Path, progress: Progress) -> None:
         temporary = out.with_suffix(".partial")
-        shape = (len(domain.places), size, size, 3)
-        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        bad: dict[int, str] = {}
-
-        def work(job: tuple[int, Encoded]) -> None:
-            row, encoded = job
-            try:
-                pixels[row] = decode(encoded, size, self.card.fit)
-            except UserError as error:
-                bad[row] = str(error).rpartition(": ")[2]
-
-        for done, _ in enumerate(in_threads(work, encoded_images(domain.places)), 1):
-            progress(f"decode {domain.name}", done, len(domain.places))
-        pixels.flush()
+        total = len(domain.places)
+        bad = decode_images(
+            domain.places,
+            size,
+            self.card.fit,
+            temporary,
+            lambda done: progress(f"decode {domain.name}", done, total),
+        )
         if bad:
             temporary.unlink()
             remember_bad({domain.digests[row]: reason for row, reason in bad.items()})

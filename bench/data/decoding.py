@@ -1,0 +1,113 @@
+"""Decoding of many images straight into a shared file, in processes that a damaged image may crash or stall.
+
+`python -m bench.data.decoding` is such a process.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from io import FileIO
+from pathlib import Path
+
+import numpy as np
+
+from bench.core.errors import UserError
+from bench.core.paths import writing_to_cache
+from bench.data.decoders.image import Fit, decode
+from bench.data.sources.encoded import Encoded, Place, encoded_images
+from bench.processes.expendable import ItemServer, Lost, in_expendable_processes
+from bench.processes.pool import processors
+from bench.processes.protocol import Message
+from bench.processes.server import serve
+
+PIECE = 64
+"""Images that a process is asked for at once; of a container, more: each reads from the start of a row group."""
+
+
+class DecodeRequest(Message):
+    """Request to decode images into a file of arrays, the first of which begins at `offset`."""
+
+    images: tuple[tuple[int, Place], ...]
+    """Numbers of arrays, and what belongs there."""
+    size: int
+    fit: Fit
+    out: Path
+    offset: int
+
+
+class Decoder(ItemServer):
+    """Decodes images."""
+
+    def load(self) -> None:
+        """Import nothing: this module has imported what is needed."""
+
+    def results(self, request: str) -> Iterator[tuple[int, Callable[[], str]]]:
+        """Images of a request; the result of each is why it cannot be decoded, or empty."""
+        wanted = DecodeRequest.model_validate_json(request)
+        rows = [row for row, _ in wanted.images]
+        with writing_to_cache(), wanted.out.open("r+b", buffering=0) as out:
+            for position, encoded in encoded_images(place for _, place in wanted.images):
+                yield rows[position], partial(_decode, encoded, rows[position], wanted, out)
+
+
+def _decode(encoded: Encoded, row: int, wanted: DecodeRequest, out: FileIO) -> str:
+    try:
+        content = decode(encoded, wanted.size, wanted.fit).tobytes()
+    except UserError as error:
+        return str(error).rpartition(": ")[2] or "unreadable"
+    out.seek(wanted.offset + row * len(content))
+    while content:
+        content = content[out.write(content) :]
+    return ""
+
+
+def decode_images(
+    places: Sequence[Place], size: int, fit: Fit, out: Path, progress: Callable[[int], None]
+) -> dict[int, str]:
+    """Decode images into a new `.npy` file: uint8 (images, size, size, 3).
+
+    Returns why images cannot be decoded, by their numbers; `progress` is called with how many are done.
+
+    Raises:
+        OSError: the file cannot be written.
+        UserError: likewise, in a process that decodes; or none can be started.
+    """
+    shape = (len(places), size, size, 3)
+    with out.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        offset = file.tell()
+        file.truncate(offset + math.prod(shape))
+
+    def request(rows: Sequence[int]) -> DecodeRequest:
+        images = tuple((row, places[row]) for row in rows)
+        return DecodeRequest(images=images, size=size, fit=fit, out=out.absolute(), offset=offset)
+
+    bad: dict[int, str] = {}
+    outcomes = in_expendable_processes("bench.data.decoding", pieces(places), request)
+    for done, outcome in enumerate(outcomes, 1):
+        reason = f"decoding stopped: {outcome.reason}" if isinstance(outcome, Lost) else outcome.text
+        if reason:
+            bad[outcome.item] = reason
+        progress(done)
+    with out.open("r+b") as file:
+        os.fsync(file.fileno())
+    return bad
+
+
+def pieces(places: Sequence[Place]) -> Iterator[list[int]]:
+    """Split images into numbers of those that a process reads after each other, rows of a container in order."""
+    inside: dict[Path | None, list[int]] = defaultdict(list)
+    for number, (path, row) in enumerate(places):
+        inside[None if row is None else path].append(number)
+    for path, numbers in inside.items():
+        each = PIECE if path is None else max(PIECE, math.ceil(len(numbers) / processors()))
+        numbers.sort(key=lambda number: places[number][1] or 0)
+        yield from (numbers[start : start + each] for start in range(0, len(numbers), each))
+
+
+if __name__ == "__main__":
+    serve(Decoder)
