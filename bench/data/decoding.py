@@ -25,7 +25,9 @@ from bench.processes.protocol import Message
 from bench.processes.server import serve
 
 PIECE = 64
-"""Images that a process is asked for at once; of a container, more: each reads from the start of a row group."""
+"""Images that a process is asked for at once; of a container, more: row groups are read from their start."""
+STOPPED = "decoding stopped"
+"""Beginning of the reason why an image that ended its process cannot be read."""
 
 
 class DecodeRequest(Message):
@@ -89,7 +91,7 @@ def decode_images(
     bad: dict[int, str] = {}
     outcomes = in_expendable_processes("bench.data.decoding", pieces(places), request)
     for done, outcome in enumerate(outcomes, 1):
-        reason = f"decoding stopped: {outcome.reason}" if isinstance(outcome, Lost) else outcome.text
+        reason = f"{STOPPED}: {outcome.reason}" if isinstance(outcome, Lost) else outcome.text
         if reason:
             bad[outcome.item] = reason
         progress(done)
@@ -99,7 +101,7 @@ def decode_images(
 
 
 def pieces(places: Sequence[Place]) -> Iterator[list[int]]:
-    """Split images into numbers of those that a process reads after each other, rows of a container in order."""
+    """Split images into numbers of those that a process reads after each other, a container's in order."""
     inside: dict[Path | None, list[int]] = defaultdict(list)
     for number, (path, row) in enumerate(places):
         inside[None if row is None else path].append(number)

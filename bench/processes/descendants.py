@@ -21,7 +21,8 @@ def new_mark() -> str:
 def kill_descendants(mark: str) -> None:
     """Kill every process, but this one, that inherited a mark.
 
-    A process group is left by `setsid`, and a parent is no longer known once it has died; an environment stays.
+    A process group is left by `setsid`, and a parent is not known any more once it has died; an environment
+    stays.
     """
     import psutil
 

@@ -1,7 +1,7 @@
 """Work on many items in processes that an item may crash or stall: it is named, and the others are done.
 
-A process announces each item before it touches it. Where it dies or does not go on, that item is tried once more
-in a process of its own, since the cause may have been another's; then it is lost. An `ItemServer` does the work.
+A process announces each item before it touches it. Where it dies or does not go on, that item is tried once
+more by itself, since the cause may have been another's; then it is lost. An `ItemServer` does the work.
 """
 
 from __future__ import annotations

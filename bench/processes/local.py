@@ -90,7 +90,11 @@ class LocalWorker:
         """End of its log since the last request."""
         if self._process.poll() is not None:
             self._log_reader.join(1.0)  # what it said last may be on its way
-        return bytes(self._log).decode("utf-8", "replace").strip()
+        text = bytes(self._log)
+        if len(text) == TAIL_BYTES:
+            # It may begin anywhere, within a character or a secret.
+            text = text.partition(b"\n")[2] or text
+        return text.decode("utf-8", "replace").strip()
 
     def exit_reason(self) -> str:
         """Cause of its exit, in words."""

@@ -10,12 +10,14 @@ import pytest
 from PIL import Image
 
 from bench.core.errors import UserError
-from bench.data.dataset import BadImages, open_dataset
+from bench.data.dataset import BadImages, open_dataset, silent
 from bench.data.decoders.image import decode
 from bench.data.decoding import PIECE, pieces
+from bench.data.doctor.scan import scan_images
 from bench.data.own import own_card
 from bench.processes import expendable
 from tests.support.checkout import python
+from tests.torture.disks import small_disk
 
 FAULTY = """
 import os, time
@@ -73,7 +75,7 @@ def test_crashes_and_stalls_are_bad_images(images: Path, monkeypatch: pytest.Mon
     assert "x/0.png (decoding stopped: its process was killed by SIGABRT)" in message
     assert "y/3.png (decoding stopped: it took longer than 1 s)" in message
     assert "4.png" not in message, "an accident that does not happen again"
-    assert not [path for path in (images.parent / "cache").rglob("*.partial")]
+    assert not list((images.parent / "cache").rglob("*.partial"))
     assert not [child for child in psutil.Process().children() if "decoding" in " ".join(child.cmdline())]
     monkeypatch.setenv("BENCH_SKIP_BAD", "1")
     dataset = open_dataset(own_card(images))
@@ -81,6 +83,24 @@ def test_crashes_and_stalls_are_bad_images(images: Path, monkeypatch: pytest.Mon
     assert len(pixels) == 8
     for row, (path, _) in enumerate(dataset.domains["a"].places):
         np.testing.assert_array_equal(pixels[row], decode(path, 12, dataset.card.fit))
+
+
+def test_the_doctor_names_them_too(images: Path) -> None:
+    spoil(images / "a" / "x" / "0.png", "ABORT")
+    scan = scan_images(open_dataset(own_card(images)), silent)
+    assert [*scan.unreadable.values()] == ["decoding stopped: its process was killed by SIGABRT"]
+    assert {*scan.sizes.values()} == {(12, 12)}
+    assert len(scan.hashes) == 19
+
+
+def test_a_cache_on_a_full_disk_is_one_line(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is sparse until it is written: there seems to be room for it."""
+    with small_disk(images.parent / "disk", 100) as mounted:
+        if not mounted:
+            pytest.skip("this user may not mount a file system")
+        monkeypatch.setenv("BENCH_CACHE", str(images.parent / "disk"))
+        with pytest.raises(UserError, match=r"cannot write to the cache '.*': No space left on device; set"):
+            open_dataset(own_card(images)).pixels("a", 128)
 
 
 def test_a_process_that_cannot_start_is_one_line(images: Path) -> None:
@@ -94,6 +114,7 @@ import resource, sys
 from pathlib import Path
 from bench.core.errors import UserError
 from bench.data.dataset import open_dataset
+from bench.data.doctor.scan import scan_images
 from bench.data.own import own_card
 
 dataset = open_dataset(own_card(Path(sys.argv[1])))

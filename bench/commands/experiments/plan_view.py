@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 
 import click
@@ -21,10 +22,13 @@ WORDS = {"stages": "source stages", "features": "sets of frozen features"}
 
 def show(plan: RunPlan, nodes: int | None = None) -> None:
     """Print every cell, what they share, and how long they would take on a number of nodes."""
-    # What cells share depends on the networks' form, so their names must be right.
+    from bench.method.registry import load_method
     from bench.networks.backbones import check_backbone
 
     suite, cells = plan.suite, plan.cells
+    for method in suite.methods:
+        load_method(method)
+    # What cells share depends on the networks' form, so their names must be right.
     for name in suite.backbones:
         check_backbone(name)
     for cell in cells:
@@ -41,7 +45,7 @@ def show(plan: RunPlan, nodes: int | None = None) -> None:
     for phase, (uses, distinct) in count_artifacts(cells, traits_of).items():
         if uses:
             click.echo(f"{WORDS[phase]}: cells ask for {uses}, {distinct} are different and made once")
-    model = CostModel.fit(_recorded(plan), traits_of)
+    model = CostModel.fit(recorded(plan), traits_of)
     estimate = model.estimate(cells)
     if estimate is None:
         click.echo("no cell of these methods is recorded yet: nothing to tell the time from")
@@ -61,12 +65,12 @@ def show(plan: RunPlan, nodes: int | None = None) -> None:
         )
 
 
-def _recorded(plan: RunPlan) -> list[Record]:
-    """Records of the plan's results folder, or else of its suite's baseline."""
-    records = list(plan.store.records())
-    if not records and plan.suite.name in names():
-        records = list(Store(BASELINES / plan.suite.name).records())
-    return records
+def recorded(plan: RunPlan) -> Iterator[Record]:
+    """Iterate over the records of the plan's results folder, or else of its suite's baseline."""
+    store = plan.store
+    if store.empty and plan.suite.name in names():
+        store = Store(BASELINES / plan.suite.name)
+    return store.records()
 
 
 def method_traits(name: str, overrides: dict[str, Value], backbone: str) -> MethodTraits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import traceback
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,7 +12,8 @@ from typing import Any
 
 import torch
 
-from bench.core.errors import CellFailed, CellSkipped, UserError
+from bench.core.errors import CellFailed, CellSkipped, UserError, place_in
+from bench.core.text import private
 from bench.data.dataset import Progress
 from bench.engine.cell.env import CellEnv
 from bench.engine.cell.execution import CellExecution
@@ -23,7 +25,7 @@ from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.cost import CalibrationUnit, CostTracker, calibration
 from bench.engine.training.data_parallel import ProcessGroup, SingleProcessGroup
 from bench.method.batch import Access
-from bench.method.registry import hyperparameters
+from bench.method.registry import hyperparameters, load_method
 from bench.records.record import Digests, Environment, Outcome, Predictions, Record, Request
 from bench.spec.cell import Cell, Setting
 
@@ -51,8 +53,14 @@ def run_cell(
     try:
         setting = resolve(cell, context.setting)
     except CellSkipped as reason:
-        outcome = Outcome(status="skipped", reason=str(reason))
+        outcome = Outcome(status="skipped", reason=private(str(reason)))
         return _record(cell, context.setting, context, digests, outcome), {}
+    try:
+        load_method(cell.method)
+    except UserError as reason:
+        # The run goes on with other methods.
+        outcome = Outcome(status="failed", reason=private(str(reason)))
+        return _record(cell, setting, context, digests, outcome), {}
     with arithmetic(setting, cell.precision):
         return _run(cell, setting, context, digests, progress)
 
@@ -95,7 +103,7 @@ def _run(
         digests,
         outcome,
         cost=cost.model_copy(update={"calibration_seconds": unit.seconds, "calibration_error": unit.error}),
-        data_origin=execution.data_origin,
+        data_origin=private(execution.data_origin),
         warnings=execution.warnings,
         adapts=Access.TARGET_IMAGES in execution.method.access,
         hyperparameters=hyperparameters(execution.method),
@@ -115,11 +123,14 @@ def _outcome(execution: CellExecution, group: ProcessGroup) -> tuple[Outcome, Pr
             predictions = execution.run()
         return Outcome(status="done"), predictions
     except CellSkipped as reason:
-        return Outcome(status="skipped", reason=str(reason)), {}
+        return Outcome(status="skipped", reason=private(str(reason))), {}
     except (CellFailed, UserError) as reason:
-        return Outcome(status="failed", reason=str(reason)), {}
+        return Outcome(status="failed", reason=private(str(reason))), {}
     except (Exception, SystemExit) as error:
         first_line = (str(error).splitlines() or [""])[0]
         what = "out of memory" if memory.is_out(error) else type(error).__name__
-        log = traceback.format_exc(limit=-8)
-        return Outcome(status="failed", reason=f"{what}: {first_line}".strip(": "), log=log), {}
+        place = place_in(error, inspect.getsourcefile(type(execution.method)))
+        reason = f"{what}: {first_line}".strip(": ") + (f" ({place})" if place else "")
+        return Outcome(
+            status="failed", reason=private(reason), log=private(traceback.format_exc(limit=-8))
+        ), {}
