@@ -51,7 +51,7 @@ class Decoder(ItemServer):
         """Images of a request; the result of each is why it cannot be decoded, or empty."""
         wanted = DecodeRequest.model_validate_json(request)
         rows = [row for row, _ in wanted.images]
-        with writing_to_cache(), wanted.out.open("r+b", buffering=0) as out:
+        with wanted.out.open("r+b", buffering=0) as out:
             for position, encoded in encoded_images(place for _, place in wanted.images):
                 yield rows[position], partial(_decode, encoded, rows[position], wanted, out)
 
@@ -61,9 +61,10 @@ def _decode(encoded: Encoded, row: int, wanted: DecodeRequest, out: FileIO) -> s
         content = decode(encoded, wanted.size, wanted.fit).tobytes()
     except UserError as error:
         return str(error).rpartition(": ")[2] or "unreadable"
-    out.seek(wanted.offset + row * len(content))
-    while content:
-        content = content[out.write(content) :]
+    with writing_to_cache():
+        out.seek(wanted.offset + row * len(content))
+        while content:
+            content = content[out.write(content) :]
     return ""
 
 
