@@ -15,7 +15,7 @@ from filelock import FileLock
 from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.core.paths import cache_root, data_roots, own_data, skip_bad, writing_to_cache
-from bench.core.text import file_name
+from bench.core.text import counted, file_name
 from bench.data.card import Card
 from bench.data.decoding import decode_images
 from bench.data.index import Index, Progress, Row, bad_images, decoder_digest, read_index, remember_bad
@@ -172,7 +172,8 @@ def open_dataset(card: Card, progress: Progress = silent, download: bool = True)
     if left_out:
         more = " and more" if len(left_out) > 5 else ""
         few = ", ".join(left_out[:5])
-        warnings.append(f"{len(left_out)} unreadable images of {card.name} are left out: {few}{more}")
+        unreadable = f"{counted(len(left_out), 'unreadable image')} of {card.name}"
+        warnings.append(f"{unreadable} {'is' if len(left_out) == 1 else 'are'} left out: {few}{more}")
     return _dataset(card, index, kept, warnings)
 
 
@@ -212,7 +213,9 @@ def _counts(card: Card, domains: dict[str, Domain]) -> list[str]:
     for name, domain in domains.items():
         expected = card.expected_images(name)
         if expected is not None and len(domain.names) != expected:
-            warnings.append(f"{card.name}/{name} has {len(domain.names)} images; the card says {expected}")
+            warnings.append(
+                f"{card.name}/{name} has {counted(len(domain.names), 'image')}; the card says {expected}"
+            )
         missing = [
             card.classes[i]
             for i in np.flatnonzero(np.bincount(domain.labels, minlength=len(card.classes)) == 0)

@@ -11,7 +11,7 @@ import click
 from bench.commands.experiments.cost_model import CostModel, MethodTraits, count_artifacts
 from bench.commands.experiments.run_plan import RunPlan
 from bench.commands.progress import duration
-from bench.core.text import printable
+from bench.core.text import counted, printable
 from bench.records.baselines import BASELINES, names
 from bench.records.record import Record
 from bench.records.store import Store
@@ -34,7 +34,9 @@ def show(plan: RunPlan, nodes: int | None = None) -> None:
     for cell in cells:
         click.echo(printable(f"{cell.key}  {cell.title}"))
     counts = Counter(cell.method for cell in cells)
-    click.echo(f"{len(cells)} cells: " + ", ".join(f"{n} {method}" for method, n in counts.items()))
+    click.echo(
+        f"{counted(len(cells), 'cell')}: " + ", ".join(f"{n} {method}" for method, n in counts.items())
+    )
     if suite.budget.trials:
         click.echo(f"before them, {suite.budget.trials} tuning trials of each method decide hyperparameters")
 
@@ -53,13 +55,13 @@ def show(plan: RunPlan, nodes: int | None = None) -> None:
     unknown = ", ".join(estimate.unknown)
     click.echo(
         f"{duration(estimate.shared)} with sharing, {duration(estimate.alone)} without "
-        f"({estimate.saving:.0%} saved), going by {estimate.from_cells} recorded cells"
+        f"({estimate.saving:.0%} saved), going by {counted(estimate.from_cells, 'recorded cell')}"
         + (f"; not counted: what no record of {unknown} tells of" if unknown else "")
     )
     if nodes:
         schedule = model.schedule(cells, nodes)
         click.echo(
-            f"on {nodes} nodes with a cell at once each: {duration(schedule.makespan)}, of which "
+            f"on {counted(nodes, 'node')} with a cell at once each: {duration(schedule.makespan)}, of which "
             f"{duration(schedule.critical_path)} cannot be shortened by more nodes; "
             f"they work {schedule.utilisation:.0%} of the time"
         )

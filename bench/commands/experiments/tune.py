@@ -19,6 +19,7 @@ from bench.commands.experiments.execution import run_cells
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.experiments.suite_options import SuiteOptions
 from bench.core.errors import UserError
+from bench.core.text import counted
 from bench.method.registry import explicit, search_space
 from bench.records.record import Record
 from bench.records.store import Store
@@ -206,7 +207,7 @@ def _conclude(study: optuna.Study, method: str, space: dict[str, dict[str, float
         click.echo("every trial failed", err=True)
         return 1
     ranked = sorted(complete, key=lambda trial: -(trial.value or 0.0))
-    table = Table(title=f"best of {len(complete)} trials", title_justify="left")
+    table = Table(title=f"best of {counted(len(complete), 'trial')}", title_justify="left")
     for column in ("trial", "score, %", *space):
         table.add_column(column, justify="right")
     for trial in ranked[:5]:

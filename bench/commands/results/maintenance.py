@@ -9,7 +9,7 @@ import click
 from bench.commands.data.cache import megabytes
 from bench.commands.results.folder import latest_folder, open_named_or_latest
 from bench.core.errors import UserError
-from bench.core.text import printable
+from bench.core.text import counted, printable
 from bench.records import maintenance
 from bench.records.baselines import open_results
 from bench.records.store import Store
@@ -23,7 +23,9 @@ def verify(results: str | None) -> int:
         click.echo(printable(f"damaged: {fault.path}: {fault.reason}"), err=True)
         if not store.read_only:
             maintenance.quarantine(store, fault)
-    click.echo(f"{store.root}: {sound} records are whole, {len(faults)} damaged")
+    click.echo(
+        f"{store.root}: {counted(sound, 'record')} {'is' if sound == 1 else 'are'} whole, {len(faults)} damaged"
+    )
     if faults and not store.read_only:
         click.echo(
             f"the damaged ones are in '{store.root / 'quarantine'}': run the suite again to replace them"
