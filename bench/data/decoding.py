@@ -96,8 +96,8 @@ def decode_images(
         if reason:
             bad[outcome.item] = reason
         progress(done)
-    with out.open("r+b") as file:
-        os.fsync(file.fileno())
+    with out.open("r+b") as whole:
+        os.fsync(whole.fileno())
     return bad
 
 
@@ -106,8 +106,8 @@ def pieces(places: Sequence[Place]) -> Iterator[list[int]]:
     inside: dict[Path | None, list[int]] = defaultdict(list)
     for number, (path, row) in enumerate(places):
         inside[None if row is None else path].append(number)
-    for path, numbers in inside.items():
-        each = PIECE if path is None else max(PIECE, math.ceil(len(numbers) / processors()))
+    for container, numbers in inside.items():
+        each = PIECE if container is None else max(PIECE, math.ceil(len(numbers) / processors()))
         numbers.sort(key=lambda number: places[number][1] or 0)
         yield from (numbers[start : start + each] for start in range(0, len(numbers), each))
 

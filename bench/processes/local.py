@@ -37,7 +37,8 @@ class LocalWorker:
             # Signals of the terminal are for this process, which tells its workers.
             start_new_session=True,
         )
-        threading.Thread(target=self._listen, args=(answers,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(answers,), daemon=True)
+        self._listener.start()
         self._log_reader = threading.Thread(target=self._read_log, daemon=True)
         self._log_reader.start()
 
@@ -85,6 +86,13 @@ class LocalWorker:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=2)
         self._end()
+        for thread, pipe in (
+            (self._listener, self._process.stdout),
+            (self._log_reader, self._process.stderr),
+        ):
+            thread.join(1.0)
+            if pipe is not None and not thread.is_alive():
+                pipe.close()
 
     def log_tail(self) -> str:
         """End of its log since the last request."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import sys
 from typing import Any
 
@@ -18,7 +19,10 @@ class _Lossy(io.FileIO):
     def write(self, content: Any, /) -> int:
         """Write; once nobody reads, everything goes nowhere, that of children too."""
         try:
-            return super().write(content)
+            while (written := super().write(content)) is None:
+                # The other side does not want to be waited for, as of a pipe that is full.
+                select.select([], [self.fileno()], [])
+            return written
         except OSError as error:
             if error.errno not in GONE:
                 raise

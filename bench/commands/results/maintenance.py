@@ -23,9 +23,8 @@ def verify(results: str | None) -> int:
         click.echo(printable(f"damaged: {fault.path}: {fault.reason}"), err=True)
         if not store.read_only:
             maintenance.quarantine(store, fault)
-    click.echo(
-        f"{store.root}: {counted(sound, 'record')} {'is' if sound == 1 else 'are'} whole, {len(faults)} damaged"
-    )
+    whole = f"{counted(sound, 'record')} {'is' if sound == 1 else 'are'} whole"
+    click.echo(f"{store.root}: {whole}, {len(faults)} damaged")
     if faults and not store.read_only:
         click.echo(
             f"the damaged ones are in '{store.root / 'quarantine'}': run the suite again to replace them"

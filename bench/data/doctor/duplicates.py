@@ -67,8 +67,7 @@ def near(dataset: Dataset, scan: Scan) -> Iterable[Finding]:
         yield Finding(
             kind,
             "fault" if fault else "note",
-            counted(len(images), "pair")
-            + ("; a table with a `group` column keeps them together" if fault else ""),
+            counted(len(images), "pair") + advice,
             tuple(images),
         )
 

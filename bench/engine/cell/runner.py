@@ -130,7 +130,5 @@ def _outcome(execution: CellExecution, group: ProcessGroup) -> tuple[Outcome, Pr
         first_line = (str(error).splitlines() or [""])[0]
         what = "out of memory" if memory.is_out(error) else type(error).__name__
         place = place_in(error, inspect.getsourcefile(type(execution.method)))
-        reason = f"{what}: {first_line}".strip(": ") + (f" ({place})" if place else "")
-        return Outcome(
-            status="failed", reason=private(reason), log=private(traceback.format_exc(limit=-8))
-        ), {}
+        said = f"{what}: {first_line}".strip(": ") + (f" ({place})" if place else "")
+        return Outcome(status="failed", reason=private(said), log=private(traceback.format_exc(limit=-8))), {}
