@@ -21,7 +21,7 @@ from bench.data.decoders.image import Fit, decode
 from bench.data.sources.encoded import Encoded, Place, encoded_images
 from bench.processes.expendable import ItemServer, Lost, in_expendable_processes
 from bench.processes.pool import processors
-from bench.processes.protocol import Message
+from bench.processes.protocol import Message, path_text, text_path
 from bench.processes.server import serve
 
 PIECE = 64
@@ -30,14 +30,29 @@ STOPPED = "decoding stopped"
 """Beginning of the reason why an image that ended its process cannot be read."""
 
 
-class DecodeRequest(Message):
+class ImagesRequest(Message):
+    """Request to do something with images."""
+
+    images: tuple[tuple[int, str, int | None], ...]
+    """Their numbers, and their places, paths by `path_text`."""
+
+    def read(self) -> Iterator[tuple[int, Encoded]]:
+        """Read them, as (number, image)."""
+        for position, encoded in encoded_images((text_path(path), row) for _, path, row in self.images):
+            yield self.images[position][0], encoded
+
+
+def numbered(places: Sequence[Place], numbers: Sequence[int]) -> tuple[tuple[int, str, int | None], ...]:
+    """Some of the images at places, as an `ImagesRequest` names them."""
+    return tuple((number, path_text(places[number][0]), places[number][1]) for number in numbers)
+
+
+class DecodeRequest(ImagesRequest):
     """Request to decode images into a file of arrays, the first of which begins at `offset`."""
 
-    images: tuple[tuple[int, Place], ...]
-    """Numbers of arrays, and what belongs there."""
     size: int
     fit: Fit
-    out: Path
+    out: str
     offset: int
 
 
@@ -50,10 +65,9 @@ class Decoder(ItemServer):
     def results(self, request: str) -> Iterator[tuple[int, Callable[[], str]]]:
         """Images of a request; the result of each is why it cannot be decoded, or empty."""
         wanted = DecodeRequest.model_validate_json(request)
-        rows = [row for row, _ in wanted.images]
-        with wanted.out.open("r+b", buffering=0) as out:
-            for position, encoded in encoded_images(place for _, place in wanted.images):
-                yield rows[position], partial(_decode, encoded, rows[position], wanted, out)
+        with text_path(wanted.out).open("r+b", buffering=0) as out:
+            for number, encoded in wanted.read():
+                yield number, partial(_decode, encoded, number, wanted, out)
 
 
 def _decode(encoded: Encoded, row: int, wanted: DecodeRequest, out: FileIO) -> str:
@@ -85,9 +99,9 @@ def decode_images(
         offset = file.tell()
         file.truncate(offset + math.prod(shape))
 
-    def request(rows: Sequence[int]) -> DecodeRequest:
-        images = tuple((row, places[row]) for row in rows)
-        return DecodeRequest(images=images, size=size, fit=fit, out=out.absolute(), offset=offset)
+    def request(numbers: Sequence[int]) -> DecodeRequest:
+        images = numbered(places, numbers)
+        return DecodeRequest(images=images, size=size, fit=fit, out=path_text(out), offset=offset)
 
     bad: dict[int, str] = {}
     outcomes = in_expendable_processes("bench.data.decoding", pieces(places), request)

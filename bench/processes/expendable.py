@@ -20,7 +20,7 @@ from pydantic import Field, TypeAdapter
 from bench.core.errors import UserError
 from bench.processes.local import LocalWorker
 from bench.processes.pool import processors
-from bench.processes.protocol import Answers, Exited, Failure, Message, Note, WorkerHandle
+from bench.processes.protocol import Answers, Exited, Failure, Message, Note, Text, WorkerHandle
 from bench.processes.server import Server
 
 SECONDS = 60.0
@@ -43,7 +43,7 @@ class Result(Message):
 
     kind: Literal["result"] = "result"
     item: int
-    text: str
+    text: Text
 
 
 class Lost(Message):

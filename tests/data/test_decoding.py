@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,15 @@ def test_crashes_and_stalls_are_bad_images(images: Path, monkeypatch: pytest.Mon
         np.testing.assert_array_equal(pixels[row], decode(path, 12, dataset.card.fit))
 
 
+def test_names_that_are_no_text(images: Path) -> None:
+    """File names are bytes; a table or a message may not be able to hold them."""
+    first = images / "a" / "x" / "0.png"
+    first.rename(os.fsdecode(os.fsencode(first.parent) + b"/\xff\xe9.png"))
+    dataset = open_dataset(own_card(images))
+    assert len(dataset.pixels("a", 12)) == 10
+    assert not scan_images(dataset, silent).unreadable
+
+
 def test_the_doctor_names_them_too(images: Path) -> None:
     spoil(images / "a" / "x" / "0.png", "ABORT")
     scan = scan_images(open_dataset(own_card(images)), silent)
@@ -111,6 +121,7 @@ def test_a_process_that_cannot_start_is_one_line(images: Path) -> None:
 
 FULL = """
 import resource, sys
+import os
 from pathlib import Path
 from bench.core.errors import UserError
 from bench.data.dataset import open_dataset

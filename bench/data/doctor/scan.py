@@ -13,11 +13,11 @@ import numpy as np
 
 from bench.data.dataset import Dataset
 from bench.data.decoders.image import Unreadable, upright
-from bench.data.decoding import STOPPED, pieces
+from bench.data.decoding import STOPPED, ImagesRequest, numbered, pieces
 from bench.data.index import Progress
-from bench.data.sources.encoded import Encoded, Place, encoded_images
+from bench.data.sources.encoded import Encoded, Place
 from bench.processes.expendable import ItemServer, Lost, in_expendable_processes
-from bench.processes.protocol import Message
+from bench.processes.protocol import Message, Text
 from bench.processes.server import serve
 
 
@@ -33,18 +33,12 @@ class Scan:
     """Reasons why images cannot be read."""
 
 
-class ScanRequest(Message):
-    """Request to open images, given with their numbers."""
-
-    images: tuple[tuple[int, Place], ...]
-
-
 class Seen(Message):
     """What was seen of an image; where it cannot be read, only why."""
 
     size: tuple[int, int] = (0, 0)
     perceptual_hash: int = 0
-    unreadable: str = ""
+    unreadable: Text = ""
 
 
 class Scanner(ItemServer):
@@ -56,9 +50,8 @@ class Scanner(ItemServer):
 
     def results(self, request: str) -> Iterator[tuple[int, Callable[[], str]]]:
         """Images of a request; the result of each is a `Seen`."""
-        images = ScanRequest.model_validate_json(request).images
-        for position, encoded in encoded_images(place for _, place in images):
-            yield images[position][0], partial(_look, encoded)
+        for number, encoded in ImagesRequest.model_validate_json(request).read():
+            yield number, partial(_look, encoded)
 
 
 def _look(encoded: Encoded) -> str:
@@ -77,8 +70,8 @@ def scan_images(dataset: Dataset, progress: Progress) -> Scan:
     scan = Scan()
     for name, domain in dataset.domains.items():
 
-        def request(rows: Sequence[int], places: tuple[Place, ...] = domain.places) -> ScanRequest:
-            return ScanRequest(images=tuple((row, places[row]) for row in rows))
+        def request(rows: Sequence[int], places: tuple[Place, ...] = domain.places) -> ImagesRequest:
+            return ImagesRequest(images=numbered(places, rows))
 
         outcomes = in_expendable_processes("bench.data.doctor.scan", pieces(domain.places), request)
         for done, outcome in enumerate(outcomes, 1):
