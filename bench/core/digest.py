@@ -177,7 +177,7 @@ def _plain(node: object) -> str:
 
 def combine(*parts: str) -> str:
     """16 hexadecimal digits over several strings."""
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def seal(content: bytes) -> bytes:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from itertools import chain
 
 from bench.core.errors import UserError
+from bench.core.text import private
 from bench.executors.protocol import Watcher
 from bench.processes.protocol import WorkerHandle
 from bench.records.leases import Leases
@@ -131,7 +132,7 @@ class CellQueue:
             key=queued.key,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             request=Request(cell=queued.cell, setting=setting, suite=self.suite),
-            outcome=Outcome(status="failed", reason=reason, log=log),
+            outcome=Outcome(status="failed", reason=private(reason), log=private(log)),
             digests=self.digests[queued.cell.method],
             environment=environment,
         )

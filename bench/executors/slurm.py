@@ -116,7 +116,7 @@ class Slurm:
         """Do each cell once, in jobs.
 
         Raises:
-            Interrupted: by SIGINT or SIGTERM; the jobs were cancelled.
+            Interrupted: by SIGINT, SIGTERM or SIGHUP; the jobs were cancelled.
             UserError: Slurm refuses them, or they ended and cells are left.
         """
         if not cells:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TextIO
 
+from bench.core.text import counted
 from bench.executors.messages import (
     REQUEST,
     CellFinished,
@@ -67,10 +68,9 @@ class Worker(Server):
         threads = default_threads(max(1, len(assigned)) * per_cell)
         check_several(device, per_cell, threads)
         if len(assigned) < request.workers:
-            text = (
-                f"{len(assigned)} of {request.workers} workers: {len(numbers(device))} {device.type} devices "
-            )
-            text += "have no room for more cells at once (--cells-per-device N lets N share one)"
+            there = counted(len(numbers(device)), f"{device.type} device")
+            text = f"{len(assigned)} of {request.workers} workers: {there} and no room for more cells at once"
+            text += " (--cells-per-device N lets N share one)"
             self.send(Note(text=text))
         for backbone in request.backbones:
             check_backbone(backbone)

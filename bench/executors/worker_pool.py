@@ -137,7 +137,8 @@ class WorkerPool:
         the cells' records when they were found missing, if that was before now.
 
         Raises:
-            Interrupted: by SIGINT or SIGTERM: cells in hand were finished, saved or, at the second, requeued.
+            Interrupted: by SIGINT, SIGTERM or SIGHUP: cells in hand were finished, saved or, at the second,
+                requeued.
             UserError: the folder cannot be written any more, or not from everywhere.
         """
         self._launcher.check(store.root)

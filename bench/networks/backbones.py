@@ -164,7 +164,7 @@ def _tried(arch: str, image_size: int, batch_size: int, training: bool) -> str:
 
 
 def _architecture(name: str) -> str:
-    """timm's name of a network, without its weights; a repository of the hub has none that is known before."""
+    """Name of a network in timm, without its weights; as it is for a repository of the hub."""
     return name if name.startswith(HUB) else name.partition("@")[0].partition(".")[0]
 
 

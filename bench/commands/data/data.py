@@ -15,7 +15,7 @@ from bench.commands.progress import progress_bars
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.core.paths import cache_root, own_data, writing_to_cache
-from bench.core.text import printable
+from bench.core.text import counted, printable
 from bench.data.card import Card, own_name
 from bench.data.catalog import card_names, load_card
 from bench.data.dataset import Dataset, open_dataset
@@ -108,8 +108,7 @@ def check(name: str | None, as_json: bool) -> int:
         if len(finding.images) > SHOWN:
             console.print(f"    and {len(finding.images) - SHOWN} more (--json names all)")
     faults = sum(finding.level == "fault" for finding in diagnosis.findings)
-    plural = "" if faults == 1 else "s"
-    console.print("nothing is wrong" if diagnosis.healthy else f"{faults} fault{plural}")
+    console.print("nothing is wrong" if diagnosis.healthy else counted(faults, "fault"))
     return 0 if diagnosis.healthy else 1
 
 

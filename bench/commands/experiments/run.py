@@ -14,7 +14,7 @@ from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.experiments.suite_options import SuiteOptions
 from bench.core.errors import UserError
 from bench.core.paths import RESULTS, own_data
-from bench.core.text import printable
+from bench.core.text import counted, printable
 from bench.data.card import own_name, packaged
 from bench.data.catalog import load_card
 from bench.processes.garbage import fast_imports
@@ -96,7 +96,7 @@ def _missing(plan: RunPlan, options: RunOptions) -> Sequence[Cell]:
     if not options.fresh and not options.cell:
         todo, stale = plan.store.missing(plan.cells, plan.digests, options.keep_stale, options.retry_failed)
     click.echo(
-        f"suite {plan.suite.name}: {len(plan.cells)} cells, {len(plan.cells) - len(todo)} recorded"
+        f"suite {plan.suite.name}: {counted(len(plan.cells), 'cell')}, {len(plan.cells) - len(todo)} recorded"
         + (f", {stale} stale (other code, data, weights or libraries; run again)" if stale else "")
         + f", {len(todo)} to run"
     )

@@ -15,7 +15,7 @@ from bench.commands.data.cache import megabytes
 from bench.commands.progress import test_accuracy
 from bench.commands.results.folder import latest_folder, open_named_or_latest
 from bench.core.errors import UserError, check_name
-from bench.core.text import printable
+from bench.core.text import counted, printable
 from bench.executors.queue import cannot_write
 from bench.records import maintenance
 from bench.records.baselines import open_results
@@ -38,7 +38,8 @@ def verify(results: str | None) -> int:
             click.echo(printable(f"damaged: {now.path}: {now.reason}"), err=True)
         else:
             sound += 1
-    click.echo(f"{store.root}: {sound} records are whole, {damaged} damaged")
+    whole = f"{counted(sound, 'record')} {'is' if sound == 1 else 'are'} whole"
+    click.echo(f"{store.root}: {whole}, {damaged} damaged")
     if moved:
         click.echo(
             f"the damaged ones are in '{store.root / 'quarantine'}': run the suite again to replace them"
@@ -83,7 +84,7 @@ def gc(results: str | None, versions: bool) -> None:
     store = _folder(results)
     with writing(store):
         files, size = maintenance.collect(store, versions)
-    click.echo(f"{store.root}: removed {files} files, {megabytes(size)}")
+    click.echo(f"{store.root}: removed {counted(files, 'file')}, {megabytes(size)}")
 
 
 def versions(results: str, key: str | None) -> None:
