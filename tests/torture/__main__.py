@@ -53,6 +53,21 @@ def crowd(folder: Path, processes: int, cells: int) -> list[Row]:
     return [(f"{processes} processes on one folder", f"{cells} cells", said, (done, again) == (cells, 0))]
 
 
+def faults(folder: Path, points: int | None) -> list[Row]:
+    """Faults at each call of input and output, of every command that writes."""
+    from tests.torture.faults import strike
+
+    rows: list[Row] = []
+    total = harmed = 0
+    for row in strike(folder, (), points):
+        total += row.points
+        harmed += bool(row.harms)
+        said = ", ".join(f"{count} {harm}" for harm, count in row.harms.items()) or "nothing is wrong"
+        print(f"{row.verb}: {row.kind}: {row.points} points, {said}", *row.examples, sep="\n  ", flush=True)
+        rows.append((f"{row.verb}: {row.kind}", f"{row.points} of {row.calls} calls", said, not row.harms))
+    return [*rows, ("input and output, in all", f"{total} points", f"{harmed} rows with faults", not harmed)]
+
+
 def fuzz(cases: int) -> list[Row]:
     """Nonsense and malice."""
     from tests.torture.fuzz import TARGETS
@@ -93,6 +108,7 @@ def main() -> None:
         "training": lambda folder, a: kills_in_training(folder, max(1, a.kills // 10)),
         "crowd": lambda folder, a: crowd(folder, a.processes, a.cells),
         "disks": lambda folder, a: disks(folder),
+        "faults": lambda folder, a: faults(folder, a.points),
         "fuzz": lambda folder, a: fuzz(a.cases),
     }
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
@@ -101,6 +117,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--cells", type=int, default=200)
     parser.add_argument("--cases", type=int, default=350, help="of each kind of input")
+    parser.add_argument("--points", type=int, help="calls of each command and kind of fault; default: all")
     asked = parser.parse_args()
     console = Console(width=150)
     table = Table("what", "how often", "found", "as it should", box=box.SIMPLE_HEAD)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.torture.faults import CHANGE, Call
+from tests.torture.faults import Call
 
 
 def unordered(calls: Sequence[Call], place: Path) -> list[str]:
@@ -18,8 +18,6 @@ def unordered(calls: Sequence[Call], place: Path) -> list[str]:
     names: dict[str, set[str]] = {}
     found = []
     for call in calls:
-        if not call.does & CHANGE:
-            continue
         path = call.path
         match call.name:
             case "write" | "ftruncate" | "msync":

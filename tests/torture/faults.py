@@ -1,16 +1,20 @@
-"""Faults of input and output at the N-th call below a folder, over a whole tree of processes: see `faults.c`."""
+"""Faults of input and output at the N-th call below a folder, over a tree of processes: see `faults.c`."""
 
 from __future__ import annotations
 
 import errno
+import json
 import mmap
 import os
-import shutil
 import struct
 import subprocess
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.support.checkout import ROOT
 
 SOURCE = Path(__file__).with_name("faults.c")
 STATE = "FAULTS_STATE"
@@ -58,18 +62,30 @@ class Call(NamedTuple):
     to: str
 
 
-def build(folder: Path) -> Path | None:
-    """Compile the library that is preloaded; None where there is no C compiler."""
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        return None
+def build(folder: Path) -> Path:
+    """Compile the library that is preloaded."""
     library = folder / "faults.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl"], check=True)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl"], check=True)
     return library
 
 
+@dataclass
+class Row:
+    """What came of one command under one kind of faults."""
+
+    verb: str
+    kind: str
+    calls: int
+    """Calls that could be struck."""
+    points: int = 0
+    """Calls that were struck, each in a run of its own."""
+    harms: dict[str, int] = field(default_factory=dict)
+    """Points after which something is wrong, by what."""
+    examples: list[str] = field(default_factory=list)
+
+
 class Faults:
-    """The faults of this process and those that it starts; it was started with `preloaded`."""
+    """The faults of this process and those that it starts, in one that `strike` has started."""
 
     FIELDS = struct.Struct("8l")
     SIZE = FIELDS.size + 4096
@@ -111,8 +127,21 @@ class Faults:
         self._map[: self.FIELDS.size] = self.FIELDS.pack(*fields)
 
 
-def preloaded(folder: Path, library: Path) -> dict[str, str]:
-    """Environment of a process that can be struck."""
-    state = folder / "state"
+def strike(folder: Path, verbs: Sequence[str], points: int | None) -> Iterator[Row]:
+    """Strike commands at each of their calls, or at so many of each kind; see `tests.torture.trials`.
+
+    Raises:
+        FileNotFoundError: there is no C compiler.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state, library = folder / "state", build(folder)
     state.write_bytes(bytes(Faults.SIZE))
-    return {**os.environ, "LD_PRELOAD": str(library), STATE: str(state)}
+    command = [sys.executable, "-m", "tests.torture.trials", *verbs]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "LD_PRELOAD": str(library), STATE: str(state)}
+    with subprocess.Popen(
+        [*command, *(["--points", str(points)] if points else [])], cwd=ROOT, env=env, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            yield Row(**json.loads(line))
+    assert process.returncode == 0, f"{' '.join(command)} ended with exit code {process.returncode}"

@@ -1,4 +1,4 @@
-"""Worker that answers any cell at once, with numbers drawn from its seed: `python -m tests.torture.instant`."""
+"""Worker that answers any cell at once, with numbers drawn from its seed: see `tests.torture.trials`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Every command that writes, struck at each of its calls in turn: `python -m tests.torture.trials`.
 
-This process imports the program once, then forks for each point: a copy of a prepared folder, the command with
-one fault, a look at what is left, the same command again without a fault.
+This process imports the program once, then forks for each point: a copy of a prepared folder, the command
+with one fault, a look at what is left, the same command again without a fault.
 """
 
 from __future__ import annotations
@@ -23,19 +23,17 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
 
 from bench.records import maintenance
 from bench.records.codec import encode
 from bench.records.store import Store
 from tests.torture.durable import unordered
-from tests.torture.faults import KINDS, READ, STATE, STAY, Faults, Kind
+from tests.torture.faults import CHANGE, KINDS, READ, STATE, STAY, Faults, Kind, Row
 from tests.torture.verbs import VERBS, Verb
 
 LEASED = "another process works on it"
@@ -56,6 +54,7 @@ LOADED = (
     "bench.data.doctor.examine",
     "bench.report.render.page",
 )
+REMOVAL = ("unlink", "rmdir")
 HARMS = ("lost", "half visible", "traceback", "exit", "hangs", "stray", "does not complete")
 """What may be wrong after a fault."""
 
@@ -68,19 +67,6 @@ class Ended(NamedTuple):
     code: int | None
     out: str
     err: str
-
-
-@dataclass
-class Row:
-    """What came of one command under one kind of faults."""
-
-    verb: str
-    kind: str
-    calls: int
-    points: int = 0
-    harms: dict[str, int] = field(default_factory=dict)
-    """Points after which something is wrong, by what."""
-    examples: list[str] = field(default_factory=list)
 
 
 class Trial:
@@ -103,10 +89,15 @@ class Trial:
         assert ended.code == verb.code, ended
         self.after = tree(self.place)
         self.baselines.append(baselines(self.place))
-        self.unordered = unordered(self.calls, self.place)
         self._restore()
         self.call()
         assert not self._differing(), f"{name} is not the same twice: {self._differing()}"
+
+    def order(self, verb: str) -> Row:
+        """What a loss of power could undo of an undisturbed run."""
+        changes = [call for call in self.calls if call.does & CHANGE]
+        found = unordered(changes, self.place)
+        return Row(verb, "order of flushes", len(changes), 1, {"lost": 1} if found else {}, found)
 
     def _succeed(self, *arguments: str) -> None:
         ended = self.call(arguments)
@@ -133,20 +124,32 @@ class Trial:
         code = os.waitstatus_to_exitcode(status) if ready else None
         return Ended(code, *(path.read_text(errors="replace") for path in said))
 
-    def strike(self, kind: Kind, at: int) -> list[tuple[str, str]] | None:
-        """What is wrong after a fault at the so-manieth call, as (harm, what); None where none struck."""
+    def strike(self, kind: Kind, at: int, name: str) -> list[tuple[str, str]] | None:
+        """What is wrong after a fault at the so-manieth call, as (harm, what); None where none struck.
+
+        `name` is what the call was in an undisturbed run.
+        """
         self._restore()
         self.faults.arm(kind, at)
         ended = self.call()
         if not self.faults.disarm():
             return None
-        unread = bool(kind.calls & READ) and any(word in ended.err + ended.out for word in UNREAD)
+        said = ended.err + ended.out + "".join(self._written())
+        unread = bool(kind.calls & READ) and any(word in said for word in UNREAD)
         return [
             *self._ending(kind, ended),
             *self._visible(unread),
             *self._result(kind, ended, unread),
+            *([] if kind.kills or kind.action & STAY or name in REMOVAL else self._stray()),
             *self._again(),
         ]
+
+    def _written(self) -> Iterator[str]:
+        """Texts that the command writes."""
+        now = tree(self.place)
+        for name, content in self.after.items():
+            if content != self.before.get(name) and name in now and not name.startswith("cache/"):
+                yield now[name].decode(errors="replace")
 
     def _ending(self, kind: Kind, ended: Ended) -> Iterator[tuple[str, str]]:
         lines = ended.err.splitlines()
@@ -204,12 +207,8 @@ class Trial:
         return {str(fault.path) for root in roots for fault in maintenance.check(Store(root))[1]}
 
     def _result(self, kind: Kind, ended: Ended, unread: bool) -> Iterator[tuple[str, str]]:
-        """A command that says that it succeeded has, but for what can be made again; and nothing is left over."""
-        if kind.kills:
-            return
-        if not kind.action & STAY and (left := litter(self.place) - self.litter):
-            yield "stray", sorted(left)[0]
-        if ended.code != self.verb.code or "error: " in ended.err or unread:
+        """A command that says that it succeeded has, but for what can be made again."""
+        if kind.kills or ended.code != self.verb.code or "error: " in ended.err or unread:
             return
         now = tree(self.place)
         for name, content in self.after.items():
@@ -218,6 +217,9 @@ class Trial:
                 yield "exit", f"code {ended.code}, but {name} is not as it should be"
         if self.verb.removes and (left := now.keys() - self.after.keys()):
             yield "exit", f"code {ended.code}, but {sorted(left)[0]} is still there"
+
+    def _stray(self) -> Iterator[tuple[str, str]]:
+        yield from (("stray", name) for name in sorted(litter(self.place) - self.litter))
 
     def _again(self) -> Iterator[tuple[str, str]]:
         """The same command, undisturbed, ends with the right result."""
@@ -253,10 +255,11 @@ def _become(place: Path, said: tuple[Path, Path], arguments: tuple[str, ...]) ->
         code = _main()
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
-        sys.stdout.flush()
     except BaseException:
         traceback.print_exc()
     finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
 
 
@@ -329,20 +332,40 @@ def litter(place: Path) -> set[str]:
     return {path.relative_to(place).as_posix() for name in names for path in place.rglob(name)}
 
 
-def row(trial: Trial, verb: str, kind: str, most: int) -> Row:
-    """Strike a command at so many of its calls, evenly spread, or at all."""
+def row(trial: Trial, verb: str, kind: str, most: int | None) -> Row:
+    """Strike a command at each of its calls, or at so many, evenly spread."""
     calls = [call for call in trial.calls if call.does & KINDS[kind].calls]
     found = Row(verb, kind, count := len(calls))
-    for at in sorted({round(place) for place in np.linspace(1, count, min(most, count))}):
-        harms = trial.strike(KINDS[kind], at)
+    points = min(most or count, count)
+    for place in range(points):
+        at = (2 * place + 1) * count // (2 * points) + 1
+        call = calls[at - 1]
+        harms = trial.strike(KINDS[kind], at, call.name)
         if harms is None:
             continue
         found.points += 1
         for harm in {harm for harm, _ in harms}:
             found.harms[harm] = found.harms.get(harm, 0) + 1
-        name = f"{at} {calls[at - 1].name} {calls[at - 1].path.removeprefix(str(trial.place))}"
+        name = f"{at} {call.name} {call.path.removeprefix(str(trial.place))}"
         found.examples += [f"{name}: {harm}: {what}" for harm, what in harms]
     return found
+
+
+def load(verbs: Sequence[str]) -> None:
+    """Import what commands need, and let cells be answered at once, but for those that train."""
+    for module in LOADED:
+        importlib.import_module(module)
+    from bench.cli import cli
+    from bench.commands.experiments import run_plan
+    from bench.core.digest import engine_digest
+
+    for module in {VERBS[verb].module for verb in verbs} - {""}:
+        cli.add_command(importlib.import_module(module).train)
+    engine_digest()
+    run_plan.ExecutorOptions = partial(  # type: ignore[misc,assignment]
+        run_plan.ExecutorOptions, module="tests.torture.instant"
+    )
+    gc.freeze()
 
 
 def main() -> None:
@@ -350,27 +373,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.torture.trials", description=__doc__)
     parser.add_argument("verbs", nargs="*", metavar="VERB", help=f"of {', '.join(VERBS)}; default: all")
     parser.add_argument("--kinds", nargs="*", default=[*KINDS], metavar="KIND")
-    parser.add_argument("--most", type=int, default=10**9, help="points of each command and kind")
+    parser.add_argument("--points", type=int, help="of each command and kind; default: all")
     asked = parser.parse_args()
+    verbs = asked.verbs or [*VERBS]
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans become children of this process
-    for module in LOADED:
-        importlib.import_module(module)
-    from bench.commands.experiments import run_plan
-    from bench.core.digest import engine_digest
-
-    engine_digest()
-    run_plan.ExecutorOptions = partial(run_plan.ExecutorOptions, module="tests.torture.instant")  # type: ignore
-    gc.freeze()
+    load(verbs)
     # Beside the state: a temporary folder of this process would be removed by each child that ends.
     home = Path(os.environ[STATE]).parent
     faults = Faults(home / "place")
-    for verb in asked.verbs or VERBS:
+    for verb in verbs:
         began = time.monotonic()
         trial = Trial(home, verb, VERBS[verb], faults)
-        print(json.dumps({"verb": verb, "unordered": trial.unordered}), flush=True)
+        print(json.dumps(asdict(trial.order(verb))), flush=True)
         for kind in asked.kinds:
-            print(json.dumps(asdict(row(trial, verb, kind, asked.most))), flush=True)
-        print(f"{verb}: {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
+            print(json.dumps(asdict(row(trial, verb, kind, asked.points))), flush=True)
+        print(f"{verb}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -37,12 +37,14 @@ class Verb:
 
     arguments: tuple[str, ...]
     prepare: Callable[[Path, Bench], None]
+    module: str = ""
+    """Module with the command, where it is not the program's own."""
     code: int = 0
     """Its exit code where nothing strikes."""
     removes: bool = False
     """Whether it is there to remove things."""
     random: tuple[str, ...] = BASELINES
-    """Patterns of files that are not compared: no two undisturbed runs write them alike, or others are read."""
+    """Patterns of files that are not compared, such as those that no two undisturbed runs write alike."""
 
 
 def images(place: Path, bench: Bench) -> None:
@@ -52,9 +54,13 @@ def images(place: Path, bench: Bench) -> None:
 
 
 def recorded(place: Path, bench: Bench) -> None:
-    """A finished run."""
-    images(place, bench)
-    bench(*RUN)
+    """A finished run, which is made once."""
+    kept = place.with_name("recorded")
+    if not kept.exists():
+        images(place, bench)
+        bench(*RUN)
+        shutil.copytree(place, kept)
+    shutil.copytree(kept, place, dirs_exist_ok=True)
 
 
 def half_recorded(place: Path, bench: Bench) -> None:
@@ -143,6 +149,13 @@ def archived(place: Path, bench: Bench) -> None:
     shutil.rmtree(folder)
 
 
+def decoded(place: Path, bench: Bench) -> None:
+    """Images of cells that train, and nothing else that can be kept of them."""
+    bench("train")
+    shutil.rmtree(place / "results")
+    shutil.rmtree(place / "cache" / "artifacts")
+
+
 MINE = ("--results", "results/mine")
 VERBS = {
     "run": Verb(RUN, images),
@@ -152,6 +165,9 @@ VERBS = {
         ("tune", "--suite", "mine.toml", "--data", "images", "--method", "full-finetune", "--trials", "2"),
         images,
         random=("*.journal",),
+    ),
+    "cells that train": Verb(
+        ("train",), decoded, module="tests.torture.training", random=("cache/artifacts/*",)
     ),
     "results verify": Verb(
         ("results", "verify", "results/mine"), damaged, code=1, random=("*/quarantine/*.txt",)
@@ -178,3 +194,5 @@ VERBS = {
     "data card": Verb(("data", "card", "images"), images),
     "cache clear": Verb(("cache", "clear", "--yes"), cached, removes=True),
 }
+SLOW = frozenset({"run", "run, half recorded", "run --fresh", "tune", "cells that train", "export", "report"})
+"""Commands of more than a second or so."""
