@@ -194,5 +194,8 @@ VERBS = {
     "data card": Verb(("data", "card", "images"), images),
     "cache clear": Verb(("cache", "clear", "--yes"), cached, removes=True),
 }
-SLOW = frozenset({"run", "run, half recorded", "run --fresh", "tune", "cells that train", "export", "report"})
-"""Commands of more than a second or so."""
+SLOW = frozenset(
+    {"run", "run, half recorded", "run --fresh", "tune", "cells that train", "export"}
+    | {"baseline save", "data check", "data preview", "history", "report"}
+)
+"""Commands of more than a second or so, and those of which others do all that they do."""
