@@ -167,7 +167,7 @@ VERBS = {
         random=("*.journal",),
     ),
     "cells that train": Verb(
-        ("train",), decoded, module="tests.torture.training", random=("cache/artifacts/*",)
+        ("train",), decoded, module="tests.torture.training", random=("cache/artifacts/*", "*/checkpoints/*")
     ),
     "results verify": Verb(
         ("results", "verify", "results/mine"), damaged, code=1, random=("*/quarantine/*.txt",)
