@@ -35,9 +35,9 @@ def atomic_file(path: Path, exclusive: bool = False, durable: bool = True) -> It
     """
     make_folder(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
-    os.close(handle)
     temporary = Path(name)
     try:
+        os.close(handle)
         yield temporary
         if durable:
             with temporary.open("r+b") as file:
