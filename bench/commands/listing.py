@@ -37,15 +37,15 @@ def _suites() -> Table:
 
 
 def _methods() -> Table:
-    from bench.method.registry import method_modules, method_summary
+    from bench.method.registry import family, method_modules, method_summary
 
-    table = _table("method", "what it is")
-    for name in sorted(method_modules()):
+    table = _table("method", "family", "what it is")
+    for name in sorted(method_modules(), key=lambda name: (family(name), name)):
         try:
             summary = method_summary(name)
         except UserError as error:
             summary = f"unusable: {error}"
-        table.add_row(Text(name), Text(summary))
+        table.add_row(Text(name), Text(family(name)), Text(summary))
     return table
 
 

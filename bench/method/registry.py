@@ -1,12 +1,15 @@
-"""Methods by name: a file in `methods/` each, or another package's entry point. Lazy; no second list."""
+"""Methods by name: a file in a folder of `methods/` each, or an entry point. Lazy."""
 
 from __future__ import annotations
 
 import ast
+import fnmatch
 import importlib
 import importlib.util
 import inspect
 import math
+import re
+from collections.abc import Iterable
 from dataclasses import fields
 from functools import cache
 from importlib.metadata import entry_points
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from bench.method.base import Method
 
 ENTRY_POINTS = "transfer_bench.methods"
+FAMILY, OTHERS = "family:", "others"
+GLOB = re.compile(r"[*?\[]")
 
 
 @cache
@@ -28,9 +33,9 @@ def method_modules() -> dict[str, str]:
     """Module of every method, by name, without importing any of them."""
     spec = importlib.util.find_spec("bench.methods")
     own = {
-        path.stem.replace("_", "-"): f"bench.methods.{path.stem}"
+        path.stem.replace("_", "-"): f"bench.methods.{path.parent.name}.{path.stem}"
         for root in (spec.submodule_search_locations or [] if spec else [])
-        for path in sorted(Path(root).glob("[!_]*.py"))
+        for path in sorted(Path(root).glob("*/[!_]*.py"))
     }
     others = {point.name: point.value.split(":")[0] for point in entry_points(group=ENTRY_POINTS)}
     return {**others, **own}
@@ -46,6 +51,36 @@ def method_file(name: str) -> Path:
     if spec is None or spec.origin is None:
         raise UserError(f"method '{name}' is registered as '{method_modules()[name]}', which cannot be found")
     return Path(spec.origin)
+
+
+def family(name: str) -> str:
+    """Family of a method: the folder of `methods/` that it is in, or `others` for another package's."""
+    module = method_modules()[name]
+    return module.split(".")[-2] if module.startswith("bench.methods.") else OTHERS
+
+
+def select_methods(patterns: Iterable[str]) -> list[str]:
+    """Names of methods that match `name`, `family:name` or a pattern like `lp-*`, in order, each once.
+
+    Raises:
+        UserError: a pattern that no method or family matches, with a suggestion.
+    """
+    known = sorted(method_modules())
+    chosen: list[str] = []
+    for pattern in patterns:
+        if pattern.startswith(FAMILY):
+            members = pattern.removeprefix(FAMILY)
+            check_name("family of methods", members, {family(name) for name in known})
+            found = [name for name in known if family(name) == members]
+        elif GLOB.search(pattern):
+            found = fnmatch.filter(known, pattern)
+            if not found:
+                raise UserError(f"no method matches '{pattern}': see bench list methods")
+        else:
+            method_file(pattern)
+            found = [pattern]
+        chosen += found
+    return list(dict.fromkeys(chosen))
 
 
 def method_summary(name: str) -> str:

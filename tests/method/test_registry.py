@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_file_is_a_method() -> None:
-    files = {path.stem for path in (ROOT / "methods").glob("*.py")} - {"__init__"}
+    files = {path.stem for path in (ROOT / "methods").glob("*/*.py")} - {"__init__"}
     names = {name for name, module in method_modules().items() if module.startswith("bench.methods.")}
     assert names == {stem.replace("_", "-") for stem in files}
     assert {"linear-probe", "full-finetune", "dann"} <= names
@@ -163,7 +163,7 @@ def test_third_party_method(site: Path, tmp_path: Path) -> None:
 
 def test_our_methods_cannot_be_replaced(site: Path) -> None:
     install(site, "dann = someone_dann:Dann", someone_dann=THEIRS)
-    assert method_modules()["dann"] == "bench.methods.dann"
+    assert method_modules()["dann"] == "bench.methods.alignment.dann"
 
 
 @pytest.mark.parametrize("module", ["someone_gone", "someone_gone.inside"])

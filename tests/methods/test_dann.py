@@ -10,7 +10,7 @@ from torch import nn
 
 from bench.api import Backbone, Batch, Model, Task
 from bench.method.registry import load_method
-from bench.methods.dann import Dann, domain_loss, reversal_strength, reverse_gradient
+from bench.methods.alignment.dann import Dann, domain_loss, reversal_strength, reverse_gradient
 
 TASK = Task("source", ("a", "b", "c"), 4, seed=0)
 

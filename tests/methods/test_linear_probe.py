@@ -15,7 +15,7 @@ from bench.data.dataset import Dataset
 from bench.data.splits import subset
 from bench.engine.training.inputs import ImageInputs
 from bench.method.maths.logistic import GRID
-from bench.methods.linear_probe import LinearProbe
+from bench.methods.finetuning.linear_probe import LinearProbe
 from bench.networks.backbones import create_backbone, normalisation
 
 LITE = "tf_efficientnet_lite0"

@@ -14,9 +14,9 @@ from bench.api import Batch, Episode, Labelled, Model, Task, prototype_head, pro
 from bench.core.errors import CellSkipped
 from bench.method.registry import configure, hyperparameters, method_summary
 from bench.method.requirements import check_capability
-from bench.methods.anil import Anil
-from bench.methods.maml import Maml
-from bench.methods.maml_l2l import MamlLearn2Learn, import_learn2learn
+from bench.methods.metalearning.anil import Anil
+from bench.methods.metalearning.maml import Maml
+from bench.methods.metalearning.maml_l2l import MamlLearn2Learn, import_learn2learn
 from bench.networks.backbones import Backbone, create_backbone
 from bench.networks.split import Prefix, suffix
 from tests.support.cells import answer, tiny_cell

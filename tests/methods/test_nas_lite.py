@@ -10,7 +10,7 @@ from torch import nn
 
 from bench.api import Backbone, Batch, Labelled, Task
 from bench.core.errors import UserError
-from bench.methods.nas_lite import SPACE, Adapter, Cosine, NasLite, Supernet
+from bench.methods.search.nas_lite import SPACE, Adapter, Cosine, NasLite, Supernet
 from tests.support.cells import answer, tiny_cell
 
 TASK = Task("source", ("a", "b", "c"), batch_size=8, seed=5)
