@@ -12,6 +12,7 @@ from bench.method.alignment import AdversarialMethod, AlignmentMethod, Side
 from bench.method.base import ClosedFormMethod, GradientMethod, Method, Model, tunable
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.episodic import EpisodicMethod, InnerLoopMethod
+from bench.method.items import Items, StageItems
 from bench.method.maths.adversarial import discriminator, domain_loss, reversal_strength, reverse_gradient
 from bench.method.maths.information import entropy
 from bench.method.maths.inner_loop import Fast, adapt, prototype_head, prototypes
@@ -35,11 +36,13 @@ __all__ = [
     "Fast",
     "GradientMethod",
     "InnerLoopMethod",
+    "Items",
     "Labelled",
     "Method",
     "Model",
     "Side",
     "Snapshot",
+    "StageItems",
     "StageName",
     "Task",
     "UserError",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
+from bench.method.items import StageItems
 from bench.networks.backbones import Backbone
 from bench.networks.split import POOLED
 
@@ -80,8 +81,8 @@ class Method:
         """True if a stage begins with `fit`, whose images count towards the budget."""
         return False
 
-    def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
-        """Fit `model` to all labelled images of a stage in one go; returns details for the record."""
+    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+        """Fit `model` to all items of a stage in one go; returns details for the record."""
         raise NotImplementedError(f"{type(self).__name__} says it fits, but has no fit()")
 
     def build(self, backbone: Backbone, task: Task) -> Model:
@@ -148,6 +149,15 @@ class GradientMethod(Method):
     def report(self, model: Model) -> dict[str, Any]:
         """Findings of a stage, for the record."""
         return {}
+
+    def begin(self, model: Model, items: StageItems, task: Task) -> None:
+        """Prepare a stage that trains: remember what it begins with, in buffers of `model`."""
+
+    def after_step(self, model: Model, progress: float) -> None:
+        """Follow a step of the optimiser: move an average of the weights, say."""
+
+    def finish(self, model: Model, items: StageItems, task: Task) -> None:
+        """Conclude a stage after its last step, before it is evaluated: average weights, say."""
 
     def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
         """Scalar loss of one step; `progress` runs from 0 to 1 over the stage."""

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from bench.api import (
     Batch,
     EpisodicMethod,
-    Labelled,
     Model,
+    StageItems,
     Task,
     prototype_head,
     prototypes,
@@ -37,12 +37,12 @@ class ProtoNet(EpisodicMethod):
         weight, bias = prototype_head(means, self.scale)
         return nn.functional.cross_entropy(features[support:] @ weight.T + bias, batch.y[support:])
 
-    def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
         """Make the head of the shots' prototypes, in place."""
-        head = cast(nn.Linear, model.head)
+        head, features = cast(nn.Linear, model.head), items.labelled.features(model)
         with torch.no_grad():
-            features = torch.cat([model.features(x) for x in labelled.x.split(256)])
-            weight, bias = prototype_head(prototypes(features, labelled.y, len(task.classes)), self.scale)
+            means = prototypes(features, items.labelled.y, len(task.classes))
+            weight, bias = prototype_head(means, self.scale)
             head.weight.copy_(weight)
             head.bias.copy_(bias)
         return {}

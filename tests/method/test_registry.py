@@ -128,7 +128,7 @@ from typing import Any
 
 import torch
 
-from bench.api import ClosedFormMethod, Labelled, Model, Task
+from bench.api import ClosedFormMethod, Model, StageItems, Task
 
 
 class NearestMean(ClosedFormMethod):
@@ -136,8 +136,9 @@ class NearestMean(ClosedFormMethod):
 
     scale: float = 1.0
 
-    def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
-        means = torch.stack([labelled.x[labelled.y == c].mean(0) for c in range(len(task.classes))])
+    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+        x, y = items.labelled.x, items.labelled.y
+        means = torch.stack([x[y == c].mean(0) for c in range(len(task.classes))])
         with torch.no_grad():
             model.head.weight.copy_(self.scale * means)
             model.head.bias.copy_(-self.scale * means.square().sum(1) / 2)

@@ -56,6 +56,8 @@ class Hooks:
 
     on_evaluation: OnEvaluation
     on_step: Callable[[int], None] = lambda step: None
+    on_end: Callable[[], None] = lambda: None
+    """Called after the last step, before its evaluation."""
 
 
 @dataclass
@@ -111,7 +113,10 @@ class Training:
             scaler.step(optimizer)
             scaler.update()
             state.step = step + 1
+            self.method.after_step(model, state.step / schedule.steps)
             self.hooks.on_step(state.step)
+            if state.step == schedule.steps:
+                self.hooks.on_end()
             if state.step in evaluations:
                 self.hooks.on_evaluation(state.step, _mean_loss(state))
                 model.train()
