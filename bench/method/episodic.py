@@ -88,9 +88,8 @@ class InnerLoopMethod(EpisodicMethod):
     def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
         """Adapt to the shots, in place."""
         # Nothing is differentiated through these steps, which first order takes to the same place.
-        fast = self.adapted(
-            model, items.labelled.x, items.labelled.y, len(task.classes), self.adapt_steps, False
-        )
+        x, y = items.labelled.x, items.labelled.y
+        fast = self.adapted(model, x, y, len(task.classes), self.adapt_steps, False)
         head = cast(nn.Linear, model.head)
         head.weight, head.bias = (nn.Parameter(fast[f"head.{name}"].detach()) for name in ("weight", "bias"))
         own = dict(model.named_parameters())

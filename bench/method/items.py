@@ -51,9 +51,7 @@ class Items:
         """Read all items in order, (B, ...) at a time."""
         read = _READERS.get(self.number)
         if read is None:
-            raise UserError(
-                "a method keeps items of a stage that is over: it may use them in its own verbs only"
-            )
+            raise UserError("a method keeps items of a stage that is over: use them in its verbs only")
         for start in range(0, self.count, size):
             yield read(start, min(start + size, self.count))
 

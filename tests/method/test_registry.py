@@ -46,7 +46,10 @@ def test_digest_counts_the_shared_code_that_a_method_imports() -> None:
     inner_loop = ["method/episodic.py", "method/maths/inner_loop.py"]
     assert method_digest("maml") == digest_with("maml", *inner_loop)
     assert method_digest("proto-net") == digest_with("proto-net", *inner_loop)
-    for name in ("dann", "scratch", "linear-probe"):  # Logistic regression is in the engine's digest.
+    alignment = ["method/alignment.py", "method/maths/adversarial.py"]
+    assert method_digest("dann") == digest_with("dann", *alignment)
+    assert method_digest("mcc") == digest_with("mcc", *alignment, "method/maths/information.py")
+    for name in ("scratch", "linear-probe"):  # Logistic regression is in the engine's digest.
         assert method_digest(name) == file_digest(method_file(name))
 
 
@@ -75,8 +78,8 @@ def test_digest_of_a_third_partys_method(site: Path) -> None:
 
 
 def test_unknown_method() -> None:
-    with pytest.raises(UserError, match=r"unknown method 'dan': did you mean 'dann'"):
-        method_file("dan")
+    with pytest.raises(UserError, match=r"unknown method 'danm': did you mean"):
+        method_file("danm")
     with pytest.raises(UserError, match="unknown method 'linear_probe'"):
         load_method("linear_probe")
 

@@ -129,7 +129,8 @@ class Trainer:
         with self._items(stage) as items:
             method.begin(model, items, stage.task)
             hooks = Hooks(paused, on_step, partial(method.finish, model, items, stage.task))
-            parts = Training(method, model, batches, schedule, hooks, held_out, resume, process).run()
+            with _gradients_of(model, method):
+                parts = Training(method, model, batches, schedule, hooks, held_out, resume, process).run()
         if parts > 1:
             result.warnings.append(split_warning(name, batches.labelled.batch_size, parts, model))
         return batches.sizes
@@ -168,6 +169,20 @@ class Trainer:
             endless("unlabelled", self.partitions.of(spec.unlabelled)) if spec.unlabelled else None,
             source_labels=scenario.same_classes and not scenario.episodes,
         )
+
+
+@contextlib.contextmanager
+def _gradients_of(model: Model, method: GradientMethod) -> Iterator[None]:
+    """Let gradients flow to what the method trains alone; after the block, to what they flowed to before."""
+    before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    chosen = {id(parameter) for group in method.trainable(model) for parameter in group["params"]}
+    for parameter, _ in before:
+        parameter.requires_grad_(id(parameter) in chosen)
+    try:
+        yield
+    finally:
+        for parameter, flag in before:
+            parameter.requires_grad_(flag)
 
 
 def _read(items: View, begin: int, end: int) -> torch.Tensor:

@@ -218,7 +218,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from bench.api import Access, Backbone, Batch, GradientMethod, StageItems, Model, Task
+from bench.api import Access, Backbone, Batch, GradientMethod, Labelled, Model, StageItems, Task
 
 SEEN: list[tuple[str, Any]] = []
 
@@ -237,7 +237,8 @@ class Probe(GradientMethod):
         return True
 
     def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
-        SEEN.append((task.stage, items.labelled))
+        known = items.labelled
+        SEEN.append((task.stage, Labelled(known.x, known.y, known.groups)))
         return {{}}
 
     def optimizer(self, model: Model, task: Task):
