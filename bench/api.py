@@ -7,9 +7,9 @@ evaluation.
 
 from __future__ import annotations
 
-from bench.core.errors import UserError
+from bench.core.errors import CellSkipped, UserError
 from bench.method.alignment import AdversarialMethod, AlignmentMethod, Side
-from bench.method.base import ClosedFormMethod, GradientMethod, Method, Model, tunable
+from bench.method.base import ClosedFormMethod, GradientMethod, Method, Model, Update, tunable
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.episodic import EpisodicMethod, InnerLoopMethod
 from bench.method.items import Items, StageItems
@@ -30,6 +30,7 @@ __all__ = [
     "AlignmentMethod",
     "Backbone",
     "Batch",
+    "CellSkipped",
     "ClosedFormMethod",
     "Episode",
     "EpisodicMethod",
@@ -45,6 +46,7 @@ __all__ = [
     "StageItems",
     "StageName",
     "Task",
+    "Update",
     "UserError",
     "adapt",
     "discrepancy",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast, dataclass_transform
 
@@ -33,6 +34,10 @@ class Model(nn.Module):
         """Logits: (B, 3, S, S) -> (B, classes)."""
         out: Tensor = self.head(self.features(x))
         return out
+
+
+Update = tuple[Tensor, Iterable[nn.Parameter]]
+"""Loss and the parameters that an optimiser's update by its gradient moves."""
 
 
 def tunable(default: float, low: float, high: float, log: bool = True) -> Any:
@@ -162,6 +167,13 @@ class GradientMethod(Method):
     def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
         """Scalar loss of one step; `progress` runs from 0 to 1 over the stage."""
         return nn.functional.cross_entropy(model(batch.x), batch.y)
+
+    def updates(self, model: Model, batch: Batch, progress: float) -> Iterator[Update]:
+        """Updates of one step: losses, each with the parameters that it moves before the next is computed.
+
+        By default one, of `loss` and all parameters.
+        """
+        yield self.loss(model, batch, progress), model.parameters()
 
     def trainable(self, model: Model) -> list[dict[str, Any]]:
         """Parameter groups for the optimiser.
