@@ -46,7 +46,7 @@ class R2d2(EpisodicMethod):
             weight, bias = self.head(model, labelled.features(model), labelled.y, len(task.classes))
             head.weight.copy_(weight)
             head.bias.copy_(bias)
-        return {"ridge": float(cast(Tensor, model.log_ridge).exp())}
+        return {"ridge": cast(Tensor, model.log_ridge).exp().item()}
 
     def head(self, model: Model, features: Tensor, y: Tensor, classes: int) -> tuple[Tensor, Tensor]:
         """Weight (C, D) and bias (C,) of features (N, D) and labels (N,)."""

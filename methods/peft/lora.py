@@ -29,7 +29,7 @@ class Lora(GradientMethod):
         model = super().build(backbone, task)
         for layer in list(backbone.modules()):
             if isinstance(layer, nn.Linear):
-                down = nn.Linear(layer.in_features, self.rank, bias=False)
+                down: nn.Module = nn.Linear(layer.in_features, self.rank, bias=False)
                 up: nn.Module = nn.Linear(self.rank, layer.out_features, bias=False)
             elif isinstance(layer, nn.Conv2d) and layer.groups == 1:
                 down, up = self._of_convolution(layer)
@@ -40,10 +40,9 @@ class Lora(GradientMethod):
             layer.register_forward_hook(self._add)
         return model
 
-    def _of_convolution(self, layer: nn.Conv2d) -> tuple[Any, nn.Module]:
-        down = nn.Conv2d(
-            layer.in_channels, self.rank, layer.kernel_size, layer.stride, layer.padding, bias=False
-        )  # type: ignore[arg-type]
+    def _of_convolution(self, layer: nn.Conv2d) -> tuple[nn.Module, nn.Module]:
+        shape: dict[str, Any] = {name: getattr(layer, name) for name in ("kernel_size", "stride", "padding")}
+        down = nn.Conv2d(layer.in_channels, self.rank, bias=False, **shape)
         return down, nn.Conv2d(self.rank, layer.out_channels, 1, bias=False)
 
     def _add(self, layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:

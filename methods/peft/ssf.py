@@ -30,7 +30,7 @@ class Ssf(GradientMethod):
         model = super().build(backbone, task)
         for layer in list(backbone.modules()):
             if isinstance(layer, (*CHANNELS_FIRST, nn.Linear, nn.LayerNorm)):
-                width = len(cast(Tensor, layer.weight))
+                width = len(layer.weight)
                 layer.ssf_scale = nn.Parameter(1 + 0.02 * torch.randn(width))
                 layer.ssf_shift = nn.Parameter(0.02 * torch.randn(width))
                 layer.register_forward_hook(_scale_and_shift)

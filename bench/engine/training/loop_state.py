@@ -110,9 +110,9 @@ class LoopState:
     def load_state_dict(self, tensors: Tensors, notes: Notes) -> None:
         """Restore the state that `state_dict` took of another loop of the same network and optimiser."""
         self.model.load_state_dict(_under("model.", tensors))
-        kept = _under("buffers.", tensors)
+        others = _under("buffers.", tensors)
         for name, buffer in self._other_buffers().items():
-            buffer.copy_(kept[name])
+            buffer.copy_(others[name])
         state: dict[int, Notes] = {int(n): dict(values) for n, values in notes["optimizer"].items()}
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for place, value in _under("optimizer.", tensors).items():
