@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from types import ModuleType
@@ -32,7 +33,10 @@ def peer(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
         name = module.split(".", maxsplit=1)[0]
         if find_spec(name) is None:
             pytest.skip(f"{name} is not installed: make peers")
-        with sklearn.config_context():  # skada changes it for the whole process.
+        # skada changes scikit-learn's settings for the whole process; qpsolvers warns that it has no solver,
+        # and needs none here.
+        with sklearn.config_context(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             return importlib.import_module(module)
 
     return load

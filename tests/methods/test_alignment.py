@@ -169,7 +169,7 @@ def test_transport_cost_is_the_least_of_all_assignments() -> None:
     torch.manual_seed(0)
     head, y = nn.Linear(3, 2), torch.tensor([0, 1, 1, 0])
     source, target = torch.randn(4, 3), torch.randn(4, 3)
-    log_p = head(target).log_softmax(1)
+    log_p = head(target).log_softmax(1).detach()
 
     def cost(s: int, t: int, weight: float) -> float:
         distance = sum((float(source[s, d]) - float(target[t, d])) ** 2 for d in range(3))
