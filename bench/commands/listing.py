@@ -37,15 +37,15 @@ def _suites() -> Table:
 
 
 def _methods() -> Table:
-    from bench.method.registry import family, method_modules, method_summary
+    from bench.method.registry import family, method_modules, method_reference, method_summary
 
-    table = _table("method", "family", "what it is")
+    table = _table("method", "family", "what it is", "checked against")
     for name in sorted(method_modules(), key=lambda name: (family(name), name)):
         try:
-            summary = method_summary(name)
+            summary, reference = method_summary(name), method_reference(name)
         except UserError as error:
-            summary = f"unusable: {error}"
-        table.add_row(Text(name), Text(family(name)), Text(summary))
+            summary, reference = f"unusable: {error}", ""
+        table.add_row(*map(Text, (name, family(name), summary, reference)))
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, cast
@@ -40,6 +41,7 @@ class AlignmentMethod(GradientMethod):
 
     One forward pass takes the labelled, the replayed and the unlabelled items together, so batch norm sees a
     mixture. In the source stage the labelled items are the source's side; in the target stage, the replayed.
+    What lies behind the backbone is computed in single precision, whatever the stage's.
     """
 
     access: ClassVar[Access] = (
@@ -57,13 +59,21 @@ class AlignmentMethod(GradientMethod):
     def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
         """Label loss on all labelled items, and the alignment of source with unlabelled target items.
 
-        Where the target has other classes than the source, replayed source items only align features.
+        Where the target has other classes than the source, replayed source items have no label loss. They
+        align, by their features and by what the new head says of them.
         """
         assert batch.target_x is not None
         source_x = batch.x[:0] if batch.source_x is None else batch.source_x
         sizes = [len(batch.x), len(source_x), len(batch.target_x)]
         features = model.features(torch.cat([batch.x, source_x, batch.target_x]))
-        labelled, replayed, target = (Side(model.head, part) for part in features.split(sizes))
+        # Differences of two domains' distances, covariances and spectra are lost in half precision, and there
+        # is no singular value decomposition in it.
+        features = features.to(torch.promote_types(features.dtype, torch.float32))
+        with torch.autocast(features.device.type, enabled=False):
+            return self._behind(model, batch, features.split(sizes), progress)
+
+    def _behind(self, model: Model, batch: Batch, parts: Sequence[Tensor], progress: float) -> Tensor:
+        labelled, replayed, target = (Side(model.head, part) for part in parts)
         labelled.y, replayed.y = batch.y, batch.source_y
         logits, y = labelled.logits, batch.y
         if batch.source_y is not None:

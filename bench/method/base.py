@@ -50,6 +50,8 @@ class Method:
     """Way to transfer: a frozen set of hyperparameters and a few verbs."""
 
     access: ClassVar[Access] = Access.SOURCE_LABELS | Access.TARGET_LABELS
+    reference: ClassVar[str] = ""
+    """Published implementation that tests compare the loss and its gradient with, as in `dalib 0.2`."""
     needs: ClassVar[Access] = Access.NOTHING
     """Access that a scenario must offer; a cell of another one is skipped, with that reason."""
 

@@ -89,6 +89,15 @@ def method_summary(name: str) -> str:
     return text.split("\n")[0]
 
 
+def method_reference(name: str) -> str:
+    """Published implementation that the method's class says tests compare it with; empty: none."""
+    for node in ast.walk(ast.parse(method_file(name).read_text(encoding="utf-8"))):
+        match node:
+            case ast.Assign(targets=[ast.Name("reference")], value=ast.Constant(str(reference))):
+                return reference
+    return ""
+
+
 def method_digest(name: str) -> str:
     """Digest of the method's file and of the code that it shares with other methods."""
     file = method_file(name)

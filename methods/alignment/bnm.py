@@ -18,6 +18,8 @@ from bench.api import AlignmentMethod, Model, Side
 class Bnm(AlignmentMethod):
     """Source cross-entropy minus the nuclear norm of the target's predictions."""
 
+    reference = "pytorch-adapt 0.0.83"
+
     def align(self, model: Model, source: Side, target: Side, progress: float) -> Tensor:
         """Negative batch nuclear norm."""
-        return -torch.linalg.svdvals(target.probabilities.float()).sum() / len(target.features)
+        return -torch.linalg.svdvals(target.probabilities).sum() / len(target.features)

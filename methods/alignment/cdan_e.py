@@ -3,8 +3,9 @@
 Long et al. 2018, "Conditional Adversarial Domain Adaptation". https://arxiv.org/abs/1705.10667
 
 As in the paper: the randomised multilinear map to 1,024 dimensions (equation 7), weights 1 + exp(-entropy)
-on the discriminator's loss (equation 9), trade-off 1. Predictions condition the discriminator and get no
-gradient from it. Optimiser and schedules are DANN's here.
+on the discriminator's loss (equation 9), trade-off 1. As in its authors' code, weights are 1 on average, and
+predictions condition the discriminator but get no gradient from it. Unlike the paper: the map is randomised
+for few features and classes too, and the entropy gets no gradient. Optimiser and schedules are DANN's here.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from bench.api import AdversarialMethod, Backbone, Model, Side, Task, domain_los
 
 class CdanE(AdversarialMethod):
     """Source cross-entropy plus a discriminator on randomly mapped features and predictions."""
+
+    reference = "dalib 0.2"
 
     dimensions: int = 1024
     """Dimensions of the randomised multilinear map."""

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bench.api import AlignmentMethod, Model, Side, tunable
+from bench.api import AlignmentMethod, Model, Side, UserError, tunable
 
 
 class DeepCoral(AlignmentMethod):
     """Source cross-entropy plus the distance between the covariances of source and target features."""
+
+    reference = "pytorch-adapt 0.0.83"
 
     weight: float = tunable(1.0, 0.01, 100.0)
 
@@ -25,5 +27,11 @@ class DeepCoral(AlignmentMethod):
 
 
 def coral(source: Tensor, target: Tensor) -> Tensor:
-    """CORAL loss (equation 1) of features (N, D) and (M, D): -> ()."""
+    """CORAL loss (equation 1) of features (N, D) and (M, D): -> ().
+
+    Raises:
+        UserError: a domain has less than two items.
+    """
+    if min(len(source), len(target)) < 2:
+        raise UserError("a covariance needs two items of each domain: use larger batches")
     return (source.T.cov() - target.T.cov()).square().sum() / (4 * source.shape[1] ** 2)

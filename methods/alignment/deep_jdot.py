@@ -20,6 +20,8 @@ from bench.api import AlignmentMethod, Model, Side, tunable
 class DeepJdot(AlignmentMethod):
     """Source cross-entropy plus the transport cost of features and labels."""
 
+    reference = "skada 0.6.0"
+
     alpha: float = tunable(0.001, 1e-4, 1.0)
     """Weight of the features' distance."""
     labels: float = tunable(1.0, 0.01, 1.0)

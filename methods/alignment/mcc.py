@@ -17,6 +17,8 @@ from bench.api import AlignmentMethod, Model, Side, entropy, tunable
 class Mcc(AlignmentMethod):
     """Source cross-entropy plus the mean confusion between pairs of classes on the target."""
 
+    reference = "pytorch-adapt 0.0.83"
+
     temperature: float = tunable(2.5, 1.0, 10.0)
 
     def align(self, model: Model, source: Side, target: Side, progress: float) -> Tensor:
@@ -30,5 +32,6 @@ def class_confusion(logits: Tensor, temperature: float) -> Tensor:
     certainty = 1 + torch.exp(-entropy(p).detach())
     weights = certainty / certainty.mean()
     confusion = p.T @ (weights[:, None] * p)
-    confusion = confusion / confusion.sum(1, keepdim=True)
+    # A class that no item may be of is confused with none.
+    confusion = confusion / confusion.sum(1, keepdim=True).clamp_min(torch.finfo(p.dtype).tiny)
     return (confusion.sum() - confusion.trace()) / len(confusion)

@@ -3,7 +3,8 @@
 Zhang et al. 2019, "Bridging Theory and Algorithm for Domain Adaptation". https://arxiv.org/abs/1904.05801
 
 As in the paper: margin factor 4 on the source (section 6.1), cross-entropy there and log(1 - p) on the
-target (equations 29 and 30), a reversed gradient that rises to 0.1. The adversary has one hidden layer.
+target (equations 29 and 30), a reversed gradient that rises to 0.1, an adversary with one hidden layer.
+Unlike it: the classifier is linear, as for every method here, and has no bottleneck before it; AdamW.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from bench.api import (
 
 class Mdd(AlignmentMethod):
     """Source cross-entropy plus the margin disparity discrepancy of an adversarial classifier."""
+
+    reference = "dalib 0.2"
+    per_sample_loss = True
 
     margin: float = tunable(4.0, 1.0, 8.0)
     hidden: int = 1024
@@ -66,5 +70,7 @@ def disparity(
 ) -> Tensor:
     """Negative margin disparity discrepancy of logits (B, C) of classifier and adversary: -> ()."""
     agree = nn.functional.cross_entropy(source_adv, source.argmax(1))
-    disagree = (1 - target_adv.softmax(1)).clamp_min(1e-6).log()
-    return margin * agree + nn.functional.nll_loss(disagree, target.argmax(1))
+    # -log(1 - p) of logits: it does not overflow, and goes on pulling where the adversary is certain.
+    predicted = target.argmax(1, keepdim=True)
+    others = target_adv.scatter(1, predicted, -torch.inf).logsumexp(1)
+    return margin * agree + (target_adv.logsumexp(1) - others).mean()

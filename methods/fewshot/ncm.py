@@ -19,6 +19,8 @@ from bench.api import ClosedFormMethod, Model, StageItems, Task, prototype_head,
 class Ncm(ClosedFormMethod):
     """A head whose logits are the negative squared distances to the class means."""
 
+    reference = "easyfsl 1.5.0"
+
     scale: float = tunable(0.1, 0.01, 1.0)
     """Factor on the distances: it decides how sure predictions are, not which."""
 

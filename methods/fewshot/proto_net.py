@@ -1,6 +1,9 @@
 """Prototypical networks: an embedding in which each class is the mean of its images.
 
 Snell et al. 2017, "Prototypical Networks for Few-shot Learning". https://arxiv.org/abs/1703.05175
+
+Unlike the paper: squared distances are scaled by a tenth, since those of a pretrained network's features are
+large; episodes have as many ways as the batch holds.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from bench.api import (
 
 class ProtoNet(EpisodicMethod):
     """Trains all layers on episodes of the source; the target's classes are the means of their shots."""
+
+    reference = "easyfsl 1.5.0"
 
     scale: float = tunable(0.1, 0.01, 1.0)
     """Factor on the squared distances that are the negative logits."""
