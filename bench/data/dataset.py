@@ -99,15 +99,17 @@ class Dataset:
         """
         path, images = self.pixels_path(domain, size), self.domain(domain)
         shape = (len(images.places), size, size, 3)
-        pixels = _mapped(path, shape)
+        pixels, _ = _mapped(path, shape)
         if pixels is None:
             with writing_to_cache():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with FileLock(f"{path}.lock"):
-                    pixels = _mapped(path, shape)
+                    pixels, damage = _mapped(path, shape)
+                    if damage:
+                        LOG.warning("decoded images are damaged and made anew: %s (%s)", path, damage)
                     if pixels is None:
                         self._decode(images, size, path, progress)
-                        pixels = _mapped(path, shape)
+                        pixels, _ = _mapped(path, shape)
         assert pixels is not None, "it was decoded just now"
         return pixels
 
@@ -135,8 +137,8 @@ _whole: set[tuple[str, int, int, int]] = set()
 """Files of decoded images whose checksum this process has verified, with inode, size and time of change."""
 
 
-def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Map a decoded domain into memory; None where the file is missing, or damaged, which is logged."""
+def _mapped(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray | None, str]:
+    """Map a decoded domain into memory; None where the file is missing or damaged, and the damage."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
@@ -149,12 +151,11 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
         if (pixels.shape, pixels.dtype) != (shape, np.uint8):
             raise ValueError(f"it holds {pixels.dtype} {pixels.shape}")
     except FileNotFoundError:
-        return None
+        return None, ""
     except (OSError, ValueError, EOFError, OverflowError) as error:
-        LOG.warning("decoded images are damaged and made anew: %s (%s)", path, error)
-        return None
+        return None, str(error) or type(error).__name__
     _whole.add(identity)
-    return pixels
+    return pixels, ""
 
 
 def _checksum(file: BinaryIO, size: int) -> int:
