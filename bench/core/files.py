@@ -8,8 +8,8 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 PIECE = 2**18
 """Bytes per write."""
@@ -55,7 +55,7 @@ def atomic_file(path: Path, exclusive: bool = False, durable: bool = True) -> It
         _sync(path.parent)
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a regular file to read it, without waiting for anybody, as an open pipe would.
 
     Raises:
