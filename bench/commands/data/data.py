@@ -107,8 +107,7 @@ def check(name: str | None, as_json: bool) -> int:
         if len(finding.images) > SHOWN:
             console.print(f"    and {len(finding.images) - SHOWN} more (--json names all)")
     faults = sum(finding.level == "fault" for finding in diagnosis.findings)
-    plural = "" if faults == 1 else "s"
-    console.print("nothing is wrong" if diagnosis.healthy else f"{faults} fault{plural}")
+    console.print("nothing is wrong" if diagnosis.healthy else f"{faults} faults")
     return 0 if diagnosis.healthy else 1
 
 
