@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.core.errors import UserError, check_name
+from bench.core.text import printable
 
 
 def show(what: str) -> None:
@@ -44,8 +45,8 @@ def _methods() -> Table:
         try:
             summary = method_summary(name)
         except UserError as error:
-            summary = f"unusable: {error}"
-        table.add_row(Text(name), Text(summary))
+            summary = f"cannot be loaded: {error}"
+        table.add_row(Text(printable(name)), Text(printable(summary)))
     return table
 
 
@@ -61,7 +62,7 @@ def _datasets() -> Table:
 
 
 def _backbones() -> Table:
-    from bench.networks.backbones import PACKAGED, UNTRAINED
+    from bench.networks.weights import PACKAGED, UNTRAINED
 
     table = _table("backbone", "weights")
     for name, packaged in PACKAGED.items():

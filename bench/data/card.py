@@ -17,6 +17,22 @@ from bench.spec.toml import Frozen
 
 CARDS = Path(__file__).parents[1] / "datasets"
 
+SILENT = {
+    "name": "in the cell's key",
+    "title": "for readers",
+    "description": "for readers",
+    "homepage": "for readers",
+    "licence": "for readers",
+    "citation": "for readers",
+    "credits": "for readers",
+    "anchors": "published accuracies, for readers",
+    "default_domains": "which cells there are",
+    "task_seed": "which classes a cell is about, which its key names",
+    "expected": "what a copy is warned of",
+    "sources": "where images come from; the dataset's fingerprint covers what came",
+}
+"""Fields of a card that decide no number of a cell, each with the reason."""
+
 
 class SplitSpec(Frozen):
     """Shares of each class's groups for test and validation; the rest is for training (or adaptation)."""
@@ -100,6 +116,11 @@ class Card(Frozen):
                     f"but {images} in {len(self.classes)}"
                 )
         return self
+
+    @property
+    def digest(self) -> str:
+        """Digest of the fields that decide numbers: all but `SILENT`."""
+        return combine(self.model_dump_json(exclude={*SILENT}))
 
     @property
     def usual_domains(self) -> list[str]:

@@ -34,6 +34,11 @@ MOST_BYTES = 16 * 2**30
 MOST_CONFIG = 2**20
 
 
+def is_own(name: str) -> bool:
+    """True if the weights of a backbone are one's own."""
+    return "@" in name and not name.startswith(HUB)
+
+
 def resolve(name: str) -> str:
     """Replace the place of one's own weights in a backbone's name by their digest, and cache them.
 

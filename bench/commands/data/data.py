@@ -14,8 +14,8 @@ from rich.text import Text
 from bench.commands.progress import progress_bars
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
-from bench.core.paths import cache_root, own_data
-from bench.core.text import printable
+from bench.core.paths import cache_root, own_data, writing_to_cache
+from bench.core.text import counted, printable
 from bench.data.card import Card, own_name
 from bench.data.catalog import card_names, load_card
 from bench.data.dataset import Dataset, open_dataset
@@ -74,7 +74,8 @@ def fetch(name: str, archive: Path | None) -> None:
             out = cache_root() / "fetched" / name
             if out.exists():
                 raise UserError(f"{name} is unpacked already: bench cache clear fetched --yes removes it")
-            unpack(archive, out, progress)
+            with writing_to_cache():
+                unpack(archive, out, progress)
         dataset = open_dataset(card, progress)
     for warning in dataset.warnings:
         click.echo(printable(f"warning: {warning}"), err=True)
@@ -107,7 +108,7 @@ def check(name: str | None, as_json: bool) -> int:
         if len(finding.images) > SHOWN:
             console.print(f"    and {len(finding.images) - SHOWN} more (--json names all)")
     faults = sum(finding.level == "fault" for finding in diagnosis.findings)
-    console.print("nothing is wrong" if diagnosis.healthy else f"{faults} faults")
+    console.print("nothing is wrong" if diagnosis.healthy else counted(faults, "fault"))
     return 0 if diagnosis.healthy else 1
 
 

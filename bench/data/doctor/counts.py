@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from bench.core.text import counted
 from bench.data.dataset import Dataset
 from bench.data.doctor.finding import Finding, Level
 
@@ -45,7 +46,9 @@ def card_mismatches(dataset: Dataset) -> Iterable[Finding]:
             if count != right
         ]
         if wrong:
-            yield Finding("class counts", "fault", f"{name}: {len(wrong)} classes", tuple(wrong))
+            yield Finding(
+                "class counts", "fault", f"{name}: {counted(len(wrong), 'class', 'classes')}", tuple(wrong)
+            )
 
 
 def missing(dataset: Dataset) -> Iterable[Finding]:
