@@ -19,11 +19,12 @@ from filelock import FileLock
 from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.core.paths import cache_root, data_roots, own_data, skip_bad, writing_to_cache
-from bench.core.text import counted, file_name
+from bench.core.text import file_name
 from bench.data.card import Card
-from bench.data.decoding import decode_images
+from bench.data.decoders.image import decode
 from bench.data.index import Index, Progress, Row, bad_images, decoder_digest, read_index, remember_bad
-from bench.data.sources.encoded import Place
+from bench.data.sources.encoded import Encoded, Place, encoded_images
+from bench.processes.pool import in_threads
 
 LOG = logging.getLogger(__name__)
 
@@ -99,30 +100,36 @@ class Dataset:
         """
         path, images = self.pixels_path(domain, size), self.domain(domain)
         shape = (len(images.places), size, size, 3)
-        pixels, _ = _mapped(path, shape)
+        pixels = _mapped(path, shape)
         if pixels is None:
             with writing_to_cache():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with FileLock(f"{path}.lock"):
-                    pixels, damage = _mapped(path, shape)
-                    if damage:
-                        LOG.warning("decoded images are damaged and made anew: %s (%s)", path, damage)
+                    pixels = _mapped(path, shape)
                     if pixels is None:
+                        if path.exists():
+                            LOG.warning("decoded images were damaged and are made anew: %s", path)
                         self._decode(images, size, path, progress)
-                        pixels, _ = _mapped(path, shape)
+                        pixels = _mapped(path, shape)
         assert pixels is not None, "it was decoded just now"
         return pixels
 
     def _decode(self, domain: Domain, size: int, out: Path, progress: Progress) -> None:
         temporary = out.with_suffix(".partial")
-        total = len(domain.places)
-        bad = decode_images(
-            domain.places,
-            size,
-            self.card.fit,
-            temporary,
-            lambda done: progress(f"decode {domain.name}", done, total),
-        )
+        shape = (len(domain.places), size, size, 3)
+        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        bad: dict[int, str] = {}
+
+        def work(job: tuple[int, Encoded]) -> None:
+            row, encoded = job
+            try:
+                pixels[row] = decode(encoded, size, self.card.fit)
+            except UserError as error:
+                bad[row] = str(error).rpartition(": ")[2]
+
+        for done, _ in enumerate(in_threads(work, encoded_images(domain.places)), 1):
+            progress(f"decode {domain.name}", done, len(domain.places))
+        pixels.flush()
         if bad:
             temporary.unlink()
             remember_bad({domain.digests[row]: reason for row, reason in bad.items()})
@@ -137,8 +144,8 @@ _whole: set[tuple[str, int, int, int]] = set()
 """Files of decoded images whose checksum this process has verified, with inode, size and time of change."""
 
 
-def _mapped(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray | None, str]:
-    """Map a decoded domain into memory; None where the file is missing or damaged, and the damage."""
+def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Map a decoded domain into memory; None where the file is missing or damaged."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
@@ -146,16 +153,12 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray | None, str]
             if identity not in _whole:
                 checksum = _checksum(file, status.st_size - CHECKSUM_BYTES)
                 if file.read() != checksum.to_bytes(CHECKSUM_BYTES):
-                    raise ValueError("the checksum differs")
+                    return None
         pixels: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-        if (pixels.shape, pixels.dtype) != (shape, np.uint8):
-            raise ValueError(f"it holds {pixels.dtype} {pixels.shape}")
-    except FileNotFoundError:
-        return None, ""
-    except (OSError, ValueError, EOFError, OverflowError) as error:
-        return None, str(error) or type(error).__name__
+    except (OSError, ValueError, EOFError):
+        return None
     _whole.add(identity)
-    return pixels, ""
+    return pixels if (pixels.shape, pixels.dtype) == (shape, np.uint8) else None
 
 
 def _checksum(file: BinaryIO, size: int) -> int:
@@ -210,12 +213,11 @@ def open_dataset(card: Card, progress: Progress = silent, download: bool = True)
         if row.digest in bad
     ]
     kept = {domain: [r for r in rows if r.digest not in bad] for domain, rows in index.domains.items()}
-    warnings = [*card.notes, *index.warnings]
+    warnings = list(index.warnings)
     if left_out:
         more = " and more" if len(left_out) > 5 else ""
         few = ", ".join(left_out[:5])
-        unreadable = f"{counted(len(left_out), 'unreadable image')} of {card.name}"
-        warnings.append(f"{unreadable} {'is' if len(left_out) == 1 else 'are'} left out: {few}{more}")
+        warnings.append(f"{len(left_out)} unreadable images of {card.name} are left out: {few}{more}")
     return _dataset(card, index, kept, warnings)
 
 
@@ -255,9 +257,7 @@ def _counts(card: Card, domains: dict[str, Domain]) -> list[str]:
     for name, domain in domains.items():
         expected = card.expected_images(name)
         if expected is not None and len(domain.names) != expected:
-            warnings.append(
-                f"{card.name}/{name} has {counted(len(domain.names), 'image')}; the card says {expected}"
-            )
+            warnings.append(f"{card.name}/{name} has {len(domain.names)} images; the card says {expected}")
         missing = [
             card.classes[i]
             for i in np.flatnonzero(np.bincount(domain.labels, minlength=len(card.classes)) == 0)
