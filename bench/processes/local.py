@@ -46,8 +46,8 @@ class LocalWorker:
             )
         except OSError as error:
             raise UserError(
-                f"cannot start a worker process: {error.strerror or error}: allow more open files (ulimit -n), "
-                "processes (-u) or memory (-v)"
+                f"cannot start a worker process: {error.strerror or error}: allow more "
+                "open files (ulimit -n), processes (-u) or memory (-v)"
             ) from None
         self._listener = threading.Thread(target=self._listen, args=(answers,), daemon=True)
         self._listener.start()
