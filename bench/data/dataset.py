@@ -114,21 +114,24 @@ class Dataset:
     def _decode(self, domain: Domain, size: int, out: Path, progress: Progress) -> None:
         temporary = out.with_suffix(".partial")
         total = len(domain.places)
-        bad = decode_images(
-            domain.places,
-            size,
-            self.card.fit,
-            temporary,
-            lambda done: progress(f"decode {domain.name}", done, total),
-        )
+        try:
+            bad = decode_images(
+                domain.places,
+                size,
+                self.card.fit,
+                temporary,
+                lambda done: progress(f"decode {domain.name}", done, total),
+            )
+            if not bad:
+                with temporary.open("r+b") as file:
+                    checksum = _checksum(file, temporary.stat().st_size)
+                    file.write(checksum.to_bytes(CHECKSUM_BYTES))
+                temporary.replace(out)
+        finally:
+            temporary.unlink(missing_ok=True)
         if bad:
-            temporary.unlink()
             remember_bad({domain.digests[row]: reason for row, reason in bad.items()})
             raise BadImages(_named(domain, bad))
-        with temporary.open("r+b") as file:
-            checksum = _checksum(file, temporary.stat().st_size)
-            file.write(checksum.to_bytes(CHECKSUM_BYTES))
-        temporary.replace(out)
 
 
 _whole: set[tuple[str, int, int, int]] = set()
