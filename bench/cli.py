@@ -351,6 +351,8 @@ LIMITS = {
     errno.ENOMEM: "too little memory: free some, or allow more (ulimit -v)",
     errno.ENOSPC: "a disk is full",
     errno.EDQUOT: "a disk's quota is used up",
+    errno.EIO: "a disk fails",
+    errno.EROFS: "a disk is read-only",
 }
 """What to do about limits of the system, by the error's number."""
 IN_WORDS = {

@@ -49,7 +49,9 @@ def atomic_file(path: Path, exclusive: bool = False, durable: bool = True) -> It
         else:
             temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        # On a disk that fails this does, too; the first error is the one to be told.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise
     if durable:
         sync_folder(path.parent)

@@ -180,7 +180,7 @@ def _study(store: Store, name: str) -> optuna.Study:
     try:
         return optuna.create_study(
             study_name=name,
-            storage=JournalStorage(JournalFileBackend(str(journal))),
+            storage=JournalStorage(JournalFileBackend(str(journal.absolute()))),
             direction="maximize",
             load_if_exists=True,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -112,6 +113,9 @@ def _entries(folder: Path) -> list[tuple[str, str]]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
+        if error.errno == errno.EIO:
+            # What a disk lacks now is no part of what the folder holds.
+            raise UserError(f"cannot read '{folder}': {error.strerror}") from None
         return [("", f"folder that cannot be read: {error.strerror}")]
     return [_entry(entry) for entry in entries if not entry.name.startswith(".")]
 
