@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.core.errors import UserError, check_name
+from bench.core.text import printable
 
 
 def show(what: str) -> None:
@@ -25,12 +26,21 @@ def _table(*columns: str) -> Table:
     return table
 
 
+def _unusable(name: str, error: UserError, columns: int) -> list[Text]:
+    """Row of what cannot be loaded: one broken file does not take the list along."""
+    return [Text(name), *[Text()] * (columns - 2), Text(printable(f"unusable: {error}"))]
+
+
 def _suites() -> Table:
     from bench.spec.matrix.suite import load_suite, suite_names
 
     table = _table("suite", "dataset", "methods", "what for")
     for name in suite_names():
-        suite = load_suite(name)
+        try:
+            suite = load_suite(name)
+        except UserError as error:
+            table.add_row(*_unusable(name, error, len(table.columns)))
+            continue
         row = (name, suite.dataset or "your own (--data)", str(len(suite.methods)), suite.description)
         table.add_row(*map(Text, row))
     return table
@@ -44,7 +54,8 @@ def _methods() -> Table:
         try:
             summary = method_summary(name)
         except UserError as error:
-            summary = f"unusable: {error}"
+            table.add_row(*_unusable(name, error, len(table.columns)))
+            continue
         table.add_row(Text(name), Text(summary))
     return table
 
@@ -54,7 +65,11 @@ def _datasets() -> Table:
 
     table = _table("dataset", "domains", "classes", "title")
     for name in card_names():
-        card = load_card(name)
+        try:
+            card = load_card(name)
+        except UserError as error:
+            table.add_row(*_unusable(name, error, len(table.columns)))
+            continue
         row = (name, ", ".join(card.domains), str(len(card.classes)), card.title)
         table.add_row(*map(Text, row))
     return table

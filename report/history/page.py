@@ -11,7 +11,7 @@ from rich.text import Text
 
 from bench.report.history.figures import describe_change, panels, short_revision, with_unit
 from bench.report.history.series import Series
-from bench.report.render.page import asset, environment
+from bench.report.render.templates import asset, environment
 from bench.report.tables.formats import several
 
 
