@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bench.commands.data.verbs import cache, data
-from bench.commands.options import SuiteOptions, parse_list, parse_nodes, suite_options
+from bench.commands.options import SuiteOptions, data_options, parse_list, parse_nodes, suite_options
 from bench.commands.results.verbs import results
 from bench.core.errors import UserError, did_you_mean
 from bench.core.text import printable
@@ -183,6 +183,7 @@ def list_(what: str) -> None:
 
 
 @cli.command()
+@data_options
 @click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
 @click.option("--suite", metavar="NAME", help="The suite to go by.  [default: the one last run there]")
 @click.option(
@@ -210,6 +211,7 @@ def report(
 
 
 @cli.command()
+@data_options
 @click.argument("folder", metavar="DIR")
 @click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
 @click.option("--suite", metavar="NAME", help="The suite to go by.  [default: the one last run there]")

@@ -51,7 +51,7 @@ def parse_nodes(context: click.Context, parameter: click.Parameter, value: str |
     name, _, number = value.partition("=")
     nodes = whole_number(number)
     if name != "nodes" or nodes is None or not 1 <= nodes <= 100_000:
-        raise UserError(f"--simulate takes nodes=N like nodes=64, not '{value}'")
+        raise UserError(f"--simulate takes nodes=N like nodes=64, not '{value[:40]}'")
     return nodes
 
 

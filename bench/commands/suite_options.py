@@ -166,14 +166,14 @@ def _shots(text: str) -> Shots:
         return "all"
     number = whole_number(text)
     if number is None:
-        raise UserError(f"--shots takes whole numbers or all, like 0,5,all, not '{text}'")
+        raise UserError(f"--shots takes whole numbers or all, like 0,5,all, not '{text[:40]}'")
     return number
 
 
 def _seed(text: str) -> int:
     number = whole_number(text)
     if number is None:
-        raise UserError(f"--seeds takes whole numbers like 0,1,2, not '{text}'")
+        raise UserError(f"--seeds takes whole numbers like 0,1,2, not '{text[:40]}'")
     return number
 
 
@@ -182,7 +182,7 @@ def parse_set(text: str) -> tuple[str, str, Value]:
     name, equals, raw = text.partition("=")
     method, dot, parameter = name.strip().partition(".")
     if not equals or not dot or not parameter:
-        raise UserError(f"--set takes method.param=value, not '{text}'")
+        raise UserError(f"--set takes method.param=value, not '{text[:40]}'")
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
