@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
+from bench.core.errors import UserError
 from bench.executors.messages import (
     REQUEST,
     CellFinished,
@@ -16,6 +17,7 @@ from bench.executors.messages import (
     PrepareRequest,
 )
 from bench.executors.placement import assign_devices
+from bench.executors.protocol import TrialImages
 from bench.executors.queue import cannot_write
 from bench.processes.protocol import Note
 from bench.processes.server import Server, serve
@@ -23,6 +25,9 @@ from bench.processes.signals import Stopped
 from bench.records.record import Environment, Predictions, Record
 from bench.records.store import Store
 from bench.spec.cell import Setting
+
+if TYPE_CHECKING:
+    from bench.networks.backbones import Backbone
 
 PAUSE = 0.1
 """Seconds between two reports of a cell's progress."""
@@ -70,13 +75,34 @@ class Worker(Server):
             )
             text += "have no room for more cells at once (--cells-per-device N lets N share one)"
             self.send(Note(text=text))
+        faults: list[str] = []
         for backbone in request.backbones:
             check_backbone(backbone)
             if needs_hub(backbone):
                 self.send(Note(text=f"fetching the weights of {backbone} from the hub"))
-            create_backbone(backbone)
+            network = create_backbone(backbone)
+            if request.images is not None:
+                faults += self.tried(backbone, network, request.images)
+        if faults and len(faults) == len(request.backbones):
+            raise UserError("; ".join(faults))
+        for fault in faults:
+            self.send(Note(text=f"{fault}; its cells will fail"))
         setting = Setting(device=str(device), threads=threads, devices=per_cell)
         self.send(Prepared(setting=setting, environment=self.environment(setting), devices=assigned))
+
+    def tried(self, name: str, backbone: Backbone, images: TrialImages) -> list[str]:
+        """Try a network on images; returns the fault, if any, and notes what training will meet."""
+        from bench.networks.trial import check_images, normalises_single_values
+
+        try:
+            check_images(name, backbone, images.image_size)
+        except UserError as error:
+            return [str(error)]
+        if images.batch_size == 1 and normalises_single_values(backbone, images.image_size):
+            text = f"batch_size = 1: batch norm of {name} has single values to normalise at "
+            text += f"{images.image_size} px; methods that train it will fail"
+            self.send(Note(text=text))
+        return []
 
     def run(self, request: CellRequest) -> None:
         """Run a cell and store its record, unless another process was faster."""

@@ -17,7 +17,9 @@ import torch
 from safetensors.numpy import load_file
 
 from bench.cli import main
+from bench.data import catalog
 from bench.records.store import Store
+from bench.spec.matrix import suite as suites
 from tests.support.checkout import ROOT, bench, python
 
 Plan = Callable[..., dict[str, str]]
@@ -297,6 +299,28 @@ def test_lists(
     assert all(text in out for text in expected)
 
 
+def test_a_broken_file_does_not_take_its_list_along(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A suite and a card that are half written are named with the reason; the others are listed."""
+    for module, name, word in ((suites, "SUITES", "suites"), (catalog, "CARDS", "datasets")):
+        folder = tmp_path / word
+        folder.mkdir()
+        whole = sorted(getattr(module, name).glob("*.toml"))[0]
+        (folder / whole.name).write_bytes(whole.read_bytes())
+        (folder / "half.toml").write_text('description = "half')
+        monkeypatch.setattr(module, name, folder)
+        code, out, err = call(monkeypatch, capsys, "list", word)
+        assert (code, err) == (0, "")
+        assert whole.stem in out
+        assert "half" in out
+        assert "cannot" in " ".join(out.split())
+    code, _, err = call(monkeypatch, capsys, "run", "--suite", "half")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "cannot read" in err
+    assert "line 1" in err
+
+
 def test_version_and_help(tmp_path: Path) -> None:
     from bench import __version__
 
@@ -522,6 +546,10 @@ WRONG = {
     ),
     "rank-target-list": Wrong(
         ("rank-backbones", "--dataset", "emoji-home", "--target", "twitter,aple"), ("'aple'", "'apple'")
+    ),
+    "image-size-of-a-network": Wrong(
+        (*OWN, "--image-size", "33", "--backbone", "levit_128s.untrained"),
+        ("'levit_128s.untrained' cannot take images of 33 px", "--image-size"),
     ),
     "report-suite": Wrong(("report", "--suite", "smok"), ("nothing in 'results'",)),
 }

@@ -18,6 +18,7 @@ from bench.core.text import printable
 from bench.data.catalog import load_card
 from bench.data.dataset import BadImages, Dataset, open_dataset
 from bench.executors.factory import Executor, create
+from bench.executors.protocol import TrialImages
 from bench.processes.garbage import import_in_background
 from bench.processes.signals import Interrupted
 from bench.records.record import Digests
@@ -90,8 +91,11 @@ def ready(plan: RunPlan, cells: Sequence[Cell]) -> Mapping[str, Digests]:
         digests = current_digests(plan.card, plan.suite.methods)
     # The report's libraries take as long to load as a worker's, which cells wait for: both load at once.
     import_in_background("bench.report.render.page")
+    sizes = [cell.budget.batch_size for cell in cells]
     executor.prepare(
-        list(dict.fromkeys(cell.backbone for cell in cells)), lambda text: click.echo(text, err=True)
+        list(dict.fromkeys(cell.backbone for cell in cells)),
+        lambda text: click.echo(printable(text), err=True),
+        TrialImages(image_size=cells[0].image_size, batch_size=min(sizes)) if sizes else None,
     )
     return digests
 

@@ -12,6 +12,7 @@ from bench.commands.experiments.cost_model import CostModel, MethodTraits, count
 from bench.commands.experiments.feasibility import shortages
 from bench.commands.experiments.run_plan import RunPlan
 from bench.commands.progress import duration
+from bench.core.errors import UserError
 from bench.core.text import printable
 from bench.records.baselines import BASELINES, names
 from bench.records.record import Record
@@ -28,11 +29,16 @@ def show(plan: RunPlan, todo: Sequence[Cell] | None, nodes: int | None = None) -
     `todo` are those that are to be run; None where that cannot be said.
     """
     # What cells share depends on the networks' form, so their names must be right.
-    from bench.networks.backbones import check_backbone
+    from bench.networks.backbones import check_backbone, create_backbone, untrained
+    from bench.networks.trial import check_images
 
     suite, cells = plan.suite, plan.cells
     for name in suite.backbones:
         check_backbone(name)
+        try:
+            check_images(name, create_backbone(untrained(name)), suite.image_size)
+        except UserError as error:
+            click.echo(printable(f"will fail: {error}"))
     for cell in cells:
         click.echo(printable(f"{cell.key}  {cell.title}"))
     click.echo(f"{several(len(cells), 'cell')}: {_by_method(cells)}")
