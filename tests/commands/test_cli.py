@@ -532,7 +532,7 @@ WRONG = {
     ),
     "recommend-no-suite": Wrong(("recommend",), ("--suite NAME", "--data FOLDER")),
     "recommend-shots": Wrong(
-        ("recommend", "--suite", "smoke", "--shots", "5,77"), ("no cells with 77 shots",)
+        ("recommend", "--suite", "smoke", "--shots", "2,77"), ("no cells with 77 shots",)
     ),
     "recommend-steps": Wrong(("recommend", "--suite", "smoke", "--steps", "0"), ("--steps",)),
     "recommend-target": Wrong(("recommend", "--suite", "smoke", "--target", "twiter"), ("'twitter'",)),

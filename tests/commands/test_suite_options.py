@@ -203,7 +203,8 @@ def test_shots_of_some_cells_are_told_once_and_skipped(
     mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(mine / "parts" / "site" / "nut")
-    as_folders(mine / "parts", [p for p in pictures(["site"], CLASSES, 5) if p[1] == "nut"])
+    few = [p for p in pictures(["shop", "site"], CLASSES, 8) if p[:2] == ("site", "nut")][:5]
+    as_folders(mine / "parts", few)
     file = suite_file(mine, dataset="", sources='["shop"]', targets='["site"]')
     run = ("run", "--suite", file, "--data", "parts", "--methods", "linear-probe", "--results", "out")
     line = "4 shots of parts/site: its smallest class 'nut' has 3 training images (2 cells)"

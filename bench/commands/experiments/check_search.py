@@ -23,6 +23,7 @@ from bench.commands.options import SuiteOptions
 from bench.core.errors import UserError
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.report.tables.formats import several
 from bench.spec.cell import Cell
 
 METHOD = "nas-lite"
@@ -110,4 +111,5 @@ def _print(scenarios: Sequence[str], search: np.ndarray, member: np.ndarray, bes
             interval = f"{low:+.1f} to {high:+.1f}"
         table.add_row(name, f"{other.mean():.1f}", f"{lead.mean():+.1f}", interval)
     Console().print(table)
-    click.echo(f"{len(search)} runs of {len(set(scenarios))} questions; intervals over runs")
+    runs, questions = several(len(search), "run"), several(len(set(scenarios)), "question")
+    click.echo(f"{runs} of {questions}; intervals over runs")

@@ -94,7 +94,7 @@ def _run(plan: RunPlan) -> None:
     for cell in plain:
         groups.setdefault((cell.scenario.kind, str(cell.scenario.shots)), []).append(cell)
     for (kind, shots), cells in groups.items():
-        click.echo(f"{kind}, {shots} shots")
+        click.echo(f"{kind}, {'1 shot' if shots == '1' else f'{shots} shots'}")
         halve(matched_cells(cells), score, lambda text: click.echo(f"  {text}"))
 
 

@@ -23,6 +23,7 @@ from bench.data.dataset import open_dataset
 from bench.processes.garbage import fast_imports
 from bench.records.baselines import BASELINES, names
 from bench.records.store import Store
+from bench.report.tables.formats import several
 from bench.spec.cell import Cell
 from bench.spec.matrix.suite import ScenarioTable, Suite
 
@@ -98,7 +99,7 @@ def _missing(plan: RunPlan, options: RunOptions) -> Sequence[Cell]:
     if not options.fresh and not options.cell:
         todo, stale = plan.store.missing(plan.cells, plan.digests, options.keep_stale, options.retry_failed)
     click.echo(
-        f"suite {plan.suite.name}: {len(plan.cells)} cells, {len(plan.cells) - len(todo)} recorded"
+        f"suite {plan.suite.name}: {several(len(plan.cells), 'cell')}, {len(plan.cells) - len(todo)} recorded"
         + (f", {stale} stale (other code or data; run again)" if stale else "")
         + f", {len(todo)} to run"
     )

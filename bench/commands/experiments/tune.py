@@ -22,6 +22,7 @@ from bench.core.errors import UserError
 from bench.method.registry import explicit, search_space
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.report.tables.formats import several
 from bench.spec.cell import Cell, Value, content_hash
 from bench.spec.matrix.suite import Suite
 
@@ -193,7 +194,7 @@ def _conclude(study: optuna.Study, method: str, space: dict[str, dict[str, float
         click.echo("every trial failed", err=True)
         return 1
     ranked = sorted(complete, key=lambda trial: -(trial.value or 0.0))
-    table = Table(title=f"best of {len(complete)} trials", title_justify="left")
+    table = Table(title=f"best of {several(len(complete), 'trial')}", title_justify="left")
     for column in ("trial", "score, %", *space):
         table.add_column(column, justify="right")
     for trial in ranked[:5]:
