@@ -11,12 +11,14 @@ demo: $(VENV)/.installed  ## run the quick suite and say where the report is
 help:  ## this list
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/p' Makefile | expand -t 16
 
-# Two processes of one thread each. Heavy tests run one after the other, since some measure time and memory.
-test-fast: $(VENV)/.installed-test  ## the tests that neither train nor build pages, in about a minute
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow and not heavy" -n 2 --dist loadfile
+# Two processes of one thread each: with more, they would slow each other down.
+test-fast test: export OMP_NUM_THREADS = 1
 
-test: test-fast $(VENV)/.installed-learn2learn  ## all tests but the long ones
-	@$(PY) -m pytest -m "not slow and heavy"
+test-fast: $(VENV)/.installed-test  ## the tests that neither train nor build pages, in about a minute
+	@$(PY) -m pytest -m "not slow and not heavy" -n 2 --dist loadfile
+
+test: $(VENV)/.installed-test $(VENV)/.installed-learn2learn  ## all tests but the long ones, in about ten minutes
+	@$(PY) -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: $(VENV)/.installed-test $(VENV)/.installed-learn2learn  ## all tests, and which lines of this process they reach
 	@$(PY) -m pytest --cov --cov-report=term:skip-covered

@@ -25,15 +25,21 @@ def free() -> None:
 
 
 def in_parts(f: Callable[[Tensor], T], x: Tensor) -> list[T]:
-    """`f` of all rows of (N, ...), or, where memory does not hold that, of ever smaller parts in order.
+    """`f` of all rows of (N, ...), or, where memory does not hold that, of parts in order that it holds.
 
     For what is computed of each row alone: then the parts together say the same.
     """
-    try:
-        return [f(x)]
-    except Exception as error:
-        if not is_out(error) or len(x) < 2:
-            raise
-    # Here, not above: an exception holds on to what its pass had computed.
-    free()
-    return [out for part in x.tensor_split(2) for out in in_parts(f, part)]
+    out: list[T] = []
+    size, start = len(x), 0
+    while start < len(x) or not out:
+        try:
+            out.append(f(x[start : start + size]))
+            start += size
+            continue
+        except Exception as error:
+            if not is_out(error) or size < 2:
+                raise
+        # Here, not above: an exception holds on to what its pass had computed.
+        free()
+        size = -(-size // 2)
+    return out
