@@ -308,7 +308,7 @@ def test_a_broken_file_does_not_take_its_list_along(
         folder.mkdir()
         whole = sorted(getattr(module, name).glob("*.toml"))[0]
         (folder / whole.name).write_bytes(whole.read_bytes())
-        (folder / "half.toml").write_text('description = "half')
+        (folder / "half.toml").write_text('description = "half\n')
         monkeypatch.setattr(module, name, folder)
         code, out, err = call(monkeypatch, capsys, "list", word)
         assert (code, err) == (0, "")

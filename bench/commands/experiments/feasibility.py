@@ -53,6 +53,7 @@ def shortages(plan: RunPlan, cells: Sequence[Cell]) -> dict[str, int]:
 def _shortage(dataset: Dataset, scenario: Scenario) -> str | None:
     """Say what the images of a scenario's target are too few for; None where they are enough."""
     target, classes, shots = scenario.target, scenario.target_classes, int(scenario.shots)
+    dataset.domain(target)  # raises where this copy lacks it
     if scenario.episodes:
         try:
             next(draw_episodes(dataset, scenario, 1))

@@ -18,6 +18,7 @@ from bench.commands.options import SuiteOptions, list_parts
 from bench.commands.suite_options import select_suite
 from bench.core.digest import engine_digest
 from bench.core.errors import UserError, check_name
+from bench.core.paths import own_data
 from bench.core.seeds import stream
 from bench.core.text import printable
 from bench.data.card import Card
@@ -103,8 +104,9 @@ def rank(options: RankOptions) -> int:
 def _images(options: RankOptions) -> tuple[Card, tuple[str, ...], int]:
     """Card, classes and image size that the options say: those of a dataset, a suite or one's own images."""
     selection = options.selection
-    if options.dataset and selection.suite:
-        raise UserError("--dataset and --suite both say which images: give one of them")
+    if options.dataset and (selection.suite or own_data()):
+        other = "--suite" if selection.suite else "--data"
+        raise UserError(f"--dataset and {other} both say which images: give one of them")
     if options.dataset:
         card = load_card(options.dataset)
         classes, size = tuple(card.classes), selection.image_size or IMAGE_SIZE
