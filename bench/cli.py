@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from typing import Any
 
@@ -16,6 +15,7 @@ from bench.core.errors import UserError, did_you_mean
 from bench.core.text import printable
 from bench.core.version import __version__
 from bench.processes.garbage import freeze_at_exit
+from bench.processes.streams import use_lasting_streams
 
 
 class Suggesting(click.Group):
@@ -322,6 +322,7 @@ cli.add_command(results)
 
 def main() -> None:
     """Run the command line; a user's error is one line and exit code 2."""
+    use_lasting_streams()
     freeze_at_exit()
     try:
         cli.main(standalone_mode=False)
@@ -339,15 +340,43 @@ def main() -> None:
         _complain(error.format_message())
     except UserError as error:
         _complain(str(error))
-    except BrokenPipeError:
-        # The reader has closed the pipe (`bench list methods | head`); nothing more can be printed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
-        # A path of an argument may be used anywhere; other errors are handled where they happen.
-        if error.errno != errno.ENAMETOOLONG:
+    except (OSError, MemoryError, ImportError, RuntimeError) as error:
+        # A system's limit may be met anywhere; other errors are handled where they happen.
+        line = _limit(error)
+        if line is None:
             raise
-        _complain(f"'{str(error.filename)[:40]}…' is too long for a file's name: give a shorter path")
+        _complain(line)
+
+
+LIMITS = {
+    errno.EMFILE: "too few file descriptors: allow more (ulimit -n)",
+    errno.ENFILE: "too few file descriptors: this machine has no more",
+    errno.EAGAIN: "too few processes or threads: allow more (ulimit -u)",
+    errno.ENOMEM: "too little memory: free some, or allow more (ulimit -v)",
+    errno.ENOSPC: "a disk is full",
+    errno.EDQUOT: "a disk's quota is used up",
+}
+"""What to do about limits of the system, by the error's number."""
+IN_WORDS = {
+    "can't start new thread": errno.EAGAIN,
+    "Too many open files": errno.EMFILE,
+    "Cannot allocate memory": errno.ENOMEM,
+    "failed to map segment": errno.ENOMEM,
+}
+"""The same limits, by the words of errors that have no number."""
+
+
+def _limit(error: Exception) -> str | None:
+    """Say in a line which limit of the system an error is of; None where it is of none."""
+    if isinstance(error, MemoryError):
+        return LIMITS[errno.ENOMEM]
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"'{str(error.filename)[:40]}…' is too long for a file's name: give a shorter path"
+    number = next((number for words, number in IN_WORDS.items() if words in str(error)), None)
+    if isinstance(error, OSError) and error.errno in LIMITS:
+        number = error.errno
+    where = f" ('{error.filename}')" if isinstance(error, OSError) and error.filename else ""
+    return f"{LIMITS[number]}{where}" if number is not None else None
 
 
 def _complain(message: str) -> None:

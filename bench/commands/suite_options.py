@@ -16,6 +16,7 @@ from bench.core.text import printable
 from bench.data.card import Card, own_name
 from bench.data.catalog import load_card
 from bench.method.registry import explicit, method_file, method_modules
+from bench.networks.own_weights import resolve
 from bench.spec.cell import Shots, Value
 from bench.spec.matrix.suite import ScenarioTable, Suite, load_suite
 from bench.spec.scenarios import KINDS
@@ -33,8 +34,7 @@ def select_suite(options: SuiteOptions) -> Suite:
     """
     suite = _load(options.suite)
     change: dict[str, Any] = _methods(suite, options)
-    if options.backbone:
-        change["backbones"] = options.backbone
+    change["backbones"] = [resolve(name) for name in options.backbone or suite.backbones]
     if options.seeds:
         change["seeds"] = [_seed(text) for text in options.seeds]
     if options.image_size:

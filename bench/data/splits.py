@@ -16,6 +16,7 @@ import numpy as np
 
 from bench.core.errors import TooFewImages, UserError
 from bench.data.dataset import Dataset, Domain
+from bench.spec.cell import Scenario
 
 SPLITS = TRAIN, VALIDATION, TEST = ("train", "validation", "test")
 
@@ -111,6 +112,35 @@ def subset(dataset: Dataset, domain: str, classes: tuple[str, ...], split: str) 
     labels = numbers[images.labels]
     rows = np.flatnonzero((splits(dataset, images) == SPLITS.index(split)) & (labels >= 0))
     return Subset(rows, labels[rows], images.groups[rows])
+
+
+def untaught(dataset: Dataset, scenario: Scenario) -> tuple[str, ...]:
+    """Warnings that name classes which are tested in a domain, and have no training image there.
+
+    Related images, a group, stay together: a class of one or two groups has none left to train on. Of a
+    target without shots nothing but the source's classes is trained on.
+    """
+    sides = [(scenario.source, scenario.source_classes)] if scenario.source else []
+    if scenario.shots != 0 or scenario.source is None:
+        sides.append((scenario.target, scenario.target_classes))
+    found = (_untaught(dataset, domain, classes) for domain, classes in sides if domain in dataset.domains)
+    return tuple(dict.fromkeys(text for text in found if text))
+
+
+def _untaught(dataset: Dataset, domain: str, classes: tuple[str, ...]) -> str:
+    train, test = (_class_counts(dataset, domain, classes, part) for part in (TRAIN, TEST))
+    named = [name for name, lacks in zip(classes, (train == 0) & (test > 0), strict=True) if lacks]
+    if not named:
+        return ""
+    more = " and more" if len(named) > 5 else ""
+    return (
+        f"classes of {dataset.card.name}/{domain} that are tested have no training image, which takes three "
+        f"groups of related images: {', '.join(named[:5])}{more} ({len(named)} of {len(classes)})"
+    )
+
+
+def _class_counts(dataset: Dataset, domain: str, classes: tuple[str, ...], part: str) -> np.ndarray:
+    return np.bincount(subset(dataset, domain, classes, part).labels, minlength=len(classes))
 
 
 def draw_shots(

@@ -41,7 +41,7 @@ class Executor(Protocol):
         """Do each cell once, beside other processes that work on this folder; a finished cell is stored.
 
         Raises:
-            Interrupted: by SIGINT or SIGTERM.
+            Interrupted: by SIGINT, SIGTERM or SIGHUP.
             UserError: it cannot go on; what is recorded is kept.
         """
 

@@ -79,6 +79,8 @@ class CellFinished(Message):
     """End of a cell whose record is stored."""
 
     kind: Literal["finished"] = "finished"
+    retires: bool = False
+    """Whether the cell changed the state of the worker's process, which should run no other."""
 
 
 class CellStopped(Message):

@@ -118,7 +118,7 @@ class Slurm:
         """Do each cell once, in jobs.
 
         Raises:
-            Interrupted: by SIGINT or SIGTERM; the jobs were cancelled.
+            Interrupted: by SIGINT, SIGTERM or SIGHUP; the jobs were cancelled.
             UserError: Slurm refuses them, or they ended and cells are left.
         """
         if not cells:
@@ -272,7 +272,7 @@ def report(event: JobEvent, left: dict[str, Cell], store: Store, watcher: Watche
         case JobEvent(kind="started", key=key) if key in left:
             watcher.started(left[key])
         case JobEvent(kind="finished", key=key) if key in left:
-            record = store.read(key)
+            record = store.latest(key)
             if record is not None:
                 del left[key]
                 watcher.finished(record)

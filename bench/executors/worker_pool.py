@@ -143,7 +143,8 @@ class WorkerPool:
         the cells' records when they were found missing, if that was before now.
 
         Raises:
-            Interrupted: by SIGINT or SIGTERM: cells in hand were finished, saved or, at the second, requeued.
+            Interrupted: by SIGINT, SIGTERM or SIGHUP: cells in hand were finished, saved or, at the second,
+                requeued.
             UserError: the folder cannot be written any more, or not from everywhere.
         """
         self._launcher.check(store.root)
@@ -262,8 +263,8 @@ class WorkerPool:
                 run.watcher.progress(queued.cell, phase, done, total)
             case Note(text=text):
                 run.watcher.note(f"{queued.cell.title}: {text}")
-            case CellFinished():
-                self._complete(run, worker, queued.cell)
+            case CellFinished(retires=retires):
+                self._complete(run, worker, queued.cell, retires)
             case CellStopped():
                 # On a request of this process or another one, and it will do nothing more.
                 self._terminate(worker)
@@ -288,10 +289,12 @@ class WorkerPool:
         else:
             run.fail(worker, reason, log, self._setting, self._environment)
 
-    def _complete(self, run: CellQueue, worker: WorkerHandle, cell: Cell) -> None:
+    def _complete(self, run: CellQueue, worker: WorkerHandle, cell: Cell, retires: bool) -> None:
         record = run.complete(worker)
-        if cell.setting is not None and record and record.outcome.status != "skipped":
-            # A timed cell begins in a fresh process, with no memory and nothing compiled from others.
+        timed = cell.setting is not None and record and record.outcome.status != "skipped"
+        if timed or retires:
+            # A timed cell begins in a fresh process, with no memory and nothing compiled from others; and so
+            # does a cell after one that changed the state of its process.
             self._terminate(worker)
 
     def _check_timeouts(self, run: CellQueue, timeout: float | None) -> None:

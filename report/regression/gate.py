@@ -46,6 +46,8 @@ def markdown(found: RunComparison, bad: list[str]) -> str:
         "",
     ]
     lines += [*(f"- {escape(line)}" for line in bad), *([""] if bad else []), f"Cells: {verdicts}.", ""]
+    if found.caution:
+        lines += [f"Caution: {escape(found.caution)}.", ""]
     return "\n".join(lines) + "\n" + pipes(COLUMNS, table(found))
 
 

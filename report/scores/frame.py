@@ -62,7 +62,7 @@ ANSWER = (
     *("parameters", "parameters_trained", "peak_memory_mib"),
     *("setting", "step_p50", "step_p95", "predictions_per_second", "flops_per_step", "energy_joules"),
     *("python", "packages", "platform", "cpu", "accelerator", "git_revision"),
-    *("digest_method", "digest_engine", "digest_dataset"),
+    *("digest_method", "digest_engine", "digest_dataset", "digest_card", "digest_weights"),
 )
 """Columns that the record decides."""
 
@@ -214,7 +214,8 @@ def _row(store: Store, record: Record, per_image: bool) -> dict[str, Any]:
         "warnings": "\n".join(record.warnings),
         **dict(environment),
         "packages": ", ".join(f"{name} {version}" for name, version in sorted(environment.packages.items())),
-        **{f"digest_{name}": value for name, value in record.digests},
+        **{f"digest_{name}": value for name, value in record.digests if name not in ("weights", "libraries")},
+        "digest_weights": ", ".join(digest for _, digest in record.digests.weights) or None,
         **_cell(record.request.cell),
     }
     if record.episodes:

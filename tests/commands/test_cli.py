@@ -549,7 +549,7 @@ WRONG = {
     ),
     "image-size-of-a-network": Wrong(
         (*OWN, "--image-size", "33", "--backbone", "levit_128s.untrained"),
-        ("'levit_128s.untrained' cannot take images of 33 px", "--image-size"),
+        ("'levit_128s.untrained' cannot take images of 33 px", "made for 224 px"),
     ),
     "report-suite": Wrong(("report", "--suite", "smok"), ("nothing in 'results'",)),
 }

@@ -21,9 +21,9 @@ from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.experiments.tune import allowed_score
 from bench.commands.options import SuiteOptions
 from bench.core.errors import UserError
+from bench.core.text import counted
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.report.tables.formats import several
 from bench.spec.cell import Cell
 
 METHOD = "nas-lite"
@@ -78,7 +78,7 @@ def _draws(cell: Cell, draws: int) -> list[Cell]:
 
 
 def _record(store: Store, cell: Cell) -> Record | None:
-    record = store.read(cell.key)
+    record = store.latest(cell.key)
     return record if record and record.evaluations and record.outcome.status == "done" else None
 
 
@@ -111,5 +111,5 @@ def _print(scenarios: Sequence[str], search: np.ndarray, member: np.ndarray, bes
             interval = f"{low:+.1f} to {high:+.1f}"
         table.add_row(name, f"{other.mean():.1f}", f"{lead.mean():+.1f}", interval)
     Console().print(table)
-    runs, questions = several(len(search), "run"), several(len(set(scenarios)), "question")
+    runs, questions = counted(len(search), "run"), counted(len(set(scenarios)), "question")
     click.echo(f"{runs} of {questions}; intervals over runs")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import atexit
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 
 import click
 
+from bench.commands.experiments.cost_model import CostModel, MethodTraits
+from bench.commands.experiments.plan_view import recorded
 from bench.commands.experiments.run_plan import RunPlan, current_digests
-from bench.commands.progress import RecordScore, progress_bars, test_accuracy, watch
+from bench.commands.progress import RecordScore, TimeToGo, progress_bars, test_accuracy, watch
 from bench.core.errors import UserError
 from bench.core.paths import skip_bad
 from bench.core.text import printable
@@ -88,7 +91,7 @@ def ready(plan: RunPlan, cells: Sequence[Cell]) -> Mapping[str, Digests]:
     digests = plan.digests
     executor = executor_for(plan)
     if decode_images(cells):
-        digests = current_digests(plan.card, plan.suite.methods)
+        digests = current_digests(plan.card, plan.suite, plan.cells)
     # The report's libraries take as long to load as a worker's, which cells wait for: both load at once.
     import_in_background("bench.report.render.page")
     sizes = [cell.budget.batch_size for cell in cells]
@@ -118,17 +121,28 @@ def execute(
 ) -> None:
     """Run cells that are `ready`; see `run_cells`."""
     executor = executor_for(plan)
-    with watch(cells, score, executor.count) as watcher:
+    with watch(cells, score, TimeToGo(cells, _predicted(plan), executor.count)) as watcher:
         try:
             executor.run(cells, plan.suite.name, digests, plan.store, watcher, plan.execution.timeout)
             return
         except Interrupted as interrupted:
             signum = interrupted.signum
     kept = f"{watcher.done} of {watcher.total} cells recorded; the same command goes on from there"
-    if signum == signal.SIGTERM:
-        click.echo(f"terminated: {kept}", err=True)
-        raise SystemExit(128 + signum)
-    raise KeyboardInterrupt(kept)
+    if signum == signal.SIGINT:
+        raise KeyboardInterrupt(kept)
+    click.echo(f"terminated: {kept}", err=True)
+    raise SystemExit(128 + signum)
+
+
+MOST_RECORDS = 1000
+"""Records that costs are taken from."""
+
+
+def _predicted(plan: RunPlan) -> Callable[[Cell], float | None]:
+    """Predict what cells cost, artifacts that they share included, from recorded ones."""
+    # What they share is known to who has the networks at hand; here it is part of what a cell costs.
+    records = islice(recorded(plan), MOST_RECORDS)
+    return CostModel.fit(records, lambda _: MethodTraits(has_source_stage=False)).predict
 
 
 _open: dict[str, Executor] = {}

@@ -10,11 +10,10 @@ import numpy as np
 
 from bench.commands.experiments.run_plan import RunPlan
 from bench.core.errors import TooFewImages, UserError
-from bench.core.text import printable
+from bench.core.text import counted, printable
 from bench.data.dataset import Dataset, open_again
 from bench.data.episodes import draw_episodes
 from bench.data.splits import TRAIN, subset
-from bench.report.tables.formats import several
 from bench.spec.cell import Cell, Scenario
 
 
@@ -30,7 +29,7 @@ def check_images(plan: RunPlan, cells: Sequence[Cell]) -> None:
     if found and sum(found.values()) == len(plan.cells):
         raise UserError(f"no cell can be run: {'; '.join(found)}: ask for fewer --shots or other classes")
     for line, count in found.items():
-        click.echo(printable(f"skipped: {line} ({several(count, 'cell')})"), err=True)
+        click.echo(printable(f"skipped: {line} ({counted(count, 'cell')})"), err=True)
 
 
 def shortages(plan: RunPlan, cells: Sequence[Cell]) -> dict[str, int]:
@@ -65,6 +64,6 @@ def _shortage(dataset: Dataset, scenario: Scenario) -> str | None:
     if counts[least] >= shots:
         return None
     return (
-        f"{several(shots, 'shot')} of {dataset.card.name}/{target}: its smallest class '{classes[least]}' "
-        f"has {several(int(counts[least]), 'training image')}"
+        f"{counted(shots, 'shot')} of {dataset.card.name}/{target}: its smallest class '{classes[least]}' "
+        f"has {counted(int(counts[least]), 'training image')}"
     )

@@ -16,7 +16,6 @@ from torch import nn
 
 from bench.commands.options import SuiteOptions, list_parts
 from bench.commands.suite_options import select_suite
-from bench.core.digest import engine_digest
 from bench.core.errors import UserError, check_name
 from bench.core.paths import own_data
 from bench.core.seeds import stream
@@ -26,6 +25,7 @@ from bench.data.catalog import load_card
 from bench.data.dataset import Dataset, open_dataset, silent
 from bench.data.splits import TEST, TRAIN, subset
 from bench.engine.cell.devices import resolve_device
+from bench.engine.cell.digests import present_digests
 from bench.engine.cell.env import CellEnv
 from bench.engine.cell.environment import default_threads
 from bench.engine.cell.features import DomainInputs
@@ -34,17 +34,10 @@ from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.cost import CostTracker
 from bench.engine.training.inputs import Inputs
 from bench.method.maths.logistic import fit_logistic
-from bench.networks.backbones import (
-    PACKAGED,
-    available_offline,
-    check_backbone,
-    create_backbone,
-    imagenet_head,
-    needs_hub,
-    untrained,
-)
+from bench.networks.backbones import check_backbone, create_backbone, imagenet_head
+from bench.networks.own_weights import resolve
 from bench.networks.split import POOLED
-from bench.records.record import Digests
+from bench.networks.weights import PACKAGED, available_offline, needs_hub, untrained
 from bench.spec.cell import Budget, Cell, Scenario, Setting
 from bench.spec.matrix.plan import choose_classes
 
@@ -91,7 +84,7 @@ def rank(options: RankOptions) -> int:
     targets = list_parts("--target", options.selection.target, card.domains)
     for target in targets:
         check_name(f"domain of {card.name}", target, card.domains)
-    names = list(dict.fromkeys(options.backbones or _candidates()))
+    names = list(dict.fromkeys(map(resolve, options.backbones or _candidates())))
     for name in names:
         check_backbone(name)
     resolve_device(options.device)
@@ -212,11 +205,11 @@ def _features(name: str, ranking: Ranking) -> tuple[Inputs, int]:
     device = resolve_device(ranking.device)
     setting = Setting(device=str(device), threads=default_threads())
     torch.set_num_threads(setting.threads)
-    digests = Digests(method="", engine=engine_digest(), dataset=dataset.fingerprint)
     if needs_hub(name):
         click.echo(f"fetching the weights of {name} from the hub", err=True)
     torch.manual_seed(stream(cell.seed, "init", "backbone"))
-    backbone = create_backbone(name)
+    backbone = create_backbone(name, ranking.image_size)
+    digests = present_digests(dataset, "", [name])
     env = CellEnv(cell, setting, digests, Artifacts(), CostTracker(device), silent)
     return DomainInputs(env, dataset).get(ranking.target, backbone, POOLED, 0), backbone.num_features
 

@@ -83,7 +83,7 @@ def _run(plan: RunPlan) -> None:
         todo, _ = plan.store.missing([cell], plan.digests)
         if todo:
             run_cells(plan, todo)
-        record = plan.store.read(cell.key)
+        record = plan.store.latest(cell.key)
         last = record.evaluations[-1] if record and record.evaluations else None
         return last.accuracy.get("target-validation") if last else None
 

@@ -9,21 +9,20 @@ from typing import Any
 
 import click
 
-from bench.commands.experiments.execution import execute, executor_for, prepared, ready
+from bench.commands.experiments.execution import execute, executor_for, prepared, ready, run_cells
 from bench.commands.experiments.feasibility import check_images
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.options import SuiteOptions
 from bench.commands.results.asked import keep
 from bench.core.errors import UserError
 from bench.core.paths import RESULTS, own_data
-from bench.core.text import printable
+from bench.core.text import counted, printable
 from bench.data.card import own_name, packaged
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
 from bench.processes.garbage import fast_imports
 from bench.records.baselines import BASELINES, names
 from bench.records.store import Store
-from bench.report.tables.formats import several
 from bench.spec.cell import Cell
 from bench.spec.matrix.suite import ScenarioTable, Suite
 
@@ -79,7 +78,9 @@ def run(options: RunOptions) -> int:
             keep(plan.store, plan.suite, plan.card)
         if work:
             execute(plan, todo, digests)
-    return _conclude(plan)
+        if todo:
+            _run_lost(plan)
+    return _conclude(plan, todo)
 
 
 def _planned(options: RunOptions) -> RunPlan:
@@ -99,8 +100,8 @@ def _missing(plan: RunPlan, options: RunOptions) -> Sequence[Cell]:
     if not options.fresh and not options.cell:
         todo, stale = plan.store.missing(plan.cells, plan.digests, options.keep_stale, options.retry_failed)
     click.echo(
-        f"suite {plan.suite.name}: {several(len(plan.cells), 'cell')}, {len(plan.cells) - len(todo)} recorded"
-        + (f", {stale} stale (other code or data; run again)" if stale else "")
+        f"suite {plan.suite.name}: {counted(len(plan.cells), 'cell')}, {len(plan.cells) - len(todo)} recorded"
+        + (f", {stale} stale (other code, data, weights or libraries; run again)" if stale else "")
         + f", {len(todo)} to run"
     )
     for path, reason in plan.store.unreadable.items():
@@ -116,6 +117,14 @@ def _to_run(plan: RunPlan, options: RunOptions) -> Sequence[Cell] | None:
         click.echo(printable(f"what is recorded cannot be said without the images: {error}"))
         return None
     return _missing(plan, options)
+
+
+def _run_lost(plan: RunPlan) -> None:
+    """Run cells whose records have gone away while others ran, as into quarantine; once."""
+    lost, _ = plan.store.missing(plan.cells, plan.digests, keep_stale=True)
+    if lost:
+        click.echo(f"{len(lost)} records have gone away meanwhile: their cells are run again")
+        run_cells(plan, lost)
 
 
 def _recorded(options: RunOptions) -> tuple[RunPlan, str]:
@@ -157,8 +166,8 @@ def _check_own_images(cell: Cell) -> None:
         )
 
 
-def _conclude(plan: RunPlan) -> int:
-    """Build the report, print the table and the list of failures."""
+def _conclude(plan: RunPlan, ran: Sequence[Cell]) -> int:
+    """Build the report, print the table and the list of failures; exit code 0 if every record can be read."""
     from rich.console import Console
 
     from bench.commands.results.report import SOURCE_ALONE, build
@@ -169,7 +178,13 @@ def _conclude(plan: RunPlan) -> int:
     Console().print(terminal_table(frame, plan.suite.baseline, SOURCE_ALONE))
     click.echo(f"report: {build(str(plan.store.root))}")
     rows = zip(plan.cells, frame["status"], frame["reason"], strict=True)
-    failed = [(cell, reason) for cell, status, reason in rows if status == "failed"]
-    for cell, reason in failed:
-        click.echo(printable(f"failed: {cell.title}: {reason} ({cell.key})"), err=True)
-    return 1 if failed else 0
+    faults = [row for row in rows if row[1] in ("failed", "unreadable", "missing")]
+    for cell, status, reason in faults:
+        click.echo(printable(f"{status}: {cell.title}: {reason} ({cell.key})"), err=True)
+    if any(status == "unreadable" for _, status, _ in faults):
+        click.echo(f"see: python -m bench results verify {plan.store.root}", err=True)
+    attempts = [record for cell in ran if (record := plan.store.versions.attempt(cell.key))]
+    for record in attempts:
+        line = f"{record.outcome.status}: {record.request.cell.title}: {record.outcome.reason} ({record.key})"
+        click.echo(printable(f"{line}; its earlier record stays"), err=True)
+    return 1 if faults or any(record.outcome.status == "failed" for record in attempts) else 0

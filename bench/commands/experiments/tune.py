@@ -19,10 +19,10 @@ from bench.commands.experiments.execution import prepared, ready, run_cells
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.options import SuiteOptions
 from bench.core.errors import UserError
+from bench.core.text import counted
 from bench.method.registry import explicit, search_space
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.report.tables.formats import several
 from bench.spec.cell import Cell, Value, content_hash
 from bench.spec.matrix.suite import Suite
 
@@ -106,14 +106,31 @@ def search(plan: RunPlan, method: str, trials: int, what: str) -> optuna.Study:
         if not study.trials:
             study.enqueue_trial({name: spec["default"] for name, spec in space.items() if _inside(spec)})
         for _ in range(trials - len(done)):
-            trial = study.ask()
+            trial = _next_trial(study)
             values = {
                 name: _rounded(trial.suggest_float(name, spec["low"], spec["high"], log=spec["log"]))
                 for name, spec in space.items()
             }
             score = trial_score(plan, method, values)
-            study.tell(trial, score, state=TrialState.FAIL if score is None else TrialState.COMPLETE)
+            state = TrialState.FAIL if score is None else TrialState.COMPLETE
+            # Another process that goes on with this study may have told the same.
+            study.tell(trial, score, state=state, skip_if_finished=True)
         return study
+
+
+def _next_trial(study: optuna.Study) -> optuna.Trial:
+    """Next trial of a study: one that was interrupted, with the values that it had, before a new one.
+
+    What is drawn depends on the trials that are done and on the trial's number: it is the same whether the
+    study was interrupted or not.
+    """
+    begun = [trial for trial in study.trials if trial.state == TrialState.RUNNING]
+    if begun:
+        study.sampler = optuna.samplers.TPESampler(seed=begun[0].number)
+        return optuna.Trial(study, begun[0]._trial_id)
+    waiting = any(trial.state == TrialState.WAITING for trial in study.trials)
+    study.sampler = optuna.samplers.TPESampler(seed=len(study.trials) - waiting)
+    return study.ask()
 
 
 def _rounded(value: float) -> float:
@@ -137,7 +154,7 @@ def trial_score(plan: RunPlan, method: str, values: Mapping[str, Value]) -> floa
     todo, _ = trial.store.missing(cells, trial.digests)
     # Test accuracy of trials is not shown: it must not have a part in tuning.
     run_cells(trial, todo, allowed_score)
-    records = [record for cell in cells if (record := trial.store.read(cell.key))]
+    records = [record for cell in cells if (record := trial.store.latest(cell.key))]
     if any(record.outcome.status == "failed" for record in records):
         return None
     scores = [score for record in records if (score := allowed_score(record)) is not None]
@@ -170,16 +187,22 @@ def allowed_score(record: Record) -> float | None:
 def _study(store: Store, name: str) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     journal = Path(store.root) / "studies.journal"
-    # The sampler's seed is fixed and moves on with each trial, so that a study that goes on does not repeat.
-    storage = JournalStorage(JournalFileBackend(str(journal)))
-    study = optuna.create_study(
-        study_name=name,
-        storage=storage,
-        direction="maximize",
-        load_if_exists=True,
-    )
-    study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))
-    return study
+    try:
+        return optuna.create_study(
+            study_name=name,
+            storage=JournalStorage(JournalFileBackend(str(journal))),
+            direction="maximize",
+            load_if_exists=True,
+        )
+    except OSError as error:
+        raise UserError(f"cannot write to '{journal}': {error.strerror or error}") from None
+    except Exception as error:
+        # Whatever a damaged line makes of optuna's reader.
+        reason = (str(error).splitlines() or [""])[0]
+        raise UserError(
+            f"'{journal}' is not a journal of studies ({type(error).__name__}: {reason[:80]}): move it away; "
+            "trials that are recorded are not run again"
+        ) from None
 
 
 def _inside(spec: dict[str, float]) -> bool:
@@ -194,7 +217,7 @@ def _conclude(study: optuna.Study, method: str, space: dict[str, dict[str, float
         click.echo("every trial failed", err=True)
         return 1
     ranked = sorted(complete, key=lambda trial: -(trial.value or 0.0))
-    table = Table(title=f"best of {several(len(complete), 'trial')}", title_justify="left")
+    table = Table(title=f"best of {counted(len(complete), 'trial')}", title_justify="left")
     for column in ("trial", "score, %", *space):
         table.add_column(column, justify="right")
     for trial in ranked[:5]:
