@@ -107,7 +107,7 @@ class Dataset:
                     pixels = _mapped(path, shape)
                     if pixels is None:
                         if path.exists():
-                            LOG.warning("decoded images are damaged and made anew: %s", path)
+                            LOG.warning("decoded images were damaged and are made anew: %s", path)
                         self._decode(images, size, path, progress)
                         pixels = _mapped(path, shape)
         assert pixels is not None, "it was decoded just now"
