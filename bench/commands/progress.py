@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 
 from rich.console import Console
 from rich.markup import escape
@@ -29,40 +28,101 @@ def test_accuracy(record: Record) -> float | None:
     return None if place is None else record.evaluations[place].accuracy["target-test"]
 
 
+def unknown(cell: Cell) -> float | None:
+    """Predict nothing of a cell."""
+    return None
+
+
+class TimeToGo:
+    """Estimate of the seconds until cells are done.
+
+    What each cell is predicted to cost counts as often as finished cells took theirs. One of which nothing is
+    predicted counts as the mean of finished cells like it: of its method and kind, of its method, or of any.
+    """
+
+    def __init__(
+        self, cells: Sequence[Cell], predicted: Callable[[Cell], float | None] = unknown, workers: int = 1
+    ) -> None:
+        self._left = {cell.key: cell for cell in cells}
+        self._cost = {cell.key: predicted(cell) for cell in cells}
+        self._workers = workers
+        self._begun: dict[str, float] = {}
+        self._took: list[tuple[Cell, float]] = []
+        """Cells that are done, and their seconds."""
+
+    def begin(self, cell: Cell, now: float) -> None:
+        """Note when a cell begins."""
+        self._begun[cell.key] = now
+
+    def end(self, cell: Cell, now: float, done: bool) -> float:
+        """Note when a cell ends, `done` or in another way; returns its seconds, 0 where others ran it."""
+        self._left.pop(cell.key, None)
+        begun = self._begun.pop(cell.key, None)
+        if begun is None:
+            return 0.0
+        if done:
+            self._took.append((cell, now - begun))
+        return now - begun
+
+    def seconds(self, now: float) -> float | None:
+        """Estimate the seconds to go; 0 where no cell is left, None where there is nothing to tell from."""
+        left = []
+        for cell in self._left.values():
+            estimate = self._estimate(cell)
+            if estimate is None:
+                return None
+            begun = self._begun.get(cell.key)
+            left.append(estimate if begun is None else max(0.0, estimate - (now - begun)))
+        return max(sum(left) / self._workers, *left) if left else 0.0
+
+    def _estimate(self, cell: Cell) -> float | None:
+        cost = self._cost.get(cell.key)
+        if cost is not None:
+            paid = [(c, took) for other, took in self._took if (c := self._cost.get(other.key)) is not None]
+            predicted = sum(c for c, _ in paid)
+            return cost * (sum(took for _, took in paid) / predicted if predicted else 1.0)
+        for like in (_kind, _method, lambda _: None):
+            found = [took for other, took in self._took if like(other) == like(cell)]
+            if found:
+                return sum(found) / len(found)
+        return None
+
+
+def _kind(cell: Cell) -> tuple[str, str, object]:
+    return cell.method, cell.scenario.kind, cell.scenario.shots
+
+
+def _method(cell: Cell) -> str:
+    return cell.method
+
+
 class LineProgress:
     """Progress as a line for each finished cell, with the number of cells done and the time to go."""
 
-    def __init__(self, cells: Sequence[Cell], console: Console, score: RecordScore, workers: int = 1) -> None:
+    def __init__(self, cells: Sequence[Cell], console: Console, score: RecordScore, time: TimeToGo) -> None:
         self.console = console
         self.score = score
         self.total = len(cells)
         self.done = 0
-        self._workers = workers
-        self._waiting = [cell.method for cell in cells]
-        self._seconds: dict[str, list[float]] = defaultdict(list)
-        self._since: dict[str, float] = {}
+        self._time = time
 
     def started(self, cell: Cell) -> None:
         """Note the time at which a cell begins."""
-        self._since[cell.key] = time.monotonic()
+        self._time.begin(cell, monotonic())
 
     def progress(self, cell: Cell, what: str, done: int, total: int) -> None:
         """Ignore progress within a cell: a line per step would be noise."""
 
     def finished(self, record: Record) -> None:
         """Print the outcome of a cell."""
-        method = record.request.cell.method
         self.done += 1
-        self._waiting.remove(method)
-        seconds = time.monotonic() - self._since.pop(record.key, time.monotonic())
-        if record.outcome.status == "done":
-            self._seconds[method].append(seconds)
+        seconds = self._time.end(record.request.cell, monotonic(), record.outcome.status == "done")
         self._print(record, f"{seconds:.1f} s")
 
     def elsewhere(self, record: Record) -> None:
         """Print the outcome of a cell that another process ran."""
         self.done += 1
-        self._waiting.remove(record.request.cell.method)
+        self._time.end(record.request.cell, monotonic(), done=False)
         self._print(record, "by another process")
 
     def note(self, text: str) -> None:
@@ -72,7 +132,7 @@ class LineProgress:
     def _print(self, record: Record, took: str) -> None:
         self.console.print(
             f"\\[{self.done}/{self.total}] {record.outcome.status} {_plain(record.request.cell.title)}"
-            f"  {_plain(self._outcome(record))}  {took}" + (f"  ETA {self.eta}" if self._waiting else ""),
+            f"  {_plain(self._outcome(record))}  {took}" + self.eta(),
             highlight=False,
             soft_wrap=True,
         )
@@ -81,21 +141,19 @@ class LineProgress:
         score = self.score(record)
         return record.outcome.reason if score is None else f"{100 * score:.1f} %"
 
-    @property
     def eta(self) -> str:
-        """Time until the end, estimated from finished cells of the same methods; `?` if there are none."""
-        means = {method: sum(times) / len(times) for method, times in self._seconds.items()}
-        if not means:
-            return "?"
-        typical = sum(means.values()) / len(means)
-        return duration(sum(means.get(method, typical) for method in self._waiting) / self._workers)
+        """Time until the end in words; `?` where there is nothing to tell from, empty at the end."""
+        if self.done == self.total:
+            return ""
+        seconds = self._time.seconds(monotonic())
+        return f"  ETA {'?' if seconds is None else duration(seconds)}"
 
 
 class BarProgress(LineProgress):
     """Progress as the same lines, above an overall bar and a bar of the running cell."""
 
-    def __init__(self, cells: Sequence[Cell], console: Console, score: RecordScore, workers: int = 1) -> None:
-        super().__init__(cells, console, score, workers)
+    def __init__(self, cells: Sequence[Cell], console: Console, score: RecordScore, time: TimeToGo) -> None:
+        super().__init__(cells, console, score, time)
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -131,17 +189,17 @@ class BarProgress(LineProgress):
         self._move()
 
     def _move(self) -> None:
-        self.bars.update(self._all, completed=self.done, eta=f"ETA {self.eta}" if self._waiting else "")
+        self.bars.update(self._all, completed=self.done, eta=self.eta().strip())
 
 
 @contextmanager
-def watch(cells: Sequence[Cell], score: RecordScore, workers: int = 1) -> Iterator[LineProgress]:
+def watch(cells: Sequence[Cell], score: RecordScore, time: TimeToGo) -> Iterator[LineProgress]:
     """Watcher of a run that fits the error stream; `score` is what it prints of a finished cell."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield LineProgress(cells, console, score, workers)
+        yield LineProgress(cells, console, score, time)
         return
-    bars = BarProgress(cells, console, score, workers)
+    bars = BarProgress(cells, console, score, time)
     with bars.bars:
         yield bars
 
@@ -169,8 +227,8 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     def progress(what: str, done: int, total: int) -> None:
         if what not in bar_of:
             bar_of[what] = bars.add_task(_plain(what), total=total)
-            started_at[what] = time.monotonic()
-        elif not console.is_terminal and what in started_at and time.monotonic() - started_at[what] > LONG:
+            started_at[what] = monotonic()
+        elif not console.is_terminal and what in started_at and monotonic() - started_at[what] > LONG:
             del started_at[what]
             console.print(f"{_plain(what)}: {done} of {total} images", highlight=False)
         bars.update(bar_of[what], completed=done, total=total)

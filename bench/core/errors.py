@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -15,6 +18,10 @@ class UserError(Exception):
 
 class CellSkipped(Exception):
     """Cell that its method declares unsupported; becomes a `skipped` record with this reason."""
+
+
+class TooFewImages(CellSkipped, UserError):
+    """Images that cannot give what a cell asks for, as its shots; becomes a `skipped` record."""
 
 
 class CellFailed(Exception):
@@ -44,3 +51,16 @@ def check_name(kind: str, name: str, options: Iterable[str]) -> None:
     known = list(options)
     if name not in known:
         raise UserError(f"unknown {kind} '{name}': {did_you_mean(name, known)}")
+
+
+def place_in(error: BaseException, file: str | os.PathLike[str] | None) -> str:
+    """Name the deepest line of a file that an error came through, as `file.py:17`; empty where it did not."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if file is None:
+        return ""
+    if isinstance(error, SyntaxError) and error.lineno:
+        parsed = os.fspath(file) if error.filename in (None, "<unknown>") else error.filename
+        frames.append(traceback.FrameSummary(str(parsed), error.lineno, ""))
+    own = os.path.realpath(file)
+    lines = [frame.lineno for frame in frames if os.path.realpath(frame.filename) == own]
+    return f"{Path(file).name}:{lines[-1]}" if lines else ""

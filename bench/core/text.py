@@ -1,14 +1,20 @@
-"""Escaping of foreign text for terminals and file names."""
+"""Text for terminals, file names and records: escaped, counted, without secrets and where a home is."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from typing import Any
 
 MOST = 100
 """Longest name of a results folder, in characters."""
 FORBIDDEN = frozenset('/\\:*?"<>|')
 """Characters that have a meaning in file names on some system."""
+SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD|CREDENTIAL")
+"""Names of environment variables whose values are nobody's business."""
+SHORTEST_SECRET = 6
+"""Shortest value in characters that is looked for: shorter ones are found in any text."""
 
 
 def printable(text: str) -> str:
@@ -16,6 +22,34 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def visible(value: Any) -> Any:
+    """Make a value `printable` where it is a text."""
+    return printable(value) if isinstance(value, str) else value
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Count things, as in `1 fault` and `2 faults`."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def private(text: str) -> str:
+    """Remove from a text that is kept what others who read it should not learn.
+
+    Values of environment variables whose names say that they are secret become the names; paths begin at the
+    working directory, at `~` or at `site-packages`.
+    """
+    secrets = [(value, name) for name, value in os.environ.items() if SECRET.search(name.upper())]
+    for value, name in sorted(secrets, key=lambda secret: -len(secret[0])):
+        if len(value) >= SHORTEST_SECRET:
+            text = text.replace(value, f"${name}")
+    text = re.sub(r"(?<![^\s'\"(=:])/[^\s'\"]*/(?=(?:site|dist)-packages/)", "", text)
+    home = os.path.expanduser("~")
+    for folder, short in ((os.getcwd(), ""), (home, "~/"), (os.path.realpath(home), "~/")):
+        if len(folder) > 1:
+            text = re.sub(rf"(?<![\w/.~-]){re.escape(folder)}/", short, text)
+    return text
 
 
 def file_name(text: str, most: int = 60) -> str:

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bench.core.digest import code_digest, combine, engine_digest
+from bench.core.errors import UserError
 from bench.method.registry import method_digest, method_modules
 
 PACKAGES = ("torch", "timm", "numpy")
@@ -23,8 +24,16 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "none"
-    code = combine(engine_digest(), code_digest(*AROUND), *map(method_digest, sorted(method_modules())))
+    code = combine(engine_digest(), code_digest(*AROUND), *map(_method, sorted(method_modules())))
     return {**found, "transfer-bench": code}
+
+
+def _method(name: str) -> str:
+    """Digest of a method, or a word for one that cannot be used, which is its own cells' affair."""
+    try:
+        return method_digest(name)
+    except UserError:
+        return "unusable"
 
 
 def differences(expected: dict[str, str], found: dict[str, str]) -> str:

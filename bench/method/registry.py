@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import fnmatch
 import importlib
 import importlib.util
 import inspect
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from functools import cache
 from importlib.metadata import entry_points
@@ -17,13 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.digest import combine, file_digest, shared_files
-from bench.core.errors import UserError, check_name
+from bench.core.errors import UserError, check_name, place_in
 from bench.spec.cell import Value
 
 if TYPE_CHECKING:
     from bench.method.base import Method
 
+OWN = "bench.methods"
+"""Package whose modules are methods."""
 ENTRY_POINTS = "transfer_bench.methods"
+"""Group of other packages' entry points that are methods."""
 FAMILY, OTHERS = "family:", "others"
 GLOB = re.compile(r"[*?\[]")
 
@@ -31,9 +35,9 @@ GLOB = re.compile(r"[*?\[]")
 @cache
 def method_modules() -> dict[str, str]:
     """Module of every method, by name, without importing any of them."""
-    spec = importlib.util.find_spec("bench.methods")
+    spec = importlib.util.find_spec(OWN)
     own = {
-        path.stem.replace("_", "-"): f"bench.methods.{path.parent.name}.{path.stem}"
+        path.stem.replace("_", "-"): f"{OWN}.{path.parent.name}.{path.stem}"
         for root in (spec.submodule_search_locations or [] if spec else [])
         for path in sorted(Path(root).glob("*/[!_]*.py"))
     }
@@ -44,19 +48,23 @@ def method_modules() -> dict[str, str]:
 def method_file(name: str) -> Path:
     """File of a method; a `UserError` with a suggestion when there is none of that name."""
     check_name("method", name, method_modules())
+    module = method_modules()[name]
     try:
-        spec = importlib.util.find_spec(method_modules()[name])
+        # It imports the packages that a module lies in, which may do anything.
+        spec = importlib.util.find_spec(module)
     except ModuleNotFoundError:
         spec = None
+    except (Exception, SystemExit) as error:
+        raise UserError(f"method '{name}' is registered as '{module}': {_cause(error, None)}") from error
     if spec is None or spec.origin is None:
-        raise UserError(f"method '{name}' is registered as '{method_modules()[name]}', which cannot be found")
+        raise UserError(f"method '{name}' is registered as '{module}', which cannot be found")
     return Path(spec.origin)
 
 
 def family(name: str) -> str:
     """Family of a method: the folder of `methods/` that it is in, or `others` for another package's."""
     module = method_modules()[name]
-    return module.split(".")[-2] if module.startswith("bench.methods.") else OTHERS
+    return module.split(".")[-2] if module.startswith(f"{OWN}.") else OTHERS
 
 
 def select_methods(patterns: Iterable[str]) -> list[str]:
@@ -84,8 +92,16 @@ def select_methods(patterns: Iterable[str]) -> list[str]:
 
 
 def method_summary(name: str) -> str:
-    """First line of the method's file."""
-    text = ast.get_docstring(ast.parse(method_file(name).read_text(encoding="utf-8"))) or ""
+    """First line of the method's file.
+
+    Raises:
+        UserError: it cannot be read, or is of somebody else and cannot be imported.
+    """
+    file = method_file(name)
+    with _readable(name, file):
+        text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    if not method_modules()[name].startswith(f"{OWN}."):
+        load_method(name)
     return text.split("\n")[0]
 
 
@@ -101,8 +117,27 @@ def method_reference(name: str) -> str:
 def method_digest(name: str) -> str:
     """Digest of the method's file and of the code that it shares with other methods."""
     file = method_file(name)
-    shared = shared_files(file)
-    return combine(*map(file_digest, [file, *shared])) if shared else file_digest(file)
+    with _readable(name, file):
+        shared = shared_files(file)
+        return combine(*map(file_digest, [file, *shared])) if shared else file_digest(file)
+
+
+@contextlib.contextmanager
+def _readable(name: str, file: Path) -> Iterator[None]:
+    """Turn what is no Python file into a `UserError`."""
+    try:
+        yield
+    except (OSError, ValueError, SyntaxError, RecursionError) as error:
+        raise UserError(f"method '{name}' ({file}) cannot be read: {_cause(error, file)}") from None
+
+
+def _cause(error: BaseException, file: Path | None) -> str:
+    """Name an error, its first line and the line of a file that it came from."""
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    place = place_in(error, file)
+    return ": ".join(filter(None, [type(error).__name__, *text.splitlines()[:1]])) + (
+        f" ({place})" if place else ""
+    )
 
 
 @cache
@@ -113,11 +148,8 @@ def load_method(name: str) -> type[Method]:
     file = method_file(name)
     try:
         module = importlib.import_module(method_modules()[name])
-    except Exception as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise UserError(
-            f"method '{name}' ({file}) cannot be imported: {type(error).__name__}: {reason}"
-        ) from error
+    except (Exception, SystemExit) as error:
+        raise UserError(f"method '{name}' ({file}) cannot be imported: {_cause(error, file)}") from error
     found = [
         item
         for item in vars(module).values()

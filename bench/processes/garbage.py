@@ -34,10 +34,13 @@ def fast_imports() -> Iterator[None]:
 
 
 def import_in_background(module: str) -> None:
-    """Start to import a module in a thread; an import statement finds it there, or waits for it."""
+    """Start to import a module in a thread; an import statement finds it there, or waits for it.
+
+    Where it cannot be imported, that statement says so.
+    """
 
     def work() -> None:
-        with fast_imports():
+        with contextlib.suppress(Exception), fast_imports():
             import_module(module)
 
     Thread(target=work, daemon=True).start()

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import queue
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 STOP = "stop"
 """Line on a worker's input that asks for a stop; every other line is a request."""
+
+
+def _encodable(text: Any) -> Any:
+    """Show what UTF-8 cannot encode, as names of files may hold it."""
+    return text.encode("utf-8", "backslashreplace").decode() if isinstance(text, str) else text
+
+
+Text = Annotated[str, BeforeValidator(_encodable)]
+"""Text for people to read."""
+
+
+def path_text(path: Path) -> str:
+    """Write a path, whose bytes may be no text of any encoding, as one character a byte."""
+    return os.fsencode(path.absolute()).decode("latin-1")
+
+
+def text_path(text: str) -> Path:
+    """Read what `path_text` wrote."""
+    return Path(os.fsdecode(text.encode("latin-1")))
 
 
 class Message(BaseModel):
@@ -22,14 +42,14 @@ class Note(Message):
     """Text for the run's watcher."""
 
     kind: Literal["note"] = "note"
-    text: str
+    text: Text
 
 
 class Failure(Message):
     """User error that ends the run."""
 
     kind: Literal["failure"] = "failure"
-    message: str
+    message: Text
 
 
 class Exited(Message):

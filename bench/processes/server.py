@@ -2,7 +2,7 @@
 
 Requests come as lines of JSON on the standard input, answers go as lines of JSON to what was the standard
 output; anything else that is printed goes to the standard error, which is the worker's log. The end of the
-input means that the other process is gone, and ends this one at once.
+input means that the other process is gone, and ends this one at once, with all that it started.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from bench.core.errors import UserError
+from bench.processes.descendants import end_with_descendants
 from bench.processes.garbage import fast_imports
 from bench.processes.malloc import retain
 from bench.processes.protocol import STOP, Failure, Message, Note
@@ -75,8 +76,11 @@ def serve(kind: type[Server]) -> None:
     # The other process decides what an interruption from the terminal means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: request_stop())
-    answers = os.fdopen(os.dup(1), "w")
+    # Whatever the locale: the protocol is in UTF-8, and what a method prints is no reason to fail.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     server = kind(answers)
     logging.getLogger("bench").addHandler(LogForwarder(server))
     # Meanwhile the other process finds out what to request, which takes as long if images must be decoded.
@@ -98,12 +102,12 @@ def _requests() -> Iterator[str]:
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def read() -> None:
-        for line in sys.stdin:
+        for line in os.fdopen(os.dup(0), encoding="utf-8"):
             if line.strip() == STOP:
                 request_stop()
             else:
                 waiting.put(line)
-        os._exit(0)
+        end_with_descendants()
 
     threading.Thread(target=read, daemon=True).start()
     while True:

@@ -14,7 +14,7 @@ _requested = False
 
 
 class Interrupted(Exception):
-    """A run ended on SIGINT or SIGTERM."""
+    """A run ended on SIGINT, SIGTERM or SIGHUP."""
 
     def __init__(self, signum: int) -> None:
         super().__init__()
@@ -38,7 +38,10 @@ def stop_requested() -> bool:
 
 @contextlib.contextmanager
 def interruptions(wake: Callable[[], None]) -> Iterator[list[int]]:
-    """Collect SIGINTs and SIGTERMs, if this is the thread that gets them; `wake` is called at each."""
+    """Collect SIGINTs, SIGTERMs and SIGHUPs, if this is the thread that gets them; `wake` is called at each.
+
+    A SIGHUP that is ignored, as under `nohup`, stays so.
+    """
     received: list[int] = []
 
     def handle(signum: int, frame: object) -> None:
@@ -48,7 +51,10 @@ def interruptions(wake: Callable[[], None]) -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    wanted = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        wanted.append(signal.SIGHUP)
+    before = {s: signal.signal(s, handle) for s in wanted}
     try:
         yield received
     finally:

@@ -181,6 +181,8 @@ OUTSIDE = {
     "core/git.py": "which revision this is",
     "core/paths.py": "where caches are",
     "core/text.py": "names as they are shown",
+    "processes/descendants.py": "what ends with a worker",
+    "processes/expendable.py": "in which process",
     "processes/garbage.py": "when memory is freed",
     "processes/local.py": "how processes of a cell are started",
     "processes/malloc.py": "whether memory that is freed stays with the process",

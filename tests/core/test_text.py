@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bench.core.text import file_name, name_fault, printable
+from bench.core.text import counted, file_name, name_fault, printable, private
 from bench.spec.matrix.suite import Suite
 
 ANYTHING = st.text(st.characters(exclude_categories=()))
@@ -72,3 +72,29 @@ def test_names_that_a_results_folder_cannot_have(name: str) -> None:
     Suite(name="my suite, v2.1", **known)
     with pytest.raises(ValidationError, match="cannot name a results folder"):
         Suite(name=name, **known)
+
+
+def test_counted() -> None:
+    assert [counted(n, "fault") for n in (0, 1, 2)] == ["0 faults", "1 fault", "2 faults"]
+    assert [counted(n, "copy", "copies") for n in (1, 2)] == ["1 copy", "2 copies"]
+
+
+def test_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, here = tmp_path / "jane", tmp_path / "jane" / "work"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(home))
+    for name, value in {"MY_TOKEN": "abcdef", "db_password": "abcdefgh", "AWS_KEY": "xyz"}.items():
+        monkeypatch.setenv(name, value)
+    told = {
+        f"cannot read '{home}/photos/a b.jpg'": "cannot read '~/photos/a b.jpg'",
+        f"in {here}/mine/x.py": "in mine/x.py",
+        f'File "{home}/.venv/lib/python3/site-packages/torch/nn.py", line 7': (
+            'File "site-packages/torch/nn.py", line 7'
+        ),
+        "Bearer abcdef and abcdefgh": "Bearer $MY_TOKEN and $db_password",
+        "xyz is too short to be told from words": "xyz is too short to be told from words",
+        f"/backup{home}/x": f"/backup{home}/x",
+        "no paths at all": "no paths at all",
+    }
+    assert {text: private(text) for text in told} == told

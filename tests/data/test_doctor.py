@@ -201,7 +201,7 @@ def test_from_the_command_line(copy: Path, fresh: Path) -> None:
     two_classes(copy)
     sick = bench("data", "check", "--data", str(copy), cwd=fresh, **environment)
     assert sick.returncode == 1
-    assert "fault: unreadable: 1 images cannot be read" in sick.stdout
+    assert "fault: unreadable: 1 image cannot be read" in sick.stdout
     told = bench("data", "check", "--json", "--data", str(copy), cwd=fresh, **environment)
     assert told.returncode == 1
     kinds = {finding["kind"] for finding in json.loads(told.stdout)["findings"]}

@@ -14,7 +14,11 @@ import pytest
 from bench.records.store import Store
 from tests.support.checkout import ROOT
 
-SAYS = {signal.SIGINT: ("interrupted", 130), signal.SIGTERM: ("terminated", 143)}
+SAYS = {
+    signal.SIGINT: ("interrupted", 130),
+    signal.SIGTERM: ("terminated", 143),
+    signal.SIGHUP: ("terminated", 129),
+}
 
 
 @pytest.mark.parametrize("signum", SAYS)

@@ -6,15 +6,18 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from bench.core.errors import UserError
 from bench.executors.protocol import ExecutorOptions
 from bench.executors.worker_pool import WorkerPool
+from bench.processes.local import TAIL_BYTES
 from bench.processes.signals import Interrupted
 from bench.records.store import Store
 from tests.quick import TODAY, RecordingWatcher, expected, quick_cell, quick_pool, run_quick, worked
@@ -74,6 +77,73 @@ def test_what_goes_wrong_becomes_a_record_and_the_rest_goes_on(tmp_path: Path) -
     tries = Counter(worked(tmp_path))
     assert [tries[cell.key] for cell in cells] == [2, 2, 1, 2, 1]
     assert list((tmp_path / "leases").iterdir()) == []
+
+
+@pytest.mark.parametrize("do", ["start others", "start others and die"])
+def test_what_a_method_starts_ends_with_the_run(tmp_path: Path, do: str) -> None:
+    """A child, one in a session of its own, and one whose parent has ended; also where the worker died."""
+    run_quick(tmp_path, [quick_cell(0, do=do)])
+    started = others(tmp_path)
+    assert len(started) == (6 if do.endswith("die") else 3)
+    assert_gone(started)
+
+
+def test_what_a_method_starts_ends_where_the_run_is_killed(tmp_path: Path) -> None:
+    script = "import sys; from pathlib import Path; from tests.quick import quick_cell, run_quick\n"
+    script += "run_quick(Path(sys.argv[1]), [quick_cell(0, do='start others'), quick_cell(1, do='until')])"
+    run = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    deadline = time.monotonic() + 60
+    while len(worked(tmp_path)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    started = others(tmp_path)
+    assert len(started) == 3
+    assert all(map(running, started))
+    run.kill()
+    run.wait()
+    assert_gone(started)
+
+
+def others(root: Path) -> list[int]:
+    """Numbers of the processes that cells have started."""
+    return [int(pid) for pid in (root / "worked.txt.pids").read_text().split()]
+
+
+def running(pid: int) -> bool:
+    """Whether a process runs; one that has ended may be listed until its parent asks for it."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def assert_gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + 30
+    while any(map(running, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in pids if running(pid)]
+
+
+def test_a_log_is_bounded_and_its_end_is_kept(tmp_path: Path) -> None:
+    """Of 20 MB a few kB, none of them on a disk."""
+    seen = run_quick(tmp_path, [quick_cell(0, do="loud")])
+    log = seen.records[0].outcome.log
+    assert log.endswith("the end")
+    assert len(log) <= TAIL_BYTES
+
+
+def test_failed_records_hold_neither_secrets_nor_where_a_home_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "jane"))
+    monkeypatch.setenv("SOME_API_TOKEN", "hunter2hunter2")
+    monkeypatch.setenv("QUICK_SAYS", f"hunter2hunter2 of {tmp_path}/jane/photos/cat.jpg")
+    seen = run_quick(tmp_path, [quick_cell(0, do="say")])
+    log = seen.records[0].outcome.log
+    assert "$SOME_API_TOKEN of ~/photos/cat.jpg" in log
+    assert "hunter2" not in log
+    assert str(tmp_path) not in log
 
 
 def test_a_worker_that_cannot_start(tmp_path: Path) -> None:
@@ -142,12 +212,28 @@ def interrupted(root: Path, do: str, *signals: signal.Signals) -> RecordingWatch
     return watcher
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_once(tmp_path: Path, signum: signal.Signals) -> None:
     assert interrupted(tmp_path / "a", "finish", signum).records[0].outcome.status == "done"
     assert len(Store(tmp_path / "a").keys()) == 1
     assert interrupted(tmp_path / "b", "wait", signum).records == []
     assert Store(tmp_path / "b").keys() == []
+
+
+def test_a_hangup_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    """As under `nohup`."""
+    store, watcher = Store(tmp_path), RecordingWatcher()
+    store.prepare()
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    watcher.on_progress = lambda: os.kill(os.getpid(), signal.SIGHUP)
+    pool = quick_pool()
+    try:
+        pool.prepare(["none"], print)
+        pool.run([quick_cell(0, do="slow")], "quick", {"quick": TODAY}, store, watcher)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        pool.close()
+    assert len(store.keys()) == 1
 
 
 def test_interrupted_twice(tmp_path: Path) -> None:

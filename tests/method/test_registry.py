@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from bench.method.registry import (
     method_summary,
 )
 from tests.support.cells import answer, digests, tiny_cell
-from tests.support.checkout import install
+from tests.support.checkout import bench, install
 
 ROOT = Path(__file__).parents[2]
 
@@ -190,3 +191,37 @@ def test_module_that_cannot_be_imported(site: Path) -> None:
     install(site, "broken = someone_broken", someone_broken='"""Broken."""\nimport no_such_module_anywhere\n')
     with pytest.raises(UserError, match="broken"):
         load_method("broken")
+
+
+def test_methods_that_cannot_be_loaded_are_listed_with_the_others(site: Path) -> None:
+    points = {
+        "raising": ("someone_raising", '"""Raises."""\nraise LookupError("gone")\n'),
+        "leaving": ("someone_leaving", '"""Leaves."""\nimport sys\nsys.exit("bye")\n'),
+        "garbled": ("someone_garbled", '"""No Python."""\ndef f(:\n'),
+        "inside": ("someone_package.inner", ""),
+    }
+    files = {module: text for module, text in points.values() if text}
+    install(site, "\n".join(f"{name} = {module}:M" for name, (module, _) in points.items()), **files)
+    (site / "someone_package").mkdir()
+    (site / "someone_package" / "__init__.py").write_text("1 / 0\n")
+    reasons = {
+        "raising": r"cannot be imported: LookupError: gone \(someone_raising.py:2\)",
+        "leaving": r"cannot be imported: SystemExit: bye \(someone_leaving.py:3\)",
+        "garbled": r"cannot be read: SyntaxError: invalid syntax \(someone_garbled.py:2\)",
+        "inside": r"'someone_package.inner': ZeroDivisionError: division by zero",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(UserError, match=reason):
+            method_summary(name)
+    with pytest.raises(UserError, match=reasons["garbled"]):
+        method_digest("garbled")
+    process = bench("list", "methods", cwd=site, PYTHONPATH=os.pathsep.join([str(ROOT), str(site)]))
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count("cannot be loaded: ") == 4
+    assert "linear-probe" in process.stdout
+    where = ("run", "--suite", "smoke", "--methods", "raising", "--plan")
+    process = bench(*where, cwd=site, PYTHONPATH=os.pathsep.join([str(ROOT), str(site)]))
+    assert (process.returncode, process.stdout) == (2, "")
+    assert process.stderr.startswith("error: method 'raising'")
+    assert process.stderr.count("\n") == 1
+    assert not (site / "results").exists()

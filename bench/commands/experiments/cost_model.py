@@ -115,6 +115,12 @@ class CostModel:
         """Seconds of a cell without its artifacts; None where no record has such a cost."""
         return self.seconds.get((cell.method, _work(cell)))
 
+    def predict(self, cell: Cell) -> float | None:
+        """Seconds of a cell, or of its method's cells where none was as much work; None if there are none."""
+        own = self.cell_seconds(cell)
+        of_method = [seconds for (method, _), seconds in self.seconds.items() if method == cell.method]
+        return own if own is not None or not of_method else median(of_method)
+
     def artifact_seconds(self, cell: Cell, phase: str) -> float:
         """Seconds of making one artifact of that phase."""
         return self.seconds.get((cell.method, phase), 0.0)

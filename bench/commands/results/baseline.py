@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.commands.results.folder import latest_folder
-from bench.core.text import printable
+from bench.core.text import counted, printable
 from bench.records import baselines
 from bench.records.store import Store
 
@@ -20,7 +20,7 @@ def save(name: str, results: str | None) -> None:
     for path, reason in store.unreadable.items():
         click.echo(printable(f"warning: left out {path}: {reason}"), err=True)
     size = baselines.size(name)
-    click.echo(f"{target}: {len(Store(target).keys())} records, {size / 1e6:.1f} MB")
+    click.echo(f"{target}: {counted(len(Store(target).keys()), 'record')}, {size / 1e6:.1f} MB")
     if size > baselines.LARGEST:
         click.echo(f"warning: over {baselines.LARGEST / 1e6:.0f} MB, much for a repository", err=True)
 
@@ -47,4 +47,6 @@ def show() -> None:
 def remove(name: str) -> None:
     """Remove a saved baseline."""
     baselines.remove(name)
-    click.echo(f"removed {baselines.BASELINES / name}")
+    folder = baselines.BASELINES / name
+    left = " (other files in it stay)" if folder.exists() else ""
+    click.echo(f"removed {folder}{left}")

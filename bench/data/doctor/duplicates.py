@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
+from bench.core.text import counted
 from bench.data.dataset import Dataset, Domain
 from bench.data.doctor.finding import Finding
 from bench.data.doctor.scan import Scan
@@ -42,7 +43,9 @@ def exact(dataset: Dataset) -> Iterable[Finding]:
     for kind, images in kinds.items():
         harmless = kind == "copies"
         note = "; they are kept in one split" if harmless else ""
-        yield Finding(kind, "note" if harmless else "fault", f"{len(images)} images{note}", tuple(images))
+        yield Finding(
+            kind, "note" if harmless else "fault", f"{counted(len(images), 'image')}{note}", tuple(images)
+        )
 
 
 def near(dataset: Dataset, scan: Scan) -> Iterable[Finding]:
@@ -60,10 +63,11 @@ def near(dataset: Dataset, scan: Scan) -> Iterable[Finding]:
         kinds[kind].append(text + in_splits)
     for kind, images in kinds.items():
         fault = kind.endswith("splits")
+        advice = "; a table with a `group` column keeps them together" if fault else ""
         yield Finding(
             kind,
             "fault" if fault else "note",
-            f"{len(images)} pairs" + ("; a table with a `group` column keeps them together" if fault else ""),
+            counted(len(images), "pair") + advice,
             tuple(images),
         )
 

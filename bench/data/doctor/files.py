@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
+from bench.core.text import counted
 from bench.data.dataset import Dataset
 from bench.data.doctor.finding import Finding
 from bench.data.doctor.scan import Scan
@@ -28,7 +29,7 @@ def unreadable(dataset: Dataset, scan: Scan) -> Iterable[Finding]:
             kind = "file missing"
         kinds[kind].append(f"{name}: {dataset.domains[name].title(row)} ({reason})")
     for kind, images in kinds.items():
-        yield Finding(kind, "fault", f"{len(images)} images cannot be read", tuple(images))
+        yield Finding(kind, "fault", f"{counted(len(images), 'image')} cannot be read", tuple(images))
 
 
 def small(dataset: Dataset, scan: Scan) -> Iterable[Finding]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,20 +13,23 @@ from typing import Any
 
 import torch
 
-from bench.core.errors import CellFailed, CellSkipped, UserError
+from bench.core.errors import CellFailed, CellSkipped, UserError, place_in
+from bench.core.text import private
 from bench.data.dataset import Progress
+from bench.engine.cell.digests import with_own_weights
 from bench.engine.cell.env import CellEnv
 from bench.engine.cell.execution import CellExecution
 from bench.engine.cell.feature_export import ExecutionWithFeatures
 from bench.engine.cell.leader import Leader
+from bench.engine.cell.process_state import put_back
 from bench.engine.cell.settings import arithmetic, resolve
 from bench.engine.training import memory
 from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.cost import CalibrationUnit, CostTracker, calibration
 from bench.engine.training.data_parallel import ProcessGroup, SingleProcessGroup
 from bench.method.batch import Access
-from bench.method.registry import hyperparameters
-from bench.records.record import Digests, Environment, Outcome, Predictions, Record, Request
+from bench.method.registry import hyperparameters, load_method
+from bench.records.record import Digests, Environment, Outcome, Predictions, Record, Request, Status
 from bench.spec.cell import Cell, Setting
 
 
@@ -42,6 +47,8 @@ class Context:
     """Numbers of the accelerators that cells may take where one takes several; none: the first ones."""
     keep_features: bool = False
     """True if features of test images go beside the predictions."""
+    retire: Callable[[], object] = bool
+    """Called if a cell has changed its process's state: other cells had better run in a fresh one."""
 
 
 def run_cell(
@@ -50,11 +57,21 @@ def run_cell(
     """Run a cell. Whatever goes wrong inside it becomes its record's status and reason."""
     try:
         setting = resolve(cell, context.setting)
-    except CellSkipped as reason:
-        outcome = Outcome(status="skipped", reason=str(reason))
+        digests = with_own_weights(digests, cell)
+        load_method(cell.method)
+    except (CellSkipped, CellFailed, UserError) as reason:
+        # The run goes on with other cells.
+        status: Status = "skipped" if isinstance(reason, CellSkipped) else "failed"
+        outcome = Outcome(status=status, reason=private(str(reason)))
         return _record(cell, context.setting, context, digests, outcome), {}
-    with arithmetic(setting, cell.precision):
-        return _run(cell, setting, context, digests, progress)
+    changed: list[str] = []
+    with arithmetic(setting, cell.precision), put_back(changed):
+        record, predictions = _run(cell, setting, context, digests, progress)
+    if changed:
+        context.retire()
+        text = f"the cell left its process changed, which was put back: {', '.join(changed)}"
+        record = record.model_copy(update={"warnings": (*record.warnings, text)})
+    return record, predictions
 
 
 def _record(
@@ -95,7 +112,7 @@ def _run(
         digests,
         outcome,
         cost=cost.model_copy(update={"calibration_seconds": unit.seconds, "calibration_error": unit.error}),
-        data_origin=execution.data_origin,
+        data_origin=private(execution.data_origin),
         warnings=execution.warnings,
         adapts=Access.TARGET_IMAGES in execution.method.access,
         hyperparameters=hyperparameters(execution.method),
@@ -115,11 +132,15 @@ def _outcome(execution: CellExecution, group: ProcessGroup) -> tuple[Outcome, Pr
             predictions = execution.run()
         return Outcome(status="done"), predictions
     except CellSkipped as reason:
-        return Outcome(status="skipped", reason=str(reason)), {}
+        return Outcome(status="skipped", reason=private(str(reason))), {}
     except (CellFailed, UserError) as reason:
-        return Outcome(status="failed", reason=str(reason)), {}
+        return Outcome(status="failed", reason=private(str(reason))), {}
     except (Exception, SystemExit) as error:
         first_line = (str(error).splitlines() or [""])[0]
+        if "more than 1 value per channel" in first_line:
+            said = "batch norm has no statistics of one image: use a batch_size of 2 or more"
+            return Outcome(status="failed", reason=said), {}
         what = "out of memory" if memory.is_out(error) else type(error).__name__
-        log = traceback.format_exc(limit=-8)
-        return Outcome(status="failed", reason=f"{what}: {first_line}".strip(": "), log=log), {}
+        place = place_in(error, inspect.getsourcefile(type(execution.method)))
+        said = f"{what}: {first_line}".strip(": ") + (f" ({place})" if place else "")
+        return Outcome(status="failed", reason=private(said), log=private(traceback.format_exc(limit=-8))), {}

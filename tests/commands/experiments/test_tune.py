@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
 from bench.commands.experiments.tune import FOLDS, allowed_score, with_folds
+from bench.method.registry import search_space
 from bench.records.store import Store
 from tests.support.cells import answer, tiny_cell
-from tests.support.checkout import bench
+from tests.support.checkout import ROOT, bench
 
 SUITE = """
 description = "tiny"
@@ -105,3 +115,67 @@ def test_trials_in_a_suites_budget(tmp_path: Path) -> None:
     again = bench("run", "--suite", "tiny.toml", cwd=tmp_path)
     assert "2 of 2 trials done" in again.stdout
     assert "4 recorded, 0 to run" in again.stdout
+
+
+def study(folder: Path) -> optuna.Study:
+    storage = JournalStorage(JournalFileBackend(str(folder / "results/tiny-tuning/studies.journal")))
+    [summary] = optuna.get_all_study_summaries(storage)
+    return optuna.load_study(study_name=summary.study_name, storage=storage)
+
+
+@pytest.mark.slow
+def test_a_study_that_is_killed_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    """In its first trial, which is of the defaults, and in its second."""
+    values = {}
+    for name, kills in (("whole", 0), ("killed", 2)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "tiny.toml").write_text(SUITE)
+        for trial in range(kills):
+            kill_in_new_trial(folder)
+            states = [found.state for found in study(folder).trials]
+            assert states == [TrialState.COMPLETE] * trial + [TrialState.RUNNING]
+        process = bench(*TUNE, "--trials", "3", cwd=folder)
+        assert process.returncode == 0, process.stderr
+        assert f"{max(0, kills - 1)} of 3 trials done" in process.stdout
+        trials = study(folder).trials
+        assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 3
+        values[name] = [(trial.params, trial.value) for trial in trials]
+        assert trials[0].params["learning_rate"] == search_space("full-finetune")["learning_rate"]["default"]
+    assert values["whole"] == values["killed"]
+
+
+TUNE = ("tune", "--suite", "tiny.toml", "--method", "full-finetune")
+
+
+def kill_in_new_trial(folder: Path) -> None:
+    """Kill a study once the first of a new trial's three cells is recorded."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench", *TUNE, "--trials", "3"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "passive"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        # Of a trial that was interrupted before, only two cells are left.
+        if line.startswith("[1/3]"):
+            break
+    process.kill()
+    process.communicate()
+
+
+def test_a_damaged_journal_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(SUITE)
+    folder = tmp_path / "results/tiny-tuning"
+    folder.mkdir(parents=True)
+    for damage in (b"garbage\nmore of it\n", b"[1, 2]\n{}\n", b"\xff\xfe\n\x00\n", b'{"op_code": 77}\n[]\n'):
+        (folder / "studies.journal").write_bytes(damage)
+        process = bench(*TUNE, cwd=tmp_path)
+        assert process.returncode == 2, process.stderr
+        last = process.stderr.splitlines()[-1]
+        assert last.startswith("error: '"), process.stderr
+        assert "studies.journal' is not a journal of studies" in last
+        assert "Traceback" not in process.stderr

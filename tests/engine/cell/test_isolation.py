@@ -33,7 +33,7 @@ domains = ["twitter"]
 classes = 3
 image_size = 32
 backbones = ["test_efficientnet.untrained"]
-methods = ["raises", "exits", "leaves", "eats", "hangs", "linear-probe"]
+methods = ["raises", "exits", "leaves", "eats", "hangs", "unloadable", "linear-probe"]
 
 [budget]
 steps = 20
@@ -49,7 +49,8 @@ shots = [1]
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     files = {name: f"{HEAD}        {line}\n" for name, line in BAD.items()}
-    install(folder / "site", "\n".join(f"{name} = {name}:Bad" for name in BAD), **files)
+    files["unloadable"] = "import os\nraise ValueError('not today')\n"
+    install(folder / "site", "\n".join(f"{name} = {name}:Bad" for name in files), **files)
     (folder / "bad.toml").write_text(SUITE)
     return folder
 
@@ -66,13 +67,17 @@ def test_the_suite_goes_on(home: Path) -> None:
     assert {outcome["status"] for outcome in found.values()} == {"failed"}
     reasons = {method: outcome["reason"] for method, outcome in found.items()}
     assert reasons["raises"].startswith("LookupError: nothing")
+    assert reasons["raises"].endswith(" (raises.py:8)")
+    assert reasons["unloadable"].endswith("cannot be imported: ValueError: not today (unloadable.py:2)")
     assert "exit code 7" in reasons["exits"]
     assert "a last word" in found["exits"]["log"]
-    assert reasons["leaves"] == "SystemExit: no more"
+    assert reasons["leaves"] == "SystemExit: no more (leaves.py:8)"
     assert reasons["eats"].startswith("out of memory at batches of 32 images")
     assert "took longer than 20 s; was at: target stage" in reasons["hangs"]
     assert "in loss" in found["hangs"]["log"], "where it hung"
     said = [line for line in process.stderr.splitlines() if line.startswith("failed: ")]
-    assert len(said) == 5
+    assert len(said) == 6
+    assert sum("(raises.py:8)" in line for line in said) == 1
+    assert str(home) not in "".join(str(outcome) for outcome in found.values())
     assert "Traceback" not in process.stderr
     assert "\x1b" not in process.stderr + process.stdout, "what others say is printed, not obeyed"

@@ -1,0 +1,130 @@
+"""Decoding of many images straight into a shared file, in processes that a damaged image may crash or stall.
+
+`python -m bench.data.decoding` is such a process.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from io import FileIO
+from pathlib import Path
+
+import numpy as np
+
+from bench.core.errors import UserError
+from bench.core.paths import writing_to_cache
+from bench.data.decoders.image import Fit, decode
+from bench.data.sources.encoded import Encoded, Place, encoded_images
+from bench.processes.expendable import ItemServer, Lost, in_expendable_processes
+from bench.processes.pool import processors
+from bench.processes.protocol import Message, path_text, text_path
+from bench.processes.server import serve
+
+PIECE = 64
+"""Images that a process is asked for at once; of a container, more: row groups are read from their start."""
+STOPPED = "decoding stopped"
+"""Beginning of the reason why an image that ended its process cannot be read."""
+
+
+class ImagesRequest(Message):
+    """Request to do something with images."""
+
+    images: tuple[tuple[int, str, int | None], ...]
+    """Their numbers, and their places, paths by `path_text`."""
+
+    def read(self) -> Iterator[tuple[int, Encoded]]:
+        """Read them, as (number, image)."""
+        for position, encoded in encoded_images((text_path(path), row) for _, path, row in self.images):
+            yield self.images[position][0], encoded
+
+
+def numbered(places: Sequence[Place], numbers: Sequence[int]) -> tuple[tuple[int, str, int | None], ...]:
+    """Some of the images at places, as an `ImagesRequest` names them."""
+    return tuple((number, path_text(places[number][0]), places[number][1]) for number in numbers)
+
+
+class DecodeRequest(ImagesRequest):
+    """Request to decode images into a file of arrays, the first of which begins at `offset`."""
+
+    size: int
+    fit: Fit
+    out: str
+    offset: int
+
+
+class Decoder(ItemServer):
+    """Decodes images."""
+
+    def load(self) -> None:
+        """Import nothing: this module has imported what is needed."""
+
+    def results(self, request: str) -> Iterator[tuple[int, Callable[[], str]]]:
+        """Images of a request; the result of each is why it cannot be decoded, or empty."""
+        wanted = DecodeRequest.model_validate_json(request)
+        with text_path(wanted.out).open("r+b", buffering=0) as out:
+            for number, encoded in wanted.read():
+                yield number, partial(_decode, encoded, number, wanted, out)
+
+
+def _decode(encoded: Encoded, row: int, wanted: DecodeRequest, out: FileIO) -> str:
+    try:
+        content = decode(encoded, wanted.size, wanted.fit).tobytes()
+    except UserError as error:
+        return str(error).rpartition(": ")[2] or "unreadable"
+    with writing_to_cache():
+        out.seek(wanted.offset + row * len(content))
+        while content:
+            content = content[out.write(content) :]
+    return ""
+
+
+def decode_images(
+    places: Sequence[Place], size: int, fit: Fit, out: Path, progress: Callable[[int], None]
+) -> dict[int, str]:
+    """Decode images into a new `.npy` file: uint8 (images, size, size, 3).
+
+    Returns why images cannot be decoded, by their numbers; `progress` is called with how many are done.
+
+    Raises:
+        OSError: the file cannot be written.
+        UserError: likewise, in a process that decodes; or none can be started.
+    """
+    shape = (len(places), size, size, 3)
+    with out.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        offset = file.tell()
+        file.truncate(offset + math.prod(shape))
+
+    def request(numbers: Sequence[int]) -> DecodeRequest:
+        images = numbered(places, numbers)
+        return DecodeRequest(images=images, size=size, fit=fit, out=path_text(out), offset=offset)
+
+    bad: dict[int, str] = {}
+    outcomes = in_expendable_processes("bench.data.decoding", pieces(places), request)
+    for done, outcome in enumerate(outcomes, 1):
+        reason = f"{STOPPED}: {outcome.reason}" if isinstance(outcome, Lost) else outcome.text
+        if reason:
+            bad[outcome.item] = reason
+        progress(done)
+    with out.open("r+b") as whole:
+        os.fsync(whole.fileno())
+    return bad
+
+
+def pieces(places: Sequence[Place]) -> Iterator[list[int]]:
+    """Split images into numbers of those that a process reads after each other, a container's in order."""
+    inside: dict[Path | None, list[int]] = defaultdict(list)
+    for number, (path, row) in enumerate(places):
+        inside[None if row is None else path].append(number)
+    for container, numbers in inside.items():
+        each = PIECE if container is None else max(PIECE, math.ceil(len(numbers) / processors()))
+        numbers.sort(key=lambda number: places[number][1] or 0)
+        yield from (numbers[start : start + each] for start in range(0, len(numbers), each))
+
+
+if __name__ == "__main__":
+    serve(Decoder)
