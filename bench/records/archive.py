@@ -191,7 +191,7 @@ def _is_ours(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return all(MEMBER.fullmatch(name) for name in archive.namelist())
-    except (OSError, *DAMAGE):
+    except DAMAGE:
         return False
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.errors import UserError
-from bench.core.files import read_bounded, write_atomically
+from bench.core.files import read_bounded, sync_folder, write_atomically
 from bench.records.codec import LARGEST, Damaged, decode
 from bench.records.leases import OLD_FOLDER, Leases
 from bench.records.status_cache import OLD_FILES
@@ -120,6 +120,7 @@ def _move(folder: Path, fault: Fault) -> None:
     write_atomically(folder / f"{stem}.txt", f"{fault.path}: {fault.reason}\n".encode())
     moved = folder / f"{stem}.json"
     fault.path.rename(moved)
+    sync_folder(folder)
     if sha256(read_bounded(moved, LARGEST)) != fault.version:
         # A process that had lost its lease has stored another record in this moment.
         with contextlib.suppress(FileExistsError):

@@ -27,7 +27,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from bench.records import maintenance
 from bench.records.codec import encode
@@ -55,8 +55,7 @@ LOADED = (
     "bench.report.render.page",
 )
 REMOVAL = ("unlink", "rmdir")
-HARMS = ("lost", "half visible", "traceback", "exit", "hangs", "stray", "does not complete")
-"""What may be wrong after a fault."""
+"""Calls that leave behind what they do not remove."""
 
 Tree = dict[str, bytes]
 
@@ -175,17 +174,19 @@ class Trial:
         """
         now = tree(self.place)
         for name in sorted({*now, *self.before, *self.after}):
-            old, new, seen = (found.get(name) for found in (self.before, self.after, now))
-            if self._compares(name) and seen not in (old, new):
+            before, after, seen = (found.get(name) for found in (self.before, self.after, now))
+            if self._compares(name) and seen not in (before, after):
                 if seen is None:
                     yield "lost", name
-                elif not (unread and old != new):
+                elif not (unread and before != after):
                     yield "half visible", f"{name}, {len(seen)} bytes"
-            elif seen is None and old is not None and not self.verb.removes and old not in now.values():
+            elif seen is None and before is not None and not (self.verb.removes or before in now.values()):
                 yield "lost", name
-        for name, found in baselines(self.place).items():
-            if not unread and found not in [known.get(name, {}) for known in self.baselines]:
-                yield "half visible", f"baseline {name} is neither old nor new: {sorted(found)}"
+        held = baselines(self.place)
+        for name in {*held, *self.baselines[0], *self.baselines[1]}:
+            old, new, seen = (known.get(name, {}) for known in (*self.baselines, held))
+            if seen not in (old, new) and not (unread and old != new):
+                yield "half visible" if seen else "lost", f"baseline {name}: {sorted(seen)}"
         yield from (("half visible", found) for found in self._damage() - self.damage)
 
     def _compares(self, name: str) -> bool:
@@ -199,11 +200,9 @@ class Trial:
         # Any part of a cache may be absent at any time.
         absent = {name for name in self.after if name.startswith("cache/")} - now.keys()
         names = {name for name in {*now, *self.after} - absent if now.get(name) != self.after.get(name)}
-        return sorted(filter(self._compares, names)) or [
-            f"baseline {name}"
-            for name, found in baselines(self.place).items()
-            if found != self.baselines[1][name]
-        ]
+        if baselines(self.place) != self.baselines[1]:
+            names.add("baselines, as they are read")
+        return sorted(filter(self._compares, names))
 
     def _damage(self) -> set[str]:
         """Records that cannot be read, or whose predictions cannot."""
@@ -240,7 +239,7 @@ class Trial:
             yield "does not complete", f"code {ended.code}: {ended.err[-300:]}"
 
 
-def _become(place: Path, said: tuple[Path, Path], arguments: tuple[str, ...]) -> None:
+def _become(place: Path, said: tuple[Path, Path], arguments: tuple[str, ...]) -> NoReturn:
     """Be the command line, in this child of a process that has imported it."""
     code = 1
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,9 @@ Encoded = Path | bytes | np.ndarray
 
 BATCH = 32
 """Rows per read of a parquet shard."""
+
+OF_THE_FILE = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENXIO}
+"""Errors that say something about a file, and will be the same the next time."""
 
 MOST_BYTES = 2**30
 """Largest file of an image in bytes, or row of a shard; larger ones are not read."""
@@ -92,8 +96,10 @@ def digest(encoded: Encoded) -> str:
             with open_regular(encoded) as file:
                 if encoded.stat().st_size <= MOST_BYTES:
                     return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:
-            pass
+        except OSError as error:
+            if error.errno not in OF_THE_FILE:
+                # What a disk or the process lacks now says nothing about the image, and is not to be kept.
+                raise UserError(f"cannot read {encoded}: {error.strerror or error}") from None
         return hashlib.sha256().hexdigest()
     if isinstance(encoded, np.ndarray):
         return hashlib.sha256(repr(encoded.shape).encode() + encoded.tobytes()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -84,7 +85,8 @@ def walk(root: Path) -> Iterator[File]:
     """
     # Folders are told by their number and file system's: only links lead back to one above.
     above = frozenset(_identity(folder) for folder in (root, *root.resolve().parents))
-    found, waiting = 0, [((), root, above)]
+    waiting: list[tuple[tuple[str, ...], Path, frozenset[tuple[int, int]]]] = [((), root, above)]
+    found = 0
     while waiting:
         folders, path, above = waiting.pop()
         inside = []
@@ -111,6 +113,9 @@ def _entries(folder: Path) -> list[tuple[str, str]]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
+        if error.errno == errno.EIO:
+            # What a disk lacks now is no part of what the folder holds.
+            raise UserError(f"cannot read '{folder}': {error.strerror}") from None
         return [("", f"folder that cannot be read: {error.strerror}")]
     return [_entry(entry) for entry in entries if not entry.name.startswith(".")]
 
