@@ -47,16 +47,16 @@ def _suites() -> Table:
 
 
 def _methods() -> Table:
-    from bench.method.registry import method_modules, method_summary
+    from bench.method.registry import family, method_modules, method_reference, method_summary
 
-    table = _table("method", "what it is")
-    for name in sorted(method_modules()):
+    table = _table("method", "family", "what it is", "checked against")
+    for name in sorted(method_modules(), key=lambda name: (family(name), name)):
         try:
-            summary = method_summary(name)
+            summary, reference = method_summary(name), method_reference(name)
         except UserError as error:
             table.add_row(*_unusable(name, error, len(table.columns)))
             continue
-        table.add_row(Text(printable(name)), Text(printable(summary)))
+        table.add_row(*(Text(printable(text)) for text in (name, family(name), summary, reference)))
     return table
 
 

@@ -15,7 +15,7 @@ from bench.core.paths import own_data
 from bench.core.text import printable
 from bench.data.card import Card, own_name
 from bench.data.catalog import load_card
-from bench.method.registry import explicit, method_file, method_modules
+from bench.method.registry import explicit, method_modules, select_methods
 from bench.networks.own_weights import resolve
 from bench.spec.cell import Shots, Value
 from bench.spec.matrix.suite import ScenarioTable, Suite, load_suite
@@ -51,12 +51,12 @@ def select_suite(options: SuiteOptions) -> Suite:
 
 def _methods(suite: Suite, options: SuiteOptions) -> dict[str, Any]:
     """Methods and hyperparameters of the suite with those of the options."""
-    for method in [*suite.methods, *(options.methods or [])]:
-        method_file(method)
+    methods = select_methods(suite.methods)
     check_name("method as baseline", suite.baseline, method_modules())
     for method in suite.set:
-        check_name("method in [set]", method, suite.methods)
-    methods = list(dict.fromkeys(options.methods or suite.methods))
+        check_name("method in [set]", method, methods)
+    if options.methods:
+        methods = select_methods(options.methods)
     overrides = {method: dict(values) for method, values in suite.set.items() if method in methods}
     for text in options.sets:
         method, parameter, value = parse_set(text)
