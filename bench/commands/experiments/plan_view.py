@@ -32,8 +32,6 @@ def show(plan: RunPlan, todo: Sequence[Cell] | None, nodes: int | None = None) -
 
     suite, cells = plan.suite, plan.cells
     click.echo(printable(f"{plan.card.name}: {' '.join(plan.card.description.split())}"))
-    for note in plan.card.notes:
-        click.echo(printable(f"warning: {note}"), err=True)
     for method in suite.methods:
         load_method(method)
     # What cells share depends on the networks' form, so their names must be right.
