@@ -6,7 +6,7 @@ say what is its own. The engine owns the loop, the budget, the data and the eval
 
 from __future__ import annotations
 
-from bench.core.errors import UserError
+from bench.core.errors import CellSkipped, UserError
 from bench.method.base import ClosedFormMethod, GradientMethod, Method, Model, tunable
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.episodic import EpisodicMethod, InnerLoopMethod
@@ -21,6 +21,7 @@ __all__ = [
     "Access",
     "Backbone",
     "Batch",
+    "CellSkipped",
     "ClosedFormMethod",
     "Episode",
     "EpisodicMethod",

@@ -18,7 +18,17 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from bench.api import Backbone, Batch, GradientMethod, Labelled, Model, Task, UserError, tunable
+from bench.api import (
+    Backbone,
+    Batch,
+    CellSkipped,
+    GradientMethod,
+    Labelled,
+    Model,
+    Task,
+    UserError,
+    tunable,
+)
 
 TAPS = ("top", "cut", "both")
 HEADS = ("linear", "mlp", "cosine")
@@ -135,12 +145,19 @@ class Supernet(Model):
     """All members of the space over one set of weights, some of which are still candidates."""
 
     def __init__(self, backbone: Backbone, candidates: list[int], classes: int, width: int) -> None:
-        assert backbone.input_shape is not None
-        channels = backbone.input_shape[0 if len(backbone.input_shape) == 3 else -1]
+        shape, axis = backbone.input_shape, backbone.channel_axis
+        assert shape is not None
+        if axis is None:
+            raise CellSkipped(
+                "nas-lite attaches to the channels at the split point, and which axis they are of the "
+                f"activations {shape} of one image there, this network does not say"
+            )
+        channels = shape[axis - 1]
+        self.places = tuple(place for place in range(1, len(shape) + 1) if place != axis)
         self.sizes = {"top": backbone.num_features, "cut": channels, "both": backbone.num_features + channels}
         super().__init__(backbone, Heads(self.sizes, classes, width))
         self.frozen = copy.deepcopy(backbone).eval().requires_grad_(False)
-        self.adapters = nn.ModuleDict({str(n): Adapter(channels, n) for n in ADAPTERS if n})
+        self.adapters = nn.ModuleDict({str(n): Adapter(channels, n, axis) for n in ADAPTERS if n})
         # Not on the device, which each step would have to wait for.
         self._candidates: list[int] = []
         self.keep(candidates)
@@ -190,7 +207,7 @@ class Supernet(Model):
         unfreeze, adapter = trunk
         if adapter:
             x = self.adapters[str(adapter)](x)
-        low = x.mean((2, 3)) if x.ndim == 4 else x.mean(1)
+        low = x.mean(self.places)
         if not any(SPACE[place].tap != "cut" for place in self.trunks().get(trunk, ())):
             return {"cut": low}
         top: Tensor = (self.backbone if unfreeze else self.frozen)(x)
@@ -230,16 +247,16 @@ class Cosine(nn.Module):
 
 
 class Adapter(nn.Module):
-    """x + up(relu(down(x))) over the channels, the identity at first."""
+    """x + up(relu(down(x))) over the channels, which are along one axis; the identity at first."""
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, width: int, axis: int) -> None:
         super().__init__()
+        self.axis = axis
         self.down, self.up = nn.Linear(channels, width), nn.Linear(width, channels)
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Activations of the same shape: (B, C, H, W) or (B, tokens, C)."""
-        channels_last = x.movedim(1, -1) if x.ndim == 4 else x
-        change = self.up(torch.relu(self.down(channels_last)))
-        return x + (change.movedim(-1, 1) if x.ndim == 4 else change)
+        """Activations of the same shape, such as (B, C, H, W) or (B, tokens, C)."""
+        change = self.up(torch.relu(self.down(x.movedim(self.axis, -1))))
+        return x + change.movedim(-1, self.axis)

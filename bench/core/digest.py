@@ -6,6 +6,7 @@ import ast
 import hashlib
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +41,25 @@ EXCEPTIONS = {
     "spec/toml.py": "reads files; what they hold is in the key",
 }
 """Files and folders of the rooms that decide no number of a cell by themselves, each with the reason."""
+
+
+LIBRARIES = ("numpy", "pillow", "timm", "torch", "torchvision")
+"""Packages whose code decides numbers: a release may decode, resize, initialise or add up otherwise."""
+
+
+@cache
+def library_versions() -> str:
+    """Versions of `LIBRARIES`, as `numpy 2.4.6, pillow 12.0.0`; builds of one release count as the same."""
+    found = ((name, package_version(name)) for name in LIBRARIES)
+    return ", ".join(f"{name} {release.partition('+')[0]}" for name, release in found if release)
+
+
+def package_version(name: str) -> str | None:
+    """Version of an installed package, found without importing it."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 @cache
@@ -158,6 +178,23 @@ def _plain(node: object) -> str:
 def combine(*parts: str) -> str:
     """16 hexadecimal digits over several strings."""
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def seal(content: bytes) -> bytes:
+    """Put the checksum of a cached file's content before it; `unseal` takes it off."""
+    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
+
+
+def unseal(sealed: bytes) -> bytes:
+    """Content that `seal` sealed.
+
+    Raises:
+        ValueError: it was changed, cut or never sealed.
+    """
+    checksum, _, content = sealed.partition(b"\n")
+    if checksum != hashlib.sha256(content).hexdigest().encode():
+        raise ValueError("the checksum differs")
+    return content
 
 
 def _is_text(node: ast.AST) -> bool:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 
 PIECE = 2**18
@@ -32,9 +35,9 @@ def atomic_file(path: Path, exclusive: bool = False, durable: bool = True) -> It
     """
     make_folder(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
-    os.close(handle)
     temporary = Path(name)
     try:
+        os.close(handle)
         yield temporary
         if durable:
             with temporary.open("r+b") as file:
@@ -46,10 +49,41 @@ def atomic_file(path: Path, exclusive: bool = False, durable: bool = True) -> It
         else:
             temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        # On a disk that fails this does, too; the first error is the one to be told.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise
     if durable:
-        _sync(path.parent)
+        sync_folder(path.parent)
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file to read it, without waiting for anybody, as an open pipe would.
+
+    Raises:
+        OSError: it cannot be opened, or is a folder, pipe, socket or device.
+    """
+    file: BufferedReader = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def read_bounded(path: str | Path, largest: int) -> bytes:
+    """Read a file of at most `largest` bytes.
+
+    Raises:
+        OSError: it cannot be read, is larger, or is no regular file.
+    """
+    with open_regular(Path(path)) as file:
+        if os.fstat(file.fileno()).st_size > largest:
+            raise OSError(errno.EFBIG, f"larger than {largest >> 20} MiB", str(path))
+        return file.read()
 
 
 def make_folder(path: Path) -> None:
@@ -57,7 +91,7 @@ def make_folder(path: Path) -> None:
     if not path.is_dir():
         make_folder(path.parent)
         path.mkdir(exist_ok=True)
-        _sync(path.parent)
+        sync_folder(path.parent)
 
 
 def _name(temporary: Path, path: Path) -> None:
@@ -75,7 +109,7 @@ def _name(temporary: Path, path: Path) -> None:
         temporary.unlink()
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Flush the names in a folder to disk, where the system can."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

@@ -10,9 +10,22 @@ from pathlib import Path
 import platformdirs
 
 from bench.core.errors import UserError
+from bench.core.files import write_atomically
 
 RESULTS = Path("results")
 """Folder of the results folders, relative to the working directory."""
+
+
+def shown_path(path: Path) -> str:
+    """Name a path without where the user's home is: from the working directory in it, else from `~`."""
+    whole = path.absolute()
+    if whole.is_relative_to(Path.cwd()):
+        return str(whole.relative_to(Path.cwd()))
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return str(path)
+    return f"~/{whole.relative_to(home)}" if whole.is_relative_to(home) else str(path)
 
 
 def cache_root() -> Path:
@@ -35,10 +48,34 @@ def cache_limit() -> int:
         ) from None
 
 
+CACHE_PARTS = ("artifacts", "decoded", "downloads", "fetched", "index", "library", "unreadable")
+"""Folders of the cache."""
+MARK = "CACHEDIR.TAG"
+"""File that marks a folder as a cache, also for programs that make backups (https://bford.info/cachedir/)."""
+SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n# Cache of transfer-bench.\n"
+
+
+def is_marked_cache() -> bool:
+    """Return True if this program has marked the cache's folder as its own, or it is the default one."""
+    try:
+        return (cache_root() / MARK).read_text(encoding="utf-8") == SIGNATURE
+    except (OSError, UnicodeDecodeError):
+        return not os.environ.get("BENCH_CACHE")
+
+
+def _mark_cache() -> None:
+    """Mark the cache's folder as a cache, unless it holds something: then it may be somebody's home."""
+    root = cache_root()
+    root.mkdir(parents=True, exist_ok=True)
+    if all(path.name.startswith(".tmp-") for path in root.iterdir()):
+        write_atomically(root / MARK, SIGNATURE.encode())
+
+
 @contextmanager
 def writing_to_cache() -> Iterator[None]:
-    """Turn a failure to write into one line that says where the cache is and how to move it."""
+    """Mark a new cache; turn a failure to write into one line that says where it is and how to move it."""
     try:
+        _mark_cache()
         yield
     except OSError as error:
         raise UserError(

@@ -1,37 +1,68 @@
-"""Archives of images, unpacked where they may write and nowhere else."""
+"""Archives of images, unpacked where they may write, as far as images can be packed, and nowhere else."""
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
+import lzma
 import shutil
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, Any
 
 from bench.core.errors import UserError
+from bench.core.files import open_regular
 from bench.data.index import Progress
+from bench.data.sources.parquet import FLOOR, RATIO
 
 MOST_BYTES = 200 * 2**30
 """Largest archive in bytes, unpacked."""
+
+MOST_HEADER = 2**20
+"""Largest header of a member in bytes, and largest piece that is read at once."""
+
+COMPRESSIONS: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
+"""Readers of compressed files, by how these begin."""
 
 
 def unpack(archive: Path, out: Path, progress: Progress) -> None:
     """Unpack a zip or tar archive into a folder that does not exist yet, completely or not at all.
 
     Raises:
-        UserError: the archive is missing or damaged, or a member would be written outside the folder.
+        UserError: the archive is missing or damaged, a member would be written outside the folder, or it
+            unpacks to more than images can be packed into so few bytes.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=".unpacking-"))
     try:
-        with _opened(archive) as members:
-            for member in members:
+        with _opened(archive) as found:
+            members, size, most = [], 0, _most(archive)
+            # One after the other: those of a compressed tar are found by unpacking what lies before them.
+            for member in found:
                 _check(archive, member.name)
-            _bounded(archive, sum(member.size for member in members))
+                size += member.size
+                if size > most:
+                    raise UserError(
+                        f"refused: {archive} unpacks to more than {most / 2**20:.0f} MiB, at '{member.name}'"
+                    )
+                members.append(member)
+            if size > (free := shutil.disk_usage(temporary).free):
+                raise UserError(
+                    f"{archive} unpacks to {size / 2**20:.0f} MiB, but {free / 2**20:.0f} MiB are free in "
+                    f"'{out.parent}': set BENCH_CACHE to another folder"
+                )
             for done, member in enumerate(members, 1):
                 member.extract(path=temporary)
                 progress(f"unpack {archive.name}", done, len(members))
@@ -43,6 +74,9 @@ def unpack(archive: Path, out: Path, progress: Progress) -> None:
         OSError,
         NotImplementedError,
         RuntimeError,
+        ValueError,
+        zlib.error,
+        lzma.LZMAError,
     ) as error:
         raise UserError(f"cannot unpack {archive}: {' '.join(str(error).split())}") from None
     finally:
@@ -61,24 +95,66 @@ class Member:
 
 
 @contextmanager
-def _opened(archive: Path) -> Iterator[list[Member]]:
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as file:
-            yield [Member(m.filename, m.file_size, partial(file.extract, m)) for m in file.infolist()]
-    elif tarfile.is_tarfile(archive):
-        with tarfile.open(archive) as tar:
+def _opened(archive: Path) -> Iterator[Iterator[Member]]:
+    """Open an archive; gives its members as they are found."""
+    with open_regular(archive) as content:
+        if zipfile.is_zipfile(content):
+            with zipfile.ZipFile(content) as file:
+                yield (Member(m.filename, m.file_size, partial(file.extract, m)) for m in file.infolist())
+            return
+        content.seek(0)
+        start = content.read(max(map(len, COMPRESSIONS)))
+        content.seek(0)
+        reader = next((open_ for begin, open_ in COMPRESSIONS.items() if start.startswith(begin)), None)
+        stream = Bounded(reader(content) if reader else content, _most(archive))
+        try:
+            tar = tarfile.open(fileobj=stream, mode="r:")  # noqa: SIM115
+        except (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error):
+            if stream.refused:
+                raise
+            raise UserError(f"{archive} is no zip or tar archive, or is damaged") from None
+        with tar:
             # The filter refuses links that lead outside, devices, and special permissions.
-            yield [Member(m.name, m.size, partial(tar.extract, m, filter="data")) for m in tar.getmembers()]
-    else:
-        raise UserError(f"{archive} is no zip or tar archive, or is damaged")
+            yield (Member(m.name, m.size, partial(tar.extract, m, filter="data")) for m in tar)
+
+
+class Bounded(io.RawIOBase):
+    """Content of a tar archive that is not read further than so many bytes, nor in large pieces.
+
+    The length of a header is the archive's own word; it would be read into memory.
+    """
+
+    def __init__(self, file: IO[bytes], most: int) -> None:
+        self._file, self._most = file, most
+        self.refused = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Read the next bytes."""
+        if not 0 <= size <= MOST_HEADER or self._file.tell() + size > self._most + MOST_HEADER:
+            self.refused = True
+            raise tarfile.ReadError(
+                f"refused: it goes on after {self._file.tell() / 2**20:.0f} MiB, or has a huge header"
+            )
+        return self._file.read(size)
+
+    def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place, by unpacking what lies before it."""
+        if whence != io.SEEK_SET or position > self._most + MOST_HEADER:
+            self.refused = True
+            raise tarfile.ReadError(f"refused: it goes on after {self._most / 2**20:.0f} MiB")
+        return self._file.seek(position)
+
+    def tell(self) -> int:
+        """Return the place."""
+        return self._file.tell()
+
+
+def _most(archive: Path) -> int:
+    """Most bytes that an archive of images can unpack to."""
+    return min(MOST_BYTES, max(FLOOR, RATIO * archive.stat().st_size))
 
 
 def _check(archive: Path, name: str) -> None:
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive:
         raise UserError(f"refused: {archive} would write outside its folder ('{name}')")
-
-
-def _bounded(archive: Path, size: int) -> None:
-    if size > MOST_BYTES:
-        raise UserError(f"refused: {archive} unpacks to {size / 2**30:.0f} GiB")

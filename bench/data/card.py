@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bench.core.digest import combine
 from bench.data.decoders.image import Fit
@@ -16,6 +16,22 @@ from bench.data.sources import Source
 from bench.spec.toml import Frozen
 
 CARDS = Path(__file__).parents[1] / "datasets"
+
+SILENT = {
+    "name": "in the cell's key",
+    "title": "for readers",
+    "description": "for readers",
+    "homepage": "for readers",
+    "licence": "for readers",
+    "citation": "for readers",
+    "credits": "for readers",
+    "anchors": "published accuracies, for readers",
+    "default_domains": "which cells there are",
+    "task_seed": "which classes a cell is about, which its key names",
+    "expected": "what a copy is warned of",
+    "sources": "where images come from; the dataset's fingerprint covers what came",
+}
+"""Fields of a card that decide no number of a cell, each with the reason."""
 
 
 class SplitSpec(Frozen):
@@ -59,6 +75,15 @@ class Card(Frozen):
     sources: list[Annotated[Source, Field(discriminator="type")]] = Field(
         min_length=1, description="tried in order"
     )
+    notes: list[str] = Field([], description="what is said of a copy in warnings and records")
+
+    @field_validator("domains")
+    @classmethod
+    def _are_no_other_words(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if fault := domain_fault(name):
+                raise ValueError(f"domain '{name}' {fault}: rename it")
+        return names
 
     @model_validator(mode="after")
     def _domains_exist(self) -> Card:
@@ -93,6 +118,11 @@ class Card(Frozen):
         return self
 
     @property
+    def digest(self) -> str:
+        """Digest of the fields that decide numbers: all but `SILENT`."""
+        return combine(self.model_dump_json(exclude={*SILENT}))
+
+    @property
     def usual_domains(self) -> list[str]:
         """Domains of a suite that names none."""
         return self.default_domains or self.domains
@@ -119,6 +149,13 @@ class Card(Frozen):
         order = sorted(classes, key=lambda name: combine(str(self.task_seed), "task", name))
         old = set(order[: len(order) // 2])
         return tuple(c for c in classes if c in old), tuple(c for c in classes if c not in old)
+
+
+def domain_fault(name: str) -> str | None:
+    """Explain why a text cannot name a domain; None where it can."""
+    if "→" in name:
+        return "has an arrow in its name, as pairs of domains have in tables"
+    return "is what tables call a network without a source" if name == "pretrained" else None
 
 
 @cache

@@ -1,13 +1,17 @@
 """Dataset: its images, and their pixels, decoded once and shared by all processes.
 
-Pixels are one memory-mapped uint8 array per domain, size and content.
+Pixels are one memory-mapped uint8 array per domain, size and content, in a file that ends with its checksum.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from filelock import FileLock
@@ -20,6 +24,13 @@ from bench.data.card import Card
 from bench.data.decoding import decode_images
 from bench.data.index import Index, Progress, Row, bad_images, decoder_digest, read_index, remember_bad
 from bench.data.sources.encoded import Place
+
+LOG = logging.getLogger(__name__)
+
+CHECKSUM_BYTES = 4
+"""Bytes of the CRC-32 behind the array in a file of decoded images."""
+PIECE = 2**22
+"""Bytes of such a file that are read at a time."""
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -95,33 +106,65 @@ class Dataset:
                 with FileLock(f"{path}.lock"):
                     pixels = _mapped(path, shape)
                     if pixels is None:
+                        if path.exists():
+                            LOG.warning("decoded images were damaged and are made anew: %s", path)
                         self._decode(images, size, path, progress)
-        return np.load(path, mmap_mode="r", allow_pickle=False) if pixels is None else pixels
+                        pixels = _mapped(path, shape)
+        assert pixels is not None, "it was decoded just now"
+        return pixels
 
     def _decode(self, domain: Domain, size: int, out: Path, progress: Progress) -> None:
         temporary = out.with_suffix(".partial")
         total = len(domain.places)
-        bad = decode_images(
-            domain.places,
-            size,
-            self.card.fit,
-            temporary,
-            lambda done: progress(f"decode {domain.name}", done, total),
-        )
+        try:
+            bad = decode_images(
+                domain.places,
+                size,
+                self.card.fit,
+                temporary,
+                lambda done: progress(f"decode {domain.name}", done, total),
+            )
+            if not bad:
+                with temporary.open("r+b") as file:
+                    checksum = _checksum(file, temporary.stat().st_size)
+                    file.write(checksum.to_bytes(CHECKSUM_BYTES))
+                temporary.replace(out)
+        finally:
+            temporary.unlink(missing_ok=True)
         if bad:
-            temporary.unlink()
             remember_bad({domain.digests[row]: reason for row, reason in bad.items()})
             raise BadImages(_named(domain, bad))
-        temporary.replace(out)
+
+
+_whole: set[tuple[str, int, int, int]] = set()
+"""Files of decoded images whose checksum this process has verified, with inode, size and time of change."""
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     """Map a decoded domain into memory; None where the file is missing or damaged."""
     try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            identity = (str(path), status.st_ino, status.st_size, status.st_mtime_ns)
+            if identity not in _whole:
+                checksum = _checksum(file, status.st_size - CHECKSUM_BYTES)
+                if file.read() != checksum.to_bytes(CHECKSUM_BYTES):
+                    return None
         pixels: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, OverflowError):
         return None
-    return pixels if (pixels.shape, pixels.dtype) == (shape, np.uint8) else None
+    if (pixels.shape, pixels.dtype) != (shape, np.uint8):
+        return None
+    _whole.add(identity)
+    return pixels
+
+
+def _checksum(file: BinaryIO, size: int) -> int:
+    """CRC-32 of the first bytes of a file, which is read up to there."""
+    checksum, left = 0, size
+    while left > 0 and (piece := file.read(min(PIECE, left))):
+        checksum, left = zlib.crc32(piece, checksum), left - len(piece)
+    return checksum
 
 
 def _named(domain: Domain, bad: dict[int, str], most: int = 10) -> str:
@@ -168,7 +211,7 @@ def open_dataset(card: Card, progress: Progress = silent, download: bool = True)
         if row.digest in bad
     ]
     kept = {domain: [r for r in rows if r.digest not in bad] for domain, rows in index.domains.items()}
-    warnings = list(index.warnings)
+    warnings = [*card.notes, *index.warnings]
     if left_out:
         more = " and more" if len(left_out) > 5 else ""
         few = ", ".join(left_out[:5])

@@ -7,19 +7,19 @@ copies of one image, in whatever domain, are one group.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.core.digest import code_digest, combine
+from bench.core.digest import code_digest, combine, package_version, seal, unseal
 from bench.core.files import write_atomically
 from bench.core.paths import cache_root, writing_to_cache
 from bench.data.card import CARDS, Card
 from bench.data.sources.base import Absent, Listing, SourceRequest
-from bench.data.sources.encoded import content, encoded_images
+from bench.data.sources.encoded import digest as content_digest
+from bench.data.sources.encoded import encoded_images
 from bench.data.sources.item import Item
 from bench.data.sources.union_find import unite
 from bench.processes.pool import in_threads
@@ -78,11 +78,11 @@ def read_index(card: Card, progress: Progress, download: bool = True) -> Index:
     key = combine(listing.digest, *card.classes, code_digest("data/sources/*.py", "data/index.py"))
     path = cache_root() / "index" / f"{card.name}-{key}.json"
     try:
-        domains = _rows(json.loads(path.read_bytes()))
+        domains = _rows(json.loads(unseal(path.read_bytes())))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         domains = _identify(card, listing.items(), progress)
         with writing_to_cache():
-            write_atomically(path, json.dumps({"domains": domains}).encode())
+            write_atomically(path, seal(json.dumps({"domains": domains}).encode()))
     return Index(listing.origin, listing.warnings, domains)
 
 
@@ -95,7 +95,7 @@ def _identify(card: Card, items: dict[str, list[Item]], progress: Progress) -> d
     listed = [(domain, item) for domain, found in items.items() for item in found]
     digests = [""] * len(listed)
     work = encoded_images(((item.path, item.row) for _, item in listed))
-    hashed = in_threads(lambda job: (job[0], hashlib.sha256(content(job[1])).hexdigest()), work)
+    hashed = in_threads(lambda job: (job[0], content_digest(job[1])), work)
     for done, (place, digest) in enumerate(hashed, 1):
         digests[place] = digest
         progress(f"read {card.name}", done, len(listed))
@@ -122,7 +122,7 @@ def _identify(card: Card, items: dict[str, list[Item]], progress: Progress) -> d
 def bad_images() -> dict[str, str]:
     """Return the digests of images that cannot be decoded, with reasons: `--skip-bad` leaves them out."""
     try:
-        reasons: dict[str, str] = json.loads(_bad_path().read_bytes())
+        reasons: dict[str, str] = json.loads(unseal(_bad_path().read_bytes()))
         return reasons
     except (OSError, ValueError):
         return {}
@@ -136,7 +136,8 @@ def remember_bad(reasons: dict[str, str]) -> None:
     with writing_to_cache():
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
-            write_atomically(path, json.dumps({**bad_images(), **reasons}, sort_keys=True).encode())
+            content = json.dumps({**bad_images(), **reasons}, sort_keys=True)
+            write_atomically(path, seal(content.encode()))
 
 
 def _bad_path() -> Path:
@@ -144,5 +145,5 @@ def _bad_path() -> Path:
 
 
 def decoder_digest() -> str:
-    """Digest the code that decodes images: what is kept of decoded ones holds for this code alone."""
-    return code_digest("data/decoders/*.py")
+    """Digest the code that decodes images, the library's version included: other code, other pixels."""
+    return combine(code_digest("data/decoders/*.py"), str(package_version("pillow")))

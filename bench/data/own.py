@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from functools import lru_cache
 from pathlib import Path
 
 from bench.core.errors import UserError
-from bench.data.card import Card, own_name
-from bench.data.sources.folder import Folder
-from bench.data.sources.layouts import image_files, subfolders
-from bench.data.sources.manifest import Manifest, read_manifest
+from bench.core.text import printable
+from bench.data.card import Card, domain_fault, own_name
+from bench.data.sources.base import alike
+from bench.data.sources.layouts import few
+from bench.data.sources.manifest import read_manifest
+from bench.data.sources.own import OwnFolder, OwnTable
+from bench.data.sources.tree import Tree, read_tree
 from bench.spec.toml import read_toml
 
 CARD = "card.toml"
@@ -19,7 +22,13 @@ CARD = "card.toml"
 LEAST = 3
 """Smallest number of images of a class in every domain: one each for training, validation and test."""
 
-TABLES = (".csv", ".parquet")
+NAMED = 10
+"""Most classes that a note names."""
+
+TABLES = (".csv", ".tsv", ".parquet")
+
+Counts = dict[tuple[str, str], Counter[str]]
+"""Images by (domain, class), and in them by published split."""
 
 
 @lru_cache(maxsize=4)
@@ -29,61 +38,110 @@ def own_card(place: Path) -> Card:
     Raises:
         UserError: it does not exist, holds no images, or fewer than two classes are in every domain.
     """
+    try:
+        str(place.resolve()).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"rename '{printable(str(place))}' or what it is in: the path is not UTF-8") from None
+    counts: Counts = defaultdict(Counter)
     if place.suffix.lower() in TABLES and place.is_file():
-        counts = Counter((row["domain"], row["label"]) for row in read_manifest(place))
-        return _card(place, counts, Manifest(type="manifest", path=str(place.resolve())))
+        for row in read_manifest(place):
+            counts[row["domain"], row["label"]][row["split"]] += 1
+        return _card(place, counts, OwnTable(type="own-table", path=str(place.resolve())))
     if not place.is_dir():
         raise UserError(
             f"no folder or table at '{place}': --data takes a folder with <domain>/<class>/<images>, "
             "or a .csv or .parquet with the columns path, domain, label"
         )
-    source = Folder(type="folder", path=str(place.resolve()))
+    source = OwnFolder(type="own-folder", path=str(place.resolve()))
+    tree = read_tree(place)
     if (place / CARD).is_file():
         card = Card(**{"name": own_name(place), **read_toml(place / CARD, Card)})
-        return card.model_copy(update={"name": own_name(place), "sources": [source]})
-    return _card(place, _count(place), source)
+        notes = [*tree.notes, *_unknown(card, tree)]
+        return card.model_copy(update={"name": own_name(place), "sources": [source], "notes": notes})
+    for image in tree.images:
+        counts[image.domain, image.label][image.split] += 1
+    return _card(place, counts, source, tree)
 
 
-def _count(place: Path) -> Counter[tuple[str, str]]:
-    """Count images by (domain, class); a folder of classes with images right in them is one domain."""
-    inside = subfolders(place)
-    flat = any(next(_own_files(folder), None) for folder in inside)
-    domains = [place] if flat else inside
-    counts = Counter(
-        {
-            (domain.name, label.name): sum(1 for _ in image_files(label))
-            for domain in domains
-            for label in subfolders(domain)
-        }
+def _unknown(card: Card, tree: Tree) -> list[str]:
+    """Name the folders that are no domain or class of a card which the folder holds."""
+    there = {(image.domain, image.label) for image in tree.images}
+    alone = tree.flat and len(card.domains) == 1
+    unknown = sorted(
+        f"{domain}/{label}"
+        for domain, label in there
+        if label not in card.classes or not (alone or domain in card.domains)
     )
-    return +counts
+    return [f"{len(unknown)} folders are no class of the card: {few(unknown)}"] if unknown else []
 
 
-def _own_files(folder: Path) -> filter[Path]:
-    return filter(lambda path: path.parent == folder, image_files(folder))
-
-
-def _card(place: Path, counts: Counter[tuple[str, str]], source: Folder | Manifest) -> Card:
+def _card(place: Path, counts: Counts, source: OwnFolder | OwnTable, tree: Tree | None = None) -> Card:
     domains = sorted({domain for domain, _ in counts})
     labels = sorted({label for _, label in counts})
-    shared = [label for label in labels if all(counts[domain, label] >= LEAST for domain in domains)]
+    notes = list(tree.notes) if tree else []
     if not counts:
-        raise UserError(f"no images in '{place}': it takes folders <domain>/<class>/<images>")
+        raise UserError(
+            f"no images in '{place}': it takes folders <domain>/<class>/<images>"
+            + "".join(f"; {note}" for note in notes)
+        )
+    for domain in domains:
+        if fault := domain_fault(domain):
+            raise UserError(f"domain '{domain}' of '{place}' {fault}: rename it")
+    alone = _strangers(counts, domains)
+    domains = [domain for domain in domains if domain not in alone]
+    reasons = {label: _shortage(counts, domains, label) for label in labels}
+    shared = [label for label in labels if not reasons[label]]
+    left_out = [f"domain {domain} (no class of another)" for domain in alone]
+    left_out += [f"{label} ({reasons[label]})" for label in labels if reasons[label]]
     if len(shared) < 2:
         raise UserError(
             f"'{place}' has {len(labels)} classes in {len(domains)} domains ({', '.join(domains[:5])}), but "
             f"{len(shared)} with {LEAST} images or more in every domain: 2 are needed"
+            + (f"; read as {tree.reading}" if tree else "")
+            + (f"; left out: {few(left_out)}" if left_out else "")
         )
-    left_out = [label for label in labels if label not in shared]
-    note = f" Left out for want of images in some domain: {', '.join(left_out)}." if left_out else ""
-    sizes = {label: sum(counts[domain, label] for domain in domains) for label in shared}
+    if left_out:
+        notes.append(f"left out: {few(left_out, NAMED)}")
+    for names in (domains, labels):
+        if groups := [" and ".join(f"'{name}'" for name in group) for group in alike(names)]:
+            what = "domains" if names is domains else "classes"
+            notes.append(f"names alike: {few(groups, NAMED)} are different {what}, as their names differ")
+    sizes = {label: sum(counts[domain, label].total() for domain in domains) for label in shared}
+    how = f" Read as {tree.reading}." if tree else ""
     return Card(
         name=own_name(place),
         title=f"Own images: {place.resolve().name}",
-        description=f"{len(shared)} classes in {len(domains)} domains.{note}",
+        description=f"{len(shared)} classes in {len(domains)} domains.{how}",
         licence="yours",
         domains=domains,
         classes=sorted(shared, key=lambda label: (-sizes[label], label)),
         fit="crop",
         sources=[source],
+        notes=notes,
     )
+
+
+def _strangers(counts: Counts, domains: list[str]) -> list[str]:
+    """List domains that have no class of another, if most have some."""
+    where: dict[str, set[str]] = defaultdict(set)
+    for domain, label in counts:
+        where[label].add(domain)
+    known = set().union(*(there for there in where.values() if len(there) > 1))
+    return [domain for domain in domains if domain not in known] if 2 * len(known) > len(domains) else []
+
+
+def _shortage(counts: Counts, domains: list[str], label: str) -> str:
+    """Say in which domains a class has too few images; empty where it has enough in all."""
+    everywhere = [domain for domain, name in counts if name == label]
+    if len(everywhere) == 1 and len(domains) > 1:
+        return f"only in {everywhere[0]}"
+    there = [domain for domain in domains if domain in everywhere]
+    reasons = [f"none in {domain}" for domain in domains if domain not in there]
+    for domain in there:
+        by_split = counts[domain, label]
+        # What is published as test or validation images is not trained on, nor split again.
+        train = by_split["train"] + by_split[""]
+        if train < 1 + (not by_split["validation"]) + (not by_split["test"]):
+            which = " to train on" if by_split["validation"] or by_split["test"] else ""
+            reasons.append(f"{train} image{'' if train == 1 else 's'}{which} in {domain}")
+    return ", ".join(reasons)

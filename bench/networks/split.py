@@ -56,8 +56,9 @@ def suffix(backbone: Backbone, split_point: str, image: Tensor) -> Backbone:
     """
     if split_point == POOLED:
         identity = Backbone(nn.Identity(), backbone.num_features, [])
-        identity.input_shape = (backbone.num_features,)
+        identity.input_shape, identity.channel_axis = (backbone.num_features,), 1
         return identity
+    module_at(backbone, split_point)
     upper = copy.deepcopy(backbone).eval()
     lower = _registered_before(upper.net, split_point)
     shapes: dict[str, torch.Size] = {}
@@ -83,11 +84,30 @@ def suffix(backbone: Backbone, split_point: str, image: Tensor) -> Backbone:
                 f"this network cannot be split at '{split_point}': {type(error).__name__}: {error}"
             ) from None
     out.input_shape = tuple(activation.shape[1:])
+    out.channel_axis = channel_axis(backbone, split_point, activation)
     if not torch.allclose(whole, parts, rtol=1e-3, atol=1e-4):
         raise UserError(
             f"this network cannot be split at '{split_point}': its parts in a row compute something else"
         )
     return out
+
+
+def channel_axis(backbone: Backbone, stage: str, activation: Tensor) -> int | None:
+    """Axis of the channels in the activation behind a stage; None where no axis, or more than one, fits.
+
+    timm says how many channels there are. Where several axes are of that size, the network's own format
+    decides, or else the order of axes: maps have their channels first, tokens last.
+    """
+    fits = [
+        axis for axis in range(1, activation.ndim) if activation.shape[axis] == backbone.widths.get(stage)
+    ]
+    if len(fits) < 2:
+        return fits[0] if fits else None
+    own = str(getattr(getattr(backbone.net, "output_fmt", None), "value", ""))
+    usual = (
+        own.find("C") if len(own) == activation.ndim else 1 if activation.ndim == 4 else activation.ndim - 1
+    )
+    return usual if usual in fits else None
 
 
 def module_at(backbone: Backbone, name: str) -> nn.Module:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
-import tempfile
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
 
@@ -19,10 +17,9 @@ import numpy as np
 from safetensors.numpy import save as to_bytes
 
 from bench.core.errors import UserError, did_you_mean
-from bench.core.files import write_atomically
 from bench.core.git import commit, git
 from bench.core.paths import RESULTS
-from bench.records.archive import to_zip
+from bench.records.archive import NEW, archive_names, remove_archives, replace_archives, to_zip
 from bench.records.codec import encode
 from bench.records.record import Predictions
 from bench.records.store import Store
@@ -38,7 +35,7 @@ NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 def names() -> list[str]:
     """List the names of the saved baselines."""
-    return sorted({path.parent.name for path in BASELINES.glob("[!.]*/*.zip")})
+    return sorted(path.name for path in BASELINES.glob("[!.]*") if archive_names(path))
 
 
 def size(name: str) -> int:
@@ -50,9 +47,11 @@ def save(store: Store, name: str) -> Path:
     """Save the readable records of a store as a baseline, in place of an earlier one of that name.
 
     Equal records give equal bytes. There is an archive per method, so that a commit shows which ones changed.
+    The earlier one is there until the new one is; other files in its folder stay.
 
     Raises:
-        UserError: the name cannot be a folder's, there are no records, or predictions are damaged.
+        UserError: the name cannot be a folder's, there are no records, predictions are damaged, or the folder
+            cannot be written.
     """
     if not NAME.fullmatch(name):
         raise UserError(f"'{name}' cannot name a baseline: use letters, digits, '-', '_' and '.'")
@@ -73,13 +72,12 @@ def save(store: Store, name: str) -> Path:
     if not archives:
         raise UserError(f"no records in '{store.root}': run a suite first, or name its folder with --results")
     target = BASELINES / name
-    BASELINES.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=BASELINES, prefix=".tmp-") as temporary:
-        for archive, members in archives.items():
-            write_atomically(Path(temporary) / "new" / f"{archive}.zip", to_zip(members))
-        if target.exists():
-            target.replace(Path(temporary) / "old")
-        (Path(temporary) / "new").replace(target)
+    try:
+        replace_archives(target, {f"{name}.zip": to_zip(members) for name, members in archives.items()})
+    except OSError as error:
+        raise UserError(
+            f"cannot write '{target}': {error.strerror or error}; an earlier baseline '{name}' is still there"
+        ) from None
     return target
 
 
@@ -98,8 +96,12 @@ def rounded(logits: np.ndarray) -> np.ndarray:
 
 
 def remove(name: str) -> None:
-    """Remove a saved baseline; a `UserError` with a suggestion when there is none."""
-    shutil.rmtree(_saved(name))
+    """Remove a saved baseline, and no other file; a `UserError` with a suggestion when there is none."""
+    folder = _saved(name)
+    try:
+        remove_archives(folder)
+    except OSError as error:
+        raise UserError(f"cannot remove '{folder}': {error.strerror or error}") from None
 
 
 def open_results(source: str) -> Store:
@@ -126,7 +128,7 @@ def open_results(source: str) -> Store:
 
 
 def _saved(name: str) -> Path:
-    if name not in names():
+    if name not in names() and not (BASELINES / name / NEW).is_dir():
         raise UserError(f"no baseline '{name}': {did_you_mean(name, names())}")
     return BASELINES / name
 

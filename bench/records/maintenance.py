@@ -1,21 +1,29 @@
-"""Maintenance of results folders: check every file, merge folders, remove files without a reference."""
+"""Maintenance of results folders: check every file, merge folders, remove files without a reference.
+
+Each verb takes the lease of a cell before it touches its files, reads again what it has judged, and touches
+nothing else; so it may run beside anything that writes records.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
-import shutil
-from collections import Counter
+import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.errors import UserError
-from bench.core.files import write_atomically
+from bench.core.files import read_bounded, sync_folder, write_atomically
+from bench.records.codec import LARGEST, Damaged, decode
 from bench.records.leases import OLD_FOLDER, Leases
-from bench.records.record import Record
-from bench.records.status_cache import OLD_FILE
-from bench.records.store import Store
+from bench.records.status_cache import OLD_FILES
+from bench.records.store import LARGEST_PREDICTIONS, Store, sha256
+
+RECENT = 3600.0
+"""Seconds for which files that nothing refers to are spared: their writer may be about to refer to them."""
 
 
 @dataclass(frozen=True)
@@ -24,43 +32,109 @@ class Fault:
 
     path: Path
     reason: str
+    version: str | None = None
+    """Digest of the content that was judged; None where it could not be read, which is no damage."""
 
 
 def check(store: Store) -> tuple[int, list[Fault]]:
     """Count the records that are whole, predictions included, and list the faults of the others."""
     sound, faults = 0, []
     for path in store.files():
-        if path != store.path(path.stem):
-            faults.append(Fault(path, "lies where no record of its name belongs"))
-            continue
-        record = store.read(path.stem)
-        if record is None:
-            faults.append(Fault(path, store.unreadable.get(path, "went away")))
-            continue
         try:
-            store.predictions(record)
+            fault = _judge(store, path)
+        except FileNotFoundError:
+            continue
+        if fault is None:
             sound += 1
-        except OSError as error:
-            faults.append(Fault(path, f"its predictions: {_without(path.parent, error)}"))
+        else:
+            faults.append(fault)
     # An archive that cannot be opened has no records to go through.
     listed = {fault.path for fault in faults}
     faults += [Fault(path, reason) for path, reason in store.unreadable.items() if path not in listed]
     return sound, faults
 
 
-def quarantine(store: Store, fault: Fault) -> Path:
-    """Move a faulty record and its predictions to `quarantine/`, with the reason beside them."""
-    folder = store.root / "quarantine"
-    write_atomically(folder / f"{fault.path.stem}.txt", f"{fault.path}: {fault.reason}\n".encode())
-    for path in sorted(fault.path.parent.glob(f"{glob.escape(fault.path.stem)}.*")):
-        shutil.move(path, folder / path.name)
-    return folder / fault.path.name
+def _judge(store: Store, path: Path) -> Fault | None:
+    """Find the fault of a record's file or of its predictions; raises `FileNotFoundError` if it went away."""
+    key, own = path.stem, path == store.path(path.stem)
+    try:
+        content = store.content(key) if own else read_bounded(path, LARGEST)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        return Fault(path, str(error))
+    version = sha256(content)
+    if not own:
+        return Fault(path, "lies where no record of its name belongs", version)
+    try:
+        record = decode(content)
+        if record.key != key:
+            return Fault(path, f"holds the record of {record.key}", version)
+        store.own_predictions(record)
+    except Damaged as error:
+        return Fault(path, str(error), version)
+    except OSError as error:
+        reason = f"its predictions: {str(error).replace(f'{path.parent}{os.sep}', '')}"
+        missing = isinstance(error, FileNotFoundError)
+        return Fault(path, reason, version if missing or error.errno is None else None)
+    return None
+
+
+def quarantine(store: Store, fault: Fault) -> tuple[Fault | None, bool]:
+    """Move a faulty record to `quarantine/`, with the reason and a copy of its predictions beside it.
+
+    Returns the fault as it is now, None if there is none any more, and whether it was moved. What cannot be
+    read, or belongs to a cell that another process works on, stays where it is.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    if fault.version is None:
+        return fault, False
+    with Leases(store.root).holding(fault.path.stem) as held:
+        try:
+            now = _judge(store, fault.path)
+        except FileNotFoundError:
+            return None, False
+        if now is None or now.version is None:
+            return now, False
+        if not held:
+            return Fault(now.path, f"{now.reason} (another process works on it: it stays)"), False
+        _move(store.root / "quarantine", now)
+        return now, True
+
+
+def _move(folder: Path, fault: Fault) -> None:
+    key, number = fault.path.stem, 1
+    stem = key
+    while (folder / f"{stem}.json").exists():
+        number += 1
+        stem = f"{key}-{number}"
+    # A copy: predictions that another process has just written stay where its record will expect them.
+    for path in sorted(fault.path.parent.glob(f"{glob.escape(key)}.*safetensors")):
+        # Damaged ones may be no files at all.
+        if path.is_file():
+            write_atomically(
+                folder / path.name.replace(key, stem, 1), read_bounded(path, LARGEST_PREDICTIONS)
+            )
+    write_atomically(folder / f"{stem}.txt", f"{fault.path}: {fault.reason}\n".encode())
+    moved = folder / f"{stem}.json"
+    fault.path.rename(moved)
+    sync_folder(folder)
+    if sha256(read_bounded(moved, LARGEST)) != fault.version:
+        # A process that had lost its lease has stored another record in this moment.
+        with contextlib.suppress(FileExistsError):
+            os.link(moved, fault.path)
+            moved.unlink()
 
 
 def merge(into: Store, other: Store) -> tuple[Counter[str], list[str]]:
     """Add the records of another folder; where both have a record, the first that is done stays.
 
     Returns counts of added, kept, busy and damaged records, and a line for each that was left out.
+
+    Raises:
+        OSError: the folder cannot be written any more; what is added is whole.
     """
     leases = Leases(into.root)
     counts: Counter[str] = Counter()
@@ -73,29 +147,33 @@ def merge(into: Store, other: Store) -> tuple[Counter[str], list[str]]:
             messages.append(f"left out {key}: {other.unreadable.get(path, 'it went away')}")
             continue
         with leases.holding(key) as held:
-            seen, present = into.version(key), into.read(key)
+            present = into.read(key)
             if not held:
                 counts["busy"] += 1
                 messages.append(f"left out {key}: another process works on it")
-            elif present is not None and not (_done(record) and not _done(present)):
+            elif present is not None and (present.done or not record.done):
                 counts["kept"] += 1
             else:
                 try:
-                    into.write(record, other.predictions(record), seen)
-                    counts["added"] += 1
+                    predictions = other.predictions(record)
                 except OSError as error:
                     counts["damaged"] += 1
                     messages.append(f"left out {key}: {error}")
+                    continue
+                into.write(record, predictions)
+                counts["added"] += 1
     return counts, messages
 
 
-def collect(store: Store) -> tuple[int, int]:
+def collect(store: Store, versions: bool = False) -> tuple[int, int]:
     """Remove predictions without their record, what killed processes left, and caches of earlier versions.
 
-    Returns the number of files and of bytes. Files of a record that cannot be read stay for `check`.
+    Returns the number of files and of bytes. Files of a record that cannot be read stay for `check`, and what
+    is younger than `RECENT` for its writer. With `versions`, those of all records go too.
 
     Raises:
         UserError: a process works on the folder.
+        OSError: the folder cannot be written.
     """
     if busy := Leases(store.root).others():
         raise UserError(
@@ -108,37 +186,87 @@ def collect(store: Store) -> tuple[int, int]:
             f"'{store.root}' is worked on by an earlier version of this program ({len(busy)} cells): "
             f"try again when nothing runs, or delete '{old.folder}' if nothing does"
         )
-    files = size = 0
-    for path in _unreferred(store):
-        size += path.stat().st_size
-        files += 1
-        path.unlink()
-    for folder in (*sorted(store.root.glob("records/??")), old.folder):
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-    return files, size
-
-
-def _unreferred(store: Store) -> Iterator[Path]:
-    records = {path.stem: store.read(path.stem) for path in store.files()}
-    referred = {store.predictions_path(record) for record in records.values() if record}
-    for path in sorted(
-        [*store.root.glob(".tmp-*"), *store.root.glob("records/**/*"), *store.root.glob("checkpoints/*")]
+    removed = _Removed(_now(store.root))
+    for path in _temporary(store.root):
+        removed.remove(path)
+    for name in OLD_FILES:
+        removed.remove(store.root / "records" / name, recent=True)
+    candidates: dict[str, list[Path]] = defaultdict(list)
+    for key, path in _files_of_cells(store):
+        if removed.is_old(path) and _unreferred(store, key, path):
+            candidates[key].append(path)
+    leases = Leases(store.root)
+    for key, paths in candidates.items():
+        with leases.holding(key) as held:
+            for path in paths:
+                if held and _unreferred(store, key, path):
+                    removed.remove(path)
+    for key in store.versions.keys() if versions else ():
+        with leases.holding(key) as held:
+            for path in store.versions.files(key) if held else ():
+                removed.remove(path, recent=True)
+    for folder in (
+        *store.root.glob("records/??"),
+        *store.versions.folder.glob("*"),
+        store.versions.folder,
+        old.folder,
     ):
-        if path.name.startswith(".tmp-") or path == store.root / "records" / OLD_FILE:
-            yield path
-        elif path.parent.name == "checkpoints":
-            if path.name.split("-")[0] in records:
-                yield path
-        elif path.suffix == ".safetensors" and path not in referred:
-            key = path.name.split(".")[0]
-            if key not in records or records[key] is not None:
-                yield path
+        # Those that are not empty stay.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+    return removed.files, removed.size
 
 
-def _done(record: Record) -> bool:
-    return record.outcome.status == "done"
+class _Removed:
+    """Files that were removed, unless they were recent."""
+
+    def __init__(self, now: float) -> None:
+        self.files = self.size = 0
+        self._now = now
+
+    def is_old(self, path: Path) -> bool:
+        """Return True if a file is there and nobody has written to it recently."""
+        try:
+            return self._now - path.lstat().st_mtime > RECENT
+        except FileNotFoundError:
+            return False
+
+    def remove(self, path: Path, recent: bool = False) -> None:
+        """Remove a file if it is old, or `recent` too."""
+        with contextlib.suppress(FileNotFoundError):
+            if recent or self.is_old(path):
+                size = path.lstat().st_size
+                path.unlink()
+                self.files, self.size = self.files + 1, self.size + size
 
 
-def _without(folder: Path, error: OSError) -> str:
-    return str(error).replace(f"{folder}{os.sep}", "")
+def _now(root: Path) -> float:
+    """Time by the clock of the folder's disk, which need not be this host's."""
+    with tempfile.NamedTemporaryFile(dir=root, prefix=".tmp-") as file:
+        return os.fstat(file.fileno()).st_mtime
+
+
+def _temporary(root: Path) -> Iterator[Path]:
+    for pattern in (".tmp-*", "*/.tmp-*", "*/*/.tmp-*"):
+        yield from (path for path in root.glob(pattern) if not path.is_dir())
+
+
+def _files_of_cells(store: Store) -> Iterator[tuple[str, Path]]:
+    """Files that a cell's record, or one of its versions, may refer to, with its key."""
+    for path in sorted(store.root.glob("records/??/[!.]*.safetensors")):
+        yield path.name.split(".")[0], path
+    for path in sorted(store.root.glob("checkpoints/[!.]*")):
+        yield path.name.split("-")[0], path
+    for path in sorted(store.versions.folder.glob("*/[!.]*.safetensors")):
+        yield path.parent.name, path
+
+
+def _unreferred(store: Store, key: str, path: Path) -> bool:
+    """Return True if no record refers to a file, as far as all can be read."""
+    if path.parent.parent == store.versions.folder:
+        return path in store.versions.left_over(key)
+    there = store.path(key).exists()
+    if path.parent.name == "checkpoints":
+        return there
+    record = store.read(key)
+    return not there if record is None else path != store.predictions_path(record)

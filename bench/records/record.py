@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 
 from bench.spec.cell import Cell, Setting
 from bench.spec.stages import Partition
@@ -181,11 +181,33 @@ class Environment(Frozen):
 
 
 class Digests(Frozen):
-    """Digests of the code and data that decide the numbers; a record of other digests is stale."""
+    """Digests of what decides the numbers beside the cell; a record of other digests is stale.
+
+    card, libraries: None in records of before there were such.
+    """
 
     method: str
     engine: str
     dataset: str
+    card: str | None = None
+    """Digest of the fields of the dataset's card that decide numbers."""
+    weights: tuple[tuple[str, str], ...] = ()
+    """Digests of pretrained weights by backbone: in a record, of its cell's own."""
+    libraries: str | None = None
+    """Versions of the libraries that decide numbers."""
+
+    def outdated(self, now: Digests) -> bool:
+        """True if the present digests are others; of weights that are not here now, nothing can be said."""
+        plain = (self.method, self.engine, self.dataset, self.card, self.libraries)
+        if plain != (now.method, now.engine, now.dataset, now.card, now.libraries):
+            return True
+        present = dict(now.weights)
+        return any(present.get(name, digest) != digest for name, digest in self.weights)
+
+    @property
+    def without_method(self) -> Digests:
+        """Digests of what does not depend on the method's code, such as features of a frozen network."""
+        return self.model_copy(update={"method": ""})
 
 
 class Record(Frozen):
@@ -216,3 +238,15 @@ class Record(Frozen):
     episodes: int | None = None
     """Episodes that were drawn, each with a target stage of its own; None where there are none."""
     predictions_sha256: str | None = None
+
+    @model_validator(mode="after")
+    def _selected_exist(self) -> Record:
+        for rule, place in self.selected.items():
+            if not 0 <= place < len(self.evaluations):
+                raise ValueError(f"rule '{rule}' selects evaluation {place} of {len(self.evaluations)}")
+        return self
+
+    @property
+    def done(self) -> bool:
+        """True if the cell was done, and neither skipped nor failed."""
+        return self.outcome.status == "done"

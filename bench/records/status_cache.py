@@ -1,21 +1,25 @@
 """Status cache: what a run must know of records before it begins, by their content; reading them takes long.
 
 An entry holds only for a record's file of exactly that content, so it is never out of date; the file may be
-deleted at any moment.
+deleted at any moment. Its first line is the checksum of the second.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.core.files import write_atomically
+from bench.core.files import read_bounded, write_atomically
 from bench.records.record import Digests, Record, Status
 
-FILE, OLD_FILE = "status_cache.json", "known.json"
-"""Names in the folder of records; the old one is not read."""
+FILE, OLD_FILES = "status_cache.jsonl", ("status_cache.json", "known.json")
+"""Names in the folder of records; old ones are not read."""
+
+LARGEST = 2**28
+"""Largest file in bytes; a hundred thousand entries have ten million."""
 
 LEAST = 1000
 """New entries from which on the file is written: few records are read as fast."""
@@ -41,8 +45,11 @@ class StatusCache:
         self._path, self._new = path, 0
         self._statuses: list[CellStatus] = []
         self._entries: dict[str, tuple[str, int]] = {}
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            held = json.loads(path.read_bytes())
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            checksum, content = read_bounded(path, LARGEST).split(b"\n", 1)
+            if checksum != _checksum(content):
+                return
+            held = json.loads(content)
             self._statuses = [CellStatus(status, Digests(**digests)) for status, digests in held["statuses"]]
             self._entries = {
                 key: (version, place)
@@ -74,5 +81,10 @@ class StatusCache:
             "entries": self._entries,
         }
         with contextlib.suppress(OSError):
-            write_atomically(self._path, json.dumps(held).encode())
+            content = json.dumps(held).encode()
+            write_atomically(self._path, _checksum(content) + b"\n" + content)
             self._new = 0
+
+
+def _checksum(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()

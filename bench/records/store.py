@@ -3,11 +3,12 @@
 Layout: `<root>/records/<first two digits>/<key>.json` and `<key>.<checksum>.safetensors`; or a baseline,
 which is the same in archives (see `bench.records.archive`) and can only be read. Predictions are named by
 their content, so that a record and its predictions are replaced together, by one renaming: that of the
-record's file.
+record's file. What a done record replaces is kept (see `bench.records.versions`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -21,19 +22,22 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from bench.core.errors import UserError
-from bench.core.files import make_folder, write_atomically
+from bench.core.files import make_folder, read_bounded, write_atomically
 from bench.processes.garbage import paused_gc
 from bench.records import bulk, status_cache
 from bench.records.archive import Archives
-from bench.records.codec import Damaged, decode, encode
+from bench.records.codec import LARGEST, Damaged, decode, encode
 from bench.records.record import Digests, Predictions, Record
 from bench.records.status_cache import CellStatus, StatusCache
+from bench.records.versions import Versions
 from bench.spec.cell import Cell
 
 Result = TypeVar("Result")
 
 ANYTHING = "anything"
-"""Version that stands for any: the record is replaced in any case."""
+"""Version that stands for any: nobody else is thought to have stored the record."""
+LARGEST_PREDICTIONS = 2**32
+"""Largest file of predictions in bytes; of a thousand classes and a hundred thousand images it has 200 MB."""
 
 
 class Store:
@@ -46,6 +50,7 @@ class Store:
         self._checked_versions: dict[str, str | None] = {}
         archived = archives is not None or Archives.exist_in(self.root)
         self._archives = Archives(self.root, self.unreadable, archives) if archived else None
+        self.versions = Versions(self.root)
 
     @property
     def read_only(self) -> bool:
@@ -86,7 +91,7 @@ class Store:
     def version(self, key: str) -> str | None:
         """Digest the content of a record's file, readable or not; None where there is none."""
         try:
-            return hashlib.sha256(self._content(self._place(key))).hexdigest()
+            return sha256(self.content(key))
         except OSError:
             return None
 
@@ -100,29 +105,98 @@ class Store:
     def write(self, record: Record, predictions: Predictions, seen: str | None = ANYTHING) -> Record:
         """Store a record; its predictions first, so that a record implies its predictions.
 
-        `seen` is the `version` from before the work began: a record that another process has stored since
-        then stays, and is returned.
+        A done record is never replaced by one that is not: it stays and is returned, and the other is kept as
+        its `attempt`. `seen` is the `version` from before the work began: a record that another process has
+        stored since then stays and is returned too, unless only this one is done. A done or damaged record
+        that is replaced is kept among the `versions`.
+
+        Raises:
+            OSError: it cannot be stored; what was there before is there still.
         """
         assert not self.read_only, "a baseline is read-only: `prepare` says so"
-        path = self.path(record.key)
-        before = self.read(record.key) if path.exists() else None
-        if predictions:
-            blob = save({k: np.ascontiguousarray(v) for k, v in predictions.items()})
-            record = record.model_copy(update={"predictions_sha256": hashlib.sha256(blob).hexdigest()})
-            write_atomically(Path(self._named(record)), blob)
-        stored = record
-        if seen not in (ANYTHING, self.version(record.key)):
-            stored = self.read(record.key) or record
-        else:
-            try:
-                write_atomically(path, encode(record), exclusive=seen is None)
-            except FileExistsError:
-                stored = self.read(record.key) or record
+        blob = save({k: np.ascontiguousarray(v) for k, v in predictions.items()}) if predictions else None
+        record = record.model_copy(update={"predictions_sha256": blob and sha256(blob)})
+        while True:
+            content, present = self._present(record.key)
+            changed = seen not in (ANYTHING, content and sha256(content))
+            if present and (changed or not record.done if present.done else changed and not record.done):
+                if present.done and not changed:
+                    self.versions.write_attempt(record)
+                return present
+            self._write_predictions(record, blob)
+            if self._replace(content, present, record, encode(record)):
+                return record
+
+    def restore(self, key: str, number: int) -> Record:
+        """Make a version the present record again; a done one that is there becomes a version in its place.
+
+        Raises:
+            OSError: the version cannot be read, or the record cannot be stored.
+            Damaged: the version is no whole record of this cell.
+        """
+        encoded = self.versions.content(key, number)
+        record, blob = decode(encoded), None
+        if record.key != key:
+            raise Damaged(f"holds the record of {record.key}")
+        if record.predictions_sha256:
+            path = self.versions.predictions_path(key, record.predictions_sha256)
+            blob = read_bounded(path, LARGEST_PREDICTIONS)
+            if sha256(blob) != record.predictions_sha256:
+                raise Damaged("the checksum of its predictions differs")
+        self._write_predictions(record, blob)
+        while not self._replace(*self._present(key), record, encoded):
+            pass
+        self.versions.drop(key, number)
+        self.versions.prune(key)
+        return record
+
+    def _present(self, key: str) -> tuple[bytes | None, Record | None]:
+        """Content of a key's file and the record in it, None where there is none; raises `OSError`.
+
+        A file that cannot be read at the moment may hold a record, which is not to be replaced.
+        """
+        try:
+            content = self.content(key)
+        except FileNotFoundError:
+            return None, None
+        return content, self._decoded(key, content)
+
+    def _write_predictions(self, record: Record, blob: bytes | None) -> None:
+        if blob is not None:
+            _write(Path(self._named(record)), blob)
+
+    def _replace(self, content: bytes | None, present: Record | None, record: Record, encoded: bytes) -> bool:
+        """Replace the content of a file by another record; False if another process was faster."""
+        key, path = record.key, self.path(record.key)
+        kept = content is not None and (present is None or present.done)
+        if content is not None and kept:
+            self._keep(key, content, present)
+        self.versions.drop_attempt(key)
+        try:
+            if self._present(key)[0] != content:
+                return False
+            _write(path, encoded, exclusive=content is None)
+        except FileExistsError:
+            return False
         self.unreadable.pop(path, None)
-        for other in (before, record):
-            if other and other.predictions_sha256 not in (None, stored.predictions_sha256):
-                self.predictions_path(other).unlink(missing_ok=True)
-        return stored
+        if present and present.predictions_sha256 not in (None, record.predictions_sha256):
+            self.predictions_path(present).unlink(missing_ok=True)
+        if kept:
+            self.versions.prune(key)
+        return True
+
+    def _keep(self, key: str, content: bytes, present: Record | None) -> None:
+        """Keep what is about to be replaced among the versions."""
+        digest, blob = None, None
+        if present and present.predictions_sha256:
+            digest = present.predictions_sha256
+            with contextlib.suppress(FileNotFoundError):
+                blob = read_bounded(self.predictions_path(present), LARGEST_PREDICTIONS)
+        self.versions.keep(key, content, digest, blob)
+
+    def latest(self, key: str) -> Record | None:
+        """Read what came of the cell the last time that it was run: its attempt, or else its record."""
+        return self.versions.attempt(key) or self.read(key)
 
     def read(self, key: str) -> Record | None:
         """Read the record of a key; None when it is absent or unreadable (see `unreadable`)."""
@@ -132,7 +206,7 @@ class Store:
     def _file(self, key: str) -> bytes | None:
         """Read the file of a key's record; None when it is absent or unreadable."""
         try:
-            return self._content(self._place(key))
+            return self.content(key)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -154,9 +228,21 @@ class Store:
     def predictions(self, record: Record) -> Predictions:
         """Read the arrays stored beside a record; empty when it has none.
 
+        Those of a record that another process has replaced since it was read are found among its versions.
+
         Raises:
             OSError: the file is missing, damaged, or not the one that the record was written with.
         """
+        try:
+            return self.own_predictions(record)
+        except FileNotFoundError:
+            path = self.versions.predictions_path(record.key, str(record.predictions_sha256))
+            if self.read_only or not path.exists():
+                raise
+            return _arrays(path, read_bounded(path, LARGEST_PREDICTIONS), record)
+
+    def own_predictions(self, record: Record) -> Predictions:
+        """Read the arrays beside a record, and not those of its versions; raises as `predictions` does."""
         if record.predictions_sha256 is None:
             return {}
         path = self._named(record)
@@ -165,12 +251,7 @@ class Store:
         except FileNotFoundError:
             path = str(self.predictions_path(record))
             blob = self._content(path)
-        if hashlib.sha256(blob).hexdigest() != record.predictions_sha256:
-            raise OSError(f"{path}: checksum differs from its record's")
-        try:
-            return load(blob)
-        except (SafetensorError, ValueError, TypeError, KeyError) as error:
-            raise OSError(f"{path}: {error}") from None
+        return _arrays(path, blob, record)
 
     def records(self) -> Iterator[Record]:
         """Iterate over the readable records in the order of their keys."""
@@ -213,18 +294,24 @@ class Store:
 
         It changes whenever one of them does. A baseline in memory has none.
         """
-        files = sorted(
-            (entry.name, (status := entry.stat()).st_size, status.st_mtime_ns)
-            for folder in (self.root / "records").glob("??")
-            for entry in os.scandir(folder)
-        )
-        return hashlib.sha256(repr(files).encode()).hexdigest()
+        files = []
+        for folder in (self.root / "records").glob("??"):
+            # What is no folder, or went away just now, belongs to no record.
+            with contextlib.suppress(OSError):
+                for name in os.listdir(folder):
+                    with contextlib.suppress(FileNotFoundError):
+                        status = os.stat(f"{folder}/{name}")
+                        files.append((name, status.st_size, status.st_mtime_ns))
+        return sha256(repr(sorted(files)).encode())
+
+    def content(self, key: str) -> bytes:
+        """Read the file of a key's record, whatever is in it; raises `OSError`."""
+        return self._content(self._place(key))
 
     def _content(self, path: str) -> bytes:
         if self._archives:
             return self._archives.read(Path(path))
-        with open(path, "rb", buffering=0) as file:
-            return file.read()
+        return read_bounded(path, LARGEST if path.endswith(".json") else LARGEST_PREDICTIONS)
 
     def _exists(self, path: Path) -> bool:
         return self._archives.exists(path) if self._archives else path.exists()
@@ -262,7 +349,7 @@ class Store:
             for cell, status in zip(cells, self._statuses(cells, cache), strict=True):
                 if status is None or (retry_failed and status.status != "done"):
                     todo.append(cell)
-                elif status.digests != digests[cell.method] and not keep_stale:
+                elif status.digests.outdated(digests[cell.method]) and not keep_stale:
                     stale += 1
                     todo.append(cell)
             if not self.read_only:
@@ -289,13 +376,36 @@ class Store:
         if content is None:
             self._checked_versions[key] = None
             return None
-        version = self._checked_versions[key] = hashlib.sha256(content).hexdigest()
+        version = self._checked_versions[key] = sha256(content)
         status = None if cache is None else cache.get(key, version)
         if status is None and (record := self._decoded(key, content)) is not None:
             status = CellStatus.of(record)
             if cache is not None:
                 cache.add(key, version, status)
         return status
+
+
+def sha256(content: bytes) -> str:
+    """SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _write(path: Path, content: bytes, exclusive: bool = False) -> None:
+    """Write a file atomically into a folder that `gc` may remove while it is empty."""
+    try:
+        write_atomically(path, content, exclusive)
+    except FileNotFoundError:
+        write_atomically(path, content, exclusive)
+
+
+def _arrays(path: str | Path, blob: bytes, record: Record) -> Predictions:
+    """Unpack predictions whose checksum is that of their record; raises `OSError`."""
+    if sha256(blob) != record.predictions_sha256:
+        raise OSError(f"{path}: checksum differs from its record's")
+    try:
+        return load(blob)
+    except (SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise OSError(f"{path}: {error}") from None
 
 
 ReadStatuses = tuple[dict[Path, str], list[tuple[str, str | None, CellStatus | None]]]

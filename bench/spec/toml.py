@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, get_args
@@ -13,6 +14,18 @@ from pydantic import (
 )
 
 from bench.core.errors import UserError, did_you_mean
+from bench.core.files import open_regular
+
+MOST_BYTES = 2**20
+"""Largest TOML file in bytes: that of a dataset of 10,000 classes has a fifth of it."""
+
+MOST_LEVELS = 32
+"""Deepest nesting of tables and arrays; what comes with the package has 4 levels."""
+
+DEEP_KEY = re.compile(
+    rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MOST_LEVELS}}}"""
+)
+"""Dotted key of too many parts: the parser's time grows with their square."""
 
 
 class Frozen(BaseModel):
@@ -24,14 +37,43 @@ class Frozen(BaseModel):
 def read_toml(path: Path, model: type[BaseModel]) -> dict[str, Any]:
     """The tables of a TOML file, checked against `model`; every complaint is one clear line."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        data = _parsed(path)
+    except (OSError, ValueError) as error:
+        # Numbers and dates raise other errors than the parser's own.
         raise UserError(f"cannot read {path}: {error}") from None
+    except RecursionError:
+        raise UserError(f"cannot read {path}: {TOO_DEEP}") from None
     try:
         model.model_validate({"name": path.stem, **data})
     except ValidationError as error:
         raise UserError(f"{path}: {describe(error, model)}") from None
     return data
+
+
+TOO_DEEP = f"tables or arrays are nested more than {MOST_LEVELS} levels deep"
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    """Parse a TOML file; a `ValueError` where it is too large or too deeply nested."""
+    with open_regular(path) as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES >> 20} MiB")
+    text = content.decode("utf-8")
+    if DEEP_KEY.search(text):
+        raise ValueError(TOO_DEEP)
+    data = tomllib.loads(text)
+    level: list[Any] = [data]
+    for _ in range(MOST_LEVELS):
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if isinstance(value, dict) else value)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return data
+    raise ValueError(TOO_DEEP)
 
 
 def describe(error: ValidationError, model: type[BaseModel]) -> str:

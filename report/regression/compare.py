@@ -77,6 +77,8 @@ class RunComparison:
     methods: tuple[AccuracyChange, ...]
     cells: tuple[AccuracyChange, ...]
     speed: tuple[SpeedChange, ...]
+    caution: str = ""
+    """What else than the code differs between the sides' cells; empty where nothing does."""
 
 
 class NothingInCommon(Exception):
@@ -109,7 +111,25 @@ def compare_sides(
     by_method = _by_method(pairs).items()
     methods = _tested(((name, "", list(found.values())) for name, found in by_method), BY_METHOD)
     ordered = sorted([*odd, *cells], key=lambda change: change.name)
-    return RunComparison(base, new, tuple(methods), tuple(ordered), tuple(_speed(pairs)))
+    speed = tuple(_speed(pairs))
+    return RunComparison(base, new, tuple(methods), tuple(ordered), speed, _caution(pairs))
+
+
+def _caution(pairs: SidePairs) -> str:
+    """Line that names the settings in which the sides' cells differ: numbers change with some of them."""
+    apart = [(a.setting, b.setting) for a, b in pairs.values() if a.setting != b.setting]
+    if not apart:
+        return ""
+    named = {
+        f"{name}: {before} and {after}": None
+        for a, b in apart
+        for (name, before), (_, after) in zip(a, b, strict=True)
+        if before != after
+    }
+    return (
+        f"{len(apart)} of {len(pairs)} cells ran in another setting ({'; '.join(named)}): accuracies may "
+        "differ for that alone, in small suites by many points"
+    )
 
 
 def _by_method(pairs: SidePairs) -> dict[str, SidePairs]:

@@ -15,6 +15,9 @@ from bench.report.scores.frame import plain
 from bench.report.scores.predictions import Unusable, scored_predictions, stored_predictions
 from bench.spec.cell import Cell, Setting
 
+UNREADABLE = "unreadable: "
+"""How the reason begins why a cell has no answers, where it has some that cannot be read."""
+
 
 class Side(NamedTuple):
     """Cell of one side: what is compared of its record, in a form that goes between processes fast."""
@@ -99,7 +102,7 @@ def _side(store: Store, record: Record) -> Side:
             )
             why = ""
         except Unusable as error:
-            why = f"unreadable: {plain(store, str(error))}"
+            why = f"{UNREADABLE}{plain(store, str(error))}"
     side = Side(
         key=record.key,
         title=f"{cell.title} ({cell.scenario.kind})",

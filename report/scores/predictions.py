@@ -143,6 +143,8 @@ def score(predictions: Predictions, selected: Mapping[str, int], per_image: bool
         raise Unusable(f"labels {labels.shape} and groups {groups.shape} do not belong together")
     if not len(labels):
         raise Unusable("no test images")
+    if labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise Unusable("labels that are no classes")
     highest = labels.max()
     right: dict[int, np.ndarray] = {}
     images: dict[int, ImagePredictions] = {}

@@ -216,6 +216,12 @@ def _notes(rows: pd.DataFrame, cells: pd.DataFrame, baseline: str, rule: str) ->
         notes.append("One pair: whether this holds for other domains cannot be said.")
     if len(done[["device", "threads", "cpu", "accelerator"]].drop_duplicates()) > 1:
         notes.append("Cells ran on different machines or settings: compare seconds with care.")
+    if len(done[["device", "threads"]].drop_duplicates()) > 1:
+        threads = listed(sorted({str(count) for count in done["threads"]}))
+        notes.append(
+            f"Cells ran on different devices or with different threads ({threads}): their numbers differ for "
+            "that alone, in small suites by many points of accuracy."
+        )
     lost = int((done["note"] != "").sum())
     if lost:
         notes.append(f"{several(lost, 'cell')} had test images without finite logits; they count as wrong.")
@@ -278,6 +284,8 @@ PROVENANCE = {
     "git_revision": "git revision",
     "digest_engine": "engine digest",
     "digest_dataset": "dataset digest",
+    "digest_card": "card digest",
+    "digest_weights": "weights digest",
     "data_origin": "images from",
     "python": "Python",
     "packages": "packages",

@@ -31,7 +31,8 @@ from bench.method.registry import (
     method_modules,
     method_summary,
 )
-from bench.networks.backbones import create_backbone, untrained
+from bench.networks.backbones import create_backbone
+from bench.networks.weights import untrained
 from bench.records.record import Predictions, Record
 from bench.spec.cell import Cell
 from tests.support.cells import TINY, answer, assert_equal, steps_of, tiny_cell

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ import torch
 from bench.data.dataset import open_again, open_dataset
 from bench.data.decoders.image import decode
 from bench.data.own import own_card
+from bench.data.splits import untaught
 from bench.engine.training.inputs import ImageInputs, augmentation
 from bench.processes.pool import in_threads
+from bench.spec.cell import Scenario
 from tests.data.pictures import as_folders, as_shards, pictures
 from tests.support.checkout import ROOT
 
@@ -114,3 +117,55 @@ def test_cells_on_the_same_images_open_them_once(fresh: Path, monkeypatch: pytes
     # One that is asked for and no longer there is opened as it is, and not kept under that name.
     assert open_again(card, fingerprint).fingerprint == changed
     assert open_again(card, fingerprint) is not open_again(card, fingerprint)
+
+
+def test_damaged_pixels_and_index_are_made_anew(fresh: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever part of a file has changed: no number is computed of it, and a line says so."""
+    as_folders(fresh / "d", pictures(["a"], ["x", "y"], 12))
+    card = own_card(fresh / "d")
+    dataset = open_dataset(card)
+    right = np.array(dataset.pixels("a", 16))
+    path = dataset.pixels_path("a", 16)
+    whole = path.read_bytes()
+    three_quarters = whole[: len(whole) // 4] + bytes(len(whole) - len(whole) // 4)
+    cut, longer = whole[:-1], whole + b"x"
+    flipped = []
+    for bit in range(3, 8 * len(whole), 8 * len(whole) // 40):
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << bit % 8
+        flipped.append(bytes(changed))
+    for content in (three_quarters, cut, longer, b"", b"garbage", *flipped):
+        caplog.clear()
+        time.sleep(0.01)  # A file's time of change has steps of some milliseconds.
+        path.write_bytes(content)
+        np.testing.assert_array_equal(dataset.pixels("a", 16), right)
+        assert [r.getMessage() for r in caplog.records] == [
+            f"decoded images were damaged and are made anew: {path}"
+        ]
+        assert path.read_bytes() == whole
+    caplog.clear()
+    dataset.pixels("a", 16)
+    assert not caplog.records
+    (index,) = (fresh / "cache" / "index").glob("*.json")
+    listed = index.read_text()
+    index.write_text(listed.replace('"x"', '"y"', 1))
+    assert open_dataset(card).fingerprint == dataset.fingerprint
+    assert index.read_text() == listed
+
+
+def test_classes_without_a_training_image_are_named(fresh: Path) -> None:
+    """What counts is groups: copies of one image are one."""
+    found = pictures(["a", "b"], ["x", "y", "z"], 6)
+    as_folders(fresh / "d", [(*p[:3], found[12][3]) if p[:2] == ("a", "z") else p for p in found])
+    dataset = open_dataset(own_card(fresh / "d"))
+    plain: dict[str, object] = {"kind": "cross-domain", "dataset": dataset.card.name, "shots": 0}
+    every = ("x", "y", "z")
+    from_a = Scenario(**plain, source="a", source_classes=every, target="b", target_classes=every)
+    (text,) = untaught(dataset, from_a)
+    assert "classes of" in text
+    assert text.endswith("three groups of related images: z (1 of 3)")
+    from_b = from_a.model_copy(update={"source": "b", "target": "a"})
+    assert untaught(dataset, from_b) == ()
+    assert untaught(dataset, from_b.model_copy(update={"shots": "all"})) == (text,)
+    few = from_a.model_copy(update={"source_classes": every[:2], "target_classes": every[:2]})
+    assert untaught(dataset, few) == ()

@@ -205,7 +205,7 @@ def test_groups_stay_together_and_splits_hold(mine: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("path,domain,class\na.jpg,x,y\n", "has no column 'label'"),
+        ("path,domain,kind\na.jpg,x,y\n", "has no column 'label'"),
         ("path,domain,label\na.jpg,x,\n", "line 2: 'label' is empty"),
         ("path,domain,label,split\na.jpg,x,y,dev\n", "line 2: split 'dev'"),
         ("path,domain,label\n", "lists no image"),

@@ -22,7 +22,7 @@ from bench.records.store import Store
 from bench.spec.cell import Cell
 from bench.spec.resources import Resources
 from tests.quick import TODAY, RecordingWatcher, quick_cell, quick_options, worked
-from tests.support.cells import assert_equal, tiny_cell
+from tests.support.cells import assert_equal, digests, tiny_cell
 from tests.support.checkout import ROOT, bench, python
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'transfer-bench[ray]'")
@@ -297,7 +297,7 @@ def test_nodes_that_do_not_share_the_cache_share_in_the_results_folder(
     cells = [tiny_cell(shots=shots) for shots in (1, 2)]
     try:
         pool.prepare([cells[0].backbone], print)
-        pool.run(cells, "tiny", {"full-finetune": TODAY}, store, watcher)
+        pool.run(cells, "tiny", {"full-finetune": digests("full-finetune")}, store, watcher)
     finally:
         pool.close()
     assert any(f"shared in '{store.root / 'artifacts'}'" in note for note in watcher.notes)

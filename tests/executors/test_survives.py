@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +80,7 @@ def test_data_that_changes_and_breaks_between_runs(mine: Path) -> None:
     image.write_bytes(jpeg(12345))
     changed = run(mine)
     assert changed.returncode == 0
-    assert "2 stale (other code or data; run again), 2 to run" in changed.stdout
+    assert "2 stale (other code, data, weights or libraries; run again), 2 to run" in changed.stdout
 
     image.write_bytes(image.read_bytes()[:200])
     broken = run(mine)
@@ -88,6 +90,50 @@ def test_data_that_changes_and_breaks_between_runs(mine: Path) -> None:
     records = [json.loads(path.read_text()) for path in (mine.parent / "out").glob("records/??/*.json")]
     assert [record["outcome"]["status"] for record in records] == ["done", "done"]
     assert verify(str(mine.parent / "out")) == 0
+
+
+def test_a_run_that_fails_leaves_done_records(mine: Path) -> None:
+    """Hours of work are not lost to a limit that was too short, or to a typo in a method."""
+    assert run(mine).returncode == 0
+    out = mine.parent / "out"
+    before = {path: path.read_bytes() for path in (out / "records").glob("??/*")}
+    assert len(before) == 4
+    again = run(mine, "--fresh", "--timeout", "0.01")
+    assert again.returncode == 1
+    assert again.stderr.count("took longer than 0.01 s; was at: start") >= 2
+    assert again.stderr.count("; its earlier record stays\n") == 4, "as it happens and at the end"
+    assert {path: path.read_bytes() for path in (out / "records").glob("??/*")} == before
+    assert run(mine).returncode == 0
+    listed = bench("results", "versions", "out", cwd=mine.parent, COLUMNS="200").stdout
+    assert listed.count("attempt") == 2
+    assert listed.count("failed: took longer than 0.01 s") == 2
+    assert verify(str(out)) == 0
+    next(path for path in before if path.suffix == ".safetensors").unlink()
+    torn = run(mine)
+    assert torn.returncode == 1
+    assert "unreadable: linear-probe" in torn.stderr
+    assert "bench results verify out" in torn.stderr
+
+
+def test_a_record_that_goes_away_during_the_run_is_made_again(mine: Path) -> None:
+    """Exit code 0 says that every record is there, not that each was there once."""
+    records = mine.parent / "out" / "records"
+
+    def take_away() -> None:
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
+            for path in records.glob("??/[!.]*.json"):
+                path.unlink()
+                return
+            time.sleep(0.005)
+
+    thief = threading.Thread(target=take_away)
+    thief.start()
+    found = run(mine)
+    thief.join()
+    assert found.returncode == 0, found.stderr
+    assert "1 records have gone away meanwhile: their cells are run again" in found.stdout
+    assert len([*records.glob("??/*.json")]) == 2
 
 
 def test_a_decode_cache_that_is_damaged_is_made_anew(mine: Path) -> None:

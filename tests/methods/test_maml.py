@@ -245,3 +245,11 @@ def test_without_learn2learn_its_cells_are_skipped(monkeypatch: pytest.MonkeyPat
     unsupervised = tiny_cell("maml-l2l", shots=0)
     with pytest.raises(CellSkipped, match="needs labelled target images"):
         check_capability("maml-l2l", configure("maml-l2l", {}), unsupervised.scenario)
+
+
+def test_attention_has_a_second_derivative(tmp_path: Path) -> None:
+    """A vision transformer, all of it adapted; fused attention could be differentiated but once."""
+    cell = tiny_cell("maml", backbone="test_vit.untrained", overrides={"adapt_from": "all"})
+    record, _ = answer(cell, tmp_path)
+    assert record.outcome.reason == ""
+    assert record.outcome.status == "done"

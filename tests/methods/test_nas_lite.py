@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import nn
 
 from bench.api import Backbone, Batch, Labelled, Task
-from bench.core.errors import UserError
+from bench.core.errors import CellSkipped, UserError
 from bench.methods.nas_lite import SPACE, Adapter, Cosine, NasLite, Supernet
+from bench.networks.backbones import create_backbone
+from bench.networks.split import Prefix, suffix
 from tests.support.cells import answer, tiny_cell
 
 TASK = Task("source", ("a", "b", "c"), batch_size=8, seed=5)
@@ -19,7 +22,7 @@ TASK = Task("source", ("a", "b", "c"), batch_size=8, seed=5)
 def backbone() -> Backbone:
     torch.manual_seed(0)
     upper = Backbone(nn.Sequential(nn.Conv2d(4, 6, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 6, [])
-    upper.input_shape = (4, 3, 3)
+    upper.input_shape, upper.channel_axis = (4, 3, 3), 1
     return upper
 
 
@@ -46,9 +49,9 @@ def test_every_member_maps_activations_to_logits() -> None:
 
 def test_adapters_begin_as_the_identity() -> None:
     x = torch.randn(2, 4, 3, 3)
-    assert torch.equal(Adapter(4, 16)(x), x)
+    assert torch.equal(Adapter(4, 16, axis=1)(x), x)
     tokens = torch.randn(2, 7, 4)
-    assert torch.equal(Adapter(4, 16)(tokens), tokens)
+    assert torch.equal(Adapter(4, 16, axis=2)(tokens), tokens)
 
 
 def test_cosine_head_by_hand() -> None:
@@ -122,3 +125,39 @@ def test_the_architecture_is_in_the_record_and_kept_in_the_target_stage(tmp_path
 def test_a_search_needs_members_of_the_space(candidates: int) -> None:
     with pytest.raises(UserError, match="1 to 45"):
         NasLite(candidates=candidates).build(backbone(), TASK)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("mambaout_femto", 64),
+        ("swin_tiny_patch4_window7_224", 64),
+        ("sequencer2d_s", 64),
+        ("hiera_tiny_224", 64),
+        ("test_vit", 32),
+        ("resnet18", 64),
+    ],
+)
+def test_channels_at_the_cut_are_those_that_timm_names(name: str, size: int) -> None:
+    """Channels first, last, and of tokens."""
+    whole = create_backbone(f"{name}.untrained", size)
+    method = NasLite(candidates=2)
+    cut = method.split_point(whole)
+    upper = suffix(whole, cut, torch.zeros(1, 3, size, size))
+    supernet = method.build(upper, TASK)
+    assert isinstance(supernet, Supernet)
+    channels = {info["module"]: info["num_chs"] for info in cast(Any, whole.net).feature_info}[cut]
+    assert supernet.sizes["cut"] == channels
+    with torch.no_grad():
+        x = Prefix(whole.eval(), cut)(torch.randn(2, 3, size, size))
+        low = supernet.features_of((False, 16), x)["cut"]
+    assert low.shape == (2, channels)
+    others = [axis for axis in range(1, x.ndim) if x.shape[axis] != channels]
+    torch.testing.assert_close(low, x.mean(others))
+
+
+def test_a_network_that_does_not_say_where_its_channels_are_is_refused() -> None:
+    upper = backbone()
+    upper.channel_axis = None
+    with pytest.raises(CellSkipped, match="which axis they are"):
+        NasLite().build(upper, TASK)

@@ -11,13 +11,14 @@ from bench.core.errors import UserError
 from bench.data.decoders.image import decode
 from bench.engine.training.inputs import ImageInputs
 from bench.networks.backbones import (
-    available_offline,
     check_backbone,
+    check_batch_size,
+    check_image_size,
     create_backbone,
     imagenet_classifier,
     normalisation,
-    untrained,
 )
+from bench.networks.weights import available_offline, untrained
 from tests.support.checkout import python
 
 LITE = "tf_efficientnet_lite0"
@@ -114,6 +115,34 @@ def test_unknown_names(name: str, expected: str) -> None:
         check_backbone(name)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "name", ["test_vit", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "maxvit_rmlp_pico_rw_256"]
+)
+def test_networks_of_one_size_are_built_for_another(name: str) -> None:
+    check_image_size(name, 64)
+    backbone = create_backbone(f"{name}.untrained", 64).eval()
+    with torch.no_grad():
+        assert backbone(torch.zeros(2, 3, 64, 64)).shape == (2, backbone.num_features)
+
+
+def test_a_network_of_one_size_is_told_before_it_is_run() -> None:
+    """For any backbone and size, in one line."""
+    for name in ("crossvit_9_240.in1k", "efficientformer_l1.snap_dist_in1k"):
+        with pytest.raises(
+            UserError, match=rf"backbone '{name}' cannot take images of 64 px .* made for \d+ px"
+        ):
+            check_image_size(name, 64)
+    for name in (LITE, "resnet18.untrained"):
+        check_image_size(name, 64)
+
+
+def test_single_images_have_no_statistics() -> None:
+    check_batch_size("test_efficientnet.untrained", 64, 2)
+    check_batch_size("test_vit.untrained", 32, 1)
+    with pytest.raises(UserError, match=r"batches of one image of 32 px .* batch_size = 2 or more"):
+        check_batch_size("resnet18.untrained", 32, 1)
 
 
 def test_weights_out_of_reach(tmp_path: Path) -> None:

@@ -108,6 +108,15 @@ def test_damaged_leases_do_not_block_for_ever(tmp_path: Path) -> None:
         time.sleep(0.1)
 
 
+def test_a_lease_that_was_half_written_is_free_for_maintenance_too(tmp_path: Path) -> None:
+    (tmp_path / "leases").mkdir()
+    for key in ("a", "b"):
+        (tmp_path / "leases" / f"{key}.lock").touch()
+    with Leases(tmp_path).holding("a") as held:
+        assert held
+    assert Leases(tmp_path).others() == []
+
+
 def test_unwritable(tmp_path: Path) -> None:
     (tmp_path / "leases").write_text("")
     with pytest.raises(UserError, match="cannot lease cells"):

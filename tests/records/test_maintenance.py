@@ -13,6 +13,7 @@ from bench.core.errors import UserError
 from bench.records.leases import Leases
 from bench.records.record import Outcome, Predictions
 from bench.records.store import Store
+from tests.quick import age
 from tests.records.test_store import PREDICTIONS, files, record
 from tests.support.cells import tiny_cell
 
@@ -92,6 +93,7 @@ def test_merge(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     other = Store(tmp_path / "b")
     other.prepare()
     shorter: Predictions = {name: array[:1].copy() for name, array in PREDICTIONS.items()}
+    store.path(tiny_cell(seed=0).key).unlink()
     store.write(record(tiny_cell(seed=0), outcome=FAILED, evaluations=(), selected={}), {})
     for seed in (0, 1, 7):
         other.write(record(tiny_cell(seed=seed), created="later"), shorter)
@@ -135,7 +137,10 @@ def test_gc_removes_what_nothing_refers_to_and_nothing_else(store: Store) -> Non
     old = store.path(store.keys()[0]).with_suffix(".ffffffffffffffff.safetensors")
     old.write_bytes(b"of a record that was replaced")
     _cut(store.path(store.keys()[1]))
-    command.gc(str(store.root))
+    command.gc(str(store.root), versions=False)
+    assert stray.exists(), "recent files are spared"
+    age(store.root)
+    command.gc(str(store.root), versions=False)
     assert files(store) == before, "also what belongs to a damaged record stays"
     assert not stray.parent.exists()
 
@@ -144,11 +149,11 @@ def test_gc_waits_for_those_who_work(store: Store) -> None:
     somebody = Leases(store.root)
     assert somebody.take(store.keys()[0])
     with pytest.raises(UserError, match="worked on"):
-        command.gc(str(store.root))
+        command.gc(str(store.root), versions=False)
     somebody.release(store.keys()[0])
-    command.gc(str(store.root))
+    command.gc(str(store.root), versions=False)
     with pytest.raises(UserError, match="no results folder"):
-        command.gc(str(store.root / "nowhere"))
+        command.gc(str(store.root / "nowhere"), versions=False)
 
 
 def test_a_writer_that_stops_between_predictions_and_record(store: Store) -> None:
@@ -162,5 +167,6 @@ def test_a_writer_that_stops_between_predictions_and_record(store: Store) -> Non
     assert store.predictions(old).keys() == PREDICTIONS.keys()
     assert len(files(store) - before) == 1
     assert command.verify(str(store.root)) == 0
-    command.gc(str(store.root))
+    age(store.root)
+    command.gc(str(store.root), versions=False)
     assert files(store) == before

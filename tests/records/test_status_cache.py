@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -64,9 +65,22 @@ def test_records_that_change_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b'{"statuses": [1], "entries": {}}', b"\xff", b'{"statuses": []}']
+    "content",
+    [b"", b"[]", b'{"statuses": [1], "entries": {}}', b"\xff", b'{"statuses": []}', b"[" * 100_000],
 )
 def test_a_damaged_file_is_as_none(tmp_path: Path, content: bytes) -> None:
     filled(tmp_path)
-    (tmp_path / "records" / status_cache.FILE).write_bytes(content)
+    sealed = hashlib.sha256(content).hexdigest().encode() + b"\n" + content
+    for written in (content, sealed):
+        (tmp_path / "records" / status_cache.FILE).write_bytes(written)
+        assert missing(tmp_path) == []
+
+
+def test_a_changed_file_is_not_believed(tmp_path: Path) -> None:
+    filled(tmp_path)
+    assert missing(tmp_path) == []
+    path = tmp_path / "records" / status_cache.FILE
+    changed = path.read_bytes().replace(b'"engine": "e"', b'"engine": "x"')
+    assert changed != path.read_bytes()
+    path.write_bytes(changed)
     assert missing(tmp_path) == []

@@ -62,7 +62,7 @@ def fill(store: Store, suite_file: Path) -> None:
     """A record of today for every cell of a suite."""
     suite = load_suite(str(suite_file))
     card = load_card(suite.dataset)
-    digests = current_digests(card, suite.methods)
+    digests = current_digests(card, suite, [])
     for number, cell in enumerate(plan(suite, card)):
         right = 20 + 2 * suite.methods.index(cell.method) + number % 7
         blob = save(predictions({0: range(right), 1: range(right)}))

@@ -69,7 +69,7 @@ class Engine:
         self._worker = LocalWorker(self._answers, "bench.executors.worker")
         suite = load_suite("quick").model_copy(update={"methods": ["full-finetune"]})
         card = load_card(suite.dataset)
-        self._digests = current_digests(card, suite.methods)["full-finetune"]
+        self._digests = current_digests(card, suite, [])["full-finetune"]
 
     def run(self, cell: Cell) -> tuple[float, Record]:
         """Seconds from the request to the record on disk."""

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.core.digest import engine_digest
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset, silent
+from bench.engine.cell.digests import present_digests
 from bench.engine.cell.env import CellEnv
 from bench.engine.cell.environment import where
 from bench.engine.cell.execution import CellExecution
@@ -56,7 +56,7 @@ def tiny_cell(method: str = "full-finetune", source: str | None = "google", **ch
 
 def digests(method: str) -> Digests:
     dataset = open_dataset(load_card("emoji-home"))
-    return Digests(method=method_digest(method), engine=engine_digest(), dataset=dataset.fingerprint)
+    return present_digests(dataset, method_digest(method), [TINY])
 
 
 def answer(cell: Cell, artifacts: Path) -> tuple[Record, Predictions]:

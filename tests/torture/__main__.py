@@ -53,6 +53,36 @@ def crowd(folder: Path, processes: int, cells: int) -> list[Row]:
     return [(f"{processes} processes on one folder", f"{cells} cells", said, (done, again) == (cells, 0))]
 
 
+def pairs(folder: Path, rounds: int) -> list[Row]:
+    """Every pair of commands on one results folder, both killed."""
+    from tests.torture.pairs import PAIRS, together
+
+    found = []
+    for number in range(rounds * len(PAIRS)):
+        pair = PAIRS[number % len(PAIRS)]
+        try:
+            together(folder / str(number), pair, seed=number)
+        except AssertionError as error:
+            found.append(f"{' + '.join(pair)}: {error}"[:200])
+    what, count = "two commands on one folder, both killed", f"{len(PAIRS)} pairs, {rounds} times each"
+    return [(what, count, "; ".join(found) or "nothing lost, torn or left over", not found)]
+
+
+def faults(folder: Path, points: int | None) -> list[Row]:
+    """Faults at each call of input and output, of every command that writes."""
+    from tests.torture.faults import strike
+
+    rows: list[Row] = []
+    total = harmed = 0
+    for row in strike(folder, (), points):
+        total += row.points
+        harmed += bool(row.harms)
+        said = ", ".join(f"{count} {harm}" for harm, count in row.harms.items()) or "nothing is wrong"
+        print(f"{row.verb}: {row.kind}: {row.points} points, {said}", *row.examples, sep="\n  ", flush=True)
+        rows.append((f"{row.verb}: {row.kind}", f"{row.points} of {row.calls} calls", said, not row.harms))
+    return [*rows, ("input and output, in all", f"{total} points", f"{harmed} rows with faults", not harmed)]
+
+
 def fuzz(cases: int) -> list[Row]:
     """Nonsense and malice."""
     from tests.torture.fuzz import TARGETS
@@ -92,7 +122,9 @@ def main() -> None:
         "kills": lambda folder, a: kills(folder, a.kills),
         "training": lambda folder, a: kills_in_training(folder, max(1, a.kills // 10)),
         "crowd": lambda folder, a: crowd(folder, a.processes, a.cells),
+        "pairs": lambda folder, a: pairs(folder, a.rounds),
         "disks": lambda folder, a: disks(folder),
+        "faults": lambda folder, a: faults(folder, a.points),
         "fuzz": lambda folder, a: fuzz(a.cases),
     }
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
@@ -100,7 +132,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--cells", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=20, help="of each pair of commands")
     parser.add_argument("--cases", type=int, default=350, help="of each kind of input")
+    parser.add_argument("--points", type=int, help="calls of each command and kind of fault; default: all")
     asked = parser.parse_args()
     console = Console(width=150)
     table = Table("what", "how often", "found", "as it should", box=box.SIMPLE_HEAD)

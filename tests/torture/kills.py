@@ -17,7 +17,7 @@ import psutil
 from bench.records import maintenance
 from bench.records.record import Predictions, Record
 from bench.records.store import Store
-from tests.quick import expected, quick_cell
+from tests.quick import age, expected, quick_cell
 from tests.support.checkout import ROOT
 
 WORKING = 0.8
@@ -142,6 +142,7 @@ def examine(root: Path, cells: int, answer: Answer, found: Found) -> None:
         wanted, arrays = answer(place)
         record = store.read(wanted.key)
         found.differing += record is None or not same(record, store.predictions(record), wanted, arrays)
+    age(root)
     maintenance.collect(store)
     known = {store.path(record.key) for record in records}
     known |= {store.predictions_path(record) for record in records}

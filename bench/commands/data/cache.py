@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.core.errors import check_name
-from bench.core.paths import cache_root, writing_to_cache
+from bench.core.errors import UserError, check_name
+from bench.core.paths import CACHE_PARTS, cache_root, is_marked_cache, writing_to_cache
+from bench.core.text import printable
 
 
 def show() -> None:
@@ -25,13 +26,17 @@ def show() -> None:
     for part in parts():
         files, size = _measure(part)
         total += size
-        table.add_row(Text(_name(part)), str(files), megabytes(size))
+        table.add_row(Text(printable(_name(part))), str(files), megabytes(size))
     Console().print(table)
     click.echo(f"{megabytes(total)} in {cache_root()}")
 
 
 def clear(what: str | None, yes: bool) -> None:
-    """Remove everything or one part, after asking."""
+    """Remove everything or one part, after asking; nothing but what this program has put there.
+
+    Raises:
+        UserError: there is no such part, or the folder was not made to be a cache.
+    """
     chosen = {_name(part): part for part in parts()}
     if what is not None:
         check_name("part of the cache", what, chosen)
@@ -40,8 +45,14 @@ def clear(what: str | None, yes: bool) -> None:
     if not chosen:
         click.echo(f"nothing in {cache_root()}")
         return
+    if not is_marked_cache():
+        raise UserError(
+            f"'{cache_root()}' held files when this program first used it as a cache, so some may be yours: "
+            f"delete what is not by hand ({printable(', '.join(chosen))})"
+        )
     if not yes:
-        click.confirm(f"remove {megabytes(size)} ({', '.join(chosen)}) from {cache_root()}?", abort=True)
+        names = printable(", ".join(chosen))
+        click.confirm(f"remove {megabytes(size)} ({names}) from {cache_root()}?", abort=True)
     with writing_to_cache():
         for part in chosen.values():
             shutil.rmtree(part)
@@ -49,13 +60,13 @@ def clear(what: str | None, yes: bool) -> None:
 
 
 def parts() -> list[Path]:
-    """Folders of the cache; those of decoded images one by one."""
-    root = cache_root()
-    if not root.is_dir():
-        return []
-    top = sorted(path for path in root.iterdir() if path.is_dir())
-    split = [inner for path in top if path.name == "decoded" for inner in sorted(path.iterdir())]
-    return [*split, *(path for path in top if path.name != "decoded")]
+    """Folders of the cache, those of decoded images one by one; no links, and none of other names."""
+    top = [path for name in CACHE_PARTS for path in _folders(cache_root(), name)]
+    return [inner for path in top for inner in (_folders(path, "*") if path.name == "decoded" else [path])]
+
+
+def _folders(root: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in root.glob(pattern) if path.is_dir() and not path.is_symlink())
 
 
 def _name(part: Path) -> str:
@@ -68,7 +79,7 @@ def _measure(folder: Path) -> tuple[int, int]:
     for root, _, names in os.walk(folder):
         for name in names:
             try:
-                size += os.stat(os.path.join(root, name)).st_size
+                size += os.lstat(os.path.join(root, name)).st_size
             except OSError:
                 continue
             files += 1

@@ -14,7 +14,7 @@ from rich.text import Text
 from bench.commands.progress import progress_bars
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
-from bench.core.paths import cache_root, own_data
+from bench.core.paths import cache_root, own_data, writing_to_cache
 from bench.core.text import counted, printable
 from bench.data.card import Card, own_name
 from bench.data.catalog import card_names, load_card
@@ -46,14 +46,19 @@ def show() -> None:
     for column in ("dataset", "here", "to fetch", "licence"):
         table.add_column(column, no_wrap=column == "dataset", overflow="fold")
     for name in card_names():
-        card = load_card(name)
+        try:
+            card = load_card(name)
+        except UserError as error:
+            table.add_row(*(Text(printable(cell)) for cell in (name, "–", "–", f"unusable: {error}")))
+            continue
         size = max((getattr(source, "megabytes", 0) for source in card.sources), default=0)
         try:
             here = find(card, download=False).origin
         except Absent:
             here = "–"
         fetchable = f"{size} MB" if size else "by hand" if len(card.sources) == 1 and here == "–" else "–"
-        table.add_row(*map(Text, (name, here, fetchable, " ".join(card.licence.split()))))
+        cells = (name, here, fetchable, " ".join(card.licence.split()))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     Console().print(table)
 
 
@@ -69,7 +74,8 @@ def fetch(name: str, archive: Path | None) -> None:
             out = cache_root() / "fetched" / name
             if out.exists():
                 raise UserError(f"{name} is unpacked already: bench cache clear fetched --yes removes it")
-            unpack(archive, out, progress)
+            with writing_to_cache():
+                unpack(archive, out, progress)
         dataset = open_dataset(card, progress)
     for warning in dataset.warnings:
         click.echo(printable(f"warning: {warning}"), err=True)
@@ -82,7 +88,8 @@ def check(name: str | None, as_json: bool) -> int:
     from bench.data.doctor.examine import examine
 
     with progress_bars() as progress:
-        diagnosis = examine(open_dataset(select_card(name), progress), progress)
+        card = select_card(name)
+        diagnosis = examine(open_dataset(card, progress), progress)
     if as_json:
         click.echo(json.dumps(diagnosis.as_json(), indent=1))
         return 0 if diagnosis.healthy else 1
@@ -93,6 +100,7 @@ def check(name: str | None, as_json: bool) -> int:
     for row in diagnosis.domains:
         table.add_row(*(Text("–" if value is None else printable(str(value))) for value in row.values()))
     console.print(table)
+    console.print(Text(printable(" ".join(card.description.split()))), soft_wrap=True)
     for finding in diagnosis.findings:
         console.print(Text(printable(f"{finding.level}: {finding.kind}: {finding.message}")), soft_wrap=True)
         for image in finding.images[:SHOWN]:

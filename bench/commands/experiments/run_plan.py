@@ -8,14 +8,15 @@ from functools import cached_property
 
 import click
 
-from bench.commands.experiments.suite_options import SuiteOptions, select_suite
 from bench.commands.progress import progress_bars
-from bench.core.digest import engine_digest
+from bench.commands.suite_options import SuiteOptions, select_suite
 from bench.core.paths import RESULTS
 from bench.core.text import printable
 from bench.data.card import Card
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
+from bench.data.splits import untaught
+from bench.engine.cell.digests import present_digests
 from bench.executors.protocol import ExecutorOptions
 from bench.method.registry import method_digest
 from bench.records.record import Digests
@@ -89,17 +90,19 @@ class RunPlan:
     @cached_property
     def digests(self) -> dict[str, Digests]:
         """Digests of the current code and data, by method, computed at first use."""
-        return current_digests(self.card, self.suite.methods)
+        return current_digests(self.card, self.suite, self.cells)
 
 
-def current_digests(card: Card, methods: Sequence[str]) -> dict[str, Digests]:
-    """Compute the digests of the code and the data as they are now, by method."""
+def current_digests(card: Card, suite: Suite, cells: Sequence[Cell]) -> dict[str, Digests]:
+    """Compute the digests of a suite's code, data, weights and libraries as they are now, by method.
+
+    What is odd about the data, and which classes of these cells cannot be learnt, is printed.
+    """
     with progress_bars() as progress:
         dataset = open_dataset(card, progress)
-    for warning in dataset.warnings:
+    scenarios = dict.fromkeys(cell.scenario for cell in cells)
+    limits = dict.fromkeys(text for scenario in scenarios for text in untaught(dataset, scenario))
+    for warning in (*dataset.warnings, *limits):
         click.echo(printable(f"warning: {warning}"), err=True)
-    fingerprint = dataset.fingerprint
-    return {
-        method: Digests(method=method_digest(method), engine=engine_digest(), dataset=fingerprint)
-        for method in methods
-    }
+    digests = present_digests(dataset, "", suite.backbones)
+    return {name: digests.model_copy(update={"method": method_digest(name)}) for name in suite.methods}

@@ -47,4 +47,6 @@ def show() -> None:
 def remove(name: str) -> None:
     """Remove a saved baseline."""
     baselines.remove(name)
-    click.echo(f"removed {baselines.BASELINES / name}")
+    folder = baselines.BASELINES / name
+    left = " (other files in it stay)" if folder.exists() else ""
+    click.echo(f"removed {folder}{left}")

@@ -9,7 +9,7 @@ import click
 
 @click.group()
 def results() -> None:
-    """Verify, merge and clean results folders."""
+    """Verify, merge and clean results folders; list and restore earlier records."""
 
 
 @results.command()
@@ -39,8 +39,36 @@ def merge(into: str, others: tuple[str, ...]) -> None:
 
 @results.command()
 @click.argument("folder", metavar="[DIR]", required=False)
-def gc(folder: str | None) -> None:
-    """Remove files that no record refers to, which killed processes left behind."""
+@click.option("--versions", is_flag=True, help="Remove earlier records and failed attempts too.")
+def gc(folder: str | None, versions: bool) -> None:
+    """Remove files that no record refers to, which killed processes left behind.
+
+    Those of the last hour stay: their writer may be at work.
+    """
     from bench.commands.results import maintenance as command
 
-    command.gc(folder)
+    command.gc(folder, versions)
+
+
+@results.command()
+@click.argument("folder", metavar="DIR")
+@click.argument("key", metavar="[KEY]", required=False)
+def versions(folder: str, key: str | None) -> None:
+    """List earlier records that newer ones have replaced, and attempts that failed beside a done record.
+
+    The last three of each cell are kept.
+    """
+    from bench.commands.results import maintenance as command
+
+    command.versions(folder, key)
+
+
+@results.command()
+@click.argument("folder", metavar="DIR")
+@click.argument("key", metavar="KEY")
+@click.argument("version", metavar="VERSION", type=click.IntRange(1))
+def restore(folder: str, key: str, version: int) -> None:
+    """Make an earlier record of a cell its record again; the one that is there becomes a version."""
+    from bench.commands.results import maintenance as command
+
+    command.restore(folder, key, version)

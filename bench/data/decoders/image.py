@@ -4,20 +4,50 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from filelock import FileLock
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bench.core.errors import UserError
-from bench.data.sources.encoded import Encoded
+from bench.core.files import open_regular
+from bench.core.paths import cache_root, writing_to_cache
+from bench.data.sources.encoded import MOST_BYTES, Encoded
+from bench.processes.malloc import trim
 
 Fit = Literal["pad", "crop", "squash"]
 """Way to make an image square: white margins, a centre crop, or stretching."""
 
 MOST_PIXELS = 100_000_000
 """Largest image in pixels. Larger ones are refused before decoding: a small file can fill the memory."""
+
+WHOLE = ("WEBP", "AVIF")
+"""Formats of which Pillow reads the whole file before it tells the image's size."""
+
+STREAMED = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
+"""Other formats that are read. Not PostScript and its kin, for which Pillow starts other programs."""
+
+MOST_WHOLE = 32 * 2**20
+"""Largest file in bytes of the formats that are read whole."""
+
+LARGE = 2**28
+"""Bytes that decoding an image may take beside others; of images that take more, one is decoded at a time."""
+
+BYTES = 9
+"""Most bytes that decoding takes for a pixel: four, and four again while it is turned."""
+
+MORE_BYTES = 28
+"""The same for formats that are decoded into buffers of their own."""
+
+BAND = 2**20
+"""Pixels of a large image that are converted at a time."""
+
+LONGEST = 2**14
+"""Longest side of a strip, around which a white square is put."""
 
 ROOM = 512
 """Images are resampled once from up to this side; much larger ones are averaged down first."""
@@ -42,6 +72,11 @@ def decode(encoded: Encoded, size: int, fit: Fit = "pad") -> np.ndarray:
     except Unreadable as reason:
         name = f" {encoded}" if isinstance(encoded, Path) else ""
         raise UserError(f"cannot read image{name}: {reason}") from None
+    with _room_for(4 * max(image.size) ** 2 if fit == "pad" else 0):
+        return _squared(image, size, fit)
+
+
+def _squared(image: Image.Image, size: int, fit: Fit) -> np.ndarray:
     if fit == "squash":
         square = image
     elif fit == "crop":
@@ -64,61 +99,126 @@ def upright(encoded: Encoded, room: int = ROOM) -> tuple[Image.Image, tuple[int,
         Unreadable: with the reason.
     """
     if isinstance(encoded, np.ndarray):
-        return _rgb(Image.fromarray(encoded)), (encoded.shape[1], encoded.shape[0])
-    if not isinstance(encoded, Path) and not encoded:
-        raise Unreadable("empty")
+        return _reduced_rgb(Image.fromarray(encoded), 1), (encoded.shape[1], encoded.shape[0])
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _opened(encoded) as (file, size):
             warnings.simplefilter("ignore")
-            with Image.open(encoded if isinstance(encoded, Path) else io.BytesIO(encoded)) as image:
-                if image.width * image.height > MOST_PIXELS:
+            formats = STREAMED + WHOLE if size <= MOST_WHOLE else STREAMED
+            with Image.open(file, formats=formats) as image:
+                if (pixels := image.width * image.height) > MOST_PIXELS:
                     raise Unreadable(
                         f"{image.width} × {image.height} pixels, more than {MOST_PIXELS // 10**6} million"
                     )
-                size = image.size
-                return _reduced(image, room), size
-    except Unreadable:
+                found = image.size
+                # The decoder of JPEG skips what a reduced image does not need.
+                image.draft(None, (room, room))
+                with _room_for(_cost(image, pixels)):
+                    out = _reduced(image, room)
+                    if out is not image:
+                        image.close()
+                    return out, found
+    except UserError:
         raise
     except Image.DecompressionBombError:
         raise Unreadable(f"more than {MOST_PIXELS // 10**6} million pixels") from None
+    except UnidentifiedImageError:
+        raise Unreadable(f"no image of a format that is read ({', '.join(STREAMED + WHOLE)})") from None
+    except OSError as error:
+        raise Unreadable(error.strerror or _line(error)) from None
     except Exception as error:
         # Decoders raise whatever they like on damaged files.
-        if isinstance(encoded, Path) and encoded.is_file() and not encoded.stat().st_size:
-            raise Unreadable("empty") from None
-        raise Unreadable(" ".join(str(error).split())[:120] or type(error).__name__) from None
+        raise Unreadable(_line(error)) from None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+@contextmanager
+def _opened(encoded: Path | bytes) -> Iterator[tuple[BinaryIO, int]]:
+    """Open an encoded image; gives its content and how long that is."""
+    with open_regular(encoded) if isinstance(encoded, Path) else io.BytesIO(encoded) as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        if not size:
+            raise Unreadable("empty")
+        if size > MOST_BYTES:
+            raise Unreadable(f"{size / 10**6:.0f} million bytes, more than {MOST_BYTES / 10**6:.0f} million")
+        yield file, size
+
+
+def _cost(image: Image.Image, pixels: int) -> int:
+    """Bytes that decoding an image takes at most, by its format; `pixels` are those in the file."""
+    band = 24 * min(pixels, BAND)
+    if image.format in ("JPEG", "MPO"):
+        coefficients = 8 * pixels if image.info.get("progressive") else 0
+        return band + BYTES * image.width * image.height + coefficients
+    return band + pixels * (BYTES if image.format in ("PNG", "BMP", "GIF", "PPM") else MORE_BYTES)
+
+
+@contextmanager
+def _room_for(size: int) -> Iterator[None]:
+    """Take so many bytes within the block; where they are many, one at a time of all that share a cache."""
+    if size <= LARGE:
+        yield
+        return
+    with writing_to_cache():
+        cache_root().mkdir(parents=True, exist_ok=True)
+        lock = FileLock(cache_root() / "large-image.lock").acquire()
+    with lock:
+        try:
+            yield
+        finally:
+            # What this thread freed would stay in its hands beside the next one's.
+            trim()
 
 
 def _reduced(image: Image.Image, room: int) -> Image.Image:
     """Convert to upright RGB; large images are reduced to a short side near `room`, strips to a long one."""
-    # The decoder of JPEG skips what a reduced image does not need.
-    image.draft(None, (room, room))
     room = max(room, ROOM)
     # In place, and `_rgb` only where it must: copies of whole photographs cost a sixth of the time.
     ImageOps.exif_transpose(image, in_place=True)
-    image = _rgb(image)
-    if min(image.size) > 2 * room:
-        image = image.reduce(min(image.size) // room)
-    if max(image.size) > 16 * room:
+    image = _reduced_rgb(image, min(image.size) // room if min(image.size) > 2 * room else 1)
+    if max(image.size) > (longest := min(16 * room, LONGEST)):
         # A strip so long that a square around it would not fit into memory.
-        image.thumbnail((16 * room, 16 * room))
+        image.thumbnail((longest, longest))
     return image
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _reduced_rgb(image: Image.Image, factor: int) -> Image.Image:
+    """Convert to RGB and average squares of `factor` pixels, by bands: whole copies would fill the memory."""
+    image.load()
+    rows = max(1, BAND // (image.width * factor)) * factor
+    tops = range(0, image.height, rows)
+    scale = 1.0
+    if image.mode.startswith("F"):
+        scale = 255.0 if max(_largest(_band(image, top, rows)) for top in tops) <= 1 else 1.0
+    if len(tops) == 1:
+        image = _rgb(image, scale)
+        return image.reduce(factor) if factor > 1 else image
+    out = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
+    for top in tops:
+        out.paste(_rgb(_band(image, top, rows), scale).reduce(factor), (0, top // factor))
+    return out
+
+
+def _band(image: Image.Image, top: int, rows: int) -> Image.Image:
+    return image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _largest(image: Image.Image) -> float:
+    return float(np.nanmax(np.asarray(image), initial=0))
+
+
+def _rgb(image: Image.Image, scale: float = 1.0) -> Image.Image:
+    """Convert to RGB: transparency on white, 16 bits over their range, floats times `scale`."""
     if image.mode.startswith(("I", "F")):
-        image = Image.fromarray(_eight_bits(np.asarray(image)))
+        values = np.asarray(image)
+        scaled = values * scale if values.dtype.kind == "f" else values / 257
+        image = Image.fromarray(np.nan_to_num(np.clip(np.round(scaled), 0, 255)).astype(np.uint8))
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         canvas = Image.new("RGBA", rgba.size, "white")
         canvas.alpha_composite(rgba)
         image = canvas
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Scale to 8 bits: 16-bit integers over their range, floats over [0, 1] or, if beyond, over [0, 255]."""
-    if values.dtype.kind == "f":
-        scaled = values * (255 if np.nanmax(values, initial=0) <= 1 else 1)
-    else:
-        scaled = values / 257
-    return np.nan_to_num(np.clip(np.round(scaled), 0, 255)).astype(np.uint8)

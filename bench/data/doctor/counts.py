@@ -8,22 +8,33 @@ import numpy as np
 
 from bench.core.text import counted
 from bench.data.dataset import Dataset
-from bench.data.doctor.finding import Finding
+from bench.data.doctor.finding import Finding, Level
 
 IMBALANCE = 10
 """Ratio of the largest to the smallest class of a domain from which on it is a fault."""
+
+LAYOUT: dict[str, Level] = {
+    "layout": "note",
+    "not read": "fault",
+    "left out": "fault",
+    "names alike": "fault",
+}
+"""Warnings of a source about the layout of a copy, by the words that they begin with."""
 
 LEAST = 3
 """Smallest number of groups of a class in a domain: one each for training, validation and test."""
 
 
 def card_mismatches(dataset: Dataset) -> Iterable[Finding]:
-    """Find counts of domains and classes that are not the card's, and unknown folders."""
+    """Find counts of domains and classes that are not the card's, unknown folders, and what is not read."""
     for text in dataset.warnings:
         if "the card says" in text:
             yield Finding("counts", "fault", text)
         elif "no class of the card" in text:
             yield Finding("folders", "fault", text)
+        kind, colon, said = text.partition(": ")
+        if colon and kind in LAYOUT:
+            yield Finding(kind, LAYOUT[kind], said)
     for name, domain in dataset.domains.items():
         expected = dataset.card.expected_classes(name)
         if expected is None:

@@ -11,5 +11,6 @@ from bench.data.sources.folder import Folder
 from bench.data.sources.hub import Hub
 from bench.data.sources.library import Library
 from bench.data.sources.manifest import Manifest
+from bench.data.sources.own import OwnFolder, OwnTable
 
-Source = EmojiPackage | Folder | Hub | Library | Manifest
+Source = EmojiPackage | Folder | Hub | Library | Manifest | OwnFolder | OwnTable

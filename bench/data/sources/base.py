@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,14 +48,34 @@ def normalised(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
+def alike(names: Iterable[str]) -> list[list[str]]:
+    """Group names that differ only in case, accents, punctuation, or how Unicode writes them."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
+        groups[normalised(plain) or name].append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
 class NameLookup:
     """Lookup of the card's name for a name that a copy uses."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._known = {name: name for name in names}
-        for name in tuple(self._known):
-            self._known.setdefault(normalised(name), name)
+        loose: dict[str, list[str]] = defaultdict(list)
+        for name in self._known:
+            loose[normalised(name)].append(name)
+        # Two names that only case or punctuation tells apart (`C`, `C++`) are not matched but exactly.
+        self._loose = {key: group[0] for key, group in loose.items() if key and len(group) == 1}
 
     def get(self, name: str) -> str | None:
         """Return the card's name; None where it has no such name."""
-        return self._known.get(name) or self._known.get(normalised(name))
+        return self._known.get(name) or self._loose.get(normalised(name))
+
+
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""Splits by the names that datasets are published with."""

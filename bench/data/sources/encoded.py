@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from bench.core.errors import UserError
+from bench.core.files import open_regular
+from bench.data.sources.parquet import open_shard
 
 Place = tuple[Path, int | None]
 """Place of an image: a file, or a container and the image's row in it."""
@@ -18,6 +22,12 @@ Encoded = Path | bytes | np.ndarray
 
 BATCH = 32
 """Rows per read of a parquet shard."""
+
+OF_THE_FILE = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENXIO}
+"""Errors that say something about a file, and will be the same the next time."""
+
+MOST_BYTES = 2**30
+"""Largest file of an image in bytes, or row of a shard; larger ones are not read."""
 
 
 def encoded_images(places: Iterable[Place]) -> Iterator[tuple[int, Encoded]]:
@@ -48,10 +58,8 @@ def _array(path: Path, rows: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
 
 def _parquet(path: Path, rows: Iterable[int]) -> Iterator[tuple[int, bytes]]:
     """Read rows of a shard: only row groups that hold one of them, and only a few rows at a time."""
-    import pyarrow.parquet as pq
-
     chosen = set(rows)
-    with pq.ParquetFile(path, memory_map=True, pre_buffer=False, buffer_size=1 << 20) as file:
+    with open_shard(path) as file:
         column = image_column(path, file.schema_arrow)
         start = 0
         for group in range(file.num_row_groups):
@@ -81,13 +89,18 @@ def image_column(path: Path, schema: Any) -> str:
     raise UserError(f"{path} has no column of images (bytes and path), but {', '.join(schema.names)}")
 
 
-def content(encoded: Encoded) -> bytes:
-    """Return the bytes that identify an image; empty where a file cannot be read."""
+def digest(encoded: Encoded) -> str:
+    """SHA-256 of the bytes that identify an image; of none where a file cannot be read or is too large."""
     if isinstance(encoded, Path):
         try:
-            return encoded.read_bytes()
-        except OSError:
-            return b""
+            with open_regular(encoded) as file:
+                if encoded.stat().st_size <= MOST_BYTES:
+                    return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            if error.errno not in OF_THE_FILE:
+                # What a disk or the process lacks now says nothing about the image, and is not to be kept.
+                raise UserError(f"cannot read {encoded}: {error.strerror or error}") from None
+        return hashlib.sha256().hexdigest()
     if isinstance(encoded, np.ndarray):
-        return repr(encoded.shape).encode() + encoded.tobytes()
-    return encoded
+        return hashlib.sha256(repr(encoded.shape).encode() + encoded.tobytes()).hexdigest()
+    return hashlib.sha256(encoded).hexdigest()

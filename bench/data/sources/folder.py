@@ -51,8 +51,17 @@ class Folder(Frozen):
                     lambda items=items: items,  # type: ignore[misc]
                     (*warnings, *missing),
                 )
-        where = ", ".join(map(str, [self.path] if self.path else data_roots()))
-        raise Absent(f"no images of {request.name} in {where}{reason}" if where else "no folder was named")
+        if self.path:
+            raise Absent(f"no images of {request.name} in {self.path}")
+        if not (roots := data_roots()):
+            raise Absent("no folder was named")
+        known = ", ".join(f"'{name}'" for name in (request.name, *self.names))
+        domains = layouts.few([f"'{name}'" for name in request.domains])
+        where = ", ".join(map(str, roots))
+        raise Absent(
+            f"no images of {request.name} in {where}{reason}: folders called {known} are "
+            f"looked for at most two levels below, and folders of its domains ({domains}) right in it"
+        )
 
     def _known(self, request: SourceRequest) -> set[str]:
         return {normalised(name) for name in (request.name, *self.names)}
@@ -79,6 +88,7 @@ class Folder(Frozen):
         items, warnings = layouts.class_folders(folder, request)
         if items:
             return items, warnings
-        files = sorted([*folder.glob("*.parquet"), *folder.glob("data/*.parquet")])
+        found = (*folder.glob("*.parquet"), *folder.glob("data/*.parquet"))
+        files = sorted(path for path in found if path.is_file())
         columns = {"domain": self.domain, "label": self.label}
         return (layouts.shards(files, request, columns), []) if files else ({}, [])

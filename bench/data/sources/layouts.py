@@ -6,65 +6,89 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.core.digest import combine
 from bench.core.errors import UserError
+from bench.core.files import open_regular
 from bench.data.sources.base import NameLookup, SourceRequest, normalised
 from bench.data.sources.encoded import image_column
 from bench.data.sources.item import Item
+from bench.data.sources.parquet import check_rows, column_values, open_shard
+from bench.data.sources.walk import Unread, walk
 
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .avif .jp2".split()  # noqa: SIM905
-)
-"""Suffixes of files that are taken for images; only the decoder can tell whether they are."""
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
 
 Items = dict[str, list[Item]]
+
+
+MOST_BYTES = 2**28
+"""Largest list of files in bytes."""
 
 
 def subfolders(folder: Path) -> list[Path]:
     """List the folders in a folder, in order of their names, without hidden ones."""
     try:
-        entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".") and entry.is_dir()]
+        entries = [
+            entry for entry in os.scandir(folder) if not entry.name.startswith(".") and is_folder(entry)
+        ]
     except OSError:
         return []
     return sorted(Path(entry.path) for entry in entries)
 
 
-def image_files(folder: Path) -> Iterator[Path]:
-    """List image files at any depth below a folder, without the `._*` files that some archives carry."""
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
-                yield Path(root, name)
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return True for a folder, or a link to one; a link that leads back to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def image_files(folder: Path, unread: Unread) -> Iterator[Path]:
+    """List image files at any depth below a folder; counts what is not read."""
+    for file in walk(folder):
+        if unread.note(file):
+            yield folder / file.inside
 
 
 def class_folders(root: Path, request: SourceRequest) -> tuple[Items, list[str]]:
     """Read `<domain>/<class>/*`, `<domain>/images/<class>/*`, or `<class>/*` where there is one domain.
 
-    Returns the items and, as warnings, folders that are none of the card's classes.
+    Returns the items and, as warnings, folders that are none of the card's classes, folders that are the same
+    class, and files that are not read.
     """
     domains, classes = NameLookup(request.domains), NameLookup(request.classes)
     of_domain = {name: path for path in subfolders(root) if (name := domains.get(path.name))}
     if not of_domain and len(request.domains) == 1:
         of_domain = {request.domains[0]: root}
     items: Items = {}
-    unknown = []
+    unknown, twice, unread = [], [], Unread()
     for domain, folder in of_domain.items():
         inside = subfolders(folder)
         if [normalised(path.name) for path in inside] == ["images"]:
             inside = subfolders(inside[0])
         listed = []
+        known: dict[str, Path] = {}
         for path in inside:
             label = classes.get(path.name)
             if label is None:
                 unknown.append(f"{domain}/{path.name}")
                 continue
-            listed += [Item("", label, "", file) for file in image_files(path)]
+            if (first := known.setdefault(label, path)) != path:
+                twice.append(f"{domain}/{first.name} and {path.name} are both class {label}")
+            listed += [Item("", label, "", file) for file in image_files(path, unread)]
         if listed:
             items[domain] = listed
-    few = ", ".join(unknown[:5]) + (" and more" if len(unknown) > 5 else "")
-    return items, [f"{len(unknown)} folders are no class of the card: {few}"] if unknown else []
+    warnings = [f"{len(unknown)} folders are no class of the card: {few(unknown)}"] if unknown else []
+    warnings += [f"names alike: {text}" for text in twice]
+    return items, warnings + ([f"not read: {unread.text}"] if unread.text else [])
+
+
+def few(names: list[str], most: int = 5) -> str:
+    """Join the first names, and say whether there are more."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def image_lists(root: Path, request: SourceRequest, official: bool) -> Items:
@@ -74,7 +98,7 @@ def image_lists(root: Path, request: SourceRequest, official: bool) -> Items:
     class is the name of the image's folder: numbers differ between lists.
 
     Raises:
-        UserError: a line names no class of the card.
+        UserError: a list cannot be read, or a line names no class of the card.
     """
     domains, classes = NameLookup(request.domains), NameLookup(request.classes)
     items: Items = defaultdict(list)
@@ -87,7 +111,7 @@ def image_lists(root: Path, request: SourceRequest, official: bool) -> Items:
         domain = domains.get(stem)
         if domain is None:
             continue
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(_lines(file), 1):
             if not line.strip():
                 continue
             path = root / line.rsplit(maxsplit=1)[0]
@@ -100,6 +124,17 @@ def image_lists(root: Path, request: SourceRequest, official: bool) -> Items:
     return dict(items)
 
 
+def _lines(file: Path) -> list[str]:
+    try:
+        with open_regular(file) as content:
+            text = content.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            raise UserError(f"refused: {file} has more than {MOST_BYTES >> 20} MiB")
+        return text.decode("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the list {file}: {error}") from None
+
+
 def shards(files: list[Path], request: SourceRequest, columns: dict[str, str]) -> Items:
     """Read parquet shards as on the Hugging Face hub: an image struct of `bytes` and `path`, domain, label.
 
@@ -109,18 +144,21 @@ def shards(files: list[Path], request: SourceRequest, columns: dict[str, str]) -
     Raises:
         UserError: a column is missing, or a name is none of the card's.
     """
-    import pyarrow.parquet as pq
-
     domains, classes = NameLookup(request.domains), NameLookup(request.classes)
     items: Items = defaultdict(list)
+    total = 0
     for file in files:
-        schema = pq.read_schema(file)
-        image_column(file, schema)
-        missing = [name for name in columns.values() if name and name not in schema.names]
-        if missing:
-            raise UserError(f"{file} has no column '{missing[0]}', but {', '.join(schema.names)}")
-        domain_names = _texts(file, columns["domain"]) if columns["domain"] else None
-        for row, label in enumerate(_texts(file, columns["label"])):
+        with open_shard(file) as shard:
+            total += shard.metadata.num_rows
+            check_rows(file.parent, total)
+            names = shard.schema_arrow.names
+            image_column(file, shard.schema_arrow)
+            missing = [name for name in columns.values() if name and name not in names]
+            if missing:
+                raise UserError(f"{file} has no column '{missing[0]}', but {', '.join(names)}")
+            domain_names = _texts(file, shard, columns["domain"]) if columns["domain"] else None
+            labels = _texts(file, shard, columns["label"])
+        for row, label in enumerate(labels):
             domain = domains.get(domain_names[row]) if domain_names else request.domains[0]
             class_name = classes.get(label)
             if domain is None or class_name is None:
@@ -130,20 +168,18 @@ def shards(files: list[Path], request: SourceRequest, columns: dict[str, str]) -
     return dict(items)
 
 
-def _texts(file: Path, column: str) -> list[str]:
+def _texts(file: Path, shard: ParquetFile, column: str) -> list[str]:
     """Read a column as names; numbers are named by the metadata that the hub's own library writes."""
     import json
 
-    import pyarrow.parquet as pq
-
-    values = pq.read_table(file, columns=[column]).column(column).to_pylist()
+    values = column_values(shard, column)
     if not values or isinstance(values[0], str):
         return [str(value) for value in values]
     try:
-        features = json.loads((pq.read_schema(file).metadata or {})[b"huggingface"])["info"]["features"]
+        features = json.loads((shard.schema_arrow.metadata or {})[b"huggingface"])["info"]["features"]
         names = features[column]["names"]
         return [str(names[value]) for value in values]
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (KeyError, TypeError, ValueError, IndexError, RecursionError):
         raise UserError(f"{file}: column '{column}' holds numbers that nothing in the file names") from None
 
 
@@ -151,10 +187,12 @@ def digest_of(paths: list[Path]) -> str:
     """Digest that changes when a file is added, removed, moved or written again. Reads no file."""
     parts = []
     for path in paths:
+        # Folders above the copy may be named in another encoding.
+        name = os.fsencode(path).decode("utf-8", "backslashreplace")
         try:
             status = path.stat()
         except OSError:
-            parts.append(f"{path} missing")
+            parts.append(f"{name} missing")
         else:
-            parts.append(f"{path} {status.st_size} {status.st_mtime_ns}")
+            parts.append(f"{name} {status.st_size} {status.st_mtime_ns}")
     return combine(*parts)

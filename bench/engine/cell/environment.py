@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
 import torch
 
-from bench.core.digest import combine
+from bench.core.digest import LIBRARIES, combine, package_version
 from bench.processes.pool import processors
 from bench.records.record import Environment
 
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "safetensors", "pillow")
+PACKAGES = (*LIBRARIES, "scipy", "scikit-learn", "safetensors")
 
 
 def where(device: torch.device) -> Environment:
@@ -23,7 +22,7 @@ def where(device: torch.device) -> Environment:
     accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else _other(device)
     return Environment(
         python=platform.python_version(),
-        packages={name: found for name in PACKAGES if (found := _version(name))},
+        packages={name: found for name in PACKAGES if (found := package_version(name))},
         platform=platform.platform(),
         cpu=_cpu(),
         accelerator=accelerator,
@@ -37,13 +36,6 @@ def default_threads(workers: int = 1) -> int:
     if (wanted := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(wanted) > 0:
         return int(wanted)
     return max(1, min(psutil.cpu_count(logical=False) or 1, processors()) // workers)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _cpu() -> str:

@@ -18,7 +18,8 @@ from bench.core.seeds import stream
 from bench.data.catalog import load_card
 from bench.data.dataset import open_again
 from bench.data.episodes import draw_episodes
-from bench.data.splits import concatenate
+from bench.data.splits import concatenate, untaught
+from bench.engine.cell.digests import check_dataset
 from bench.engine.cell.env import CellEnv
 from bench.engine.cell.features import DomainInputs
 from bench.engine.cell.stage import StageRun, Trainer, visible_stages
@@ -29,14 +30,16 @@ from bench.engine.training.artifacts import Made, Tensors
 from bench.engine.training.checkpoints import Checkpoints
 from bench.engine.training.cost import StageResult
 from bench.engine.training.data_parallel import ProcessGroup, SingleProcessGroup
+from bench.engine.training.generators import seed_generators
 from bench.engine.training.inputs import Inputs
 from bench.engine.training.loop_state import Resume
 from bench.method.base import Model
 from bench.method.batch import Task
 from bench.method.registry import configure
 from bench.method.requirements import check_capability, check_per_sample_loss
-from bench.networks.backbones import create_backbone, synchronised, untrained
+from bench.networks.backbones import create_backbone, synchronised
 from bench.networks.split import POOLED, suffix
+from bench.networks.weights import untrained
 from bench.records.record import Evaluation, Predictions
 from bench.records.selection import select
 from bench.spec.scenarios import stages as stages_of
@@ -103,7 +106,7 @@ class CellExecution:
         self.env, self.cell, self.cost_tracker = env, env.cell, env.cost_tracker
         self.group: ProcessGroup = group or SingleProcessGroup()
         self.method = configure(env.cell.method, env.cell.overrides)
-        decisive = {"digests": env.digests, "setting": env.setting, "torch": torch.__version__}
+        decisive = {"digests": env.digests, "setting": env.setting}
         self.checkpoints = Checkpoints(checkpoints, env.cell.key, env.cost_tracker, decisive)
         self.selected: dict[str, int] = {}
         self.details: dict[str, dict[str, Any]] = {}
@@ -164,13 +167,16 @@ class CellExecution:
     def open(self) -> None:
         """Open the dataset and its partitions, and create the network as it is before training."""
         cell = self.cell
-        dataset = open_again(load_card(cell.scenario.dataset), self.env.digests.dataset)
-        self.dataset, self.data_origin, self.warnings = dataset, dataset.origin, dataset.warnings
+        card = load_card(cell.scenario.dataset)
+        dataset = open_again(card, self.env.digests.dataset)
+        check_dataset(card, dataset, self.env.digests)
+        self.dataset, self.data_origin = dataset, dataset.origin
+        self.warnings = (*dataset.warnings, *untaught(dataset, cell.scenario))
         name = cell.backbone if self.method.pretrained else untrained(cell.backbone)
         env = replace(self.env, cell=cell.model_copy(update={"backbone": name}))
         domains = DomainInputs(env, dataset)
-        torch.manual_seed(stream(cell.seed, "init", "backbone"))
-        self.backbone = create_backbone(name)
+        seed_generators(stream(cell.seed, "init", "backbone"))
+        self.backbone = create_backbone(name, cell.image_size)
         self.cost_tracker.parameters = sum(p.numel() for p in self.backbone.parameters())
         self.split_point = self.method.split_point(self.backbone)
 
@@ -191,7 +197,7 @@ class CellExecution:
         if self.split_point is not None:
             image = torch.zeros(1, 3, self.cell.image_size, self.cell.image_size)
             backbone = suffix(backbone, self.split_point, image)
-        torch.manual_seed(stream(self.cell.seed, "init", "head", stage.name))
+        seed_generators(stream(self.cell.seed, "init", "head", stage.name))
         model = self.method.build(backbone, self.task(stage))
         if setting.devices > 1 and setting.device != "cpu":
             model = cast(Model, synchronised(model))
@@ -212,7 +218,7 @@ class CellExecution:
             self._replace_head(model, stage, self.task(stage))
 
     def _replace_head(self, model: Model, stage: StageSpec, task: Task) -> None:
-        torch.manual_seed(stream(self.cell.seed, "init", "head", stage.name))
+        seed_generators(stream(self.cell.seed, "init", "head", stage.name))
         self.method.replace_head(model, task)
         model.to(self.env.setting.device)
 

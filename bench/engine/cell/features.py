@@ -17,9 +17,10 @@ from bench.engine.training.artifacts import Made
 from bench.engine.training.inputs import ImageInputs, Inputs, KeptInputs, augmentation
 from bench.engine.training.loop import autocast
 from bench.engine.training.memory import in_parts
-from bench.networks.backbones import UNTRAINED, Backbone, normalisation
+from bench.networks.backbones import Backbone, normalisation
 from bench.networks.fuse import fuse_batch_norm
 from bench.networks.split import Prefix
+from bench.networks.weights import UNTRAINED
 
 
 class DomainInputs:
@@ -75,8 +76,7 @@ class DomainInputs:
         # Views and untrained weights come from the run seed; all else is the same for every seed.
         seed = cell.seed if views or cell.backbone.endswith(f".{UNTRAINED}") else ""
         key = combine(
-            self.env.digests.engine,
-            self.env.digests.dataset,
+            self.env.digests.without_method.model_dump_json(),
             f"{domain} {cell.image_size} {cell.backbone} {cell.precision} {split_point}",
             f"{views} {cell.augment if views else ''} {seed} {len(augmented) if views else ''}",
             self.env.setting.model_dump_json(),

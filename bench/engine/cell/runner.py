@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +16,12 @@ import torch
 from bench.core.errors import CellFailed, CellSkipped, UserError, place_in
 from bench.core.text import private
 from bench.data.dataset import Progress
+from bench.engine.cell.digests import with_own_weights
 from bench.engine.cell.env import CellEnv
 from bench.engine.cell.execution import CellExecution
 from bench.engine.cell.feature_export import ExecutionWithFeatures
 from bench.engine.cell.leader import Leader
+from bench.engine.cell.process_state import put_back
 from bench.engine.cell.settings import arithmetic, resolve
 from bench.engine.training import memory
 from bench.engine.training.artifacts import Artifacts
@@ -26,7 +29,7 @@ from bench.engine.training.cost import CalibrationUnit, CostTracker, calibration
 from bench.engine.training.data_parallel import ProcessGroup, SingleProcessGroup
 from bench.method.batch import Access
 from bench.method.registry import hyperparameters, load_method
-from bench.records.record import Digests, Environment, Outcome, Predictions, Record, Request
+from bench.records.record import Digests, Environment, Outcome, Predictions, Record, Request, Status
 from bench.spec.cell import Cell, Setting
 
 
@@ -44,6 +47,8 @@ class Context:
     """Numbers of the accelerators that cells may take where one takes several; none: the first ones."""
     keep_features: bool = False
     """True if features of test images go beside the predictions."""
+    retire: Callable[[], object] = bool
+    """Called if a cell has changed its process's state: other cells had better run in a fresh one."""
 
 
 def run_cell(
@@ -52,17 +57,21 @@ def run_cell(
     """Run a cell. Whatever goes wrong inside it becomes its record's status and reason."""
     try:
         setting = resolve(cell, context.setting)
-    except CellSkipped as reason:
-        outcome = Outcome(status="skipped", reason=private(str(reason)))
-        return _record(cell, context.setting, context, digests, outcome), {}
-    try:
+        digests = with_own_weights(digests, cell)
         load_method(cell.method)
-    except UserError as reason:
-        # The run goes on with other methods.
-        outcome = Outcome(status="failed", reason=private(str(reason)))
-        return _record(cell, setting, context, digests, outcome), {}
-    with arithmetic(setting, cell.precision):
-        return _run(cell, setting, context, digests, progress)
+    except (CellSkipped, CellFailed, UserError) as reason:
+        # The run goes on with other cells.
+        status: Status = "skipped" if isinstance(reason, CellSkipped) else "failed"
+        outcome = Outcome(status=status, reason=private(str(reason)))
+        return _record(cell, context.setting, context, digests, outcome), {}
+    changed: list[str] = []
+    with arithmetic(setting, cell.precision), put_back(changed):
+        record, predictions = _run(cell, setting, context, digests, progress)
+    if changed:
+        context.retire()
+        text = f"the cell left its process changed, which was put back: {', '.join(changed)}"
+        record = record.model_copy(update={"warnings": (*record.warnings, text)})
+    return record, predictions
 
 
 def _record(
@@ -128,6 +137,9 @@ def _outcome(execution: CellExecution, group: ProcessGroup) -> tuple[Outcome, Pr
         return Outcome(status="failed", reason=private(str(reason))), {}
     except (Exception, SystemExit) as error:
         first_line = (str(error).splitlines() or [""])[0]
+        if "more than 1 value per channel" in first_line:
+            said = "batch norm has no statistics of one image: use a batch_size of 2 or more"
+            return Outcome(status="failed", reason=said), {}
         what = "out of memory" if memory.is_out(error) else type(error).__name__
         place = place_in(error, inspect.getsourcefile(type(execution.method)))
         said = f"{what}: {first_line}".strip(": ") + (f" ({place})" if place else "")

@@ -16,6 +16,7 @@ from bench.engine.training.accumulation import split_warning
 from bench.engine.training.batches import Batches, Endless, Episodes
 from bench.engine.training.cost import StageResult
 from bench.engine.training.data_parallel import ProcessGroup, SingleProcess, SingleProcessGroup
+from bench.engine.training.generators import seed_generators
 from bench.engine.training.loop import HeldOut, Hooks, OnEvaluation, Schedule, Training
 from bench.engine.training.loop_state import Resume
 from bench.engine.training.throughput import count_flops
@@ -55,7 +56,7 @@ class Trainer:
     def run(self, stage: StageRun, on_evaluation: OnEvaluation, resume: Resume | None = None) -> StageResult:
         """Train in place, by the method's closed form, its loss, or both."""
         name, method, model = stage.spec.name, self.method, stage.model
-        torch.manual_seed(stream(self.env.cell.seed, "train", name))
+        seed_generators(stream(self.env.cell.seed, "train", name))
         result, steps = StageResult(), stage.spec.steps
         if method.fits(name):
             self._fit(stage, result, resume)

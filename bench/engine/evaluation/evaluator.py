@@ -17,6 +17,7 @@ from bench.engine.evaluation.partitions import Partitions, View, sample_places
 from bench.engine.evaluation.predict import accuracy, cross_entropy
 from bench.engine.evaluation.validators import NOTHING, DiscrepancyCache, LabelFree, Outputs, label_free
 from bench.engine.training.cost import CostTracker
+from bench.engine.training.generators import apart
 from bench.method.base import Method, Model
 from bench.networks.fuse import fuse_batch_norm
 from bench.records.record import Evaluation, Predictions
@@ -46,7 +47,10 @@ class Evaluator:
 
     def evaluate(self, stage: StageSpec, model: Model, step: int, loss: float | None) -> None:
         """Evaluate a network on what is held out."""
-        with self.cost_tracker.phases("evaluate"):
+        # Whether a stage was trained here or found, its evaluations draw the same, and training goes on as if
+        # there had been none.
+        draws = apart(stream(self.cell.seed, "evaluate", stage.name, step))
+        with self.cost_tracker.phases("evaluate"), draws:
             model = self._fused(model)
             outputs = self.outputs(model, self.partitions.held_out)
             label_free_scores = self._label_free(outputs, SOURCE in stage.evaluate_on)

@@ -100,19 +100,26 @@ def pack(path: Path, tensors: Tensors, notes: Notes, durable: bool = True) -> No
     Raises:
         OSError: it cannot be written.
     """
-    sums = {name: _checksum(tensor) for name, tensor in tensors.items()}
+    content = json.dumps({"notes": notes, "tensors": _described(tensors)})
     with atomic_file(path, durable=durable) as temporary:
         # One entry: the order of several is not the same in every process.
-        about = {"about": json.dumps({"notes": notes, "checksums": sums})}
+        about = {"about": f"{zlib.crc32(content.encode())} {content}"}
         try:
             save_file(tensors, temporary, about)
         except SafetensorError as error:
             raise OSError(str(error)) from None
 
 
-def _checksum(tensor: Tensor) -> int:
-    """CRC-32 of a tensor's bytes: against damage, and faster than a disk."""
-    return zlib.crc32(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+def _described(tensors: Tensors) -> dict[str, list[Any]]:
+    """Type, shape and CRC-32 of tensors by name: against damage, and faster than a disk."""
+    return {
+        name: [str(tensor.dtype), [*tensor.shape], zlib.crc32(_bytes(tensor))]
+        for name, tensor in tensors.items()
+    }
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def unpack(path: Path) -> Made | None:
@@ -120,14 +127,16 @@ def unpack(path: Path) -> Made | None:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            about = json.loads(file.metadata()["about"])
-        if any(_checksum(tensor) != about["checksums"][name] for name, tensor in tensors.items()):
+            checksum, _, content = file.metadata()["about"].partition(" ")
+        about = json.loads(content)
+        if checksum != str(zlib.crc32(content.encode())) or about["tensors"] != _described(tensors):
             raise ValueError("checksums differ")
         os.utime(path)  # Its turn to go is put off.
         return tensors, about["notes"]
     except FileNotFoundError:
         return None
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        LOG.warning("damaged, and made anew: %s (%s)", path, error)
         path.unlink(missing_ok=True)
         return None
 

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from bench.engine.training.artifacts import Notes, Tensors
 from bench.engine.training.checkpoints import Checkpoint
+from bench.engine.training.generators import plain_state, set_plain_state
 
 
 class Collected(Protocol):
@@ -103,6 +104,7 @@ class LoopState:
             "optimizer": plain,
             "groups": state["param_groups"],
             "scaler": self.scaler.state_dict(),
+            "random": plain_state(),
         }
 
     def load_state_dict(self, tensors: Tensors, notes: Notes) -> None:
@@ -121,6 +123,7 @@ class LoopState:
         self.scaler.load_state_dict(notes["scaler"])
         self.total.copy_(tensors["total"])
         self.step, self.since, self.parts = notes["step"], notes["since"], notes["parts"]
+        set_plain_state(notes["random"])
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.total.device)

@@ -169,7 +169,7 @@ def dataset(emoji: Dataset, monkeypatch: pytest.MonkeyPatch) -> Dataset:
         labels=target.labels[order],
         groups=target.groups[order],
     )
-    found = replace(emoji, fingerprint="shuffled", domains={**emoji.domains, "twitter": shuffled})
+    found = replace(emoji, domains={**emoji.domains, "twitter": shuffled})
     monkeypatch.setattr(bench.engine.cell.execution, "open_again", lambda card, fingerprint: found)
     return found
 

@@ -11,7 +11,9 @@ import torch
 from safetensors import SafetensorError
 
 import bench.engine.training.artifacts
-from bench.engine.training.artifacts import Alone, Artifacts, Tensors
+from bench.engine.training.artifacts import Alone, Artifacts, Tensors, pack, unpack
+from bench.engine.training.checkpoints import Checkpoint
+from bench.engine.training.cost import CostTracker
 
 
 class Maker:
@@ -68,6 +70,42 @@ def test_damaged_file_is_made_anew(tmp_path: Path, damage: str) -> None:
     assert made
     assert make.calls == 2
     assert path.read_bytes() == whole
+
+
+def same(a: Tensors, b: Tensors) -> bool:
+    return a.keys() == b.keys() and all(
+        a[name].dtype == b[name].dtype and torch.equal(a[name], b[name]) for name in a
+    )
+
+
+@pytest.mark.parametrize("kind", ["artifact", "checkpoint"])
+def test_any_bit_that_changed_is_noticed_or_changes_nothing(tmp_path: Path, kind: str) -> None:
+    """Names, types, shapes and notes are under the checksum like the tensors themselves."""
+    tensors = {
+        "optimizer.0.exp_avg": torch.randn(7, 3),
+        "step": torch.tensor([3, 4]),
+        "a": torch.ones(5).half(),
+    }
+    notes = {"seconds": 2.5, "evaluations": [[150, 0.25]], "groups": [{"lr": 0.003, "params": [0]}]}
+    path = tmp_path / "x.safetensors"
+    tracker = CostTracker(torch.device("cpu"))
+    if kind == "checkpoint":
+        Checkpoint(path, tracker).save(tensors, notes)
+    else:
+        pack(path, tensors, notes)
+    whole = path.read_bytes()
+    found = unpack(path)
+    assert found is not None
+    expected = found[1]
+    assert (expected["notes"] if kind == "checkpoint" else expected) == notes
+    bits = range(0, 8 * len(whole), 5)
+    for bit in bits:
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        again = unpack(path)
+        assert again is None or (same(again[0], tensors) and again[1] == expected), f"bit {bit}"
+    assert len(bits) > 700
 
 
 def test_what_was_not_read_for_longest_has_to_go(tmp_path: Path) -> None:

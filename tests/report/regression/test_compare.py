@@ -57,7 +57,10 @@ def results(
         measured = Cost(stages={"target": StageCost(seconds=seconds)}, **calibration)
         known = Digests(method="m", engine="e", dataset=changes.get("dataset", "d-1"))
         arrays = predictions({1: right}, IMAGES)
-        store.write(record(asked, environment=where, cost=measured, digests=known), arrays)
+        made = record(asked, environment=where, cost=measured, digests=known)
+        setting = made.request.setting.model_copy(update={"threads": int(changes.get("threads", 1))})
+        request = made.request.model_copy(update={"setting": setting})
+        store.write(made.model_copy(update={"request": request}), arrays)
     return store
 
 
@@ -102,6 +105,18 @@ def test_times_are_no_surer_than_their_unit(error: float, code: int, tmp_path: P
     process = bench("compare", "base", "new", cwd=tmp_path)
     assert process.returncode == code, process.stdout
     assert process.stdout.count("training takes") == 3 * code
+
+
+def test_other_threads_are_named(tmp_path: Path) -> None:
+    """Their records have the same keys, and other numbers."""
+    results(tmp_path / "base")
+    results(tmp_path / "new", threads="4")
+    out = ("--out", "a.html", "--out", "a.json")
+    said = bench("compare", "base", "new", *out, cwd=tmp_path).stdout
+    assert "Caution: 18 of 18 cells ran in another setting (threads: 1 and 4): accuracies may differ" in said
+    for name in ("a.html", "a.json"):
+        assert "threads: 1 and 4" in (tmp_path / name).read_text(encoding="utf-8")
+    assert "Caution" not in bench("compare", "base", "base", cwd=tmp_path).stdout
 
 
 def test_nothing_in_common_is_one_line(tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""Digests of all that decides a cell's numbers beside its question: code, images, card, weights, libraries.
+
+The one place where they are made: records, features, source stages and checkpoints are named by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bench.core.digest import engine_digest, library_versions
+from bench.core.errors import CellFailed
+from bench.data.card import Card
+from bench.data.dataset import Dataset
+from bench.networks.weights import weights_digest
+from bench.records.record import Digests
+from bench.spec.cell import Cell
+
+
+def present_digests(dataset: Dataset, method: str, backbones: Iterable[str]) -> Digests:
+    """Digests as they are now; `method` is that of its code. Weights that are not here are left out."""
+    found = ((name, weights_digest(name)) for name in dict.fromkeys(backbones))
+    return Digests(
+        method=method,
+        engine=engine_digest(),
+        dataset=dataset.fingerprint,
+        card=dataset.card.digest,
+        weights=tuple((name, digest) for name, digest in found if digest),
+        libraries=library_versions(),
+    )
+
+
+def with_own_weights(digests: Digests, cell: Cell) -> Digests:
+    """Digests of a run as those of one of its cells: of all weights, its own, as they are on this machine.
+
+    Raises:
+        CellFailed: they are not those that the run began with.
+    """
+    name = cell.backbone
+    here, before = weights_digest(name), dict(digests.weights).get(name)
+    if here and before and here != before:
+        raise CellFailed(f"the weights of '{name}' have changed since this run began: run it again")
+    own = here or before
+    return digests.model_copy(update={"weights": ((name, own),) if own else ()})
+
+
+def check_dataset(card: Card, dataset: Dataset, digests: Digests) -> None:
+    """Check that a card and its images are those that digests were made of.
+
+    Raises:
+        CellFailed: they have changed since then.
+    """
+    for what, here, before in (
+        ("card", card.digest, digests.card),
+        ("images", dataset.fingerprint, digests.dataset),
+    ):
+        if before is not None and here != before:
+            raise CellFailed(f"the {what} of '{card.name}' changed since this run began: run it again")

