@@ -10,12 +10,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import ValidationError
+import click
 
 from bench.commands.options import SuiteOptions
 from bench.commands.suite_options import select_suite
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
+from bench.core.text import printable
 from bench.data.card import Card
 from bench.data.catalog import load_card
 from bench.data.sources.folder import Folder
@@ -81,8 +82,11 @@ def _kept(store: Store) -> Asked | None:
             content = file.read(LARGEST)
         kept = Kept.model_validate(json.loads(content))
         return Asked(kept.suite, plan(kept.suite, kept.card))
-    except (OSError, ValueError, RecursionError, ValidationError, UserError):
-        # Beside the records, not one of them: what cannot be used is not there.
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, RecursionError, UserError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        click.echo(printable(f"warning: '{path}' cannot be used: {reason}"), err=True)
         return None
 
 
