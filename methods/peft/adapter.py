@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from bench.api import Backbone, CellSkipped, GradientMethod, Model, Task, tunable
+from bench.api import Backbone, CellSkipped, GradientMethod, Model, ParameterGroups, Task, tunable
 
 
 class Bottleneck(nn.Module):
@@ -51,7 +51,7 @@ class Adapter(GradientMethod):
             stage.register_forward_hook(_adapt)
         return model
 
-    def trainable(self, model: Model) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> ParameterGroups:
         """Adapters and the head."""
         own = [p for name, p in model.backbone.named_parameters() if ".adapter." in name]
         return [{"params": [*own, *model.head.parameters()], "weight_decay": self.weight_decay}]
