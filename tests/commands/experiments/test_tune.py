@@ -75,7 +75,7 @@ def test_a_study_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_wrong_requests(tmp_path: Path) -> None:
     for arguments, words in [
-        (("--suite", "smoke", "--method", "dan"), "did you mean 'dann'"),
+        (("--suite", "smoke", "--method", "dannn"), "did you mean 'dann'"),
         (("--suite", "smok", "--method", "dann"), "did you mean 'smoke'"),
         (("--suite", "smoke", "--method", "dann", "--trials", "0"), "--trials"),
     ]:

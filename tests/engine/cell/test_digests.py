@@ -38,6 +38,7 @@ CARD_CHANGES: dict[str, Any] = {
     "name": "other",
     "title": "Other",
     "description": "In other words.",
+    "notes": ("another",),
     "homepage": "https://other.example",
     "licence": "CC0",
     "citation": "Nobody 1900",
