@@ -45,7 +45,7 @@ def test_the_example_of_a_method_is_one(site: Path, tmp_path: Path) -> None:
 def test_suites_and_methods_that_are_named_exist() -> None:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        for name in re.findall(r"--suite ([\w-]+)(?![\w.-]*\.toml)", text):
+        for name in re.findall(r"--suite ([a-z][\w-]*)(?![\w.-]*\.toml)", text):
             assert name in suite_names(), f"{page.name}: suite {name}"
         for names in re.findall(r"--methods? '?([\w,:*-]+)", text):
             for name in names.split(","):
