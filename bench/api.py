@@ -1,17 +1,24 @@
 """Everything a method's author imports, and nothing else.
 
-A method is one file in `methods/` with one `Method` class: its fields are its hyperparameters, its verbs
-say what is its own. The engine owns the loop, the budget, the data and the evaluation.
+A method is one file in a family's folder of `methods/` with one `Method` class: its fields are its
+hyperparameters, its verbs say what is its own. The engine owns the loop, the budget, the data and the
+evaluation.
 """
 
 from __future__ import annotations
 
 from bench.core.errors import CellSkipped, UserError
-from bench.method.base import ClosedFormMethod, GradientMethod, Method, Model, tunable
+from bench.method.alignment import AdversarialMethod, AlignmentMethod, Side
+from bench.method.base import ClosedFormMethod, GradientMethod, Method, Model, Update, tunable
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.episodic import EpisodicMethod, InnerLoopMethod
+from bench.method.items import Items, StageItems
+from bench.method.maths.adversarial import discriminator, domain_loss, reversal_strength, reverse_gradient
+from bench.method.maths.information import entropy
 from bench.method.maths.inner_loop import Fast, adapt, prototype_head, prototypes
+from bench.method.maths.kernels import discrepancy, gaussian_kernels, squared_distances
 from bench.method.maths.logistic import fit_logistic
+from bench.method.maths.weights import Snapshot
 from bench.networks.backbones import Backbone
 from bench.networks.split import POOLED
 from bench.networks.task_parallel import mean_gradient
@@ -19,6 +26,8 @@ from bench.networks.task_parallel import mean_gradient
 __all__ = [
     "POOLED",
     "Access",
+    "AdversarialMethod",
+    "AlignmentMethod",
     "Backbone",
     "Batch",
     "CellSkipped",
@@ -28,16 +37,29 @@ __all__ = [
     "Fast",
     "GradientMethod",
     "InnerLoopMethod",
+    "Items",
     "Labelled",
     "Method",
     "Model",
+    "Side",
+    "Snapshot",
+    "StageItems",
     "StageName",
     "Task",
+    "Update",
     "UserError",
     "adapt",
+    "discrepancy",
+    "discriminator",
+    "domain_loss",
+    "entropy",
     "fit_logistic",
+    "gaussian_kernels",
     "mean_gradient",
     "prototype_head",
     "prototypes",
+    "reversal_strength",
+    "reverse_gradient",
+    "squared_distances",
     "tunable",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bench.commands.data.verbs import cache, data
-from bench.commands.options import data_options, parse_list, parse_nodes
+from bench.commands.options import SuiteOptions, data_options, parse_list, parse_nodes, suite_options
 from bench.commands.results.verbs import results
 from bench.core.errors import UserError, did_you_mean
 from bench.core.text import printable
@@ -43,15 +43,8 @@ def cli() -> None:
 
 
 @cli.command()
-@data_options
-@click.option("--suite", metavar="NAME", help="A suite's name, or the path of a suite file (.toml).")
-@click.option("--methods", metavar="A,B", callback=parse_list, help="Only these methods.")
-@click.option("--source", metavar="X", help="Only this source domain.")
-@click.option("--target", metavar="Y", help="Only this target domain.")
-@click.option("--backbone", metavar="B", help="This timm network instead of the suite's.")
-@click.option("--seeds", metavar="0,1,2", callback=parse_list, help="These run seeds instead of the suite's.")
+@suite_options()
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
-@click.option("--set", "sets", metavar="METHOD.PARAM=VALUE", multiple=True, help="Set a hyperparameter.")
 @click.option("--results", metavar="DIR", help="Where records and the report go.  [default: results/<suite>]")
 @click.option("--plan", "plan_only", is_flag=True, help="Print the cells and what they share, run nothing.")
 @click.option(
@@ -91,7 +84,7 @@ def cli() -> None:
     type=click.FloatRange(0, min_open=True),
     help="A cell that takes longer has failed.",
 )
-def run(no_share: bool, **options: Any) -> None:
+def run(selection: SuiteOptions, no_share: bool, **options: Any) -> None:
     """Run a suite: what is not recorded yet, then the report.
 
     Cells that are recorded are not run again unless code or data have changed since; a suite that was
@@ -100,19 +93,16 @@ def run(no_share: bool, **options: Any) -> None:
     """
     from bench.commands.experiments import run as command
 
-    sys.exit(command.run(command.RunOptions.parse(share=not no_share, **options)))
+    sys.exit(command.run(command.RunOptions.parse(selection, share=not no_share, **options)))
 
 
 @cli.command()
-@data_options
-@click.option("--suite", metavar="NAME", required=True, help="A suite's name, or the path of a suite file.")
+@suite_options("methods")
 @click.option("--method", metavar="M", required=True, help="The method to tune.")
 @click.option("--trials", metavar="N", type=click.IntRange(1), default=20, show_default=True)
-@click.option("--source", metavar="X", help="Only this source domain.")
-@click.option("--target", metavar="Y", help="Only this target domain.")
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
 @click.option("--results", metavar="DIR", help="Where trials are kept.  [default: results/<suite>-tuning]")
-def tune(**options: Any) -> None:
+def tune(selection: SuiteOptions, **options: Any) -> None:
     """Search a method's hyperparameters with what the protocol allows.
 
     Trials are scored on source validation images at 0 shots, else on folds of the shots; never on target
@@ -120,51 +110,59 @@ def tune(**options: Any) -> None:
     """
     from bench.commands.experiments import tune as command
 
-    sys.exit(command.tune(command.TuneOptions(**options)))
+    sys.exit(command.tune(command.TuneOptions(selection, **options)))
 
 
 @cli.command("rank-backbones")
-@click.option("--dataset", metavar="D", required=True, help="A dataset's name.")
-@click.option("--target", metavar="T", required=True, help="The domain that networks are ranked for.")
+@suite_options("methods", "source", "shots", "backbone", "steps", "seeds", "sets")
+@click.option("--dataset", metavar="D", help="A dataset's name, instead of a suite.")
 @click.option(
-    "--backbones", metavar="A,B", callback=parse_list, help="Candidates.  [default: those available offline]"
+    "--backbones",
+    metavar="A,B",
+    multiple=True,
+    callback=parse_list,
+    help="Candidates.  [default: those available offline]",
 )
-@click.option("--image-size", metavar="PX", type=click.IntRange(8, 1024), default=64, show_default=True)
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
 @click.option("--verify", is_flag=True, help="Fit a probe on each and print how well the scores rank them.")
-def rank_backbones(**options: Any) -> None:
+def rank_backbones(selection: SuiteOptions, **options: Any) -> None:
     """Order pretrained networks for a target without training them.
 
     By LogME, shrunk H-score, H-score, TransRate and LEEP on the features of the target's labelled training
-    images, which are kept for later runs.
+    images, which are kept for later runs. A suite or --data says which images and how large; with --dataset
+    they are 64 pixels wide unless --image-size says otherwise.
     """
     from bench.commands.experiments import rank_backbones as command
 
-    sys.exit(command.rank(command.RankOptions(**options)))
+    sys.exit(command.rank(command.RankOptions(selection, **options)))
 
 
 @cli.command()
-@click.option("--suite", metavar="NAME", required=True, help="A suite's name, or the path of a suite file.")
-@click.option("--methods", metavar="A,B", callback=parse_list, help="Only these methods.")
-@click.option("--shots", metavar="K", help="Only scenarios with this many labelled target images per class.")
+@suite_options("shots")
+@click.option(
+    "--shots",
+    metavar="K",
+    multiple=True,
+    callback=parse_list,
+    help="Only scenarios with so many labelled target images per class.",
+)
 @click.option("--max-seconds", metavar="X", type=click.FloatRange(0), help="Only methods within X s a cell.")
 @click.option("--run", is_flag=True, help="Run what is missing, by successive halving over methods.")
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
 @click.option("--results", metavar="DIR", help="Where the records are.  [default: results/<suite>]")
-def recommend(**options: Any) -> None:
+def recommend(selection: SuiteOptions, **options: Any) -> None:
     """Recommend a method, with its uncertainty, from a suite's records."""
     from bench.commands.experiments import recommend as command
 
-    sys.exit(command.recommend(command.RecommendOptions(**options)))
+    sys.exit(command.recommend(command.RecommendOptions(selection, **options)))
 
 
 @cli.command("check-search")
-@click.option("--suite", metavar="NAME", required=True, help="A suite's name, or the path of a suite file.")
-@click.option("--seeds", metavar="0,1,2", callback=parse_list, help="These run seeds instead of the suite's.")
+@suite_options("methods")
 @click.option("--draws", metavar="N", type=click.IntRange(2), default=4, show_default=True)
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
 @click.option("--results", metavar="DIR", help="Where records are kept.  [default: results/<suite>-search]")
-def check_search(**options: Any) -> None:
+def check_search(selection: SuiteOptions, **options: Any) -> None:
     """Compare nas-lite with random members of its space, and with random search, at equal cost.
 
     Random search trains N random members for an Nth of the steps each, and takes the one that does best on
@@ -172,7 +170,7 @@ def check_search(**options: Any) -> None:
     """
     from bench.commands.experiments import check_search as command
 
-    sys.exit(command.check(command.CheckSearchOptions(**options)))
+    sys.exit(command.check(command.CheckSearchOptions(selection, **options)))
 
 
 @cli.command("list")
@@ -185,15 +183,19 @@ def list_(what: str) -> None:
 
 
 @cli.command()
+@data_options
 @click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
+@click.option("--suite", metavar="NAME", help="The suite to go by.  [default: the one last run there]")
 @click.option(
     "--out", metavar="FILE", help="The page, or tables as .md.  [default: report.html in the folder]"
 )
 @click.option("--update", metavar="FILE", help="Replace the tables of a Markdown file instead.")
 @click.option("--serve", is_flag=True, help="Show the page on this machine, built anew as records arrive.")
 @click.option("--port", metavar="N", type=click.IntRange(0, 65535), default=8000, show_default=True)
-def report(results: str | None, out: str | None, update: str | None, serve: bool, port: int) -> None:
-    """Build the report of a results folder."""
+def report(
+    results: str | None, suite: str | None, out: str | None, update: str | None, serve: bool, port: int
+) -> None:
+    """Build the report of a results folder, as `bench run` does at its end."""
     if sum(map(bool, (out, update, serve))) > 1:
         raise UserError(
             "--out writes a file, --update changes one and --serve shows the page: give one of them"
@@ -201,24 +203,26 @@ def report(results: str | None, out: str | None, update: str | None, serve: bool
     if serve:
         from bench.commands.results import serve as live
 
-        live.serve(results, port)
+        live.serve(results, suite, port)
         return
     from bench.commands.results import report as command
 
-    click.echo(command.update(results, update) if update else command.build(results, out))
+    click.echo(command.update(results, update, suite) if update else command.build(results, out, suite))
 
 
 @cli.command()
+@data_options
 @click.argument("folder", metavar="DIR")
 @click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
-def export(folder: str, results: str | None) -> None:
+@click.option("--suite", metavar="NAME", help="The suite to go by.  [default: the one last run there]")
+def export(folder: str, results: str | None, suite: str | None) -> None:
     """Write every table and figure of the report into a folder.
 
     Tables as CSV, Parquet, Markdown and LaTeX (booktabs), figures as SVG, PDF and PNG.
     """
     from bench.commands.results import export as command
 
-    command.export(folder, results)
+    command.export(folder, results, suite)
 
 
 @cli.command()

@@ -26,27 +26,37 @@ def _table(*columns: str) -> Table:
     return table
 
 
+def _unusable(name: str, error: UserError, columns: int) -> list[Text]:
+    """Row of what cannot be loaded: one broken file does not take the list along."""
+    return [Text(printable(name)), *[Text()] * (columns - 2), Text(printable(f"cannot be loaded: {error}"))]
+
+
 def _suites() -> Table:
     from bench.spec.matrix.suite import load_suite, suite_names
 
     table = _table("suite", "dataset", "methods", "what for")
     for name in suite_names():
-        suite = load_suite(name)
+        try:
+            suite = load_suite(name)
+        except UserError as error:
+            table.add_row(*_unusable(name, error, len(table.columns)))
+            continue
         row = (name, suite.dataset or "your own (--data)", str(len(suite.methods)), suite.description)
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(text)) for text in row))
     return table
 
 
 def _methods() -> Table:
-    from bench.method.registry import method_modules, method_summary
+    from bench.method.registry import family, method_modules, method_reference, method_summary
 
-    table = _table("method", "what it is")
-    for name in sorted(method_modules()):
+    table = _table("method", "family", "what it is", "checked against")
+    for name in sorted(method_modules(), key=lambda name: (family(name), name)):
         try:
-            summary = method_summary(name)
+            summary, reference = method_summary(name), method_reference(name)
         except UserError as error:
-            summary = f"cannot be loaded: {error}"
-        table.add_row(Text(printable(name)), Text(printable(summary)))
+            table.add_row(*_unusable(name, error, len(table.columns)))
+            continue
+        table.add_row(*(Text(printable(text)) for text in (name, family(name), summary, reference)))
     return table
 
 
@@ -55,9 +65,13 @@ def _datasets() -> Table:
 
     table = _table("dataset", "domains", "classes", "title")
     for name in card_names():
-        card = load_card(name)
+        try:
+            card = load_card(name)
+        except UserError as error:
+            table.add_row(*_unusable(name, error, len(table.columns)))
+            continue
         row = (name, ", ".join(card.domains), str(len(card.classes)), card.title)
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(text)) for text in row))
     return table
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import click
@@ -10,18 +13,31 @@ import click
 from bench.core.errors import UserError
 
 
-def parse_list(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
-    """Split `a,b` into its parts.
+def parse_list(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[str] | None:
+    """Split values like `a,b` of an option that may be repeated into their parts.
 
     Raises:
         UserError: there are none.
     """
-    if value is None:
-        return None
-    parts = [part.strip() for part in value.split(",") if part.strip()]
-    if not parts:
-        raise UserError(f"{parameter.opts[0]} names nothing: leave it out, or name some")
-    return parts
+    return list_parts(parameter.opts[0], values) if values else None
+
+
+def list_parts(option: str, values: Iterable[str], whole: Iterable[str] = ()) -> list[str]:
+    """Split values at commas, but for those that are a name as a whole; each part once.
+
+    Raises:
+        UserError: there are none.
+    """
+    names = set(whole)
+    parts = [part.strip() for text in values for part in ([text] if text in names else text.split(","))]
+    if not any(parts):
+        raise UserError(f"{option} names nothing: leave it out, or name some")
+    return list(dict.fromkeys(filter(None, parts)))
+
+
+def whole_number(text: str) -> int | None:
+    """Parse digits, no more than anybody needs; None for any other text."""
+    return int(text) if text.isdecimal() and len(text) <= 18 else None
 
 
 def parse_nodes(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
@@ -33,9 +49,10 @@ def parse_nodes(context: click.Context, parameter: click.Parameter, value: str |
     if value is None:
         return None
     name, _, number = value.partition("=")
-    if name != "nodes" or not number.isdecimal() or not 1 <= int(number) <= 100_000:
-        raise UserError(f"--simulate takes nodes=N like nodes=64, not '{value}'")
-    return int(number)
+    nodes = whole_number(number)
+    if name != "nodes" or nodes is None or not 1 <= nodes <= 100_000:
+        raise UserError(f"--simulate takes nodes=N like nodes=64, not '{value[:40]}'")
+    return nodes
 
 
 def _environment(variable: str, kind: str = "path") -> Any:
@@ -78,3 +95,78 @@ def data_options(command: Any) -> Any:
     ):
         command = option(command)
     return command
+
+
+@dataclass(frozen=True)
+class SuiteOptions:
+    """Options that select a suite, narrow its methods and domains, and replace some of its values."""
+
+    suite: str | None = None
+    methods: Sequence[str] | None = None
+    source: Sequence[str] = ()
+    target: Sequence[str] = ()
+    shots: Sequence[str] | None = None
+    backbone: Sequence[str] | None = None
+    image_size: int | None = None
+    steps: int | None = None
+    seeds: Sequence[str] | None = None
+    sets: Sequence[str] = ()
+    """Hyperparameters as `method.param=value`."""
+
+
+def _several(*names: str, **settings: Any) -> Any:
+    """Option that takes several values: repeated, with commas, or both."""
+    return click.option(*names, multiple=True, callback=parse_list, **settings)
+
+
+SUITE_OPTIONS: dict[str, Any] = {
+    "suite": click.option(
+        "--suite",
+        metavar="NAME",
+        help="A suite's name, or the path of a suite file (.toml).  [default with --data: own-images]",
+    ),
+    "methods": _several("--methods", metavar="A,B", help="Only these methods."),
+    # Split later, when it is known which names have a comma in them.
+    "source": click.option("--source", metavar="X,Y", multiple=True, help="Only these source domains."),
+    "target": click.option("--target", metavar="X,Y", multiple=True, help="Only these target domains."),
+    "shots": _several(
+        "--shots", metavar="0,5,all", help="These labelled target images per class instead of the suite's."
+    ),
+    "backbone": _several("--backbone", metavar="B", help="This timm network instead of the suite's."),
+    "image_size": click.option(
+        "--image-size",
+        metavar="PX",
+        type=click.IntRange(8, 1024),
+        help="Images of this size instead of the suite's.",
+    ),
+    "steps": click.option(
+        "--steps",
+        metavar="N",
+        type=click.IntRange(1),
+        help="Optimiser steps of the source stage instead of the suite's; the target stage has half as many.",
+    ),
+    "seeds": _several("--seeds", metavar="0,1,2", help="These run seeds instead of the suite's."),
+    "sets": click.option(
+        "--set", "sets", metavar="METHOD.PARAM=VALUE", multiple=True, help="Set a hyperparameter."
+    ),
+}
+"""Options of `SuiteOptions`, by its fields."""
+
+
+def suite_options(*left_out: str) -> Callable[[Any], Any]:
+    """Decorate a verb of a suite with the options of `SuiteOptions`, all but some, and `data_options`.
+
+    The verb is called with them as one `selection`.
+    """
+    names = [name for name in SUITE_OPTIONS if name not in left_out]
+
+    def decorate(command: Any) -> Any:
+        @wraps(command)
+        def grouped(**options: Any) -> Any:
+            return command(SuiteOptions(**{name: options.pop(name) for name in names}), **options)
+
+        for name in reversed(names):
+            grouped = SUITE_OPTIONS[name](grouped)
+        return data_options(grouped)
+
+    return decorate

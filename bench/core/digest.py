@@ -30,6 +30,7 @@ EXCEPTIONS = {
     "engine/training/checkpoints.py": "where a stage's state is kept, not what it is",
     "engine/training/cost.py": "time and memory",
     "engine/training/throughput.py": "time, operations and energy",
+    "method/alignment.py": SHARED,
     "method/episodic.py": SHARED,
     "method/maths": SHARED,
     "method/registry.py": "names; hyperparameters are in the key",

@@ -20,6 +20,10 @@ class CellSkipped(Exception):
     """Cell that its method declares unsupported; becomes a `skipped` record with this reason."""
 
 
+class TooFewImages(CellSkipped, UserError):
+    """Images that cannot give what a cell asks for, as its shots; becomes a `skipped` record."""
+
+
 class CellFailed(Exception):
     """Cell that failed in an understood way (divergence, ...); becomes a `failed` record with this reason."""
 

@@ -8,8 +8,8 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 PIECE = 2**18
 """Bytes per write."""
@@ -57,13 +57,13 @@ def atomic_file(path: Path, exclusive: bool = False, durable: bool = True) -> It
         sync_folder(path.parent)
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a regular file to read it, without waiting for anybody, as an open pipe would.
 
     Raises:
         OSError: it cannot be opened, or is a folder, pipe, socket or device.
     """
-    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
+    file: BufferedReader = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(errno.EINVAL, "no regular file", str(path))

@@ -16,6 +16,18 @@ RESULTS = Path("results")
 """Folder of the results folders, relative to the working directory."""
 
 
+def shown_path(path: Path) -> str:
+    """Name a path without where the user's home is: from the working directory in it, else from `~`."""
+    whole = path.absolute()
+    if whole.is_relative_to(Path.cwd()):
+        return str(whole.relative_to(Path.cwd()))
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return str(path)
+    return f"~/{whole.relative_to(home)}" if whole.is_relative_to(home) else str(path)
+
+
 def cache_root() -> Path:
     """Return `$BENCH_CACHE`, or the user's cache folder for this program."""
     return Path(os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("transfer-bench"))

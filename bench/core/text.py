@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from typing import Any
 
 MOST = 100
 """Longest name of a results folder, in characters."""
@@ -21,6 +22,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def visible(value: Any) -> Any:
+    """Make a value `printable` where it is a text."""
+    return printable(value) if isinstance(value, str) else value
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

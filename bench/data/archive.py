@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO
+from typing import IO, Any
 
 from bench.core.errors import UserError
 from bench.core.files import open_regular
@@ -29,7 +29,11 @@ MOST_BYTES = 200 * 2**30
 MOST_HEADER = 2**20
 """Largest header of a member in bytes, and largest piece that is read at once."""
 
-COMPRESSIONS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+COMPRESSIONS: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
 """Readers of compressed files, by how these begin."""
 
 
@@ -104,7 +108,7 @@ def _opened(archive: Path) -> Iterator[Iterator[Member]]:
         reader = next((open_ for begin, open_ in COMPRESSIONS.items() if start.startswith(begin)), None)
         stream = Bounded(reader(content) if reader else content, _most(archive))
         try:
-            tar = tarfile.open(fileobj=stream, mode="r:")  # type: ignore[call-overload]  # noqa: SIM115
+            tar = tarfile.open(fileobj=stream, mode="r:")  # noqa: SIM115
         except (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error):
             if stream.refused:
                 raise

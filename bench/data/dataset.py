@@ -106,6 +106,8 @@ class Dataset:
                 with FileLock(f"{path}.lock"):
                     pixels = _mapped(path, shape)
                     if pixels is None:
+                        if path.exists():
+                            LOG.warning("decoded images were damaged and are made anew: %s", path)
                         self._decode(images, size, path, progress)
                         pixels = _mapped(path, shape)
         assert pixels is not None, "it was decoded just now"
@@ -139,7 +141,7 @@ _whole: set[tuple[str, int, int, int]] = set()
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Map a decoded domain into memory; None where the file is missing, or damaged, which is logged."""
+    """Map a decoded domain into memory; None where the file is missing or damaged."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
@@ -147,14 +149,11 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
             if identity not in _whole:
                 checksum = _checksum(file, status.st_size - CHECKSUM_BYTES)
                 if file.read() != checksum.to_bytes(CHECKSUM_BYTES):
-                    raise ValueError("the checksum differs")
+                    return None
         pixels: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-        if (pixels.shape, pixels.dtype) != (shape, np.uint8):
-            raise ValueError(f"it holds {pixels.dtype} {pixels.shape}")
-    except FileNotFoundError:
+    except (OSError, ValueError, EOFError, OverflowError):
         return None
-    except (OSError, ValueError, EOFError, OverflowError) as error:
-        LOG.warning("decoded images are damaged and made anew: %s (%s)", path, error)
+    if (pixels.shape, pixels.dtype) != (shape, np.uint8):
         return None
     _whole.add(identity)
     return pixels

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.core.errors import UserError
+from bench.core.errors import TooFewImages
 from bench.core.seeds import stream
 from bench.data.dataset import Dataset
 from bench.data.splits import TEST, TRAIN, Subset, subset
@@ -29,7 +29,7 @@ def draw_episodes(dataset: Dataset, scenario: Scenario, count: int) -> Iterator[
     Each is drawn from a stream of its own, so that fewer episodes are the beginning of more.
 
     Raises:
-        UserError: fewer classes than an episode's ways have enough images.
+        TooFewImages: fewer classes than an episode's ways have enough images.
     """
     form = scenario.episodes
     assert form is not None
@@ -45,7 +45,7 @@ def draw_episodes(dataset: Dataset, scenario: Scenario, count: int) -> Iterator[
         if (train.labels == label).sum() >= shots and (test.labels == label).sum() >= form.queries
     ]
     if len(able) < form.way:
-        raise UserError(
+        raise TooFewImages(
             f"{form.way}-way episodes of {shots} shots and {form.queries} queries a class, but only "
             f"{len(able)} classes of {dataset.card.name}/{scenario.target} have as many images: "
             "use a smaller 'way' or 'queries', or fewer shots"

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from bench.core.errors import UserError
+from bench.core.errors import TooFewImages, UserError
 from bench.data.dataset import Dataset, Domain
 from bench.spec.cell import Scenario
 
@@ -151,7 +151,7 @@ def draw_shots(
     Images of different groups come first, so that five shots show five things where a class has as many.
 
     Raises:
-        UserError: a class has fewer training images than shots.
+        TooFewImages: a class has fewer training images than shots.
     """
     train = subset(dataset, domain, classes, TRAIN)
     if shots == "all":
@@ -161,7 +161,7 @@ def draw_shots(
     for label, name in enumerate(classes):
         rows = np.flatnonzero(train.labels == label)
         if len(rows) < int(shots):
-            raise UserError(
+            raise TooFewImages(
                 f"{shots} shots, but class '{name}' of {dataset.card.name}/{domain} has {len(rows)} "
                 "training images: ask for fewer shots or other classes"
             )

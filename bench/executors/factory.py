@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Protocol
 
 from bench.core.errors import UserError, check_name
-from bench.executors.protocol import ExecutorOptions, Watcher
+from bench.executors.protocol import ExecutorOptions, TrialImages, Watcher
 from bench.records.record import Digests
 from bench.records.store import Store
 from bench.spec.cell import Cell
@@ -20,11 +20,13 @@ class Executor(Protocol):
     def count(self) -> int:
         """Cells at once."""
 
-    def prepare(self, backbones: Sequence[str], note: Callable[[str], None]) -> None:
-        """Resolve the device and fetch weights; `note` is called with notes on that.
+    def prepare(
+        self, backbones: Sequence[str], note: Callable[[str], None], images: TrialImages | None = None
+    ) -> None:
+        """Resolve the device, fetch weights and try them on images; `note` is called with notes on that.
 
         Raises:
-            UserError: the device or a backbone is out of reach.
+            UserError: the device or a backbone is out of reach, or no backbone can take the images.
         """
 
     def run(

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from bench.executors.protocol import ExecutorOptions
+from bench.executors.protocol import ExecutorOptions, TrialImages
 from bench.processes.protocol import Exited, Failure, Message, Note
 from bench.records.record import Digests, Environment
 from bench.spec.cell import Cell, Setting
@@ -22,6 +22,8 @@ class PrepareRequest(Message):
     kind: Literal["prepare"] = "prepare"
     device: str
     backbones: tuple[str, ...]
+    images: TrialImages | None = None
+    """What the backbones are tried on; None: they are not."""
     workers: int
     """Workers at once, on this machine."""
     devices_per_cell: int

@@ -23,6 +23,14 @@ class ExecutorOptions(Frozen):
     """Module that worker processes run."""
 
 
+class TrialImages(Frozen):
+    """Images that networks are tried on before cells run."""
+
+    image_size: int
+    batch_size: int
+    """Smallest of the batches."""
+
+
 class Watcher(Protocol):
     """Follows a run."""
 

@@ -25,7 +25,7 @@ from submitit.helpers import DelayedSubmission
 
 from bench.core.errors import UserError
 from bench.executors.messages import JobEvent, WorkItem
-from bench.executors.protocol import ExecutorOptions, Watcher
+from bench.executors.protocol import ExecutorOptions, TrialImages, Watcher
 from bench.executors.slurm_job import write_work
 from bench.executors.worker_pool import WorkerPool
 from bench.processes.signals import STOPPING, Interrupted, interruptions
@@ -89,15 +89,17 @@ class Slurm:
         self._options = options
         self.count = options.resources.workers or 1
 
-    def prepare(self, backbones: Sequence[str], note: Callable[[str], None]) -> None:
-        """Fetch weights here, since jobs often have no network.
+    def prepare(
+        self, backbones: Sequence[str], note: Callable[[str], None], images: TrialImages | None = None
+    ) -> None:
+        """Fetch weights here, since jobs often have no network, and try them on images.
 
         Raises:
-            UserError: a backbone is out of reach.
+            UserError: a backbone is out of reach, or none can take the images.
         """
         local = WorkerPool(ExecutorOptions(device="cpu", module=self._options.module))
         try:
-            local.prepare(backbones, note)
+            local.prepare(backbones, note, images)
         finally:
             local.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TextIO
 
+from bench.core.errors import UserError
 from bench.core.text import counted
 from bench.executors.messages import (
     REQUEST,
@@ -17,6 +18,7 @@ from bench.executors.messages import (
     PrepareRequest,
 )
 from bench.executors.placement import assign_devices
+from bench.executors.protocol import TrialImages
 from bench.executors.queue import cannot_write
 from bench.processes.protocol import Note
 from bench.processes.server import Server, serve
@@ -72,13 +74,36 @@ class Worker(Server):
             text = f"{len(assigned)} of {request.workers} workers: {there} and no room for more cells at once"
             text += " (--cells-per-device N lets N share one)"
             self.send(Note(text=text))
+        faults: list[str] = []
         for backbone in request.backbones:
             check_backbone(backbone)
             if needs_hub(backbone):
                 self.send(Note(text=f"fetching the weights of {backbone} from the hub"))
+            if request.images is not None and (found := self.tried(backbone, request.images)):
+                faults += found
+                continue
             create_backbone(backbone)
+        if faults and len(faults) == len(request.backbones):
+            raise UserError("; ".join(faults))
+        for fault in faults:
+            self.send(Note(text=f"{fault}; its cells will fail"))
         setting = Setting(device=str(device), threads=threads, devices=per_cell)
         self.send(Prepared(setting=setting, environment=self.environment(setting), devices=assigned))
+
+    def tried(self, name: str, images: TrialImages) -> list[str]:
+        """Try a network on images; returns the fault, if any, and notes what training will meet."""
+        from bench.networks.backbones import check_batch_size, check_image_size
+
+        try:
+            check_image_size(name, images.image_size)
+        except UserError as error:
+            return [str(error)]
+        try:
+            check_batch_size(name, images.image_size, images.batch_size)
+        except UserError as error:
+            # Methods that leave it frozen can do without.
+            self.send(Note(text=f"{error}; methods that train it will fail"))
+        return []
 
     def run(self, request: CellRequest) -> None:
         """Run a cell and store its record, unless another process was faster."""

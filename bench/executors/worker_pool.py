@@ -20,7 +20,7 @@ from bench.executors.messages import (
     Prepared,
     PrepareRequest,
 )
-from bench.executors.protocol import ExecutorOptions, Watcher
+from bench.executors.protocol import ExecutorOptions, TrialImages, Watcher
 from bench.executors.queue import CellQueue
 from bench.processes.local import LocalLauncher
 from bench.processes.protocol import Answers, Exited, Failure, Launcher, Note, WorkerHandle
@@ -56,7 +56,7 @@ class WorkerPool:
         """Workers that have not answered yet."""
         # The first begins to load its libraries now; the others once it is known that they are needed.
         self._start_worker()
-        self._backbones: set[str] | None = None
+        self._prepared: set[tuple[str, TrialImages | None]] | None = None
         self._setting = Setting()
         self._environment = Environment(python="", packages={}, platform="", cpu="")
         self._signals: list[int] = []
@@ -72,13 +72,18 @@ class WorkerPool:
         """Numbers of the processes that are there now."""
         return [worker.pid for worker in self._workers]
 
-    def prepare(self, backbones: Sequence[str], note: Callable[[str], None]) -> None:
-        """Resolve the device and fetch weights, in the first worker; `note` is called with its notes.
+    def prepare(
+        self, backbones: Sequence[str], note: Callable[[str], None], images: TrialImages | None = None
+    ) -> None:
+        """Resolve the device, fetch weights and try them on images, in the first worker.
+
+        `note` is called with its notes.
 
         Raises:
-            UserError: the device or a backbone is out of reach.
+            UserError: the device or a backbone is out of reach, or no backbone can take the images.
         """
-        if self._backbones is not None and self._backbones.issuperset(backbones):
+        asked = {(name, images) for name in backbones}
+        if self._prepared is not None and self._prepared.issuperset(asked):
             return
         resources = self._options.resources
         for last in (False, True):
@@ -87,13 +92,14 @@ class WorkerPool:
                 PrepareRequest(
                     device=self._options.device,
                     backbones=tuple(backbones),
+                    images=images,
                     workers=self.count or 1,
                     devices_per_cell=resources.devices_per_cell,
                     cells_per_device=None if self._launcher.assigns_devices else resources.cells_per_device,
                 )
             )
             if self._await_prepared(first, note, last):
-                self._backbones = {*(self._backbones or ()), *backbones}
+                self._prepared = {*(self._prepared or ()), *asked}
                 return
 
     def _await_prepared(self, first: WorkerHandle, note: Callable[[str], None], last: bool) -> bool:

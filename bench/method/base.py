@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast, dataclass_transform
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
+from bench.method.items import StageItems
 from bench.networks.backbones import Backbone
 from bench.networks.split import POOLED
 
@@ -34,6 +36,10 @@ class Model(nn.Module):
         return out
 
 
+Update = tuple[Tensor, Iterable[nn.Parameter]]
+"""Loss and the parameters that an optimiser's update by its gradient moves."""
+
+
 def tunable(default: float, low: float, high: float, log: bool = True) -> Any:
     """Hyperparameter with a search range, on a logarithmic scale by default."""
     return dataclasses.field(default=default, metadata={"low": low, "high": high, "log": log})
@@ -44,6 +50,8 @@ class Method:
     """Way to transfer: a frozen set of hyperparameters and a few verbs."""
 
     access: ClassVar[Access] = Access.SOURCE_LABELS | Access.TARGET_LABELS
+    reference: ClassVar[str] = ""
+    """Published implementation that tests compare the loss and its gradient with, as in `dalib 0.2`."""
     needs: ClassVar[Access] = Access.NOTHING
     """Access that a scenario must offer; a cell of another one is skipped, with that reason."""
 
@@ -80,8 +88,8 @@ class Method:
         """True if a stage begins with `fit`, whose images count towards the budget."""
         return False
 
-    def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
-        """Fit `model` to all labelled images of a stage in one go; returns details for the record."""
+    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+        """Fit `model` to all items of a stage in one go; returns details for the record."""
         raise NotImplementedError(f"{type(self).__name__} says it fits, but has no fit()")
 
     def build(self, backbone: Backbone, task: Task) -> Model:
@@ -149,9 +157,25 @@ class GradientMethod(Method):
         """Findings of a stage, for the record."""
         return {}
 
+    def begin(self, model: Model, items: StageItems, task: Task) -> None:
+        """Prepare a stage that trains: remember what it begins with, in buffers of `model`."""
+
+    def after_step(self, model: Model, progress: float) -> None:
+        """Follow a step of the optimiser: move an average of the weights, say."""
+
+    def finish(self, model: Model, items: StageItems, task: Task) -> None:
+        """Conclude a stage after its last step, before it is evaluated: average weights, say."""
+
     def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
         """Scalar loss of one step; `progress` runs from 0 to 1 over the stage."""
         return nn.functional.cross_entropy(model(batch.x), batch.y)
+
+    def updates(self, model: Model, batch: Batch, progress: float) -> Iterator[Update]:
+        """Updates of one step: losses, each with the parameters that it moves before the next is computed.
+
+        By default one, of `loss` and all parameters.
+        """
+        yield self.loss(model, batch, progress), model.parameters()
 
     def trainable(self, model: Model) -> list[dict[str, Any]]:
         """Parameter groups for the optimiser.

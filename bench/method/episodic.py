@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bench.method.base import GradientMethod, Model, tunable
-from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
+from bench.method.batch import Access, Batch, Episode, StageName, Task
+from bench.method.items import StageItems
 from bench.method.maths.inner_loop import Fast, adapt, prototype_head, prototypes
 from bench.networks.backbones import Backbone
 from bench.networks.split import POOLED
@@ -86,10 +87,11 @@ class InnerLoopMethod(EpisodicMethod):
         logits = functional_call(model, fast, (batch.x[support:],))
         return nn.functional.cross_entropy(logits, batch.y[support:])
 
-    def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
         """Adapt to the shots, in place."""
         # Nothing is differentiated through these steps, which first order takes to the same place.
-        fast = self.adapted(model, labelled.x, labelled.y, len(task.classes), self.adapt_steps, False)
+        x, y = items.labelled.x, items.labelled.y
+        fast = self.adapted(model, x, y, len(task.classes), self.adapt_steps, False)
         head = cast(nn.Linear, model.head)
         head.weight, head.bias = (nn.Parameter(fast[f"head.{name}"].detach()) for name in ("weight", "bias"))
         own = dict(model.named_parameters())

@@ -1,14 +1,16 @@
-"""Methods by name: a file in `methods/` each, or another package's entry point. Lazy; no second list."""
+"""Methods by name: a file in a folder of `methods/` each, or an entry point. Lazy."""
 
 from __future__ import annotations
 
 import ast
 import contextlib
+import fnmatch
 import importlib
 import importlib.util
 import inspect
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from functools import cache
 from importlib.metadata import entry_points
@@ -26,6 +28,8 @@ OWN = "bench.methods"
 """Package whose modules are methods."""
 ENTRY_POINTS = "transfer_bench.methods"
 """Group of other packages' entry points that are methods."""
+FAMILY, OTHERS = "family:", "others"
+GLOB = re.compile(r"[*?\[]")
 
 
 @cache
@@ -33,9 +37,9 @@ def method_modules() -> dict[str, str]:
     """Module of every method, by name, without importing any of them."""
     spec = importlib.util.find_spec(OWN)
     own = {
-        path.stem.replace("_", "-"): f"{OWN}.{path.stem}"
+        path.stem.replace("_", "-"): f"{OWN}.{path.parent.name}.{path.stem}"
         for root in (spec.submodule_search_locations or [] if spec else [])
-        for path in sorted(Path(root).glob("[!_]*.py"))
+        for path in sorted(Path(root).glob("*/[!_]*.py"))
     }
     others = {point.name: point.value.split(":")[0] for point in entry_points(group=ENTRY_POINTS)}
     return {**others, **own}
@@ -57,6 +61,36 @@ def method_file(name: str) -> Path:
     return Path(spec.origin)
 
 
+def family(name: str) -> str:
+    """Family of a method: the folder of `methods/` that it is in, or `others` for another package's."""
+    module = method_modules()[name]
+    return module.split(".")[-2] if module.startswith(f"{OWN}.") else OTHERS
+
+
+def select_methods(patterns: Iterable[str]) -> list[str]:
+    """Names of methods that match `name`, `family:name` or a pattern like `lp-*`, in order, each once.
+
+    Raises:
+        UserError: a pattern that no method or family matches, with a suggestion.
+    """
+    known = sorted(method_modules())
+    chosen: list[str] = []
+    for pattern in patterns:
+        if pattern.startswith(FAMILY):
+            members = pattern.removeprefix(FAMILY)
+            check_name("family of methods", members, {family(name) for name in known})
+            found = [name for name in known if family(name) == members]
+        elif GLOB.search(pattern):
+            found = fnmatch.filter(known, pattern)
+            if not found:
+                raise UserError(f"no method matches '{pattern}': see bench list methods")
+        else:
+            method_file(pattern)
+            found = [pattern]
+        chosen += found
+    return list(dict.fromkeys(chosen))
+
+
 def method_summary(name: str) -> str:
     """First line of the method's file.
 
@@ -69,6 +103,15 @@ def method_summary(name: str) -> str:
     if not method_modules()[name].startswith(f"{OWN}."):
         load_method(name)
     return text.split("\n")[0]
+
+
+def method_reference(name: str) -> str:
+    """Published implementation that the method's class says tests compare it with; empty: none."""
+    for node in ast.walk(ast.parse(method_file(name).read_text(encoding="utf-8"))):
+        match node:
+            case ast.Assign(targets=[ast.Name("reference")], value=ast.Constant(str(reference))):
+                return reference
+    return ""
 
 
 def method_digest(name: str) -> str:

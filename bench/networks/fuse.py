@@ -49,7 +49,9 @@ def _twin(net: Network, twins: dict[nn.Module, nn.Module]) -> Network:
 
 
 def _fit(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
-    return norm.running_mean is not None and norm.num_features == conv.out_channels
+    # What a hook adds to a convolution's output is not in its weights.
+    plain = not conv._forward_hooks and not norm._forward_hooks
+    return plain and norm.running_mean is not None and norm.num_features == conv.out_channels
 
 
 def _rest(norm: nn.Module) -> nn.Sequential:

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.core.digest import combine, seal, unseal
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
-from bench.core.paths import cache_root
+from bench.core.paths import cache_root, writing_to_cache
 from bench.core.text import file_name
 from bench.networks.own_weights import HUB, is_own
 
@@ -131,7 +131,7 @@ def remember_source(name: str, source: str) -> None:
     Only timm knows, which takes longer to load than most commands do.
     """
     if _source(name) != source:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(UserError), writing_to_cache():
             write_atomically(_note(name), seal(json.dumps(source).encode()))
 
 

@@ -128,7 +128,7 @@ class _Pool:
             case Failure(message=message):
                 raise UserError(message)
             case Begun(item=item) if piece:
-                piece.current, piece.since = item, time.monotonic()
+                piece.current, piece.since, piece.attempts = item, time.monotonic(), 0
             case Result(item=item) if piece:
                 piece.left.remove(item)
                 piece.current, piece.since = None, time.monotonic()

@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+from bench.core.errors import UserError
 from bench.processes.descendants import MARK, kill_descendants, new_mark
 from bench.processes.protocol import STOP, Answers, Exited, Message
 
@@ -24,19 +25,30 @@ class LocalWorker:
     """Child process that answers requests; its answers are put into a queue, with itself."""
 
     def __init__(self, answers: Answers, module: str) -> None:
+        """Start it.
+
+        Raises:
+            UserError: the system has no room for one.
+        """
         self._mark = new_mark()
         self._log = bytearray()
-        self._process = subprocess.Popen(
-            # Without the folder it is started in on the path, unless this process has it there.
-            [sys.executable, "-P", "-m", module],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), MARK: self._mark},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            # Signals of the terminal are for this process, which tells its workers.
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                # Without the folder it is started in on the path, unless this process has it there.
+                [sys.executable, "-P", "-m", module],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), MARK: self._mark},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                # Signals of the terminal are for this process, which tells its workers.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise UserError(
+                f"cannot start a worker process: {error.strerror or error}: allow more "
+                "open files (ulimit -n), processes (-u) or memory (-v)"
+            ) from None
         self._listener = threading.Thread(target=self._listen, args=(answers,), daemon=True)
         self._listener.start()
         self._log_reader = threading.Thread(target=self._read_log, daemon=True)

@@ -62,6 +62,7 @@ class Budget(Frozen):
         if self.evaluations > self.target_steps:
             raise ValueError(
                 f"{self.evaluations} evaluations do not fit into a target stage of {self.target_steps} steps"
+                f": use fewer, or {2 * self.evaluations} steps of the source stage or more"
             )
         return self
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from bench.core.text import printable
 from bench.report.export.table import Table
 from bench.report.render.markdown import escape, pipes
 
@@ -72,8 +73,8 @@ def latex(table: Table) -> bytes:
 
 
 def tex(text: str) -> str:
-    """Text that LaTeX sets as it stands, on one line and without control characters."""
-    return re.sub(r"[\x00-\x1f\x7f]+", " ", text).translate(LATEX)
+    """Text that LaTeX sets as it stands, on one line and without invisible characters."""
+    return printable(re.sub(r"[\x00-\x1f\x7f]+", " ", text)).translate(LATEX)
 
 
 TABLE_FORMATS: dict[str, Callable[[Table], bytes]] = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.core.text import visible
 from bench.report.scores.bootstrap import Interval
 from bench.report.tables import formats
 from bench.report.tables.leaderboard import Block
@@ -96,6 +97,8 @@ def _typed(data: pd.DataFrame, columns: Mapping[str, Write]) -> pd.DataFrame:
             values = data[column].astype(float)
             whole = write is formats.count and (values.dropna() % 1 == 0).all()
             data[column] = values.astype("Int64") if whole else values
+        else:
+            data[column] = data[column].map(visible)
     return data
 
 

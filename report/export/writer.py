@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from bench.report.export.figures import drawings, printed
 from bench.report.export.formats import TABLE_FORMATS
 from bench.report.export.results import Results
 from bench.report.export.tables import TABLES
+from bench.report.tables.completeness import Completeness
 
 
 def export(frame: pd.DataFrame, folder: Path, baseline: str, source_alone: str) -> tuple[int, int]:
@@ -27,7 +29,11 @@ def export(frame: pd.DataFrame, folder: Path, baseline: str, source_alone: str) 
         OSError: the folder cannot be written.
     """
     results = Results.of(frame, baseline, source_alone)
-    tables = [table for make in TABLES if len((table := make(results)).data)]
+    completeness = Completeness.of(frame)
+    # In the title of each: a table is copied alone.
+    note = f" ({completeness.short})" if completeness.missing else ""
+    made = [table for make in TABLES if len((table := make(results)).data)]
+    tables = [replace(table, title=f"{table.title}{note}") for table in made]
     for table in tables:
         for suffix, write in TABLE_FORMATS.items():
             write_atomically(folder / "tables" / f"{table.name}{suffix}", write(table))

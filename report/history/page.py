@@ -9,9 +9,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from bench.core.text import printable
 from bench.report.history.figures import describe_change, panels, short_revision, with_unit
 from bench.report.history.series import Series
-from bench.report.render.page import asset, environment
+from bench.report.render.templates import asset, environment
 from bench.report.tables.formats import several
 
 
@@ -46,7 +47,7 @@ def terminal_table(found: Sequence[Series]) -> Group:
             for s in panel.series:
                 values = (str(len(s.values)), with_unit(s, s.values[0]), with_unit(s, s.values[-1]))
                 changed = "; ".join(describe_change(s, change) for change in s.changes) or "none"
-                table.add_row(*map(Text, (s.name, *values, changed)))
+                table.add_row(*(Text(printable(text)) for text in (s.name, *values, changed)))
             parts += [Text(f"{suite}: {panel.title}", style="bold"), table]
     changes = sum(len(s.changes) for s in found)
     return Group(*parts, Text(f"{several(changes, 'change point')}", style="dim"))

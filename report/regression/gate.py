@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader
 
 from bench.report.regression.compare import RunComparison
 from bench.report.render.markdown import escape, pipes
+from bench.report.render.templates import environment
 from bench.report.tables import formats
 from bench.spec.matrix.suite import Gate
 
@@ -18,8 +16,6 @@ COLUMNS = {
     **{"accuracy": False, "time": True, "speed": False},
 }
 """Columns of the table of methods, and which of them are numbers."""
-
-TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 def regressions(found: RunComparison, gate: Gate) -> list[str]:
@@ -76,8 +72,9 @@ def as_json(found: RunComparison, bad: list[str]) -> str:
 
 def html(found: RunComparison, bad: list[str]) -> str:
     """Page of the comparison."""
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
     cells = [c for c in found.cells if c.verdict != "same"]
-    return environment.get_template("compare.html").render(
-        found=found, bad=bad, rows=table(found), cells=cells
+    return (
+        environment()
+        .get_template("compare.html")
+        .render(found=found, bad=bad, rows=table(found), cells=cells)
     )

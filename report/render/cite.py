@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from importlib.metadata import PackageNotFoundError, version
 
 import pandas as pd
@@ -10,6 +9,7 @@ import pandas as pd
 from bench.data.card import packaged
 from bench.data.catalog import card_names, load_card
 from bench.report.tables import formats
+from bench.report.tables.record_links import quoted
 from bench.spec.matrix.suite import SUITES
 
 PACKAGE = "transfer-bench"
@@ -17,7 +17,7 @@ PACKAGE = "transfer-bench"
 
 def commands(frame: pd.DataFrame, folder: str) -> list[tuple[str, str]]:
     """(what it does, command) to run the suites again, this page included, and to read the frame."""
-    where = shlex.quote(folder)
+    where = quoted(folder)
     suites = [str(name) for name in sorted(frame["suite"].dropna().unique())]
     found = [
         (f"Run {name} again, from nothing, and build its page", f"python -m bench run --suite {name} --fresh")

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from bench.core.text import printable
 from bench.report.tables import formats
+from bench.report.tables.completeness import Completeness
 from bench.report.tables.leaderboard import leaderboards
 
 COLUMNS = {
@@ -21,7 +23,8 @@ def markdown_table(frame: pd.DataFrame, baseline: str) -> str:
 
     `frame` is that of `bench.report.scores.frame.load_frame`.
     """
-    parts = []
+    completeness = Completeness.of(frame)
+    parts = [f"{escape(line)}\n" for line in completeness.lines if completeness.missing]
     for board in leaderboards(frame, baseline):
         title = f"**{board.block.title}** ({formats.several(board.cells, 'shared cell')})"
         rows = [
@@ -43,5 +46,5 @@ def pipes(columns: Mapping[str, bool], rows: Iterable[Sequence[str]]) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that Markdown shows as it is: no table breaks, no markup, no HTML."""
-    return re.sub(r"([\\`*_{}\[\]<>|])", r"\\\1", " ".join(text.split()))
+    """Text that Markdown shows as it is: no table breaks, no markup, no HTML, nothing invisible."""
+    return re.sub(r"([\\`*_{}\[\]<>|])", r"\\\1", printable(" ".join(text.split())))

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from bench.core.files import write_atomically
+from bench.core.paths import shown_path
 from bench.processes.garbage import paused_gc
 from bench.records.selection import RULES
 from bench.records.store import Store
@@ -21,27 +20,22 @@ from bench.report.render import cite, conclusions
 from bench.report.render.fingerprint import NAME, comment
 from bench.report.render.samples import Samples, png_uri, thumbnails
 from bench.report.render.sections import CONTENTS, section
+from bench.report.render.templates import asset, environment
 from bench.report.scores.frame import BASELINE, STATUSES, load_frame
 from bench.report.scores.supervision import USUAL
 from bench.report.statistics.measures import BINS, MEASURES
 from bench.report.statistics.summary import negative_transfer
 from bench.report.tables import formats, leaderboard
+from bench.report.tables.completeness import Completeness
 from bench.report.tables.facts import facts, speeds
 from bench.report.tables.gains import REFERENCES, architectures, gains
 from bench.report.tables.leaderboard import Leaderboard
 from bench.report.tables.negative_transfer import by_block
 from bench.report.tables.published import published
 from bench.report.tables.record_links import record_anchor, record_links
-from bench.report.tables.validators import correlation, distances, rankings
+from bench.report.tables.validators import distances, rankings
 from bench.spec.cell import Cell
 from bench.spec.matrix.suite import Suite
-
-TEMPLATES = Path(__file__).parents[1] / "templates"
-FILTERS = (
-    *(formats.percent, formats.points, formats.interval, formats.seconds, formats.several),
-    *(formats.probability, formats.count, formats.decimals, formats.listed, formats.mebibytes),
-    correlation,
-)
 
 
 def build(
@@ -59,7 +53,8 @@ def build(
     Args:
         suite: names the page and the baseline; default: what the records say, and the usual baseline.
         samples: images to show, from the decode cache.
-        expected: show exactly these cells, and which of them are missing; default: every record.
+        expected: cells of the suite, of which those without a record are missing; default: it is not known.
+            Other records of the folder are shown too.
         source_alone: the method that stands for the source stage alone at 0 shots; default: the baseline.
         fingerprint: what the file ends with, as a comment; see `bench.report.render.fingerprint`.
 
@@ -67,8 +62,8 @@ def build(
         OSError: the page cannot be written. No content of the folder makes it raise.
     """
     with paused_gc():
-        frame = load_frame(Store(store_root), expected)
-        html = render(frame, str(store_root), suite, samples, source_alone=source_alone)
+        frame = load_frame(Store(store_root), expected, others=True)
+        html = render(frame, shown_path(Path(store_root)), suite, samples, source_alone=source_alone)
     target = out or Path(store_root) / NAME
     write_atomically(target, f"{html}{comment(fingerprint)}".encode())
     return target
@@ -121,6 +116,7 @@ def _head(
         "methods": sorted(str(name) for name in frame["method"].dropna().unique()),
         "headline": formats.listed(sorted(frame["headline"].dropna().unique())) or USUAL,
         "statuses": STATUSES,
+        "completeness": Completeness.of(frame),
         "counts": {status: int((frame["status"] == status).sum()) for status in STATUSES},
         "answers": [conclusions.answer(board, transfer) for board in boards],
         "worth": conclusions.worth(frame, boards),
@@ -147,25 +143,6 @@ def _tables(frame: pd.DataFrame, source_alone: str) -> dict[str, Any]:
         "reasons": list(leaderboard.reasons(frame).itertuples()),
         "provenance": list(leaderboard.provenance(frame).itertuples()),
     }
-
-
-def environment() -> Environment:
-    """Environment of Jinja for the templates here: escaping, strict, with the filters that write numbers."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for function in FILTERS:
-        environment.filters[function.__name__] = function
-    return environment
-
-
-def asset(name: str) -> Markup:
-    """Style sheet or script of the templates, as it is."""
-    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 def _title(frame: pd.DataFrame, suite: Suite | None) -> str:

@@ -11,6 +11,7 @@ from rich.text import Text
 from bench.core.text import printable
 from bench.report.statistics.summary import negative_transfer
 from bench.report.tables import formats
+from bench.report.tables.completeness import Completeness
 from bench.report.tables.leaderboard import Leaderboard, Standing, leaderboards
 from bench.report.tables.negative_transfer import of_block
 
@@ -29,7 +30,9 @@ def terminal_table(frame: pd.DataFrame, baseline: str, source_alone: str | None 
         part for board in boards for part in (Text(heading(board), style="bold"), _table(board, transfer))
     ]
     note = f"accuracy in percent, mean over the shared cells; gain in points over {baseline}; seconds alone"
-    return Group(*tables, Text(note, style="dim"))
+    completeness = Completeness.of(frame)
+    partial = [Text(line, style="bold") for line in completeness.lines if completeness.missing]
+    return Group(*partial, *tables, Text(note, style="dim"))
 
 
 def _table(board: Leaderboard, transfer: pd.DataFrame) -> Table:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.core.text import printable
+from bench.core.text import printable, visible
 from bench.data.card import packaged
 from bench.processes.garbage import paused_gc
 from bench.records.record import Record
@@ -83,31 +83,42 @@ def accuracy_column(rule: str = HEADLINE) -> str:
     return f"accuracy {rule}"
 
 
-def load_frame(store: Store, expected: Sequence[Cell] = (), per_image: bool = True) -> pd.DataFrame:
+ASKED = "asked"
+"""Attribute of a frame (`attrs`) with the number of cells that were expected; absent where none were."""
+
+
+def load_frame(
+    store: Store, expected: Sequence[Cell] = (), per_image: bool = True, others: bool = False
+) -> pd.DataFrame:
     """Load a store as one row per cell, columns `COLUMNS`; nothing in a results folder makes it raise.
 
     Without `per_image` there are no confidences (see `bench.report.scores.predictions.score`).
 
-    With `expected`, exactly these cells, `missing` where there is no record. Otherwise every record
-    of the store. A record or predictions that cannot be read are rows of status `unreadable`, with the
-    reason. `low` and `high` bound the headline accuracy (see `scores.bootstrap`). `question` identifies
-    a cell's question apart from its method and seed, `goal` also apart from its source.
+    With `expected`, exactly these cells, `missing` where there is no record; with `others` the store's other
+    records behind them. Without, every record of the store. A record or predictions that cannot be read are
+    rows of status `unreadable`, with the reason. `low` and `high` bound the headline accuracy (see
+    `scores.bootstrap`). `question` identifies a cell's question apart from its method and seed, `goal` also
+    apart from its source.
     """
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    keys = [cell.key for cell in expected] if expected else store.keys()
+    keys = [cell.key for cell in expected]
+    if others or not expected:
+        known = set(keys)
+        keys += filter(lambda key: key not in known, store.keys())
     with paused_gc():
         for part in store.map_chunks(keys, partial(_columns, per_image=per_image)):
             for name, values in part.items():
                 columns[name] += values
-        if expected:
-            _fill_in(columns, expected)
-        else:
+        _fill_in(columns, expected)
+        if others or not expected:
             _add(columns, _unreadable(store, set(keys)))
         frame = pd.DataFrame(columns).astype(dict.fromkeys(OBJECTS, object))
-    if not expected:
-        # What was deleted since the keys were listed.
-        frame = frame[frame["status"] != "missing"].reset_index(drop=True)
+    # What was deleted since the keys were listed.
+    gone = (frame["status"] == "missing") & (frame.index >= len(expected))
+    frame = frame[~gone].reset_index(drop=True)
     frame["method"] = _labels(frame)
+    if expected:
+        frame.attrs[ASKED] = len(expected)
     return frame
 
 
@@ -139,7 +150,7 @@ def _columns(store: Store, keys: Sequence[str], per_image: bool) -> dict[str, li
 def _add(columns: dict[str, list[Any]], rows: Iterable[dict[str, Any]]) -> None:
     for row in rows:
         for name, values in columns.items():
-            values.append(row.get(name, np.nan))
+            values.append(visible(row.get(name, np.nan)))
 
 
 def _row_of_key(store: Store, key: str, per_image: bool) -> dict[str, Any]:
@@ -157,7 +168,7 @@ def _fill_in(columns: dict[str, list[Any]], cells: Sequence[Cell]) -> None:
     for place, cell in enumerate(cells):
         if not isinstance(columns["goal"][place], str):
             for name, value in _cell(cell).items():
-                columns[name][place] = value
+                columns[name][place] = visible(value)
 
 
 def _unreadable(store: Store, keys: set[str]) -> Iterator[dict[str, Any]]:
@@ -253,7 +264,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
     """Values of a cell by column."""
     return {
         **_question(*(getattr(cell, name) for name in QUESTION)),
-        "method": printable(cell.method),
+        "method": cell.method,
         "overrides": ", ".join(f"{name}={value}" for name, value in sorted(cell.overrides.items())),
         "seed": cell.seed,
     }
@@ -275,10 +286,9 @@ def _question(*values: Any) -> dict[str, Any]:
     return {
         "kind": scenario.kind,
         "dataset": scenario.dataset,
-        # Names of domains and classes come with data: tables, figures and terminals only show them.
-        "source": scenario.source and printable(scenario.source),
-        "target": printable(scenario.target),
-        "pair": printable(scenario.pair),
+        "source": scenario.source,
+        "target": scenario.target,
+        "pair": scenario.pair,
         "classes": len(scenario.target_classes),
         "class_names": tuple(printable(name) for name in scenario.target_classes),
         "shots": supervision.label,

@@ -50,6 +50,12 @@ class RecordLinks:
         return self.anchors[block.kind, block.shots, method]
 
 
+def quoted(folder: str) -> str:
+    """Quote a folder for a shell, which still expands its `~`."""
+    home, slash, rest = folder.partition("/")
+    return f"~/{shlex.quote(rest)}" if home == "~" and slash and rest else shlex.quote(folder)
+
+
 def record_anchor(key: str) -> str:
     """Anchor of one record."""
     return f"record-{re.sub(r'[^A-Za-z0-9_-]', '-', key)}"
@@ -60,7 +66,7 @@ def record_links(frame: pd.DataFrame, folder: str) -> RecordLinks:
     rows = frame.drop(columns=list(OBJECTS)).assign(accuracy=frame[accuracy_column()])
     rows = rows.sort_values(["pair", "backbone", "seed", "key"], na_position="last").astype(object)
     rows = rows.where(rows.notna(), None)
-    where = shlex.quote(folder)
+    where = quoted(folder)
     groups = []
     for number, block in enumerate(blocks(frame)):
         mine = block.of(rows)

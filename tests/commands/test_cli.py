@@ -17,7 +17,9 @@ import torch
 from safetensors.numpy import load_file
 
 from bench.cli import main
+from bench.data import catalog
 from bench.records.store import Store
+from bench.spec.matrix import suite as suites
 from tests.support.checkout import ROOT, bench, python
 
 Plan = Callable[..., dict[str, str]]
@@ -297,6 +299,28 @@ def test_lists(
     assert all(text in out for text in expected)
 
 
+def test_a_broken_file_does_not_take_its_list_along(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A suite and a card that are half written are named with the reason; the others are listed."""
+    for module, name, word in ((suites, "SUITES", "suites"), (catalog, "CARDS", "datasets")):
+        folder = tmp_path / word
+        folder.mkdir()
+        whole = sorted(getattr(module, name).glob("*.toml"))[0]
+        (folder / whole.name).write_bytes(whole.read_bytes())
+        (folder / "half.toml").write_text('description = "half\n')
+        monkeypatch.setattr(module, name, folder)
+        code, out, err = call(monkeypatch, capsys, "list", word)
+        assert (code, err) == (0, "")
+        assert whole.stem in out
+        assert "half" in out
+        assert "cannot" in " ".join(out.split())
+    code, _, err = call(monkeypatch, capsys, "run", "--suite", "half")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "cannot read" in err
+    assert "line 1" in err
+
+
 def test_version_and_help(tmp_path: Path) -> None:
     from bench import __version__
 
@@ -444,6 +468,90 @@ WRONG = {
     "dataset": Wrong(OWN, ("unknown dataset 'emoji-hom'", "'emoji-home'"), {"dataset": '"emoji-hom"'}),
     "domain-in-file": Wrong(OWN, ("'gogle'", "'google'"), {"sources": '["gogle"]'}),
     "baseline": Wrong(OWN, ("linear-prob", "'linear-probe'"), {"baseline": '"linear-prob"'}),
+    "source-list": Wrong((*RUN, "--source", "google,gogle"), ("'gogle'", "'google'")),
+    "source-repeated": Wrong((*RUN, "--source", "google", "--source", "aple"), ("'aple'", "'apple'")),
+    "source-empty": Wrong((*RUN, "--source", " , "), ("--source names nothing",)),
+    "target-list": Wrong((*RUN, "--target", "twitter,windos"), ("'windos'", "'windows'")),
+    "same-domain-repeated": Wrong(
+        (*RUN, "--source", "google", "--target", "google", "--target", "google"), ("two domains",)
+    ),
+    "no-source-to-choose": Wrong(
+        (*OWN, "--source", "google"),
+        ("no scenario with a source",),
+        {"kind": '"cross-task"', "sources": '"all"'},
+    ),
+    "shots-negative": Wrong((*RUN, "--shots", "-1"), ("--shots", "'-1'", "0,5,all")),
+    "shots-word": Wrong((*RUN, "--shots", "5,few"), ("--shots", "'few'")),
+    "shots-fraction": Wrong((*RUN, "--shots", "1.5"), ("--shots", "'1.5'")),
+    "shots-empty": Wrong((*RUN, "--shots", ","), ("--shots names nothing",)),
+    "shots-huge": Wrong((*RUN, "--shots", "9" * 400), ("--shots takes whole numbers",)),
+    "shots-of-no-kind": Wrong(
+        (*OWN, "--shots", "0"),
+        ("--shots 0", "0 shots say nothing"),
+        {"kind": '"cross-task"', "sources": '"all"'},
+    ),
+    "shots-of-episodes": Wrong(
+        (*OWN, "--shots", "all"), ("--shots all", "episodes"), extra="episodes = { way = 2 }\n"
+    ),
+    "shots-the-data-cannot-give": Wrong(
+        (*OWN, "--shots", "999"),
+        ("no cell can be run", "999 shots of emoji-home/twitter", "smallest class", "training images"),
+    ),
+    "shots-in-the-file-the-data-cannot-give": Wrong(OWN, ("999 shots", "smallest"), {"shots": "[999]"}),
+    "episodes-the-data-cannot-give": Wrong(
+        OWN, ("no cell can be run", "queries"), extra="episodes = { way = 2, queries = 900 }\n"
+    ),
+    "steps-none": Wrong((*RUN, "--steps", "0"), ("--steps", "0", "x>=1")),
+    "steps-negative": Wrong((*RUN, "--steps", "-3"), ("--steps", "x>=1")),
+    "steps-word": Wrong((*RUN, "--steps", "many"), ("--steps", "'many'")),
+    "steps-too-few": Wrong(
+        (*OWN, "--steps", "2"), ("4 evaluations do not fit", "1 steps", "8 steps of the source stage")
+    ),
+    "image-size-small": Wrong((*RUN, "--image-size", "7"), ("--image-size", "8<=x<=1024")),
+    "image-size-large": Wrong((*RUN, "--image-size", "4096"), ("--image-size", "8<=x<=1024")),
+    "image-size-word": Wrong((*RUN, "--image-size", "big"), ("--image-size", "'big'")),
+    "backbone-list": Wrong(
+        (*RUN, "--plan", "--backbone", "resnet18.untrained,restnet18"), ("'restnet18'", "'resnet18'")
+    ),
+    "seeds-huge": Wrong((*RUN, "--seeds", "9" * 5000), ("--seeds takes whole numbers",)),
+    "nodes-huge": Wrong((*RUN, "--plan", "--simulate", f"nodes={'9' * 5000}"), ("--simulate takes nodes=N",)),
+    "data-missing": Wrong(("run", "--data", "nowhere"), ("--data: there is no 'nowhere'",)),
+    "too-many-cells": Wrong(
+        OWN,
+        ("1,998,000 cells", "1,000,000"),
+        {"seeds": str([*range(1000)]), "shots": str([*range(1, 1000)])},
+    ),
+    "tune-no-suite": Wrong(("tune", "--method", "dann"), ("--suite NAME", "--data FOLDER")),
+    "tune-method": Wrong(("tune", "--suite", "smoke", "--method", "dan"), ("'dan'", "'dann'")),
+    "tune-source": Wrong(
+        ("tune", "--suite", "smoke", "--method", "dann", "--source", "gogle"), ("'gogle'", "'google'")
+    ),
+    "tune-shots": Wrong(("tune", "--suite", "smoke", "--method", "dann", "--shots", "x"), ("--shots", "'x'")),
+    "tune-backbone": Wrong(
+        ("tune", "--suite", "smoke", "--method", "dann", "--backbone", "restnet18"), ("unknown backbone",)
+    ),
+    "recommend-no-suite": Wrong(("recommend",), ("--suite NAME", "--data FOLDER")),
+    "recommend-shots": Wrong(
+        ("recommend", "--suite", "smoke", "--shots", "2,77"), ("no cells with 77 shots",)
+    ),
+    "recommend-steps": Wrong(("recommend", "--suite", "smoke", "--steps", "0"), ("--steps",)),
+    "recommend-target": Wrong(("recommend", "--suite", "smoke", "--target", "twiter"), ("'twitter'",)),
+    "check-search-no-suite": Wrong(("check-search",), ("--suite NAME", "--data FOLDER")),
+    "check-search-source": Wrong(("check-search", "--suite", "smoke", "--source", "gogle"), ("'google'",)),
+    "rank-no-images": Wrong(("rank-backbones", "--target", "twitter"), ("--suite NAME", "--data FOLDER")),
+    "rank-no-target": Wrong(("rank-backbones", "--suite", "smoke"), ("--target", "twitter")),
+    "rank-both": Wrong(
+        ("rank-backbones", "--suite", "smoke", "--dataset", "emoji-home", "--target", "twitter"),
+        ("--dataset and --suite",),
+    ),
+    "rank-target-list": Wrong(
+        ("rank-backbones", "--dataset", "emoji-home", "--target", "twitter,aple"), ("'aple'", "'apple'")
+    ),
+    "image-size-of-a-network": Wrong(
+        (*OWN, "--image-size", "33", "--backbone", "levit_128s.untrained"),
+        ("'levit_128s.untrained' cannot take images of 33 px", "made for 224 px"),
+    ),
+    "report-suite": Wrong(("report", "--suite", "smok"), ("nothing in 'results'",)),
 }
 
 
@@ -466,6 +574,7 @@ def test_wrong_requests(
     for text in wrong.expected:
         assert text in lines[0]
     assert not list(tmp_path.glob("results/*/records/??")), "nothing was run"
+    assert {path.name for path in tmp_path.iterdir()} == {"own.toml"}, "nothing is left behind"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")

@@ -230,6 +230,15 @@ def shared(package: Path, code: str) -> list[str]:
 INNER_LOOP = ["method/maths/inner_loop.py"]
 EPISODIC = ["method/episodic.py", *INNER_LOOP]
 TASKS = ["networks/second_order.py", "networks/task_parallel.py"]
+ADVERSARIAL = ["method/alignment.py", "method/maths/adversarial.py"]
+MATHS = ["information", "inner_loop", "kernels", "weights"]
+EVERYTHING = [
+    "method/alignment.py",
+    "method/episodic.py",
+    "method/maths/adversarial.py",
+    *(f"method/maths/{name}.py" for name in MATHS),
+    *TASKS,
+]
 
 
 @pytest.mark.parametrize(
@@ -242,13 +251,14 @@ TASKS = ["networks/second_order.py", "networks/task_parallel.py"]
         ("from bench.api import InnerLoopMethod\n", EPISODIC),
         ("from bench.api import EpisodicMethod, mean_gradient\n", EPISODIC + TASKS),
         ("def later():\n    from bench.api import mean_gradient\n", TASKS),
-        ("import bench.api\n", EPISODIC + TASKS),
-        ("from bench import api\n", EPISODIC + TASKS),
-        ("from bench.api import *\n", EPISODIC + TASKS),
+        ("from bench.api import AdversarialMethod\n", ADVERSARIAL),
+        ("import bench.api\n", EVERYTHING),
+        ("from bench import api\n", EVERYTHING),
+        ("from bench.api import *\n", EVERYTHING),
         ("from bench.method.maths import inner_loop\n", INNER_LOOP),
         ("import bench.method.episodic\n", EPISODIC),
         ("from .inner_loop import adapt\nfrom somebench.api import adapt\n", []),
-        ("from bench.api import no_such_name\nimport bench.nothing\n", EPISODIC + TASKS),
+        ("from bench.api import no_such_name\nimport bench.nothing\n", EVERYTHING),
     ],
 )
 def test_shared_code_of_a_method(package: Path, code: str, expected: list[str]) -> None:

@@ -87,11 +87,12 @@ def test_crashes_and_stalls_are_bad_images(images: Path, monkeypatch: pytest.Mon
 
 
 def test_names_that_are_no_text(images: Path) -> None:
-    """File names are bytes; a table or a message may not be able to hold them."""
+    """File names are bytes; one that a table or a message cannot hold is not read, and said to be."""
     first = images / "a" / "x" / "0.png"
     first.rename(os.fsdecode(os.fsencode(first.parent) + b"/\xff\xe9.png"))
     dataset = open_dataset(own_card(images))
-    assert len(dataset.pixels("a", 12)) == 10
+    assert len(dataset.pixels("a", 12)) == 9
+    assert any("1 named in another encoding than UTF-8" in warning for warning in dataset.warnings)
     assert not scan_images(dataset, silent).unreadable
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.core.digest import seal, unseal
 from bench.core.errors import UserError
 from bench.data.card import Card
 from bench.data.catalog import load_card
@@ -227,9 +228,9 @@ def test_the_index_is_kept_and_small(
     as_folders(fresh / "d", found)
     open_at(fresh / "d", monkeypatch)
     (path,) = (fresh / "cache" / "index").glob("*.json")
-    index = json.loads(path.read_text())
+    index = json.loads(unseal(path.read_bytes()))
     index["domains"]["Art"][0][0] = "out of the index"
-    path.write_text(json.dumps(index))
+    path.write_bytes(seal(json.dumps(index).encode()))
     assert open_at(fresh / "d", monkeypatch).domains["Art"].names[0] == "out of the index"
 
 

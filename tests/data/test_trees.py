@@ -275,6 +275,7 @@ def test_plan_doctor_and_record_say_how_it_was_read(fresh: Path) -> None:
     environment = {"BENCH_CACHE": str(fresh / "cache")}
     plan = bench("run", "--data", "mine", "--plan", cwd=fresh, **environment)
     assert plan.returncode == 0, plan.stderr
+    assert plan.stderr.count("warning: not read: 1 .heic") == 1
     check = bench("data", "check", "--data", "mine", cwd=fresh, **environment)
     assert check.returncode == 1, check.stderr
     for said in (plan.stdout + plan.stderr, check.stdout.replace("not read: fault", "")):

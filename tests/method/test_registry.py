@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_file_is_a_method() -> None:
-    files = {path.stem for path in (ROOT / "methods").glob("*.py")} - {"__init__"}
+    files = {path.stem for path in (ROOT / "methods").glob("*/*.py")} - {"__init__"}
     names = {name for name, module in method_modules().items() if module.startswith("bench.methods.")}
     assert names == {stem.replace("_", "-") for stem in files}
     assert {"linear-probe", "full-finetune", "dann"} <= names
@@ -47,7 +47,10 @@ def test_digest_counts_the_shared_code_that_a_method_imports() -> None:
     inner_loop = ["method/episodic.py", "method/maths/inner_loop.py"]
     assert method_digest("maml") == digest_with("maml", *inner_loop)
     assert method_digest("proto-net") == digest_with("proto-net", *inner_loop)
-    for name in ("dann", "scratch", "linear-probe"):  # Logistic regression is in the engine's digest.
+    alignment = ["method/alignment.py", "method/maths/adversarial.py"]
+    assert method_digest("dann") == digest_with("dann", *alignment)
+    assert method_digest("mcc") == digest_with("mcc", *alignment, "method/maths/information.py")
+    for name in ("scratch", "linear-probe"):  # Logistic regression is in the engine's digest.
         assert method_digest(name) == file_digest(method_file(name))
 
 
@@ -62,7 +65,8 @@ def test_a_change_of_shared_code_makes_the_methods_stale_that_use_it(
     changed = package / "method" / "maths" / "inner_loop.py"
     changed.write_text(changed.read_text(encoding="utf-8") + "\nchanged = 1\n", encoding="utf-8")
     stale = {name for name in names if method_digest(name) != before[name]}
-    assert stale == {"anil", "maml", "maml-l2l", "proto-net"}
+    classes = {"ncm", "simpleshot", "meta-baseline", "r2d2"}
+    assert stale == {"anil", "maml", "maml-l2l", "proto-net", *classes}
 
 
 def test_digest_of_a_third_partys_method(site: Path) -> None:
@@ -76,8 +80,8 @@ def test_digest_of_a_third_partys_method(site: Path) -> None:
 
 
 def test_unknown_method() -> None:
-    with pytest.raises(UserError, match=r"unknown method 'dan': did you mean 'dann'"):
-        method_file("dan")
+    with pytest.raises(UserError, match=r"unknown method 'danm': did you mean"):
+        method_file("danm")
     with pytest.raises(UserError, match="unknown method 'linear_probe'"):
         load_method("linear_probe")
 
@@ -129,7 +133,7 @@ from typing import Any
 
 import torch
 
-from bench.api import ClosedFormMethod, Labelled, Model, Task
+from bench.api import ClosedFormMethod, Model, StageItems, Task
 
 
 class NearestMean(ClosedFormMethod):
@@ -137,8 +141,9 @@ class NearestMean(ClosedFormMethod):
 
     scale: float = 1.0
 
-    def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
-        means = torch.stack([labelled.x[labelled.y == c].mean(0) for c in range(len(task.classes))])
+    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+        x, y = items.labelled.x, items.labelled.y
+        means = torch.stack([x[y == c].mean(0) for c in range(len(task.classes))])
         with torch.no_grad():
             model.head.weight.copy_(self.scale * means)
             model.head.bias.copy_(-self.scale * means.square().sum(1) / 2)
@@ -164,7 +169,7 @@ def test_third_party_method(site: Path, tmp_path: Path) -> None:
 
 def test_our_methods_cannot_be_replaced(site: Path) -> None:
     install(site, "dann = someone_dann:Dann", someone_dann=THEIRS)
-    assert method_modules()["dann"] == "bench.methods.dann"
+    assert method_modules()["dann"] == "bench.methods.alignment.dann"
 
 
 @pytest.mark.parametrize("module", ["someone_gone", "someone_gone.inside"])

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from bench.api import Backbone, Batch, Model, Task
+from bench.api import Backbone, Batch, Model, Task, domain_loss, reversal_strength, reverse_gradient
 from bench.method.registry import load_method
-from bench.methods.dann import Dann, domain_loss, reversal_strength, reverse_gradient
+from bench.methods.alignment.dann import Dann
 
 TASK = Task("source", ("a", "b", "c"), 4, seed=0)
 

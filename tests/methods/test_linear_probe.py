@@ -15,8 +15,9 @@ from bench.data.dataset import Dataset
 from bench.data.splits import subset
 from bench.engine.training.inputs import ImageInputs
 from bench.method.maths.logistic import GRID
-from bench.methods.linear_probe import LinearProbe
+from bench.methods.finetuning.linear_probe import LinearProbe
 from bench.networks.backbones import create_backbone, normalisation
+from tests.support import items
 
 LITE = "tf_efficientnet_lite0"
 
@@ -54,7 +55,7 @@ def fit(
     task = Task("target", tuple(map(str, range(classes))), 32, seed=0)
     dim = data.x.shape[1]
     model = Model(Backbone(nn.Identity(), dim, []), head or method.new_head(dim, task))
-    details = method.fit(model, data, task)
+    details = items.fit(method, model, data, task)
     assert isinstance(model.head, nn.Linear)
     return model.head, details
 

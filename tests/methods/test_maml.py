@@ -14,11 +14,12 @@ from bench.api import Batch, Episode, Labelled, Model, Task, prototype_head, pro
 from bench.core.errors import CellSkipped
 from bench.method.registry import configure, hyperparameters, method_summary
 from bench.method.requirements import check_capability
-from bench.methods.anil import Anil
-from bench.methods.maml import Maml
-from bench.methods.maml_l2l import MamlLearn2Learn, import_learn2learn
+from bench.methods.metalearning.anil import Anil
+from bench.methods.metalearning.maml import Maml
+from bench.methods.metalearning.maml_l2l import MamlLearn2Learn, import_learn2learn
 from bench.networks.backbones import Backbone, create_backbone
 from bench.networks.split import Prefix, suffix
+from tests.support import items
 from tests.support.cells import answer, tiny_cell
 
 METHODS = [Maml, MamlLearn2Learn]
@@ -67,9 +68,8 @@ def test_adaptation_by_hand(method: type[Maml | MamlLearn2Learn], a: float) -> N
     needs(method)
     model, batch = scalar_model(a)
     labelled = Labelled(batch.x[:2], batch.y[:2], torch.arange(2))
-    details = method(scale=0.5, inner_rate=0.1, adapt_steps=1).fit(
-        model, labelled, Task("target", ("p", "q"), 4, seed=0)
-    )
+    adapting = method(scale=0.5, inner_rate=0.1, adapt_steps=1)
+    details = items.fit(adapting, model, labelled, Task("target", ("p", "q"), 4, seed=0))
     assert details == {"steps": 1}
     q = sigmoid(-2 * a * a)
     w = a + 0.1 * q * a
@@ -205,7 +205,7 @@ def test_anil_adapts_nothing_but_the_head() -> None:
     model = method.build(Backbone(nn.Identity(), 5, []), task)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     x, y = torch.randn(6, 5), torch.tensor([0, 0, 0, 1, 1, 1])
-    method.fit(model, Labelled(x, y, torch.arange(6)), task)
+    items.fit(method, model, Labelled(x, y, torch.arange(6)), task)
     after = model.state_dict()
     assert {name for name in before if not torch.equal(before[name], after[name])} == {
         "head.weight",

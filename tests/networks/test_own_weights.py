@@ -18,11 +18,10 @@ from bench.core.errors import UserError
 from bench.networks.backbones import (
     check_backbone,
     create_backbone,
-    needs_hub,
     normalisation,
-    untrained,
 )
 from bench.networks.own_weights import resolve
+from bench.networks.weights import needs_hub, untrained
 from tests.data.pictures import as_folders, pictures
 from tests.support.checkout import bench
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.records.store import Store
 from tests.data.pictures import as_folders, pictures
+from tests.quick import age
 
 SUITE = """
 description = "d"
@@ -107,6 +108,7 @@ def littered(place: Path, bench: Bench) -> None:
     (folder / f"{record.key}.0123456789abcdef.safetensors").write_bytes(b"old")
     (root / "checkpoints").mkdir(exist_ok=True)
     (root / "checkpoints" / f"{record.key}-source-1.safetensors").write_bytes(b"old")
+    age(root)
 
 
 def baseline(place: Path, bench: Bench) -> None:

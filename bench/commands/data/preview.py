@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment
 from PIL import Image
 
 from bench.commands.data.data import select_card
@@ -16,6 +15,7 @@ from bench.data.dataset import Dataset, open_dataset
 from bench.data.decoders.image import decode
 from bench.data.sources.encoded import Encoded, encoded_images
 from bench.processes.pool import in_threads
+from bench.report.render.templates import environment
 
 CLASSES, EACH, SIZE = 12, 8, 96
 
@@ -49,7 +49,7 @@ def preview(name: str | None, out: Path) -> Path:
         Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
         _write(out / file, buffer.getvalue())
         sheets.append((domain, file, classes))
-    page = Environment(autoescape=True).from_string(PAGE)
+    page = environment().from_string(PAGE)
     text = page.render(card=dataset.card, origin=dataset.origin, sheets=sheets)
     _write(out / "index.html", text.encode())
     return out / "index.html"

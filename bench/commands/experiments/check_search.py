@@ -7,7 +7,7 @@ https://arxiv.org/abs/1902.07638
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 import numpy as np
@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from bench.commands.experiments.execution import run_cells
+from bench.commands.experiments.execution import prepared, run_cells
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
-from bench.commands.experiments.suite_options import SuiteOptions
 from bench.commands.experiments.tune import allowed_score
+from bench.commands.options import SuiteOptions
 from bench.core.errors import UserError
+from bench.core.text import counted
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.cell import Cell
@@ -34,8 +35,7 @@ ONE = {"candidates": 1}
 class CheckSearchOptions:
     """Options of `bench check-search`."""
 
-    suite: str
-    seeds: list[str] | None
+    selection: SuiteOptions
     draws: int
     device: str
     results: str | None
@@ -43,7 +43,7 @@ class CheckSearchOptions:
 
 def check(options: CheckSearchOptions) -> int:
     """Run what is missing of the comparison and print it; returns the exit code."""
-    selection = SuiteOptions(options.suite, methods=[METHOD], seeds=options.seeds)
+    selection = replace(options.selection, methods=[METHOD])
     plan = RunPlan.resolve(selection, options.results, ExecutionOptions(options.device), suffix="-search")
     searches = [cell for cell in plan.cells if not cell.scenario.episodes]
     if not searches:
@@ -53,9 +53,9 @@ def check(options: CheckSearchOptions) -> int:
     members = [cell.model_copy(update={"overrides": {**cell.overrides, **ONE}}) for cell in searches]
     draws = [_draws(cell, options.draws) for cell in members]
     store = plan.store
-    store.prepare()
-    todo, _ = store.missing([*searches, *members, *(c for cells in draws for c in cells)], plan.digests)
-    run_cells(plan, todo)
+    with prepared(store):
+        todo, _ = store.missing([*searches, *members, *(c for cells in draws for c in cells)], plan.digests)
+        run_cells(plan, todo)
     search, member = ([_accuracy(store, cell) for cell in cells] for cells in (searches, members))
     best = [_best(store, cells) for cells in draws]
     complete = [i for i, row in enumerate(zip(search, member, best, strict=True)) if None not in row]
@@ -111,4 +111,5 @@ def _print(scenarios: Sequence[str], search: np.ndarray, member: np.ndarray, bes
             interval = f"{low:+.1f} to {high:+.1f}"
         table.add_row(name, f"{other.mean():.1f}", f"{lead.mean():+.1f}", interval)
     Console().print(table)
-    click.echo(f"{len(search)} runs of {len(set(scenarios))} questions; intervals over runs")
+    runs, questions = counted(len(search), "run"), counted(len(set(scenarios)), "question")
+    click.echo(f"{runs} of {questions}; intervals over runs")

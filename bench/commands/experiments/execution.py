@@ -5,7 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import islice
 
 import click
@@ -20,8 +21,11 @@ from bench.core.text import printable
 from bench.data.catalog import load_card
 from bench.data.dataset import BadImages, Dataset, open_dataset
 from bench.executors.factory import Executor, create
+from bench.executors.protocol import TrialImages
 from bench.processes.garbage import import_in_background
 from bench.processes.signals import Interrupted
+from bench.records.record import Digests
+from bench.records.store import Store
 from bench.spec.cell import Cell
 
 
@@ -63,12 +67,26 @@ def decode_images(cells: Sequence[Cell]) -> bool:
     return left_out
 
 
-def run_cells(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_accuracy) -> None:
-    """Run some cells of a plan; each record is stored as soon as it is there, and its `score` shown.
+@contextmanager
+def prepared(store: Store) -> Iterator[None]:
+    """Make a results folder for what is done in it; a request that is refused there leaves none behind."""
+    made = [path for path in (store.root / "records", store.root, *store.root.parents) if not path.exists()]
+    store.prepare()
+    try:
+        yield
+    except UserError:
+        for folder in made:
+            # Not empty: somebody else has begun to use it.
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def ready(plan: RunPlan, cells: Sequence[Cell]) -> Mapping[str, Digests]:
+    """Decode the images of cells, fetch the weights and start an executor; returns the digests by method.
 
     Raises:
-        UserError: the executor, the device or a backbone is out of reach; nothing has run then.
-        KeyboardInterrupt: with a line that says what is kept.
+        UserError: the executor, the device, a backbone or the images are out of reach.
     """
     digests = plan.digests
     executor = executor_for(plan)
@@ -76,10 +94,33 @@ def run_cells(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_ac
         digests = current_digests(plan.card, plan.suite, plan.cells)
     # The report's libraries take as long to load as a worker's, which cells wait for: both load at once.
     import_in_background("bench.report.render.page")
+    sizes = [cell.budget.batch_size for cell in cells]
     executor.prepare(
         list(dict.fromkeys(cell.backbone for cell in cells)),
         lambda text: click.echo(printable(text), err=True),
+        TrialImages(image_size=cells[0].image_size, batch_size=min(sizes)) if sizes else None,
     )
+    return digests
+
+
+def run_cells(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_accuracy) -> None:
+    """Run some cells of a plan; each record is stored as soon as it is there, and its `score` shown.
+
+    Raises:
+        UserError: the executor, the device or a backbone is out of reach; nothing has run then.
+        KeyboardInterrupt: with a line that says what is kept.
+    """
+    execute(plan, cells, ready(plan, cells), score)
+
+
+def execute(
+    plan: RunPlan,
+    cells: Sequence[Cell],
+    digests: Mapping[str, Digests],
+    score: RecordScore = test_accuracy,
+) -> None:
+    """Run cells that are `ready`; see `run_cells`."""
+    executor = executor_for(plan)
     with watch(cells, score, TimeToGo(cells, _predicted(plan), executor.count)) as watcher:
         try:
             executor.run(cells, plan.suite.name, digests, plan.store, watcher, plan.execution.timeout)

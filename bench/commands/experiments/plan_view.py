@@ -3,43 +3,51 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import click
 
 from bench.commands.experiments.cost_model import CostModel, MethodTraits, count_artifacts
+from bench.commands.experiments.feasibility import shortages
 from bench.commands.experiments.run_plan import RunPlan
 from bench.commands.progress import duration
+from bench.core.errors import UserError
 from bench.core.text import counted, printable
 from bench.records.baselines import BASELINES, names
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.spec.cell import Value
+from bench.spec.cell import Cell, Value
 
 WORDS = {"stages": "source stages", "features": "sets of frozen features"}
 
 
-def show(plan: RunPlan, nodes: int | None = None) -> None:
-    """Print every cell, what they share, and how long they would take on a number of nodes."""
+def show(plan: RunPlan, todo: Sequence[Cell] | None, nodes: int | None = None) -> None:
+    """Print every cell, what they share, and how long they would take on a number of nodes.
+
+    `todo` are those that are to be run; None where that cannot be said.
+    """
     from bench.method.registry import load_method
-    from bench.networks.backbones import check_backbone
+    from bench.networks.backbones import check_backbone, check_image_size
 
     suite, cells = plan.suite, plan.cells
     click.echo(printable(f"{plan.card.name}: {' '.join(plan.card.description.split())}"))
-    for note in plan.card.notes:
-        click.echo(printable(f"warning: {note}"), err=True)
     for method in suite.methods:
         load_method(method)
     # What cells share depends on the networks' form, so their names must be right.
     for name in suite.backbones:
         check_backbone(name)
+        try:
+            check_image_size(name, suite.image_size)
+        except UserError as error:
+            click.echo(printable(f"will fail: {error}"))
     for cell in cells:
         click.echo(printable(f"{cell.key}  {cell.title}"))
-    counts = Counter(cell.method for cell in cells)
-    click.echo(
-        f"{counted(len(cells), 'cell')}: " + ", ".join(f"{n} {method}" for method, n in counts.items())
-    )
+    click.echo(f"{counted(len(cells), 'cell')}: {_by_method(cells)}")
+    if todo:
+        click.echo(f"to run: {_by_method(todo)}")
+        for line, count in shortages(plan, todo).items():
+            click.echo(printable(f"will be skipped: {line} ({counted(count, 'cell')})"))
     if suite.budget.trials:
         click.echo(f"before them, {suite.budget.trials} tuning trials of each method decide hyperparameters")
 
@@ -68,6 +76,10 @@ def show(plan: RunPlan, nodes: int | None = None) -> None:
             f"{duration(schedule.critical_path)} cannot be shortened by more nodes; "
             f"they work {schedule.utilisation:.0%} of the time"
         )
+
+
+def _by_method(cells: Sequence[Cell]) -> str:
+    return ", ".join(f"{n} {method}" for method, n in Counter(cell.method for cell in cells).items())
 
 
 def recorded(plan: RunPlan) -> Iterator[Record]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import click
 import numpy as np
@@ -14,8 +14,13 @@ from rich.text import Text
 from scipy import stats
 from torch import nn
 
-from bench.core.errors import check_name
+from bench.commands.options import SuiteOptions, list_parts
+from bench.commands.suite_options import select_suite
+from bench.core.errors import UserError, check_name
+from bench.core.paths import own_data
 from bench.core.seeds import stream
+from bench.core.text import printable
+from bench.data.card import Card
 from bench.data.catalog import load_card
 from bench.data.dataset import Dataset, open_dataset, silent
 from bench.data.splits import TEST, TRAIN, subset
@@ -34,6 +39,7 @@ from bench.networks.own_weights import resolve
 from bench.networks.split import POOLED
 from bench.networks.weights import PACKAGED, available_offline, needs_hub, untrained
 from bench.spec.cell import Budget, Cell, Scenario, Setting
+from bench.spec.matrix.plan import choose_classes
 
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "LogME": log_me,
@@ -45,49 +51,104 @@ SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 
 VERIFIED = "probe, %"
 
+IMAGE_SIZE = 64
+"""Size of the images of a dataset that no suite is named for."""
+
 
 @dataclass(frozen=True)
 class RankOptions:
     """Options of `bench rank-backbones`."""
 
-    dataset: str
-    target: str
+    selection: SuiteOptions
+    dataset: str | None
     backbones: list[str] | None
+    device: str
+    verify: bool
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Images that backbones are ranked for, and how."""
+
+    dataset: Dataset
+    target: str
+    classes: tuple[str, ...]
     image_size: int
     device: str
     verify: bool
 
 
 def rank(options: RankOptions) -> int:
-    """Print the candidates, best first by LogME; returns the exit code."""
-    card = load_card(options.dataset)
-    check_name(f"domain of {card.name}", options.target, card.domains)
+    """Print the candidates for each target, best first by LogME; returns the exit code."""
+    card, classes, image_size = _images(options)
+    targets = list_parts("--target", options.selection.target, card.domains)
+    for target in targets:
+        check_name(f"domain of {card.name}", target, card.domains)
     names = list(dict.fromkeys(map(resolve, options.backbones or _candidates())))
     for name in names:
         check_backbone(name)
     resolve_device(options.device)
     dataset = open_dataset(card)
-    rows = {}
+    for target in targets:
+        _rank(names, Ranking(dataset, target, classes, image_size, options.device, options.verify))
+    return 0
+
+
+def _images(options: RankOptions) -> tuple[Card, tuple[str, ...], int]:
+    """Card, classes and image size that the options say: those of a dataset, a suite or one's own images."""
+    selection = options.selection
+    if options.dataset and (selection.suite or own_data()):
+        other = "--suite" if selection.suite else "--data"
+        raise UserError(f"--dataset and {other} both say which images: give one of them")
+    if options.dataset:
+        card = load_card(options.dataset)
+        classes, size = tuple(card.classes), selection.image_size or IMAGE_SIZE
+    else:
+        # Its targets are asked for, not what it transfers from.
+        suite = select_suite(replace(selection, target=()))
+        card = load_card(suite.dataset)
+        classes, size = choose_classes(suite, card), suite.image_size
+    if not selection.target:
+        raise UserError(
+            "Missing option '--target': the domain that networks are ranked for, "
+            f"of {', '.join(card.domains)}"
+        )
+    return card, classes, size
+
+
+def _rank(names: Sequence[str], ranking: Ranking) -> None:
+    """Print the candidates for one target; those that cannot be scored are listed with the reason."""
+    rows, reasons = {}, {}
     for name in names:
         click.echo(f"features of {name}", err=True)
-        rows[name] = score(name, dataset, options)
-    columns = [*SCORES, "LEEP", *([VERIFIED] if options.verify else [])]
-    title = f"{card.name}/{options.target}: higher is better; H is the H-score"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+        try:
+            rows[name] = score(name, ranking)
+        except Exception as error:  # A network may fail in any way of its own; the others can be ranked.
+            reasons[name] = (str(error).splitlines() or [type(error).__name__])[0]
+    left_out = [f"{name}: {reason}" for name, reason in reasons.items()]
+    if not rows:
+        raise UserError(f"no candidate can be ranked: {'; '.join(left_out)}")
+    columns = [*SCORES, "LEEP", *([VERIFIED] if ranking.verify else [])]
+    title = f"{ranking.dataset.card.name}/{ranking.target}: higher is better; H is the H-score"
+    table = Table(title=Text(printable(title)), title_justify="left", box=None, pad_edge=False)
+    table.padding = (0, 1, 0, 0)
     table.add_column("backbone", no_wrap=True)
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     first = next(iter(SCORES))
-    for name in sorted(names, key=lambda name: -rows[name][first]):
+    for name in sorted(rows, key=lambda name: -rows[name][first]):
         written = [f"{rows[name][column]:.4g}" if column in rows[name] else "–" for column in columns]
         table.add_row(Text(name), *written)
     Console().print(table)
+    for line in left_out:
+        click.echo(printable(f"not ranked: {line}"))
+    if len(rows) == 1:
+        click.echo("one network is ranked: there is nothing to compare it with")
     if any("LEEP" not in row for row in rows.values()):
         click.echo("LEEP needs the network's own ImageNet head, which comes with packaged weights only.")
-    if options.verify:
+    if ranking.verify:
         for column in columns[:-1]:
             click.echo(f"{column}: {agreement(rows, column)}")
-    return 0
 
 
 def _candidates() -> list[str]:
@@ -96,61 +157,61 @@ def _candidates() -> list[str]:
     return [*names, untrained(names[0] if names else next(iter(PACKAGED)))]
 
 
-def score(name: str, dataset: Dataset, options: RankOptions) -> dict[str, float]:
+def score(name: str, ranking: Ranking) -> dict[str, float]:
     """Scores of one backbone, by name of the score, on features of target training images.
 
     LEEP is there for packaged weights, the probe's accuracy in percent where verification is on.
     """
-    classes = tuple(dataset.card.classes)
-    train = subset(dataset, options.target, classes, TRAIN)
-    inputs, width = _features(name, dataset, options)
+    dataset, classes = ranking.dataset, ranking.classes
+    train = subset(dataset, ranking.target, classes, TRAIN)
+    inputs, width = _features(name, ranking)
     features = inputs.take(train.rows).cpu()
     scores = {column: of(features.numpy(), train.labels) for column, of in SCORES.items()}
     if name in PACKAGED:
         with torch.no_grad():
             probabilities = imagenet_head(name)(features).softmax(1).numpy()
         scores["LEEP"] = leep(probabilities, train.labels)
-    if options.verify:
+    if ranking.verify:
         head = nn.Linear(width, len(classes))
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
         labels, groups = torch.from_numpy(train.labels), torch.from_numpy(train.groups)
         fit_logistic(head, features, labels, groups, seed=0)
-        test = subset(dataset, options.target, classes, TEST)
+        test = subset(dataset, ranking.target, classes, TEST)
         with torch.no_grad():
             predicted = head(inputs.take(test.rows).cpu()).argmax(1).numpy()
         scores[VERIFIED] = 100 * float((predicted == test.labels).mean())
     return scores
 
 
-def _features(name: str, dataset: Dataset, options: RankOptions) -> tuple[Inputs, int]:
+def _features(name: str, ranking: Ranking) -> tuple[Inputs, int]:
     """Pooled features of the target's images, as a run of the probe caches them, and their width."""
-    classes = tuple(dataset.card.classes)
+    dataset = ranking.dataset
     cell = Cell(
         scenario=Scenario(
             kind="pretrained",
             dataset=dataset.card.name,
-            target=options.target,
-            target_classes=classes,
+            target=ranking.target,
+            target_classes=ranking.classes,
             shots="all",
         ),
         method="linear-probe",
         backbone=name,
-        image_size=options.image_size,
+        image_size=ranking.image_size,
         augment="none",
         budget=Budget(),
         seed=0,
     )
-    device = resolve_device(options.device)
+    device = resolve_device(ranking.device)
     setting = Setting(device=str(device), threads=default_threads())
     torch.set_num_threads(setting.threads)
     if needs_hub(name):
         click.echo(f"fetching the weights of {name} from the hub", err=True)
     torch.manual_seed(stream(cell.seed, "init", "backbone"))
-    backbone = create_backbone(name, options.image_size)
+    backbone = create_backbone(name, ranking.image_size)
     digests = present_digests(dataset, "", [name])
     env = CellEnv(cell, setting, digests, Artifacts(), CostTracker(device), silent)
-    return DomainInputs(env, dataset).get(options.target, backbone, POOLED, 0), backbone.num_features
+    return DomainInputs(env, dataset).get(ranking.target, backbone, POOLED, 0), backbone.num_features
 
 
 def agreement(rows: dict[str, dict[str, float]], column: str) -> str:

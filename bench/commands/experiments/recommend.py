@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import click
@@ -10,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.commands.experiments.execution import run_cells
+from bench.commands.experiments.execution import prepared, run_cells
 from bench.commands.experiments.halving import halve, matched_cells
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
-from bench.commands.experiments.suite_options import SuiteOptions
+from bench.commands.options import SuiteOptions
 from bench.core.errors import UserError
 from bench.report.scores.frame import load_frame
 from bench.report.tables import formats
@@ -26,9 +27,8 @@ from bench.spec.cell import Cell
 class RecommendOptions:
     """Options of `bench recommend`."""
 
-    suite: str
-    methods: list[str] | None
-    shots: str | None
+    selection: SuiteOptions
+    shots: Sequence[str] | None
     max_seconds: float | None
     run: bool
     device: str
@@ -37,12 +37,11 @@ class RecommendOptions:
 
 def recommend(options: RecommendOptions) -> int:
     """Print what the records recommend; returns the exit code."""
-    selection = SuiteOptions(options.suite, options.methods)
-    plan = RunPlan.resolve(selection, options.results, ExecutionOptions(options.device))
+    plan = RunPlan.resolve(options.selection, options.results, ExecutionOptions(options.device))
     plan = _with_shots(plan, options.shots)
     if options.run:
-        plan.store.prepare()
-        _run(plan)
+        with prepared(plan.store):
+            _run(plan)
     frame = load_frame(plan.store, plan.cells, per_image=False)
     recommendations = [
         advice for block in blocks(frame) if (advice := advise(frame, block, options.max_seconds))
@@ -60,14 +59,17 @@ def recommend(options: RecommendOptions) -> int:
     return 0
 
 
-def _with_shots(plan: RunPlan, shots: str | None) -> RunPlan:
+def _with_shots(plan: RunPlan, shots: Sequence[str] | None) -> RunPlan:
     """Filter a plan's cells by shots; None: all of them."""
     choices = sorted({str(cell.scenario.shots) for cell in plan.cells})
-    if shots is not None and shots not in choices:
-        raise UserError(
-            f"suite '{plan.suite.name}' has no cells with {shots} shots: choose from {', '.join(choices)}"
-        )
-    return replace(plan, cells=[cell for cell in plan.cells if shots in (None, str(cell.scenario.shots))])
+    for number in shots or ():
+        if number not in choices:
+            raise UserError(
+                f"suite '{plan.suite.name}' has no cells with {number} shots: "
+                f"choose from {', '.join(choices)}"
+            )
+    wanted = shots or choices
+    return replace(plan, cells=[cell for cell in plan.cells if str(cell.scenario.shots) in wanted])
 
 
 def _run(plan: RunPlan) -> None:
@@ -92,7 +94,7 @@ def _run(plan: RunPlan) -> None:
     for cell in plain:
         groups.setdefault((cell.scenario.kind, str(cell.scenario.shots)), []).append(cell)
     for (kind, shots), cells in groups.items():
-        click.echo(f"{kind}, {shots} shots")
+        click.echo(f"{kind}, {'1 shot' if shots == '1' else f'{shots} shots'}")
         halve(matched_cells(cells), score, lambda text: click.echo(f"  {text}"))
 
 
@@ -110,16 +112,20 @@ def _print(advice: Advice, max_seconds: float | None) -> None:
     for name in ("method", "accuracy", "95 %", "seconds", "best in", "separable"):
         table.add_column(name, justify="left" if name == "method" else "right")
     best = advice.candidates[0]
+    alone = len(advice.candidates) == 1
     for row in advice.candidates:
         table.add_row(
             Text(row.method),
             formats.percent(row.accuracy),
             formats.interval(row.interval),
             formats.seconds(row.seconds),
-            f"{100 * row.chance:.0f} %",
+            formats.DASH if alone else f"{100 * row.chance:.0f} %",
             "" if row is best else "yes" if row.separable else "no",
         )
     console.print(table)
+    if alone:
+        click.echo(f"only {best.method} has results here: there is nothing to compare it with\n")
+        return
     cheap = advice.cheapest
     text = f"use {best.method}: the highest accuracy in {100 * best.chance:.0f} % of resamples of test images"
     if cheap is not best:

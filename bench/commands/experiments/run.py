@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from bench.commands.experiments.execution import executor_for, run_cells
+from bench.commands.experiments.execution import execute, executor_for, prepared, ready, run_cells
+from bench.commands.experiments.feasibility import check_images
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
-from bench.commands.experiments.suite_options import SuiteOptions
+from bench.commands.options import SuiteOptions
+from bench.commands.results.asked import keep
 from bench.core.errors import UserError
 from bench.core.paths import RESULTS, own_data
 from bench.core.text import counted, printable
 from bench.data.card import own_name, packaged
 from bench.data.catalog import load_card
+from bench.data.dataset import open_dataset
 from bench.processes.garbage import fast_imports
 from bench.records.baselines import BASELINES, names
 from bench.records.store import Store
 from bench.spec.cell import Cell
 from bench.spec.matrix.suite import ScenarioTable, Suite
-
-Options = TypeVar("Options", SuiteOptions, ExecutionOptions)
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,10 @@ class RunOptions:
     cell: str | None
 
     @classmethod
-    def parse(cls, **options: Any) -> RunOptions:
+    def parse(cls, selection: SuiteOptions, **options: Any) -> RunOptions:
         """Group the command line's options."""
-
-        def group(kind: type[Options]) -> Options:
-            return kind(**{field.name: options.pop(field.name) for field in fields(kind)})
-
-        return cls(group(SuiteOptions), group(ExecutionOptions), **options)
+        execution = {field.name: options.pop(field.name) for field in fields(ExecutionOptions)}
+        return cls(selection, ExecutionOptions(**execution), **options)
 
 
 def run(options: RunOptions) -> int:
@@ -60,22 +58,28 @@ def run(options: RunOptions) -> int:
         with fast_imports():
             from bench.commands.experiments.plan_view import show
 
-        show(plan, options.simulate)
+        show(plan, _to_run(plan, options), options.simulate)
         return 0
-    plan.store.prepare()
-    if plan.store.empty:
-        # There will be something to do: a worker loads its libraries while images are listed.
-        executor_for(plan)
-    current = next(iter(plan.digests.values())).dataset
-    if images and images != current:
-        click.echo(
-            f"warning: other images than were recorded: their digest is {current}, not {images}", err=True
-        )
-    todo = _missing(plan, options)
-    if todo or plan.execution.device not in ("auto", "cpu"):
-        run_cells(plan, todo)
-    if todo:
-        _run_lost(plan)
+    with prepared(plan.store):
+        if plan.store.empty:
+            # There will be something to do: a worker loads its libraries while images are listed.
+            executor_for(plan)
+        current = next(iter(plan.digests.values())).dataset
+        if images and images != current:
+            click.echo(
+                f"warning: other images than were recorded: their digest is {current}, not {images}", err=True
+            )
+        todo = _missing(plan, options)
+        check_images(plan, todo)
+        work = todo or plan.execution.device not in ("auto", "cpu")
+        digests = ready(plan, todo) if work else plan.digests
+        if not options.cell:
+            # Before the first cell: the page of a run that was interrupted knows what is missing.
+            keep(plan.store, plan.suite, plan.card)
+        if work:
+            execute(plan, todo, digests)
+        if todo:
+            _run_lost(plan)
     return _conclude(plan, todo)
 
 
@@ -103,6 +107,16 @@ def _missing(plan: RunPlan, options: RunOptions) -> Sequence[Cell]:
     for path, reason in plan.store.unreadable.items():
         click.echo(printable(f"warning: unreadable record {path}: {reason}"), err=True)
     return todo
+
+
+def _to_run(plan: RunPlan, options: RunOptions) -> Sequence[Cell] | None:
+    """Cells to run, as `_missing` prints; None where the images are not here: a plan fetches none."""
+    try:
+        open_dataset(plan.card, download=False)
+    except UserError as error:
+        click.echo(printable(f"what is recorded cannot be said without the images: {error}"))
+        return None
+    return _missing(plan, options)
 
 
 def _run_lost(plan: RunPlan) -> None:
@@ -156,13 +170,13 @@ def _conclude(plan: RunPlan, ran: Sequence[Cell]) -> int:
     """Build the report, print the table and the list of failures; exit code 0 if every record can be read."""
     from rich.console import Console
 
-    from bench.commands.results.report import SOURCE_ALONE, build_page
+    from bench.commands.results.report import SOURCE_ALONE, build
     from bench.report.render.terminal import terminal_table
     from bench.report.scores.frame import load_frame
 
     frame = load_frame(plan.store, plan.cells, per_image=False)
     Console().print(terminal_table(frame, plan.suite.baseline, SOURCE_ALONE))
-    click.echo(f"report: {build_page(plan.store, plan.suite, plan.cells)}")
+    click.echo(f"report: {build(str(plan.store.root))}")
     rows = zip(plan.cells, frame["status"], frame["reason"], strict=True)
     faults = [row for row in rows if row[1] in ("failed", "unreadable", "missing")]
     for cell, status, reason in faults:

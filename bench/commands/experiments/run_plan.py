@@ -8,8 +8,8 @@ from functools import cached_property
 
 import click
 
-from bench.commands.experiments.suite_options import SuiteOptions, select_suite
 from bench.commands.progress import progress_bars
+from bench.commands.suite_options import SuiteOptions, select_suite
 from bench.core.paths import RESULTS
 from bench.core.text import printable
 from bench.data.card import Card

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import click
@@ -15,16 +15,19 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 
-from bench.commands.experiments.execution import run_cells
+from bench.commands.experiments.execution import prepared, ready, run_cells
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
-from bench.commands.experiments.suite_options import SuiteOptions
+from bench.commands.options import SuiteOptions
 from bench.core.errors import UserError
 from bench.core.text import counted
 from bench.method.registry import explicit, search_space
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.spec.cell import Cell, Value
+from bench.spec.cell import Cell, Value, content_hash
 from bench.spec.matrix.suite import Suite
+
+NAMED = ("suite", "methods", "source", "target")
+"""Options that a study's name says in words."""
 
 FOLDS = 2
 """Folds of the shots that a trial is scored on; each holds out one image per class."""
@@ -34,11 +37,9 @@ FOLDS = 2
 class TuneOptions:
     """Options of `bench tune`."""
 
-    suite: str
+    selection: SuiteOptions
     method: str
     trials: int
-    source: str | None
-    target: str | None
     device: str
     results: str | None
 
@@ -49,13 +50,20 @@ class Untried(UserError):
 
 def tune(options: TuneOptions) -> int:
     """Run what is missing of a study's trials; returns the exit code."""
-    selection = SuiteOptions(options.suite, [options.method], options.source, options.target)
+    selection = replace(options.selection, methods=[options.method])
     plan = RunPlan.resolve(selection, options.results, ExecutionOptions(options.device), suffix="-tuning")
     space = search_space(options.method)
     if not space:
         raise UserError(f"{options.method} declares no search space: none of its fields is tunable")
-    domains = f"{options.source or 'all'}-{options.target or 'all'}"
-    return _conclude(search(plan, options.method, options.trials, domains), options.method, space)
+    study = search(plan, options.method, options.trials, study_name(options.selection))
+    return _conclude(study, options.method, space)
+
+
+def study_name(options: SuiteOptions) -> str:
+    """Last part of a study's name: the domains, and a digest of what else differs from the suite."""
+    other = {name: value for name, value in asdict(options).items() if value and name not in NAMED}
+    domains = f"{','.join(options.source) or 'all'}-{','.join(options.target) or 'all'}"
+    return f"{domains} {content_hash(other)}" if other else domains
 
 
 def tuned(plan: RunPlan) -> Suite:
@@ -83,29 +91,31 @@ def tuned(plan: RunPlan) -> Suite:
     return suite.model_copy(update={"set": overrides})
 
 
-def search(plan: RunPlan, method: str, trials: int, domains: str) -> optuna.Study:
-    """Run a method's study up to a number of trials; `domains` is the last part of the study's name.
+def search(plan: RunPlan, method: str, trials: int, what: str) -> optuna.Study:
+    """Run a method's study up to a number of trials; `what` is the last part of the study's name.
 
     Trials that are recorded are not run again.
     """
-    space = search_space(method)
-    plan.store.prepare()
-    study = _study(plan.store, f"{plan.suite.name} {method} {domains}")
-    done = [trial for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.FAIL)]
-    click.echo(f"study {study.study_name}: {len(done)} of {trials} trials done")
-    if not study.trials:
-        study.enqueue_trial({name: spec["default"] for name, spec in space.items() if _inside(spec)})
-    for _ in range(trials - len(done)):
-        trial = _next_trial(study)
-        values = {
-            name: _rounded(trial.suggest_float(name, spec["low"], spec["high"], log=spec["log"]))
-            for name, spec in space.items()
-        }
-        score = trial_score(plan, method, values)
-        state = TrialState.FAIL if score is None else TrialState.COMPLETE
-        # Another process that goes on with this study may have told the same.
-        study.tell(trial, score, state=state, skip_if_finished=True)
-    return study
+    with prepared(plan.store):
+        # What is refused leaves no study behind.
+        ready(plan, plan.cells)
+        study = _study(plan.store, f"{plan.suite.name} {method} {what}")
+        done = [trial for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.FAIL)]
+        click.echo(f"study {study.study_name}: {len(done)} of {trials} trials done")
+        space = search_space(method)
+        if not study.trials:
+            study.enqueue_trial({name: spec["default"] for name, spec in space.items() if _inside(spec)})
+        for _ in range(trials - len(done)):
+            trial = _next_trial(study)
+            values = {
+                name: _rounded(trial.suggest_float(name, spec["low"], spec["high"], log=spec["log"]))
+                for name, spec in space.items()
+            }
+            score = trial_score(plan, method, values)
+            state = TrialState.FAIL if score is None else TrialState.COMPLETE
+            # Another process that goes on with this study may have told the same.
+            study.tell(trial, score, state=state, skip_if_finished=True)
+        return study
 
 
 def _next_trial(study: optuna.Study) -> optuna.Trial:

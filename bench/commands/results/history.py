@@ -12,6 +12,7 @@ from rich.console import Console
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.core.git import commit, git
+from bench.core.text import printable
 from bench.records.baselines import open_results
 from bench.report.history.collect import from_benchmarks, from_records
 from bench.report.history.history import FOLDER, History
@@ -32,7 +33,7 @@ def add(sources: Sequence[str], revision: str | None) -> None:
         store = open_results(source)
         added = from_records(store, name)
         for path, reason in store.unreadable.items():
-            click.echo(f"warning: left out {path}: {reason}", err=True)
+            click.echo(printable(f"warning: left out {path}: {reason}"), err=True)
         if not added:
             raise UserError(f"no record in '{source}' can be read: run the suite again")
         lines += added
@@ -66,4 +67,4 @@ def show(out: str | None) -> None:
 
 def _warn(book: History) -> None:
     for place, reason in book.unreadable.items():
-        click.echo(f"warning: unreadable line {place}: {reason}", err=True)
+        click.echo(printable(f"warning: unreadable line {place}: {reason}"), err=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.commands.progress import status
+from bench.commands.results.asked import Asked, asked
 from bench.commands.results.folder import open_named_or_latest
 from bench.commands.results.samples import samples
 from bench.core.digest import combine
@@ -25,25 +26,26 @@ SOURCE_ALONE = "full-finetune"
 """Method that is the source stage and nothing else, the reference of adaptation at 0 shots."""
 
 
-def build(results: str | None, out: str | None) -> Path:
+def build(results: str | None, out: str | None = None, suite: str | None = None) -> Path:
     """Build the page of a folder; without one, of the folder that was written to last.
 
-    Where `out` ends in `.md`, the leaderboard as Markdown tables instead.
+    Where `out` ends in `.md`, the leaderboard as Markdown tables instead. `suite` names the suite to go by
+    (see `asked`).
     """
     store = open_named_or_latest(results)
+    found = asked(store, suite)
     if out and Path(out).suffix == ".md":
-        table = markdown_table(load_frame(store, per_image=False), BASELINE)
+        table = _markdown(store, found)
         _try_to_write(lambda: write_atomically(Path(out), table.encode()))
         return Path(out)
-    cells = [record.request.cell for record in store.records()]
-    return _write(store, Path(out) if out else None, None, cells, expected=())
+    return build_page(store, found.suite, found.cells, Path(out) if out else None)
 
 
 START, END = "<!-- results:start -->", "<!-- results:end -->"
 """Marks around a document's generated tables."""
 
 
-def update(results: str | None, document: str) -> Path:
+def update(results: str | None, document: str, suite: str | None = None) -> Path:
     """Replace the text between a document's marks by the leaderboards of a results folder.
 
     Raises:
@@ -59,38 +61,32 @@ def update(results: str | None, document: str) -> Path:
     _, end, after = rest.partition(END)
     if not start or not end:
         raise UserError(f"{path} has no place for tables: write '{START}' and '{END}' where they belong")
-    table = markdown_table(load_frame(store, per_image=False), BASELINE)
+    table = _markdown(store, asked(store, suite))
     _try_to_write(lambda: write_atomically(path, f"{before}{start}\n{table}{end}{after}".encode()))
     return path
 
 
-def build_page(store: Store, suite: Suite, cells: Sequence[Cell]) -> Path:
-    """Build the page of a suite's run: the plan's cells, and what else the folder holds.
+def _markdown(store: Store, found: Asked) -> str:
+    frame = load_frame(store, found.cells, per_image=False, others=True)
+    return markdown_table(frame, found.suite.baseline if found.suite else BASELINE)
+
+
+def build_page(store: Store, suite: Suite | None, cells: Sequence[Cell], out: Path | None = None) -> Path:
+    """Build the page of a folder: the suite's cells, if it is known, and what else the folder holds.
 
     A page that was made of the same records by the same code stays, even if images have been decoded since.
     """
-    page = store.root / NAME
+    page = out or store.root / NAME
+    described = suite.model_dump_json() if suite else ""
     fingerprint = combine(
-        code_digest(), store.state(), str(store.root), suite.model_dump_json(), *(c.key for c in cells)
+        code_digest(), store.state(), str(store.root), described, *(cell.key for cell in cells)
     )
-    if has_fingerprint(page, fingerprint):
+    if not out and has_fingerprint(page, fingerprint):
         return page
-    everything = {cell.key: cell for cell in [*cells, *(r.request.cell for r in store.records())]}
-    return _write(store, None, suite, cells, list(everything.values()), fingerprint)
-
-
-def _write(
-    store: Store,
-    out: Path | None,
-    suite: Suite | None,
-    cells: Sequence[Cell],
-    expected: Sequence[Cell],
-    fingerprint: str = "",
-) -> Path:
     # Late, since what draws takes longest to load of all, and an unchanged page needs none of it.
     from bench.report.render.page import build as build_html
 
-    shown = samples(cells)
+    shown = samples(cells or [record.request.cell for record in store.records()])
     # Half a minute where many cells kept features, whose maps are computed.
     with status("building the report"):
         return _try_to_write(
@@ -99,7 +95,7 @@ def _write(
                 out,
                 suite,
                 shown,
-                expected=expected,
+                expected=cells,
                 source_alone=SOURCE_ALONE,
                 fingerprint=fingerprint,
             )

@@ -42,11 +42,12 @@ setInterval(async () => {
 class Builder:
     """Keeps a page up to date with the records of a results folder."""
 
-    def __init__(self, results: str, page: Path) -> None:
+    def __init__(self, results: str, page: Path, suite: str | None = None) -> None:
         self.page = page
         self.version = 0
         self.failure = ""
         self._results = results
+        self._suite = ["--suite", suite] if suite else []
         self._built: object = None
         self._process: subprocess.Popen[str] | None = None
         self._started = self._pause_until = 0.0
@@ -59,7 +60,7 @@ class Builder:
                 self._built, self._started = state, time.monotonic()
                 command = [sys.executable, "-m", "bench", "report", "--results", self._results]
                 self._process = subprocess.Popen(
-                    [*command, "--out", str(self.page)],
+                    [*command, *self._suite, "--out", str(self.page)],
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     text=True,
@@ -93,7 +94,7 @@ class Builder:
         return len(files), max((file.st_mtime_ns for file in files), default=0)
 
 
-def serve(results: str | None, port: int) -> None:
+def serve(results: str | None, suite: str | None, port: int) -> None:
     """Show the page until interrupted; `port` 0 takes a free one.
 
     Raises:
@@ -103,7 +104,7 @@ def serve(results: str | None, port: int) -> None:
     if not Path(folder).is_dir():
         open_results(folder)  # raises, unless it is a baseline
     with tempfile.TemporaryDirectory() as temporary:
-        builder = Builder(folder, Path(temporary) / "report.html")
+        builder = Builder(folder, Path(temporary) / "report.html", suite)
         try:
             # A thread per connection: browsers open some that they do not use.
             server = ThreadingHTTPServer((HOST, port), _handler(builder))

@@ -85,7 +85,8 @@ def walk(root: Path) -> Iterator[File]:
     """
     # Folders are told by their number and file system's: only links lead back to one above.
     above = frozenset(_identity(folder) for folder in (root, *root.resolve().parents))
-    found, waiting = 0, [((), root, above)]
+    waiting: list[tuple[tuple[str, ...], Path, frozenset[tuple[int, int]]]] = [((), root, above)]
+    found = 0
     while waiting:
         folders, path, above = waiting.pop()
         inside = []

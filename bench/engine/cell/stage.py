@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
@@ -22,6 +24,7 @@ from bench.engine.training.loop_state import Resume
 from bench.engine.training.throughput import count_flops
 from bench.method.base import GradientMethod, Method, Model
 from bench.method.batch import Access, Labelled, Task
+from bench.method.items import StageItems, opened
 from bench.spec.stages import StageSpec
 
 
@@ -85,7 +88,8 @@ class Trainer:
         if resume and resume.found:
             result.details = resume.notes["fit"]
         elif self.group.leads:
-            result.details = self.method.fit(stage.model, _all(stage.labelled), stage.task)
+            with self._items(stage) as items:
+                result.details = self.method.fit(stage.model, items, stage.task)
         result.items["fitted"] = len(stage.labelled)
         result.parameters_trained = sum(p.numel() for p in stage.model.head.parameters())
 
@@ -123,11 +127,27 @@ class Trainer:
             meter.flops = count_flops(method, model, batches)
         meter.begin()
         schedule = Schedule(stage.task, steps, min(cell.budget.evaluations, steps), cell.precision)
-        hooks = Hooks(paused, on_step)
-        parts = Training(method, model, batches, schedule, hooks, held_out, resume, process).run()
+        with self._items(stage) as items:
+            method.begin(model, items, stage.task)
+            hooks = Hooks(paused, on_step, partial(method.finish, model, items, stage.task))
+            with _gradients_of(model, method):
+                parts = Training(method, model, batches, schedule, hooks, held_out, resume, process).run()
         if parts > 1:
             result.warnings.append(split_warning(name, batches.labelled.batch_size, parts, model))
         return batches.sizes
+
+    @contextlib.contextmanager
+    def _items(self, stage: StageRun) -> Iterator[StageItems]:
+        """Items of a stage that the method may see, during the block."""
+        labelled, device = stage.labelled, next(stage.model.parameters()).device
+        y, groups = (torch.from_numpy(a).to(device) for a in (labelled.subset.labels, labelled.subset.groups))
+        with contextlib.ExitStack() as stack:
+            unlabelled = None
+            if stage.spec.unlabelled:
+                view = self.partitions.of(stage.spec.unlabelled)
+                unlabelled = stack.enter_context(opened(partial(_read, view), len(view)))
+            known = stack.enter_context(opened(partial(_read, labelled), len(labelled), y, groups))
+            yield StageItems(known, unlabelled)
 
     def batches(self, stage: StageRun, labelled: View) -> Batches:
         """Streams that the method's declared access opens, and no other."""
@@ -150,6 +170,25 @@ class Trainer:
             endless("unlabelled", self.partitions.of(spec.unlabelled)) if spec.unlabelled else None,
             source_labels=scenario.same_classes and not scenario.episodes,
         )
+
+
+@contextlib.contextmanager
+def _gradients_of(model: Model, method: GradientMethod) -> Iterator[None]:
+    """Let gradients flow to what the method trains alone; after the block, to what they flowed to before."""
+    before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    chosen = {id(parameter) for group in method.trainable(model) for parameter in group["params"]}
+    for parameter, _ in before:
+        parameter.requires_grad_(id(parameter) in chosen)
+    try:
+        yield
+    finally:
+        for parameter, flag in before:
+            parameter.requires_grad_(flag)
+
+
+def _read(items: View, begin: int, end: int) -> torch.Tensor:
+    """Items from one place to another, not augmented."""
+    return items.inputs.take(items.subset.rows[begin:end])
 
 
 def _all(items: View) -> Labelled:

@@ -56,6 +56,8 @@ class Hooks:
 
     on_evaluation: OnEvaluation
     on_step: Callable[[int], None] = lambda step: None
+    on_end: Callable[[], None] = lambda: None
+    """Called after the last step, before its evaluation."""
 
 
 @dataclass
@@ -107,17 +109,44 @@ class Training:
             if self.held_out and step in validations:
                 self._validate(self.held_out, progress, validations[step], last=step == max(validations))
             batch = process.of(self.batches.batch(step), step)
-            state.total += process.combine(accumulation.gradient(batch, progress), model)
-            scaler.step(optimizer)
-            scaler.update()
+            if type(self.method).updates is GradientMethod.updates:
+                state.total += process.combine(accumulation.gradient(batch, progress), model)
+                scaler.step(optimizer)
+                scaler.update()
+            else:
+                state.total += self._updates(state, batch, progress)
             state.step = step + 1
+            self.method.after_step(model, state.step / schedule.steps)
             self.hooks.on_step(state.step)
+            if state.step == schedule.steps:
+                self.hooks.on_end()
             if state.step in evaluations:
                 self.hooks.on_evaluation(state.step, _mean_loss(state))
                 model.train()
             if self.resume:
                 self.resume.after_step(state)
         return state.parts
+
+    def _updates(self, state: LoopState, batch: Batch, progress: float) -> Tensor:
+        """Take a step of several updates; returns the sum of their losses, ()."""
+        total, precision = torch.zeros_like(state.total), self.schedule.precision
+        gradients = quick(self.model, precision)
+        updates = self.method.updates(self.model, batch, progress)
+        while True:
+            state.optimizer.zero_grad(set_to_none=True)
+            with autocast(state.total.device, precision), gradients:
+                update = next(updates, None)
+            if update is None:
+                return total
+            loss, moved = update
+            state.scaler.scale(loss).backward()
+            chosen = {id(parameter) for parameter in moved}
+            for parameter in self.model.parameters():
+                if id(parameter) not in chosen:
+                    parameter.grad = None
+            state.scaler.step(state.optimizer)
+            state.scaler.update()
+            total += loss.detach()
 
     def _validations(self) -> Counter[int]:
         """Steps at which the method validates, and how often."""

@@ -85,6 +85,8 @@ class LoopState:
     def state_dict(self) -> tuple[Tensors, Notes]:
         """Network, optimiser, loss scale, random streams and position."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        # What a stage began with, say: no state of the network, and not to be had again in its middle.
+        tensors |= {f"buffers.{name}": tensor for name, tensor in self._other_buffers().items()}
         state = self.optimizer.state_dict()
         plain: dict[str, Notes] = {}
         for number, values in state["state"].items():
@@ -110,6 +112,9 @@ class LoopState:
     def load_state_dict(self, tensors: Tensors, notes: Notes) -> None:
         """Restore the state that `state_dict` took of another loop of the same network and optimiser."""
         self.model.load_state_dict(_under("model.", tensors))
+        others = _under("buffers.", tensors)
+        for name, buffer in self._other_buffers().items():
+            buffer.copy_(others[name])
         state: dict[int, Notes] = {int(n): dict(values) for n, values in notes["optimizer"].items()}
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for place, value in _under("optimizer.", tensors).items():
@@ -127,6 +132,11 @@ class LoopState:
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.total.device)
+
+    def _other_buffers(self) -> Tensors:
+        """Buffers that are not in the network's state."""
+        state = self.model.state_dict()
+        return {name: buffer for name, buffer in self.model.named_buffers() if name not in state}
 
 
 def _under(prefix: str, tensors: Tensors) -> Tensors:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from itertools import product
+from math import prod
 from typing import Protocol
 
 from bench.core.errors import UserError, check_name
 from bench.spec.cell import Cell, Scenario
 from bench.spec.matrix.suite import ScenarioTable, Suite
 from bench.spec.scenarios import KINDS
+
+MOST = 1_000_000
+"""Most cells of a plan: more would take the memory before they could take the time."""
 
 
 class Card(Protocol):
@@ -43,8 +47,15 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
     """Every cell of the suite, ordered so that cells which share a source stage follow each other.
 
     Raises:
-        UserError: unknown domain or class, or an empty matrix.
+        UserError: unknown domain or class, an empty matrix, or one beyond all measure.
     """
+    axes = [values for _, values in suite.settings if values]
+    each = prod(map(len, (suite.methods, suite.backbones, suite.seeds, *axes)))
+    count = each * sum(_count(suite, table, card) for table in suite.scenarios)
+    if count > MOST:
+        raise UserError(
+            f"suite '{suite.name}' asks for {count:,} cells: {MOST:,} at most, so cut it in parts"
+        )
     cells = {
         cell.key: cell
         for table in suite.scenarios
@@ -87,6 +98,13 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
             cell.scenario.episodes is not None,
         ),
     )
+
+
+def _count(suite: Suite, table: ScenarioTable, card: Card) -> int:
+    """Most scenarios of a table, without making them."""
+    domains = suite.domains or card.usual_domains
+    sides = [table.targets, *([table.sources] if KINDS[table.kind].takes_sources else [])]
+    return prod(len(domains if side == "all" else side) for side in sides) * len(table.shots)
 
 
 def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:

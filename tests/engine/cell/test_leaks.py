@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 import bench.engine.cell.execution
-from bench.api import Access, Backbone, Batch, GradientMethod, Labelled, Model, StageName, Task
+from bench.api import Access, Backbone, Batch, GradientMethod, Labelled, Model, StageItems, StageName, Task
 from bench.core.errors import UserError
 from bench.data.dataset import Dataset, Domain
 from bench.data.splits import SPLITS, TEST, TRAIN, VALIDATION, Subset, subset
@@ -129,9 +129,24 @@ class Probe(GradientMethod):
     def fits(self, stage: StageName) -> bool:
         return stage == "target"
 
-    def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
-        self._look("fit", model, labelled, task)
+    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+        self._look_at_items("fit", model, items, task)
         return {}
+
+    def begin(self, model: Model, items: StageItems, task: Task) -> None:
+        self._look_at_items("begin", model, items, task)
+
+    def after_step(self, model: Model, progress: float) -> None:
+        self._look("after_step", model)
+
+    def finish(self, model: Model, items: StageItems, task: Task) -> None:
+        self._look_at_items("finish", model, items, task)
+
+    def _look_at_items(self, verb: str, model: Model, items: StageItems, task: Task) -> None:
+        self._look(verb, model, items, task, list(items.labelled.batches()))
+        assert items.unlabelled is not None
+        for x in items.unlabelled.batches():
+            self._look(verb, x, batch=Batch(x[:0], torch.zeros(0), target_x=x))
 
     def trainable(self, model: Model) -> list[dict[str, Any]]:
         self._look("trainable", model)

@@ -218,7 +218,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from bench.api import Access, Backbone, Batch, GradientMethod, Labelled, Model, Task
+from bench.api import Access, Backbone, Batch, GradientMethod, Labelled, Model, StageItems, Task
 
 SEEN: list[tuple[str, Any]] = []
 
@@ -236,8 +236,9 @@ class Probe(GradientMethod):
     def fits(self, stage: str) -> bool:
         return True
 
-    def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
-        SEEN.append((task.stage, labelled))
+    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+        known = items.labelled
+        SEEN.append((task.stage, Labelled(known.x, known.y, known.groups)))
         return {{}}
 
     def optimizer(self, model: Model, task: Task):

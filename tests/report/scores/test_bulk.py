@@ -25,8 +25,10 @@ CELLS = [synthetic.cell(method, seed=seed) for method in ("dann", "maml") for se
 def filled(store: Store) -> Store:
     """Twelve cells: ten done, one failed, one damaged; beside them a folder that is none."""
     for number, cell in enumerate(CELLS):
-        synthetic.write(store, cell, right=15 + number)
-    store.write(synthetic.record(CELLS[3], "failed", "out of luck"), {})
+        if number == 3:
+            store.write(synthetic.record(cell, "failed", "out of luck"), {})
+        else:
+            synthetic.write(store, cell, right=15 + number)
     store.path(CELLS[7].key).write_bytes(b"{}")
     (store.root / "records" / "zz").touch()
     return store

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import torch
 from torch import nn
 
-from bench.api import GradientMethod, Labelled, Model, StageName, Task, fit_logistic, tunable
+from bench.api import GradientMethod, Model, StageItems, StageName, Task, fit_logistic, tunable
 
 
 class LpFinetune(GradientMethod):
@@ -23,11 +22,10 @@ class LpFinetune(GradientMethod):
         """True: each stage begins with a probe."""
         return True
 
-    def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
         """Fit the head on the features of all labelled images, penalising its distance from where it is."""
-        with torch.no_grad():
-            features = torch.cat([model.features(x) for x in labelled.x.split(256)])
-        return fit_logistic(cast(nn.Linear, model.head), features, labelled.y, labelled.groups, task.seed)
+        labelled, head = items.labelled, cast(nn.Linear, model.head)
+        return fit_logistic(head, labelled.features(model), labelled.y, labelled.groups, task.seed)
 
     def new_head(self, num_features: int, task: Task) -> nn.Module:
         """Make a linear head at zero, from which the probe starts."""

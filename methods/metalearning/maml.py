@@ -11,3 +11,5 @@ from bench.api import InnerLoopMethod
 
 class Maml(InnerLoopMethod):
     """Meta-trains on episodes of the source; adapts to the shots by gradient steps."""
+
+    reference = "learn2learn 0.2.0"

@@ -1,6 +1,9 @@
 """Prototypical networks: an embedding in which each class is the mean of its images.
 
 Snell et al. 2017, "Prototypical Networks for Few-shot Learning". https://arxiv.org/abs/1703.05175
+
+Unlike the paper: squared distances are scaled by a tenth, since those of a pretrained network's features are
+large; episodes have as many ways as the batch holds.
 """
 
 from __future__ import annotations
@@ -13,8 +16,8 @@ from torch import Tensor, nn
 from bench.api import (
     Batch,
     EpisodicMethod,
-    Labelled,
     Model,
+    StageItems,
     Task,
     prototype_head,
     prototypes,
@@ -24,6 +27,8 @@ from bench.api import (
 
 class ProtoNet(EpisodicMethod):
     """Trains all layers on episodes of the source; the target's classes are the means of their shots."""
+
+    reference = "easyfsl 1.5.0"
 
     scale: float = tunable(0.1, 0.01, 1.0)
     """Factor on the squared distances that are the negative logits."""
@@ -37,12 +42,12 @@ class ProtoNet(EpisodicMethod):
         weight, bias = prototype_head(means, self.scale)
         return nn.functional.cross_entropy(features[support:] @ weight.T + bias, batch.y[support:])
 
-    def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
         """Make the head of the shots' prototypes, in place."""
-        head = cast(nn.Linear, model.head)
+        head, features = cast(nn.Linear, model.head), items.labelled.features(model)
         with torch.no_grad():
-            features = torch.cat([model.features(x) for x in labelled.x.split(256)])
-            weight, bias = prototype_head(prototypes(features, labelled.y, len(task.classes)), self.scale)
+            means = prototypes(features, items.labelled.y, len(task.classes))
+            weight, bias = prototype_head(means, self.scale)
             head.weight.copy_(weight)
             head.bias.copy_(bias)
         return {}

@@ -23,6 +23,8 @@ from bench.api import Fast, InnerLoopMethod, Model, prototype_head, prototypes
 class MamlLearn2Learn(InnerLoopMethod):
     """Meta-trains on episodes of the source; adapts to the shots by gradient steps."""
 
+    reference = "learn2learn 0.2.0"
+
     @classmethod
     def unavailable(cls) -> str | None:
         """Requirement: learn2learn, where it cannot be imported."""

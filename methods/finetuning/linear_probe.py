@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from torch import nn
 
-from bench.api import ClosedFormMethod, Labelled, Model, Task, fit_logistic, tunable
+from bench.api import ClosedFormMethod, Model, StageItems, Task, fit_logistic, tunable
 
 
 class LinearProbe(ClosedFormMethod):
@@ -23,9 +23,9 @@ class LinearProbe(ClosedFormMethod):
     """Strength relative to the features' variance; 0 chooses it by cross-validation over the labels."""
     folds: int = 5
 
-    def fit(self, model: Model, labelled: Labelled, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
         """Fit the head, penalising its distance from where it is."""
-        head = cast(nn.Linear, model.head)
+        labelled, head = items.labelled, cast(nn.Linear, model.head)
         return fit_logistic(
             head, labelled.x, labelled.y, labelled.groups, task.seed, l2=self.l2, folds=self.folds
         )

@@ -1,0 +1,71 @@
+"""MCD: two classifiers that are made to disagree on the target, and features that make them agree.
+
+Saito et al. 2018, "Maximum Classifier Discrepancy for Unsupervised Domain Adaptation".
+https://arxiv.org/abs/1712.02560
+
+As in the paper (section 3.3): each step trains all by the labels (A), then the classifiers by labels minus
+the discrepancy of their predictions, an L1 distance (B, equation 9), then the features by the discrepancy,
+four times (C). Predictions are the mean of both classifiers' logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from bench.api import AlignmentMethod, Batch, Model, Task, Update
+
+
+class TwoHeads(nn.Module):
+    """Two linear classifiers, whose logits are averaged."""
+
+    def __init__(self, in_features: int, classes: int) -> None:
+        super().__init__()
+        self.in_features = in_features
+        self.both = nn.ModuleList([nn.Linear(in_features, classes) for _ in range(2)])
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (B, classes)."""
+        first, second = (head(features) for head in self.both)
+        out: Tensor = (first + second) / 2
+        return out
+
+
+class Mcd(AlignmentMethod):
+    """Labels, and a game of two classifiers against the features over their discrepancy on the target."""
+
+    repeats: int = 4
+    """Updates of the features in a step, n in the paper."""
+
+    def new_head(self, num_features: int, task: Task) -> nn.Module:
+        """Make two classifiers."""
+        return TwoHeads(num_features, len(task.classes))
+
+    def updates(self, model: Model, batch: Batch, progress: float) -> Iterator[Update]:
+        """Steps A, B and C."""
+        assert batch.target_x is not None
+        x, y = batch.x, batch.y
+        if batch.source_x is not None and batch.source_y is not None:
+            x, y = torch.cat([x, batch.source_x]), torch.cat([y, batch.source_y])
+        heads = cast(TwoHeads, model.head)
+        yield label_loss(heads, model.features(x), y), model.parameters()
+        features = model.features(torch.cat([x, batch.target_x])).detach()
+        labels = label_loss(heads, features[: len(x)], y)
+        yield labels - self.weight * discrepancy(heads, features[len(x) :]), heads.parameters()
+        for _ in range(self.repeats):
+            features = model.features(torch.cat([x, batch.target_x]))[len(x) :]
+            yield self.weight * discrepancy(heads, features), model.backbone.parameters()
+
+
+def label_loss(heads: TwoHeads, features: Tensor, y: Tensor) -> Tensor:
+    """Sum of both classifiers' cross-entropies: -> ()."""
+    return torch.stack([nn.functional.cross_entropy(head(features), y) for head in heads.both]).sum()
+
+
+def discrepancy(heads: TwoHeads, features: Tensor) -> Tensor:
+    """Mean absolute difference of both classifiers' probabilities (equation 2): -> ()."""
+    first, second = (head(features).softmax(1) for head in heads.both)
+    return (first - second).abs().mean()

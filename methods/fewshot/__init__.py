@@ -1,0 +1,1 @@
+"""Few-shot classification: a head made of few examples on an embedding."""

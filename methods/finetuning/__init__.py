@@ -1,0 +1,1 @@
+"""Fine-tuning: the pretrained network's own layers are trained on, all or some of them."""

@@ -1,0 +1,47 @@
+"""WiSE-FT: the average of a network's weights before and after fine-tuning.
+
+Wortsman et al. 2022, "Robust fine-tuning of zero-shot models". https://arxiv.org/abs/2109.01903
+
+As in the paper: linear interpolation of all weights with a mixing coefficient of 0.5 (equation 1, section
+3). Where the paper starts from a zero-shot classifier, this starts from a linear probe (as in its appendix
+on other models), which is what a stage without a text encoder has.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from torch import nn
+
+from bench.api import GradientMethod, Model, Snapshot, StageItems, StageName, Task, fit_logistic, tunable
+
+
+class WiseFt(GradientMethod):
+    """Fit a linear probe, fine-tune all layers, and take the mean of both networks."""
+
+    mix: float = tunable(0.5, 0.1, 1.0, log=False)
+    """Share of the fine-tuned weights, alpha in the paper."""
+
+    def fits(self, stage: StageName) -> bool:
+        """True: each stage begins with a probe."""
+        return True
+
+    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+        """Fit the head on the features of all labelled items, penalising its distance from where it is."""
+        labelled, head = items.labelled, cast(nn.Linear, model.head)
+        return fit_logistic(head, labelled.features(model), labelled.y, labelled.groups, task.seed)
+
+    def new_head(self, num_features: int, task: Task) -> nn.Module:
+        """Make a linear head at zero, from which the probe starts."""
+        head = nn.Linear(num_features, len(task.classes))
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        return head
+
+    def begin(self, model: Model, items: StageItems, task: Task) -> None:
+        """Remember the weights of backbone and probe."""
+        model.start = Snapshot(nn.ModuleList([model.backbone, model.head]))
+
+    def finish(self, model: Model, items: StageItems, task: Task) -> None:
+        """Mix the weights before and after."""
+        cast(Snapshot, model.start).mix_into(nn.ModuleList([model.backbone, model.head]), self.mix)

@@ -1,0 +1,1 @@
+"""Architecture search: what the network becomes is found for the target."""

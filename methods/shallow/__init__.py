@@ -1,0 +1,1 @@
+"""Shallow adaptation: features of a frozen network are transformed before a classifier is fitted."""
