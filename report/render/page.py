@@ -56,7 +56,8 @@ def build(
         expected: cells of the suite, of which those without a record are missing; default: it is not known.
             Other records of the folder are shown too.
         source_alone: the method that stands for the source stage alone at 0 shots; default: the baseline.
-        fingerprint: what the file ends with, as a comment; see `bench.report.render.fingerprint`.
+        fingerprint: what the file ends with, as a comment, if all records can be read; see
+            `bench.report.render.fingerprint`.
 
     Raises:
         OSError: the page cannot be written. No content of the folder makes it raise.
@@ -65,7 +66,9 @@ def build(
         frame = load_frame(Store(store_root), expected, others=True)
         html = render(frame, shown_path(Path(store_root)), suite, samples, source_alone=source_alone)
     target = out or Path(store_root) / NAME
-    write_atomically(target, f"{html}{comment(fingerprint)}".encode())
+    # What cannot be read now may be another time, without a change of any file.
+    end = "" if (frame["status"] == "unreadable").any() else comment(fingerprint)
+    write_atomically(target, f"{html}{end}".encode())
     return target
 
 

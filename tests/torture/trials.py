@@ -33,7 +33,7 @@ from bench.records import maintenance
 from bench.records.codec import encode
 from bench.records.store import Store
 from tests.torture.durable import unordered
-from tests.torture.faults import CHANGE, KINDS, READ, STATE, STAY, Faults, Kind, Row
+from tests.torture.faults import CHANGE, KINDS, READ, STATE, STAY, Call, Faults, Kind, Row
 from tests.torture.verbs import VERBS, Verb
 
 LEASED = "another process works on it"
@@ -54,6 +54,8 @@ LOADED = (
     "bench.data.doctor.examine",
     "bench.report.render.page",
 )
+PICTURES = ("*.html",)
+"""Pages show pictures out of images and caches that can be read, and go without the others."""
 REMOVAL = ("unlink", "rmdir")
 """Calls that leave behind what they do not remove."""
 
@@ -74,6 +76,7 @@ class Trial:
     def __init__(self, home: Path, name: str, verb: Verb, faults: Faults) -> None:
         """Prepare the folder, and see what an undisturbed run makes of it, and with which calls."""
         self.verb, self.faults = verb, faults
+        self._spared: tuple[str, ...] = ()
         self.place, self._prepared = home / "place", home / "prepared" / re.sub(r"\W+", "-", name)
         fresh(self.place)
         verb.prepare(self.place, self._succeed)
@@ -123,11 +126,13 @@ class Trial:
         code = os.waitstatus_to_exitcode(status) if ready else None
         return Ended(code, *(path.read_text(errors="replace") for path in said))
 
-    def strike(self, kind: Kind, at: int, name: str) -> list[tuple[str, str]] | None:
+    def strike(self, kind: Kind, at: int, call: Call) -> list[tuple[str, str]] | None:
         """What is wrong after a fault at the so-manieth call, as (harm, what); None where none struck.
 
-        `name` is what the call was in an undisturbed run.
+        `call` is what it was in an undisturbed run.
         """
+        parts = Path(call.path).relative_to(self.place).parts if call.does & READ else ()
+        self._spared = PICTURES if parts[:1] in (("images",), ("cache",)) else ()
         self._restore()
         self.faults.arm(kind, at)
         ended = self.call()
@@ -139,7 +144,7 @@ class Trial:
             *self._ending(kind, ended),
             *self._visible(unread),
             *self._result(kind, ended, unread),
-            *([] if kind.kills or kind.action & STAY or name in REMOVAL else self._stray()),
+            *([] if kind.kills or kind.action & STAY or call.name in REMOVAL else self._stray()),
             *self._again(),
         ]
 
@@ -191,8 +196,9 @@ class Trial:
 
     def _compares(self, name: str) -> bool:
         # In a cache, whatever has a key of its own stands in nobody's way.
+        patterns = (*self.verb.random, *self._spared)
         known = name in self.before or name in self.after or not name.startswith("cache/")
-        return known and not any(fnmatch.fnmatchcase(name, pattern) for pattern in self.verb.random)
+        return known and not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
     def _differing(self) -> list[str]:
         """What is not as an undisturbed run leaves it."""
@@ -343,7 +349,7 @@ def row(trial: Trial, verb: str, kind: str, most: int | None) -> Row:
     for place in range(points):
         at = (2 * place + 1) * count // (2 * points) + 1
         call = calls[at - 1]
-        harms = trial.strike(KINDS[kind], at, call.name)
+        harms = trial.strike(KINDS[kind], at, call)
         if harms is None:
             continue
         found.points += 1

@@ -198,6 +198,14 @@ VERBS = {
 }
 SLOW = frozenset(
     {"run", "run, half recorded", "run --fresh", "tune", "cells that train", "export"}
-    | {"baseline save", "data check", "data preview", "history", "report"}
+    | {
+        "baseline save",
+        "compare --out",
+        "data check",
+        "data preview",
+        "history",
+        "report",
+        "report --out x.md",
+    }
 )
 """Commands of more than a second or so, and those of which others do all that they do."""

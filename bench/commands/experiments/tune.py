@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,7 +11,7 @@ from pathlib import Path
 import click
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
@@ -200,8 +201,10 @@ def _study(store: Store, name: str, question: str) -> optuna.Study:
     """Open a study; trials that were scored on other cells, code or data are of others."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     journal = Path(store.root) / "studies.journal"
+    # Absolute: optuna's lock is a link to the path, and one that leads nowhere is waited for without end.
+    path = str(journal.absolute())
     try:
-        storage = JournalStorage(JournalFileBackend(str(journal.absolute())))
+        storage = JournalStorage(JournalFileBackend(path, JournalLock(path)))
         study_name = f"{name} {question}"
         known = [study.study_name for study in storage.get_all_studies()]
         if study_name not in known and any(_is_of(other, name) for other in known):
@@ -223,6 +226,37 @@ def _study(store: Store, name: str, question: str) -> optuna.Study:
 def _is_of(study_name: str, name: str) -> bool:
     """Return True if a study has this name, with or without a question."""
     return study_name == name or study_name.rpartition(" ")[0] == name
+
+
+class JournalLock(JournalFileSymlinkLock):
+    """Lock of a journal. Half a line of a process that was killed is cut off before anything is appended."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._journal = Path(path)
+
+    def acquire(self) -> bool:
+        """Wait for the lock; raises `OSError`."""
+        held = super().acquire()
+        try:
+            with self._journal.open("r+b") as file:
+                content = file.read()
+                if not content.endswith(b"\n"):
+                    file.truncate(content.rfind(b"\n") + 1)
+        except BaseException:
+            self.release()
+            raise
+        return held
+
+    def release(self) -> None:
+        """Release the lock; raises `OSError` where the disk fails, `RuntimeError` where it is not held."""
+        try:
+            super().release()
+        except RuntimeError as error:
+            cause = error.__context__
+            if isinstance(cause, OSError) and cause.errno != errno.ENOENT:
+                raise cause from None
+            raise
 
 
 def _inside(spec: dict[str, float]) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import click
+
 from bench.commands.progress import status
 from bench.commands.results.asked import Asked, asked
 from bench.commands.results.folder import open_named_or_latest
@@ -13,6 +15,7 @@ from bench.commands.results.samples import samples
 from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
+from bench.core.text import printable
 from bench.records.store import Store
 from bench.report.render.fingerprint import NAME, code_digest, has_fingerprint
 from bench.report.render.markdown import markdown_table
@@ -68,6 +71,8 @@ def update(results: str | None, document: str, suite: str | None = None) -> Path
 
 def _markdown(store: Store, found: Asked) -> str:
     frame = load_frame(store, found.cells, per_image=False, others=True)
+    for place, reason in store.unreadable.items():
+        click.echo(printable(f"warning: unreadable record {place}: {reason}"), err=True)
     return markdown_table(frame, found.suite.baseline if found.suite else BASELINE)
 
 
