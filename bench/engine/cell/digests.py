@@ -53,7 +53,7 @@ def check_code(name: str, digests: Digests) -> None:
         UserError: the method cannot be loaded.
     """
     for what, here, before in (
-        (f"code of '{name}'", _digest_when_loaded(name, load_method(name)), digests.method),
+        (f"code of '{name}'", _digest_when_loaded(name, load_method(name)), digests.method),  # type: ignore[arg-type]
         ("code of the engine", engine_digest(), digests.engine),
         ("versions of the libraries", library_versions(), digests.libraries),
     ):
