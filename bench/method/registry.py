@@ -74,16 +74,19 @@ def select_methods(patterns: Iterable[str]) -> list[str]:
         UserError: a pattern that no method or family matches, with a suggestion.
     """
     known = sorted(method_modules())
+    families = {family(name) for name in known} - {*known}
     chosen: list[str] = []
     for pattern in patterns:
         if pattern.startswith(FAMILY):
             members = pattern.removeprefix(FAMILY)
-            check_name("family of methods", members, {family(name) for name in known})
+            check_name("family of methods", members, families)
             found = [name for name in known if family(name) == members]
         elif GLOB.search(pattern):
             found = fnmatch.filter(known, pattern)
             if not found:
                 raise UserError(f"no method matches '{pattern}': see bench list methods")
+        elif pattern in families:
+            raise UserError(f"'{pattern}' is a family of methods: did you mean '{FAMILY}{pattern}'?")
         else:
             method_file(pattern)
             found = [pattern]

@@ -210,6 +210,8 @@ def test_groups_stay_together_and_splits_hold(mine: Path) -> None:
         ("path,domain,label,split\na.jpg,x,y,dev\n", "line 2: split 'dev'"),
         ("path,domain,label\n", "lists no image"),
         ("", "cannot read the table"),
+        ("path,domain,label\na.png,x,cat\nb, c.png,x,cat\n", "line 3: 4 cells, but the first line names 3"),
+        ("path,domain,label\na\0b.png,x,cat\n", "line 2: a path holds no NUL"),
     ],
 )
 def test_tables_that_will_not_do(text: str, words: str, fresh: Path) -> None:

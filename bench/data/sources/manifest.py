@@ -81,6 +81,8 @@ def read_manifest(file: Path) -> list[dict[str, str]]:
         for name in REQUIRED:
             if not text[name]:
                 raise UserError(f"{file}, line {number}: '{name}' is empty")
+        if "\0" in text["path"]:
+            raise UserError(f"{file}, line {number}: a path holds no NUL, as '{text['path']}' does")
         split = text["split"].lower()
         if split and split not in SPLIT_NAMES:
             raise UserError(
@@ -110,8 +112,15 @@ def _csv(file: Path) -> Rows:
             before = csv.field_size_limit(MOST_CHARACTERS)
             try:
                 lines = csv.reader(_lines(text), delimiter=delimiter, skipinitialspace=True)
-                columns = _required(file, next(lines))
+                header = next(lines)
+                columns = _required(file, header)
                 for cells in lines:
+                    if any(cells[len(header) :]):
+                        # As where a path has a comma: what comes behind it would be taken for other columns.
+                        raise UserError(
+                            f"{file}, line {lines.line_num}: {len(cells)} cells, but the first line names "
+                            f"{len(header)} columns: put cells that hold '{delimiter}' in quotes"
+                        )
                     if any(cells):
                         row = dict(enumerate(cell.strip() for cell in cells))
                         yield lines.line_num, {name: row.get(at, "") for name, at in columns.items()}
