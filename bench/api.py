@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from bench.core.errors import CellSkipped, UserError
 from bench.method.alignment import AdversarialMethod, AlignmentMethod, Side
-from bench.method.base import ClosedFormMethod, GradientMethod, Method, Model, Update, tunable
+from bench.method.base import (
+    ClosedFormMethod,
+    Details,
+    GradientMethod,
+    Method,
+    Model,
+    ParameterGroups,
+    Update,
+    tunable,
+)
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.episodic import EpisodicMethod, InnerLoopMethod
 from bench.method.items import Items, StageItems
@@ -32,6 +41,7 @@ __all__ = [
     "Batch",
     "CellSkipped",
     "ClosedFormMethod",
+    "Details",
     "Episode",
     "EpisodicMethod",
     "Fast",
@@ -41,6 +51,7 @@ __all__ = [
     "Labelled",
     "Method",
     "Model",
+    "ParameterGroups",
     "Side",
     "Snapshot",
     "StageItems",

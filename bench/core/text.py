@@ -31,7 +31,7 @@ def visible(value: Any) -> Any:
 
 def counted(number: int, noun: str, plural: str = "") -> str:
     """Count things, as in `1 fault` and `2 faults`."""
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def private(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -107,7 +107,7 @@ class AdversarialMethod(AlignmentMethod):
 
     def optimizer(self, model: Model, task: Task) -> torch.optim.Optimizer:
         """AdamW with AMSGrad."""
-        groups: list[dict[str, Any]] = self.trainable(model)
+        groups = self.trainable(model)
         return torch.optim.AdamW(groups, lr=self.learning_rate, amsgrad=True, fused=True)
 
     def schedule(self, progress: float) -> float:

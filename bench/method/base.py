@@ -36,6 +36,12 @@ class Model(nn.Module):
         return out
 
 
+Details = dict[str, Any]
+"""Findings for the record, by name: what JSON can hold."""
+
+ParameterGroups = list[dict[str, Any]]
+"""Groups of parameters for an optimiser, with its options by name."""
+
 Update = tuple[Tensor, Iterable[nn.Parameter]]
 """Loss and the parameters that an optimiser's update by its gradient moves."""
 
@@ -88,7 +94,7 @@ class Method:
         """True if a stage begins with `fit`, whose images count towards the budget."""
         return False
 
-    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Fit `model` to all items of a stage in one go; returns details for the record."""
         raise NotImplementedError(f"{type(self).__name__} says it fits, but has no fit()")
 
@@ -153,7 +159,7 @@ class GradientMethod(Method):
     def on_validation(self, model: Model, held_out: Labelled, progress: float) -> None:
         """Decide something by held-out labelled images, in evaluation mode: a search's turn."""
 
-    def report(self, model: Model) -> dict[str, Any]:
+    def report(self, model: Model) -> Details:
         """Findings of a stage, for the record."""
         return {}
 
@@ -177,7 +183,7 @@ class GradientMethod(Method):
         """
         yield self.loss(model, batch, progress), model.parameters()
 
-    def trainable(self, model: Model) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> ParameterGroups:
         """Parameter groups for the optimiser.
 
         A group may set `lr`, its rate before the schedule, and `unfreeze_at`, the progress before which it

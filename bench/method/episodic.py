@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bench.method.base import GradientMethod, Model, tunable
+from bench.method.base import Details, GradientMethod, Model, ParameterGroups, tunable
 from bench.method.batch import Access, Batch, Episode, StageName, Task
 from bench.method.items import StageItems
 from bench.method.maths.inner_loop import Fast, adapt, prototype_head, prototypes
@@ -87,7 +87,7 @@ class InnerLoopMethod(EpisodicMethod):
         logits = functional_call(model, fast, (batch.x[support:],))
         return nn.functional.cross_entropy(logits, batch.y[support:])
 
-    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Adapt to the shots, in place."""
         # Nothing is differentiated through these steps, which first order takes to the same place.
         x, y = items.labelled.x, items.labelled.y
@@ -114,7 +114,7 @@ class InnerLoopMethod(EpisodicMethod):
             model, x = Model(nn.Identity(), model.head), features
         return adapt(model, names, head, (x, y), steps, self.inner_rate, second_order)
 
-    def trainable(self, model: Model) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> ParameterGroups:
         """Parameters of all but the head, which each task makes anew."""
         parameters = [p for name, p in model.named_parameters() if not name.startswith("head.")]
         return [{"params": parameters, "weight_decay": self.weight_decay}]

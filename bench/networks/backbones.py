@@ -19,6 +19,8 @@ from bench.core.errors import UserError, did_you_mean
 from bench.networks.own_weights import CONFIG, HUB, is_own, kept_weights
 from bench.networks.weights import PACKAGED, UNTRAINED, available_offline, remember_source
 
+Switches = dict[str, bool | int | None]
+
 
 class Backbone(nn.Module):
     """Network without its classifier: normalised images (B, 3, S, S) -> features (B, `num_features`).
@@ -220,7 +222,7 @@ def _keep_inputs(net: nn.Module) -> None:
             cast(Any, module).inplace = False
 
 
-def switches() -> dict[str, Any]:
+def switches() -> Switches:
     """Switches of timm that change how any network is built or computed."""
     found = vars(timm.layers.config)
     return {
@@ -230,7 +232,7 @@ def switches() -> dict[str, Any]:
     }
 
 
-def set_switches(values: dict[str, Any]) -> None:
+def set_switches(values: Switches) -> None:
     """Set timm's switches, as `switches` returned them."""
     vars(timm.layers.config).update(values)
 

@@ -46,11 +46,15 @@ class Versions:
     def keep(self, key: str, content: bytes, digest: str | None, predictions: bytes | None) -> None:
         """Keep a record's file, readable or not, and its predictions with their SHA-256, if there are any."""
         numbers = self.numbers(key)
-        if any(self.content(key, number) == content for number in numbers):
+        same = [number for number in numbers if self.content(key, number) == content]
+        if same and same[-1] == numbers[-1]:
             return
         if predictions is not None and digest is not None:
             write_atomically(self.predictions_path(key, digest), predictions)
         write_atomically(self.folder / key / f"{max(numbers, default=0) + 1}.json", content)
+        for number in same:
+            # It was restored in between, and is the newest now: the oldest go first.
+            self.drop(key, number)
 
     def prune(self, key: str) -> None:
         """Remove the oldest versions beyond `KEPT`, and predictions of none."""

@@ -16,7 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from bench.api import AlignmentMethod, Batch, Model, Task, Update
+from bench.api import Access, Batch, GradientMethod, Model, Task, Update, tunable
 
 
 class TwoHeads(nn.Module):
@@ -34,9 +34,14 @@ class TwoHeads(nn.Module):
         return out
 
 
-class Mcd(AlignmentMethod):
+class Mcd(GradientMethod):
     """Labels, and a game of two classifiers against the features over their discrepancy on the target."""
 
+    access = Access.SOURCE_LABELS | Access.SOURCE_REPLAY | Access.TARGET_IMAGES | Access.TARGET_LABELS
+    needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
+
+    weight: float = tunable(1.0, 0.01, 3.0)
+    """Trade-off between the label loss and the discrepancy."""
     repeats: int = 4
     """Updates of the features in a step, n in the paper."""
 

@@ -10,12 +10,12 @@ pretrained by.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from bench.api import Batch, EpisodicMethod, Model, StageItems, Task, prototypes
+from bench.api import Batch, Details, EpisodicMethod, Model, StageItems, Task, prototypes
 
 
 class CosineHead(nn.Module):
@@ -55,7 +55,7 @@ class MetaBaseline(EpisodicMethod):
         logits = cast(CosineHead, model.head).factor * cosines(features[support:], means)
         return nn.functional.cross_entropy(logits, batch.y[support:])
 
-    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Keep the means of the shots."""
         head, labelled = cast(CosineHead, model.head), items.labelled
         head.means = prototypes(labelled.features(model), labelled.y, len(task.classes))

@@ -8,12 +8,12 @@ On the features of the pretrained network as they are: the variant with Euclidea
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import nn
 
-from bench.api import ClosedFormMethod, Model, StageItems, Task, prototype_head, prototypes, tunable
+from bench.api import ClosedFormMethod, Details, Model, StageItems, Task, prototype_head, prototypes, tunable
 
 
 class Ncm(ClosedFormMethod):
@@ -24,7 +24,7 @@ class Ncm(ClosedFormMethod):
     scale: float = tunable(0.1, 0.01, 1.0)
     """Factor on the distances: it decides how sure predictions are, not which."""
 
-    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Make the head of the class means, in place."""
         head, labelled = cast(nn.Linear, model.head), items.labelled
         means = prototypes(labelled.features(model), labelled.y, len(task.classes))

@@ -8,15 +8,17 @@ large; episodes have as many ways as the batch holds.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from bench.api import (
     Batch,
+    Details,
     EpisodicMethod,
     Model,
+    ParameterGroups,
     StageItems,
     Task,
     prototype_head,
@@ -42,7 +44,7 @@ class ProtoNet(EpisodicMethod):
         weight, bias = prototype_head(means, self.scale)
         return nn.functional.cross_entropy(features[support:] @ weight.T + bias, batch.y[support:])
 
-    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Make the head of the shots' prototypes, in place."""
         head, features = cast(nn.Linear, model.head), items.labelled.features(model)
         with torch.no_grad():
@@ -52,6 +54,6 @@ class ProtoNet(EpisodicMethod):
             head.bias.copy_(bias)
         return {}
 
-    def trainable(self, model: Model) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> ParameterGroups:
         """Parameters of the embedding; the head is made of prototypes."""
         return [{"params": list(model.backbone.parameters()), "weight_decay": self.weight_decay}]

@@ -10,12 +10,12 @@ meta-trained.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from bench.api import Backbone, Batch, EpisodicMethod, Model, StageItems, Task
+from bench.api import Backbone, Batch, Details, EpisodicMethod, Model, ParameterGroups, StageItems, Task
 
 
 class R2d2(EpisodicMethod):
@@ -39,7 +39,7 @@ class R2d2(EpisodicMethod):
         weight, bias = self.head(model, features[:support], batch.y[:support], batch.episode.way)
         return nn.functional.cross_entropy(features[support:] @ weight.T + bias, batch.y[support:])
 
-    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Make the head by regression on the shots, in place."""
         head, labelled = cast(nn.Linear, model.head), items.labelled
         with torch.no_grad():
@@ -55,7 +55,7 @@ class R2d2(EpisodicMethod):
         alpha, beta = cast(Tensor, model.alpha), cast(Tensor, model.beta)
         return alpha * solved.T, beta.expand(classes)
 
-    def trainable(self, model: Model) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> ParameterGroups:
         """Parameters of the embedding, and the regression's three; the head is made of them."""
         own = [cast(nn.Parameter, parameter) for parameter in (model.log_ridge, model.alpha, model.beta)]
         return [

@@ -9,12 +9,12 @@ Without a source the shots' own mean is taken.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from bench.api import ClosedFormMethod, Model, StageItems, Task, prototype_head, prototypes, tunable
+from bench.api import ClosedFormMethod, Details, Model, StageItems, Task, prototype_head, prototypes, tunable
 
 
 class CentredHead(nn.Module):
@@ -56,7 +56,7 @@ class Simpleshot(ClosedFormMethod):
         head = cast(CentredHead, model.head)
         head.centre, head.centred = before.centre, before.centred
 
-    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Centre by the first stage's mean, and make the head of the class means."""
         head, labelled = cast(CentredHead, model.head), items.labelled
         features = labelled.features(model)

@@ -6,9 +6,9 @@ and 3.3: discriminative learning rates and gradual unfreezing. https://arxiv.org
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
-from bench.api import Backbone, GradientMethod, Model, tunable
+from bench.api import Backbone, GradientMethod, Model, ParameterGroups, tunable
 
 
 class GradualUnfreeze(GradientMethod):
@@ -19,7 +19,7 @@ class GradualUnfreeze(GradientMethod):
     unfrozen_by: float = tunable(0.5, 0.1, 0.9, log=False)
     """Progress at which the lowest stage has joined in."""
 
-    def trainable(self, model: Model) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> ParameterGroups:
         """Parameters of the head, then of the stages from the top."""
         stages = cast(Backbone, model.backbone).stage_parameters()[::-1]
         parts = [list(model.head.parameters()), *stages]

@@ -9,12 +9,12 @@ head's squared norm (equation 3, section 3.2), in place of weight decay; both 0.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from bench.api import Batch, GradientMethod, Model, Snapshot, StageItems, Task, tunable
+from bench.api import Batch, GradientMethod, Model, ParameterGroups, Snapshot, StageItems, Task, tunable
 
 
 class L2Sp(GradientMethod):
@@ -36,6 +36,6 @@ class L2Sp(GradientMethod):
         norm = torch.stack([p.square().sum() for p in model.head.parameters()]).sum()
         return super().loss(model, batch, progress) + self.alpha / 2 * distance + self.beta / 2 * norm
 
-    def trainable(self, model: Model) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> ParameterGroups:
         """All parameters, without weight decay of their own."""
         return [{"params": list(model.parameters()), "weight_decay": self.weight_decay}]

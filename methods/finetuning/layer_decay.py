@@ -9,9 +9,9 @@ The rate of a stage is that of the one above times the decay: 0.75, as Bao et al
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
-from bench.api import Backbone, GradientMethod, Model, tunable
+from bench.api import Backbone, GradientMethod, Model, ParameterGroups, tunable
 
 
 class LayerDecay(GradientMethod):
@@ -20,7 +20,7 @@ class LayerDecay(GradientMethod):
     decay: float = tunable(0.75, 0.3, 1.0, log=False)
     """Factor on the learning rate from a stage to the one below."""
 
-    def trainable(self, model: Model) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> ParameterGroups:
         """Parameters of the head, then of the stages from the top."""
         parts = [list(model.head.parameters()), *cast(Backbone, model.backbone).stage_parameters()[::-1]]
         return [

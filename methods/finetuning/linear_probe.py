@@ -9,11 +9,11 @@ https://arxiv.org/abs/1802.01483): the convex counterpart of going on from the s
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from torch import nn
 
-from bench.api import ClosedFormMethod, Model, StageItems, Task, fit_logistic, tunable
+from bench.api import ClosedFormMethod, Details, Model, StageItems, Task, fit_logistic, tunable
 
 
 class LinearProbe(ClosedFormMethod):
@@ -23,7 +23,7 @@ class LinearProbe(ClosedFormMethod):
     """Strength relative to the features' variance; 0 chooses it by cross-validation over the labels."""
     folds: int = 5
 
-    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Fit the head, penalising its distance from where it is."""
         labelled, head = items.labelled, cast(nn.Linear, model.head)
         return fit_logistic(

@@ -6,11 +6,11 @@ https://arxiv.org/abs/2202.10054
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from torch import nn
 
-from bench.api import GradientMethod, Model, StageItems, StageName, Task, fit_logistic, tunable
+from bench.api import Details, GradientMethod, Model, StageItems, StageName, Task, fit_logistic, tunable
 
 
 class LpFinetune(GradientMethod):
@@ -22,7 +22,7 @@ class LpFinetune(GradientMethod):
         """True: each stage begins with a probe."""
         return True
 
-    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Fit the head on the features of all labelled images, penalising its distance from where it is."""
         labelled, head = items.labelled, cast(nn.Linear, model.head)
         return fit_logistic(head, labelled.features(model), labelled.y, labelled.groups, task.seed)

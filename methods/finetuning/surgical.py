@@ -9,9 +9,9 @@ head is trained too, since source and target may have other classes than the net
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
-from bench.api import Backbone, GradientMethod, Model, UserError
+from bench.api import Backbone, GradientMethod, Model, ParameterGroups, UserError
 
 
 class Surgical(GradientMethod):
@@ -20,7 +20,7 @@ class Surgical(GradientMethod):
     stage: int = 0
     """Place of the stage that is trained: 0 is the lowest, -1 the highest."""
 
-    def trainable(self, model: Model) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> ParameterGroups:
         """Parameters of the head and the chosen stage."""
         stages = cast(Backbone, model.backbone).stage_parameters()
         if not -len(stages) <= self.stage < len(stages):

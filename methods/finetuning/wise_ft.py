@@ -9,11 +9,21 @@ on other models), which is what a stage without a text encoder has.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from torch import nn
 
-from bench.api import GradientMethod, Model, Snapshot, StageItems, StageName, Task, fit_logistic, tunable
+from bench.api import (
+    Details,
+    GradientMethod,
+    Model,
+    Snapshot,
+    StageItems,
+    StageName,
+    Task,
+    fit_logistic,
+    tunable,
+)
 
 
 class WiseFt(GradientMethod):
@@ -26,7 +36,7 @@ class WiseFt(GradientMethod):
         """True: each stage begins with a probe."""
         return True
 
-    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Fit the head on the features of all labelled items, penalising its distance from where it is."""
         labelled, head = items.labelled, cast(nn.Linear, model.head)
         return fit_logistic(head, labelled.features(model), labelled.y, labelled.groups, task.seed)

@@ -9,27 +9,12 @@ networks (https://arxiv.org/abs/1803.10082), where the paper has two in each lay
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
+import torch
 from torch import Tensor, nn
 
-from bench.api import Backbone, CellSkipped, GradientMethod, Model, Task, tunable
-
-
-class Bottleneck(nn.Module):
-    """Adapter of channels: (..., C) -> (..., C), at first nearly zero."""
-
-    def __init__(self, channels: int, reduction: int) -> None:
-        super().__init__()
-        self.down = nn.Linear(channels, max(1, channels // reduction))
-        self.up = nn.Linear(self.down.out_features, channels)
-        nn.init.normal_(self.up.weight, std=1e-3)
-        nn.init.zeros_(self.up.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """What is added."""
-        out: Tensor = self.up(nn.functional.gelu(self.down(x)))
-        return out
+from bench.api import Backbone, CellSkipped, GradientMethod, Model, ParameterGroups, Task, tunable
 
 
 class Adapter(GradientMethod):
@@ -41,25 +26,28 @@ class Adapter(GradientMethod):
 
     def build(self, backbone: Backbone, task: Task) -> Model:
         """Network with an adapter behind each stage; `CellSkipped` for one without stages."""
-        if not backbone.stages:
+        if not backbone.widths:
             name = type(backbone.net).__name__
             raise CellSkipped(f"adapter needs a network with stages, which {name} is not")
         model = super().build(backbone, task)
-        for name, info in zip(backbone.stages, cast(Any, backbone.net).feature_info, strict=True):
+        for name, channels in backbone.widths.items():
             stage = backbone.net.get_submodule(name)
-            stage.adapter = Bottleneck(info["num_chs"], self.reduction)
+            width = max(1, channels // self.reduction)
+            # Parameters of the stage, no modules: a sequence would run those.
+            stage.adapter_down = nn.Parameter(torch.randn(width, channels) / channels**0.5)
+            stage.adapter_up = nn.Parameter(1e-3 * torch.randn(channels, width))
             stage.register_forward_hook(_adapt)
         return model
 
-    def trainable(self, model: Model) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> ParameterGroups:
         """Adapters and the head."""
-        own = [p for name, p in model.backbone.named_parameters() if ".adapter." in name]
+        own = [p for name, p in model.backbone.named_parameters() if ".adapter_" in name]
         return [{"params": [*own, *model.head.parameters()], "weight_decay": self.weight_decay}]
 
 
 def _adapt(stage: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
-    adapter = cast(Bottleneck, stage.adapter)
-    channels = adapter.down.in_features
-    if output.shape[-1] != channels and output.ndim == 4 and output.shape[1] == channels:
-        return output + adapter(output.movedim(1, -1)).movedim(-1, 1)
-    return output + adapter(output)
+    down, up = cast(Tensor, stage.adapter_down), cast(Tensor, stage.adapter_up)
+    first = output.ndim == 4 and output.shape[-1] != down.shape[1]
+    x = output.movedim(1, -1) if first else output
+    added = nn.functional.gelu(x @ down.T) @ up.T
+    return output + (added.movedim(-1, 1) if first else added)

@@ -8,9 +8,7 @@ As in the paper (section 2), every bias term: in networks without others, those 
 
 from __future__ import annotations
 
-from typing import Any
-
-from bench.api import GradientMethod, Model, tunable
+from bench.api import GradientMethod, Model, ParameterGroups, tunable
 
 
 class Bitfit(GradientMethod):
@@ -18,7 +16,7 @@ class Bitfit(GradientMethod):
 
     learning_rate: float = tunable(3e-3, 1e-4, 3e-2)
 
-    def trainable(self, model: Model) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> ParameterGroups:
         """Biases of the backbone, and the head."""
         biases = [p for name, p in model.backbone.named_parameters() if name.endswith("bias")]
         return [

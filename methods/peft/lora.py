@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from bench.api import Backbone, GradientMethod, Model, Task, tunable
+from bench.api import Backbone, GradientMethod, Model, ParameterGroups, Task, tunable
 
 
 class Lora(GradientMethod):
@@ -49,7 +49,7 @@ class Lora(GradientMethod):
         added: Tensor = cast(nn.Module, layer.lora)(inputs[0])
         return output + self.alpha / self.rank * added
 
-    def trainable(self, model: Model) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> ParameterGroups:
         """Additions, and the head."""
         additions = [p for name, p in model.backbone.named_parameters() if ".lora." in name]
         return [{"params": [*additions, *model.head.parameters()], "weight_decay": self.weight_decay}]

@@ -10,12 +10,12 @@ has it).
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from bench.api import Backbone, GradientMethod, Model, Task, tunable
+from bench.api import Backbone, GradientMethod, Model, ParameterGroups, Task, tunable
 
 CHANNELS_FIRST = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm)
 
@@ -36,7 +36,7 @@ class Ssf(GradientMethod):
                 layer.register_forward_hook(_scale_and_shift)
         return model
 
-    def trainable(self, model: Model) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> ParameterGroups:
         """Scales and shifts, and the head."""
         own = [p for name, p in model.backbone.named_parameters() if ".ssf_" in name]
         return [

@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from bench.api import Backbone, CellSkipped, GradientMethod, Model, Task, tunable
+from bench.api import Backbone, CellSkipped, GradientMethod, Model, ParameterGroups, Task, tunable
 
 
 class Vpt(GradientMethod):
@@ -40,7 +40,7 @@ class Vpt(GradientMethod):
         layer.register_forward_hook(_insert)
         return model
 
-    def trainable(self, model: Model) -> list[dict[str, Any]]:
+    def trainable(self, model: Model) -> ParameterGroups:
         """Prompts and the head."""
         prompts = [p for name, p in model.backbone.named_parameters() if name.endswith(".prompts")]
         return [{"params": [*prompts, *model.head.parameters()], "weight_decay": self.weight_decay}]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 from dataclasses import asdict, dataclass
 from itertools import product
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from bench.api import (
     Backbone,
     Batch,
     CellSkipped,
+    Details,
     GradientMethod,
     Labelled,
     Model,
@@ -130,7 +131,7 @@ class NasLite(GradientMethod):
         features = net.features_of(member.trunk, x)
         return net.logits(features, member), features[member.tap]
 
-    def report(self, model: Model) -> dict[str, Any]:
+    def report(self, model: Model) -> Details:
         """Architecture found."""
         left = cast(Supernet, model).candidates()
         return {"architecture": asdict(SPACE[left[0]]), "candidates left": len(left)}

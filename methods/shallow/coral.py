@@ -9,12 +9,12 @@ stage goes on from the source's classifier.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from bench.api import Access, ClosedFormMethod, Model, StageItems, Task, fit_logistic
+from bench.api import Access, ClosedFormMethod, Details, Model, StageItems, Task, fit_logistic
 
 
 class Coral(ClosedFormMethod):
@@ -23,7 +23,7 @@ class Coral(ClosedFormMethod):
     access = Access.SOURCE_LABELS | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
 
-    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Fit the head on aligned source features; on the shots as they are."""
         labelled, head = items.labelled, cast(nn.Linear, model.head)
         features = labelled.features(model)

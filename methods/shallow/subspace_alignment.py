@@ -11,12 +11,12 @@ source's classifier.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from bench.api import Access, ClosedFormMethod, Model, StageItems, Task, fit_logistic
+from bench.api import Access, ClosedFormMethod, Details, Model, StageItems, Task, fit_logistic
 
 
 class SubspaceAlignment(ClosedFormMethod):
@@ -28,7 +28,7 @@ class SubspaceAlignment(ClosedFormMethod):
     dimensions: int = 100
     """Most principal directions that are kept."""
 
-    def fit(self, model: Model, items: StageItems, task: Task) -> dict[str, Any]:
+    def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Fit in the aligned subspace, and write the solution as a head on the features."""
         labelled, head = items.labelled, cast(nn.Linear, model.head)
         source = labelled.features(model)

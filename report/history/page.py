@@ -9,11 +9,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from bench.core.text import printable
+from bench.core.text import counted, printable
 from bench.report.history.figures import describe_change, panels, short_revision, with_unit
 from bench.report.history.series import Series
 from bench.report.render.templates import asset, environment
-from bench.report.tables.formats import several
 
 
 def render(found: Sequence[Series], damaged: Sequence[str] = ()) -> str:
@@ -50,4 +49,4 @@ def terminal_table(found: Sequence[Series]) -> Group:
                 table.add_row(*(Text(printable(text)) for text in (s.name, *values, changed)))
             parts += [Text(f"{suite}: {panel.title}", style="bold"), table]
     changes = sum(len(s.changes) for s in found)
-    return Group(*parts, Text(f"{several(changes, 'change point')}", style="dim"))
+    return Group(*parts, Text(f"{counted(changes, 'change point')}", style="dim"))

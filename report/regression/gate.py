@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+from bench.core.text import counted
 from bench.report.regression.compare import RunComparison
 from bench.report.render.markdown import escape, pipes
 from bench.report.render.templates import environment
@@ -42,7 +43,7 @@ def markdown(found: RunComparison, bad: list[str]) -> str:
     }
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
     lines = [
-        f"**{formats.several(len(bad), 'regression')}**, {escape(found.base)} to {escape(found.new)}",
+        f"**{counted(len(bad), 'regression')}**, {escape(found.base)} to {escape(found.new)}",
         "",
     ]
     lines += [*(f"- {escape(line)}" for line in bad), *([""] if bad else []), f"Cells: {verdicts}.", ""]

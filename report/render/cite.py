@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pandas as pd
 
+from bench.core.text import counted
 from bench.data.card import packaged
 from bench.data.catalog import card_names, load_card
 from bench.report.tables import formats
@@ -47,7 +48,7 @@ def citation(frame: pd.DataFrame) -> list[str]:
     ]
     if revision := values("git_revision"):
         parts.append(f"revision {revision}")
-    parts.append(f"{formats.several(len(done), 'cell')}, {str(done['created'].max())[:10]}")
+    parts.append(f"{counted(len(done), 'cell')}, {str(done['created'].max())[:10]}")
     sentences = [f"{program}, {', '.join(parts)}."] if len(done) else []
     for name in sorted(set(done["dataset"].unique()) & set(card_names())):
         card = load_card(name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bench.core.text import counted
 from bench.report.statistics.summary import difference
 from bench.report.tables import formats
 from bench.report.tables.gains import by_shots
@@ -44,7 +45,7 @@ def answer(board: Leaderboard, transfer: pd.DataFrame) -> Answer:
     if best is None:
         return Answer(board.block, "Nothing can be compared yet.")
     if board.compared == 1:
-        over = formats.several(board.cells, "cell")
+        over = counted(board.cells, "cell")
         return Answer(board.block, f"Only {best.method} has results, on {over}.", best)
     cheaper, share = _cheaper(board, best)
     parts = (
@@ -95,12 +96,12 @@ def _negative_transfer(block: Block, transfer: pd.DataFrame) -> str:
     if worse.empty:
         return f"{what} hurt on no pair."
     named = [
-        f"{row.Index} on {row.negative} of {formats.several(row.pairs, 'pair')}"
+        f"{row.Index} on {row.negative} of {counted(row.pairs, 'pair')}"
         + (f" (clearly on {row.clear})" if row.clear else " (nowhere clearly)")
         for row in worse.head(NAMED - 1).itertuples()
     ]
     rest = len(worse) - len(named)
-    more = f", and {formats.several(rest, 'other method')} somewhere" if rest > 0 else ""
+    more = f", and {counted(rest, 'other method')} somewhere" if rest > 0 else ""
     return f"{what} hurt {formats.listed(named)}{more}."
 
 

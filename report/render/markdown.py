@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from bench.core.text import printable
+from bench.core.text import counted, printable
 from bench.report.tables import formats
 from bench.report.tables.completeness import Completeness
 from bench.report.tables.leaderboard import leaderboards
@@ -26,7 +26,7 @@ def markdown_table(frame: pd.DataFrame, baseline: str) -> str:
     completeness = Completeness.of(frame)
     parts = [f"{escape(line)}\n" for line in completeness.lines if completeness.missing]
     for board in leaderboards(frame, baseline):
-        title = f"**{board.block.title}** ({formats.several(board.cells, 'shared cell')})"
+        title = f"**{board.block.title}** ({counted(board.cells, 'shared cell')})"
         rows = [
             [
                 *(row.method, formats.percent(row.accuracy), formats.interval(row.interval)),

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from bench.core.text import printable, visible
+from bench.core.text import counted, printable, visible
 from bench.report.tables import formats
 from bench.report.tables.validators import correlation
 
@@ -21,7 +21,7 @@ def unbroken(text: str) -> Markup:
 
 
 FILTERS = (
-    *(formats.percent, formats.points, formats.interval, formats.seconds, formats.several),
+    *(formats.percent, formats.points, formats.interval, formats.seconds, counted),
     *(formats.probability, formats.count, formats.decimals, formats.listed, formats.mebibytes),
     *(correlation, unbroken),
 )

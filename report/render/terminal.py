@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from bench.core.text import printable
+from bench.core.text import counted, printable
 from bench.report.statistics.summary import negative_transfer
 from bench.report.tables import formats
 from bench.report.tables.completeness import Completeness
@@ -52,7 +52,7 @@ def _table(board: Leaderboard, transfer: pd.DataFrame) -> Table:
 
 def heading(board: Leaderboard) -> str:
     """Heading of a table: kind, supervision and how many cells the means go over."""
-    return f"{board.block.title} ({formats.several(board.cells, 'shared cell')})"
+    return f"{board.block.title} ({counted(board.cells, 'shared cell')})"
 
 
 def cells(row: Standing) -> list[str]:

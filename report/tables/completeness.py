@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bench.core.text import counted
 from bench.report.scores.frame import ASKED
-from bench.report.tables.formats import several
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Completeness:
     def short(self) -> str:
         """Number of cells of the suite that have a record, as `14 of 21 cells`."""
         total = self.asked or 0
-        return f"{total - self.missing:,} of {several(total, 'cell')}"
+        return f"{total - self.missing:,} of {counted(total, 'cell')}"
 
     @property
     def lines(self) -> list[str]:
@@ -47,7 +47,7 @@ class Completeness:
             )
         if self.others:
             lines.append(
-                f"{several(self.others, 'more record')} answer questions that the suite does not ask: it was "
+                f"{counted(self.others, 'more record')} answer questions that the suite does not ask: it was "
                 "changed since, or run with other options. They are shown too."
             )
         return lines

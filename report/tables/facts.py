@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bench.core.text import counted
 from bench.report.scores.frame import accuracy_column
 from bench.report.statistics.summary import scored
 from bench.report.tables import formats
@@ -54,7 +55,7 @@ def _transductive(known: pd.DataFrame) -> list[tuple[str, str]]:
     cells = int(known["transductive"].eq(True).sum())
     if not cells:
         return []
-    which = "all cells" if cells == len(known) else f"{cells} of {formats.several(len(known), 'cell')}"
+    which = "all cells" if cells == len(known) else f"{cells} of {counted(len(known), 'cell')}"
     return [("Transductive", f"{which}: methods adapt to the target's test images, unlabelled")]
 
 

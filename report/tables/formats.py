@@ -96,11 +96,6 @@ def part(value: float) -> str:
     return f"{100 * value:.0f} %" if value >= 0.01 else "under 1 %"
 
 
-def several(number: int, one: str, many: str | None = None) -> str:
-    """`1 cell`, `3 cells`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def listed(names: list[str], most: int = 12) -> str:
     """`a, b and c`; beyond `most` names, how many more there are."""
     if len(names) > most:

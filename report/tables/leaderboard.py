@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.core.text import counted
 from bench.records.selection import HEADLINE, RULES
 from bench.report.scores.bootstrap import Interval
 from bench.report.scores.frame import STATUSES, accuracy_column
@@ -21,7 +22,7 @@ from bench.report.statistics.summary import (
     seed_deviation,
     shared,
 )
-from bench.report.tables.formats import DASH, listed, several
+from bench.report.tables.formats import DASH, listed
 from bench.spec.scenarios import KINDS
 
 
@@ -204,7 +205,7 @@ def _notes(rows: pd.DataFrame, cells: pd.DataFrame, baseline: str, rule: str) ->
     if counts.min() < counts.max():
         least = [str(name) for name in counts.index[counts == counts.min()]]
         limits = "limits" if len(least) == 1 else "limit"
-        done_each = several(int(counts.min()), "done cell")
+        done_each = counted(int(counts.min()), "done cell")
         notes.append(f"{listed(least)} ({done_each}) {limits} which cells all share.")
     if baseline not in counts.index:
         notes.append(f"The baseline {baseline} has no done cell here, so there are no gains.")
@@ -224,7 +225,7 @@ def _notes(rows: pd.DataFrame, cells: pd.DataFrame, baseline: str, rule: str) ->
         )
     lost = int((done["note"] != "").sum())
     if lost:
-        notes.append(f"{several(lost, 'cell')} had test images without finite logits; they count as wrong.")
+        notes.append(f"{counted(lost, 'cell')} had test images without finite logits; they count as wrong.")
     return notes
 
 

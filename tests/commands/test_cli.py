@@ -407,7 +407,7 @@ WRONG = {
     "no-suite": Wrong(("run",), ("--suite",)),
     "suite": Wrong(("run", "--suite", "smok"), ("unknown suite 'smok'", "'smoke'")),
     "suite-file-missing": Wrong(("run", "--suite", "nowhere/own.toml"), ("nowhere/own.toml",)),
-    "method": Wrong((*RUN, "--methods", "dan"), ("unknown method 'dan'", "'dann'")),
+    "method": Wrong((*RUN, "--methods", "dannn"), ("unknown method 'dannn'", "'dann'")),
     "method-in-file": Wrong(
         OWN, ("unknown method 'linear-prob'", "'linear-probe'"), {"methods": '["linear-prob"]'}
     ),
@@ -431,7 +431,7 @@ WRONG = {
     "set-form": Wrong((*RUN, "--set", "dann"), ("method.param=value", "'dann'")),
     "set-no-parameter": Wrong((*RUN, "--set", "dann=1"), ("method.param=value", "'dann=1'")),
     "set-no-value": Wrong((*RUN, "--set", "dann.weight"), ("method.param=value", "'dann.weight'")),
-    "set-method": Wrong((*RUN, "--set", "dan.weight=1"), ("'dan'", "'dann'")),
+    "set-method": Wrong((*RUN, "--set", "dannn.weight=1"), ("'dannn'", "'dann'")),
     "set-parameter": Wrong(
         (*RUN, "--set", "dann.wieght=1"), ("hyperparameter of dann", "'wieght'", "'weight'")
     ),
@@ -522,7 +522,7 @@ WRONG = {
         {"seeds": str([*range(1000)]), "shots": str([*range(1, 1000)])},
     ),
     "tune-no-suite": Wrong(("tune", "--method", "dann"), ("--suite NAME", "--data FOLDER")),
-    "tune-method": Wrong(("tune", "--suite", "smoke", "--method", "dan"), ("'dan'", "'dann'")),
+    "tune-method": Wrong(("tune", "--suite", "smoke", "--method", "dannn"), ("'dannn'", "'dann'")),
     "tune-source": Wrong(
         ("tune", "--suite", "smoke", "--method", "dann", "--source", "gogle"), ("'gogle'", "'google'")
     ),

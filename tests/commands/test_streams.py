@@ -71,7 +71,7 @@ def test_closed_streams(tmp_path: Path, redirection: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "words"), [("-n 8", "open files (ulimit -n)"), ("-v 400000", "failed to map segment")]
+    ("limit", "words"), [("-n 8", "open files (ulimit -n)"), ("-v 400000", "a worker process did not start")]
 )
 def test_limits_of_the_system_are_one_line(tmp_path: Path, limit: str, words: str) -> None:
     process = subprocess.run(

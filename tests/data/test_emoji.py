@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.core.digest import seal, unseal
 from bench.core.errors import UserError
 from bench.data import dataset as dataset_module
 from bench.data.card import CARDS
@@ -218,9 +219,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_warm_open_reads_the_index(own_cache: Path, emoji: Dataset) -> None:
     assert open_dataset(CARD).fingerprint == emoji.fingerprint
     (path,) = own_cache.glob("index/*.json")
-    index = json.loads(path.read_text())
+    index = json.loads(unseal(path.read_bytes()))
     index["domains"]["google"][0][0] = "out of the index"
-    path.write_text(json.dumps(index))
+    path.write_bytes(seal(json.dumps(index).encode()))
     assert open_dataset(CARD).domains["google"].names[0] == "out of the index"
 
 

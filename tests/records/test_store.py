@@ -94,7 +94,9 @@ def test_round_trip(store: Store) -> None:
 
 
 def test_record_without_predictions(store: Store) -> None:
-    written = store.write(record(outcome=Outcome(status="failed", reason="why"), evaluations=()), {})
+    written = store.write(
+        record(outcome=Outcome(status="failed", reason="why"), evaluations=(), selected={}), {}
+    )
     assert written.predictions_sha256 is None
     assert store.predictions(written) == {}
     assert files(store) == {f"{written.key}.json"}

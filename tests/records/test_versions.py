@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench.commands.results import maintenance as command
+from bench.commands.results.folder import latest_folder
 from bench.core.errors import UserError
 from bench.records.leases import Leases
 from bench.records.record import Outcome, Predictions, Record
@@ -53,6 +56,18 @@ def test_a_done_record_is_never_replaced_by_one_that_is_not(store: Store, status
     assert latest.outcome.status == status
     second = store.write(*answer(2))
     assert store.latest(KEY) == second, "a newer record says more than the attempt"
+
+
+def test_the_folder_that_was_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record that replaces one makes no folder; the page, and a baseline, are of where it lies."""
+    monkeypatch.chdir(tmp_path)
+    first, second = (Store(Path("results") / name) for name in ("first", "second"))
+    for number, written in enumerate((first, second, first)):
+        for folder in tmp_path.rglob("*/"):
+            # Times of files are too coarse for what follows at once.
+            os.utime(folder, (number, number))
+        written.write(*answer(number))
+        assert latest_folder() == written.root
 
 
 def test_one_that_is_not_done_is_replaced_by_any(store: Store) -> None:
@@ -103,6 +118,18 @@ def test_restore(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert somebody.take(KEY)
     with pytest.raises(UserError, match="another process works on"):
         command.restore(str(store.root), KEY, 2)
+
+
+def test_a_restored_version_is_the_newest_when_it_is_replaced(store: Store, tmp_path: Path) -> None:
+    """Also where the restoring process was killed before it removed the version's own file."""
+    for number in range(1, KEPT + 2):
+        store.write(*answer(number))
+    before = shutil.copytree(store.versions.folder, tmp_path / "before")
+    command.restore(str(store.root), KEY, 1)
+    shutil.copytree(before, store.versions.folder, dirs_exist_ok=True)
+    store.write(*answer(KEPT + 2))
+    newest = store.versions.numbers(KEY)[-1]
+    assert number_of(store, store.restore(KEY, newest)) == 1
 
 
 def test_listing(store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

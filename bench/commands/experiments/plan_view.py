@@ -27,13 +27,10 @@ def show(plan: RunPlan, todo: Sequence[Cell] | None, nodes: int | None = None) -
 
     `todo` are those that are to be run; None where that cannot be said.
     """
-    from bench.method.registry import load_method
     from bench.networks.backbones import check_backbone, check_image_size
 
     suite, cells = plan.suite, plan.cells
     click.echo(printable(f"{plan.card.name}: {' '.join(plan.card.description.split())}"))
-    for method in suite.methods:
-        load_method(method)
     # What cells share depends on the networks' form, so their names must be right.
     for name in suite.backbones:
         check_backbone(name)

@@ -16,6 +16,7 @@ from bench.commands.experiments.halving import halve, matched_cells
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.options import SuiteOptions
 from bench.core.errors import UserError
+from bench.core.text import counted
 from bench.report.scores.frame import load_frame
 from bench.report.tables import formats
 from bench.report.tables.leaderboard import blocks
@@ -100,9 +101,7 @@ def _run(plan: RunPlan) -> None:
 
 def _print(advice: Advice, max_seconds: float | None) -> None:
     console = Console()
-    console.print(
-        Text(f"{advice.block.title} ({formats.several(advice.cells, 'shared cell')})", style="bold")
-    )
+    console.print(Text(f"{advice.block.title} ({counted(advice.cells, 'shared cell')})", style="bold"))
     if advice.too_dear:
         click.echo(f"over {max_seconds:g} s a cell: {', '.join(advice.too_dear)}")
     if not advice.candidates:

@@ -20,6 +20,7 @@ from bench.core.text import counted, printable
 from bench.data.card import own_name, packaged
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
+from bench.method.registry import load_method
 from bench.processes.garbage import fast_imports
 from bench.records.baselines import BASELINES, names
 from bench.records.store import Store
@@ -58,6 +59,8 @@ def run(options: RunOptions) -> int:
         with fast_imports():
             from bench.commands.experiments.plan_view import show
 
+            for method in plan.suite.methods:
+                load_method(method)
         show(plan, _to_run(plan, options), options.simulate)
         return 0
     with prepared(plan.store):

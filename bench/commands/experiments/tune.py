@@ -100,9 +100,10 @@ def search(plan: RunPlan, method: str, trials: int, what: str) -> optuna.Study:
     with prepared(plan.store):
         # What is refused leaves no study behind.
         ready(plan, plan.cells)
-        study = _study(plan.store, f"{plan.suite.name} {method} {what}")
+        name = f"{plan.suite.name} {method} {what}"
+        study = _study(plan.store, name, _question(plan, method))
         done = [trial for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.FAIL)]
-        click.echo(f"study {study.study_name}: {len(done)} of {trials} trials done")
+        click.echo(f"study {name}: {len(done)} of {trials} trials done")
         space = search_space(method)
         if not study.trials:
             study.enqueue_trial({name: spec["default"] for name, spec in space.items() if _inside(spec)})
@@ -117,6 +118,12 @@ def search(plan: RunPlan, method: str, trials: int, what: str) -> optuna.Study:
             # Another process that goes on with this study may have told the same.
             study.tell(trial, score, state=state, skip_if_finished=True)
         return study
+
+
+def _question(plan: RunPlan, method: str) -> str:
+    """Digest of what scores depend on beside the values that are tried: cells, code and data."""
+    cells = [cell.key for cell in plan.cells if cell.method == method]
+    return content_hash({"cells": cells, "digests": plan.digests[method].model_dump(mode="json")})
 
 
 def _next_trial(study: optuna.Study) -> optuna.Trial:
@@ -156,6 +163,11 @@ def trial_score(plan: RunPlan, method: str, values: Mapping[str, Value]) -> floa
     # Test accuracy of trials is not shown: it must not have a part in tuning.
     run_cells(trial, todo, allowed_score)
     records = [record for cell in cells if (record := trial.store.latest(cell.key))]
+    if len(records) < len(cells):
+        raise UserError(
+            f"{len(cells) - len(records)} of a trial's records cannot be read from '{trial.store.root}' any "
+            "more: the same command runs them again"
+        )
     if any(record.outcome.status == "failed" for record in records):
         return None
     scores = [score for record in records if (score := allowed_score(record)) is not None]
@@ -185,17 +197,20 @@ def allowed_score(record: Record) -> float | None:
     return last.accuracy.get("shots-validation")
 
 
-def _study(store: Store, name: str) -> optuna.Study:
+def _study(store: Store, name: str, question: str) -> optuna.Study:
+    """Open a study; trials that were scored on other cells, code or data are of others."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     journal = Path(store.root) / "studies.journal"
     # Absolute: optuna's lock is a link to the path, and one that leads nowhere is waited for without end.
     path = str(journal.absolute())
     try:
+        storage = JournalStorage(JournalFileBackend(path, JournalLock(path)))
+        study_name = f"{name} {question}"
+        known = [study.study_name for study in storage.get_all_studies()]
+        if study_name not in known and any(_is_of(other, name) for other in known):
+            click.echo(f"study {name}: earlier trials are of other cells, code, data, weights or libraries")
         return optuna.create_study(
-            study_name=name,
-            storage=JournalStorage(JournalFileBackend(path, JournalLock(path))),
-            direction="maximize",
-            load_if_exists=True,
+            study_name=study_name, storage=storage, direction="maximize", load_if_exists=True
         )
     except OSError as error:
         raise UserError(f"cannot write to '{journal}': {error.strerror or error}") from None
@@ -206,6 +221,11 @@ def _study(store: Store, name: str) -> optuna.Study:
             f"'{journal}' is not a journal of studies ({type(error).__name__}: {reason[:80]}): move it away; "
             "trials that are recorded are not run again"
         ) from None
+
+
+def _is_of(study_name: str, name: str) -> bool:
+    """Return True if a study has this name, with or without a question."""
+    return study_name == name or study_name.rpartition(" ")[0] == name
 
 
 class JournalLock(JournalFileSymlinkLock):

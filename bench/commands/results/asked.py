@@ -67,7 +67,7 @@ def asked(store: Store, name: str | None = None) -> Asked:
     """Find the suite of a folder: the named one, the one kept there, or the packaged one of its records.
 
     Raises:
-        UserError: there is no suite of that name.
+        UserError: there is no suite of that name, or the disk does not give the file.
     """
     if name:
         suite = select_suite(SuiteOptions(name))
@@ -84,7 +84,9 @@ def _kept(store: Store) -> Asked | None:
         return Asked(kept.suite, plan(kept.suite, kept.card))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, RecursionError, UserError) as error:
+    except OSError as error:
+        raise UserError(f"cannot read '{path}': {error.strerror or error}") from None
+    except (ValueError, RecursionError, UserError) as error:
         reason = (str(error).splitlines() or [""])[0]
         click.echo(printable(f"warning: '{path}' cannot be used: {reason}"), err=True)
         return None

@@ -10,13 +10,13 @@ from bench.commands.results.asked import asked
 from bench.commands.results.folder import open_named_or_latest
 from bench.commands.results.report import SOURCE_ALONE
 from bench.core.errors import UserError
-from bench.core.text import printable
+from bench.core.text import counted, printable
 from bench.report.export.figures import FIGURE_FORMATS
 from bench.report.export.formats import TABLE_FORMATS
 from bench.report.export.writer import export as write
 from bench.report.scores.frame import BASELINE, load_frame
 from bench.report.tables.completeness import Completeness
-from bench.report.tables.formats import listed, several
+from bench.report.tables.formats import listed
 
 
 def export(folder: str, results: str | None, suite: str | None = None) -> None:
@@ -34,4 +34,4 @@ def export(folder: str, results: str | None, suite: str | None = None) -> None:
     for line in Completeness.of(frame).lines:
         click.echo(line)
     for count, kind, suffixes in ((tables, "table", TABLE_FORMATS), (figures, "figure", FIGURE_FORMATS)):
-        click.echo(f"{Path(folder) / kind}s: {several(count, kind)} as {listed([*suffixes])}")
+        click.echo(f"{Path(folder) / kind}s: {counted(count, kind)} as {listed([*suffixes])}")

@@ -16,7 +16,7 @@ def open_named_or_latest(results: str | None) -> Store:
 
 
 def latest_folder() -> Path:
-    """Results folder that was written last.
+    """Results folder in which a record was written last.
 
     Raises:
         UserError: there is none.
@@ -24,4 +24,10 @@ def latest_folder() -> Path:
     folders = [path for path in RESULTS.glob("*") if (path / "records").is_dir()]
     if not folders:
         raise UserError(f"nothing in '{RESULTS}' yet: python -m bench run --suite quick")
-    return max(folders, key=lambda path: (path / "records").stat().st_mtime)
+    return max(folders, key=_written)
+
+
+def _written(folder: Path) -> float:
+    """Time at which a record was put into a folder last: the folders of records that are there stay."""
+    records = folder / "records"
+    return max(path.stat().st_mtime for path in (records, *records.glob("??")))

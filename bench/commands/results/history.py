@@ -12,14 +12,13 @@ from rich.console import Console
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.core.git import commit, git
-from bench.core.text import printable
+from bench.core.text import counted, printable
 from bench.records.baselines import open_results
 from bench.report.history.collect import from_benchmarks, from_records
 from bench.report.history.history import FOLDER, History
 from bench.report.history.measurement import Measurement
 from bench.report.history.page import render, terminal_table
 from bench.report.history.series import series
-from bench.report.tables.formats import several
 
 
 def add(sources: Sequence[str], revision: str | None) -> None:
@@ -40,7 +39,7 @@ def add(sources: Sequence[str], revision: str | None) -> None:
     book = History()
     written = book.add([_dated(line) for line in lines])
     _warn(book)
-    click.echo(f"{FOLDER}: {several(len(lines), 'line')}, {several(written, 'file')} changed")
+    click.echo(f"{FOLDER}: {counted(len(lines), 'line')}, {counted(written, 'file')} changed")
 
 
 def _dated(line: Measurement) -> Measurement:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from bench.commands.results.folder import open_named_or_latest
+from bench.core.text import counted
 from bench.report.scores.frame import load_frame
 from bench.report.scores.runs import runs
-from bench.report.tables.formats import several
 from bench.report.trackers import writer
 
 
@@ -19,5 +19,5 @@ def track(tracker: str, results: str | None, to: str | None) -> None:
     done = list(runs(frame))
     where = write(done, to)
     rest = len(frame) - len(done)
-    more = f", {several(rest, 'cell')} not done left out" if rest else ""
-    click.echo(f"{several(len(done), 'run')}{more}: {where}")
+    more = f", {counted(rest, 'cell')} not done left out" if rest else ""
+    click.echo(f"{counted(len(done), 'run')}{more}: {where}")

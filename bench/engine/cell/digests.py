@@ -6,11 +6,13 @@ The one place where they are made: records, features, source stages and checkpoi
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 from bench.core.digest import engine_digest, library_versions
 from bench.core.errors import CellFailed
 from bench.data.card import Card
 from bench.data.dataset import Dataset
+from bench.method.registry import load_method, method_digest
 from bench.networks.weights import weights_digest
 from bench.records.record import Digests
 from bench.spec.cell import Cell
@@ -41,6 +43,28 @@ def with_own_weights(digests: Digests, cell: Cell) -> Digests:
         raise CellFailed(f"the weights of '{name}' have changed since this run began: run it again")
     own = here or before
     return digests.model_copy(update={"weights": ((name, own),) if own else ()})
+
+
+def check_code(name: str, digests: Digests) -> None:
+    """Check that the code of this process is that which digests were made of: files change while it runs.
+
+    Raises:
+        CellFailed: the code of the engine, of the method or of the libraries is another.
+        UserError: the method cannot be loaded.
+    """
+    for what, here, before in (
+        (f"code of '{name}'", _digest_when_loaded(name, load_method(name)), digests.method),  # type: ignore[arg-type]
+        ("code of the engine", engine_digest(), digests.engine),
+        ("versions of the libraries", library_versions(), digests.libraries),
+    ):
+        if before is not None and here != before:
+            raise CellFailed(f"the {what} changed since this run began: run it again")
+
+
+@cache
+def _digest_when_loaded(name: str, _loaded: type) -> str:
+    """Digest of a method's code as this process has loaded it, whatever becomes of its file."""
+    return method_digest(name)
 
 
 def check_dataset(card: Card, dataset: Dataset, digests: Digests) -> None:

@@ -16,7 +16,7 @@ import torch
 from bench.core.errors import CellFailed, CellSkipped, UserError, place_in
 from bench.core.text import private
 from bench.data.dataset import Progress
-from bench.engine.cell.digests import with_own_weights
+from bench.engine.cell.digests import check_code, with_own_weights
 from bench.engine.cell.env import CellEnv
 from bench.engine.cell.execution import CellExecution
 from bench.engine.cell.feature_export import ExecutionWithFeatures
@@ -28,7 +28,7 @@ from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.cost import CalibrationUnit, CostTracker, calibration
 from bench.engine.training.data_parallel import ProcessGroup, SingleProcessGroup
 from bench.method.batch import Access
-from bench.method.registry import hyperparameters, load_method
+from bench.method.registry import hyperparameters
 from bench.records.record import Digests, Environment, Outcome, Predictions, Record, Request, Status
 from bench.spec.cell import Cell, Setting
 
@@ -58,7 +58,7 @@ def run_cell(
     try:
         setting = resolve(cell, context.setting)
         digests = with_own_weights(digests, cell)
-        load_method(cell.method)
+        check_code(cell.method, digests)
     except (CellSkipped, CellFailed, UserError) as reason:
         # The run goes on with other cells.
         status: Status = "skipped" if isinstance(reason, CellSkipped) else "failed"

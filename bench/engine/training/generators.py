@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
+
+from bench.engine.training.artifacts import Notes
 
 
 def seed_generators(seed: int) -> None:
@@ -36,13 +37,13 @@ def apart(seed: int) -> Iterator[None]:
             set_plain_state(plain)
 
 
-def plain_state() -> dict[str, Any]:
+def plain_state() -> Notes:
     """State of Python's and NumPy's generators, as JSON."""
     kind, keys, *rest = np.random.get_state(legacy=True)
     return {"python": random.getstate(), "numpy": [kind, np.asarray(keys).tolist(), *rest]}
 
 
-def set_plain_state(state: dict[str, Any]) -> None:
+def set_plain_state(state: Notes) -> None:
     """Set them to what `plain_state` returned, before JSON or after it."""
     version, keys, gauss = state["python"]
     random.setstate((version, tuple(keys), gauss))

@@ -6,7 +6,6 @@ Several methods end or begin with such a head, so its solver lives here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ LEAST_CURVATURE = 0.02
 
 def fit_logistic(
     head: nn.Linear, x: Tensor, y: Tensor, groups: Tensor, seed: int, l2: float = 0.0, folds: int = 5
-) -> dict[str, Any]:
+) -> dict[str, float]:
     """Fit a linear head in place, penalising its squared distance from where it is.
 
     Args:

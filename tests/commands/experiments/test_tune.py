@@ -73,9 +73,24 @@ def test_a_study_goes_on_where_it_was(tmp_path: Path) -> None:
     assert len(after) == 3 * (1 + FOLDS)
 
 
+def test_trials_on_other_cells_are_none_of_a_study(tmp_path: Path) -> None:
+    """Of the same name, as after an edit of the suite: their scores are of another question."""
+    suite, command = tmp_path / "tiny.toml", (*TUNE, "--trials", "1")
+    suite.write_text(SUITE.replace("shots = [0, 3]", "shots = [0]"))
+    assert bench(*command, cwd=tmp_path).returncode == 0
+    suite.write_text(suite.read_text().replace("steps = 4", "steps = 5"))
+    edited = bench(*command, cwd=tmp_path)
+    assert edited.returncode == 0, edited.stderr
+    assert "earlier trials are of other cells, code, data, weights or libraries" in edited.stdout
+    assert "0 of 1 trials done" in edited.stdout
+    records = Store(tmp_path / "results/tiny-tuning").records()
+    assert sorted(record.request.cell.budget.steps for record in records) == [4, 5]
+    assert "1 of 1 trials done" in bench(*command, cwd=tmp_path).stdout
+
+
 def test_wrong_requests(tmp_path: Path) -> None:
     for arguments, words in [
-        (("--suite", "smoke", "--method", "dan"), "did you mean 'dann'"),
+        (("--suite", "smoke", "--method", "dannn"), "did you mean 'dann'"),
         (("--suite", "smok", "--method", "dann"), "did you mean 'smoke'"),
         (("--suite", "smoke", "--method", "dann", "--trials", "0"), "--trials"),
     ]:

@@ -19,6 +19,7 @@ from bench.engine.cell.digests import check_dataset, present_digests, with_own_w
 from bench.engine.cell.env import CellEnv
 from bench.engine.cell.execution import CellExecution
 from bench.engine.cell.features import DomainInputs
+from bench.engine.cell.runner import Context, run_cell
 from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.cost import CostTracker
 from bench.networks.backbones import create_backbone
@@ -28,7 +29,7 @@ from bench.records.record import Digests
 from bench.spec.cell import Setting
 from bench.spec.matrix.plan import plan
 from bench.spec.matrix.suite import Suite
-from tests.support.cells import TINY, digests, tiny_cell
+from tests.support.cells import TINY, WHERE, digests, tiny_cell
 from tests.support.checkout import bench, python
 
 NET = "test_efficientnet.r160_in1k"
@@ -38,6 +39,7 @@ CARD_CHANGES: dict[str, Any] = {
     "name": "other",
     "title": "Other",
     "description": "In other words.",
+    "notes": ("another",),
     "homepage": "https://other.example",
     "licence": "CC0",
     "citation": "Nobody 1900",
@@ -153,6 +155,24 @@ def test_what_changed_since_a_run_began_is_refused(emoji: Dataset) -> None:
     for field, what in (("card", "card"), ("dataset", "images")):
         with pytest.raises(CellFailed, match=f"the {what} of 'emoji-home' changed since this run began"):
             check_dataset(emoji.card, emoji, today.model_copy(update={field: "other"}))
+
+
+CODE = {
+    "method": "code of 'linear-probe'",
+    "engine": "code of the engine",
+    "libraries": "versions of the libraries",
+}
+
+
+@pytest.mark.parametrize("field", CODE)
+def test_code_that_changed_since_a_run_began_is_refused(field: str, tmp_path: Path) -> None:
+    """A worker that starts late loads what the files say by then, which is not what the record would say."""
+    began = digests("linear-probe").model_copy(update={field: "other"})
+    context = Context("tests", Setting(), WHERE, Artifacts(tmp_path))
+    record, predictions = run_cell(tiny_cell("linear-probe"), context, began, silent)
+    assert record.outcome.status == "failed"
+    assert record.outcome.reason == f"the {CODE[field]} changed since this run began: run it again"
+    assert not predictions
 
 
 def test_another_file_of_weights_is_noticed(emoji: Dataset, tmp_path: Path, monkeypatch: Any) -> None:

@@ -37,7 +37,7 @@ LEAKS = {
     "Python's search path": "sys.path.insert(0, '/nowhere')",
     "the locale": "locale.setlocale(locale.LC_ALL, 'C.UTF-8')",
     "the umask": "os.umask(0o777)",
-    "signal handlers": "signal.signal(signal.SIGUSR2, signal.SIG_IGN)",
+    "signal handlers": "signal.signal(signal.SIGUSR2, print)",
     "the alarm": "signal.alarm(3600)",
     "filters of warnings": "warnings.simplefilter('error')",
     "Python's recursion limit": "sys.setrecursionlimit(180)",

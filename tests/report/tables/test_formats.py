@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from bench.core.text import counted
 from bench.report.scores.bootstrap import Interval
 from bench.report.tables import formats
 
@@ -35,7 +36,7 @@ def test_seconds(value, text) -> None:
 def test_words() -> None:
     assert formats.interval(Interval(-1.04, 2.0), signed=True) == "−1.0 to +2.0"
     assert formats.percent(None) == "–"
-    assert formats.several(1, "cell") == "1 cell"
+    assert counted(1, "cell") == "1 cell"
     assert formats.listed(["a", "b", "c"]) == "a, b and c"
     assert formats.listed([]) == ""
     assert formats.listed(list("abcd"), most=2) == "a, b and 2 more"
