@@ -338,7 +338,8 @@ def baselines(place: Path) -> dict[str, dict[str, bytes]]:
 def litter(place: Path) -> set[str]:
     """Temporary files that a command has not removed."""
     names = (".tmp-*", ".unpacking-*", "*.partial", "tmp/*")
-    return {path.relative_to(place).as_posix() for name in names for path in place.rglob(name)}
+    found = (path for name in names for path in place.rglob(name) if path.is_file())
+    return {path.relative_to(place).as_posix() for path in found}
 
 
 def row(trial: Trial, verb: str, kind: str, most: int | None) -> Row:
