@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from bench.method.registry import (
     method_file,
     method_modules,
     method_summary,
+    select_methods,
 )
 from tests.support.cells import answer, digests, tiny_cell
 from tests.support.checkout import bench, install
@@ -225,3 +227,15 @@ def test_methods_that_cannot_be_loaded_are_listed_with_the_others(site: Path) ->
     assert process.stderr.startswith("error: method 'raising'")
     assert process.stderr.count("\n") == 1
     assert not (site / "results").exists()
+
+
+def test_methods_by_family_and_pattern() -> None:
+    chosen = ["anil", "maml", "maml-l2l", "lp-finetune"]
+    assert select_methods(["family:metalearning", "maml", "lp-*"]) == chosen
+    for wrong, words in {
+        "family:aligment": "unknown family of methods 'aligment': did you mean 'alignment'",
+        "alignment": "'alignment' is a family of methods: did you mean 'family:alignment'?",
+        "x*": "no method matches 'x*'",
+    }.items():
+        with pytest.raises(UserError, match=re.escape(words)):
+            select_methods([wrong])

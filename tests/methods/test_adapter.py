@@ -9,12 +9,12 @@ from bench.api import Task
 from bench.method.registry import configure
 from bench.networks.backbones import create_backbone
 
+NETWORKS = ("test_efficientnet", "test_convnext", "test_vit", "swin_tiny_patch4_window7_224")
 
-@pytest.mark.parametrize(
-    "name", ["test_efficientnet", "test_convnext", "test_vit", "swin_tiny_patch4_window7_224"]
-)
-def test_every_adapter_is_trained_and_begins_near_nothing(name: str) -> None:
-    plain = create_backbone(f"{name}.untrained", 64).eval()
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_adapter_is_trained_and_begins_near_nothing(network: str) -> None:
+    plain = create_backbone(f"{network}.untrained", 64).eval()
     torch.manual_seed(0)
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
