@@ -162,6 +162,10 @@ def merge(into: Store, other: Store) -> tuple[Counter[str], list[str]]:
                     continue
                 into.write(record, predictions)
                 counts["added"] += 1
+    # A folder or an archive that cannot be listed has records that nobody has gone through.
+    unlisted = {path: reason for path, reason in other.unreadable.items() if path.suffix != ".json"}
+    counts["damaged"] += len(unlisted)
+    messages += [f"left out {path}: {reason}" for path, reason in unlisted.items()]
     return counts, messages
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from bench.commands.results import maintenance as command
 from bench.core.errors import UserError
+from bench.records import baselines
 from bench.records.leases import Leases
 from bench.records.record import Outcome, Predictions
 from bench.records.store import Store
@@ -128,7 +129,9 @@ def test_merge_leaves_out_what_is_being_worked_on(store: Store, tmp_path: Path) 
     assert into.keys() == store.keys()[1:]
 
 
-def test_gc_removes_what_nothing_refers_to_and_nothing_else(store: Store) -> None:
+def test_gc_removes_what_nothing_refers_to_and_nothing_else(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = files(store)
     stray = store.root / "records" / "ab" / ("ab" * 8 + ".0123456789abcdef.safetensors")
     stray.parent.mkdir(exist_ok=True)
@@ -140,9 +143,23 @@ def test_gc_removes_what_nothing_refers_to_and_nothing_else(store: Store) -> Non
     command.gc(str(store.root), versions=False)
     assert stray.exists(), "recent files are spared"
     age(store.root)
-    command.gc(str(store.root), versions=False)
+    capsys.readouterr()
+    assert command.gc(str(store.root), versions=False) == 1
+    assert f"stays, with its files: {store.path(store.keys()[1])}" in capsys.readouterr().err
     assert files(store) == before, "also what belongs to a damaged record stays"
     assert not stray.parent.exists()
+
+
+def test_merge_tells_of_an_archive_that_cannot_be_listed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody knows which records it has: a merge without them is none of all."""
+    monkeypatch.chdir(tmp_path)
+    baselines.save(store, "mine")
+    (baselines.BASELINES / "mine" / "other.zip").write_bytes(b"no archive")
+    assert command.merge(str(tmp_path / "into"), ("mine",)) == 1
+    assert "other.zip: not a readable archive" in capsys.readouterr().err
+    assert Store(tmp_path / "into").keys() == store.keys()
 
 
 def test_gc_waits_for_those_who_work(store: Store) -> None:

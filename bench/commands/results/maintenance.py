@@ -79,12 +79,18 @@ def merge(into: str, others: tuple[str, ...]) -> int:
     return 1 if left_out else 0
 
 
-def gc(results: str | None, versions: bool) -> None:
-    """Remove files that no record refers to, and with `versions` what newer records have replaced."""
+def gc(results: str | None, versions: bool) -> int:
+    """Remove files that no record refers to, and with `versions` what newer records have replaced.
+
+    Returns 1 if some record could not be read, whose files stay.
+    """
     store = _folder(results)
     with writing(store):
         files, size = maintenance.collect(store, versions)
     click.echo(f"{store.root}: removed {counted(files, 'file')}, {megabytes(size)}")
+    for path, reason in store.unreadable.items():
+        click.echo(printable(f"stays, with its files: {path}: {reason}"), err=True)
+    return 1 if store.unreadable else 0
 
 
 def versions(results: str, key: str | None) -> None:

@@ -47,7 +47,7 @@ def gc(folder: str | None, versions: bool) -> None:
     """
     from bench.commands.results import maintenance as command
 
-    command.gc(folder, versions)
+    sys.exit(command.gc(folder, versions))
 
 
 @results.command()
