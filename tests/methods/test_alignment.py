@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import AlignmentMethod, Backbone, Batch, Model, Side, Task, UserError
-from bench.method.registry import configure, load_method, method_modules
+from bench.method.registry import configure, family, load_method, method_modules
 from bench.methods.alignment.afn import larger_norm
 from bench.methods.alignment.bsp import largest
 from bench.methods.alignment.deep_coral import coral
@@ -19,7 +19,11 @@ from bench.methods.alignment.deep_jdot import transport_cost
 from bench.methods.alignment.mcc import class_confusion
 from bench.methods.alignment.mdd import disparity
 
-METHODS = sorted(name for name in method_modules() if issubclass(load_method(name), AlignmentMethod))
+METHODS = sorted(
+    name
+    for name in method_modules()
+    if family(name) == "alignment" and issubclass(load_method(name), AlignmentMethod)
+)
 OLD, NEW = (
     Task(stage, tuple(classes), 8, seed=0) for stage, classes in (("source", "abc"), ("target", "de"))
 )

@@ -73,7 +73,8 @@ def test_it_is_made_anew(store: Store, suite: Suite, change: Callable[[Store], N
     change(store)
     second = made(store, suite)
     assert second != first
-    assert made(store, suite) == second
+    # What could not be read may have been so for a moment only.
+    assert (made(store, suite) == second) == (change is not damage)
 
 
 def test_another_question_or_other_code(
