@@ -133,11 +133,21 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 def archive_names(root: Path) -> list[str]:
     """List the names of a folder's archives: of the old ones until all the new ones are there."""
     try:
+<<<<<<< HEAD
         listed = read_bounded(root / NEW / LIST, LARGEST).decode("utf-8", "replace").splitlines()
     except OSError as error:
         if error.errno not in ABSENT:
             raise
+=======
+        return _listed_names(root)
+    except OSError:
+>>>>>>> main
         return [path.name for path in root.glob("*.zip") if path.is_file()]
+
+
+def _listed_names(root: Path) -> list[str]:
+    """List the names of the archives that are about to be a folder's; `OSError` where there is no list."""
+    listed = read_bounded(root / NEW / LIST, LARGEST).decode("utf-8", "replace").splitlines()
     return [name for name in listed if name.endswith(".zip") and PurePosixPath(name).name == name]
 
 
@@ -174,10 +184,12 @@ def _put_in_place(root: Path) -> None:
     new = root / NEW
     if not new.is_dir():
         return
-    names = archive_names(root)
-    for path in root.glob("*.zip"):
-        if path.name not in names and _is_ours(path):
-            path.unlink(missing_ok=True)
+    # A list that cannot be read now is another matter than none, as a killed process may leave it.
+    with contextlib.suppress(FileNotFoundError):
+        names = _listed_names(root)
+        for path in root.glob("*.zip"):
+            if path.name not in names and _is_ours(path):
+                path.unlink(missing_ok=True)
     for path in new.glob("*.zip"):
         with contextlib.suppress(FileNotFoundError):
             path.replace(root / path.name)

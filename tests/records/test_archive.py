@@ -149,3 +149,13 @@ def test_an_archive_of_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert store.keys() == []
     (reason,) = store.unreadable.values()
     assert "unpacks to more than" in reason
+
+
+def test_what_a_killed_replacement_leaves_does_not_stop_the_next(tmp_path: Path) -> None:
+    """The list goes first when the folder of new archives is removed."""
+    root = tmp_path / "mine"
+    replace_archives(root, {"a.zip": to_zip({"records/ab/ab.json": b"{}"})})
+    (root / NEW).mkdir()
+    replace_archives(root, {"b.zip": to_zip({"records/cd/cd.json": b"{}"})})
+    assert archive_names(root) == ["b.zip"]
+    assert not (root / NEW).exists()

@@ -54,7 +54,9 @@ LOADED = (
     "bench.data.doctor.examine",
     "bench.report.render.page",
 )
-PICTURES = ("*.html",)
+VERSIONS = "*/versions/*"
+"""A record that could not be read for a moment may be kept a second time, as one that was replaced."""
+PICTURES = "*.html"
 """Pages show pictures out of images and caches that can be read, and go without the others."""
 REMOVAL = ("unlink", "rmdir")
 """Calls that leave behind what they do not remove."""
@@ -132,7 +134,7 @@ class Trial:
         `call` is what it was in an undisturbed run.
         """
         parts = Path(call.path).relative_to(self.place).parts if call.does & READ else ()
-        self._spared = PICTURES if parts[:1] in (("images",), ("cache",)) else ()
+        self._spared = (VERSIONS, *([PICTURES] if parts[0] in ("images", "cache") else [])) if parts else ()
         self._restore()
         self.faults.arm(kind, at)
         ended = self.call()
