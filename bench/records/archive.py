@@ -133,15 +133,10 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 def archive_names(root: Path) -> list[str]:
     """List the names of a folder's archives: of the old ones until all the new ones are there."""
     try:
-<<<<<<< HEAD
-        listed = read_bounded(root / NEW / LIST, LARGEST).decode("utf-8", "replace").splitlines()
+        return _listed_names(root)
     except OSError as error:
         if error.errno not in ABSENT:
             raise
-=======
-        return _listed_names(root)
-    except OSError:
->>>>>>> main
         return [path.name for path in root.glob("*.zip") if path.is_file()]
 
 
