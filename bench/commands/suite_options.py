@@ -128,7 +128,7 @@ def _domains(card: Card, option: str, names: Sequence[str]) -> list[str]:
     """Domains that an option names."""
     domains = list_parts(option, names, card.domains) if names else []
     for name in domains:
-        check_name(f"domain of {card.name}", name, card.domains)
+        card.check_domain(name)
     return domains
 
 

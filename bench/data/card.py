@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from bench.core.digest import combine
+from bench.core.errors import UserError, did_you_mean
 from bench.data.decoders.image import Fit
 from bench.data.sources import Source
 from bench.spec.toml import Frozen
@@ -126,6 +127,13 @@ class Card(Frozen):
     def usual_domains(self) -> list[str]:
         """Domains of a suite that names none."""
         return self.default_domains or self.domains
+
+    def check_domain(self, name: str) -> None:
+        """Raise a `UserError` unless it is one of the domains; with what is said of it, if anything is."""
+        if name not in self.domains:
+            word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+            said = next((note for note in self.notes if word.search(note)), did_you_mean(name, self.domains))
+            raise UserError(f"unknown domain of {self.name} '{name}': {said}")
 
     def expected_images(self, domain: str) -> int | None:
         """Number of images of a domain in a complete copy; None where the card does not say."""

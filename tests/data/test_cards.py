@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from bench.core.errors import UserError
 from bench.data.card import Card
 from bench.data.catalog import card_names, load_card
 from bench.data.dataset import open_dataset
@@ -77,3 +78,12 @@ def test_the_doctor_counts_classes(fresh: Path, monkeypatch: pytest.MonkeyPatch)
     (finding,) = [found for found in examine(open_dataset(card)).findings if found.kind == "class counts"]
     assert finding.level == "fault"
     assert finding.images == ("cat: 4 images; the card says 3", "dog: 4 images; the card says 5")
+
+
+def test_a_domain_that_was_left_out_is_told_with_its_reason() -> None:
+    card = load_card("emoji-home").model_copy(update={"notes": ["not read: 8 without a class (yard/1.jpg)"]})
+    card.check_domain("google")
+    with pytest.raises(UserError, match=r"unknown domain of emoji-home 'yard': not read: 8 without a class"):
+        card.check_domain("yard")
+    with pytest.raises(UserError, match="'gogle': did you mean 'google'"):
+        card.check_domain("gogle")

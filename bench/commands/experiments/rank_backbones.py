@@ -16,7 +16,7 @@ from torch import nn
 
 from bench.commands.options import SuiteOptions, list_parts
 from bench.commands.suite_options import select_suite
-from bench.core.errors import UserError, check_name
+from bench.core.errors import UserError
 from bench.core.paths import own_data
 from bench.core.seeds import stream
 from bench.core.text import printable
@@ -83,7 +83,7 @@ def rank(options: RankOptions) -> int:
     card, classes, image_size = _images(options)
     targets = list_parts("--target", options.selection.target, card.domains)
     for target in targets:
-        check_name(f"domain of {card.name}", target, card.domains)
+        card.check_domain(target)
     names = list(dict.fromkeys(map(resolve, options.backbones or _candidates())))
     for name in names:
         check_backbone(name)
