@@ -10,6 +10,7 @@ from __future__ import annotations
 import bz2
 import contextlib
 import copy
+import errno
 import io
 import re
 import secrets
@@ -30,6 +31,9 @@ LARGEST_SUM = 2**31
 """Largest sum in bytes of an archive's members, unpacked; a baseline for a repository has a tenth."""
 NEW, LIST = ".new", "archives.txt"
 """Folder of archives that are about to replace the ones beside it, once it holds the list of all."""
+
+ABSENT = (None, errno.ENOENT, errno.ENOTDIR)
+"""Numbers of errors of what is not there, or is no file of a bounded size."""
 
 DAMAGE = (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError, zlib.error)
 
@@ -130,7 +134,9 @@ def archive_names(root: Path) -> list[str]:
     """List the names of a folder's archives: of the old ones until all the new ones are there."""
     try:
         return _listed_names(root)
-    except OSError:
+    except OSError as error:
+        if error.errno not in ABSENT:
+            raise
         return [path.name for path in root.glob("*.zip") if path.is_file()]
 
 
@@ -196,9 +202,14 @@ def remove_archives(root: Path) -> None:
 def _is_ours(path: Path) -> bool:
     """Return True if an archive holds nothing but files of records."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        # In memory, since `zipfile` takes a disk that fails for damage.
+        with zipfile.ZipFile(io.BytesIO(read_bounded(path, LARGEST))) as archive:
             return all(MEMBER.fullmatch(name) for name in archive.namelist())
     except DAMAGE:
+        return False
+    except OSError as error:
+        if error.errno not in ABSENT:
+            raise
         return False
 
 

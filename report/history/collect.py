@@ -15,7 +15,7 @@ from pydantic import BaseModel, FiniteFloat, ValidationError
 from bench.core.errors import UserError
 from bench.records.store import Store
 from bench.report.history.measurement import Entry, Key, Measurement
-from bench.report.regression.paired_cells import UNREADABLE, Side, sides
+from bench.report.regression.paired_cells import Side, sides
 from bench.spec.cell import Setting, content_hash
 
 BENCHMARKS = "pytest-benchmark"
@@ -35,8 +35,6 @@ def from_records(store: Store, revision: str | None = None) -> list[Measurement]
     """
     groups: dict[Key, list[Side]] = defaultdict(list)
     for side in sides(store).values():
-        if side.why.startswith(UNREADABLE):
-            store.unreadable[store.path(side.key)] = side.why.removeprefix(UNREADABLE)
         known = revision or side.revision
         if known is None:
             raise UserError(f"records in '{store.root}' hold no git revision: {NO_REVISION}")

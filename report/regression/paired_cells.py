@@ -68,11 +68,14 @@ class Side(NamedTuple):
 
 
 def sides(store: Store) -> dict[str, Side]:
-    """Cells of a store by key; damaged ones are left out, as if they were not there."""
+    """Cells of a store by key, without damaged ones, as if they were not there; see `Store.unreadable`."""
     found: dict[str, Side] = {}
     with paused_gc():
         for part in store.map_chunks(store.keys(), _sides):
             found |= part
+    for side in found.values():
+        if side.why.startswith(UNREADABLE):
+            store.unreadable[store.path(side.key)] = side.why.removeprefix(UNREADABLE)
     return found
 
 

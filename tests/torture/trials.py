@@ -54,8 +54,10 @@ LOADED = (
     "bench.data.doctor.examine",
     "bench.report.render.page",
 )
-PICTURES = ("*.html",)
-"""Pages show pictures out of images and caches that can be read, and go without the others."""
+VERSIONS = "*/versions/*"
+"""A record that could not be read for a moment may be kept a second time, as one that was replaced."""
+PICTURES = ("*.html", "preview/*.png")
+"""Pages and sheets show the pictures out of images and caches that can be read, and go without the others."""
 REMOVAL = ("unlink", "rmdir")
 """Calls that leave behind what they do not remove."""
 
@@ -132,7 +134,7 @@ class Trial:
         `call` is what it was in an undisturbed run.
         """
         parts = Path(call.path).relative_to(self.place).parts if call.does & READ else ()
-        self._spared = PICTURES if parts[:1] in (("images",), ("cache",)) else ()
+        self._spared = (VERSIONS, *(PICTURES if parts[0] in ("images", "cache") else ())) if parts else ()
         self._restore()
         self.faults.arm(kind, at)
         ended = self.call()
@@ -169,7 +171,7 @@ class Trial:
                 yield "exit", f"not one line: {ended.err[-300:]}"
         elif ended.code not in (self.verb.code, 1):
             yield "exit", f"code {ended.code}: {ended.err[-300:]}"
-        elif ended.code != self.verb.code and not lines:
+        elif ended.code != self.verb.code and not ended.err + ended.out:
             yield "exit", f"code {ended.code} without a word"
 
     def _visible(self, unread: bool) -> Iterator[tuple[str, str]]:

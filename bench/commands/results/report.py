@@ -71,8 +71,9 @@ def update(results: str | None, document: str, suite: str | None = None) -> Path
 
 def _markdown(store: Store, found: Asked) -> str:
     frame = load_frame(store, found.cells, per_image=False, others=True)
-    for place, reason in store.unreadable.items():
-        click.echo(printable(f"warning: unreadable record {place}: {reason}"), err=True)
+    unreadable = frame[frame["status"] == "unreadable"]
+    for key, reason in zip(unreadable["key"], unreadable["reason"], strict=True):
+        click.echo(printable(f"warning: unreadable record {key}: {reason}"), err=True)
     return markdown_table(frame, found.suite.baseline if found.suite else BASELINE)
 
 
