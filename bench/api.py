@@ -28,6 +28,7 @@ from bench.method.maths.inner_loop import Fast, adapt, prototype_head, prototype
 from bench.method.maths.kernels import discrepancy, gaussian_kernels, squared_distances
 from bench.method.maths.logistic import fit_logistic
 from bench.method.maths.weights import Snapshot
+from bench.method.probed import ProbedMethod
 from bench.networks.backbones import Backbone
 from bench.networks.split import POOLED
 from bench.networks.task_parallel import mean_gradient
@@ -52,6 +53,7 @@ __all__ = [
     "Method",
     "Model",
     "ParameterGroups",
+    "ProbedMethod",
     "Side",
     "Snapshot",
     "StageItems",

@@ -17,6 +17,14 @@ from bench.networks.backbones import Backbone
 from bench.networks.split import POOLED
 
 
+def zero_head(num_features: int, task: Task) -> nn.Linear:
+    """Make a linear head at zero for the classes of a task."""
+    head = nn.Linear(num_features, len(task.classes))
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
+
+
 class Model(nn.Module):
     """Backbone and head; a method attaches what else it trains as further submodules."""
 
@@ -219,7 +227,4 @@ class ClosedFormMethod(Method):
 
     def new_head(self, num_features: int, task: Task) -> nn.Module:
         """Make a linear head at zero, from which fitting starts."""
-        head = nn.Linear(num_features, len(task.classes))
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
-        return head
+        return zero_head(num_features, task)

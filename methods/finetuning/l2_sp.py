@@ -14,7 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from bench.api import Batch, GradientMethod, Model, ParameterGroups, Snapshot, StageItems, Task, tunable
+from bench.api import Batch, GradientMethod, Model, Snapshot, StageItems, Task, tunable
 
 
 class L2Sp(GradientMethod):
@@ -35,7 +35,3 @@ class L2Sp(GradientMethod):
         distance = cast(Snapshot, model.start).squared_distance(model.backbone)
         norm = torch.stack([p.square().sum() for p in model.head.parameters()]).sum()
         return super().loss(model, batch, progress) + self.alpha / 2 * distance + self.beta / 2 * norm
-
-    def trainable(self, model: Model) -> ParameterGroups:
-        """All parameters, without weight decay of their own."""
-        return [{"params": list(model.parameters()), "weight_decay": self.weight_decay}]

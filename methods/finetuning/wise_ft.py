@@ -13,40 +13,14 @@ from typing import cast
 
 from torch import nn
 
-from bench.api import (
-    Details,
-    GradientMethod,
-    Model,
-    Snapshot,
-    StageItems,
-    StageName,
-    Task,
-    fit_logistic,
-    tunable,
-)
+from bench.api import Model, ProbedMethod, Snapshot, StageItems, Task, tunable
 
 
-class WiseFt(GradientMethod):
+class WiseFt(ProbedMethod):
     """Fit a linear probe, fine-tune all layers, and take the mean of both networks."""
 
     mix: float = tunable(0.5, 0.1, 1.0, log=False)
     """Share of the fine-tuned weights, alpha in the paper."""
-
-    def fits(self, stage: StageName) -> bool:
-        """True: each stage begins with a probe."""
-        return True
-
-    def fit(self, model: Model, items: StageItems, task: Task) -> Details:
-        """Fit the head on the features of all labelled items, penalising its distance from where it is."""
-        labelled, head = items.labelled, cast(nn.Linear, model.head)
-        return fit_logistic(head, labelled.features(model), labelled.y, labelled.groups, task.seed)
-
-    def new_head(self, num_features: int, task: Task) -> nn.Module:
-        """Make a linear head at zero, from which the probe starts."""
-        head = nn.Linear(num_features, len(task.classes))
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
-        return head
 
     def begin(self, model: Model, items: StageItems, task: Task) -> None:
         """Remember the weights of backbone and probe."""

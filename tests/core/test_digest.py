@@ -237,6 +237,7 @@ EVERYTHING = [
     "method/episodic.py",
     "method/maths/adversarial.py",
     *(f"method/maths/{name}.py" for name in MATHS),
+    "method/probed.py",
     *TASKS,
 ]
 
@@ -252,6 +253,7 @@ EVERYTHING = [
         ("from bench.api import EpisodicMethod, mean_gradient\n", EPISODIC + TASKS),
         ("def later():\n    from bench.api import mean_gradient\n", TASKS),
         ("from bench.api import AdversarialMethod\n", ADVERSARIAL),
+        ("from bench.api import ProbedMethod\n", ["method/probed.py"]),
         ("import bench.api\n", EVERYTHING),
         ("from bench import api\n", EVERYTHING),
         ("from bench.api import *\n", EVERYTHING),
