@@ -140,13 +140,15 @@ class GradientMethod(Method):
 
     True says that `loss` is a mean over the rows of the batch, each term of which knows one row alone: an
     image with its label, and the source and target images at the same place. A class that has a `loss` of
-    its own and does not say so is taken not to be. Batch norm does not count: the engine sees to it.
+    its own and does not say so, or takes several `updates` a step, is taken not to be. Batch norm does not
+    count: the engine sees to it.
     """
 
     def __init_subclass__(cls) -> None:
-        """A new loss may couple the images of a batch."""
+        """A new loss may couple the images of a batch; several updates are not combined over devices."""
         super().__init_subclass__()
-        if "loss" in vars(cls) and "per_sample_loss" not in vars(cls):
+        undeclared = "loss" in vars(cls) and "per_sample_loss" not in vars(cls)
+        if undeclared or cls.updates is not GradientMethod.updates:
             cls.per_sample_loss = False
 
     def trains(self, stage: StageName) -> bool:

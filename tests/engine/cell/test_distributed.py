@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from bench.api import Access, Batch, GradientMethod, Model, Task
+from bench.api import Access, Batch, GradientMethod, Model, Task, Update
 from bench.core.errors import CellSkipped, UserError
 from bench.data.dataset import silent
 from bench.engine.cell.devices import check_several
@@ -31,7 +32,7 @@ from bench.executors.factory import create
 from bench.executors.placement import assign_devices
 from bench.executors.protocol import ExecutorOptions
 from bench.method.batch import slice_bounds
-from bench.method.registry import configure, method_modules
+from bench.method.registry import configure, load_method, method_modules
 from bench.networks.backbones import create_backbone, synchronised
 from bench.records.record import Predictions, Record
 from bench.records.store import Store
@@ -378,6 +379,24 @@ def test_a_new_loss_is_not_taken_to_be_divisible() -> None:
         pass
 
     assert [kind.per_sample_loss for kind in (Coupled, Declared, Again, Heir)] == [False, True, False, True]
+
+
+def test_several_updates_are_not_shared_by_devices() -> None:
+    """Their gradients are not combined, whatever is declared: each device would take steps of its own."""
+
+    class Twice(GradientMethod):
+        per_sample_loss = True
+
+        def updates(self, model: Model, batch: Batch, progress: float) -> Iterator[Update]:
+            for _ in range(2):
+                yield self.loss(model, batch, progress), model.parameters()
+
+    class Heir(Twice):
+        per_sample_loss = True
+
+    assert not Twice.per_sample_loss
+    assert not Heir.per_sample_loss
+    assert not load_method("mcd").per_sample_loss  # type: ignore[attr-defined]
 
 
 # Slices, batch norm, devices -----------------------------------------------------------------------------
