@@ -1,4 +1,4 @@
-"""Test images as a stream: each once, in random order, to a copy of the network, and never ahead of an answer."""
+"""Test images as a stream: each once, in random order, on a copy of the network, never ahead of an answer."""
 
 from __future__ import annotations
 
