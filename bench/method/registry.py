@@ -109,7 +109,7 @@ def method_summary(name: str) -> str:
 
 
 def method_reference(name: str) -> str:
-    """Published implementation that the method's class says tests compare it with; empty: none."""
+    """What tests check a method against, as its class says; empty: nothing."""
     for node in ast.walk(ast.parse(method_file(name).read_text(encoding="utf-8"))):
         match node:
             case ast.Assign(targets=[ast.Name("reference")], value=ast.Constant(str(reference))):
