@@ -48,12 +48,14 @@ class Backbone(nn.Module):
     def stage_parameters(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: one list per stage, the last with all that comes behind it."""
         parts: list[list[nn.Parameter]] = [[] for _ in self.stages or ["all"]]
-        place = len(parts) - 1
-        # Backwards, so that what lies between two stages belongs to the one it leads to.
-        for name, parameter in reversed(list(self.net.named_parameters())):
-            inside = [n for n, stage in enumerate(self.stages) if name.startswith(f"{stage}.")]
-            place = inside[0] if inside else place
-            parts[place].insert(0, parameter)
+        place, places = len(parts) - 1, dict[str, int]()
+        # Backwards, so that what lies between two stages belongs to the one it leads to. By modules, since a
+        # stage may end in one without parameters.
+        for name, _ in reversed(list(self.net.named_modules())):
+            inside = [n for n, stage in enumerate(self.stages) if f"{name}.".startswith(f"{stage}.")]
+            place = places[name] = inside[0] if inside else place
+        for name, parameter in self.net.named_parameters():
+            parts[places[name.rpartition(".")[0]]].append(parameter)
         return parts
 
     def plain_attention(self) -> None:
