@@ -214,7 +214,7 @@ def test_stochnorm_draws_for_each_channel() -> None:
 
 @pytest.mark.parametrize("network", ["test_efficientnet", "test_resnet", "test_nfnet"])
 def test_stochnorm_reaches_all_layers(network: str) -> None:
-    """By moving statistics alone a network in training is what it is in evaluation; weights stay standardised."""
+    """By moving statistics alone a network in training is what it is in evaluation."""
     net, x = create_backbone(f"{network}.untrained", 32), torch.randn(4, 3, 32, 32)
     evaluated = net.eval()(x)
     with StochasticNormalization(1.0):
