@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 
@@ -33,6 +34,11 @@ def cache_root() -> Path:
     return Path(os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("transfer-bench"))
 
 
+def cache_part(name: CachePart) -> Path:
+    """Return a folder of the cache, whether it exists or not: nothing is kept elsewhere in it."""
+    return cache_root() / name
+
+
 def cache_limit() -> int:
     """Return the size limit in bytes of tensors shared between cells: `$BENCH_CACHE_GB`, or 20 GB.
 
@@ -48,8 +54,10 @@ def cache_limit() -> int:
         ) from None
 
 
-CACHE_PARTS = ("artifacts", "decoded", "downloads", "fetched", "index", "library", "unreadable")
-"""Folders of the cache."""
+CachePart = Literal[
+    "artifacts", "decoded", "downloads", "fetched", "index", "library", "own-weights", "unreadable", "weights"
+]
+"""Folder of the cache."""
 MARK = "CACHEDIR.TAG"
 """File that marks a folder as a cache, also for programs that make backups (https://bford.info/cachedir/)."""
 SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n# Cache of transfer-bench.\n"
@@ -91,7 +99,7 @@ def data_roots() -> list[Path]:
     into the environment, so that workers in other processes see them too.
     """
     named = [Path(part).expanduser() for part in os.environ.get("BENCH_DATA", "").split(os.pathsep) if part]
-    fetched = cache_root() / "fetched"
+    fetched = cache_part("fetched")
     return [root for root in (*named, fetched) if root.is_dir()]
 
 

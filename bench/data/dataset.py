@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from bench.core.digest import combine
 from bench.core.errors import UserError
-from bench.core.paths import cache_root, data_roots, own_data, skip_bad, writing_to_cache
+from bench.core.paths import cache_part, cache_root, data_roots, own_data, skip_bad, writing_to_cache
 from bench.core.text import counted, file_name
 from bench.data.card import Card
 from bench.data.decoding import decode_images
@@ -89,7 +89,7 @@ class Dataset:
         """Return the path of a domain's decoded images."""
         fit = self.card.fit
         version = combine(self.fingerprint, decoder_digest(), *([fit] if fit != "pad" else []))
-        return cache_root() / "decoded" / f"{self.card.name}-{version}" / f"{file_name(domain)}-{size}.npy"
+        return cache_part("decoded") / f"{self.card.name}-{version}" / f"{file_name(domain)}-{size}.npy"
 
     def pixels(self, domain: str, size: int, progress: Progress = silent) -> np.ndarray:
         """uint8 (images, size, size, 3), memory-mapped, read-only; decoded at the first call.

@@ -10,6 +10,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from bench.commands.data.preview import contact_sheets
 from bench.core.errors import UserError
 from bench.data.dataset import BadImages, open_dataset, silent
 from bench.data.decoders.image import decode
@@ -102,6 +103,18 @@ def test_the_doctor_names_them_too(images: Path) -> None:
     assert [*scan.unreadable.values()] == ["decoding stopped: its process was killed by SIGABRT"]
     assert {*scan.sizes.values()} == {(12, 12)}
     assert len(scan.hashes) == 19
+
+
+def test_a_preview_shows_the_others(images: Path) -> None:
+    spoil(images / "a" / "x" / "0.png", "ABORT")
+    sheet, classes = contact_sheets(open_dataset(own_card(images)), silent)["a"]
+    assert classes == ["x", "y"]
+    tiles = sheet.reshape(2, 96, 8, 96, 3).swapaxes(1, 2)
+    shown = (tiles != 128).any(axis=(2, 3, 4))
+    assert shown.sum(1).tolist() == [4, 5], "grey where it cannot be read"
+    kept = [decode(path, 96, "crop").tobytes() for path in (images / "a" / "y").iterdir()]
+    assert sorted(tile.tobytes() for tile in tiles[1, :5]) == sorted(kept)
+    assert not list((images.parent / "cache").rglob("*preview*"))
 
 
 def test_a_cache_on_a_full_disk_is_one_line(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:

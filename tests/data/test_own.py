@@ -211,6 +211,10 @@ def test_groups_stay_together_and_splits_hold(mine: Path) -> None:
         ("path,domain,label\n", "lists no image"),
         ("", "cannot read the table"),
         ("path,domain,label\na.png,x,cat\nb, c.png,x,cat\n", "line 3: 4 cells, but the first line names 3"),
+        ("path,domain,label,path\na.jpg,x,y,b.jpg\n", r"2 columns for 'path' \(path, path\)"),
+        ("Path;filename;domain;label\na;b;x;y\n", r"2 columns for 'path' \(Path, filename\): remove or re"),
+        ("path,domain,label,Class\na,x,y,z\n", r"2 columns for 'label' \(label, Class\)"),
+        ("path,domain,label,patient,group\na,x,y,,\n", r"2 columns for 'group' \(patient, group\)"),
         ("path,domain,label\na\0b.png,x,cat\n", "line 2: a path holds no NUL"),
     ],
 )
@@ -227,6 +231,11 @@ def test_a_parquet_table(mine: Path) -> None:
     pd.read_csv(file).to_parquet(mine.parent / "parts.parquet")
     a, b = open_dataset(own_card(file)), open_dataset(own_card(mine.parent / "parts.parquet"))
     assert a.fingerprint == b.fingerprint
+    twice = pd.read_csv(file)
+    twice["filename"] = twice["path"]
+    twice.to_parquet(mine.parent / "twice.parquet")
+    with pytest.raises(UserError, match=r"2 columns for 'path' \(path, filename\)"):
+        own_card(mine.parent / "twice.parquet")
 
 
 def test_a_card_is_written_believed_and_checked(mine: Path) -> None:

@@ -75,7 +75,11 @@ def merge(into: str, others: tuple[str, ...]) -> int:
         for line in refused:
             click.echo(printable(line), err=True)
         left_out += len(refused)
-        click.echo(f"{name}: {counts['added']} records added, {counts['kept']} were there")
+        mended = counts["mended"]
+        click.echo(
+            f"{name}: {counts['added']} records added, {counts['kept']} were there"
+            + (f", {mended} replaced damaged ones ('{store.root / 'quarantine'}')" if mended else "")
+        )
     return 1 if left_out else 0
 
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bench.core.errors import UserError
 from bench.core.files import open_regular
-from bench.core.paths import cache_root, writing_to_cache
+from bench.core.paths import cache_part, writing_to_cache
 from bench.data.sources.encoded import MOST_BYTES, Encoded
 from bench.processes.malloc import trim
 
@@ -163,8 +163,9 @@ def _room_for(size: int) -> Iterator[None]:
         yield
         return
     with writing_to_cache():
-        cache_root().mkdir(parents=True, exist_ok=True)
-        lock = FileLock(cache_root() / "large-image.lock").acquire()
+        folder = cache_part("decoded")
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "large-image.lock").acquire()
     with lock:
         try:
             yield

@@ -22,7 +22,7 @@ from pydantic import Field
 from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
-from bench.core.paths import cache_root, data_roots, writing_to_cache
+from bench.core.paths import cache_part, data_roots, writing_to_cache
 from bench.data.sources.base import Absent, Listing, SourceRequest, normalised
 from bench.data.sources.item import Item
 from bench.spec.toml import Frozen
@@ -98,7 +98,7 @@ class Library(Frozen):
 
 def _keep(part: LibraryPart, request: SourceRequest) -> KeptPart:
     """Find a part's images and labels: in the cache, or else with the library."""
-    note = cache_root() / "library" / f"{part.key}.json"
+    note = cache_part("library") / f"{part.key}.json"
     try:
         kept = KeptPart.model_validate_json(note.read_bytes())
         if Path(kept.array or kept.files[0]).exists():
@@ -164,7 +164,7 @@ def _open(part: LibraryPart, request: SourceRequest) -> Any:
         raise Absent(f"pip install {part.module.split('.')[0]}") from None
     if "root" not in inspect.signature(call).parameters and part.module.startswith("sklearn"):
         return call(**part.arguments)
-    own = cache_root() / "downloads" / request.name
+    own = cache_part("downloads") / request.name
     for root in (*data_roots(), *(root / request.name for root in data_roots()), own):
         if root.is_dir():
             with contextlib.suppress(RuntimeError, OSError, ValueError, KeyError):

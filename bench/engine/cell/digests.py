@@ -53,12 +53,20 @@ def check_code(name: str, digests: Digests) -> None:
         UserError: the method cannot be loaded.
     """
     for what, here, before in (
-        (f"code of '{name}'", _digest_when_loaded(name, load_method(name)), digests.method),  # type: ignore[arg-type]
+        (f"code of '{name}'", loaded_digest(name), digests.method),
         ("code of the engine", engine_digest(), digests.engine),
         ("versions of the libraries", library_versions(), digests.libraries),
     ):
         if before is not None and here != before:
             raise CellFailed(f"the {what} changed since this run began: run it again")
+
+
+def loaded_digest(name: str) -> str:
+    """Digest of a method's code, and of that which it starts from, as this process has loaded them."""
+    method = load_method(name)
+    if method.starts_from:
+        loaded_digest(method.starts_from)
+    return _digest_when_loaded(name, method)  # type: ignore[arg-type]
 
 
 @cache

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.core.files import atomic_file
-from bench.core.paths import cache_limit, cache_root
+from bench.core.paths import cache_limit, cache_part
 
 Tensors = dict[str, Tensor]
 Notes = dict[str, Any]
@@ -36,7 +36,7 @@ class Artifacts:
     """
 
     def __init__(self, root: Path | None = None, limit: int | None = None) -> None:
-        self.root = root or cache_root() / "artifacts"
+        self.root = root or cache_part("artifacts")
         self.limit = cache_limit() if limit is None else limit
 
     def get(self, kind: str, key: str, make: Callable[[], Made]) -> tuple[Tensors, Notes, bool]:
