@@ -75,9 +75,8 @@ def test_references_are_listed() -> None:
     assert result.exit_code == 0
     rows = [re.split(r"\s{2,}", line.strip()) for line in result.output.splitlines()]
     assert rows[0][-1] == "checked against"
-    assert {row[0]: row[-1] for row in rows[1:] if row[0] in OWN} == {
-        name: method_reference(name) for name in OWN
-    }
+    said = {name: method_reference(name) for name in OWN if method_reference(name)}
+    assert {row[0]: row[-1] for row in rows[1:] if row[0] in said} == said
 
 
 def test_versions_are_those_that_are_installed() -> None:
