@@ -15,13 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.core.errors import UserError
 from bench.core.paths import writing_to_cache
-from bench.data.decoders.image import Fit, decode
+from bench.data.decoders.image import Fit, Unreadable, decode
 from bench.data.sources.encoded import Encoded, Place, encoded_images
 from bench.processes.expendable import ItemServer, Lost, in_expendable_processes
 from bench.processes.pool import processors
-from bench.processes.protocol import Message, path_text, text_path
+from bench.processes.protocol import Message, Text, path_text, text_path
 from bench.processes.server import serve
 
 PIECE = 64
@@ -56,6 +55,14 @@ class DecodeRequest(ImagesRequest):
     offset: int
 
 
+class Fault(Message):
+    """Fault of an image that cannot be decoded."""
+
+    reason: Text
+    lasting: bool
+    """Whether its content is the reason, and will be again."""
+
+
 class Decoder(ItemServer):
     """Decodes images."""
 
@@ -63,7 +70,7 @@ class Decoder(ItemServer):
         """Import nothing: this module has imported what is needed."""
 
     def results(self, request: str) -> Iterator[tuple[int, Callable[[], str]]]:
-        """Images of a request; the result of each is why it cannot be decoded, or empty."""
+        """Images of a request; the result of each is its `Fault`, or empty."""
         wanted = DecodeRequest.model_validate_json(request)
         with text_path(wanted.out).open("r+b", buffering=0) as out:
             for number, encoded in wanted.read():
@@ -73,8 +80,9 @@ class Decoder(ItemServer):
 def _decode(encoded: Encoded, row: int, wanted: DecodeRequest, out: FileIO) -> str:
     try:
         content = decode(encoded, wanted.size, wanted.fit).tobytes()
-    except UserError as error:
-        return str(error).rpartition(": ")[2] or "unreadable"
+    except Unreadable as error:
+        reason = str(error).rpartition(": ")[2] or "unreadable"
+        return Fault(reason=reason, lasting=error.lasting).model_dump_json()
     with writing_to_cache():
         out.seek(wanted.offset + row * len(content))
         while content:
@@ -84,14 +92,15 @@ def _decode(encoded: Encoded, row: int, wanted: DecodeRequest, out: FileIO) -> s
 
 def decode_images(
     places: Sequence[Place], size: int, fit: Fit, out: Path, progress: Callable[[int], None]
-) -> dict[int, str]:
+) -> dict[int, Fault]:
     """Decode images into a new `.npy` file: uint8 (images, size, size, 3).
 
-    Returns why images cannot be decoded, by their numbers; `progress` is called with how many are done.
+    Returns the faults of images that cannot be decoded, by their numbers; `progress` is called with how many
+    are done.
 
     Raises:
         OSError: the file cannot be written.
-        UserError: likewise, in a process that decodes; or none can be started.
+        UserError: likewise, in a process that decodes; or none can be started; or a disk cannot be read.
     """
     shape = (len(places), size, size, 3)
     with out.open("wb") as file:
@@ -103,12 +112,13 @@ def decode_images(
         images = numbered(places, numbers)
         return DecodeRequest(images=images, size=size, fit=fit, out=path_text(out), offset=offset)
 
-    bad: dict[int, str] = {}
+    bad: dict[int, Fault] = {}
     outcomes = in_expendable_processes("bench.data.decoding", pieces(places), request)
     for done, outcome in enumerate(outcomes, 1):
-        reason = f"{STOPPED}: {outcome.reason}" if isinstance(outcome, Lost) else outcome.text
-        if reason:
-            bad[outcome.item] = reason
+        if isinstance(outcome, Lost):
+            bad[outcome.item] = Fault(reason=f"{STOPPED}: {outcome.reason}", lasting=outcome.lasting)
+        elif outcome.text:
+            bad[outcome.item] = Fault.model_validate_json(outcome.text)
         progress(done)
     with out.open("r+b") as whole:
         os.fsync(whole.fileno())
