@@ -27,9 +27,10 @@ from bench.method.maths.information import entropy
 from bench.method.maths.inner_loop import Fast, adapt, prototype_head, prototypes
 from bench.method.maths.kernels import discrepancy, gaussian_kernels, squared_distances
 from bench.method.maths.logistic import fit_logistic
+from bench.method.maths.normalisation import normalisation_layers, recompute_statistics
 from bench.method.maths.weights import Snapshot
 from bench.method.probed import ProbedMethod
-from bench.networks.backbones import Backbone
+from bench.networks.backbones import Backbone, pretrained_head
 from bench.networks.split import POOLED
 from bench.networks.task_parallel import mean_gradient
 
@@ -69,8 +70,11 @@ __all__ = [
     "fit_logistic",
     "gaussian_kernels",
     "mean_gradient",
+    "normalisation_layers",
+    "pretrained_head",
     "prototype_head",
     "prototypes",
+    "recompute_statistics",
     "reversal_strength",
     "reverse_gradient",
     "squared_distances",

@@ -109,20 +109,27 @@ def method_summary(name: str) -> str:
 
 
 def method_reference(name: str) -> str:
-    """Published implementation that the method's class says tests compare it with; empty: none."""
+    """Reference that tests check a method against, as its class says; empty: nothing."""
+    return _constant(name, "reference")
+
+
+def _constant(name: str, attribute: str) -> str:
+    """Text that the method's file assigns to an attribute of its class; empty: none."""
     for node in ast.walk(ast.parse(method_file(name).read_text(encoding="utf-8"))):
         match node:
-            case ast.Assign(targets=[ast.Name("reference")], value=ast.Constant(str(reference))):
-                return reference
+            case ast.Assign(targets=[ast.Name(known)], value=ast.Constant(str(text))) if known == attribute:
+                return text
     return ""
 
 
 def method_digest(name: str) -> str:
-    """Digest of the method's file and of the code that it shares with other methods."""
+    """Digest of the method's file, of the code that it shares with others, and of what it starts from."""
     file = method_file(name)
     with _readable(name, file):
         shared = shared_files(file)
-        return combine(*map(file_digest, [file, *shared])) if shared else file_digest(file)
+        own = combine(*map(file_digest, [file, *shared])) if shared else file_digest(file)
+        start = _constant(name, "starts_from")
+    return combine(own, method_digest(start)) if start else own
 
 
 @contextlib.contextmanager

@@ -236,7 +236,7 @@ class Record(Frozen):
     warnings: tuple[str, ...] = ()
     """Deviations of the images from the dataset's card, and of the training from the cell."""
     adapts: bool = False
-    """True if the method learns from unlabelled target images."""
+    """True if the method learns from unlabelled target images, be it those that it is tested on."""
     hyperparameters: dict[str, Any] = {}
     discrepancy_before: dict[str, float] = {}
     """Discrepancy between source and target features before any training."""

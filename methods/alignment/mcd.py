@@ -37,6 +37,7 @@ class TwoHeads(nn.Module):
 class Mcd(GradientMethod):
     """Labels, and a game of two classifiers against the features over their discrepancy on the target."""
 
+    reference = "dalib 0.2"
     access = Access.SOURCE_LABELS | Access.SOURCE_REPLAY | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
 

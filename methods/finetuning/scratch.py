@@ -11,4 +11,5 @@ from bench.api import GradientMethod
 class Scratch(GradientMethod):
     """Cross-entropy over all layers of a randomly initialised network."""
 
+    reference = "hand-computed case"
     pretrained = False

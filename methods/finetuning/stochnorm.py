@@ -23,6 +23,8 @@ from bench.api import Batch, GradientMethod, Model, tunable
 class Stochnorm(GradientMethod):
     """Cross-entropy over all layers, with stochastic normalisation in place of batch norm."""
 
+    reference = "hand-computed case"
+
     moving: float = tunable(0.5, 0.1, 0.9, log=False)
     """Probability that a channel is normalised by moving statistics, p in the paper."""
 

@@ -20,6 +20,7 @@ from bench.api import Access, ClosedFormMethod, Details, Model, StageItems, Task
 class Coral(ClosedFormMethod):
     """Logistic regression on source features with the mean and covariance of the target."""
 
+    reference = "skada 0.6.0"
     access = Access.SOURCE_LABELS | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
 

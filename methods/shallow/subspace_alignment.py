@@ -22,6 +22,7 @@ from bench.api import Access, ClosedFormMethod, Details, Model, StageItems, Task
 class SubspaceAlignment(ClosedFormMethod):
     """Logistic regression on source features in a subspace that is aligned with the target's."""
 
+    reference = "skada 0.6.0"
     access = Access.SOURCE_LABELS | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
 

@@ -54,9 +54,8 @@ def check_code(name: str, digests: Digests) -> None:
         InputsChanged: it is another.
         UserError: the method cannot be loaded.
     """
-    loaded = _digest_when_loaded(name, load_method(name))  # type: ignore[arg-type]
     for what, here, now, before in (
-        (f"code of '{name}'", loaded, partial(method_digest, name), digests.method),
+        (f"code of '{name}'", loaded_digest(name), partial(method_digest, name), digests.method),
         ("code of the engine", engine_digest(), engine_digest.__wrapped__, digests.engine),
         ("versions of the libraries", library_versions(), library_versions.__wrapped__, digests.libraries),
     ):
@@ -64,6 +63,14 @@ def check_code(name: str, digests: Digests) -> None:
             if now() == before:
                 raise OldProcess
             raise InputsChanged(f"the {what} changed since this run began: run it again")
+
+
+def loaded_digest(name: str) -> str:
+    """Digest of a method's code, and of that which it starts from, as this process has loaded them."""
+    method = load_method(name)
+    if method.starts_from:
+        loaded_digest(method.starts_from)
+    return _digest_when_loaded(name, method)  # type: ignore[arg-type]
 
 
 @cache

@@ -121,7 +121,7 @@ def _run(
         cost=cost.model_copy(update={"calibration_seconds": unit.seconds, "calibration_error": unit.error}),
         data_origin=private(execution.data_origin),
         warnings=execution.warnings,
-        adapts=Access.TARGET_IMAGES in execution.method.access,
+        adapts=Access.TARGET_IMAGES in execution.method.access or execution.method.streams(),
         hyperparameters=hyperparameters(execution.method),
         discrepancy_before=execution.discrepancy_before,
         evaluations=execution.evaluations,
