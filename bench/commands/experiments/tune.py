@@ -21,7 +21,7 @@ from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.options import SuiteOptions
 from bench.core.errors import UserError
 from bench.core.text import counted
-from bench.method.registry import explicit, search_space
+from bench.method.registry import explicit, method_digest, search_space
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.cell import Cell, Value, content_hash
@@ -95,11 +95,13 @@ def tuned(plan: RunPlan) -> Suite:
 def search(plan: RunPlan, method: str, trials: int, what: str) -> optuna.Study:
     """Run a method's study up to a number of trials; `what` is the last part of the study's name.
 
-    Trials that are recorded are not run again.
+    Trials that are recorded are not run again. Where the method's code changes meanwhile, they begin anew.
     """
+    if method_digest(method) != plan.digests[method].method:
+        plan = replace(plan)
     with prepared(plan.store):
         # What is refused leaves no study behind.
-        ready(plan, plan.cells)
+        plan = ready(plan, plan.cells)
         name = f"{plan.suite.name} {method} {what}"
         study = _study(plan.store, name, _question(plan, method))
         done = [trial for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.FAIL)]
@@ -114,6 +116,9 @@ def search(plan: RunPlan, method: str, trials: int, what: str) -> optuna.Study:
                 for name, spec in space.items()
             }
             score = trial_score(plan, method, values)
+            if method_digest(method) != plan.digests[method].method:
+                click.echo(f"the code of '{method}' has changed: its trials begin anew")
+                return search(plan, method, trials, what)
             state = TrialState.FAIL if score is None else TrialState.COMPLETE
             # Another process that goes on with this study may have told the same.
             study.tell(trial, score, state=state, skip_if_finished=True)
