@@ -118,8 +118,8 @@ def decode_images(
 
     Raises:
         OSError: the file cannot be written.
-        UserError: likewise, in a process that decodes; none can be started; a disk cannot be read; or an image
-            has another content.
+        UserError: likewise, in a process that decodes; none can be started; a disk cannot be read; or an
+            image has another content.
     """
     shape = (len(places), size, size, 3)
     with out.open("wb") as file:
