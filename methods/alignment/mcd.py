@@ -40,6 +40,7 @@ class Mcd(GradientMethod):
     reference = "dalib 0.2"
     access = Access.SOURCE_LABELS | Access.SOURCE_REPLAY | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
+    control = {"weight": 0.0}
 
     weight: float = tunable(1.0, 0.01, 3.0)
     """Trade-off between the label loss and the discrepancy."""

@@ -24,6 +24,7 @@ class Stochnorm(GradientMethod):
     """Cross-entropy over all layers, with stochastic normalisation in place of batch norm."""
 
     reference = "hand-computed case"
+    control = {"moving": 0.0}
 
     moving: float = tunable(0.5, 0.1, 0.9, log=False)
     """Probability that a channel is normalised by moving statistics, p in the paper."""
