@@ -10,6 +10,7 @@ import logging
 import os
 import zlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -63,6 +64,11 @@ class Domain:
     published: tuple[str, ...] = field(repr=False)
     """Split that the dataset is published with, or empty, per image."""
 
+    @cached_property
+    def content(self) -> str:
+        """Digest of the images in their order, whatever they are called."""
+        return combine(*self.digests)
+
     def title(self, row: int) -> str:
         """Name an image for messages."""
         path, place = self.places[row]
@@ -96,8 +102,7 @@ class Dataset:
 
     def pixels_path(self, domain: str, size: int) -> Path:
         """Return the path of a domain's decoded images."""
-        fit = self.card.fit
-        version = combine(self.fingerprint, decoder_digest(), *([fit] if fit != "pad" else []))
+        version = combine(self.domain(domain).content, decoder_digest(), self.card.fit)
         return cache_part("decoded") / f"{self.card.name}-{version}" / f"{file_name(domain)}-{size}.npy"
 
     def pixels(self, domain: str, size: int, progress: Progress = silent) -> np.ndarray:
@@ -105,6 +110,7 @@ class Dataset:
 
         Raises:
             BadImages: naming every image of the domain that cannot be decoded.
+            UserError: an image is another than was listed, or the cache cannot be written.
         """
         path, images = self.pixels_path(domain, size), self.domain(domain)
         shape = (len(images.places), size, size, 3)
@@ -128,6 +134,7 @@ class Dataset:
         try:
             bad = decode_images(
                 domain.places,
+                domain.digests,
                 size,
                 self.card.fit,
                 temporary,

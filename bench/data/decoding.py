@@ -15,9 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.core.errors import UserError
 from bench.core.paths import writing_to_cache
 from bench.data.decoders.image import Fit, Unreadable, decode
 from bench.data.sources.encoded import Encoded, Place, encoded_images
+from bench.data.sources.encoded import digest as content_digest
 from bench.processes.expendable import ItemServer, Lost, in_expendable_processes
 from bench.processes.pool import processors
 from bench.processes.protocol import Message, Text, path_text, text_path
@@ -49,6 +51,8 @@ def numbered(places: Sequence[Place], numbers: Sequence[int]) -> tuple[tuple[int
 class DecodeRequest(ImagesRequest):
     """Request to decode images into a file of arrays, the first of which begins at `offset`."""
 
+    digests: tuple[str, ...]
+    """What was listed: decoded images are named by it, so that nothing else may be decoded."""
     size: int
     fit: Fit
     out: str
@@ -73,11 +77,20 @@ class Decoder(ItemServer):
         """Images of a request; the result of each is its `Fault`, or empty."""
         wanted = DecodeRequest.model_validate_json(request)
         with text_path(wanted.out).open("r+b", buffering=0) as out:
+            listed = {
+                number: digest for (number, *_), digest in zip(wanted.images, wanted.digests, strict=True)
+            }
             for number, encoded in wanted.read():
-                yield number, partial(_decode, encoded, number, wanted, out)
+                yield number, partial(_decode, encoded, number, listed[number], wanted, out)
 
 
-def _decode(encoded: Encoded, row: int, wanted: DecodeRequest, out: FileIO) -> str:
+def _decode(encoded: Encoded, row: int, listed: str, wanted: DecodeRequest, out: FileIO) -> str:
+    if content_digest(encoded) != listed:
+        place = next(path for number, path, _ in wanted.images if number == row)
+        raise UserError(
+            f"'{text_path(place)}' is another image than was listed: run the same command again. If this "
+            "stays, it was changed without a change of its size and date: python -m bench cache clear index"
+        )
     try:
         content = decode(encoded, wanted.size, wanted.fit).tobytes()
     except Unreadable as error:
@@ -91,16 +104,22 @@ def _decode(encoded: Encoded, row: int, wanted: DecodeRequest, out: FileIO) -> s
 
 
 def decode_images(
-    places: Sequence[Place], size: int, fit: Fit, out: Path, progress: Callable[[int], None]
+    places: Sequence[Place],
+    digests: Sequence[str],
+    size: int,
+    fit: Fit,
+    out: Path,
+    progress: Callable[[int], None],
 ) -> dict[int, Fault]:
-    """Decode images into a new `.npy` file: uint8 (images, size, size, 3).
+    """Decode images of these contents into a new `.npy` file: uint8 (images, size, size, 3).
 
     Returns the faults of images that cannot be decoded, by their numbers; `progress` is called with how many
     are done.
 
     Raises:
         OSError: the file cannot be written.
-        UserError: likewise, in a process that decodes; or none can be started; or a disk cannot be read.
+        UserError: likewise, in a process that decodes; none can be started; a disk cannot be read; or an
+            image has another content.
     """
     shape = (len(places), size, size, 3)
     with out.open("wb") as file:
@@ -110,7 +129,10 @@ def decode_images(
 
     def request(numbers: Sequence[int]) -> DecodeRequest:
         images = numbered(places, numbers)
-        return DecodeRequest(images=images, size=size, fit=fit, out=path_text(out), offset=offset)
+        listed = tuple(digests[number] for number in numbers)
+        return DecodeRequest(
+            images=images, digests=listed, size=size, fit=fit, out=path_text(out), offset=offset
+        )
 
     bad: dict[int, Fault] = {}
     outcomes = in_expendable_processes("bench.data.decoding", pieces(places), request)

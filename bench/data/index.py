@@ -75,7 +75,9 @@ def find(card: Card, download: bool = True) -> Listing:
 def read_index(card: Card, progress: Progress, download: bool = True) -> Index:
     """List a dataset's images, from the kept index where one matches the card, the code and the copy."""
     listing = find(card, download)
-    key = combine(listing.digest, *card.classes, code_digest("data/sources/*.py", "data/index.py"))
+    key = combine(
+        listing.digest, *card.domains, *card.classes, code_digest("data/sources/*.py", "data/index.py")
+    )
     path = cache_part("index") / f"{card.name}-{key}.json"
     try:
         domains = _rows(json.loads(unseal(path.read_bytes())))

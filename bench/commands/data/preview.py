@@ -63,6 +63,7 @@ def contact_sheets(dataset: Dataset, progress: Progress) -> dict[str, tuple[np.n
     """
     tiles: list[np.ndarray] = []
     places: list[Place] = []
+    digests: list[str] = []
     sheets = {}
     for name, domain in dataset.domains.items():
         labels = np.unique(domain.labels)[:CLASSES]
@@ -71,6 +72,7 @@ def contact_sheets(dataset: Dataset, progress: Progress) -> dict[str, tuple[np.n
             for column, index in enumerate(np.flatnonzero(domain.labels == label)[:EACH]):
                 tiles.append(sheet[row, :, column])
                 places.append(domain.places[index])
+                digests.append(domain.digests[index])
         classes = [dataset.card.classes[label] for label in labels]
         sheets[name] = sheet.reshape(len(labels) * SIZE, EACH * SIZE, 3), classes
     with writing_to_cache():
@@ -79,7 +81,12 @@ def contact_sheets(dataset: Dataset, progress: Progress) -> dict[str, tuple[np.n
         with TemporaryDirectory(prefix=".preview-", dir=folder) as temporary:
             file = Path(temporary, "images.npy")
             bad = decode_images(
-                places, SIZE, dataset.card.fit, file, lambda done: progress("decode", done, len(places))
+                places,
+                digests,
+                SIZE,
+                dataset.card.fit,
+                file,
+                lambda done: progress("decode", done, len(places)),
             )
             pixels = np.load(file, allow_pickle=False)
     for number, tile in enumerate(tiles):

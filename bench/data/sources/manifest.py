@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TextIO
 
-from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.core.files import open_regular
 from bench.data.sources import layouts
@@ -60,10 +59,9 @@ class Manifest(Frozen):
                 items[row["domain"]].append(
                     Item("", row["label"], row["group"], file.parent / row["path"], split=row["split"])
                 )
-        paths = [item.path for listed in items.values() for item in listed]
         return Listing(
             f"table {file.name}",
-            combine(layouts.digest_of([file, *paths])),
+            layouts.digest_of(items),
             lambda: dict(items),
             (f"{unknown} rows of {file.name} are of no class of the card",) if unknown else (),
         )

@@ -13,7 +13,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from bench.commands.experiments.tune import FOLDS, allowed_score, with_folds
+from bench.commands.experiments.tune import FOLDS, allowed_score, next_trial, suggested, with_folds
 from bench.method.registry import search_space
 from bench.records.store import Store
 from tests.support.cells import answer, tiny_cell
@@ -191,6 +191,18 @@ def test_a_study_that_is_killed_goes_on_as_if_it_had_not_been(tmp_path: Path) ->
         values[name] = [(trial.params, trial.value) for trial in trials]
         assert trials[0].params["learning_rate"] == search_space("full-finetune")["learning_rate"]["default"]
     assert values["whole"] == values["killed"]
+
+
+def test_a_trial_that_is_interrupted_between_two_values_goes_on_with_the_same() -> None:
+    space = {name: {"low": 0.1, "high": 10.0, "log": True, "default": 1.0} for name in ("a", "b", "c")}
+    drawn = []
+    for known in range(4):
+        study = optuna.create_study()
+        study.tell(study.ask(), 1.0)
+        suggested(next_trial(study), dict([*space.items()][:known]))
+        drawn.append(suggested(next_trial(study), space))
+    assert drawn == [drawn[0]] * 4
+    assert len({*drawn[0].values()}) == 3
 
 
 TUNE = ("tune", "--suite", "tiny.toml", "--method", "full-finetune")
