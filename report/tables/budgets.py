@@ -31,7 +31,7 @@ def declared(streams: Mapping[str, int], steps: Mapping[str, int], batch: int) -
     total = 0
     for stage in dict.fromkeys(name.split("/")[0] for name in streams):
         trains = f"{stage}/labelled" in streams
-        total += steps[stage] * batch if trains else streams[f"{stage}/fitted"]
+        total += steps.get(stage, 0) * batch if trains else streams.get(f"{stage}/fitted", 0)
     return total
 
 
@@ -117,8 +117,8 @@ def _stages(row: Any) -> str:
     steps = {"source": int(row.steps), "target": int(row.target_steps)}
     stages = []
     for stage in dict.fromkeys(name.split("/")[0] for name in row.streams):
-        trains = f"{stage}/labelled" in row.streams
-        stages.append(f"{stage} {steps[stage] if trains else 'closed form'}")
+        closed = f"{stage}/fitted" in row.streams and f"{stage}/labelled" not in row.streams
+        stages.append(f"{stage} {'closed form' if closed else steps.get(stage, 0)}")
     return ", ".join(stages)
 
 
