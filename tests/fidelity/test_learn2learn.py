@@ -1,4 +1,4 @@
-"""Reptile's way back from adapted weights against learn2learn 0.2.0; `tests/methods/test_maml.py` has MAML's."""
+"""Reptile's way back from adapted weights against learn2learn 0.2.0."""
 
 from __future__ import annotations
 
