@@ -21,6 +21,8 @@ from bench.api import Batch, InnerLoopMethod, Model, adapt, prototype_head, prot
 class Reptile(InnerLoopMethod):
     """Moves towards what it adapts to on episodes of the source; adapts to the shots by gradient steps."""
 
+    reference = "learn2learn 0.2.0"
+
     inner_steps: int = 4
     second_order: bool = False
 
