@@ -99,10 +99,10 @@ def select_methods(patterns: Iterable[str]) -> list[str]:
 
 
 def family_summary(name: str) -> str:
-    """First line of what the family's folder says of itself."""
+    """First line of what the family's folder says of itself, without its name."""
     if name == OTHERS:
-        return "Of other packages."
-    return _docstring(PACKAGE / "methods" / name / "__init__.py").split("\n")[0]
+        return "methods of other packages."
+    return _docstring(PACKAGE / "methods" / name / "__init__.py").split("\n")[0].partition(": ")[2]
 
 
 def method_summary(name: str) -> str:
