@@ -106,8 +106,8 @@ def main(patterns: list[str]) -> None:
                 continue
             rows[name] = f"{name}\t{what}\t{cost:.2g}"
             print(rows[name], flush=True)
-    known = [rows[name] for name in sorted(rows.keys() & method_modules().keys())]
-    COSTS.write_text("\n".join(["# python -m tests.speed.steps", *known, ""]), encoding="utf-8")
+            known = [rows[name] for name in sorted(rows.keys() & method_modules().keys())]
+            COSTS.write_text("\n".join(["# python -m tests.speed.steps", *known, ""]), encoding="utf-8")
 
 
 if __name__ == "__main__":
