@@ -18,6 +18,7 @@ from bench.method.base import (
     ParameterGroups,
     Update,
     tunable,
+    zero_head,
 )
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.episodic import EpisodicMethod, InnerLoopMethod
@@ -31,7 +32,7 @@ from bench.method.maths.normalisation import normalisation_layers, recompute_sta
 from bench.method.maths.weights import Snapshot
 from bench.method.probed import ProbedMethod
 from bench.networks.backbones import Backbone, pretrained_head
-from bench.networks.split import POOLED
+from bench.networks.split import POOLED, stage_activations
 from bench.networks.task_parallel import mean_gradient
 
 __all__ = [
@@ -78,5 +79,7 @@ __all__ = [
     "reversal_strength",
     "reverse_gradient",
     "squared_distances",
+    "stage_activations",
     "tunable",
+    "zero_head",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -107,6 +107,19 @@ def own_data() -> Path | None:
     """Return the folder or table of own images that `--data` names; None where it names none."""
     named = os.environ.get("BENCH_OWN_DATA")
     return Path(named) if named else None
+
+
+def left_out_now() -> list[str]:
+    """List the digests of images that could not be read since this run began, which may pass.
+
+    They are in the environment, so that workers in other processes know them too, and are kept nowhere else.
+    """
+    return os.environ.get("BENCH_LEFT_OUT", "").split()
+
+
+def leave_out_now(digests: Iterable[str]) -> None:
+    """Add to `left_out_now`."""
+    os.environ["BENCH_LEFT_OUT"] = " ".join(dict.fromkeys([*left_out_now(), *digests]))
 
 
 def skip_bad() -> bool:

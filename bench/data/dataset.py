@@ -19,12 +19,21 @@ from filelock import FileLock
 
 from bench.core.digest import combine
 from bench.core.errors import UserError
-from bench.core.paths import cache_part, cache_root, data_roots, own_data, skip_bad, writing_to_cache
+from bench.core.paths import (
+    cache_part,
+    cache_root,
+    data_roots,
+    leave_out_now,
+    left_out_now,
+    own_data,
+    skip_bad,
+    writing_to_cache,
+)
 from bench.core.text import counted, file_name
 from bench.data.card import Card
-from bench.data.decoding import decode_images
+from bench.data.decoding import Fault, decode_images
 from bench.data.index import Index, Progress, Row, bad_images, decoder_digest, read_index, remember_bad
-from bench.data.sources.encoded import Place
+from bench.data.sources.encoded import NOTHING, Place
 
 LOG = logging.getLogger(__name__)
 
@@ -139,8 +148,28 @@ class Dataset:
         finally:
             temporary.unlink(missing_ok=True)
         if bad:
-            remember_bad({domain.digests[row]: reason for row, reason in bad.items()})
+            _note(domain, bad)
             raise BadImages(_named(domain, bad))
+
+
+MOST_PASSING = 100
+"""Most images of a domain that may be left out because they could not be read for once."""
+
+
+def _note(domain: Domain, bad: dict[int, Fault]) -> None:
+    """Note images that `--skip-bad` leaves out: for good where their content is the reason, else for now.
+
+    Raises:
+        UserError: so many cannot be read for other reasons that it is not the images' fault.
+    """
+    lasting = {row for row, fault in bad.items() if fault.lasting or domain.digests[row] == NOTHING}
+    passing = bad.keys() - lasting
+    if len(passing) > MOST_PASSING:
+        some = {row: bad[row] for row in passing}
+        raise UserError(f"{_named(domain, some)}: this may pass, so try again")
+    if lasting:
+        remember_bad({domain.digests[row]: bad[row].reason for row in lasting})
+    leave_out_now(domain.digests[row] for row in sorted(passing))
 
 
 _whole: set[tuple[str, int, int, int]] = set()
@@ -174,8 +203,8 @@ def _checksum(file: BinaryIO, size: int) -> int:
     return checksum
 
 
-def _named(domain: Domain, bad: dict[int, str], most: int = 10) -> str:
-    named = [f"{domain.title(row)} ({bad[row]})" for row in sorted(bad)[:most]]
+def _named(domain: Domain, bad: dict[int, Fault], most: int = 10) -> str:
+    named = [f"{domain.title(row)} ({bad[row].reason})" for row in sorted(bad)[:most]]
     more = f" and {len(bad) - most} more" if len(bad) > most else ""
     return f"{domain.name}: cannot read image {', '.join(named)}{more}"
 
@@ -193,7 +222,7 @@ def open_again(card: Card, fingerprint: str) -> Dataset:
         UserError: no source has one.
     """
     content = (card.model_dump_json(), fingerprint)
-    key = (*content, *map(str, (cache_root(), own_data(), skip_bad(), *data_roots())))
+    key = (*content, *map(str, (cache_root(), own_data(), skip_bad(), left_out_now(), *data_roots())))
     if key not in _last:
         dataset = open_dataset(card)
         _last.clear()
@@ -210,7 +239,7 @@ def open_dataset(card: Card, progress: Progress = silent, download: bool = True)
         UserError: no source has one.
     """
     index = read_index(card, progress, download)
-    bad = bad_images() if skip_bad() else {}
+    bad = {*bad_images(), *left_out_now()} if skip_bad() else set()
     left_out = [
         f"{domain}/{Path(row.path).name}"
         for domain, rows in index.domains.items()

@@ -122,7 +122,7 @@ def _identify(card: Card, items: dict[str, list[Item]], progress: Progress) -> d
 
 
 def bad_images() -> dict[str, str]:
-    """Return the digests of images that cannot be decoded, with reasons: `--skip-bad` leaves them out."""
+    """Return the digests of images whose content cannot be decoded, with reasons."""
     try:
         reasons: dict[str, str] = json.loads(unseal(_bad_path().read_bytes()))
         return reasons

@@ -347,15 +347,24 @@ def _own(name: str, own_size: int | None) -> nn.Module:
     wrong = [
         key
         for key, value in expected.items()
-        if not isinstance(found := state.get(key), Tensor) or found.shape != value.shape
+        if not isinstance(found := state.get(key), Tensor)
+        or (found.shape, found.is_floating_point()) != (value.shape, value.is_floating_point())
     ]
     classifier = cast(Any, net).pretrained_cfg.get("classifier") or "head"
     heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     more = [key for key in state if key not in expected and not key.startswith(tuple(f"{h}." for h in heads))]
     if wrong or more:
-        what = f"'{wrong[0]}' is missing or of another shape" if wrong else f"there is no '{more[0]}' in it"
+        what = (
+            f"'{wrong[0]}' is missing, or of another shape or type"
+            if wrong
+            else f"there is no '{more[0]}' in it"
+        )
         raise UserError(
             f"the weights of '{name}' are not this network's: {what}, of {len(wrong) + len(more)}"
+        )
+    if odd := [key for key in expected if not state[key].isfinite().all()]:
+        raise UserError(
+            f"the weights of '{name}' are not all numbers: '{odd[0]}' has some that are not finite"
         )
     net.load_state_dict({key: state[key] for key in expected})
     return net

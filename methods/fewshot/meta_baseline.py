@@ -35,6 +35,7 @@ class MetaBaseline(EpisodicMethod):
     """Trains all layers on episodes by cosine; the target's classes are the means of their shots."""
 
     reference = "easyfsl 1.5.0"
+    control = "ncm"
 
     factor: float = 10.0
     """Factor on the cosines from which learning starts."""

@@ -15,6 +15,7 @@ class GradualUnfreeze(GradientMethod):
     """Cross-entropy over layers that join in from the top, each with a rate of its own."""
 
     reference = "hand-computed case"
+    control = "full-finetune"
 
     decay: float = tunable(2.6, 1.0, 5.0)
     """Each lower stage's learning rate is this many times smaller (section 3.2)."""

@@ -21,6 +21,7 @@ class L2Sp(GradientMethod):
     """Cross-entropy plus the squared distance from the weights that the stage began with."""
 
     reference = "hand-computed case"
+    control = {"alpha": 0.0}
 
     weight_decay: float = 0.0
     alpha: float = tunable(0.01, 1e-4, 1.0)

@@ -13,3 +13,4 @@ class Scratch(GradientMethod):
 
     reference = "hand-computed case"
     pretrained = False
+    control = "full-finetune"

@@ -18,6 +18,7 @@ class Surgical(GradientMethod):
     """Cross-entropy over one stage of the backbone, and the head."""
 
     reference = "hand-computed case"
+    control = "full-finetune"
 
     stage: int = 0
     """Place of the stage that is trained: 0 is the lowest, -1 the highest."""

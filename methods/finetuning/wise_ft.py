@@ -20,6 +20,7 @@ class WiseFt(ProbedMethod):
     """Fit a linear probe, fine-tune all layers, and take the mean of both networks."""
 
     reference = "timm 1.0.9+"
+    control = {"mix": 1.0}
 
     mix: float = tunable(0.5, 0.1, 1.0, log=False)
     """Share of the fine-tuned weights, alpha in the paper."""

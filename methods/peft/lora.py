@@ -20,6 +20,7 @@ class Lora(GradientMethod):
     """Cross-entropy over low-rank additions to frozen layers, and the head."""
 
     reference = "loralib 0.1.2"
+    control = "linear-probe"
 
     learning_rate: float = tunable(3e-3, 1e-4, 3e-2)
     rank: int = 8

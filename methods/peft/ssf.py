@@ -24,6 +24,7 @@ class Ssf(GradientMethod):
     """Cross-entropy over scales and shifts of frozen layers' outputs, and the head."""
 
     reference = "hand-computed case"
+    control = "linear-probe"
 
     learning_rate: float = tunable(3e-3, 1e-4, 3e-2)
 

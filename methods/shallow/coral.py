@@ -23,6 +23,7 @@ class Coral(ClosedFormMethod):
     reference = "skada 0.6.0"
     access = Access.SOURCE_LABELS | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
+    control = "linear-probe"
 
     def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Fit the head on aligned source features; on the shots as they are."""

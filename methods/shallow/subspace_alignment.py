@@ -25,6 +25,7 @@ class SubspaceAlignment(ClosedFormMethod):
     reference = "skada 0.6.0"
     access = Access.SOURCE_LABELS | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
+    control = "linear-probe"
 
     dimensions: int = 100
     """Most principal directions that are kept."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -187,6 +188,18 @@ def test_cells_on_the_same_images_open_them_once(fresh: Path, monkeypatch: pytes
     # One that is asked for and no longer there is opened as it is, and not kept under that name.
     assert open_again(card, fingerprint).fingerprint == changed
     assert open_again(card, fingerprint) is not open_again(card, fingerprint)
+
+
+def test_a_file_that_changed_as_if_it_had_not(fresh: Path) -> None:
+    """As many bytes and the same time of change, as where it could not be read before and now can be."""
+    as_folders(fresh / "d", pictures(["a"], ["x", "y"], 12))
+    card = own_card(fresh / "d")
+    before = open_dataset(card).fingerprint
+    path = min((fresh / "d").rglob("*.jpg"))
+    status, content = path.stat(), path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert open_dataset(card).fingerprint != before
 
 
 def test_damaged_pixels_and_index_are_made_anew(fresh: Path, caplog: pytest.LogCaptureFixture) -> None:

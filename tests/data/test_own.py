@@ -14,6 +14,7 @@ import pytest
 from bench.core.errors import UserError
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
+from bench.data.decoders.image import decode
 from bench.data.own import own_card
 from bench.data.splits import SPLITS, splits
 from bench.records.store import Store
@@ -222,6 +223,22 @@ def test_tables_that_will_not_do(text: str, words: str, fresh: Path) -> None:
     (fresh / "t.csv").write_text(text)
     with pytest.raises(UserError, match=words):
         own_card(fresh / "t.csv")
+
+
+def test_domains_that_differ_in_case(fresh: Path) -> None:
+    """They are kept apart in the cache too, also where a disk tells no capitals."""
+    as_folders(fresh / "mine", pictures(["Photo", "photo"], ["cat", "dog"], 4))
+    card = own_card(fresh / "mine")
+    assert card.domains == ["Photo", "photo"]
+    assert any("'Photo' and 'photo' are different domains" in note for note in card.notes)
+    dataset = open_dataset(card)
+    for name in card.domains:
+        pixels = dataset.pixels(name, 16)
+        for row, (path, _) in enumerate(dataset.domains[name].places):
+            assert path.parent.parent.name == name
+            np.testing.assert_array_equal(pixels[row], decode(path, 16, card.fit))
+    kept = {dataset.pixels_path(name, 16).name.casefold() for name in card.domains}
+    assert len(kept) == 2
 
 
 def test_a_parquet_table(mine: Path) -> None:

@@ -25,6 +25,7 @@ from bench.methods.peft.ssf import Ssf
 from bench.methods.peft.vpt import Vpt
 from bench.methods.search.nas_lite import SPACE, Member, NasLite, Supernet
 from bench.methods.selftraining.pseudo_label import PseudoLabel
+from bench.networks.backbones import create_backbone
 from tests.support.items import stage_items
 
 TASK = Task("source", ("a", "b"), 2, seed=0)
@@ -209,6 +210,15 @@ def test_stochnorm_draws_for_each_channel() -> None:
     assert torch.equal(first, -second)
     assert set(first.tolist()) == {0.5, 1.0}
     assert (first == 0.5).double().mean() == pytest.approx(0.3, abs=0.05)
+
+
+@pytest.mark.parametrize("network", ["test_efficientnet", "test_resnet", "test_nfnet"])
+def test_stochnorm_reaches_all_layers(network: str) -> None:
+    """By moving statistics alone a network in training is what it is in evaluation."""
+    net, x = create_backbone(f"{network}.untrained", 32), torch.randn(4, 3, 32, 32)
+    evaluated = net.eval()(x)
+    with StochasticNormalization(1.0):
+        torch.testing.assert_close(net.train()(x), evaluated)
 
 
 # Parameter-efficient fine-tuning -----------------------------------------------------------------------

@@ -21,14 +21,20 @@ Peer = Callable[[str], ModuleType]
 Y = torch.arange(8) % 4
 
 
+def additions(layer: nn.Module) -> list[nn.Parameter]:
+    """The low-rank matrices A and B of a layer itself."""
+    children = [child for name, child in layer.named_children() if "lora" in name]
+    return [parameter for child in children for parameter in child.parameters()]
+
+
 def test_lora_of_a_linear_layer(peer: Peer) -> None:
     method, layer = Lora(rank=2, alpha=6.0), nn.Linear(5, FEATURES)
     model = method.build(Backbone(layer, FEATURES, []), TASK)
-    nn.init.normal_(layer.lora[1].weight)
+    down, up = additions(layer)
+    nn.init.normal_(up)
     x = torch.randn(8, 5).requires_grad_()
 
     theirs = peer("loralib").Linear(5, FEATURES, r=2, lora_alpha=6)
-    down, up = (part.weight for part in layer.lora)
     parts = {"weight": layer.weight, "bias": layer.bias, "lora_A": down, "lora_B": up}
     loss = nn.functional.cross_entropy(model.head(functional_call(theirs, parts, (x,))), Y)
     assert_alike(method.loss(model, Batch(x, Y), 0.0), loss, {"x": x, **dict(model.named_parameters())})
@@ -39,12 +45,13 @@ def test_lora_of_a_convolution(peer: Peer) -> None:
     method, layer = Lora(rank=2, alpha=6.0), nn.Conv2d(5, FEATURES, 1, stride=2)
     behind = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     model = method.build(Backbone(nn.Sequential(layer, behind), FEATURES, []), TASK)
-    nn.init.normal_(layer.lora[1].weight)
+    down, up = additions(layer)
+    nn.init.normal_(up)
     x = torch.randn(8, 5, 3, 3).requires_grad_()
 
     theirs = peer("loralib").Conv2d(5, FEATURES, kernel_size=1, stride=2, r=2, lora_alpha=6)
-    down, up = (part.weight.flatten(1) for part in layer.lora)
-    parts = {"conv.weight": layer.weight, "conv.bias": layer.bias, "lora_A": down, "lora_B": up}
+    parts = {"lora_A": down.flatten(1), "lora_B": up.flatten(1)}
+    parts.update({"conv.weight": layer.weight, "conv.bias": layer.bias})
     loss = nn.functional.cross_entropy(model.head(behind(functional_call(theirs, parts, (x,)))), Y)
     assert_alike(method.loss(model, Batch(x, Y), 0.0), loss, {"x": x, **dict(model.named_parameters())})
 
@@ -57,15 +64,15 @@ def test_additions_can_be_merged_into_the_weights(network: str) -> None:
     torch.set_default_dtype(torch.float64)
     method, x = Lora(rank=2, alpha=6.0), torch.randn(2, 3, 64, 64)
     model = method.build(backbone, TASK).double().eval()
-    layers = [module for module in model.backbone.modules() if hasattr(module, "lora")]
+    layers = [module for module in model.backbone.modules() if len(additions(module)) == 2]
     assert len(layers) > 5
     with torch.no_grad():
         plain = model(x)
         for layer in layers:
-            nn.init.normal_(layer.lora[1].weight, std=0.1)
+            nn.init.normal_(additions(layer)[1], std=0.1)
         added = model(x)
         for layer in layers:
-            down, up = (part.weight for part in layer.lora)
+            down, up = additions(layer)
             layer.weight += 3.0 * (up.flatten(1) @ down.flatten(1)).view_as(layer.weight)
             up.zero_()
         assert not torch.allclose(plain, added)

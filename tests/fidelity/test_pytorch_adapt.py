@@ -19,6 +19,7 @@ from bench.methods.alignment.deep_coral import DeepCoral
 from bench.methods.alignment.mcc import Mcc
 from bench.methods.selftraining.mme import Mme
 from bench.methods.testtime.adabn import Adabn
+from bench.methods.testtime.tent import Tent
 from tests.fidelity.compare import FEATURES, TASK, assert_alike, assert_near, example
 from tests.support.items import stage_items
 
@@ -69,8 +70,12 @@ def test_mme(peer: Peer) -> None:
     assert_alike(case.ours(), -layers.EntropyLoss()(logits), case.leaves)
 
 
-def test_adabn(peer: Peer) -> None:
-    """Theirs moves the target's statistics on as batch norm does: here by plain means, as ours does."""
+SCALES = ("1.weight", "1.bias", "3.1.weight", "3.1.bias")
+"""Parameters of batch norm in the network below."""
+
+
+def network() -> nn.Module:
+    """Small images -> features, by two layers of batch norm with weights of their own."""
     net = nn.Sequential(
         nn.Conv2d(3, 4, 3),
         nn.BatchNorm2d(4),
@@ -81,7 +86,12 @@ def test_adabn(peer: Peer) -> None:
     )
     for parameter in net.parameters():
         nn.init.normal_(parameter)
-    target = 2.0 + 3.0 * torch.randn(600, 3, 5, 5)
+    return net
+
+
+def test_adabn(peer: Peer) -> None:
+    """Theirs moves the target's statistics on as batch norm does: here by plain means, as ours does."""
+    net, target = network(), 2.0 + 3.0 * torch.randn(600, 3, 5, 5)
     theirs = peer("pytorch_adapt.layers.adabn_model").AdaBNModel(copy.deepcopy(net))
     domain = torch.tensor([1])
     for module in theirs.modules():
@@ -101,3 +111,19 @@ def test_adabn(peer: Peer) -> None:
     after = model.eval().features(source.x).detach()
     assert_near(after, theirs(source.x, domain).detach(), "features")
     assert not torch.allclose(before, after)
+
+
+def test_tent(peer: Peer) -> None:
+    """Each batch is predicted by what steps on the ones before have made of scales and shifts."""
+    method = Tent(step_size=0.1)
+    model = method.build(Backbone(network(), FEATURES, []), TASK).eval()
+    theirs = copy.deepcopy(model).train()
+    moved = [theirs.get_parameter(f"backbone.net.{name}") for name in SCALES]
+    optimizer, loss = torch.optim.Adam(moved, lr=0.1), peer("pytorch_adapt.layers").EntropyLoss()
+    batches = [*torch.randn(24, 3, 5, 5).split(8)]
+    for x, (logits, _) in zip(batches, method.stream(model, iter(batches)), strict=True):
+        expected = theirs(x)
+        assert_near(logits.detach(), expected.detach(), "logits")
+        optimizer.zero_grad()
+        loss(expected).backward()
+        optimizer.step()

@@ -198,5 +198,6 @@ def digest_of(items: Items) -> str:
         except OSError:
             parts.append(f"{name} missing")
         else:
-            parts.append(f"{name} {status.st_size} {status.st_mtime_ns}")
+            # The second time also changes where the file may be read by others than before.
+            parts.append(f"{name} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}")
     return combine(*parts)
