@@ -15,7 +15,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from bench.api import Batch, Details, EpisodicMethod, Model, StageItems, Task, prototypes
+from bench.api import Batch, Details, Episode, EpisodicMethod, Model, StageItems, Task, prototypes
 
 
 class CosineHead(nn.Module):
@@ -46,12 +46,11 @@ class MetaBaseline(EpisodicMethod):
         before = cast(CosineHead, model.head)
         model.head = CosineHead(before.in_features, len(task.classes), before.factor)
 
-    def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
+    def episode_loss(self, model: Model, batch: Batch, episode: Episode) -> Tensor:
         """Cross-entropy of the queries over their cosines with the support's means."""
-        assert batch.episode is not None
-        support = batch.episode.way * batch.episode.support
+        support = episode.learnt
         features = model.features(batch.x)
-        means = prototypes(features[:support], batch.y[:support], batch.episode.way)
+        means = prototypes(features[:support], batch.y[:support], episode.way)
         logits = cast(CosineHead, model.head).factor * cosines(features[support:], means)
         return nn.functional.cross_entropy(logits, batch.y[support:])
 

@@ -1,13 +1,23 @@
-"""Items in memory, handed to a method's closed form as the engine hands them."""
+"""Items in memory, handed to a method's closed form and hooks as the engine hands them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from bench.api import Labelled, Method, Model, StageItems, Task
 from bench.method.items import opened
+
+
+@contextmanager
+def stage_items(x: Tensor, y: Tensor) -> Iterator[StageItems]:
+    """Labelled items, each a group of its own."""
+    with opened(lambda begin, end: x[begin:end].clone(), len(x), y, torch.arange(len(x))) as labelled:
+        yield StageItems(labelled)
 
 
 def fit(
