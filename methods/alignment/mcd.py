@@ -37,8 +37,10 @@ class TwoHeads(nn.Module):
 class Mcd(GradientMethod):
     """Labels, and a game of two classifiers against the features over their discrepancy on the target."""
 
+    reference = "dalib 0.2"
     access = Access.SOURCE_LABELS | Access.SOURCE_REPLAY | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
+    control = {"weight": 0.0}
 
     weight: float = tunable(1.0, 0.01, 3.0)
     """Trade-off between the label loss and the discrepancy."""

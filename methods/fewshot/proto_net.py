@@ -34,6 +34,7 @@ class ProtoNet(EpisodicMethod):
     """Trains all layers on episodes of the source; the target's classes are the means of their shots."""
 
     reference = "easyfsl 1.5.0"
+    control = "ncm"
 
     learning_rate: float = tunable(1e-4, 1e-5, 1e-2)
     scale: float = tunable(0.003, 0.0003, 1.0)

@@ -21,6 +21,9 @@ from bench.api import Batch, Episode, InnerLoopMethod, Model, adapt, prototype_h
 class Reptile(InnerLoopMethod):
     """Moves towards what it adapts to on episodes of the source; adapts to the shots by gradient steps."""
 
+    reference = "hand-computed case"
+    control = "ncm"
+
     inner_steps: int = 4
     second_order: bool = False
 

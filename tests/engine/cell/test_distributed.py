@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from bench.api import Access, Batch, GradientMethod, Model, Task, Update
+from bench.api import Access, Batch, GradientMethod, Labelled, Model, Task, Update
 from bench.core.errors import CellSkipped, UserError
 from bench.data.dataset import silent
 from bench.engine.cell.devices import check_several
@@ -341,7 +341,7 @@ def test_a_loss_that_is_declared_divisible_is(name: str, stage: Any) -> None:
         torch.randn_like(x) if Access.TARGET_IMAGES in method.access else None,
         target_second=torch.randn_like(x) if method.second_view else None,
     )
-    with stage_items(x, y) as items:
+    with stage_items(Labelled(x, y, torch.arange(len(x)))) as items:
         method.begin(model, items, task)
 
     def gradients(*parts: slice) -> list[torch.Tensor]:
