@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import ModuleType
 
 import pytest
+import torch
 
 from bench.methods.alignment.afn import Afn
 from bench.methods.alignment.bnm import Bnm
@@ -13,6 +14,7 @@ from bench.methods.alignment.bsp import Bsp
 from bench.methods.alignment.dann import Dann
 from bench.methods.alignment.deep_coral import DeepCoral
 from bench.methods.alignment.mcc import Mcc
+from bench.methods.sourcefree.shot import information_loss
 from tests.fidelity.compare import assert_alike, example
 
 Peer = Callable[[str], ModuleType]
@@ -53,3 +55,10 @@ def test_mcc(peer: Peer, temperature: float) -> None:
     assert_alike(
         case.ours(), peer("pytorch_adapt.layers").MCCLoss(T=temperature)(case.target.logits), case.leaves
     )
+
+
+def test_shot(peer: Peer) -> None:
+    """Information maximisation alone: pseudo-labels have a cross-entropy like any others."""
+    logits, layers = (3 * torch.randn(8, 4)).requires_grad_(), peer("pytorch_adapt.layers")
+    theirs = layers.EntropyLoss()(logits) + layers.DiversityLoss()(logits)
+    assert_alike(information_loss(logits.softmax(1)), theirs, {"logits": logits})
