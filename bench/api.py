@@ -18,6 +18,7 @@ from bench.method.base import (
     ParameterGroups,
     Update,
     tunable,
+    zero_head,
 )
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.episodic import EpisodicMethod, InnerLoopMethod
@@ -35,7 +36,7 @@ from bench.method.maths.normalisation import (
 from bench.method.maths.weights import Snapshot
 from bench.method.probed import ProbedMethod
 from bench.networks.backbones import Backbone, pretrained_head
-from bench.networks.split import POOLED
+from bench.networks.split import POOLED, stage_activations
 from bench.networks.task_parallel import mean_gradient
 
 __all__ = [
@@ -84,5 +85,7 @@ __all__ = [
     "reversal_strength",
     "reverse_gradient",
     "squared_distances",
+    "stage_activations",
     "tunable",
+    "zero_head",
 ]

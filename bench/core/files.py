@@ -14,6 +14,9 @@ from pathlib import Path
 PIECE = 2**18
 """Bytes per write."""
 
+OF_A_DISK = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT})
+"""Errors of a flush that say that what was written is not on disk; others, that there is no such flush."""
+
 
 def write_atomically(path: Path, content: bytes, exclusive: bool = False) -> None:
     """Write a file so that a reader, or a crash, sees all of it or nothing: see `atomic_file`."""
@@ -110,13 +113,20 @@ def _name(temporary: Path, path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush the names in a folder to disk, where the system can."""
-    with contextlib.suppress(OSError):
+    """Flush the names in a folder to disk, where the system can.
+
+    Raises:
+        OSError: it could, but the disk fails or is full.
+    """
+    try:
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
+    except OSError as error:
+        if error.errno in OF_A_DISK:
+            raise
 
 
 def _umask() -> int:

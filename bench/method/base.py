@@ -73,7 +73,8 @@ class Method:
 
     access: ClassVar[Access] = Access.SOURCE_LABELS | Access.TARGET_LABELS
     reference: ClassVar[str] = ""
-    """Published implementation that tests compare the loss and its gradient with, as in `dalib 0.2`."""
+    """What tests check the method against: a published implementation, as in `dalib 0.2`, or a
+    `hand-computed case` of the paper's equations."""
     needs: ClassVar[Access] = Access.NOTHING
     """Access that a scenario must offer; a cell of another one is skipped, with that reason."""
     pretrained: ClassVar[bool] = True

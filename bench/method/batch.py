@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Flag, auto
 
+import torch
 from torch import Tensor
 
 from bench.core.errors import UserError
@@ -85,6 +86,12 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.x) if len(self.x) or self.target_x is None else len(self.target_x)
+
+    def known(self) -> tuple[Tensor, Tensor]:
+        """Labelled items and replayed ones whose labels are known: x (N, ...), y (N,)."""
+        if self.source_x is None or self.source_y is None:
+            return self.x, self.y
+        return torch.cat([self.x, self.source_x]), torch.cat([self.y, self.source_y])
 
     def slice(self, place: int, size: int) -> Batch:
         """Return one of `size` slices of a plain batch, with its rows of every stream."""

@@ -112,7 +112,7 @@ class InnerLoopMethod(EpisodicMethod):
         names = self.inner(model)
         if not names:  # What lies below the head stays as it is: its features do too.
             model, x = Model(nn.Identity(), model.head), features
-        return adapt(model, names, head, (x, y), steps, self.inner_rate, second_order)
+        return adapt(model, names, head, [(x, y)] * steps, self.inner_rate, second_order)
 
     def trainable(self, model: Model) -> ParameterGroups:
         """Parameters of all but the head, which each task makes anew."""

@@ -109,7 +109,7 @@ def method_summary(name: str) -> str:
 
 
 def method_reference(name: str) -> str:
-    """Published implementation that the method's class says tests compare it with; empty: none."""
+    """Reference that tests check a method against, as its class says; empty: nothing."""
     return _constant(name, "reference")
 
 

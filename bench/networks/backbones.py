@@ -48,12 +48,14 @@ class Backbone(nn.Module):
     def stage_parameters(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: one list per stage, the last with all that comes behind it."""
         parts: list[list[nn.Parameter]] = [[] for _ in self.stages or ["all"]]
-        place = len(parts) - 1
-        # Backwards, so that what lies between two stages belongs to the one it leads to.
-        for name, parameter in reversed(list(self.net.named_parameters())):
-            inside = [n for n, stage in enumerate(self.stages) if name.startswith(f"{stage}.")]
-            place = inside[0] if inside else place
-            parts[place].insert(0, parameter)
+        place, places = len(parts) - 1, dict[str, int]()
+        # Backwards, so that what lies between two stages belongs to the one it leads to. By modules, since a
+        # stage may end in one without parameters.
+        for name, _ in reversed(list(self.net.named_modules())):
+            inside = [n for n, stage in enumerate(self.stages) if f"{name}.".startswith(f"{stage}.")]
+            place = places[name] = inside[0] if inside else place
+        for name, parameter in self.net.named_parameters():
+            parts[places[name.rpartition(".")[0]]].append(parameter)
         return parts
 
     def plain_attention(self) -> None:
@@ -342,15 +344,24 @@ def _own(name: str, own_size: int | None) -> nn.Module:
     wrong = [
         key
         for key, value in expected.items()
-        if not isinstance(found := state.get(key), Tensor) or found.shape != value.shape
+        if not isinstance(found := state.get(key), Tensor)
+        or (found.shape, found.is_floating_point()) != (value.shape, value.is_floating_point())
     ]
     classifier = cast(Any, net).pretrained_cfg.get("classifier") or "head"
     heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     more = [key for key in state if key not in expected and not key.startswith(tuple(f"{h}." for h in heads))]
     if wrong or more:
-        what = f"'{wrong[0]}' is missing or of another shape" if wrong else f"there is no '{more[0]}' in it"
+        what = (
+            f"'{wrong[0]}' is missing, or of another shape or type"
+            if wrong
+            else f"there is no '{more[0]}' in it"
+        )
         raise UserError(
             f"the weights of '{name}' are not this network's: {what}, of {len(wrong) + len(more)}"
+        )
+    if odd := [key for key in expected if not state[key].isfinite().all()]:
+        raise UserError(
+            f"the weights of '{name}' are not all numbers: '{odd[0]}' has some that are not finite"
         )
     net.load_state_dict({key: state[key] for key in expected})
     return net

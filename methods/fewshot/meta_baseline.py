@@ -34,6 +34,9 @@ class CosineHead(nn.Module):
 class MetaBaseline(EpisodicMethod):
     """Trains all layers on episodes by cosine; the target's classes are the means of their shots."""
 
+    reference = "easyfsl 1.5.0"
+    control = "ncm"
+
     factor: float = 10.0
     """Factor on the cosines from which learning starts."""
 

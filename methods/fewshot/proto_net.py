@@ -31,6 +31,7 @@ class ProtoNet(EpisodicMethod):
     """Trains all layers on episodes of the source; the target's classes are the means of their shots."""
 
     reference = "easyfsl 1.5.0"
+    control = "ncm"
 
     scale: float = tunable(0.1, 0.01, 1.0)
     """Factor on the squared distances that are the negative logits."""

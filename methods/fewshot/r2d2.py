@@ -21,6 +21,9 @@ from bench.api import Backbone, Batch, Details, EpisodicMethod, Model, Parameter
 class R2d2(EpisodicMethod):
     """Trains all layers on episodes; the target's head is ridge regression on its shots."""
 
+    reference = "scikit-learn 1.5+"
+    control = "linear-probe"
+
     ridge: float = 1.0
     """Strength of the regression from which learning starts, lambda in the paper."""
 

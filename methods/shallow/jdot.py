@@ -38,6 +38,7 @@ class Jdot(ClosedFormMethod):
     reference = "skada 0.6.0"
     access = Access.SOURCE_LABELS | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
+    control = "linear-probe"
 
     alpha: float = tunable(1.0, 0.01, 100.0)
     """Weight of the features' distance."""

@@ -26,6 +26,7 @@ class OtMapping(ClosedFormMethod):
     reference = "skada 0.6.0"
     access = Access.SOURCE_LABELS | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
+    control = "linear-probe"
 
     entropic: float = tunable(0.05, 0.02, 1.0)
     """Strength of the plan's entropy, lambda in the paper."""

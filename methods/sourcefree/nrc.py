@@ -24,6 +24,7 @@ from bench.api import Access, Batch, GradientMethod, Model, StageItems, Task, en
 class Nrc(GradientMethod):
     """Agreement with neighbours, their neighbours and oneself, and diverse predictions, on the target."""
 
+    reference = "hand-computed case"
     access = Access.SOURCE_LABELS | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
     adapts = True

@@ -25,6 +25,7 @@ from bench.api import (
 class Adabn(GradientMethod):
     """Cross-entropy over all layers, then batch norm's statistics of the unlabelled target."""
 
+    reference = "pytorch-adapt 0.0.83"
     access = Access.SOURCE_LABELS | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
     adapts = True

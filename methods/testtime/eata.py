@@ -25,6 +25,7 @@ from bench.api import Access, GradientMethod, Model, entropy, normalise_by_batch
 class Eata(GradientMethod):
     """Cross-entropy over all layers; on the stream, minimal entropy of chosen images over normalisation."""
 
+    reference = "hand-computed case"
     access = Access.SOURCE_LABELS | Access.TARGET_LABELS
     starts_from = "full-finetune"
     control = "full-finetune"

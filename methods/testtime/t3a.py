@@ -24,6 +24,7 @@ from bench.api import Access, GradientMethod, Model, entropy
 class T3a(GradientMethod):
     """Cross-entropy over all layers; on the stream of test images, prototypes in the classifier's place."""
 
+    reference = "hand-computed case"
     access = Access.SOURCE_LABELS | Access.TARGET_LABELS
     starts_from = "full-finetune"
     control = "full-finetune"

@@ -20,6 +20,7 @@ from bench.api import Access, GradientMethod, Model, entropy, normalise_by_batch
 class Tent(GradientMethod):
     """Cross-entropy over all layers; on the stream of test images, minimal entropy over normalisation."""
 
+    reference = "pytorch-adapt 0.0.83"
     access = Access.SOURCE_LABELS | Access.TARGET_LABELS
     starts_from = "full-finetune"
     control = "full-finetune"

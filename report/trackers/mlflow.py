@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from mlflow import MlflowClient, get_tracking_uri
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from bench.core.errors import UserError
+from bench.core.files import make_folder, sync_folder
 from bench.report.scores.runs import Run
 
 KEY = "key"
@@ -25,18 +28,31 @@ def write(runs: Iterable[Run], where: str | None) -> str:
     address = where
     try:
         if where and "://" not in where:
-            Path(where).mkdir(parents=True, exist_ok=True)
-            address = f"sqlite:///{Path(where).absolute() / 'mlflow.db'}"
+            address = f"sqlite:///{_database(Path(where))}"
         client = MlflowClient(address)
         for run in runs:
             found = client.get_experiment_by_name(run.suite)
             experiment = found.experiment_id if found else client.create_experiment(run.suite)
             if not client.search_runs([experiment], f"tags.{KEY} = '{run.key}'"):
                 _write(client, experiment, run)
-    except (MlflowException, ImportError, OSError) as error:
-        raise UserError(f"MLflow: {error}") from None
+    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+        # With the statement that failed, over many lines.
+        raise UserError(f"MLflow: {str(error).splitlines()[0]}") from None
     address = address or str(get_tracking_uri())
     return f"{address}: mlflow ui --backend-store-uri {address}"
+
+
+def _database(folder: Path) -> Path:
+    """Database in a folder, which gets its name when it is whole: MLflow cannot go on with half of one."""
+    path = folder.absolute() / "mlflow.db"
+    make_folder(folder)
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".tmp-") as temporary:
+            made = Path(temporary).absolute() / path.name
+            MlflowClient(f"sqlite:///{made}").search_experiments()
+            made.replace(path)
+        sync_folder(folder)
+    return path
 
 
 def _write(client: MlflowClient, experiment: str, run: Run) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import re
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,9 +11,10 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from bench.core.errors import UserError
+from bench.core.files import write_atomically
 from bench.report.scores.runs import Run
 
 FOLDER = "runs"
@@ -28,29 +29,32 @@ def write(runs: Iterable[Run], where: str | None) -> str:
     try:
         for run in runs:
             target = root / (re.sub(r"[^\w-]+", "-", run.suite) or "suite") / run.key
-            if not target.exists():
-                _write(run, target)
+            if not any(target.glob("events.*")):
+                # The library's own writer leaves writing to a thread, whose errors nobody is told.
+                write_atomically(target / f"events.out.tfevents.{int(run.started)}.{run.key}", _content(run))
     except OSError as error:
         raise UserError(f"cannot write to '{root}': {error.strerror or error}") from None
     return f"{root}: tensorboard --logdir {root}"
 
 
-def _write(run: Run, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # In place only when whole, so that an interrupted one is written again.
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-") as temporary:
-        file = EventFileWriter(str(Path(temporary) / run.key))
-        summaries = [(0, _start(run))]
-        for stage, step, metrics in run.evaluations:
-            summaries.append((step, _scalars({f"{stage}-stage/{k}": v for k, v in metrics.items()})))
-        summaries.append((0, _scalars(run.metrics)))
-        end = SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=run.started)
-        done = HParamsPluginData(session_end_info=end)
-        summaries.append((0, _hyperparameters(metadata.SESSION_END_INFO_TAG, done)))
-        for step, content in summaries:
-            file.add_event(Event(wall_time=run.started, step=step, summary=content))
-        file.close()
-        (Path(temporary) / run.key).replace(target)
+def _content(run: Run) -> bytes:
+    """Event file of a run."""
+    summaries = [(0, _start(run))]
+    for stage, step, metrics in run.evaluations:
+        summaries.append((step, _scalars({f"{stage}-stage/{k}": v for k, v in metrics.items()})))
+    summaries.append((0, _scalars(run.metrics)))
+    end = SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=run.started)
+    done = HParamsPluginData(session_end_info=end)
+    summaries.append((0, _hyperparameters(metadata.SESSION_END_INFO_TAG, done)))
+    events = [
+        Event(wall_time=run.started, file_version="brain.Event:2"),
+        *(Event(wall_time=run.started, step=step, summary=summary) for step, summary in summaries),
+    ]
+    file = io.BytesIO()
+    writer = RecordWriter(file)
+    for event in events:
+        writer.write(event.SerializeToString())
+    return file.getvalue()
 
 
 def _scalars(values: dict[str, float]) -> Summary:

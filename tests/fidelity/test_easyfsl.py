@@ -1,4 +1,4 @@
-"""Nearest class means, learnt or not, against easyfsl 1.5.0. Its scores are distances, ours their squares."""
+"""Nearest class means, learnt or not, against easyfsl 1.5.0. Its distances are no squares, as ours are."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Backbone, Batch, Episode, Labelled, Method, prototypes
+from bench.methods.fewshot.meta_baseline import MetaBaseline
 from bench.methods.fewshot.ncm import Ncm
 from bench.methods.fewshot.proto_net import ProtoNet
 from bench.methods.fewshot.simpleshot import Simpleshot
@@ -32,6 +33,21 @@ def test_proto_net(peer: Peer) -> None:
     theirs.process_support_set(x[:6], y[:6])
     loss = nn.functional.cross_entropy(-0.3 * theirs(x[6:]).square(), y[6:])
     leaves = {"x": x, **dict(model.backbone.named_parameters())}
+    assert_alike(method.loss(model, Batch(x, y, episode=episode), 0.0), loss, leaves)
+
+
+def test_meta_baseline(peer: Peer) -> None:
+    method, episode = MetaBaseline(factor=7.0), Episode(way=3, support=2, query=3)
+    model = method.build(Backbone(nn.Linear(5, 4), 4, []), TASK)
+    ways = torch.arange(3)
+    y = torch.cat([ways.repeat_interleave(2), ways.repeat_interleave(3)])
+    x = torch.randn(15, 5).requires_grad_()
+
+    theirs = peer("easyfsl.methods").SimpleShot(model.backbone)
+    theirs.process_support_set(x[:6], y[:6])
+    loss = nn.functional.cross_entropy(model.head.factor * theirs(x[6:]), y[6:])
+    leaves = {"x": x, **dict(model.named_parameters())}
+    assert leaves["head.factor"].item() == 7.0
     assert_alike(method.loss(model, Batch(x, y, episode=episode), 0.0), loss, leaves)
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import cast
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.api import Backbone, Batch, GradientMethod, Model, StageItems, Task
-from bench.method.items import opened
+from bench.api import Backbone, Batch, GradientMethod, Labelled, Model, Task
 from bench.methods.sourcefree.nrc import Nrc, disagreement, neighbours
 from bench.methods.sourcefree.shot import Shot, information_loss, pseudo_labels
+from tests.support.items import stage_items
 
 TASK = Task("adapt", ("left", "right"), 16, seed=0)
 
@@ -58,7 +56,7 @@ def test_neighbours_are_others() -> None:
     assert neighbours(bank, torch.tensor([0]), 10).tolist() == [[1, 2, 3]], "there are no more"
 
 
-def test_disagreement() -> None:
+def test_disagreement_by_hand() -> None:
     """K = M = 1. The first item is the nearest of its nearest; the third is not."""
     at, bank = torch.tensor([0, 2]), torch.tensor([[0.8, 0.2], [0.6, 0.4], [0.3, 0.7], [0.5, 0.5]])
     p = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)
@@ -95,21 +93,18 @@ def network(method: GradientMethod) -> Model:
     return model
 
 
-@contextlib.contextmanager
-def target(x: Tensor) -> Iterator[StageItems]:
-    """Unlabelled items, and no labelled ones."""
-    nothing = torch.empty(0, dtype=torch.long)
-    with (
-        opened(lambda begin, end: x[begin:end], len(x)) as unlabelled,
-        opened(lambda begin, end: x[:0], 0, nothing, nothing) as labelled,
-    ):
-        yield StageItems(labelled, unlabelled)
+NONE = torch.empty(0, dtype=torch.long)
+
+
+def none(x: Tensor) -> Labelled:
+    """No labelled items."""
+    return Labelled(x[:0], NONE, NONE)
 
 
 def adapt(method: GradientMethod, model: Model, x: Tensor, steps: int = 150) -> None:
     """As the engine does, without its schedule."""
     random = torch.Generator().manual_seed(1)
-    with target(x) as items:
+    with stage_items(none(x), x) as items:
         method.begin(model, items, TASK)
         optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.03)
         refreshes = {round(at * steps) for at in method.refresh_at(model)}
@@ -117,7 +112,7 @@ def adapt(method: GradientMethod, model: Model, x: Tensor, steps: int = 150) -> 
             if step in refreshes:
                 method.refresh(model, items, step / steps)
             at = torch.randperm(len(x), generator=random)[: TASK.batch_size]
-            batch = Batch(x[:0], torch.empty(0, dtype=torch.long), target_x=x[at], target_at=at)
+            batch = Batch(x[:0], NONE, target_x=x[at], target_at=at)
             optimizer.zero_grad()
             method.loss(model, batch, step / steps).backward()
             optimizer.step()
@@ -142,10 +137,10 @@ def test_shots_train_the_classifier_too() -> None:
     method = Shot()
     model = network(method)
     x, y = torch.randn(6, 2), torch.arange(6) % 2
-    with opened(lambda begin, end: x[begin:end], 6) as unlabelled, target(x) as items:
-        for stage, trained in (("adapt", False), ("target", True)):
-            task = Task(stage, TASK.classes, 16, seed=0)
-            method.begin(model, StageItems(items.labelled, unlabelled), task)
+    shots = Labelled(x, y, y)
+    for stage, data, trained in (("adapt", none(x), False), ("target", shots, True)):
+        with stage_items(data, x) as items:
+            method.begin(model, items, Task(stage, TASK.classes, 16, seed=0))
             chosen = {id(p) for group in method.trainable(model) for p in group["params"]}
             assert {id(p) in chosen for p in model.head.parameters()} == {trained}
             assert id(model.backbone.net.by) in chosen
@@ -159,13 +154,12 @@ def test_shots_train_the_classifier_too() -> None:
 def test_banks_hold_what_was_seen_last_and_of_an_item_twice_in_a_batch_the_first() -> None:
     method = Nrc()
     model, x = network(method), directions(0, 40, 80, 120)
-    with target(x) as items:
+    with stage_items(none(x), x) as items:
         method.begin(model, items, TASK)
         method.refresh(model, items, 0.0)
     torch.testing.assert_close(model.features_bank, x)
     seen = 3 * directions(10, 130, 170)
-    nothing = torch.empty(0, dtype=torch.long)
-    method.loss(model, Batch(x[:0], nothing, target_x=seen, target_at=torch.tensor([0, 2, 2])), 0.0)
+    method.loss(model, Batch(x[:0], NONE, target_x=seen, target_at=torch.tensor([0, 2, 2])), 0.0)
     torch.testing.assert_close(model.features_bank, directions(10, 40, 130, 120))
     expected = model.head(torch.cat([seen[:1], x[1:2], seen[1:2], x[3:]])).softmax(1)
     torch.testing.assert_close(model.predictions_bank, expected)

@@ -26,7 +26,7 @@ def test_the_most_certain_of_each_class() -> None:
     assert sorted(most_certain(entropies, labels, 1).tolist()) == [2, 3, 4]
 
 
-def test_prototypes_follow_the_stream() -> None:
+def test_prototypes_follow_the_stream_by_hand() -> None:
     """The second class has come nearer to the first: an image between them is its, by what was seen."""
     model = Model(nn.Identity(), linear([[1.0, 0.0], [0.0, 1.0]])).eval()
     between = torch.tensor([[1.0, 0.95]])
@@ -59,7 +59,7 @@ UNCERTAIN = [0.7, 0.1, 0.1, 0.1]
         ([0.25, 0.25, 0.25, 0.25], [True, True, False]),
     ],
 )
-def test_images_that_are_worth_a_step(average: list[float] | None, worth: list[bool]) -> None:
+def test_images_that_are_worth_a_step_by_hand(average: list[float] | None, worth: list[bool]) -> None:
     p = torch.tensor([*CERTAIN, UNCERTAIN])
     assert Eata().worth(p, None if average is None else torch.tensor(average)).tolist() == worth
 

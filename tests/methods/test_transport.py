@@ -58,10 +58,9 @@ def test_a_group_penalty_gives_a_target_item_mass_of_one_class() -> None:
     purity = []
     for strength in (0.0, 0.3):
         plan = class_plan(cost, y, 0.5, strength)
-        torch.testing.assert_close(plan.sum(0), torch.full((30,), 1 / 30, dtype=torch.float64))
-        torch.testing.assert_close(
-            plan.sum(1), torch.full((40,), 1 / 40, dtype=torch.float64), rtol=0.05, atol=0
-        )
+        for axis, count in ((0, 30), (1, 40)):
+            equal = torch.full((count,), 1 / count, dtype=torch.float64)
+            torch.testing.assert_close(plan.sum(axis), equal, rtol=0.05, atol=0)
         mass = nn.functional.one_hot(y).double().T @ plan
         purity.append(float(mass.max(0).values.sum()))
     assert purity[1] > purity[0] + 0.05

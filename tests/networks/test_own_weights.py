@@ -109,6 +109,7 @@ def test_weights_that_will_not_do(home: Path, net: torch.nn.Module) -> None:
     cases = {
         "part": {key: value for key, value in state.items() if key != first},
         "shape": {**state, first: torch.zeros(1)},
+        "type": {**state, first: state[first].to(torch.int8)},
         "more": {**state, "adapter.weight": torch.zeros(1)},
     }
     for what, tensors in cases.items():
@@ -117,6 +118,9 @@ def test_weights_that_will_not_do(home: Path, net: torch.nn.Module) -> None:
             UserError, match=f"are not this network's: .*'{'adapter' if what == 'more' else first}"
         ):
             create_backbone(resolve(f"{NAME}@{what}.safetensors"))
+    save_file({**state, first: state[first] / 0}, home / "infinite.safetensors")
+    with pytest.raises(UserError, match=f"'{first}' has some that are not finite"):
+        create_backbone(resolve(f"{NAME}@infinite.safetensors"))
     (home / "half.safetensors").write_bytes((home / "more.safetensors").read_bytes()[:-9])
     with pytest.raises(UserError, match="cannot read the weights"):
         create_backbone(resolve(f"{NAME}@half.safetensors"))

@@ -68,8 +68,8 @@ def pairs(folder: Path, rounds: int) -> list[Row]:
     return [(what, count, "; ".join(found) or "nothing lost, torn or left over", not found)]
 
 
-def faults(folder: Path, points: int | None) -> list[Row]:
-    """Faults at each call of input and output, of every command that writes."""
+def faults(folder: Path, points: int) -> list[Row]:
+    """Faults at calls of input and output, of every command that writes."""
     from tests.torture.faults import strike
 
     rows: list[Row] = []
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=20, help="of each pair of commands")
     parser.add_argument("--cases", type=int, default=350, help="of each kind of input")
-    parser.add_argument("--points", type=int, help="calls of each command and kind of fault; default: all")
+    parser.add_argument("--points", type=int, default=12, help="calls of each command and kind of fault")
     asked = parser.parse_args()
     console = Console(width=150)
     table = Table("what", "how often", "found", "as it should", box=box.SIMPLE_HEAD)

@@ -137,7 +137,8 @@ def strike(folder: Path, verbs: Sequence[str], points: int | None) -> Iterator[R
     state, library = folder / "state", build(folder)
     state.write_bytes(bytes(Faults.SIZE))
     command = [sys.executable, "-m", "tests.torture.trials", *verbs]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "LD_PRELOAD": str(library), STATE: str(state)}
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    env = {**os.environ, "PYTHONPATH": path, "LD_PRELOAD": str(library), STATE: str(state)}
     with subprocess.Popen(
         [*command, *(["--points", str(points)] if points else [])], cwd=ROOT, env=env, stdout=subprocess.PIPE
     ) as process:

@@ -18,8 +18,8 @@ from bench.spec.cell import Setting
 from tests.support.cells import WHERE, digests, tiny_cell
 
 
-@click.command()
-def train() -> None:
+@click.command("train")
+def command() -> None:
     """Run two cells as a worker does, with a checkpoint after every step; times are left out of records."""
     checkpoints.EVERY = 0.0
     store = Store(Path("results/cells"))

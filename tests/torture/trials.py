@@ -1,39 +1,43 @@
 """Every command that writes, struck at each of its calls in turn: `python -m tests.torture.trials`.
 
 This process imports the program once, then forks for each point: a copy of a prepared folder, the command
-with one fault, a look at what is left, the same command again without a fault.
+with one fault, a look at what is left, the same command again without a fault. What the command starts is
+forked, too: see `tests.torture.forking`.
 """
 
 from __future__ import annotations
 
 import argparse
-import atexit
+import contextlib
 import ctypes
 import fnmatch
 import gc
 import importlib
 import json
 import os
+import pkgutil
 import re
 import select
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
-import threading
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
+
+from jinja2 import TemplateError
 
 from bench.records import maintenance
 from bench.records.codec import encode
 from bench.records.store import Store
 from tests.torture.durable import unordered
 from tests.torture.faults import CHANGE, KINDS, READ, STATE, STAY, Call, Faults, Kind, Row
+from tests.torture.forking import Forked, become, redirect
 from tests.torture.verbs import VERBS, Verb
 
 LEASED = "another process works on it"
@@ -41,19 +45,8 @@ UNREAD = ("warning: ", "unreadable", "left out", "damaged")
 """How commands say that there is something that they could not read."""
 PATIENCE = 60.0
 """Seconds after which a command hangs."""
-LOADED = (
-    "bench.cli",
-    "bench.commands.data.data",
-    "bench.commands.data.preview",
-    "bench.commands.experiments.tune",
-    "bench.commands.results.compare",
-    "bench.commands.results.export",
-    "bench.commands.results.history",
-    "bench.commands.results.maintenance",
-    "bench.data.archive",
-    "bench.data.doctor.examine",
-    "bench.report.render.page",
-)
+LOADED = ("bench.commands", "bench.data", "bench.executors", "bench.report.export", "bench.report.render")
+"""Packages of whose modules commands need any; what else they need, those import."""
 VERSIONS = "*/versions/*"
 """A record that could not be read for a moment may be kept a second time, as one that was replaced."""
 PICTURES = ("*.html", "preview/*.png")
@@ -82,6 +75,8 @@ class Trial:
         self.place, self._prepared = home / "place", home / "prepared" / re.sub(r"\W+", "-", name)
         fresh(self.place)
         verb.prepare(self.place, self._succeed)
+        given = verb.arguments
+        self._arguments = given if isinstance(given, tuple) else given(self.place)
         fresh(self.place / "tmp")
         shutil.copytree(self.place, self._prepared, symlinks=True)
         self.before, self.baselines = tree(self.place), [baselines(self.place)]
@@ -91,6 +86,7 @@ class Trial:
         faults.disarm()
         self.calls = faults.calls()
         assert ended.code == verb.code, ended
+        assert "Traceback" not in ended.err, ended
         self.after = tree(self.place)
         self.baselines.append(baselines(self.place))
         self._restore()
@@ -117,7 +113,8 @@ class Trial:
         sys.stdout.flush()
         child = os.fork()
         if child == 0:
-            _become(self.place, said, self.verb.arguments if arguments is None else arguments)
+            given = self._arguments if arguments is None else arguments
+            become(partial(_command_line, self.place, said, given))
         watch = os.pidfd_open(child)
         ready = select.select([watch], [], [], PATIENCE)[0]
         os.close(watch)
@@ -146,8 +143,9 @@ class Trial:
             *self._ending(kind, ended),
             *self._visible(unread),
             *self._result(kind, ended, unread),
+            *self._flushed(kind, ended, call),
             *([] if kind.kills or kind.action & STAY or call.name in REMOVAL else self._stray()),
-            *self._again(),
+            *self._again(kind),
         ]
 
     def _written(self) -> Iterator[str]:
@@ -229,12 +227,23 @@ class Trial:
         if self.verb.removes and (left := now.keys() - self.after.keys()):
             yield "exit", f"code {ended.code}, but {sorted(left)[0]} is still there"
 
+    def _flushed(self, kind: Kind, ended: Ended, call: Call) -> Iterator[tuple[str, str]]:
+        """A command does not say that it succeeded if what it wrote may not be on disk."""
+        parts = Path(call.path).relative_to(self.place).parts
+        passing = not {"cache", "tmp", "leases", "checkpoints"}.isdisjoint(parts)
+        if kind.error and call.name == "fsync" and not passing and ended.code == self.verb.code:
+            yield "exit", f"code {ended.code}, but {call.path} was not flushed"
+
     def _stray(self) -> Iterator[tuple[str, str]]:
         yield from (("stray", name) for name in sorted(litter(self.place) - self.litter))
 
-    def _again(self) -> Iterator[tuple[str, str]]:
+    def _again(self, kind: Kind) -> Iterator[tuple[str, str]]:
         """The same command, undisturbed, ends with the right result."""
         already = not self._differing()
+        if kind.kills or kind.action & STAY:
+            # What holds the lock of a study is waited for half a minute.
+            for path in self.place.glob("results/*/*.journal.lock"):
+                path.unlink()
         ended = self.call()
         if LEASED in ended.err:
             # The lease of a process that was ended while it wrote it is free after a minute.
@@ -247,41 +256,22 @@ class Trial:
             yield "does not complete", f"code {ended.code}: {ended.err[-300:]}"
 
 
-def _become(place: Path, said: tuple[Path, Path], arguments: tuple[str, ...]) -> NoReturn:
-    """Be the command line, in this child of a process that has imported it."""
-    code = 1
-    try:
-        os.setpgid(0, 0)
-        for number, path in enumerate(said, 1):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.chdir(place)
-        os.environ |= {
-            "BENCH_CACHE": str(place / "cache"),
-            "TMPDIR": str(place / "tmp"),
-            "BENCH_QUICK_LOG": f"{place}.worked",
-        }
-        tempfile.tempdir = None
-        sys.argv = ["bench", *arguments]
-        code = _main()
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def _main() -> int:
+def _command_line(place: Path, said: tuple[Path, Path], arguments: tuple[str, ...]) -> None:
+    """Carry out a command, in this child of a process that has imported the program."""
     from bench.cli import main
 
-    try:
-        main()
-        return 0
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    os.setpgid(0, 0)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    redirect(os.open(os.devnull, os.O_RDONLY), *(os.open(path, flags) for path in said))
+    os.chdir(place)
+    os.environ |= {
+        "BENCH_CACHE": str(place / "cache"),
+        "TMPDIR": str(place / "tmp"),
+        "BENCH_QUICK_LOG": f"{place}.worked",
+    }
+    tempfile.tempdir = None
+    sys.argv = ["bench", *arguments]
+    main()
 
 
 def _end_orphans() -> None:
@@ -365,19 +355,39 @@ def row(trial: Trial, verb: str, kind: str, most: int | None) -> Row:
 
 def load(verbs: Sequence[str]) -> None:
     """Import what commands need, and let cells be answered at once, but for those that train."""
-    for module in LOADED:
-        importlib.import_module(module)
+    for package in map(importlib.import_module, LOADED):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+
     from bench.cli import cli
     from bench.commands.experiments import run_plan
     from bench.core.digest import engine_digest
+    from bench.report.render import page
 
     for module in {VERBS[verb].module for verb in verbs} - {""}:
-        cli.add_command(importlib.import_module(module).train)
+        cli.add_command(importlib.import_module(module).command)
     engine_digest()
+    page.environment = cache(page.environment)
+    for name in (templates := page.environment()).list_templates(["html"]):
+        with contextlib.suppress(TemplateError):  # of a page with filters of its own
+            templates.get_template(name)
+    draw_nothing()
+    subprocess.Popen = Forked  # type: ignore[misc]
     run_plan.ExecutorOptions = partial(  # type: ignore[misc,assignment]
         run_plan.ExecutorOptions, module="tests.torture.instant"
     )
     gc.freeze()
+
+
+def draw_nothing() -> None:
+    """Let all pictures be the same: to draw them takes most of a command's time, and no call of a disk."""
+    from matplotlib.backend_bases import FigureCanvasBase
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    FigureCanvasSVG.print_svg = lambda self, file, **_: file.write("<svg></svg>")  # type: ignore[assignment]
+    FigureCanvasBase.print_figure = lambda self, file, **_: file.write(b"drawn")  # type: ignore[assignment]
+    Figure.draw_without_rendering = lambda self: None  # type: ignore[method-assign]
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -25,6 +26,8 @@ scenarios = [{ kind = "cross-domain", sources = ["shop"], targets = ["site"], sh
 OTHERS = "the user's own"
 RUN = ("run", "--suite", "mine.toml", "--data", "images", "--device", "cpu", "--results", "results/mine")
 
+NETWORKS = ("test_efficientnet.untrained", "test_efficientnet_ln.untrained")
+
 BASELINES = ("results/baselines/*/*.zip",)
 """Archives of a baseline are replaced one by one, so that their content counts as it is read."""
 
@@ -36,7 +39,8 @@ Bench = Callable[..., None]
 class Verb:
     """Command, and what prepares the folder that it works in."""
 
-    arguments: tuple[str, ...]
+    arguments: tuple[str, ...] | Callable[[Path], tuple[str, ...]]
+    """Fixed ones, or those that go with the folder."""
     prepare: Callable[[Path, Bench], None]
     module: str = ""
     """Module with the command, where it is not the program's own."""
@@ -111,6 +115,19 @@ def littered(place: Path, bench: Bench) -> None:
     age(root)
 
 
+def replaced(place: Path, bench: Bench) -> None:
+    """A finished run, one record of which has replaced another."""
+    half_recorded(place, bench)
+    bench(*RUN)
+    age(place / "results" / "mine")
+
+
+def restoring(place: Path) -> tuple[str, ...]:
+    """Make the version of the one cell that has any its record."""
+    (key,) = Store(place / "results" / "mine").versions.keys()
+    return ("results", "restore", "results/mine", key, "1")
+
+
 def baseline(place: Path, bench: Bench) -> None:
     """A finished run, and a baseline of an earlier state of it."""
     images(place, bench)
@@ -151,6 +168,12 @@ def archived(place: Path, bench: Bench) -> None:
     shutil.rmtree(folder)
 
 
+def decoded_only(place: Path, bench: Bench) -> None:
+    """Images that have been decoded."""
+    recorded(place, bench)
+    shutil.rmtree(place / "results")
+
+
 def decoded(place: Path, bench: Bench) -> None:
     """Images of cells that train, and nothing else that can be kept of them."""
     bench("train")
@@ -159,6 +182,7 @@ def decoded(place: Path, bench: Bench) -> None:
 
 
 MINE = ("--results", "results/mine")
+OWN = ("--suite", "mine.toml", "--data", "images", "--device", "cpu")
 VERBS = {
     "run": Verb(RUN, images),
     "run, half recorded": Verb(RUN, half_recorded),
@@ -168,6 +192,13 @@ VERBS = {
         images,
         random=("*.journal",),
     ),
+    "recommend --run": Verb(("recommend", *OWN, *MINE, "--run"), images),
+    "check-search": Verb(("check-search", *OWN, *MINE, "--draws", "2"), images),
+    "rank-backbones": Verb(
+        ("rank-backbones", *OWN, "--target", "site", "--backbones", ",".join(NETWORKS)),
+        decoded_only,
+        random=("cache/artifacts/*",),
+    ),
     "cells that train": Verb(
         ("train",), decoded, module="tests.torture.training", random=("cache/artifacts/*", "*/checkpoints/*")
     ),
@@ -176,6 +207,8 @@ VERBS = {
     ),
     "results merge": Verb(("results", "merge", "results/all", "results/mine"), two_folders),
     "results gc": Verb(("results", "gc", "results/mine"), littered, removes=True),
+    "results gc --versions": Verb(("results", "gc", "results/mine", "--versions"), replaced, removes=True),
+    "results restore": Verb(restoring, replaced),
     "baseline save": Verb(("baseline", "save", "new", *MINE), baseline),
     "baseline save, again": Verb(("baseline", "save", "old", *MINE), baseline),
     "baseline rm": Verb(("baseline", "rm", "old"), baseline, removes=True),
@@ -184,6 +217,7 @@ VERBS = {
     "report": Verb(("report", *MINE, "--out", "page.html"), documented),
     "report --out x.md": Verb(("report", *MINE, "--out", "tables.md"), documented),
     "report --update": Verb(("report", *MINE, "--update", "document.md"), documented),
+    "report --serve": Verb(("visit",), documented, module="tests.torture.visiting"),
     "export": Verb(("export", "out", *MINE), documented),
     "compare --out": Verb(
         ("compare", "old", "results/mine", "--out", "c.html", "--out", "c.json", "--out", "c.md"), baseline
@@ -196,8 +230,16 @@ VERBS = {
     "data card": Verb(("data", "card", "images"), images),
     "cache clear": Verb(("cache", "clear", "--yes"), cached, removes=True),
 }
+VERBS |= {
+    f"track {tracker}": Verb(("track", tracker, *MINE, "--to", "tracked"), recorded, random=random)
+    for tracker, random in (("mlflow", ("tracked/*",)), ("tensorboard", ()))
+    if importlib.util.find_spec(tracker)
+}
+"""Trackers are optional, and wandb's files are written by a program that no library can be preloaded to."""
 SLOW = frozenset(
     {"run", "run, half recorded", "run --fresh", "tune", "cells that train", "export"}
+    | {"recommend --run", "check-search", "rank-backbones", "report --serve"}
+    | {"results gc --versions", "track mlflow", "track tensorboard"}
     | {
         "baseline save",
         "compare --out",

@@ -7,9 +7,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import click
 import optuna
+from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import TrialState
@@ -20,8 +22,9 @@ from bench.commands.experiments.execution import prepared, ready, run_cells
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.options import SuiteOptions
 from bench.core.errors import UserError
+from bench.core.seeds import stream
 from bench.core.text import counted
-from bench.method.registry import explicit, search_space
+from bench.method.registry import explicit, method_digest, search_space
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.cell import Cell, Value, content_hash
@@ -95,11 +98,13 @@ def tuned(plan: RunPlan) -> Suite:
 def search(plan: RunPlan, method: str, trials: int, what: str) -> optuna.Study:
     """Run a method's study up to a number of trials; `what` is the last part of the study's name.
 
-    Trials that are recorded are not run again.
+    Trials that are recorded are not run again. Where the method's code changes meanwhile, they begin anew.
     """
+    if method_digest(method) != plan.digests[method].method:
+        plan = replace(plan)
     with prepared(plan.store):
         # What is refused leaves no study behind.
-        ready(plan, plan.cells)
+        plan = ready(plan, plan.cells)
         name = f"{plan.suite.name} {method} {what}"
         study = _study(plan.store, name, _question(plan, method))
         done = [trial for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.FAIL)]
@@ -108,12 +113,12 @@ def search(plan: RunPlan, method: str, trials: int, what: str) -> optuna.Study:
         if not study.trials:
             study.enqueue_trial({name: spec["default"] for name, spec in space.items() if _inside(spec)})
         for _ in range(trials - len(done)):
-            trial = _next_trial(study)
-            values = {
-                name: _rounded(trial.suggest_float(name, spec["low"], spec["high"], log=spec["log"]))
-                for name, spec in space.items()
-            }
+            trial = next_trial(study)
+            values = suggested(trial, space)
             score = trial_score(plan, method, values)
+            if method_digest(method) != plan.digests[method].method:
+                click.echo(f"the code of '{method}' has changed: its trials begin anew")
+                return search(plan, method, trials, what)
             state = TrialState.FAIL if score is None else TrialState.COMPLETE
             # Another process that goes on with this study may have told the same.
             study.tell(trial, score, state=state, skip_if_finished=True)
@@ -126,19 +131,23 @@ def _question(plan: RunPlan, method: str) -> str:
     return content_hash({"cells": cells, "digests": plan.digests[method].model_dump(mode="json")})
 
 
-def _next_trial(study: optuna.Study) -> optuna.Trial:
-    """Next trial of a study: one that was interrupted, with the values that it had, before a new one.
-
-    What is drawn depends on the trials that are done and on the trial's number: it is the same whether the
-    study was interrupted or not.
-    """
+def next_trial(study: optuna.Study) -> optuna.Trial:
+    """Next trial of a study: one that was interrupted before a new one."""
     begun = [trial for trial in study.trials if trial.state == TrialState.RUNNING]
-    if begun:
-        study.sampler = optuna.samplers.TPESampler(seed=begun[0].number)
-        return optuna.Trial(study, begun[0]._trial_id)
-    waiting = any(trial.state == TrialState.WAITING for trial in study.trials)
-    study.sampler = optuna.samplers.TPESampler(seed=len(study.trials) - waiting)
-    return study.ask()
+    return optuna.Trial(study, begun[0]._trial_id) if begun else study.ask()
+
+
+def suggested(trial: optuna.Trial, space: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Values of a trial, which it keeps if it has been interrupted.
+
+    What is drawn depends on the trials that are done, the trial's number and the hyperparameter's name: it is
+    the same wherever the study was interrupted.
+    """
+    values = {}
+    for name, spec in space.items():
+        trial.study.sampler = TPESampler(seed=stream(trial.number, "tune", name) % 2**32)
+        values[name] = _rounded(trial.suggest_float(name, spec["low"], spec["high"], log=spec["log"]))
+    return values
 
 
 def _rounded(value: float) -> float:

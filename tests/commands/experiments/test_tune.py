@@ -13,11 +13,11 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from bench.commands.experiments.tune import FOLDS, allowed_score, with_folds
+from bench.commands.experiments.tune import FOLDS, allowed_score, next_trial, suggested, with_folds
 from bench.method.registry import search_space
 from bench.records.store import Store
 from tests.support.cells import answer, tiny_cell
-from tests.support.checkout import ROOT, bench
+from tests.support.checkout import ROOT, bench, install
 
 SUITE = """
 description = "tiny"
@@ -132,6 +132,39 @@ def test_trials_in_a_suites_budget(tmp_path: Path) -> None:
     assert "4 recorded, 0 to run" in again.stdout
 
 
+EDITED = """
+from pathlib import Path
+from bench.api import GradientMethod
+
+class Mine(GradientMethod):
+    def begin(self, *arguments):
+        file = Path(__file__)
+        text = file.read_text()
+        if not text.endswith("LATER = True"):
+            file.write_text(text + "LATER = True")
+        return super().begin(*arguments)
+"""
+"""Method whose file is edited while it trains for the first time."""
+
+
+def test_a_method_that_is_edited_meanwhile(tmp_path: Path) -> None:
+    """The worker that has loaded the old code makes room for one with the new: nothing has failed."""
+    install(tmp_path / "site", "mine = mine:Mine", mine=EDITED)
+    text = SUITE.replace("evaluations = 2", "evaluations = 2\ntrials = 1").replace("full-finetune", "mine")
+    (tmp_path / "tiny.toml").write_text(text.replace("shots = [0, 3]", "shots = [3]"))
+    path = os.pathsep.join([str(ROOT), str(tmp_path / "site")])
+    process = bench("run", "--suite", "tiny.toml", cwd=tmp_path, PYTHONPATH=path)
+    assert process.returncode == 0, process.stderr + process.stdout
+    assert "the code of 'mine' has changed: its trials begin anew" in process.stdout
+    assert (tmp_path / "site" / "mine.py").read_text() == EDITED + "LATER = True"
+    [record] = Store(tmp_path / "results/tiny").records()
+    trials = [*Store(tmp_path / "results/tiny/tuning").records()]
+    assert {found.outcome.status for found in (record, *trials)} == {"done"}
+    assert {found.digests.method for found in (record, *trials)} == {record.digests.method}
+    again = bench("run", "--suite", "tiny.toml", cwd=tmp_path, PYTHONPATH=path)
+    assert "1 recorded, 0 to run" in again.stdout
+
+
 def study(folder: Path) -> optuna.Study:
     storage = JournalStorage(JournalFileBackend(str(folder / "results/tiny-tuning/studies.journal")))
     [summary] = optuna.get_all_study_summaries(storage)
@@ -158,6 +191,18 @@ def test_a_study_that_is_killed_goes_on_as_if_it_had_not_been(tmp_path: Path) ->
         values[name] = [(trial.params, trial.value) for trial in trials]
         assert trials[0].params["learning_rate"] == search_space("full-finetune")["learning_rate"]["default"]
     assert values["whole"] == values["killed"]
+
+
+def test_a_trial_that_is_interrupted_between_two_values_goes_on_with_the_same() -> None:
+    space = {name: {"low": 0.1, "high": 10.0, "log": True, "default": 1.0} for name in ("a", "b", "c")}
+    drawn = []
+    for known in range(4):
+        study = optuna.create_study()
+        study.tell(study.ask(), 1.0)
+        suggested(next_trial(study), dict([*space.items()][:known]))
+        drawn.append(suggested(next_trial(study), space))
+    assert drawn == [drawn[0]] * 4
+    assert len({*drawn[0].values()}) == 3
 
 
 TUNE = ("tune", "--suite", "tiny.toml", "--method", "full-finetune")
