@@ -18,6 +18,7 @@ from bench.method.base import (
     ParameterGroups,
     Update,
     tunable,
+    zero_head,
 )
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.episodic import EpisodicMethod, InnerLoopMethod
@@ -26,11 +27,16 @@ from bench.method.maths.adversarial import discriminator, domain_loss, reversal_
 from bench.method.maths.information import entropy
 from bench.method.maths.inner_loop import Fast, adapt, prototype_head, prototypes
 from bench.method.maths.kernels import discrepancy, gaussian_kernels, squared_distances
-from bench.method.maths.logistic import fit_logistic
+from bench.method.maths.logistic import Logistic, fit_logistic
+from bench.method.maths.normalisation import (
+    normalisation_layers,
+    normalise_by_batch,
+    recompute_statistics,
+)
 from bench.method.maths.weights import Snapshot
 from bench.method.probed import ProbedMethod
-from bench.networks.backbones import Backbone
-from bench.networks.split import POOLED
+from bench.networks.backbones import Backbone, pretrained_head
+from bench.networks.split import POOLED, stage_activations
 from bench.networks.task_parallel import mean_gradient
 
 __all__ = [
@@ -50,6 +56,7 @@ __all__ = [
     "InnerLoopMethod",
     "Items",
     "Labelled",
+    "Logistic",
     "Method",
     "Model",
     "ParameterGroups",
@@ -69,10 +76,16 @@ __all__ = [
     "fit_logistic",
     "gaussian_kernels",
     "mean_gradient",
+    "normalisation_layers",
+    "normalise_by_batch",
+    "pretrained_head",
     "prototype_head",
     "prototypes",
+    "recompute_statistics",
     "reversal_strength",
     "reverse_gradient",
     "squared_distances",
+    "stage_activations",
     "tunable",
+    "zero_head",
 ]

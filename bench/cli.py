@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bench.commands.data.verbs import cache, data
-from bench.commands.options import SuiteOptions, data_options, parse_list, parse_nodes, suite_options
+from bench.commands.options import Seconds, SuiteOptions, data_options, parse_list, parse_nodes, suite_options
 from bench.commands.results.verbs import results
 from bench.core.errors import UserError, did_you_mean
 from bench.core.text import printable
@@ -81,7 +81,7 @@ def cli() -> None:
 @click.option(
     "--timeout",
     metavar="SECONDS",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(min_open=True),
     help="A cell that takes longer has failed.",
 )
 def run(selection: SuiteOptions, no_share: bool, **options: Any) -> None:
@@ -98,15 +98,24 @@ def run(selection: SuiteOptions, no_share: bool, **options: Any) -> None:
 
 @cli.command()
 @suite_options("methods")
-@click.option("--method", metavar="M", required=True, help="The method to tune.")
-@click.option("--trials", metavar="N", type=click.IntRange(1), default=20, show_default=True)
+@click.option(
+    "--method",
+    metavar="M,...",
+    multiple=True,
+    required=True,
+    callback=parse_list,
+    help="The method to tune, or several, each alike: names, family:NAME or patterns.",
+)
+@click.option("--only", metavar="NAME", help="Search this hyperparameter alone, as learning_rate.")
+@click.option("--trials", metavar="N", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
 @click.option("--results", metavar="DIR", help="Where trials are kept.  [default: results/<suite>-tuning]")
 def tune(selection: SuiteOptions, **options: Any) -> None:
     """Search a method's hyperparameters with what the protocol allows.
 
     Trials are scored on source validation images at 0 shots, else on folds of the shots; never on target
-    validation or test images. A study that was interrupted goes on with the same command.
+    validation or test images. A study that was interrupted goes on with the same command. Of several methods,
+    which get equally many trials, it prints a Markdown table of defaults and bests.
     """
     from bench.commands.experiments import tune as command
 
@@ -146,7 +155,7 @@ def rank_backbones(selection: SuiteOptions, **options: Any) -> None:
     callback=parse_list,
     help="Only scenarios with so many labelled target images per class.",
 )
-@click.option("--max-seconds", metavar="X", type=click.FloatRange(0), help="Only methods within X s a cell.")
+@click.option("--max-seconds", metavar="X", type=Seconds(), help="Only methods within X s a cell.")
 @click.option("--run", is_flag=True, help="Run what is missing, by successive halving over methods.")
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
 @click.option("--results", metavar="DIR", help="Where the records are.  [default: results/<suite>]")
@@ -159,7 +168,7 @@ def recommend(selection: SuiteOptions, **options: Any) -> None:
 
 @cli.command("check-search")
 @suite_options("methods")
-@click.option("--draws", metavar="N", type=click.IntRange(2), default=4, show_default=True)
+@click.option("--draws", metavar="N", type=click.IntRange(2, 1000), default=4, show_default=True)
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
 @click.option("--results", metavar="DIR", help="Where records are kept.  [default: results/<suite>-search]")
 def check_search(selection: SuiteOptions, **options: Any) -> None:
@@ -242,8 +251,8 @@ def track(tracker: str, results: str | None, to: str | None) -> None:
 @cli.command()
 @click.argument("base", metavar="BASE")
 @click.argument("new", metavar="NEW")
-@click.option("--max-accuracy-drop", metavar="POINTS", type=click.FloatRange(0), help="Let this much pass.")
-@click.option("--max-slowdown", metavar="SHARE", type=click.FloatRange(0), help="0.15: let 15 % pass.")
+@click.option("--max-accuracy-drop", metavar="POINTS", type=float, help="Let this much pass.")
+@click.option("--max-slowdown", metavar="SHARE", type=float, help="0.15: let 15 % pass.")
 @click.option("--out", metavar="FILE", multiple=True, help="Write .html, .json or .md; may be repeated.")
 def compare(**options: Any) -> None:
     """Compare two results folders, baselines or REVISION:NAME; exit code 1 on a regression.

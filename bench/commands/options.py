@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,20 @@ def parse_nodes(context: click.Context, parameter: click.Parameter, value: str |
     if name != "nodes" or nodes is None or not 1 <= nodes <= 100_000:
         raise UserError(f"--simulate takes nodes=N like nodes=64, not '{value[:40]}'")
     return nodes
+
+
+class Seconds(click.FloatRange):
+    """Seconds of an option, three years at most."""
+
+    def __init__(self, min_open: bool = False) -> None:
+        super().__init__(0, 10**8, min_open=min_open)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse them; what is no number is in any range."""
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return seconds
 
 
 def _environment(variable: str, kind: str = "path") -> Any:

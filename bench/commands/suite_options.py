@@ -20,7 +20,7 @@ from bench.networks.own_weights import resolve
 from bench.spec.cell import Shots, Value
 from bench.spec.matrix.suite import ScenarioTable, Suite, load_suite
 from bench.spec.scenarios import KINDS
-from bench.spec.toml import describe
+from bench.spec.toml import check_size, describe
 
 OWN_IMAGES, OWN_TASKS = "own-images", "own-tasks"
 """Default suites for one's own images: of several domains, and of one."""
@@ -185,6 +185,9 @@ def parse_set(text: str) -> tuple[str, str, Value]:
         raise UserError(f"--set takes method.param=value, not '{text[:40]}'")
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
+        check_size(value)
     except tomllib.TOMLDecodeError:
         value = raw
+    except ValueError as error:
+        raise UserError(f"--set {name.strip()[:40]}: {error}") from None
     return method, parameter, value

@@ -28,6 +28,14 @@ class CellFailed(Exception):
     """Cell that failed in an understood way (divergence, ...); becomes a `failed` record with this reason."""
 
 
+class InputsChanged(CellFailed):
+    """Cell whose code, images or weights are other ones than when its run began: the next run tries again."""
+
+
+class OldProcess(Exception):
+    """Cell that this process cannot run, since it loaded code that is another by now; a fresh one can."""
+
+
 MOST = 12
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 
@@ -33,6 +34,11 @@ def cache_root() -> Path:
     return Path(os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("transfer-bench"))
 
 
+def cache_part(name: CachePart) -> Path:
+    """Return a folder of the cache, whether it exists or not: nothing is kept elsewhere in it."""
+    return cache_root() / name
+
+
 def cache_limit() -> int:
     """Return the size limit in bytes of tensors shared between cells: `$BENCH_CACHE_GB`, or 20 GB.
 
@@ -48,8 +54,10 @@ def cache_limit() -> int:
         ) from None
 
 
-CACHE_PARTS = ("artifacts", "decoded", "downloads", "fetched", "index", "library", "unreadable")
-"""Folders of the cache."""
+CachePart = Literal[
+    "artifacts", "decoded", "downloads", "fetched", "index", "library", "own-weights", "unreadable", "weights"
+]
+"""Folder of the cache."""
 MARK = "CACHEDIR.TAG"
 """File that marks a folder as a cache, also for programs that make backups (https://bford.info/cachedir/)."""
 SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n# Cache of transfer-bench.\n"
@@ -91,7 +99,7 @@ def data_roots() -> list[Path]:
     into the environment, so that workers in other processes see them too.
     """
     named = [Path(part).expanduser() for part in os.environ.get("BENCH_DATA", "").split(os.pathsep) if part]
-    fetched = cache_root() / "fetched"
+    fetched = cache_part("fetched")
     return [root for root in (*named, fetched) if root.is_dir()]
 
 
@@ -99,6 +107,19 @@ def own_data() -> Path | None:
     """Return the folder or table of own images that `--data` names; None where it names none."""
     named = os.environ.get("BENCH_OWN_DATA")
     return Path(named) if named else None
+
+
+def left_out_now() -> list[str]:
+    """List the digests of images that could not be read since this run began, which may pass.
+
+    They are in the environment, so that workers in other processes know them too, and are kept nowhere else.
+    """
+    return os.environ.get("BENCH_LEFT_OUT", "").split()
+
+
+def leave_out_now(digests: Iterable[str]) -> None:
+    """Add to `left_out_now`."""
+    os.environ["BENCH_LEFT_OUT"] = " ".join(dict.fromkeys([*left_out_now(), *digests]))
 
 
 def skip_bad() -> bool:

@@ -10,6 +10,7 @@ import logging
 import os
 import zlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,12 +19,21 @@ from filelock import FileLock
 
 from bench.core.digest import combine
 from bench.core.errors import UserError
-from bench.core.paths import cache_root, data_roots, own_data, skip_bad, writing_to_cache
+from bench.core.paths import (
+    cache_part,
+    cache_root,
+    data_roots,
+    leave_out_now,
+    left_out_now,
+    own_data,
+    skip_bad,
+    writing_to_cache,
+)
 from bench.core.text import counted, file_name
 from bench.data.card import Card
-from bench.data.decoding import decode_images
+from bench.data.decoding import Fault, decode_images
 from bench.data.index import Index, Progress, Row, bad_images, decoder_digest, read_index, remember_bad
-from bench.data.sources.encoded import Place
+from bench.data.sources.encoded import NOTHING, Place
 
 LOG = logging.getLogger(__name__)
 
@@ -53,6 +63,11 @@ class Domain:
     group_names: tuple[str, ...] = field(repr=False)
     published: tuple[str, ...] = field(repr=False)
     """Split that the dataset is published with, or empty, per image."""
+
+    @cached_property
+    def content(self) -> str:
+        """Digest of the images in their order, whatever they are called."""
+        return combine(*self.digests)
 
     def title(self, row: int) -> str:
         """Name an image for messages."""
@@ -87,16 +102,15 @@ class Dataset:
 
     def pixels_path(self, domain: str, size: int) -> Path:
         """Return the path of a domain's decoded images."""
-        fit = self.card.fit
-        version = combine(self.fingerprint, decoder_digest(), *([fit] if fit != "pad" else []))
-        return cache_root() / "decoded" / f"{self.card.name}-{version}" / f"{file_name(domain)}-{size}.npy"
+        version = combine(self.domain(domain).content, decoder_digest(), self.card.fit)
+        return cache_part("decoded") / f"{self.card.name}-{version}" / f"{file_name(domain)}-{size}.npy"
 
     def pixels(self, domain: str, size: int, progress: Progress = silent) -> np.ndarray:
         """uint8 (images, size, size, 3), memory-mapped, read-only; decoded at the first call.
 
         Raises:
             BadImages: naming every image of the domain that cannot be decoded.
-            UserError: what was decoded cannot be read back.
+            UserError: an image is another than was listed, or the cache cannot be written or read back.
         """
         path, images = self.pixels_path(domain, size), self.domain(domain)
         shape = (len(images.places), size, size, 3)
@@ -121,6 +135,7 @@ class Dataset:
         try:
             bad = decode_images(
                 domain.places,
+                domain.digests,
                 size,
                 self.card.fit,
                 temporary,
@@ -134,8 +149,28 @@ class Dataset:
         finally:
             temporary.unlink(missing_ok=True)
         if bad:
-            remember_bad({domain.digests[row]: reason for row, reason in bad.items()})
+            _note(domain, bad)
             raise BadImages(_named(domain, bad))
+
+
+MOST_PASSING = 100
+"""Most images of a domain that may be left out because they could not be read for once."""
+
+
+def _note(domain: Domain, bad: dict[int, Fault]) -> None:
+    """Note images that `--skip-bad` leaves out: for good where their content is the reason, else for now.
+
+    Raises:
+        UserError: so many cannot be read for other reasons that it is not the images' fault.
+    """
+    lasting = {row for row, fault in bad.items() if fault.lasting or domain.digests[row] == NOTHING}
+    passing = bad.keys() - lasting
+    if len(passing) > MOST_PASSING:
+        some = {row: bad[row] for row in passing}
+        raise UserError(f"{_named(domain, some)}: this may pass, so try again")
+    if lasting:
+        remember_bad({domain.digests[row]: bad[row].reason for row in lasting})
+    leave_out_now(domain.digests[row] for row in sorted(passing))
 
 
 _whole: set[tuple[str, int, int, int]] = set()
@@ -169,8 +204,8 @@ def _checksum(file: BinaryIO, size: int) -> int:
     return checksum
 
 
-def _named(domain: Domain, bad: dict[int, str], most: int = 10) -> str:
-    named = [f"{domain.title(row)} ({bad[row]})" for row in sorted(bad)[:most]]
+def _named(domain: Domain, bad: dict[int, Fault], most: int = 10) -> str:
+    named = [f"{domain.title(row)} ({bad[row].reason})" for row in sorted(bad)[:most]]
     more = f" and {len(bad) - most} more" if len(bad) > most else ""
     return f"{domain.name}: cannot read image {', '.join(named)}{more}"
 
@@ -188,7 +223,7 @@ def open_again(card: Card, fingerprint: str) -> Dataset:
         UserError: no source has one.
     """
     content = (card.model_dump_json(), fingerprint)
-    key = (*content, *map(str, (cache_root(), own_data(), skip_bad(), *data_roots())))
+    key = (*content, *map(str, (cache_root(), own_data(), skip_bad(), left_out_now(), *data_roots())))
     if key not in _last:
         dataset = open_dataset(card)
         _last.clear()
@@ -205,7 +240,7 @@ def open_dataset(card: Card, progress: Progress = silent, download: bool = True)
         UserError: no source has one.
     """
     index = read_index(card, progress, download)
-    bad = bad_images() if skip_bad() else {}
+    bad = {*bad_images(), *left_out_now()} if skip_bad() else set()
     left_out = [
         f"{domain}/{Path(row.path).name}"
         for domain, rows in index.domains.items()

@@ -17,11 +17,12 @@ import numpy as np
 
 from bench.core.errors import UserError
 from bench.core.paths import writing_to_cache
-from bench.data.decoders.image import Fit, decode
+from bench.data.decoders.image import Fit, Unreadable, decode
 from bench.data.sources.encoded import Encoded, Place, encoded_images
+from bench.data.sources.encoded import digest as content_digest
 from bench.processes.expendable import ItemServer, Lost, in_expendable_processes
 from bench.processes.pool import processors
-from bench.processes.protocol import Message, path_text, text_path
+from bench.processes.protocol import Message, Text, path_text, text_path
 from bench.processes.server import serve
 
 PIECE = 64
@@ -50,10 +51,20 @@ def numbered(places: Sequence[Place], numbers: Sequence[int]) -> tuple[tuple[int
 class DecodeRequest(ImagesRequest):
     """Request to decode images into a file of arrays, the first of which begins at `offset`."""
 
+    digests: tuple[str, ...]
+    """What was listed: decoded images are named by it, so that nothing else may be decoded."""
     size: int
     fit: Fit
     out: str
     offset: int
+
+
+class Fault(Message):
+    """Fault of an image that cannot be decoded."""
+
+    reason: Text
+    lasting: bool
+    """Whether its content is the reason, and will be again."""
 
 
 class Decoder(ItemServer):
@@ -63,18 +74,28 @@ class Decoder(ItemServer):
         """Import nothing: this module has imported what is needed."""
 
     def results(self, request: str) -> Iterator[tuple[int, Callable[[], str]]]:
-        """Images of a request; the result of each is why it cannot be decoded, or empty."""
+        """Images of a request; the result of each is its `Fault`, or empty."""
         wanted = DecodeRequest.model_validate_json(request)
         with text_path(wanted.out).open("r+b", buffering=0) as out:
+            listed = {
+                number: digest for (number, *_), digest in zip(wanted.images, wanted.digests, strict=True)
+            }
             for number, encoded in wanted.read():
-                yield number, partial(_decode, encoded, number, wanted, out)
+                yield number, partial(_decode, encoded, number, listed[number], wanted, out)
 
 
-def _decode(encoded: Encoded, row: int, wanted: DecodeRequest, out: FileIO) -> str:
+def _decode(encoded: Encoded, row: int, listed: str, wanted: DecodeRequest, out: FileIO) -> str:
+    if content_digest(encoded) != listed:
+        place = next(path for number, path, _ in wanted.images if number == row)
+        raise UserError(
+            f"'{text_path(place)}' is another image than was listed: run the same command again. If this "
+            "stays, it was changed without a change of its size and date: python -m bench cache clear index"
+        )
     try:
         content = decode(encoded, wanted.size, wanted.fit).tobytes()
-    except UserError as error:
-        return str(error).rpartition(": ")[2] or "unreadable"
+    except Unreadable as error:
+        reason = str(error).rpartition(": ")[2] or "unreadable"
+        return Fault(reason=reason, lasting=error.lasting).model_dump_json()
     with writing_to_cache():
         out.seek(wanted.offset + row * len(content))
         while content:
@@ -83,15 +104,22 @@ def _decode(encoded: Encoded, row: int, wanted: DecodeRequest, out: FileIO) -> s
 
 
 def decode_images(
-    places: Sequence[Place], size: int, fit: Fit, out: Path, progress: Callable[[int], None]
-) -> dict[int, str]:
-    """Decode images into a new `.npy` file: uint8 (images, size, size, 3).
+    places: Sequence[Place],
+    digests: Sequence[str],
+    size: int,
+    fit: Fit,
+    out: Path,
+    progress: Callable[[int], None],
+) -> dict[int, Fault]:
+    """Decode images of these contents into a new `.npy` file: uint8 (images, size, size, 3).
 
-    Returns why images cannot be decoded, by their numbers; `progress` is called with how many are done.
+    Returns the faults of images that cannot be decoded, by their numbers; `progress` is called with how many
+    are done.
 
     Raises:
         OSError: the file cannot be written.
-        UserError: likewise, in a process that decodes; or none can be started.
+        UserError: likewise, in a process that decodes; none can be started; a disk cannot be read; or an
+            image has another content.
     """
     shape = (len(places), size, size, 3)
     with out.open("wb") as file:
@@ -101,14 +129,18 @@ def decode_images(
 
     def request(numbers: Sequence[int]) -> DecodeRequest:
         images = numbered(places, numbers)
-        return DecodeRequest(images=images, size=size, fit=fit, out=path_text(out), offset=offset)
+        listed = tuple(digests[number] for number in numbers)
+        return DecodeRequest(
+            images=images, digests=listed, size=size, fit=fit, out=path_text(out), offset=offset
+        )
 
-    bad: dict[int, str] = {}
+    bad: dict[int, Fault] = {}
     outcomes = in_expendable_processes("bench.data.decoding", pieces(places), request)
     for done, outcome in enumerate(outcomes, 1):
-        reason = f"{STOPPED}: {outcome.reason}" if isinstance(outcome, Lost) else outcome.text
-        if reason:
-            bad[outcome.item] = reason
+        if isinstance(outcome, Lost):
+            bad[outcome.item] = Fault(reason=f"{STOPPED}: {outcome.reason}", lasting=outcome.lasting)
+        elif outcome.text:
+            bad[outcome.item] = Fault.model_validate_json(outcome.text)
         progress(done)
     with out.open("r+b") as whole:
         os.fsync(whole.fileno())

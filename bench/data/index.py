@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from bench.core.digest import code_digest, combine, package_version, seal, unseal
 from bench.core.files import write_atomically
-from bench.core.paths import cache_root, writing_to_cache
+from bench.core.paths import cache_part, writing_to_cache
 from bench.data.card import CARDS, Card
 from bench.data.sources.base import Absent, Listing, SourceRequest
 from bench.data.sources.encoded import digest as content_digest
@@ -75,8 +75,10 @@ def find(card: Card, download: bool = True) -> Listing:
 def read_index(card: Card, progress: Progress, download: bool = True) -> Index:
     """List a dataset's images, from the kept index where one matches the card, the code and the copy."""
     listing = find(card, download)
-    key = combine(listing.digest, *card.classes, code_digest("data/sources/*.py", "data/index.py"))
-    path = cache_root() / "index" / f"{card.name}-{key}.json"
+    key = combine(
+        listing.digest, *card.domains, *card.classes, code_digest("data/sources/*.py", "data/index.py")
+    )
+    path = cache_part("index") / f"{card.name}-{key}.json"
     try:
         domains = _rows(json.loads(unseal(path.read_bytes())))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -120,7 +122,7 @@ def _identify(card: Card, items: dict[str, list[Item]], progress: Progress) -> d
 
 
 def bad_images() -> dict[str, str]:
-    """Return the digests of images that cannot be decoded, with reasons: `--skip-bad` leaves them out."""
+    """Return the digests of images whose content cannot be decoded, with reasons."""
     try:
         reasons: dict[str, str] = json.loads(unseal(_bad_path().read_bytes()))
         return reasons
@@ -141,7 +143,7 @@ def remember_bad(reasons: dict[str, str]) -> None:
 
 
 def _bad_path() -> Path:
-    return cache_root() / "unreadable" / f"{decoder_digest()}.json"
+    return cache_part("unreadable") / f"{decoder_digest()}.json"
 
 
 def decoder_digest() -> str:

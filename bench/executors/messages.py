@@ -84,7 +84,7 @@ class CellFinished(Message):
 
 
 class CellStopped(Message):
-    """End of a cell on a stop request, its state saved."""
+    """End of a worker's part in a cell: on a stop request, its state saved, or for a fresh process to run."""
 
     kind: Literal["stopped"] = "stopped"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TextIO
 
-from bench.core.errors import UserError
+from bench.core.errors import OldProcess, UserError
 from bench.core.text import counted
 from bench.executors.messages import (
     REQUEST,
@@ -113,7 +113,7 @@ class Worker(Server):
         self.send(CellStarted())
         try:
             record, predictions = self.work(request, self.environment(request.setting))
-        except Stopped:
+        except (Stopped, OldProcess):
             self.send(CellStopped())
             return
         try:

@@ -266,7 +266,7 @@ class WorkerPool:
             case CellFinished(retires=retires):
                 self._complete(run, worker, queued.cell, retires)
             case CellStopped():
-                # On a request of this process or another one, and it will do nothing more.
+                # On a request of this process or another one, or its code is too old: it does nothing more.
                 self._terminate(worker)
                 run.requeue(worker)
             case Failure(message=message):

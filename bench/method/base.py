@@ -6,11 +6,12 @@ import dataclasses
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast, dataclass_transform
+from typing import Any, ClassVar, Literal, cast, dataclass_transform
 
 import torch
 from torch import Tensor, nn
 
+from bench.core.errors import UserError
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.items import StageItems
 from bench.networks.backbones import Backbone
@@ -54,6 +55,13 @@ Update = tuple[Tensor, Iterable[nn.Parameter]]
 """Loss and the parameters that an optimiser's update by its gradient moves."""
 
 
+Control = dict[str, bool | int | float | str] | str | None
+"""Hyperparameters that turn a method's idea off, or the name of the method that lacks it."""
+
+SecondView = Literal["weak", "strong"]
+"""Augmentation of a second view: as of all training images, or RandAugment."""
+
+
 def tunable(default: float, low: float, high: float, log: bool = True) -> Any:
     """Hyperparameter with a search range, on a logarithmic scale by default."""
     return dataclasses.field(default=default, metadata={"low": low, "high": high, "log": log})
@@ -65,18 +73,28 @@ class Method:
 
     access: ClassVar[Access] = Access.SOURCE_LABELS | Access.TARGET_LABELS
     reference: ClassVar[str] = ""
-    """Published implementation that tests compare the loss and its gradient with, as in `dalib 0.2`."""
+    """What tests check the method against: a published implementation, as in `dalib 0.2`, or a
+    `hand-computed case` of the paper's equations."""
     needs: ClassVar[Access] = Access.NOTHING
     """Access that a scenario must offer; a cell of another one is skipped, with that reason."""
-
-    def __init_subclass__(cls) -> None:
-        """Make every subclass a frozen dataclass of its annotated fields."""
-        dataclass(frozen=True, kw_only=True)(cls)
-
     pretrained: ClassVar[bool] = True
     """True if the backbone begins with its pretrained weights."""
     views: ClassVar[int] = 0
     """Augmented views of a training image that are kept at the split point; 0: the image as it is."""
+    adapts: ClassVar[bool] = False
+    """True if the method takes the stage `adapt`, on unlabelled target images, where there are no shots."""
+    starts_from: ClassVar[str] = ""
+    """Method whose network and source stage are this one's too, with its own defaults: both share it."""
+    control: ClassVar[Control] = None
+    """The same recipe without the method's idea: hyperparameters by name, or the method that is it."""
+    task_only: ClassVar[bool] = False
+    """True if unlabelled images have to be of the task's classes: inductive episodes have none such."""
+
+    def __init_subclass__(cls) -> None:
+        """Make every subclass a frozen dataclass of its annotated fields."""
+        dataclass(frozen=True, kw_only=True)(cls)
+        if cls.adapts and Access.TARGET_IMAGES not in cls.access:
+            raise UserError(f"{cls.__name__} adapts, but its access has no TARGET_IMAGES to adapt to")
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -122,6 +140,20 @@ class Method:
         """Logits (B, classes) and features (B, D), in evaluation mode."""
         features = model.features(x)
         return model.head(features), features
+
+    def stream(self, model: Model, batches: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield logits (B, classes) and features (B, D) of each batch of test images, adapting on the way.
+
+        A method that has this is tested on streams: target images (B, 3, S, S) in random order, each once.
+        The next batch comes when the one before has its answer. `model` is a copy, in evaluation mode, that
+        later evaluations do not see; gradients are on.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def streams(cls) -> bool:
+        """True if the method adapts to test images as they come, by a `stream` of its own."""
+        return cls.stream is not Method.stream
 
 
 class GradientMethod(Method):
@@ -172,6 +204,16 @@ class GradientMethod(Method):
     def report(self, model: Model) -> Details:
         """Findings of a stage, for the record."""
         return {}
+
+    second_view: ClassVar[SecondView | None] = None
+    """Second view of unlabelled images in each batch: another `weak` one, or a `strong` one (RandAugment)."""
+
+    def refresh_at(self, model: Model) -> tuple[float, ...]:
+        """Moments of a stage, in [0, 1), at which `refresh` is called."""
+        return ()
+
+    def refresh(self, model: Model, items: StageItems, progress: float) -> None:
+        """Compute something of all items anew, in evaluation mode: pseudo-labels, in buffers of `model`."""
 
     def begin(self, model: Model, items: StageItems, task: Task) -> None:
         """Prepare a stage that trains: remember what it begins with, in buffers of `model`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Flag, auto
 
+import torch
 from torch import Tensor
 
 from bench.core.errors import UserError
@@ -25,7 +26,7 @@ class Access(Flag):
 
 
 StageName = str
-"""Name of a stage: `source`, `target`."""
+"""Name of a stage: `source`; `target` with labels, or `adapt` without any."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Episode:
             )
 
     @property
+    def learnt(self) -> int:
+        """Images of one episode to learn from."""
+        return self.way * self.support
+
+    @property
     def images(self) -> int:
         """Images of one episode."""
         return self.way * (self.support + self.query)
@@ -66,10 +72,12 @@ class Episode:
 class Batch:
     """Images of one step, normalised, on the device: (B, 3, S, S), or activations at the split point.
 
-    `x`, `y` are the labelled images of the stage: the source's, or the shots. The others are there where
-    `access` asks for them and the scenario has them; `source_y` only where the target's classes are the
-    source's. In an episode `y` counts the episode's own classes,
-    and the first `way * support` images are its support, class by class; then come its queries.
+    `x`, `y` are the labelled images of the stage: the source's, or the shots; none where it has no labels.
+    The others are there where `access` asks for them and the scenario has them; `source_y` only where the
+    target's classes are the source's, `target_second` where the method asks for a second view. `target_at`
+    (B,) are the places of the unlabelled images among those of the stage, which are in random order. In an
+    episode `y` counts the episode's own classes, and the first `learnt` images are its support, class
+    by class; then come its queries.
     """
 
     x: Tensor
@@ -78,13 +86,24 @@ class Batch:
     source_y: Tensor | None = None
     target_x: Tensor | None = None
     episode: Episode | None = None
+    target_second: Tensor | None = None
+    target_at: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x) if len(self.x) or self.target_x is None else len(self.target_x)
+
+    def known(self) -> tuple[Tensor, Tensor]:
+        """Labelled items and replayed ones whose labels are known: x (N, ...), y (N,)."""
+        if self.source_x is None or self.source_y is None:
+            return self.x, self.y
+        return torch.cat([self.x, self.source_x]), torch.cat([self.y, self.source_y])
 
     def slice(self, place: int, size: int) -> Batch:
         """Return one of `size` slices of a plain batch, with its rows of every stream."""
-        begin, end = slice_bounds(len(self.x), place, size)
+        begin, end = slice_bounds(len(self), place, size)
 
         def rows(stream: Tensor | None) -> Tensor | None:
-            assert stream is None or len(stream) == len(self.x), "all streams of a batch are equally long"
+            assert stream is None or len(stream) == len(self), "all streams of a batch are equally long"
             return None if stream is None else stream[begin:end]
 
         return replace(
@@ -94,6 +113,8 @@ class Batch:
             source_x=rows(self.source_x),
             source_y=rows(self.source_y),
             target_x=rows(self.target_x),
+            target_second=rows(self.target_second),
+            target_at=rows(self.target_at),
         )
 
 

@@ -23,6 +23,11 @@ def check_capability(name: str, method: Method, scenario: Scenario) -> None:
             Access.TARGET_LABELS: f"labelled target images, and {scenario.shots} shots have none",
         }
         raise CellSkipped(f"{name} needs {next(what[flag] for flag in lacking)}")
+    if method.task_only and scenario.episodes and scenario.episodes.batch_norm == "inductive":
+        raise CellSkipped(
+            f"{name} learns from a task's unlabelled images, which inductive episodes do not give: "
+            "batch_norm = 'transductive' does"
+        )
     if scenario.shots == 0 and Access.SOURCE_LABELS not in method.access:
         raise CellSkipped(f"{name} makes no use of a labelled source, and 0 shots leave nothing else")
     if scenario.shots != 0 and Access.TARGET_LABELS not in method.access:

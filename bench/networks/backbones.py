@@ -6,6 +6,7 @@ import contextlib
 import copy
 import logging
 import re
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +16,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from bench.core.errors import UserError, did_you_mean
+from bench.core.errors import CellSkipped, UserError, did_you_mean
 from bench.networks.own_weights import CONFIG, HUB, is_own, kept_weights
 from bench.networks.weights import PACKAGED, UNTRAINED, available_offline, remember_source
 
@@ -38,6 +39,8 @@ class Backbone(nn.Module):
         self.num_features = num_features
         self.stages = stages
         self.widths = dict(widths or {})
+        self.name = ""
+        """Name that it was created by, weights included."""
         self.input_shape: tuple[int, ...] | None = None
         """Shape of one image's activation at the split point, where the lower part is frozen."""
         self.channel_axis: int | None = None
@@ -46,12 +49,14 @@ class Backbone(nn.Module):
     def stage_parameters(self) -> list[list[nn.Parameter]]:
         """Parameters from input to output: one list per stage, the last with all that comes behind it."""
         parts: list[list[nn.Parameter]] = [[] for _ in self.stages or ["all"]]
-        place = len(parts) - 1
-        # Backwards, so that what lies between two stages belongs to the one it leads to.
-        for name, parameter in reversed(list(self.net.named_parameters())):
-            inside = [n for n, stage in enumerate(self.stages) if name.startswith(f"{stage}.")]
-            place = inside[0] if inside else place
-            parts[place].insert(0, parameter)
+        place, places = len(parts) - 1, dict[str, int]()
+        # Backwards, so that what lies between two stages belongs to the one it leads to. By modules, since a
+        # stage may end in one without parameters.
+        for name, _ in reversed(list(self.net.named_modules())):
+            inside = [n for n, stage in enumerate(self.stages) if f"{name}.".startswith(f"{stage}.")]
+            place = places[name] = inside[0] if inside else place
+        for name, parameter in self.net.named_parameters():
+            parts[places[name.rpartition(".")[0]]].append(parameter)
         return parts
 
     def plain_attention(self) -> None:
@@ -113,10 +118,31 @@ def create_backbone(name: str, image_size: int | None = None) -> Backbone:
     Raises:
         UserError: unknown name, or weights that are out of reach.
     """
-    if not name.endswith(f".{UNTRAINED}"):
-        return copy.deepcopy(_pretrained(name, _own_size(name, image_size)))
-    arch = name.removesuffix(f".{UNTRAINED}")
-    return _backbone(_random(arch, _own_size(arch, image_size)))
+    if name.endswith(f".{UNTRAINED}"):
+        arch = name.removesuffix(f".{UNTRAINED}")
+        backbone = _backbone(_random(arch, _own_size(arch, image_size)))
+    else:
+        backbone = copy.deepcopy(_pretrained(name, _own_size(name, image_size)))
+    backbone.name = name
+    return backbone
+
+
+def pretrained_head(backbone: Backbone) -> nn.Module:
+    """Classifier that a backbone was pretrained with: pooled features (B, D) -> logits of those classes.
+
+    Raises:
+        CellSkipped: its weights come without one.
+    """
+    name = backbone.name
+    head: nn.Module = nn.Identity()
+    if name in PACKAGED:
+        head = imagenet_head(name)
+    elif name and not name.endswith(f".{UNTRAINED}") and not is_own(name):
+        with torch.random.fork_rng(devices=[]):
+            head = cast(Any, timm.create_model(name, pretrained=True)).get_classifier()
+    if isinstance(head, nn.Identity):
+        raise CellSkipped(f"'{name}' comes without the classifier that it was pretrained with")
+    return head.eval()
 
 
 def check_image_size(name: str, image_size: int) -> None:
@@ -310,6 +336,8 @@ def _own(name: str, own_size: int | None) -> nn.Module:
     net = _random(name, own_size)
     try:
         state = timm.models.load_state_dict(str(kept_weights(name)), weights_only=True)
+        if own_size is not None:
+            state = _fitted(state, net)
     except UserError:
         raise
     except Exception as error:
@@ -319,18 +347,34 @@ def _own(name: str, own_size: int | None) -> nn.Module:
     wrong = [
         key
         for key, value in expected.items()
-        if not isinstance(found := state.get(key), Tensor) or found.shape != value.shape
+        if not isinstance(found := state.get(key), Tensor)
+        or (found.shape, found.is_floating_point()) != (value.shape, value.is_floating_point())
     ]
     classifier = cast(Any, net).pretrained_cfg.get("classifier") or "head"
     heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     more = [key for key in state if key not in expected and not key.startswith(tuple(f"{h}." for h in heads))]
     if wrong or more:
-        what = f"'{wrong[0]}' is missing or of another shape" if wrong else f"there is no '{more[0]}' in it"
+        what = (
+            f"'{wrong[0]}' is missing, or of another shape or type"
+            if wrong
+            else f"there is no '{more[0]}' in it"
+        )
         raise UserError(
             f"the weights of '{name}' are not this network's: {what}, of {len(wrong) + len(more)}"
         )
+    if odd := [key for key in expected if not state[key].isfinite().all()]:
+        raise UserError(
+            f"the weights of '{name}' are not all numbers: '{odd[0]}' has some that are not finite"
+        )
     net.load_state_dict({key: state[key] for key in expected})
     return net
+
+
+def _fitted(state: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
+    """Weights as timm fits them to a network for other images, with embeddings of positions interpolated."""
+    # By this name the file of each architecture has it, where it has one.
+    fit = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
+    return cast(dict[str, Tensor], fit(state, net)) if fit else state
 
 
 def _packaged_weights(name: str) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.core.errors import UserError
 from bench.core.files import atomic_file, open_regular
-from bench.core.paths import cache_root, writing_to_cache
+from bench.core.paths import cache_part, writing_to_cache
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
 """timm's own prefixes: of a folder with `config.json` and weights, and of such a repository."""
@@ -63,7 +63,7 @@ def kept_weights(name: str) -> Path:
         UserError: they are not there, or are not what they were.
     """
     network, _, digest = name.partition("@")
-    folder = cache_root() / "own-weights" / digest.removesuffix(".untrained")
+    folder = cache_part("own-weights") / digest.removesuffix(".untrained")
     for weights in dict.fromkeys(FORMATS.values()):
         if (folder / weights).is_file():
             files = [path for path in (folder / CONFIG, folder / weights) if path.is_file()]
@@ -98,7 +98,7 @@ def _keep(files: dict[str, Path]) -> str:
         digest = _digest(list(files.values()))
     except OSError as error:
         raise UserError(f"cannot read the weights '{error.filename}': {error.strerror}") from None
-    folder = cache_root() / "own-weights" / digest
+    folder = cache_part("own-weights") / digest
     with writing_to_cache():
         for name, path in files.items():
             if not (folder / name).is_file():

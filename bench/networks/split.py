@@ -118,6 +118,27 @@ def module_at(backbone: Backbone, name: str) -> nn.Module:
         raise UserError(f"no layer '{name}' in this network: {did_you_mean(name, backbone.stages)}") from None
 
 
+def stage_activations(backbone: Backbone, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Pooled features (B, D) of inputs, and the activation behind each stage, channels first: (B, C, ...)."""
+    found: list[Tensor] = []
+
+    def keep(stage: str) -> Any:
+        def hook(module: nn.Module, args: Any, output: Tensor) -> Tensor:
+            axis = channel_axis(backbone, stage, output) or 1
+            found.append(output.movedim(axis, 1))
+            # What was kept goes on through the network, so that it has a gradient.
+            return found[-1].movedim(1, axis)
+
+        return hook
+
+    handles = [module_at(backbone, stage).register_forward_hook(keep(stage)) for stage in backbone.stages]
+    try:
+        return backbone(x), found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 class _Reached(Exception):
     def __init__(self, activation: Tensor) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.core.digest import combine, seal, unseal
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
-from bench.core.paths import cache_root, writing_to_cache
+from bench.core.paths import cache_part, writing_to_cache
 from bench.core.text import file_name
 from bench.networks.own_weights import HUB, is_own
 
@@ -143,4 +143,4 @@ def _source(name: str) -> str:
 
 
 def _note(name: str) -> Path:
-    return cache_root() / "weights" / f"{file_name(name)}.json"
+    return cache_part("weights") / f"{file_name(name)}.json"

@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from bench.core.errors import UserError
-from bench.processes.local import LocalWorker
+from bench.processes.local import FROM_OUTSIDE, LocalWorker
 from bench.processes.pool import processors
 from bench.processes.protocol import Answers, Exited, Failure, Message, Note, Text, WorkerHandle
 from bench.processes.server import Server
@@ -51,6 +51,8 @@ class Lost(Message):
 
     item: int
     reason: str
+    lasting: bool
+    """Whether the item is likely to be the reason, and not how busy the machine was."""
 
 
 ANSWER = TypeAdapter[Begun | Result | Note | Failure | Exited](
@@ -137,16 +139,17 @@ class _Pool:
                     del self._busy[worker]
                     self._next(worker)
             case Exited() if piece:
-                yield from self._end(worker, worker.exit_reason())
+                reason = worker.exit_reason()
+                yield from self._end(worker, reason, lasting=not reason.endswith(FROM_OUTSIDE))
 
     def _check_time(self) -> Iterator[Lost]:
         self._checked = time.monotonic()
         for worker, piece in [*self._busy.items()]:
             limit = START_SECONDS if piece.current is None else SECONDS
             if time.monotonic() - piece.since > limit:
-                yield from self._end(worker, f"it took longer than {limit:g} s")
+                yield from self._end(worker, f"it took longer than {limit:g} s", lasting=False)
 
-    def _end(self, worker: WorkerHandle, reason: str) -> Iterator[Lost]:
+    def _end(self, worker: WorkerHandle, reason: str, lasting: bool) -> Iterator[Lost]:
         """End a process; what it had not done is done by another one, but for an item that is lost.
 
         Raises:
@@ -166,7 +169,7 @@ class _Pool:
             if rest:
                 self._waiting.appendleft(_Piece(rest))
             if item in self._suspects:
-                yield Lost(item=item, reason=reason)
+                yield Lost(item=item, reason=reason, lasting=lasting)
             else:
                 self._suspects.add(item)
                 self._waiting.appendleft(_Piece([item]))

@@ -17,6 +17,8 @@ from bench.processes.protocol import STOP, Answers, Exited, Message
 
 TAIL_BYTES = 4000
 """Bytes of a log's end that are kept, in memory: whatever a worker prints, no disk fills up."""
+FROM_OUTSIDE = "out of memory, or somebody ended it"
+"""End of the reason for the exit of a process whose own work need not be the cause."""
 PIECE = 2**16
 """Bytes of a log that are read at once."""
 
@@ -123,9 +125,7 @@ class LocalWorker:
             return f"its process ended with exit code {code}"
         with contextlib.suppress(ValueError):
             name = signal.Signals(-code).name
-            return f"its process was killed by {name}" + (
-                ": out of memory, or somebody ended it" if name == "SIGKILL" else ""
-            )
+            return f"its process was killed by {name}" + (f": {FROM_OUTSIDE}" if name == "SIGKILL" else "")
         return f"its process was killed by signal {-code}"
 
     def _read_log(self) -> None:

@@ -129,44 +129,61 @@ def _move(folder: Path, fault: Fault) -> None:
 
 
 def merge(into: Store, other: Store) -> tuple[Counter[str], list[str]]:
-    """Add the records of another folder; where both have a record, the first that is done stays.
+    """Add the records of another folder; where both have a record, the first that is done and whole stays.
 
-    Returns counts of added, kept, busy and damaged records, and a line for each that was left out.
+    Returns counts of added, mended, kept, busy and damaged records, and a line for each that was left out.
+    Mended are those that were here, damaged: they go to `quarantine/`.
 
     Raises:
         OSError: the folder cannot be written any more; what is added is whole.
     """
-    leases = Leases(into.root)
     counts: Counter[str] = Counter()
     messages = []
     for path in other.files():
         key = path.stem
-        record = other.read(key)
-        if record is None:
-            counts["damaged"] += 1
-            messages.append(f"left out {key}: {other.unreadable.get(path, 'it went away')}")
-            continue
-        with leases.holding(key) as held:
-            present = into.read(key)
-            if not held:
-                counts["busy"] += 1
-                messages.append(f"left out {key}: another process works on it")
-            elif present is not None and (present.done or not record.done):
-                counts["kept"] += 1
-            else:
-                try:
-                    predictions = other.predictions(record)
-                except OSError as error:
-                    counts["damaged"] += 1
-                    messages.append(f"left out {key}: {error}")
-                    continue
-                into.write(record, predictions)
-                counts["added"] += 1
+        try:
+            outcome = _merge(into, other, path)
+        except Damaged as error:
+            outcome = "damaged"
+            messages.append(f"left out {key}: {error}")
+        if outcome == "busy":
+            messages.append(f"left out {key}: another process works on it")
+        counts[outcome] += 1
     # A folder or an archive that cannot be listed has records that nobody has gone through.
     unlisted = {path: reason for path, reason in other.unreadable.items() if path.suffix != ".json"}
     counts["damaged"] += len(unlisted)
     messages += [f"left out {path}: {reason}" for path, reason in unlisted.items()]
     return counts, messages
+
+
+def _merge(into: Store, other: Store, path: Path) -> str:
+    """Add a record of another folder unless one that is done and whole is here; what came of it, in a word.
+
+    Raises:
+        Damaged: the other record is, or the one that is here cannot be read and may be whole.
+        OSError: the folder cannot be written.
+    """
+    key = path.stem
+    record = other.read(key)
+    if record is None:
+        raise Damaged(other.unreadable.get(path, "it went away"))
+    with Leases(into.root).holding(key) as held:
+        if not held:
+            return "busy"
+        present = into.read(key)
+        fault = _judge(into, into.path(key)) if present and present.done and record.done else None
+        if present and not fault and (present.done or not record.done):
+            return "kept"
+        if fault and not fault.version:
+            raise Damaged(f"the one that is here: {fault.reason}")
+        try:
+            predictions = other.predictions(record)
+        except OSError as error:
+            raise Damaged(str(error)) from None
+        if fault:
+            _move(into.root / "quarantine", fault)
+        into.write(record, predictions)
+    return "mended" if fault else "added"
 
 
 def collect(store: Store, versions: bool = False) -> tuple[int, int]:

@@ -197,12 +197,21 @@ class Digests(Frozen):
     """Versions of the libraries that decide numbers."""
 
     def outdated(self, now: Digests) -> bool:
-        """True if the present digests are others; of weights that are not here now, nothing can be said."""
-        plain = (self.method, self.engine, self.dataset, self.card, self.libraries)
-        if plain != (now.method, now.engine, now.dataset, now.card, now.libraries):
-            return True
+        """True if the present digests are others."""
+        return bool(self.differences(now))
+
+    def differences(self, now: Digests) -> list[str]:
+        """Name what has another digest now; of weights that are not here now, nothing can be said."""
         present = dict(now.weights)
-        return any(present.get(name, digest) != digest for name, digest in self.weights)
+        changed = {
+            "method": self.method != now.method,
+            "engine": self.engine != now.engine,
+            "images": self.dataset != now.dataset,
+            "card": self.card != now.card,
+            "weights": any(present.get(name, digest) != digest for name, digest in self.weights),
+            "libraries": self.libraries != now.libraries,
+        }
+        return [name for name, is_other in changed.items() if is_other]
 
     @property
     def without_method(self) -> Digests:
@@ -227,7 +236,7 @@ class Record(Frozen):
     warnings: tuple[str, ...] = ()
     """Deviations of the images from the dataset's card, and of the training from the cell."""
     adapts: bool = False
-    """True if the method learns from unlabelled target images."""
+    """True if the method learns from unlabelled target images, be it those that it is tested on."""
     hyperparameters: dict[str, Any] = {}
     discrepancy_before: dict[str, float] = {}
     """Discrepancy between source and target features before any training."""
@@ -244,6 +253,12 @@ class Record(Frozen):
         for rule, place in self.selected.items():
             if not 0 <= place < len(self.evaluations):
                 raise ValueError(f"rule '{rule}' selects evaluation {place} of {len(self.evaluations)}")
+        return self
+
+    @model_validator(mode="after")
+    def _tested(self) -> Record:
+        if any("target-test" not in evaluation.accuracy for evaluation in self.evaluations):
+            raise ValueError("an evaluation has no accuracy on test images")
         return self
 
     @property

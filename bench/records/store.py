@@ -66,9 +66,10 @@ class Store:
             with tempfile.TemporaryFile(dir=self.root / "records"):
                 pass
         except OSError as error:
+            # A file, or a link that leads nowhere, which is told by "File exists".
+            reason = "no folder" if isinstance(error, FileExistsError) else error.strerror or error
             raise UserError(
-                f"cannot write results to '{self.root}': {error.strerror or error}; "
-                "choose another folder with --results"
+                f"cannot write results to '{self.root}': {reason}; choose another folder with --results"
             ) from None
 
     def path(self, key: str) -> Path:
@@ -344,19 +345,31 @@ class Store:
         `digests` are the present ones, by method name.
         """
         todo, stale = [], 0
-        cache = StatusCache(self.root / "records" / status_cache.FILE)
-        with paused_gc():
-            for cell, status in zip(cells, self._statuses(cells, cache), strict=True):
-                if status is None or (retry_failed and status.status != "done"):
-                    todo.append(cell)
-                elif status.digests.outdated(digests[cell.method]) and not keep_stale:
-                    stale += 1
-                    todo.append(cell)
-            if not self.read_only:
-                cache.save()
+        for cell, status in self._statuses(cells):
+            if status is None or (retry_failed and status.status != "done"):
+                todo.append(cell)
+            elif status.digests.outdated(digests[cell.method]) and not keep_stale:
+                stale += 1
+                todo.append(cell)
         return todo, stale
 
-    def _statuses(self, cells: Sequence[Cell], cache: StatusCache) -> Iterator[CellStatus | None]:
+    def stale(self, cells: Sequence[Cell], digests: Mapping[str, Digests]) -> dict[str, list[str]]:
+        """Name what differs from the present digests in the record of each cell that is stale, by key."""
+        return {
+            cell.key: differences
+            for cell, status in self._statuses(cells)
+            if status and (differences := status.digests.differences(digests[cell.method]))
+        }
+
+    def _statuses(self, cells: Sequence[Cell]) -> Iterator[tuple[Cell, CellStatus | None]]:
+        """Look up the status of each cell; None where it has no record that can be read."""
+        cache = StatusCache(self.root / "records" / status_cache.FILE)
+        with paused_gc():
+            yield from zip(cells, self._looked_up(cells, cache), strict=True)
+        if not self.read_only:
+            cache.save()
+
+    def _looked_up(self, cells: Sequence[Cell], cache: StatusCache) -> Iterator[CellStatus | None]:
         """Look up the status of each cell, in the cache or in its record."""
         keys = (cell.key for cell in cells)
         if self.read_only or len(cells) - len(cache) < bulk.MANY:

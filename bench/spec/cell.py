@@ -20,7 +20,7 @@ Kind = Literal["pretrained", "cross-domain", "cross-task", "cross-domain-task"]
 TASK_KINDS = ("cross-task", "cross-domain-task")
 
 
-Shots = Annotated[int, Field(ge=0)] | Literal["all"]
+Shots = Annotated[int, Field(ge=0, le=1_000_000)] | Literal["all"]
 
 
 Augment = Literal["none", "crop-flip", "rand-augment"]
@@ -42,11 +42,12 @@ Overrides = dict[str, dict[str, Value]]
 class Budget(Frozen):
     """Budget of training, equal for every method."""
 
-    steps: int = Field(300, ge=1, description="optimiser steps of the source stage")
-    batch_size: int = Field(32, ge=1, description="labelled images a step")
+    steps: int = Field(300, ge=1, le=10_000_000, description="optimiser steps of the source stage")
+    batch_size: int = Field(32, ge=1, le=65_536, description="labelled images a step")
     evaluations: int = Field(
         4,
         ge=1,
+        le=1000,
         serialization_alias="looks",
         description="equally spaced evaluations of a stage, the last included",
     )
@@ -54,6 +55,7 @@ class Budget(Frozen):
     trials: int = Field(
         0,
         ge=0,
+        le=10_000,
         description="tuning trials of each method before its cells run; 0: hyperparameters as they are",
     )
 
@@ -121,10 +123,14 @@ class Episodic(Frozen):
     same for every method and run seed.
     """
 
-    way: int = Field(5, ge=2, description="classes of an episode")
-    queries: int = Field(3, ge=1, description="test images of each class")
-    count: int = Field(600, ge=1, description="how many; methods that train below the features do a tenth")
-    steps: int = Field(20, ge=1, description="optimiser steps on the support, for methods that take them")
+    way: int = Field(5, ge=2, le=10_000, description="classes of an episode")
+    queries: int = Field(3, ge=1, le=10_000, description="test images of each class")
+    count: int = Field(
+        600, ge=1, le=1_000_000, description="how many; methods that train below the features do a tenth"
+    )
+    steps: int = Field(
+        20, ge=1, le=100_000, description="optimiser steps on the support, for methods that take them"
+    )
     batch_norm: Literal["inductive", "transductive"] = Field(
         "inductive",
         description="transductive: normalise queries by the statistics of the queries beside them",

@@ -18,8 +18,8 @@ class Resources(BaseModel):
         le=4096,
         description="cells at once; default: 1, on Ray as many as the cluster has room for",
     )
-    cpus_per_cell: int = Field(1, ge=1, description="processors of a cell (ray, slurm)")
-    memory_gb: float | None = Field(None, gt=0, description="memory of a cell (ray, slurm)")
+    cpus_per_cell: int = Field(1, ge=1, le=4096, description="processors of a cell (ray, slurm)")
+    memory_gb: float | None = Field(None, gt=0, le=100_000, description="memory of a cell (ray, slurm)")
     cells_per_device: int = Field(1, ge=1, le=64, description="cells that share an accelerator")
     devices_per_cell: int = Field(
         1, ge=1, le=64, description="accelerators that share a cell's batches; on a CPU, processes"
@@ -29,7 +29,7 @@ class Resources(BaseModel):
     )
     gpus: int = Field(0, ge=0, le=1, description="whether a job has accelerators (slurm)")
     minutes: int = Field(
-        60, ge=1, description="time limit of a job; one that meets it is queued again (slurm)"
+        60, ge=1, le=525_600, description="time limit of a job; one that meets it is queued again (slurm)"
     )
     partition: str | None = Field(None, description="partition of the jobs (slurm)")
     account: str | None = Field(None, description="account that the jobs are charged to (slurm)")

@@ -24,7 +24,8 @@ class StageSpec(Frozen):
     """One stage of training: its streams of items, its length, and the partitions that its head can score."""
 
     name: str
-    labelled: Items
+    labelled: Items | None
+    """None in a stage that knows no labels, and adapts to `unlabelled` alone."""
     unlabelled: Items | None = None
     replay: Items | None = None
     """Labelled items of an earlier stage."""
@@ -34,7 +35,14 @@ class StageSpec(Frozen):
     @property
     def shared(self) -> bool:
         """True if cells with other shots run the same stage."""
-        return self.labelled.part != "shots"
+        return self.labelled is not None and self.labelled.part != "shots"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes that the head is for."""
+        items = self.labelled or self.unlabelled
+        assert items is not None, "a stage has items"
+        return items.classes
 
     def restricted(self, unlabelled: bool, replay: bool) -> StageSpec:
         """Return the stage without the streams that a method may not see."""
@@ -61,7 +69,12 @@ class SharedStage(Frozen):
         return content_hash(self.model_dump(mode="json", by_alias=True))
 
 
-def shared_stages(cell: Cell, stages: Sequence[StageSpec]) -> list[SharedStage]:
-    """Identities of those stages of a cell that other cells may share."""
+def shared_stages(cell: Cell, stages: Sequence[StageSpec], starts_from: str = "") -> list[SharedStage]:
+    """Identities of those stages of a cell that other cells may share, and so those of another method.
+
+    `starts_from`: the method whose source stage this one's is, if it is not its own.
+    """
+    if starts_from:
+        cell = cell.model_copy(update={"method": starts_from, "overrides": {}})
     own = {name: getattr(cell, name) for name in SharedStage.model_fields if name != "stage"}
     return [SharedStage(stage=stage, **own) for stage in stages if stage.shared]

@@ -22,6 +22,8 @@ MOST_BYTES = 2**20
 MOST_LEVELS = 32
 """Deepest nesting of tables and arrays; what comes with the package has 4 levels."""
 
+MOST_INTEGER = 2**63
+
 DEEP_KEY = re.compile(
     rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MOST_LEVELS}}}"""
 )
@@ -54,7 +56,7 @@ TOO_DEEP = f"tables or arrays are nested more than {MOST_LEVELS} levels deep"
 
 
 def _parsed(path: Path) -> dict[str, Any]:
-    """Parse a TOML file; a `ValueError` where it is too large or too deeply nested."""
+    """Parse a TOML file; a `ValueError` where it, or a number in it, is too large, or too deeply nested."""
     with open_regular(path) as file:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
@@ -65,15 +67,21 @@ def _parsed(path: Path) -> dict[str, Any]:
     data = tomllib.loads(text)
     level: list[Any] = [data]
     for _ in range(MOST_LEVELS):
-        level = [
-            inner
-            for value in level
-            for inner in (value.values() if isinstance(value, dict) else value)
-            if isinstance(inner, dict | list)
+        inside = [
+            inner for value in level for inner in (value.values() if isinstance(value, dict) else value)
         ]
+        for value in inside:
+            check_size(value)
+        level = [inner for inner in inside if isinstance(inner, dict | list)]
         if not level:
             return data
     raise ValueError(TOO_DEEP)
+
+
+def check_size(value: object) -> None:
+    """Refuse a whole number that TOML does not have; a `ValueError`, as of the parser for other mistakes."""
+    if isinstance(value, int) and not -MOST_INTEGER <= value < MOST_INTEGER:
+        raise ValueError("a whole number has 64 bits at most")
 
 
 def describe(error: ValidationError, model: type[BaseModel]) -> str:

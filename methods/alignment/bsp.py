@@ -4,8 +4,7 @@ Chen et al. 2019, "Transferability vs. Discriminability: Batch Spectral Penaliza
 Adaptation", ICML. https://proceedings.mlr.press/v97/chen19i.html
 
 As in the paper: DANN, plus the squared largest singular value of each domain's batch (equation 7, k = 1),
-weight 1e-4 as in its authors' code. On the pooled features, where they take those of a bottleneck. Optimiser
-and schedules are DANN's here.
+weight 1e-4 as in its authors' code. On the pooled features, where they take those of a bottleneck.
 """
 
 from __future__ import annotations

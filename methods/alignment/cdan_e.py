@@ -5,7 +5,7 @@ Long et al. 2018, "Conditional Adversarial Domain Adaptation". https://arxiv.org
 As in the paper: the randomised multilinear map to 1,024 dimensions (equation 7), weights 1 + exp(-entropy)
 on the discriminator's loss (equation 9), trade-off 1. As in its authors' code, weights are 1 on average, and
 predictions condition the discriminator but get no gradient from it. Unlike the paper: the map is randomised
-for few features and classes too, and the entropy gets no gradient. Optimiser and schedules are DANN's here.
+for few features and classes too, and the entropy gets no gradient.
 """
 
 from __future__ import annotations

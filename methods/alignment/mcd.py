@@ -37,8 +37,10 @@ class TwoHeads(nn.Module):
 class Mcd(GradientMethod):
     """Labels, and a game of two classifiers against the features over their discrepancy on the target."""
 
+    reference = "dalib 0.2"
     access = Access.SOURCE_LABELS | Access.SOURCE_REPLAY | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
+    control = {"weight": 0.0}
 
     weight: float = tunable(1.0, 0.01, 3.0)
     """Trade-off between the label loss and the discrepancy."""
@@ -52,9 +54,7 @@ class Mcd(GradientMethod):
     def updates(self, model: Model, batch: Batch, progress: float) -> Iterator[Update]:
         """Steps A, B and C."""
         assert batch.target_x is not None
-        x, y = batch.x, batch.y
-        if batch.source_x is not None and batch.source_y is not None:
-            x, y = torch.cat([x, batch.source_x]), torch.cat([y, batch.source_y])
+        x, y = batch.known()
         heads = cast(TwoHeads, model.head)
         yield label_loss(heads, model.features(x), y), model.parameters()
         features = model.features(torch.cat([x, batch.target_x])).detach()

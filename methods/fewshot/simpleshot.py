@@ -41,6 +41,7 @@ class Simpleshot(ClosedFormMethod):
     """Class means of centred features of length one, centred by the source's mean."""
 
     reference = "easyfsl 1.5.0"
+    control = "ncm"
 
     scale: float = tunable(10.0, 1.0, 100.0)
     """Factor on the squared distances: it decides how sure predictions are, not which."""

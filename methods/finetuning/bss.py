@@ -18,6 +18,9 @@ from bench.api import Batch, GradientMethod, Model, tunable
 class Bss(GradientMethod):
     """Cross-entropy plus the smallest squared singular values of a batch of features."""
 
+    reference = "hand-computed case"
+    control = {"shrinkage": 0.0}
+
     shrinkage: float = tunable(0.001, 1e-5, 0.1)
     """Weight of the penalty."""
     smallest: int = 1

@@ -14,3 +14,5 @@ from bench.api import GradientMethod
 
 class FullFinetune(GradientMethod):
     """Cross-entropy on the source, then on the shots, over all layers."""
+
+    reference = "hand-computed case"

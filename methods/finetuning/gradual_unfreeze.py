@@ -14,6 +14,9 @@ from bench.api import Backbone, GradientMethod, Model, ParameterGroups, tunable
 class GradualUnfreeze(GradientMethod):
     """Cross-entropy over layers that join in from the top, each with a rate of its own."""
 
+    reference = "hand-computed case"
+    control = "full-finetune"
+
     decay: float = tunable(2.6, 1.0, 5.0)
     """Each lower stage's learning rate is this many times smaller (section 3.2)."""
     unfrozen_by: float = tunable(0.5, 0.1, 0.9, log=False)

@@ -20,6 +20,9 @@ from bench.api import Batch, GradientMethod, Model, Snapshot, StageItems, Task, 
 class L2Sp(GradientMethod):
     """Cross-entropy plus the squared distance from the weights that the stage began with."""
 
+    reference = "hand-computed case"
+    control = {"alpha": 0.0}
+
     weight_decay: float = 0.0
     alpha: float = tunable(0.01, 1e-4, 1.0)
     """Strength of the pull on the backbone."""

@@ -17,6 +17,9 @@ from bench.api import Backbone, GradientMethod, Model, ParameterGroups, tunable
 class LayerDecay(GradientMethod):
     """Cross-entropy over all layers, the lower ones at ever smaller rates."""
 
+    reference = "timm 1.0.9+"
+    control = {"decay": 1.0}
+
     decay: float = tunable(0.75, 0.3, 1.0, log=False)
     """Factor on the learning rate from a stage to the one below."""
 

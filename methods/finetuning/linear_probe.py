@@ -19,6 +19,8 @@ from bench.api import ClosedFormMethod, Details, Model, StageItems, Task, fit_lo
 class LinearProbe(ClosedFormMethod):
     """A convex head on frozen features; its regularisation is chosen by cross-validation."""
 
+    reference = "scikit-learn 1.5+"
+
     l2: float = tunable(0.0, 1e-4, 3.0)
     """Strength relative to the features' variance; 0 chooses it by cross-validation over the labels."""
     folds: int = 5

@@ -12,4 +12,7 @@ from bench.api import ProbedMethod, tunable
 class LpFinetune(ProbedMethod):
     """A convex head on the features as they are, then cross-entropy over all layers."""
 
+    reference = "scikit-learn 1.5+"
+    control = "full-finetune"
+
     learning_rate: float = tunable(1e-3, 1e-5, 1e-2)

@@ -12,6 +12,7 @@ from bench.api import POOLED, Backbone, GradientMethod, UserError, tunable
 class PartialFinetune(GradientMethod):
     """Cross-entropy over the upper stages; the lower ones are frozen, their batch norm too."""
 
+    reference = "hand-computed case"
     views = 4
 
     unfreeze: str | int = "last-stage"

@@ -11,4 +11,6 @@ from bench.api import GradientMethod
 class Scratch(GradientMethod):
     """Cross-entropy over all layers of a randomly initialised network."""
 
+    reference = "hand-computed case"
     pretrained = False
+    control = "full-finetune"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from bench.api import Batch, GradientMethod, Model, tunable
@@ -22,6 +22,9 @@ from bench.api import Batch, GradientMethod, Model, tunable
 
 class Stochnorm(GradientMethod):
     """Cross-entropy over all layers, with stochastic normalisation in place of batch norm."""
+
+    reference = "hand-computed case"
+    control = {"moving": 0.0}
 
     moving: float = tunable(0.5, 0.1, 0.9, log=False)
     """Probability that a channel is normalised by moving statistics, p in the paper."""
@@ -47,11 +50,13 @@ class StochasticNormalization(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Call `func`, or mix its output with that of evaluation."""
-        if func is not torch.batch_norm or not args[5]:
-            return func(*args, **(kwargs or {}))
-        x, weight, bias, mean, variance, _, momentum, eps, _ = args
+        options = dict(kwargs or {})
+        # Weights are standardised by batch norm too, which has no moving statistics then.
+        if func is not nn.functional.batch_norm or not options["training"] or args[1] is None:
+            return func(*args, **options)
+        x, mean, variance = args
         # The statistics of now: the call below moves them on.
-        moving = func(x, weight, bias, mean.clone(), variance.clone(), False, momentum, eps, False)
-        by_batch = func(*args)
+        moving = func(x, mean.clone(), variance.clone(), **{**options, "training": False})
+        by_batch = func(*args, **options)
         chosen = torch.rand(x.shape[1], device=x.device) < self.share
         return torch.where(chosen.view(-1, *[1] * (x.ndim - 2)), moving, by_batch)

@@ -17,6 +17,9 @@ from bench.api import Backbone, GradientMethod, Model, ParameterGroups, UserErro
 class Surgical(GradientMethod):
     """Cross-entropy over one stage of the backbone, and the head."""
 
+    reference = "hand-computed case"
+    control = "full-finetune"
+
     stage: int = 0
     """Place of the stage that is trained: 0 is the lowest, -1 the highest."""
 

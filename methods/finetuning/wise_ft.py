@@ -19,6 +19,9 @@ from bench.api import Model, ProbedMethod, Snapshot, StageItems, Task, tunable
 class WiseFt(ProbedMethod):
     """Fit a linear probe, fine-tune all layers, and take the mean of both networks."""
 
+    reference = "timm 1.0.9+"
+    control = {"mix": 1.0}
+
     mix: float = tunable(0.5, 0.1, 1.0, log=False)
     """Share of the fine-tuned weights, alpha in the paper."""
 

@@ -13,6 +13,7 @@ class Anil(InnerLoopMethod):
     """Meta-trains features on episodes of the source; adapts the head to the shots by gradient steps."""
 
     reference = "learn2learn 0.2.0"
+    control = "ncm"
 
     def inner(self, model: Model) -> list[str]:
         """No parameters: features are reused."""

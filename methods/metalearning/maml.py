@@ -13,3 +13,4 @@ class Maml(InnerLoopMethod):
     """Meta-trains on episodes of the source; adapts to the shots by gradient steps."""
 
     reference = "learn2learn 0.2.0"
+    control = "ncm"

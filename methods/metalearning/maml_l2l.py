@@ -24,6 +24,7 @@ class MamlLearn2Learn(InnerLoopMethod):
     """Meta-trains on episodes of the source; adapts to the shots by gradient steps."""
 
     reference = "learn2learn 0.2.0"
+    control = "ncm"
 
     @classmethod
     def unavailable(cls) -> str | None:

@@ -20,6 +20,9 @@ from bench.api import Backbone, CellSkipped, GradientMethod, Model, ParameterGro
 class Adapter(GradientMethod):
     """Cross-entropy over bottlenecks behind the stages of a frozen backbone, and the head."""
 
+    reference = "hand-computed case"
+    control = "linear-probe"
+
     learning_rate: float = tunable(3e-3, 1e-4, 3e-2)
     reduction: int = 8
     """Channels of a stage for each of its bottleneck."""

@@ -14,6 +14,9 @@ from bench.api import GradientMethod, Model, ParameterGroups, tunable
 class Bitfit(GradientMethod):
     """Cross-entropy over the biases of all layers, and the head."""
 
+    reference = "loralib 0.1.2"
+    control = "linear-probe"
+
     learning_rate: float = tunable(3e-3, 1e-4, 3e-2)
 
     def trainable(self, model: Model) -> ParameterGroups:

@@ -19,6 +19,9 @@ from bench.api import Backbone, GradientMethod, Model, ParameterGroups, Task, tu
 class Lora(GradientMethod):
     """Cross-entropy over low-rank additions to frozen layers, and the head."""
 
+    reference = "loralib 0.1.2"
+    control = "linear-probe"
+
     learning_rate: float = tunable(3e-3, 1e-4, 3e-2)
     rank: int = 8
     alpha: float = tunable(16.0, 1.0, 64.0)
@@ -41,15 +44,32 @@ class Lora(GradientMethod):
         return model
 
     def _of_convolution(self, layer: nn.Conv2d) -> tuple[nn.Module, nn.Module]:
-        shape: dict[str, Any] = {name: getattr(layer, name) for name in ("kernel_size", "stride", "padding")}
+        own = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
+        shape: dict[str, Any] = {name: getattr(layer, name) for name in own}
         down = nn.Conv2d(layer.in_channels, self.rank, bias=False, **shape)
         return down, nn.Conv2d(self.rank, layer.out_channels, 1, bias=False)
 
     def _add(self, layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
-        added: Tensor = cast(nn.Module, layer.lora)(inputs[0])
-        return output + self.alpha / self.rank * added
+        x = _padded(layer, inputs[0], output) if isinstance(layer, nn.Conv2d) else inputs[0]
+        down, up = cast(nn.Sequential, layer.lora)
+        # Of the few channels in between a multiple costs next to nothing.
+        added: Tensor = up(self.alpha / self.rank * down(x))
+        return output + added
 
     def trainable(self, model: Model) -> ParameterGroups:
         """Additions, and the head."""
         additions = [p for name, p in model.backbone.named_parameters() if ".lora." in name]
         return [{"params": [*additions, *model.head.parameters()], "weight_decay": self.weight_decay}]
+
+
+def _padded(layer: nn.Conv2d, x: Tensor, output: Tensor) -> Tensor:
+    """Images (B, C, H, W) with the padding that a convolution as in TensorFlow adds when it runs."""
+    if isinstance(layer.padding, str):
+        return x
+    sides: list[int] = []
+    for axis in (1, 0):
+        reach = layer.dilation[axis] * (layer.kernel_size[axis] - 1) + 1
+        taken = (output.shape[2 + axis] - 1) * layer.stride[axis] + reach
+        lacking = max(0, taken - x.shape[2 + axis] - 2 * layer.padding[axis])
+        sides += [lacking // 2, lacking - lacking // 2]
+    return nn.functional.pad(x, sides) if any(sides) else x

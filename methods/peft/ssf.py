@@ -23,6 +23,9 @@ CHANNELS_FIRST = (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm)
 class Ssf(GradientMethod):
     """Cross-entropy over scales and shifts of frozen layers' outputs, and the head."""
 
+    reference = "hand-computed case"
+    control = "linear-probe"
+
     learning_rate: float = tunable(3e-3, 1e-4, 3e-2)
 
     def build(self, backbone: Backbone, task: Task) -> Model:

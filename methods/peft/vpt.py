@@ -20,6 +20,9 @@ from bench.api import Backbone, CellSkipped, GradientMethod, Model, ParameterGro
 class Vpt(GradientMethod):
     """Cross-entropy over prompts before the first layer, and the head."""
 
+    reference = "hand-computed case"
+    control = "linear-probe"
+
     learning_rate: float = tunable(3e-3, 1e-4, 3e-2)
     prompts: int = 50
 

@@ -70,6 +70,7 @@ class NasLite(GradientMethod):
     learn) take turns, a step each, and all candidates on a trunk learn from the same pass through it.
     """
 
+    reference = "hand-computed case"
     views = 4
     hold_out = 0.33
     per_sample_loss = True

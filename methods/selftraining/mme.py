@@ -30,6 +30,7 @@ class NormalisedHead(nn.Module):
 class Mme(AlignmentMethod):
     """Cross-entropy plus a minimax game of classifier and features over the target's entropy."""
 
+    reference = "pytorch-adapt 0.0.83"
     per_sample_loss = True
 
     weight: float = tunable(0.1, 0.01, 1.0)

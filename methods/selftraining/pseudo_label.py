@@ -17,6 +17,7 @@ from bench.api import AlignmentMethod, Model, Side, tunable
 class PseudoLabel(AlignmentMethod):
     """Source cross-entropy plus cross-entropy of the target's confident predictions with themselves."""
 
+    reference = "hand-computed case"
     per_sample_loss = True
 
     threshold: float = tunable(0.95, 0.5, 0.99, log=False)

@@ -20,8 +20,10 @@ from bench.api import Access, ClosedFormMethod, Details, Model, StageItems, Task
 class Coral(ClosedFormMethod):
     """Logistic regression on source features with the mean and covariance of the target."""
 
+    reference = "skada 0.6.0"
     access = Access.SOURCE_LABELS | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
+    control = "linear-probe"
 
     def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Fit the head on aligned source features; on the shots as they are."""

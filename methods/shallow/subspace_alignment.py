@@ -22,8 +22,10 @@ from bench.api import Access, ClosedFormMethod, Details, Model, StageItems, Task
 class SubspaceAlignment(ClosedFormMethod):
     """Logistic regression on source features in a subspace that is aligned with the target's."""
 
+    reference = "skada 0.6.0"
     access = Access.SOURCE_LABELS | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
+    control = "linear-probe"
 
     dimensions: int = 100
     """Most principal directions that are kept."""

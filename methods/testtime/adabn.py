@@ -10,31 +10,42 @@ is.
 
 from __future__ import annotations
 
-import torch
-from torch import nn
-
-from bench.api import Access, GradientMethod, Model, StageItems, Task
-
-Norm = nn.modules.batchnorm._BatchNorm
+from bench.api import (
+    Access,
+    Details,
+    GradientMethod,
+    Model,
+    StageItems,
+    StageName,
+    Task,
+    recompute_statistics,
+)
 
 
 class Adabn(GradientMethod):
     """Cross-entropy over all layers, then batch norm's statistics of the unlabelled target."""
 
+    reference = "pytorch-adapt 0.0.83"
     access = Access.SOURCE_LABELS | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
+    adapts = True
+    starts_from = "full-finetune"
+    control = "full-finetune"
+
+    def trains(self, stage: StageName) -> bool:
+        """True where there are labels."""
+        return stage != "adapt"
+
+    def fits(self, stage: StageName) -> bool:
+        """True where there are none."""
+        return stage == "adapt"
+
+    def fit(self, model: Model, items: StageItems, task: Task) -> Details:
+        """Recompute all statistics on the target."""
+        self.finish(model, items, task)
+        return {}
 
     def finish(self, model: Model, items: StageItems, task: Task) -> None:
         """Recompute all statistics as plain means over batches of the target."""
         assert items.unlabelled is not None
-        norms = [module for module in model.modules() if isinstance(module, Norm)]
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None
-        model.train()
-        with torch.no_grad():
-            for x in items.unlabelled.batches():
-                model.features(x)
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        recompute_statistics(model, items.unlabelled.batches())

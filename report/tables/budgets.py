@@ -31,7 +31,7 @@ def declared(streams: Mapping[str, int], steps: Mapping[str, int], batch: int) -
     total = 0
     for stage in dict.fromkeys(name.split("/")[0] for name in streams):
         trains = f"{stage}/labelled" in streams
-        total += steps[stage] * batch if trains else streams[f"{stage}/fitted"]
+        total += steps.get(stage, 0) * batch if trains else streams.get(f"{stage}/fitted", 0)
     return total
 
 
@@ -91,8 +91,7 @@ def _budget(method: str, cells: pd.DataFrame) -> Budget:
     recorded = cells[[bool(streams) for streams in cells["streams"]]]
     expected, seen, extra = [], [], []
     for row in recorded.itertuples():
-        stages = {"source": int(row.steps), "target": int(row.target_steps)}
-        expected.append(declared(row.streams, stages, int(row.batch_size)))
+        expected.append(declared(row.streams, _steps(row), int(row.batch_size)))
         seen.append(labelled(row.streams))
         extra.append({n: sum(v for k, v in row.streams.items() if k.endswith(f"/{n}")) for n in EXTRA})
     gaps = [(have - want) / want for have, want in zip(seen, expected, strict=True) if want]
@@ -114,12 +113,17 @@ def _budget(method: str, cells: pd.DataFrame) -> Budget:
 
 def _stages(row: Any) -> str:
     """Steps by stage, as `200 source, 100 target`."""
-    steps = {"source": int(row.steps), "target": int(row.target_steps)}
+    steps = _steps(row)
     stages = []
     for stage in dict.fromkeys(name.split("/")[0] for name in row.streams):
-        trains = f"{stage}/labelled" in row.streams
-        stages.append(f"{stage} {steps[stage] if trains else 'closed form'}")
+        closed = f"{stage}/fitted" in row.streams and f"{stage}/labelled" not in row.streams
+        stages.append(f"{stage} {'closed form' if closed else steps.get(stage, 0)}")
     return ", ".join(stages)
+
+
+def _steps(row: Any) -> dict[str, int]:
+    target = int(row.target_steps)
+    return {"source": int(row.steps), "target": target, "adapt": target}
 
 
 def _settings(row: Any) -> str:

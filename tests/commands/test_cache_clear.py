@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from bench.commands.data import cache
+from bench.core.digest import PACKAGE
 from bench.core.errors import UserError
 from bench.core.paths import writing_to_cache
 
@@ -47,6 +49,24 @@ def test_folders_of_the_user_stay(ours: Path) -> None:
         "decoded/pacs-1/file",
         "artifacts/features/file",
     }
+
+
+def test_every_part_is_known(ours: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever asks for a folder of the cache names one that is listed and cleared."""
+    asked = {
+        name
+        for path in PACKAGE.rglob("*.py")
+        for name in re.findall(r"""cache_part\("([a-z-]+)"\)""", path.read_text(encoding="utf-8"))
+    }
+    assert {"weights", "own-weights", "unreadable", "index"} <= asked
+    others = [path for path in PACKAGE.rglob("*.py") if "cache_root() /" in path.read_text(encoding="utf-8")]
+    assert others == [PACKAGE / "core/paths.py"], "what lies elsewhere is never cleared"
+    for name in asked:
+        (ours / name / "inner").mkdir(parents=True, exist_ok=True)
+    cache.clear("weights", yes=True)
+    assert not (ours / "weights").exists()
+    cache.clear(None, yes=True)
+    assert not [path for path in ours.iterdir() if path.is_dir() and any(path.iterdir())]
 
 
 def test_links_are_not_followed(ours: Path, tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
 
-from bench.cli import main
+from bench.cli import cli, main
 from bench.data import catalog
 from bench.records.store import Store
 from bench.spec.matrix import suite as suites
@@ -551,6 +552,26 @@ WRONG = {
         (*OWN, "--image-size", "33", "--backbone", "levit_128s.untrained"),
         ("'levit_128s.untrained' cannot take images of 33 px", "made for 224 px"),
     ),
+    "steps-huge": Wrong((*RUN, "--plan", "--steps", str(10**12)), ("'budget.steps'", "10000000")),
+    "steps-huge-in-file": Wrong(
+        (*OWN, "--plan"), ("'budget.steps'", "10000000"), extra=f"[budget]\nsteps = {10**12}\n"
+    ),
+    "steps-huge-to-tune": Wrong(
+        ("tune", "--suite", "smoke", "--method", "dann", "--steps", str(10**12)), ("'budget.steps'",)
+    ),
+    "shots-many": Wrong((*RUN, "--plan", "--shots", str(10**7)), ("--shots 10000000", "1000000")),
+    "set-huge": Wrong((*RUN, "--plan", "--set", f"dann.hidden={10**30}"), ("--set dann.hidden", "64 bits")),
+    "set-digits": Wrong((*RUN, "--plan", "--set", f"dann.hidden={'9' * 5000}"), ("--set dann.hidden",)),
+    "set-huge-in-file": Wrong(
+        (*OWN, "--plan"), ("own.toml", "64 bits"), extra=f"[set.dann]\nhidden = {10**30}\n"
+    ),
+    "timeout-nan": Wrong((*RUN, "--timeout", "nan"), ("--timeout", "is not a number")),
+    "timeout-infinite": Wrong((*RUN, "--timeout", "inf"), ("--timeout", "100000000")),
+    "trials-huge": Wrong(
+        ("tune", "--suite", "smoke", "--method", "dann", "--trials", str(10**12)), ("--trials", "10000")
+    ),
+    "draws-huge": Wrong(("check-search", "--suite", "smoke", "--draws", str(10**12)), ("--draws", "1000")),
+    "seconds-nan": Wrong(("recommend", "--suite", "smoke", "--max-seconds", "nan"), ("--max-seconds",)),
     "report-suite": Wrong(("report", "--suite", "smok"), ("nothing in 'results'",)),
 }
 
@@ -596,6 +617,29 @@ def test_unwritable_cache(
     code, _, err = call(monkeypatch, capsys, *RUN, "--methods", "linear-probe")
     assert (code, err.count("\n")) == (2, 1), err
     assert "BENCH_CACHE" in err
+
+
+BOUNDED_ELSEWHERE = {
+    "steps": "by the suite, which is checked with it",
+    "version": "by the versions that there are",
+    "max_accuracy_drop": "by the gate, which is checked with it",
+    "max_slowdown": "by the gate, which is checked with it",
+}
+
+
+def test_numbers_of_options_are_bounded() -> None:
+    """No number is so large that it is accepted and can never be done."""
+    waiting: list[click.Command] = [cli]
+    found = {}
+    while waiting:
+        command = waiting.pop()
+        waiting += command.commands.values() if isinstance(command, click.Group) else []
+        for parameter in command.params:
+            if isinstance(parameter.type, click.types._NumberParamTypeBase):
+                ends = [getattr(parameter.type, end, None) for end in ("min", "max")]
+                found[parameter.name] = None not in ends
+    assert {name for name, bounded in found.items() if not bounded} == {*BOUNDED_ELSEWHERE}
+    assert {"timeout", "trials", "draws", "workers", "max_seconds"} < {*found}
 
 
 def test_wrong_request_from_outside(tmp_path: Path) -> None:

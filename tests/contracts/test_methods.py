@@ -102,8 +102,9 @@ def test_answers_in_full(answers: Answers, emoji: Dataset, method: str, scenario
     assert record.evaluations
     assert record.selected["last"] == len(record.evaluations) - 1
     assert record.selected["oracle"] in range(len(record.evaluations))
+    without_labels = "adapt" if load_method(method).adapts else "source"
     assert {look.stage for look in record.evaluations} == {
-        "source" if scenario == "unsupervised" else "target"
+        without_labels if scenario == "unsupervised" else "target"
     }
     assert record.cost.items_seen > 0
     assert record.cost.parameters > 0
@@ -233,6 +234,33 @@ def test_sharing_changes_nothing(answers: Answers, method: str, scenario: str) -
     assert_equal(predictions, expected)
     assert shared.cost.items_seen == alone.cost.items_seen
     assert shared.cost.parameters_trained == alone.cost.parameters_trained
+
+
+@pytest.mark.parametrize("scenario", ["few-shot", "unsupervised"])
+@pytest.mark.parametrize("method", [name for name in METHODS if load_method(name).starts_from])
+def test_the_source_stage_of_another_method_serves(answers: Answers, method: str, scenario: str) -> None:
+    start = load_method(method).starts_from
+    answers.get(ask(start, scenario), f"{start}-for-{method}")
+    record, predictions = done(answers, method, scenario, f"{start}-for-{method}")
+    assert record.cost.stages["source"].shared_seconds > 0, "it was found, not made"
+    alone, expected = done(answers, method, scenario, f"{method}-alone-{scenario}")
+    assert alone.cost.stages["source"].seconds > 0
+    assert record.evaluations == alone.evaluations
+    assert_equal(predictions, expected)
+    # Files are read, classes are not, where digests are made.
+    assert re.search(rf'^    starts_from = "{start}"$', method_file(method).read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_control_is_another_question(method: str) -> None:
+    """The same recipe without the idea: hyperparameters that turn it off, or another method."""
+    match load_method(method).control:
+        case str(other):
+            assert other in METHODS
+            assert other != method
+        case dict(values):
+            assert values
+            assert explicit(method, values) == dict(sorted(values.items())), "none of them is the default"
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -68,6 +68,22 @@ def test_a_resumed_cell_gives_the_same_answer(
         assert list((tmp_path / "disturbed" / "checkpoints").iterdir()) == [], "done is done"
 
 
+@pytest.mark.parametrize("method", [name for name in METHODS if load_method(name).adapts])
+def test_a_stage_without_labels_is_resumed(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = tiny_cell(method, shots=0, augment="rand-augment")
+    record, predictions = answer(cell, tmp_path / "undisturbed")
+    moments = {("source stage", 2), ("adapt stage", 1), ("adapt stage", 2)}
+    again, resumed, times = interrupted(cell, tmp_path / "disturbed", monkeypatch, moments)
+    assert again.outcome == record.outcome
+    assert record.outcome.status == "done", record.outcome.reason
+    assert times == (3 if "adapt/unlabelled" in record.cost.streams else 1)
+    assert_equal(resumed, predictions)
+    assert again.evaluations == record.evaluations
+    assert again.cost.streams == record.cost.streams
+
+
 def test_a_fit_that_tells_nothing_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint of the loop holds what the closed form found, even if that is nothing."""
     method = load_method("lp-finetune")

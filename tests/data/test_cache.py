@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data.dataset import open_again, open_dataset
+from bench.core.errors import UserError
+from bench.data.catalog import load_card
+from bench.data.dataset import Dataset, open_again, open_dataset
 from bench.data.decoders.image import decode
 from bench.data.own import own_card
 from bench.data.splits import untaught
@@ -70,6 +73,74 @@ def test_every_row_is_its_own_image(fresh: Path, monkeypatch: pytest.MonkeyPatch
         np.testing.assert_array_equal(pixels[row], decode(path, 24, "crop"))
 
 
+CARD = """
+title = "t"
+description = "d"
+licence = "l"
+domains = [{}]
+classes = ["x", "y"]
+
+[[sources]]
+type = "folder"
+"""
+
+
+def opened(place: Path) -> Dataset:
+    own_card.cache_clear()
+    return open_dataset(own_card(place))
+
+
+def test_index_follows_lists_of_files(fresh: Path) -> None:
+    as_folders(fresh / "d" / "pictures", pictures(["all"], ["x", "y"], 6))
+    (fresh / "d" / "card.toml").write_text(CARD.format('"a", "b"'))
+    files = sorted((fresh / "d" / "pictures").rglob("*.*"))
+    for count in (4, 8):
+        for domain, listed in (("a", files[:count]), ("b", files[count:])):
+            lines = [f"{file.relative_to(fresh / 'd')} 0\n" for file in listed]
+            (fresh / "d" / f"{domain}.txt").write_text("".join(lines))
+        assert {name: len(d.names) for name, d in opened(fresh / "d").domains.items()} == {
+            "a": count,
+            "b": len(files) - count,
+        }
+
+
+def test_index_follows_names_of_domains(fresh: Path) -> None:
+    as_folders(fresh / "d", pictures(["all"], ["x", "y"], 6))
+    for path in (fresh / "d" / "all").iterdir():
+        path.rename(fresh / "d" / path.name)
+    (fresh / "d" / "all").rmdir()
+    for name in ("a", "b"):
+        (fresh / "d" / "card.toml").write_text(CARD.format(f'"{name}"'))
+        assert [*opened(fresh / "d").domains] == [name]
+
+
+def test_decoded_images_follow_the_classes_of_a_card(fresh: Path) -> None:
+    """Of classes with as many images each, the decoded images have the same shape."""
+    card = load_card("emoji-home")
+    sizes = np.bincount(open_dataset(card).domains["google"].labels)
+    largest = int(np.argmax(sizes))
+    pair = next(same for size in np.unique(sizes) if len(same := np.flatnonzero(sizes == size)) > 1)[:2]
+    for number in pair:
+        classes = [card.classes[largest], card.classes[number]]
+        dataset = open_dataset(card.model_copy(update={"classes": classes}))
+        pixels = dataset.pixels("google", 16)
+        for row, (path, _) in enumerate(dataset.domains["google"].places):
+            np.testing.assert_array_equal(pixels[row], decode(path, 16, card.fit))
+
+
+def test_image_that_changes_after_it_was_listed_is_not_decoded_as_what_was_listed(fresh: Path) -> None:
+    as_folders(fresh / "d", pictures(["a", "b"], ["x", "y"], 6))
+    dataset = opened(fresh / "d")
+    path, _ = dataset.domains["a"].places[0]
+    other, _ = dataset.domains["b"].places[0]
+    listed = path.read_bytes()
+    path.write_bytes(other.read_bytes())
+    with pytest.raises(UserError, match=rf"{path.name}' is another image than was listed"):
+        dataset.pixels("a", 16)
+    path.write_bytes(listed)
+    np.testing.assert_array_equal(opened(fresh / "d").pixels("a", 16)[0], decode(path, 16, "crop"))
+
+
 def test_in_threads_keeps_the_order_and_passes_errors_on() -> None:
     assert list(in_threads(lambda x: x * x, range(1000))) == [x * x for x in range(1000)]
 
@@ -117,6 +188,18 @@ def test_cells_on_the_same_images_open_them_once(fresh: Path, monkeypatch: pytes
     # One that is asked for and no longer there is opened as it is, and not kept under that name.
     assert open_again(card, fingerprint).fingerprint == changed
     assert open_again(card, fingerprint) is not open_again(card, fingerprint)
+
+
+def test_a_file_that_changed_as_if_it_had_not(fresh: Path) -> None:
+    """As many bytes and the same time of change, as where it could not be read before and now can be."""
+    as_folders(fresh / "d", pictures(["a"], ["x", "y"], 12))
+    card = own_card(fresh / "d")
+    before = open_dataset(card).fingerprint
+    path = min((fresh / "d").rglob("*.jpg"))
+    status, content = path.stat(), path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert open_dataset(card).fingerprint != before
 
 
 def test_damaged_pixels_and_index_are_made_anew(fresh: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,18 +10,20 @@ import psutil
 import pytest
 from PIL import Image
 
+from bench.commands.data.preview import contact_sheets
 from bench.core.errors import UserError
 from bench.data.dataset import BadImages, open_dataset, silent
 from bench.data.decoders.image import decode
 from bench.data.decoding import PIECE, pieces
 from bench.data.doctor.scan import scan_images
+from bench.data.index import bad_images
 from bench.data.own import own_card
 from bench.processes import expendable
-from tests.support.checkout import python
+from tests.support.checkout import ROOT, bench, python
 from tests.torture.disks import small_disk
 
 FAULTY = """
-import os, time
+import errno, os, signal, time
 from PIL import Image, PngImagePlugin
 
 def opened(file, name):
@@ -34,6 +36,17 @@ def opened(file, name):
     if content.endswith(b"FIRST TIME") and not os.path.exists("accident"):
         open("accident", "w").close()
         os._exit(7)
+    if not os.path.exists("well"):
+        if content.endswith(b"DISK"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        if content.endswith(b"FILES"):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        if content.endswith(b"MEMORY"):
+            raise MemoryError
+        if content.endswith(b"KILLED"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if content.endswith(b"BUSY"):
+            time.sleep(3600)
     return PngImagePlugin.PngImageFile(file, name)
 
 Image.register_open("PNG", opened, lambda start: start.startswith(b"\\x89PNG"))
@@ -45,6 +58,7 @@ Image.register_open("PNG", opened, lambda start: start.startswith(b"\\x89PNG"))
 def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two domains of own images; a decoder is faulty in the processes that are started."""
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BENCH_LEFT_OUT", "")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(FAULTY)
@@ -86,6 +100,63 @@ def test_crashes_and_stalls_are_bad_images(images: Path, monkeypatch: pytest.Mon
         np.testing.assert_array_equal(pixels[row], decode(path, 12, dataset.card.fit))
 
 
+@pytest.mark.parametrize("how", ["DISK", "FILES"])
+def test_what_the_system_lacks_is_no_fault_of_an_image(
+    images: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is an error, whether bad images are left out or not, and is forgotten."""
+    spoil(images / "a" / "x" / "0.png", how)
+    monkeypatch.setenv("BENCH_SKIP_BAD", "1")
+    with pytest.raises(UserError, match=r"^cannot read .*x/0\.png: (Input/output|Too many open).*try again"):
+        open_dataset(own_card(images)).pixels("a", 12)
+    Path("well").touch()
+    assert len(open_dataset(own_card(images)).pixels("a", 12)) == 10
+    assert not bad_images()
+
+
+@pytest.mark.parametrize("how", ["MEMORY", "KILLED", "BUSY"])
+def test_what_may_pass_is_left_out_for_now(images: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once an image could not be read for a reason that need not be its own: the next run tries it again."""
+    spoil(images / "a" / "x" / "0.png", how)
+    spoil(images / "a" / "y" / "1.png", "ABORT")
+    monkeypatch.setattr(expendable, "SECONDS", 1.0)
+    monkeypatch.setenv("BENCH_SKIP_BAD", "1")
+    with pytest.raises(BadImages, match=r"x/0\.png \("):
+        open_dataset(own_card(images)).pixels("a", 12)
+    assert len(open_dataset(own_card(images)).pixels("a", 12)) == 8
+    assert len(bad_images()) == 1, "the one that crashes is"
+    monkeypatch.setenv("BENCH_LEFT_OUT", "")
+    Path("well").touch()
+    assert len(open_dataset(own_card(images)).pixels("a", 12)) == 9
+
+
+def test_runs_without_what_may_pass(images: Path) -> None:
+    """What is left out for now makes no cell run twice, and all run again once it can be read."""
+    spoil(images / "a" / "x" / "0.png", "MEMORY")
+    command = ("run", "--data", "data", "--methods", "linear-probe", "--source", "b", "--target", "a")
+    options = ("--backbone", "test_efficientnet.untrained", "--image-size", "32", "--shots", "1")
+    path = os.pathsep.join([str(ROOT), str(images.parent / "site")])
+
+    def run() -> str:
+        process = bench(
+            *command, *options, "--skip-bad", "--results", "out", cwd=images.parent, PYTHONPATH=path
+        )
+        assert process.returncode == 0, process.stderr
+        assert process.stderr.count("left out: a: cannot read image x/0.png (too little memory)") == (
+            not Path("well").exists()
+        )
+        return process.stdout
+
+    assert ", 0 recorded, " in run()
+    again = run()
+    assert "stale (other images; run again)" in again
+    assert ", 0 to run" in again.splitlines()[1]
+    Path("well").touch()
+    whole = run()
+    assert "stale (other images; run again)" in whole
+    assert ", 0 to run" not in whole
+
+
 def test_names_that_are_no_text(images: Path) -> None:
     """File names are bytes; one that a table or a message cannot hold is not read, and said to be."""
     first = images / "a" / "x" / "0.png"
@@ -102,6 +173,18 @@ def test_the_doctor_names_them_too(images: Path) -> None:
     assert [*scan.unreadable.values()] == ["decoding stopped: its process was killed by SIGABRT"]
     assert {*scan.sizes.values()} == {(12, 12)}
     assert len(scan.hashes) == 19
+
+
+def test_a_preview_shows_the_others(images: Path) -> None:
+    spoil(images / "a" / "x" / "0.png", "ABORT")
+    sheet, classes = contact_sheets(open_dataset(own_card(images)), silent)["a"]
+    assert classes == ["x", "y"]
+    tiles = sheet.reshape(2, 96, 8, 96, 3).swapaxes(1, 2)
+    shown = (tiles != 128).any(axis=(2, 3, 4))
+    assert shown.sum(1).tolist() == [4, 5], "grey where it cannot be read"
+    kept = [decode(path, 96, "crop").tobytes() for path in (images / "a" / "y").iterdir()]
+    assert sorted(tile.tobytes() for tile in tiles[1, :5]) == sorted(kept)
+    assert not list((images.parent / "cache").rglob("*preview*"))
 
 
 def test_a_cache_on_a_full_disk_is_one_line(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:

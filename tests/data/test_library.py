@@ -58,6 +58,31 @@ def test_later_starts_need_no_library(fresh: Path) -> None:
     assert second.stdout == "1797 False\n"
 
 
+def test_changed_labels_in_the_cache_are_made_anew(fresh: Path) -> None:
+    found = open_dataset(load_card("digits"), download=False).domains["optical"]
+    (note,) = (fresh / "cache" / "library").glob("*.json")
+    before = note.read_text()
+    note.write_text(before.replace("[0,1,2", "[5,1,2"))
+    assert note.read_text() != before
+    again = open_dataset(load_card("digits"), download=False).domains["optical"]
+    assert again.digests == found.digests
+    assert again.labels.tolist() == found.labels.tolist()
+    assert note.read_text() == before
+
+
+def test_changed_pictures_of_a_library_are_listed_anew(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(fresh / "data"))
+    folder = fresh / "data" / "eurosat" / "2750"
+    for number, label in enumerate(("a", "b")):
+        (folder / label).mkdir(parents=True)
+        (folder / label / "1.jpg").write_bytes(jpeg(number))
+    part = LibraryPart(domain="d", call="EuroSAT")
+    before = open_dataset(card("d", ["a", "b"], part)).domains["d"].digests
+    (folder / "b" / "1.jpg").write_bytes(jpeg(7))
+    after = open_dataset(card("d", ["a", "b"], part)).domains["d"].digests
+    assert [old == new for old, new in zip(before, after, strict=True)] == [True, False]
+
+
 def test_arrays_of_mnists_format(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     raw = fresh / "data" / "MNIST" / "raw"

@@ -14,6 +14,7 @@ import pytest
 from bench.core.errors import UserError
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
+from bench.data.decoders.image import decode
 from bench.data.own import own_card
 from bench.data.splits import SPLITS, splits
 from bench.records.store import Store
@@ -211,6 +212,10 @@ def test_groups_stay_together_and_splits_hold(mine: Path) -> None:
         ("path,domain,label\n", "lists no image"),
         ("", "cannot read the table"),
         ("path,domain,label\na.png,x,cat\nb, c.png,x,cat\n", "line 3: 4 cells, but the first line names 3"),
+        ("path,domain,label,path\na.jpg,x,y,b.jpg\n", r"2 columns for 'path' \(path, path\)"),
+        ("Path;filename;domain;label\na;b;x;y\n", r"2 columns for 'path' \(Path, filename\): remove or re"),
+        ("path,domain,label,Class\na,x,y,z\n", r"2 columns for 'label' \(label, Class\)"),
+        ("path,domain,label,patient,group\na,x,y,,\n", r"2 columns for 'group' \(patient, group\)"),
         ("path,domain,label\na\0b.png,x,cat\n", "line 2: a path holds no NUL"),
     ],
 )
@@ -220,6 +225,22 @@ def test_tables_that_will_not_do(text: str, words: str, fresh: Path) -> None:
         own_card(fresh / "t.csv")
 
 
+def test_domains_that_differ_in_case(fresh: Path) -> None:
+    """They are kept apart in the cache too, also where a disk tells no capitals."""
+    as_folders(fresh / "mine", pictures(["Photo", "photo"], ["cat", "dog"], 4))
+    card = own_card(fresh / "mine")
+    assert card.domains == ["Photo", "photo"]
+    assert any("'Photo' and 'photo' are different domains" in note for note in card.notes)
+    dataset = open_dataset(card)
+    for name in card.domains:
+        pixels = dataset.pixels(name, 16)
+        for row, (path, _) in enumerate(dataset.domains[name].places):
+            assert path.parent.parent.name == name
+            np.testing.assert_array_equal(pixels[row], decode(path, 16, card.fit))
+    kept = {dataset.pixels_path(name, 16).name.casefold() for name in card.domains}
+    assert len(kept) == 2
+
+
 def test_a_parquet_table(mine: Path) -> None:
     import pandas as pd
 
@@ -227,6 +248,11 @@ def test_a_parquet_table(mine: Path) -> None:
     pd.read_csv(file).to_parquet(mine.parent / "parts.parquet")
     a, b = open_dataset(own_card(file)), open_dataset(own_card(mine.parent / "parts.parquet"))
     assert a.fingerprint == b.fingerprint
+    twice = pd.read_csv(file)
+    twice["filename"] = twice["path"]
+    twice.to_parquet(mine.parent / "twice.parquet")
+    with pytest.raises(UserError, match=r"2 columns for 'path' \(path, filename\)"):
+        own_card(mine.parent / "twice.parquet")
 
 
 def test_a_card_is_written_believed_and_checked(mine: Path) -> None:
@@ -289,3 +315,18 @@ def test_a_cell_of_own_images_again(mine: Path) -> None:
     next(mine.rglob("*.jpg")).unlink()
     other = bench("run", "--cell", key, "--data", str(mine), "--results", "out", **where)
     assert "warning: other images than were recorded" in other.stderr
+
+
+def test_a_record_that_stays_for_want_of_images_is_no_success(mine: Path) -> None:
+    """Today's images are too few for the shots: the record that is there is about others."""
+    (mine.parent / "tiny.toml").write_text(SUITE.partition('\n\n[[scenarios]]\nkind = "cross-task"')[0])
+    few = ("--methods", "linear-probe", "--source", "shop", "--target", "site", "--shots", "4")
+    assert run(mine, *few).returncode == 0
+    before = across(mine)
+    for image in sorted((mine / "site" / "bolt").iterdir())[:4]:
+        image.unlink()
+    # One that can be run, so that there is something to do.
+    again = run(mine, *few[:-1], "0,4")
+    assert again.returncode == 1, again.stderr
+    assert again.stderr.rstrip().endswith("its earlier record stays")
+    assert before in records(mine)

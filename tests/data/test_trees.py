@@ -19,7 +19,7 @@ from bench.data.own import own_card
 from bench.data.sources.base import NameLookup
 from bench.data.splits import SPLITS, splits
 from tests.data.pictures import as_folders, jpeg, pictures
-from tests.support.checkout import bench
+from tests.support.checkout import bench, python
 
 DOMAINS, CLASSES = ["shop", "site"], ["bolt", "nut"]
 EACH = 5
@@ -291,3 +291,24 @@ def test_a_broken_card_leaves_the_list_whole(fresh: Path) -> None:
     assert process.returncode == 0, process.stderr
     assert "unusable: cannot read " in process.stdout
     assert "office-home" in process.stdout
+
+
+NO_FILE_MORE = """
+import resource, sys
+from pathlib import Path
+from bench.core.errors import UserError
+from bench.data.own import own_card
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+try:
+    own_card(Path(sys.argv[1]))
+except UserError as error:
+    print(error)
+"""
+
+
+def test_what_the_process_lacks_is_no_fault_of_a_folder(tmp_path: Path) -> None:
+    """A folder that cannot be opened for want of descriptors is not taken for one without images."""
+    as_folders(tmp_path / "mine", pictures(["shop"], ["bolt", "nut"], 4))
+    process = python("-c", NO_FILE_MORE, str(tmp_path / "mine"), cwd=tmp_path)
+    assert process.stdout.startswith(f"cannot read {tmp_path / 'mine'}: Too many open files"), process

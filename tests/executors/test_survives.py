@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -11,8 +13,11 @@ from typing import Any
 
 import pytest
 
-from bench.commands.results.maintenance import verify
+from bench.commands.results.maintenance import restore, verify
+from bench.commands.results.report import build
+from bench.core.errors import UserError
 from tests.data.pictures import as_folders, jpeg, pictures
+from tests.quick import quick_cell, run_quick
 from tests.support.checkout import bench
 from tests.torture.disks import full_disk, read_only, small_disk
 from tests.torture.kills import quick_storm
@@ -58,6 +63,18 @@ def test_read_only_disk(disk: Path) -> None:
     assert "Read-only file system; choose another folder with --results" in read_only(disk)
 
 
+def test_a_page_of_a_read_only_folder(disk: Path, tmp_path: Path) -> None:
+    with small_disk(disk, 1000) as mounted:
+        assert mounted
+        run_quick(disk / "results", [quick_cell(0)])
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        with pytest.raises(UserError) as told:
+            build(str(disk / "results"))
+        page = disk / "results" / "report.html"
+        assert str(told.value) == f"cannot write '{page}': Read-only file system"
+        assert build(str(disk / "results"), str(tmp_path / "page.html")).exists()
+
+
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
     as_folders(tmp_path / "mine", pictures(["shop", "site"], ["bolt", "nut", "screw"], 8))
@@ -80,7 +97,7 @@ def test_data_that_changes_and_breaks_between_runs(mine: Path) -> None:
     image.write_bytes(jpeg(12345))
     changed = run(mine)
     assert changed.returncode == 0
-    assert "2 stale (other code, data, weights or libraries; run again), 2 to run" in changed.stdout
+    assert "2 stale (other images; run again), 2 to run" in changed.stdout
 
     image.write_bytes(image.read_bytes()[:200])
     broken = run(mine)
@@ -90,6 +107,27 @@ def test_data_that_changes_and_breaks_between_runs(mine: Path) -> None:
     records = [json.loads(path.read_text()) for path in (mine.parent / "out").glob("records/??/*.json")]
     assert [record["outcome"]["status"] for record in records] == ["done", "done"]
     assert verify(str(mine.parent / "out")) == 0
+
+
+def test_one_question_whatever_the_paths(mine: Path) -> None:
+    """Relative from elsewhere, with dots, by links: the same cells in the same folder."""
+    assert run(mine).returncode == 0
+    below = mine.parent / "below" / "deep"
+    below.mkdir(parents=True)
+    (below / "data").symlink_to("../../mine")
+    (below / "out").symlink_to(mine.parent / "out")
+    (below / "nowhere").symlink_to("nothing")
+    cache = {"BENCH_CACHE": str(mine.parent / "cache")}
+    suite = ("--suite", "../../tiny.toml")
+    for data, results in (("../../mine/.", "../../below/../out/"), ("data", "out")):
+        found = bench("run", *suite, "--data", data, "--results", results, "--plan", cwd=below, **cache)
+        assert ", 2 recorded, 0 to run" in found.stdout, found.stderr
+    found = bench("run", *suite, "--data", "data", "--results", "nowhere", cwd=below, **cache)
+    assert found.returncode == 2
+    assert found.stderr == (
+        "error: cannot write results to 'nowhere': no folder; choose another folder with --results\n"
+    )
+    assert bench("results", "merge", "out", "../../out", cwd=below).returncode == 2, "they are one"
 
 
 def test_a_run_that_fails_leaves_done_records(mine: Path) -> None:
@@ -136,6 +174,31 @@ def test_a_record_that_goes_away_during_the_run_is_made_again(mine: Path) -> Non
     assert found.returncode == 0, found.stderr
     assert "1 records have gone away meanwhile: their cells are run again" in found.stdout
     assert len([*records.glob("??/*.json")]) == 2
+
+
+def test_a_stale_record_that_is_left_is_said_to_be(mine: Path) -> None:
+    """As one that was restored while the run that had replaced it went on."""
+    assert run(mine).returncode == 0
+    next((mine / "shop" / "nut").iterdir()).write_bytes(jpeg(12345))
+    out = mine.parent / "out"
+
+    def bring_back() -> None:
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
+            for path in (out / "versions").glob("*/1.json"):
+                with contextlib.suppress(UserError):
+                    restore(str(out), path.parent.name, 1)
+                    return
+            time.sleep(0.005)
+
+    restorer = threading.Thread(target=bring_back)
+    restorer.start()
+    found = run(mine)
+    restorer.join()
+    assert found.returncode == 1, found.stdout
+    assert "stale records are left (other images): the same command runs them again" in found.stderr
+    assert run(mine, "--keep-stale").returncode == 0
+    assert "1 stale (other images; run again), 1 to run" in run(mine, "--plan").stdout
 
 
 def test_a_decode_cache_that_is_damaged_is_made_anew(mine: Path) -> None:

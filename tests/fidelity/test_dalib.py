@@ -10,12 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.api import Backbone, Batch
 from bench.methods.alignment.cdan_e import CdanE
 from bench.methods.alignment.dan import Dan
 from bench.methods.alignment.dann import Dann
 from bench.methods.alignment.jan import Jan
+from bench.methods.alignment.mcd import Mcd, TwoHeads
 from bench.methods.alignment.mdd import Mdd
-from tests.fidelity.compare import Example, assert_alike, example
+from tests.fidelity.compare import FEATURES, TASK, Example, assert_alike, example
 
 Peer = Callable[[str], ModuleType]
 
@@ -110,6 +112,31 @@ def test_mdd(peer: Peer, progress: float) -> None:
         for part in (side.logits, adversary(reverse(side.features)))
     ]
     assert_alike(case.ours(progress), theirs(*opinions), case.leaves)
+
+
+@pytest.mark.parametrize("replay", [False, True])
+def test_mcd(peer: Peer, replay: bool) -> None:
+    """The losses of steps A, B and C, each differentiated by what it moves."""
+    method = Mcd(weight=0.7, repeats=2)
+    model = method.build(Backbone(nn.Linear(5, FEATURES), FEATURES, []), TASK)
+    first, second = cast(TwoHeads, model.head).both
+    x, source, target = (torch.randn(8, 5) for _ in range(3))
+    y = torch.arange(8) % 4
+    batch = Batch(x, y, source, y.flip(0), target) if replay else Batch(x, y, target_x=target)
+    if replay:
+        x, y = torch.cat([x, source]), torch.cat([y, y.flip(0)])
+
+    apart = peer("dalib.adaptation.mcd").classifier_discrepancy
+    features, others = model.features(x), model.features(target)
+    labels = sum(nn.functional.cross_entropy(head(features), y) for head in (first, second))
+    discrepancy = 0.7 * apart(first(others).softmax(1), second(others).softmax(1))
+    everything, heads, body = (
+        dict(module.named_parameters()) for module in (model, model.head, model.backbone)
+    )
+    steps = [(labels, everything), (labels - discrepancy, heads), *[(discrepancy, body)] * 2]
+    for (ours, moved), (theirs, leaves) in zip(method.updates(model, batch, 0.3), steps, strict=True):
+        assert {id(p) for p in moved} == {id(p) for p in leaves.values()}
+        assert_alike(ours, theirs, leaves)
 
 
 def test_a_difference_is_noticed(peer: Peer) -> None:

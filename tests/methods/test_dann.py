@@ -8,8 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from bench.api import Backbone, Batch, Model, Task, domain_loss, reversal_strength, reverse_gradient
-from bench.method.registry import load_method
+from bench.api import (
+    AlignmentMethod,
+    Backbone,
+    Batch,
+    GradientMethod,
+    Model,
+    Task,
+    domain_loss,
+    reversal_strength,
+    reverse_gradient,
+)
+from bench.method.registry import load_method, method_modules
 from bench.methods.alignment.dann import Dann
 
 TASK = Task("source", ("a", "b", "c"), 4, seed=0)
@@ -48,12 +58,13 @@ def test_domain_loss_by_hand() -> None:
     assert domain_loss(torch.zeros(7), 3).item() == pytest.approx(math.log(2))
 
 
-def test_schedule() -> None:
-    method = Dann(warmup=0.0)
-    for progress in (0.0, 0.1, 0.5, 0.99):
-        assert method.schedule(progress) == pytest.approx((1 + 10 * progress) ** -0.75)
-    assert Dann(warmup=0.5).schedule(0.25) == pytest.approx(0.5 * 3.5**-0.75)
-    assert Dann(warmup=0.5).schedule(0.0) == pytest.approx(0.01)
+@pytest.mark.parametrize("name", method_modules())
+def test_methods_that_share_a_loss_differ_in_nothing_else(name: str) -> None:
+    """Optimiser and schedule are the recipe's, so that a difference of accuracies is one of losses."""
+    method = load_method(name)
+    if issubclass(method, AlignmentMethod):
+        assert method.optimizer is GradientMethod.optimizer
+        assert method.schedule is GradientMethod.schedule
 
 
 def build(method: Dann) -> Model:

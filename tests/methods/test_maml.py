@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from bench.method.requirements import check_capability
 from bench.methods.metalearning.anil import Anil
 from bench.methods.metalearning.maml import Maml
 from bench.methods.metalearning.maml_l2l import MamlLearn2Learn, import_learn2learn
+from bench.methods.metalearning.reptile import Reptile
 from bench.networks.backbones import Backbone, create_backbone
 from bench.networks.split import Prefix, suffix
 from tests.support import items
@@ -253,3 +255,64 @@ def test_attention_has_a_second_derivative(tmp_path: Path) -> None:
     record, _ = answer(cell, tmp_path)
     assert record.outcome.reason == ""
     assert record.outcome.status == "done"
+
+
+# Reptile -----------------------------------------------------------------------------------------------
+
+
+def test_reptile_by_hand() -> None:
+    """The gradient is the sum of the inner steps' gradients, each on its half of the episode.
+
+    Two steps of plain gradient descent from a head of the first half's prototypes, written out.
+    """
+    torch.manual_seed(0)
+    method = Reptile(scale=0.5, inner_rate=0.1, inner_steps=2)
+    model = Model(nn.Linear(3, 2).double(), nn.Linear(2, 2).double())
+    batch = episode_batch((3,), torch.float64)
+    support = batch.episode.way * batch.episode.support  # type: ignore[union-attr]
+    halves = [(batch.x[:support], batch.y[:support]), (batch.x[support:], batch.y[support:])]
+    method.loss(model, batch, 0.0).backward()
+
+    net = cast(nn.Linear, model.backbone)
+    means = prototypes(net(halves[0][0]), halves[0][1], 4)
+    now = [p.detach().requires_grad_() for p in (net.weight, net.bias, *prototype_head(means, 0.5))]
+    total = [torch.zeros_like(p) for p in now]
+    for x, y in halves:
+        logits = (x @ now[0].T + now[1]) @ now[2].T + now[3]
+        slopes = torch.autograd.grad(nn.functional.cross_entropy(logits, y), now)
+        total = [t + slope for t, slope in zip(total, slopes, strict=True)]
+        now = [(p - 0.1 * slope).detach().requires_grad_() for p, slope in zip(now, slopes, strict=True)]
+    torch.testing.assert_close(net.weight.grad, total[0])
+    torch.testing.assert_close(net.bias.grad, total[1])
+    assert cast(nn.Linear, model.head).weight.grad is None, "each task makes its head anew"
+
+
+def test_reptile_learns_to_adapt() -> None:
+    """Queries of episodes that it did not see have a smaller loss after adaptation than before training."""
+    torch.manual_seed(0)
+    method = Reptile(scale=0.5, inner_rate=0.1)
+    model = Model(nn.Linear(8, 4), nn.Linear(4, 2))
+    optimizer = torch.optim.AdamW(method.trainable(model), lr=0.01)
+
+    def judged() -> float:
+        torch.manual_seed(1)
+        episodes = [informative_episode() for _ in range(20)]
+        judge = Maml(scale=0.5, inner_rate=0.1, inner_steps=4, second_order=False)
+        return sum(judge.loss(model, batch, 0.0).item() for batch in episodes) / 20
+
+    before = judged()
+    torch.manual_seed(2)
+    for _ in range(100):
+        optimizer.zero_grad()
+        method.loss(model, informative_episode(), 0.0).backward()
+        optimizer.step()
+    assert judged() < 0.8 * before
+
+
+def informative_episode() -> Batch:
+    """Classes differ along two axes of eight; the others are loud and say nothing."""
+    episode = Episode(way=4, support=2, query=2)
+    y = torch.arange(4).repeat_interleave(2).repeat(2)
+    centres = torch.cat([2 * torch.randn(4, 2), torch.zeros(4, 6)], 1)
+    noise = torch.randn(16, 8) * torch.tensor([0.3] * 2 + [3.0] * 6)
+    return Batch(centres[y] + noise, y, episode=episode)

@@ -109,6 +109,7 @@ def test_weights_that_will_not_do(home: Path, net: torch.nn.Module) -> None:
     cases = {
         "part": {key: value for key, value in state.items() if key != first},
         "shape": {**state, first: torch.zeros(1)},
+        "type": {**state, first: state[first].to(torch.int8)},
         "more": {**state, "adapter.weight": torch.zeros(1)},
     }
     for what, tensors in cases.items():
@@ -117,6 +118,9 @@ def test_weights_that_will_not_do(home: Path, net: torch.nn.Module) -> None:
             UserError, match=f"are not this network's: .*'{'adapter' if what == 'more' else first}"
         ):
             create_backbone(resolve(f"{NAME}@{what}.safetensors"))
+    save_file({**state, first: state[first] / 0}, home / "infinite.safetensors")
+    with pytest.raises(UserError, match=f"'{first}' has some that are not finite"):
+        create_backbone(resolve(f"{NAME}@infinite.safetensors"))
     (home / "half.safetensors").write_bytes((home / "more.safetensors").read_bytes()[:-9])
     with pytest.raises(UserError, match="cannot read the weights"):
         create_backbone(resolve(f"{NAME}@half.safetensors"))
@@ -180,3 +184,25 @@ def test_a_run_says_which_weights_and_not_where(home: Path, net: torch.nn.Module
         assert cell["backbone"] == resolve(f"{NAME}@secret-place.safetensors")
         assert "secret-place" not in text
     assert "secret-place" not in (home / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_vit2"])
+def test_embeddings_of_positions_are_interpolated(home: Path, name: str) -> None:
+    """As timm does it for weights of its own: all others are what the file holds."""
+    theirs = timm.create_model(name, num_classes=7)
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.normal_()
+    saved(theirs, home / "own.safetensors")
+    mine = create_backbone(resolve(f"{name}@own.safetensors"), 64).net.state_dict()
+    expected = timm.create_model(
+        name,
+        pretrained=True,
+        pretrained_cfg_overlay={"file": "own.safetensors"},
+        num_classes=0,
+        img_size=64,
+    ).state_dict()
+    assert mine.keys() == expected.keys()
+    assert any(value.shape != theirs.state_dict()[key].shape for key, value in mine.items())
+    for key, value in expected.items():
+        torch.testing.assert_close(mine[key], value, rtol=0, atol=0, msg=key)

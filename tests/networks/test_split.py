@@ -54,10 +54,13 @@ def test_gradients_of_the_upper_part_are_the_wholes() -> None:
     assert compared > 3
 
 
-def test_stage_parameters_are_all_of_them_once() -> None:
-    backbone = network(NAMES[0])
+@pytest.mark.parametrize("name", [*NAMES, "vgg11.untrained", "test_vit.untrained"])
+def test_stage_parameters_are_all_of_them_once(name: str) -> None:
+    """A stage may end in an activation, which has none: those before it are its own."""
+    backbone = create_backbone(name)
     parts = backbone.stage_parameters()
     assert len(parts) == len(backbone.stages)
+    assert all(parts)
     ids = [id(p) for part in parts for p in part]
     assert ids == [id(p) for p in backbone.parameters()], "each once, from input to output"
 

@@ -10,7 +10,7 @@ import pytest
 
 from bench.commands.results.report import END, START, update
 from bench.core.errors import UserError
-from bench.method.registry import select_methods
+from bench.method.registry import configure, select_methods
 from bench.records.store import Store
 from bench.report.render.markdown import markdown_table
 from bench.report.scores.frame import load_frame
@@ -31,15 +31,30 @@ def anchors(page: Path) -> set[str]:
     return {heading.replace(" ", "-") for heading in kept}
 
 
-def test_the_example_of_a_method_is_one(site: Path, tmp_path: Path) -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    install(site, "deep-coral = someone_coral:DeepCoral", someone_coral=code)
-    for shots in (0, 2):
-        record, predictions = answer(tiny_cell("deep-coral", shots=shots), tmp_path / "artifacts")
+def examples() -> list[str]:
+    """Methods that the documents show, as whole files."""
+    pages = (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "how-to" / "methods.md")
+    return [
+        code for page in pages for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    ]
+
+
+@pytest.mark.parametrize("code", examples(), ids=lambda code: re.findall(r"class (\w+)", code)[0])
+def test_the_examples_of_methods_are_methods(code: str, site: Path, tmp_path: Path) -> None:
+    (name,) = re.findall(r"^class (\w+)", code, re.MULTILINE)
+    install(site, f"my-method = someone_{name}:{name}", **{f"someone_{name}": code})
+    cells = [tiny_cell("my-method", shots=shots) for shots in (0, 2)]
+    for cell in cells:
+        record, predictions = answer(cell, tmp_path / "artifacts")
         assert record.outcome.status == "done", record.outcome
-        assert record.adapts
         assert predictions
+    assert type(configure("my-method", {})).__name__ == name
+    assert sum(bool(line.strip()) for line in code.splitlines()) < 60
+
+
+def test_examples_show_each_kind() -> None:
+    text = "".join(examples())
+    assert all(f"def {verb}(" in text for verb in ("loss", "align", "updates", "stream"))
 
 
 def test_suites_and_methods_that_are_named_exist() -> None:

@@ -120,6 +120,51 @@ def test_merge(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         command.merge(str(store.root), (f"{store.root}/nowhere",))
 
 
+def test_merge_takes_the_whole_one_of_two(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Predictions that are damaged here, and whole there: of the same record, or of another answer."""
+    cells = [tiny_cell(seed=seed) for seed in range(4)]
+    other = Store(tmp_path / "b")
+    other.prepare()
+    for cell, created in zip(cells, ("now", "later", "later", "later"), strict=True):
+        other.write(record(cell, **({} if created == "now" else {"created": created})), PREDICTIONS)
+    for cell in cells[:3]:
+        found = store.read(cell.key)
+        assert found
+        (Path.unlink if cell is cells[1] else _cut)(store.predictions_path(found))
+    _cut(other.predictions_path(other.read(cells[2].key)))
+    whole = store.read(cells[3].key)
+    assert command.merge(str(store.root), (str(other.root),)) == 1, "of one, both are damaged"
+    out, err = capsys.readouterr()
+    assert "0 records added, 1 were there, 2 replaced damaged ones ('" in out
+    assert out.count("\n") == 1
+    assert err.startswith(f"left out {cells[2].key}: ")
+    assert err.count("\n") == 1
+    for cell in cells[:2]:
+        found = store.read(cell.key)
+        assert found == other.read(cell.key)
+        np.testing.assert_array_equal(
+            store.predictions(found)["target-test/labels"], PREDICTIONS["target-test/labels"]
+        )
+        assert (store.root / "quarantine" / f"{cell.key}.txt").exists()
+        assert (store.root / "quarantine" / f"{cell.key}.json").exists()
+    assert store.read(cells[3].key) == whole, "the first that is whole stays"
+    assert command.merge(str(store.root), (str(other.root),)) == 1
+    assert "0 records added, 3 were there\n" in capsys.readouterr().out
+
+
+def test_merge_puts_nothing_that_failed_in_the_place_of_what_is_done(store: Store, tmp_path: Path) -> None:
+    other = Store(tmp_path / "b")
+    other.prepare()
+    other.write(record(tiny_cell(seed=0), outcome=FAILED, evaluations=(), selected={}), {})
+    done = store.read(tiny_cell(seed=0).key)
+    assert done
+    _cut(store.predictions_path(done))
+    assert command.merge(str(store.root), (str(other.root),)) == 0
+    assert store.read(done.key) == done, "its scalars are whole"
+
+
 def test_merge_leaves_out_what_is_being_worked_on(store: Store, tmp_path: Path) -> None:
     into = Store(tmp_path / "into")
     into.prepare()

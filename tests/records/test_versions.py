@@ -17,6 +17,9 @@ from bench.records.record import Outcome, Predictions, Record
 from bench.records.store import Store
 from bench.records.versions import KEPT
 from tests.quick import expected, quick_cell
+from tests.records.test_store import PREDICTIONS
+from tests.records.test_store import record as record_of
+from tests.support.cells import digests, tiny_cell
 
 CELL = quick_cell(0)
 KEY = CELL.key
@@ -118,6 +121,21 @@ def test_restore(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert somebody.take(KEY)
     with pytest.raises(UserError, match="another process works on"):
         command.restore(str(store.root), KEY, 2)
+
+
+def test_a_restored_version_of_other_code_is_said_to_be_stale(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell = tiny_cell("linear-probe")
+    today = digests("linear-probe")
+    older = today.model_copy(update={"engine": "older", "libraries": "torch 1.0"})
+    for each in (older, today, today.model_copy(update={"weights": ((cell.backbone, "of then"),)})):
+        store.write(record_of(cell, digests=each), PREDICTIONS)
+    command.restore(str(store.root), cell.key, 1)
+    said = capsys.readouterr().out.splitlines()
+    assert said[1] == "it is stale (other engine, other libraries): a run without --keep-stale replaces it"
+    command.restore(str(store.root), cell.key, 2)
+    assert len(capsys.readouterr().out.splitlines()) == 1
 
 
 def test_a_restored_version_is_the_newest_when_it_is_replaced(store: Store, tmp_path: Path) -> None:

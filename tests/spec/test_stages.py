@@ -48,8 +48,28 @@ ON_TARGET = StageSpec(
 )
 
 
-def test_without_shots_the_source_stage_is_the_only_one() -> None:
-    assert stages(cell("cross-domain", 0)) == [ON_SOURCE]
+ADAPTING = StageSpec(
+    name="adapt",
+    labelled=None,
+    unlabelled=UNLABELLED,
+    replay=SOURCE,
+    steps=5,
+    evaluate_on=("target-test", "target-validation", "source-validation"),
+)
+
+
+def test_without_shots_there_is_a_stage_without_labels() -> None:
+    assert stages(cell("cross-domain", 0)) == [ON_SOURCE, ADAPTING]
+    assert ADAPTING.classes == OLD
+    assert not ADAPTING.shared
+
+
+def test_a_source_stage_can_be_that_of_another_method() -> None:
+    mine, plain = cell("cross-domain", 0, overrides={"rate": 1.0}), cell("cross-domain", 5, method="plain")
+    hidden = [ON_SOURCE.restricted(unlabelled=False, replay=False)]
+    (one,), (other,) = shared_stages(mine, hidden, "plain"), shared_stages(plain, hidden)
+    assert one.key == other.key
+    assert one.key != shared_stages(mine, hidden)[0].key
 
 
 def test_shots_add_a_target_stage() -> None:

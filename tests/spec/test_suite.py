@@ -5,6 +5,7 @@ import re
 import string
 import subprocess
 import sys
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,23 @@ def test_suite_file(tmp_path: Path) -> None:
 )
 def test_complaints_name_file_and_place(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in complaint(tmp_path, text)
+
+
+def numbers(schema: Any, where: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every number in a JSON schema, with its place."""
+    if isinstance(schema, dict) and schema.get("type") in ("integer", "number"):
+        yield where, schema
+    elif isinstance(schema, dict | list):
+        for name, inner in schema.items() if isinstance(schema, dict) else enumerate(schema):
+            yield from numbers(inner, f"{where}/{name}")
+
+
+def test_every_number_of_a_suite_has_bounds() -> None:
+    """Of hyperparameters alone a suite does not know what they may be: TOML's 64 bits bound them."""
+    found = [(where, number) for where, number in numbers(Suite.model_json_schema()) if "/set/" not in where]
+    assert len({where for where, _ in found}) > 20
+    for ends in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        assert [where for where, number in found if not {*ends} & {*number}] == []
 
 
 def test_complaints_count_the_others(tmp_path: Path) -> None:

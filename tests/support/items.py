@@ -1,7 +1,9 @@
-"""Items in memory, handed to a method's closed form as the engine hands them."""
+"""Items in memory, handed to a method as the engine hands them."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
@@ -10,12 +12,20 @@ from bench.api import Labelled, Method, Model, StageItems, Task
 from bench.method.items import opened
 
 
+@contextlib.contextmanager
+def stage_items(data: Labelled, unlabelled: Tensor | None = None) -> Iterator[StageItems]:
+    """Labelled items of a stage (and unlabelled ones of the target)."""
+    with opened(lambda begin, end: data.x[begin:end], len(data.x), data.y, data.groups) as labelled:
+        if unlabelled is None:
+            yield StageItems(labelled)
+            return
+        with opened(lambda begin, end: unlabelled[begin:end], len(unlabelled)) as theirs:
+            yield StageItems(labelled, theirs)
+
+
 def fit(
     method: Method, model: Model, data: Labelled, task: Task, unlabelled: Tensor | None = None
 ) -> dict[str, Any]:
     """Details of a method's fit to labelled items (and unlabelled ones of the target)."""
-    with opened(lambda begin, end: data.x[begin:end], len(data.x), data.y, data.groups) as labelled:
-        if unlabelled is None:
-            return method.fit(model, StageItems(labelled), task)
-        with opened(lambda begin, end: unlabelled[begin:end], len(unlabelled)) as theirs:
-            return method.fit(model, StageItems(labelled, theirs), task)
+    with stage_items(data, unlabelled) as items:
+        return method.fit(model, items, task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import click
 from rich.console import Console
@@ -12,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.core.errors import UserError, check_name
-from bench.core.paths import CACHE_PARTS, cache_root, is_marked_cache, writing_to_cache
+from bench.core.paths import CachePart, cache_root, is_marked_cache, writing_to_cache
 from bench.core.text import printable
 
 
@@ -61,7 +62,7 @@ def clear(what: str | None, yes: bool) -> None:
 
 def parts() -> list[Path]:
     """Folders of the cache, those of decoded images one by one; no links, and none of other names."""
-    top = [path for name in CACHE_PARTS for path in _folders(cache_root(), name)]
+    top = [path for name in get_args(CachePart) for path in _folders(cache_root(), name)]
     return [inner for path in top for inner in (_folders(path, "*") if path.name == "decoded" else [path])]
 
 

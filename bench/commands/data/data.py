@@ -14,7 +14,7 @@ from rich.text import Text
 from bench.commands.progress import progress_bars
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
-from bench.core.paths import cache_root, own_data, writing_to_cache
+from bench.core.paths import cache_part, own_data, writing_to_cache
 from bench.core.text import counted, printable
 from bench.data.card import Card, own_name
 from bench.data.catalog import card_names, load_card
@@ -71,7 +71,7 @@ def fetch(name: str, archive: Path | None) -> None:
 
             if not archive.is_file():
                 raise UserError(f"no archive at '{archive}'")
-            out = cache_root() / "fetched" / name
+            out = cache_part("fetched") / name
             if out.exists():
                 raise UserError(f"{name} is unpacked already: bench cache clear fetched --yes removes it")
             with writing_to_cache():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
@@ -11,10 +13,11 @@ from bench.commands.data.data import select_card
 from bench.commands.progress import progress_bars
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
+from bench.core.paths import cache_part, writing_to_cache
 from bench.data.dataset import Dataset, open_dataset
-from bench.data.decoders.image import decode
-from bench.data.sources.encoded import Encoded, encoded_images
-from bench.processes.pool import in_threads
+from bench.data.decoding import decode_images
+from bench.data.index import Progress
+from bench.data.sources.encoded import Place
 from bench.report.render.templates import environment
 
 CLASSES, EACH, SIZE = 12, 8, 96
@@ -36,13 +39,11 @@ PAGE = """<!doctype html>
 
 def preview(name: str | None, out: Path) -> Path:
     """Write `<out>/<domain>.png` and `<out>/index.html`; returns the page."""
-    import io
-
     with progress_bars() as progress:
         dataset = open_dataset(select_card(name), progress)
+        drawn = contact_sheets(dataset, progress)
     sheets = []
-    for number, domain in enumerate(dataset.domains):
-        sheet, classes = contact_sheet(dataset, domain)
+    for number, (domain, (sheet, classes)) in enumerate(drawn.items()):
         # Numbered: a domain's name may be anything.
         file = f"domain-{number}.png"
         buffer = io.BytesIO()
@@ -55,28 +56,43 @@ def preview(name: str | None, out: Path) -> Path:
     return out / "index.html"
 
 
-def contact_sheet(dataset: Dataset, domain: str) -> tuple[np.ndarray, list[str]]:
-    """Contact sheet, uint8 (height, width, 3) with a class a row, and the classes; unreadable is grey."""
-    images = dataset.domains[domain]
-    labels = np.unique(images.labels)[:CLASSES]
-    sheet = np.full((len(labels) * SIZE, EACH * SIZE, 3), 128, dtype=np.uint8)
-    picked = [
-        (row, place, int(index))
-        for row, label in enumerate(labels)
-        for place, index in enumerate(np.flatnonzero(images.labels == label)[:EACH])
-    ]
+def contact_sheets(dataset: Dataset, progress: Progress) -> dict[str, tuple[np.ndarray, list[str]]]:
+    """Contact sheet of each domain, uint8 (height, width, 3) with a class a row, and the classes.
 
-    def draw(job: tuple[int, Encoded]) -> None:
-        row, place, _ = picked[job[0]]
-        try:
-            content = decode(job[1], SIZE, dataset.card.fit)
-        except UserError:
-            return
-        sheet[row * SIZE : (row + 1) * SIZE, place * SIZE : (place + 1) * SIZE] = content
-
-    for _ in in_threads(draw, encoded_images(images.places[index] for _, _, index in picked)):
-        pass
-    return sheet, [dataset.card.classes[label] for label in labels]
+    What cannot be read is grey.
+    """
+    tiles: list[np.ndarray] = []
+    places: list[Place] = []
+    digests: list[str] = []
+    sheets = {}
+    for name, domain in dataset.domains.items():
+        labels = np.unique(domain.labels)[:CLASSES]
+        sheet = np.full((len(labels), SIZE, EACH, SIZE, 3), 128, dtype=np.uint8)
+        for row, label in enumerate(labels):
+            for column, index in enumerate(np.flatnonzero(domain.labels == label)[:EACH]):
+                tiles.append(sheet[row, :, column])
+                places.append(domain.places[index])
+                digests.append(domain.digests[index])
+        classes = [dataset.card.classes[label] for label in labels]
+        sheets[name] = sheet.reshape(len(labels) * SIZE, EACH * SIZE, 3), classes
+    with writing_to_cache():
+        folder = cache_part("decoded")
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".preview-", dir=folder) as temporary:
+            file = Path(temporary, "images.npy")
+            bad = decode_images(
+                places,
+                digests,
+                SIZE,
+                dataset.card.fit,
+                file,
+                lambda done: progress("decode", done, len(places)),
+            )
+            pixels = np.load(file, allow_pickle=False)
+    for number, tile in enumerate(tiles):
+        if number not in bad:
+            tile[:] = pixels[number]
+    return sheets
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -21,6 +21,8 @@ class MethodTraits:
 
     sees_target: bool = False
     """Whether its source stage depends on the target."""
+    starts_from: str = ""
+    """Method whose source stage is its own."""
     has_source_stage: bool = True
     split_point: str | None = None
     """Below which the network is frozen and its activations kept; None: it sees images."""
@@ -37,7 +39,7 @@ TraitsOf = Callable[[str], MethodTraits]
 def _shared(cell: Cell, traits: MethodTraits) -> list[SharedStage]:
     """Stages of a cell that other cells may share."""
     seen = [stage.restricted(unlabelled=traits.sees_target, replay=True) for stage in stages(cell)]
-    return shared_stages(cell, seen) if traits.has_source_stage else []
+    return shared_stages(cell, seen, traits.starts_from) if traits.has_source_stage else []
 
 
 def artifact_keys(cell: Cell, traits: MethodTraits) -> dict[str, list[str]]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import atexit
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import islice
 
 import click
 
 from bench.commands.experiments.cost_model import CostModel, MethodTraits
 from bench.commands.experiments.plan_view import recorded
-from bench.commands.experiments.run_plan import RunPlan, current_digests
+from bench.commands.experiments.run_plan import RunPlan
 from bench.commands.progress import RecordScore, TimeToGo, progress_bars, test_accuracy, watch
 from bench.core.errors import UserError
 from bench.core.paths import skip_bad
@@ -24,7 +25,6 @@ from bench.executors.factory import Executor, create
 from bench.executors.protocol import TrialImages
 from bench.processes.garbage import import_in_background
 from bench.processes.signals import Interrupted
-from bench.records.record import Digests
 from bench.records.store import Store
 from bench.spec.cell import Cell
 
@@ -46,14 +46,14 @@ def decode_images(cells: Sequence[Cell]) -> bool:
     opened: dict[str, Dataset] = {}
     with progress_bars() as progress:
         for name, domain, size in wanted:
-            for _ in range(2):
+            for last in (False, False, True):
                 dataset = opened.get(name) or open_dataset(load_card(name), progress)
                 try:
                     dataset.pixels(domain, size, progress)
                     opened[name] = dataset
                     break
                 except BadImages as error:
-                    if not skip_bad():
+                    if last or not skip_bad():
                         problems[domain] = str(error)
                         break
                     click.echo(printable(f"warning: left out: {error}"), err=True)
@@ -82,16 +82,18 @@ def prepared(store: Store) -> Iterator[None]:
         raise
 
 
-def ready(plan: RunPlan, cells: Sequence[Cell]) -> Mapping[str, Digests]:
-    """Decode the images of cells, fetch the weights and start an executor; returns the digests by method.
+def ready(plan: RunPlan, cells: Sequence[Cell]) -> RunPlan:
+    """Decode the images of cells, fetch the weights and start an executor.
+
+    Returns the plan; where images were left out, with digests of the others.
 
     Raises:
         UserError: the executor, the device, a backbone or the images are out of reach.
     """
-    digests = plan.digests
-    executor = executor_for(plan)
+    executor_for(plan)  # Its workers load their libraries meanwhile.
     if decode_images(cells):
-        digests = current_digests(plan.card, plan.suite, plan.cells)
+        plan = replace(plan)
+    executor = executor_for(plan)
     # The report's libraries take as long to load as a worker's, which cells wait for: both load at once.
     import_in_background("bench.report.render.page")
     sizes = [cell.budget.batch_size for cell in cells]
@@ -100,7 +102,7 @@ def ready(plan: RunPlan, cells: Sequence[Cell]) -> Mapping[str, Digests]:
         lambda text: click.echo(printable(text), err=True),
         TrialImages(image_size=cells[0].image_size, batch_size=min(sizes)) if sizes else None,
     )
-    return digests
+    return plan
 
 
 def run_cells(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_accuracy) -> None:
@@ -110,20 +112,15 @@ def run_cells(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_ac
         UserError: the executor, the device or a backbone is out of reach; nothing has run then.
         KeyboardInterrupt: with a line that says what is kept.
     """
-    execute(plan, cells, ready(plan, cells), score)
+    execute(ready(plan, cells), cells, score)
 
 
-def execute(
-    plan: RunPlan,
-    cells: Sequence[Cell],
-    digests: Mapping[str, Digests],
-    score: RecordScore = test_accuracy,
-) -> None:
+def execute(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_accuracy) -> None:
     """Run cells that are `ready`; see `run_cells`."""
     executor = executor_for(plan)
     with watch(cells, score, TimeToGo(cells, _predicted(plan), executor.count)) as watcher:
         try:
-            executor.run(cells, plan.suite.name, digests, plan.store, watcher, plan.execution.timeout)
+            executor.run(cells, plan.suite.name, plan.digests, plan.store, watcher, plan.execution.timeout)
             return
         except Interrupted as interrupted:
             signum = interrupted.signum

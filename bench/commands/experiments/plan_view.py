@@ -95,11 +95,13 @@ def method_traits(name: str, overrides: dict[str, Value], backbone: str) -> Meth
     from bench.networks.weights import untrained
 
     method = configure(name, overrides)
+    first = configure(method.starts_from, {}) if method.starts_from else method
     return MethodTraits(
-        sees_target=Access.TARGET_IMAGES in method.access,
+        sees_target=Access.TARGET_IMAGES in first.access,
+        starts_from=method.starts_from,
         has_source_stage=Access.SOURCE_LABELS in method.access,
         # Where a network is cut depends on its form alone: its weights need not be at hand.
-        split_point=method.split_point(create_backbone(untrained(backbone))),
-        views=method.views,
-        pretrained=method.pretrained,
+        split_point=first.split_point(create_backbone(untrained(backbone))),
+        views=first.views,
+        pretrained=first.pretrained,
     )

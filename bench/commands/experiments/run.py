@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -75,15 +76,18 @@ def run(options: RunOptions) -> int:
         todo = _missing(plan, options)
         check_images(plan, todo)
         work = todo or plan.execution.device not in ("auto", "cpu")
-        digests = ready(plan, todo) if work else plan.digests
+        there = ready(plan, todo) if work else plan
+        if there is not plan:
+            # Without the images that were left out, another run may have recorded the same.
+            plan, todo = there, _missing(there, options)
         if not options.cell:
             # Before the first cell: the page of a run that was interrupted knows what is missing.
             keep(plan.store, plan.suite, plan.card)
         if work:
-            execute(plan, todo, digests)
+            execute(plan, todo)
         if todo:
             _run_lost(plan)
-    return _conclude(plan, todo)
+    return _conclude(plan, todo, options.keep_stale)
 
 
 def _planned(options: RunOptions) -> RunPlan:
@@ -104,7 +108,7 @@ def _missing(plan: RunPlan, options: RunOptions) -> Sequence[Cell]:
         todo, stale = plan.store.missing(plan.cells, plan.digests, options.keep_stale, options.retry_failed)
     click.echo(
         f"suite {plan.suite.name}: {counted(len(plan.cells), 'cell')}, {len(plan.cells) - len(todo)} recorded"
-        + (f", {stale} stale (other code, data, weights or libraries; run again)" if stale else "")
+        + (f", {stale} stale ({_others(plan)}; run again)" if stale else "")
         + f", {len(todo)} to run"
     )
     for path, reason in plan.store.unreadable.items():
@@ -169,8 +173,20 @@ def _check_own_images(cell: Cell) -> None:
         )
 
 
-def _conclude(plan: RunPlan, ran: Sequence[Cell]) -> int:
-    """Build the report, print the table and the list of failures; exit code 0 if every record can be read."""
+def _others(plan: RunPlan) -> str:
+    """Name what is other now than in the records that are stale; empty where none is."""
+    stale = plan.store.stale(plan.cells, plan.digests)
+    counts = Counter(name for differences in stale.values() for name in differences)
+    return ", ".join(
+        f"other {name}" + (f" in {count}" if count < len(stale) else "") for name, count in counts.items()
+    )
+
+
+def _conclude(plan: RunPlan, ran: Sequence[Cell], keep_stale: bool) -> int:
+    """Build the report, print the table and the list of failures.
+
+    Returns the exit code: 0 if every record can be read and is of today's code and data.
+    """
     from rich.console import Console
 
     from bench.commands.results.report import SOURCE_ALONE, build
@@ -190,4 +206,8 @@ def _conclude(plan: RunPlan, ran: Sequence[Cell]) -> int:
     for record in attempts:
         line = f"{record.outcome.status}: {record.request.cell.title}: {record.outcome.reason} ({record.key})"
         click.echo(printable(f"{line}; its earlier record stays"), err=True)
-    return 1 if faults or any(record.outcome.status == "failed" for record in attempts) else 0
+    stale = "" if keep_stale else _others(plan)
+    if stale:
+        # As where one failed anew, or was restored or merged meanwhile.
+        click.echo(f"stale records are left ({stale}): the same command runs them again", err=True)
+    return 1 if faults or stale or attempts else 0

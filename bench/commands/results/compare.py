@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from pydantic import ValidationError
 
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
@@ -15,6 +16,7 @@ from bench.report.regression import gate
 from bench.report.regression.compare import NothingInCommon
 from bench.report.regression.compare import compare as compare_stores
 from bench.spec.matrix.suite import Gate, load_suite, suite_names
+from bench.spec.toml import describe
 
 WRITERS = {".html": gate.html, ".json": gate.as_json, ".md": gate.markdown}
 
@@ -35,7 +37,7 @@ def compare(
         for path, reason in store.unreadable.items():
             click.echo(printable(f"warning: unreadable record {path}: {reason}"), err=True)
     given = {"max_accuracy_drop": max_accuracy_drop, "max_slowdown": max_slowdown}
-    limits = _gate(stores[0]).model_copy(update={k: v for k, v in given.items() if v is not None})
+    limits = _gate(stores[0], {name: limit for name, limit in given.items() if limit is not None})
     regressed = gate.regressions(comparison, limits)
     click.echo(gate.markdown(comparison, regressed), nl=False)
     for name in out:
@@ -46,8 +48,16 @@ def compare(
     return 1 if regressed else 0
 
 
-def _gate(store: Store) -> Gate:
-    """Gate of the packaged suite that all records belong to; else the default gate."""
+def _gate(store: Store, given: dict[str, float]) -> Gate:
+    """Gate of the packaged suite that all records belong to, else the default gate; with given limits.
+
+    Raises:
+        UserError: a limit is out of range.
+    """
     suites = {record.request.suite for record in store.records()}
     name = suites.pop() if len(suites) == 1 else ""
-    return load_suite(name).gate if name in suite_names() else Gate()
+    usual = load_suite(name).gate if name in suite_names() else Gate()
+    try:
+        return Gate(**{**usual.model_dump(), **given})
+    except ValidationError as error:
+        raise UserError(f"limits: {describe(error, Gate)}") from None

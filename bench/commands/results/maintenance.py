@@ -16,7 +16,11 @@ from bench.commands.progress import test_accuracy
 from bench.commands.results.folder import latest_folder, open_named_or_latest
 from bench.core.errors import UserError, check_name
 from bench.core.text import counted, printable
+from bench.data.catalog import load_card
+from bench.data.dataset import open_dataset
+from bench.engine.cell.digests import present_digests
 from bench.executors.queue import cannot_write
+from bench.method.registry import method_digest
 from bench.records import maintenance
 from bench.records.baselines import open_results
 from bench.records.codec import Damaged, decode
@@ -75,7 +79,11 @@ def merge(into: str, others: tuple[str, ...]) -> int:
         for line in refused:
             click.echo(printable(line), err=True)
         left_out += len(refused)
-        click.echo(f"{name}: {counts['added']} records added, {counts['kept']} were there")
+        mended = counts["mended"]
+        click.echo(
+            f"{name}: {counts['added']} records added, {counts['kept']} were there"
+            + (f", {mended} replaced damaged ones ('{store.root / 'quarantine'}')" if mended else "")
+        )
     return 1 if left_out else 0
 
 
@@ -144,6 +152,20 @@ def restore(results: str, key: str, version: int) -> None:
         except (Damaged, FileNotFoundError) as error:
             raise UserError(f"version {version} of {key} cannot be restored: {error}") from None
     click.echo(f"restored {record.request.cell.title}, created {record.created}")
+    if differences := _differences(record):
+        others = ", ".join(f"other {name}" for name in differences)
+        click.echo(f"it is stale ({others}): a run without --keep-stale replaces it")
+
+
+def _differences(record: Record) -> list[str]:
+    """Name what is other now than in a record, as far as its images and its method are here."""
+    cell = record.request.cell
+    try:
+        dataset = open_dataset(load_card(cell.scenario.dataset), download=False)
+        now = present_digests(dataset, method_digest(cell.method), [cell.backbone])
+    except UserError:
+        return []
+    return record.digests.differences(now)
 
 
 def _folder(results: str | None) -> Store:

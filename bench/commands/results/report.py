@@ -39,7 +39,7 @@ def build(results: str | None, out: str | None = None, suite: str | None = None)
     found = asked(store, suite)
     if out and Path(out).suffix == ".md":
         table = _markdown(store, found)
-        _try_to_write(lambda: write_atomically(Path(out), table.encode()))
+        _try_to_write(Path(out), lambda: write_atomically(Path(out), table.encode()))
         return Path(out)
     return build_page(store, found.suite, found.cells, Path(out) if out else None)
 
@@ -65,7 +65,7 @@ def update(results: str | None, document: str, suite: str | None = None) -> Path
     if not start or not end:
         raise UserError(f"{path} has no place for tables: write '{START}' and '{END}' where they belong")
     table = _markdown(store, asked(store, suite))
-    _try_to_write(lambda: write_atomically(path, f"{before}{start}\n{table}{end}{after}".encode()))
+    _try_to_write(path, lambda: write_atomically(path, f"{before}{start}\n{table}{end}{after}".encode()))
     return path
 
 
@@ -96,6 +96,7 @@ def build_page(store: Store, suite: Suite | None, cells: Sequence[Cell], out: Pa
     # Half a minute where many cells kept features, whose maps are computed.
     with status("building the report"):
         return _try_to_write(
+            page,
             lambda: build_html(
                 store.root,
                 out,
@@ -104,12 +105,15 @@ def build_page(store: Store, suite: Suite | None, cells: Sequence[Cell], out: Pa
                 expected=cells,
                 source_alone=SOURCE_ALONE,
                 fingerprint=fingerprint,
-            )
+            ),
         )
 
 
-def _try_to_write(write: Callable[[], T]) -> T:
+def _try_to_write(path: Path, write: Callable[[], T]) -> T:
     try:
         return write()
     except OSError as error:
-        raise UserError(f"cannot write the report: {error}") from None
+        reason = error.strerror or error
+        raise UserError(
+            f"cannot write the report '{path}': {reason}; choose another place with --out"
+        ) from None

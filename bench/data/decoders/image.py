@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import warnings
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bench.core.errors import UserError
 from bench.core.files import open_regular
-from bench.core.paths import cache_root, writing_to_cache
-from bench.data.sources.encoded import MOST_BYTES, Encoded
+from bench.core.paths import cache_part, writing_to_cache
+from bench.data.sources.encoded import MOST_BYTES, OF_THE_FILE, Encoded, cannot_read
 from bench.processes.malloc import trim
 
 Fit = Literal["pad", "crop", "squash"]
@@ -58,20 +59,28 @@ then resampled (Pillow's `reducing_gap`): the error is under 1 % of the range, l
 
 
 class Unreadable(UserError):
-    """Image that cannot be decoded; the message says why, without naming it."""
+    """Image that cannot be decoded; the message says why, without naming it.
+
+    It is `lasting` where its content is the reason, and will be again.
+    """
+
+    def __init__(self, reason: str, lasting: bool = True) -> None:
+        super().__init__(reason)
+        self.lasting = lasting
 
 
 def decode(encoded: Encoded, size: int, fit: Fit = "pad") -> np.ndarray:
     """Decode an image to uint8 (size, size, 3), RGB: upright, transparency on white, 8 bits, square.
 
     Raises:
-        UserError: the image is missing, empty, truncated or too large, or the file is no image.
+        Unreadable: the image is missing, empty, truncated or too large, or the file is no image.
+        UserError: a disk or this process cannot read at the moment.
     """
     try:
         image, _ = upright(encoded, 2 * size)
     except Unreadable as reason:
         name = f" {encoded}" if isinstance(encoded, Path) else ""
-        raise UserError(f"cannot read image{name}: {reason}") from None
+        raise Unreadable(f"cannot read image{name}: {reason}", reason.lasting) from None
     with _room_for(4 * max(image.size) ** 2 if fit == "pad" else 0):
         return _squared(image, size, fit)
 
@@ -97,6 +106,7 @@ def upright(encoded: Encoded, room: int = ROOM) -> tuple[Image.Image, tuple[int,
 
     Raises:
         Unreadable: with the reason.
+        UserError: a disk or this process cannot read at the moment.
     """
     if isinstance(encoded, np.ndarray):
         return _reduced_rgb(Image.fromarray(encoded), 1), (encoded.shape[1], encoded.shape[0])
@@ -123,11 +133,23 @@ def upright(encoded: Encoded, room: int = ROOM) -> tuple[Image.Image, tuple[int,
         raise Unreadable(f"more than {MOST_PIXELS // 10**6} million pixels") from None
     except UnidentifiedImageError:
         raise Unreadable(f"no image of a format that is read ({', '.join(STREAMED + WHOLE)})") from None
+    except MemoryError:
+        raise Unreadable("too little memory", lasting=False) from None
     except OSError as error:
-        raise Unreadable(error.strerror or _line(error)) from None
+        raise _fault(encoded, error) from None
     except Exception as error:
         # Decoders raise whatever they like on damaged files.
         raise Unreadable(_line(error)) from None
+
+
+def _fault(encoded: Path | bytes, error: OSError) -> UserError:
+    """Tell an error of a decoder, which has no number, from one of the file and one of the system."""
+    if error.errno in (None, errno.EINVAL):
+        # A decoder's error of too little memory has no number either; one of a damaged offset has this one.
+        return Unreadable(_line(error), lasting="memory" not in str(error))
+    if error.errno in OF_THE_FILE or error.errno == errno.ENOMEM:
+        return Unreadable(error.strerror or _line(error), lasting=False)
+    return cannot_read(encoded, error)
 
 
 def _line(error: Exception) -> str:
@@ -163,8 +185,9 @@ def _room_for(size: int) -> Iterator[None]:
         yield
         return
     with writing_to_cache():
-        cache_root().mkdir(parents=True, exist_ok=True)
-        lock = FileLock(cache_root() / "large-image.lock").acquire()
+        folder = cache_part("decoded")
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "large-image.lock").acquire()
     with lock:
         try:
             yield

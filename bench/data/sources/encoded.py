@@ -23,8 +23,14 @@ Encoded = Path | bytes | np.ndarray
 BATCH = 32
 """Rows per read of a parquet shard."""
 
-OF_THE_FILE = {errno.EACCES, errno.EPERM, errno.ENOENT, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENXIO}
+OF_THE_FILE = {
+    *(errno.EACCES, errno.EPERM, errno.ENOENT, errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.ELOOP),
+    *(errno.ENAMETOOLONG, errno.ENXIO),
+}
 """Errors that say something about a file, and will be the same the next time."""
+
+NOTHING = hashlib.sha256().hexdigest()
+"""Digest of an image that is empty, or cannot be read."""
 
 MOST_BYTES = 2**30
 """Largest file of an image in bytes, or row of a shard; larger ones are not read."""
@@ -89,6 +95,12 @@ def image_column(path: Path, schema: Any) -> str:
     raise UserError(f"{path} has no column of images (bytes and path), but {', '.join(schema.names)}")
 
 
+def cannot_read(encoded: Path | bytes, error: OSError) -> UserError:
+    """Error of what a disk or the process lacks now, which says nothing about an image."""
+    name = encoded if isinstance(encoded, Path) else "an image of a table or an archive"
+    return UserError(f"cannot read {name}: {error.strerror or error}; try again when the system can")
+
+
 def digest(encoded: Encoded) -> str:
     """SHA-256 of the bytes that identify an image; of none where a file cannot be read or is too large."""
     if isinstance(encoded, Path):
@@ -98,9 +110,8 @@ def digest(encoded: Encoded) -> str:
                     return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             if error.errno not in OF_THE_FILE:
-                # What a disk or the process lacks now says nothing about the image, and is not to be kept.
-                raise UserError(f"cannot read {encoded}: {error.strerror or error}") from None
-        return hashlib.sha256().hexdigest()
+                raise cannot_read(encoded, error) from None
+        return NOTHING
     if isinstance(encoded, np.ndarray):
         return hashlib.sha256(repr(encoded.shape).encode() + encoded.tobytes()).hexdigest()
     return hashlib.sha256(encoded).hexdigest()

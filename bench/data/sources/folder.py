@@ -44,10 +44,9 @@ class Folder(Frozen):
                 missing = [
                     f"no images of domain {d} in {folder.name}" for d in request.domains if d not in items
                 ]
-                paths = sorted({item.path for listed in items.values() for item in listed})
                 return Listing(
                     f"folder {folder.name}",
-                    layouts.digest_of(paths),
+                    layouts.digest_of(items),
                     lambda items=items: items,  # type: ignore[misc]
                     (*warnings, *missing),
                 )

@@ -183,10 +183,14 @@ def _texts(file: Path, shard: ParquetFile, column: str) -> list[str]:
         raise UserError(f"{file}: column '{column}' holds numbers that nothing in the file names") from None
 
 
-def digest_of(paths: list[Path]) -> str:
-    """Digest that changes when a file is added, removed, moved or written again. Reads no file."""
-    parts = []
-    for path in paths:
+def digest_of(items: Items) -> str:
+    """Digest that changes when an item does, or its file is moved or written again. Reads no file."""
+    parts = [
+        "\0".join((domain, item.label, item.group, item.split, str(item.path), str(item.row)))
+        for domain, listed in items.items()
+        for item in listed
+    ]
+    for path in sorted({item.path for listed in items.values() for item in listed}):
         # Folders above the copy may be named in another encoding.
         name = os.fsencode(path).decode("utf-8", "backslashreplace")
         try:
@@ -194,5 +198,6 @@ def digest_of(paths: list[Path]) -> str:
         except OSError:
             parts.append(f"{name} missing")
         else:
-            parts.append(f"{name} {status.st_size} {status.st_mtime_ns}")
+            # The second time also changes where the file may be read by others than before.
+            parts.append(f"{name} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}")
     return combine(*parts)

@@ -19,10 +19,11 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from bench.core.digest import combine
+from bench.core.digest import combine, seal, unseal
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
-from bench.core.paths import cache_root, data_roots, writing_to_cache
+from bench.core.paths import cache_part, data_roots, writing_to_cache
+from bench.data.sources import layouts
 from bench.data.sources.base import Absent, Listing, SourceRequest, normalised
 from bench.data.sources.item import Item
 from bench.spec.toml import Frozen
@@ -79,28 +80,26 @@ class Library(Frozen):
         """List every part that is here or can be fetched; a domain with a missing part is left out."""
         rows: dict[str, list[Item]] = defaultdict(list)
         problems = []
-        digests = []
         for part in self.parts:
             try:
                 kept = _keep(part, request)
             except Absent as reason:
                 problems.append(f"{part.domain}: {reason}")
                 continue
-            digests.append(combine(part.key, kept.model_dump_json()))
             for path, row, label in kept.images():
                 rows[part.domain].append(Item("", request.classes[label], "", path, row, part.split))
         incomplete = {problem.split(":")[0] for problem in problems}
         items = {domain: listed for domain, listed in rows.items() if domain not in incomplete}
         if not items:
             raise Absent("; ".join(dict.fromkeys(problems)))
-        return Listing(self.title, combine(*digests), lambda: items, tuple(problems))
+        return Listing(self.title, layouts.digest_of(items), lambda: items, tuple(problems))
 
 
 def _keep(part: LibraryPart, request: SourceRequest) -> KeptPart:
     """Find a part's images and labels: in the cache, or else with the library."""
-    note = cache_root() / "library" / f"{part.key}.json"
+    note = cache_part("library") / f"{part.key}.json"
     try:
-        kept = KeptPart.model_validate_json(note.read_bytes())
+        kept = KeptPart.model_validate_json(unseal(note.read_bytes()))
         if Path(kept.array or kept.files[0]).exists():
             return kept
     except (OSError, ValueError, IndexError):
@@ -109,7 +108,7 @@ def _keep(part: LibraryPart, request: SourceRequest) -> KeptPart:
     _same_classes(part, [str(name) for name in getattr(dataset, "classes", [])], request)
     with writing_to_cache():
         kept = _of_files(dataset) or _of_arrays(dataset, note.with_suffix(".npy"))
-        write_atomically(note, kept.model_dump_json().encode())
+        write_atomically(note, seal(kept.model_dump_json().encode()))
     return kept
 
 
@@ -164,7 +163,7 @@ def _open(part: LibraryPart, request: SourceRequest) -> Any:
         raise Absent(f"pip install {part.module.split('.')[0]}") from None
     if "root" not in inspect.signature(call).parameters and part.module.startswith("sklearn"):
         return call(**part.arguments)
-    own = cache_root() / "downloads" / request.name
+    own = cache_part("downloads") / request.name
     for root in (*data_roots(), *(root / request.name for root in data_roots()), own):
         if root.is_dir():
             with contextlib.suppress(RuntimeError, OSError, ValueError, KeyError):

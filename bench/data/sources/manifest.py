@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TextIO
 
-from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.core.files import open_regular
 from bench.data.sources import layouts
@@ -28,7 +27,7 @@ OTHER_NAMES = {
     "group": ("group_id", "patient", "patient_id"),
     "split": ("subset", "partition"),
 }
-"""Names under which tables hold the columns, taken where there is no column of the right name."""
+"""Other names under which tables hold the columns; of all names of one, a table has one."""
 
 DELIMITERS = ",;\t"
 
@@ -60,10 +59,9 @@ class Manifest(Frozen):
                 items[row["domain"]].append(
                     Item("", row["label"], row["group"], file.parent / row["path"], split=row["split"])
                 )
-        paths = [item.path for listed in items.values() for item in listed]
         return Listing(
             f"table {file.name}",
-            combine(layouts.digest_of([file, *paths])),
+            layouts.digest_of(items),
             lambda: dict(items),
             (f"{unknown} rows of {file.name} are of no class of the card",) if unknown else (),
         )
@@ -73,7 +71,7 @@ def read_manifest(file: Path) -> list[dict[str, str]]:
     """Read the rows, every column as text, `group` and `split` empty where they are not given.
 
     Raises:
-        UserError: unreadable or too large, a column is missing, a cell empty or no split; names the row.
+        UserError: unreadable or too large, a column is missing or there twice, a cell empty or no split.
     """
     read = _parquet if file.suffix.lower() == ".parquet" else _csv
     rows = []
@@ -162,6 +160,13 @@ def _columns(header: Sequence[str]) -> dict[str, int]:
 def _required(file: Path, header: Sequence[str]) -> dict[str, int]:
     """Find the places of all columns, -1 for optional ones that are not there."""
     found = _columns(header)
+    for name in (*REQUIRED, *OPTIONAL):
+        claims = [text.strip() for text in header if text.strip().lower() in (name, *OTHER_NAMES[name])]
+        if len(claims) > 1:
+            raise UserError(
+                f"{file} has {len(claims)} columns for '{name}' ({', '.join(claims)}): remove or rename all "
+                "but one"
+            )
     for name in REQUIRED:
         if name not in found:
             there = ", ".join(f"'{text.strip()[:40]}'" for text in header[:12])

@@ -34,10 +34,8 @@ class OwnFolder(Frozen):
                 items[domain].append(Item("", image.label, "", image.path, split=image.split))
         if not items:
             return Folder(type="folder", path=self.path).listing(request)
-        paths = sorted(item.path for listed in items.values() for item in listed)
-        digest = layouts.digest_of(paths)
         missing = [f"no images of domain {d} in {root.name}" for d in request.domains if d not in items]
-        return Listing(f"folder {root.name}", digest, lambda: dict(items), tuple(missing))
+        return Listing(f"folder {root.name}", layouts.digest_of(items), lambda: dict(items), tuple(missing))
 
 
 class OwnTable(Frozen):

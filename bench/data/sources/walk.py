@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import NamedTuple
 
 from bench.core.errors import UserError
 from bench.core.text import printable
+from bench.data.sources.encoded import OF_THE_FILE, cannot_read
 
 SUFFIXES = frozenset(
     ".jpg .jpeg .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .avif .jp2".split()  # noqa: SIM905
@@ -113,10 +113,7 @@ def _entries(folder: Path) -> list[tuple[str, str]]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        if error.errno == errno.EIO:
-            # What a disk lacks now is no part of what the folder holds.
-            raise UserError(f"cannot read '{folder}': {error.strerror}") from None
-        return [("", f"folder that cannot be read: {error.strerror}")]
+        return [("", f"folder that cannot be read: {_fault(folder, error)}")]
     return [_entry(entry) for entry in entries if not entry.name.startswith(".")]
 
 
@@ -131,8 +128,15 @@ def _entry(entry: os.DirEntry[str]) -> tuple[str, str]:
         # A link that leads nowhere is an image that is missing.
         regular = entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
     except OSError as error:
-        return entry.name, error.strerror or "unreadable"
+        return entry.name, _fault(Path(entry.path), error)
     return entry.name, "" if regular else "pipe, socket or device"
+
+
+def _fault(path: Path, error: OSError) -> str:
+    """Name the fault of a file or a folder; what a disk or the process lacks now is no part of either."""
+    if error.errno not in OF_THE_FILE:
+        raise cannot_read(path, error) from None
+    return error.strerror or "unreadable"
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -6,10 +6,10 @@ The one place where they are made: records, features, source stages and checkpoi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, partial
 
 from bench.core.digest import engine_digest, library_versions
-from bench.core.errors import CellFailed
+from bench.core.errors import InputsChanged, OldProcess
 from bench.data.card import Card
 from bench.data.dataset import Dataset
 from bench.method.registry import load_method, method_digest
@@ -35,12 +35,12 @@ def with_own_weights(digests: Digests, cell: Cell) -> Digests:
     """Digests of a run as those of one of its cells: of all weights, its own, as they are on this machine.
 
     Raises:
-        CellFailed: they are not those that the run began with.
+        InputsChanged: they are not those that the run began with.
     """
     name = cell.backbone
     here, before = weights_digest(name), dict(digests.weights).get(name)
     if here and before and here != before:
-        raise CellFailed(f"the weights of '{name}' have changed since this run began: run it again")
+        raise InputsChanged(f"the weights of '{name}' have changed since this run began: run it again")
     own = here or before
     return digests.model_copy(update={"weights": ((name, own),) if own else ()})
 
@@ -49,16 +49,28 @@ def check_code(name: str, digests: Digests) -> None:
     """Check that the code of this process is that which digests were made of: files change while it runs.
 
     Raises:
-        CellFailed: the code of the engine, of the method or of the libraries is another.
+        OldProcess: this process loaded the code of the engine, the method or the libraries before it became
+            what it was then, and is still.
+        InputsChanged: it is another.
         UserError: the method cannot be loaded.
     """
-    for what, here, before in (
-        (f"code of '{name}'", _digest_when_loaded(name, load_method(name)), digests.method),  # type: ignore[arg-type]
-        ("code of the engine", engine_digest(), digests.engine),
-        ("versions of the libraries", library_versions(), digests.libraries),
+    for what, here, now, before in (
+        (f"code of '{name}'", loaded_digest(name), partial(method_digest, name), digests.method),
+        ("code of the engine", engine_digest(), engine_digest.__wrapped__, digests.engine),
+        ("versions of the libraries", library_versions(), library_versions.__wrapped__, digests.libraries),
     ):
         if before is not None and here != before:
-            raise CellFailed(f"the {what} changed since this run began: run it again")
+            if now() == before:
+                raise OldProcess
+            raise InputsChanged(f"the {what} changed since this run began: run it again")
+
+
+def loaded_digest(name: str) -> str:
+    """Digest of a method's code, and of that which it starts from, as this process has loaded them."""
+    method = load_method(name)
+    if method.starts_from:
+        loaded_digest(method.starts_from)
+    return _digest_when_loaded(name, method)  # type: ignore[arg-type]
 
 
 @cache
@@ -71,11 +83,11 @@ def check_dataset(card: Card, dataset: Dataset, digests: Digests) -> None:
     """Check that a card and its images are those that digests were made of.
 
     Raises:
-        CellFailed: they have changed since then.
+        InputsChanged: they have changed since then.
     """
     for what, here, before in (
         ("card", card.digest, digests.card),
         ("images", dataset.fingerprint, digests.dataset),
     ):
         if before is not None and here != before:
-            raise CellFailed(f"the {what} of '{card.name}' changed since this run began: run it again")
+            raise InputsChanged(f"the {what} of '{card.name}' changed since this run began: run it again")

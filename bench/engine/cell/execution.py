@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from bench.data.catalog import load_card
 from bench.data.dataset import open_again
 from bench.data.episodes import draw_episodes
 from bench.data.splits import concatenate, untaught
-from bench.engine.cell.digests import check_dataset
+from bench.engine.cell.digests import check_dataset, loaded_digest
 from bench.engine.cell.env import CellEnv
 from bench.engine.cell.features import DomainInputs
 from bench.engine.cell.stage import StageRun, Trainer, visible_stages
@@ -33,7 +34,7 @@ from bench.engine.training.data_parallel import ProcessGroup, SingleProcessGroup
 from bench.engine.training.generators import seed_generators
 from bench.engine.training.inputs import Inputs
 from bench.engine.training.loop_state import Resume
-from bench.method.base import Model
+from bench.method.base import Method, Model
 from bench.method.batch import Task
 from bench.method.registry import configure
 from bench.method.requirements import check_capability, check_per_sample_loss
@@ -116,10 +117,16 @@ class CellExecution:
         self.warnings: tuple[str, ...] = ()
         self.evaluator: Evaluator | None = None
 
+    @cached_property
+    def first(self) -> Method:
+        """Method whose network and source stage these are."""
+        start = self.method.starts_from
+        return configure(start, {}) if start else self.method
+
     @property
     def stages(self) -> list[StageSpec]:
         """Stages that the method takes part in, in order, with the streams that it may see."""
-        return visible_stages(stages_of(self.cell), self.method.access)
+        return visible_stages(stages_of(self.cell), self.method, self.first)
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:
@@ -162,7 +169,7 @@ class CellExecution:
         model = self.build(self.stages[0])
         stage = next(stage for stage in self.stages if stage.name == name)
         self._hand_over(stage, model)
-        self.trainer.run(self._stage_run(stage, model), lambda step, loss: None)
+        self._trainer(stage).run(self._stage_run(stage, model), lambda step, loss: None)
 
     def open(self) -> None:
         """Open the dataset and its partitions, and create the network as it is before training."""
@@ -172,16 +179,16 @@ class CellExecution:
         check_dataset(card, dataset, self.env.digests)
         self.dataset, self.data_origin = dataset, dataset.origin
         self.warnings = (*dataset.warnings, *untaught(dataset, cell.scenario))
-        name = cell.backbone if self.method.pretrained else untrained(cell.backbone)
+        name = cell.backbone if self.first.pretrained else untrained(cell.backbone)
         env = replace(self.env, cell=cell.model_copy(update={"backbone": name}))
         domains = DomainInputs(env, dataset)
         seed_generators(stream(cell.seed, "init", "backbone"))
         self.backbone = create_backbone(name, cell.image_size)
         self.cost_tracker.parameters = sum(p.numel() for p in self.backbone.parameters())
-        self.split_point = self.method.split_point(self.backbone)
+        self.split_point = self.first.split_point(self.backbone)
 
         def view(domain: str) -> Inputs:
-            return domains.get(domain, self.backbone, self.split_point, self.method.views)
+            return domains.get(domain, self.backbone, self.split_point, self.first.views)
 
         self.partitions = open_partitions(cell, dataset, stages_of(cell), view)
         self.trainer = Trainer(self.env, self.method, self.partitions, self.group)
@@ -189,7 +196,7 @@ class CellExecution:
     def task(self, stage: StageSpec, classes: Sequence[str] = ()) -> Task:
         """Task of a stage, or of an episode over some of its classes."""
         seed = stream(self.cell.seed, "method", stage.name)
-        return Task(stage.name, tuple(classes) or stage.labelled.classes, self.cell.budget.batch_size, seed)
+        return Task(stage.name, tuple(classes) or stage.classes, self.cell.budget.batch_size, seed)
 
     def build(self, stage: StageSpec) -> Model:
         """Build the network for a stage from the cell's initialisation stream, on the device."""
@@ -198,7 +205,7 @@ class CellExecution:
             image = torch.zeros(1, 3, self.cell.image_size, self.cell.image_size)
             backbone = suffix(backbone, self.split_point, image)
         seed_generators(stream(self.cell.seed, "init", "head", stage.name))
-        model = self.method.build(backbone, self.task(stage))
+        model = self.first.build(backbone, self.task(stage))
         if setting.devices > 1 and setting.device != "cpu":
             model = cast(Model, synchronised(model))
         model = model.to(setting.device)
@@ -208,18 +215,32 @@ class CellExecution:
             model.backbone.compile(mode=setting.compile if isinstance(setting.compile, str) else None)
         return model
 
+    def _trainer(self, stage: StageSpec) -> Trainer:
+        return replace(self.trainer, method=self.first) if stage.shared else self.trainer
+
     def _stage_run(self, stage: StageSpec, model: Model) -> StageRun:
-        return StageRun(stage, self.task(stage), model, self.partitions.of(stage.labelled))
+        unlabelled = self._shuffled(self.partitions.of(stage.unlabelled)) if stage.unlabelled else None
+        if stage.labelled:
+            labelled = self.partitions.of(stage.labelled)
+        else:
+            assert unlabelled is not None, "a stage has items"
+            labelled = unlabelled.take(np.arange(0))
+        return StageRun(stage, self.task(stage), model, labelled, unlabelled)
+
+    def _shuffled(self, items: View) -> View:
+        """Put unlabelled items in random order: datasets are listed class by class."""
+        order = np.random.default_rng(stream(self.cell.seed, "unlabelled")).permutation(len(items))
+        return items.take(order)
 
     def _hand_over(self, stage: StageSpec, model: Model) -> None:
         """Give the network of the stage before a head for this one's classes, where they differ."""
         place = self.stages.index(stage)
-        if place and self.stages[place - 1].labelled.classes != stage.labelled.classes:
+        if place and self.stages[place - 1].classes != stage.classes:
             self._replace_head(model, stage, self.task(stage))
 
     def _replace_head(self, model: Model, stage: StageSpec, task: Task) -> None:
         seed_generators(stream(self.cell.seed, "init", "head", stage.name))
-        self.method.replace_head(model, task)
+        self.first.replace_head(model, task)
         model.to(self.env.setting.device)
 
     def _run_shared(self, stage: StageSpec, model: Model, evaluator: Evaluator | None) -> None:
@@ -227,17 +248,19 @@ class CellExecution:
 
         The network is left in the last state; with an evaluator, every state is evaluated.
         """
-        (identity,) = shared_stages(self.cell, [stage])
+        (identity,) = shared_stages(self.cell, [stage], self.method.starts_from)
 
         def make() -> Made:
             states = ModelStates(model)
             with self.cost_tracker.stage(stage.name) as seconds:
                 resume = Resume(self.checkpoints.of(stage.name), states)
-                result = self.trainer.run(self._stage_run(stage, model), states.keep, resume)
+                result = self._trainer(stage).run(self._stage_run(stage, model), states.keep, resume)
             result.seconds = seconds()
             return states.states, {"result": asdict(result), "evaluations": states.evaluations}
 
         digests, setting = self.env.digests, self.env.setting
+        if start := self.method.starts_from:
+            digests = digests.model_copy(update={"method": loaded_digest(start)})
         key = combine(identity.key, digests.model_dump_json(), setting.model_dump_json())
         tensors, notes, made = self.env.artifacts.get("stages", key, make)
         self._finish(stage, StageResult(**notes["result"]), shared=not made)
@@ -292,7 +315,10 @@ class CellExecution:
             network, task = copy.deepcopy(model), self.task(stage, episode.classes)
             self._replace_head(network, stage, task)
             with self.cost_tracker.stage(stage.name):
-                run = StageRun(stage, task, network, View(inputs, episode.support))
+                queries_alone = View(inputs, episode.queries)
+                others = queries_alone if self.method.task_only else self.partitions.target
+                unlabelled = self._shuffled(others) if stage.unlabelled else None
+                run = StageRun(stage, task, network, View(inputs, episode.support), unlabelled)
                 result = trainer.run(run, lambda step, loss: None)
             self._finish(stage, replace(result, details={}), shared=False)
             total.items = dict(Counter(total.items) + Counter(result.items))
@@ -300,9 +326,11 @@ class CellExecution:
             with self.cost_tracker.phases("evaluate"):
                 statistics = form.batch_norm == "transductive"
                 precision = self.cell.precision
-                seen = predict.outputs(
-                    self.method, network, View(inputs, episode.queries), precision, statistics
-                )
+                if self.method.streams():
+                    seed = stream(self.cell.seed, "stream", number)
+                    seen = predict.streamed(self.method, network, queries_alone, precision, seed)
+                else:
+                    seen = predict.outputs(self.method, network, queries_alone, precision, statistics)
                 scores.append(seen.logits.numpy())
             if checkpoint.due():
                 checkpoint.save({str(n): torch.from_numpy(s) for n, s in enumerate(scores)}, asdict(total))

@@ -59,8 +59,8 @@ class ExecutionWithFeatures(CellExecution):
     def _test_images(self) -> dict[str, View]:
         """Sample of the test images of the target, and of a source that some stage trains on, by role."""
         found = {"target": self.partitions.held_out["target-test"]}
-        if self.stages[0].shared:
-            source = self.stages[0].labelled
+        first = self.stages[0]
+        if first.shared and (source := first.labelled):
             images = subset(self.dataset, source.domain, source.classes, TEST)
             found["source"] = View(self.partitions.of(source).inputs, images)
         return {role: _sample(items) for role, items in found.items()}

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from bench.core.errors import CellFailed, CellSkipped, UserError, place_in
+from bench.core.errors import CellFailed, CellSkipped, InputsChanged, UserError, place_in
 from bench.core.text import private
 from bench.data.dataset import Progress
 from bench.engine.cell.digests import check_code, with_own_weights
@@ -54,19 +54,26 @@ class Context:
 def run_cell(
     cell: Cell, context: Context, digests: Digests, progress: Progress
 ) -> tuple[Record, Predictions]:
-    """Run a cell. Whatever goes wrong inside it becomes its record's status and reason."""
+    """Run a cell. Whatever goes wrong inside it becomes its record's status and reason.
+
+    Raises:
+        OldProcess: nothing is wrong but that this process has loaded older code.
+    """
+    changed: list[str] = []
     try:
         setting = resolve(cell, context.setting)
         digests = with_own_weights(digests, cell)
         check_code(cell.method, digests)
+        with arithmetic(setting, cell.precision), put_back(changed):
+            record, predictions = _run(cell, setting, context, digests, progress)
     except (CellSkipped, CellFailed, UserError) as reason:
         # The run goes on with other cells.
         status: Status = "skipped" if isinstance(reason, CellSkipped) else "failed"
         outcome = Outcome(status=status, reason=private(str(reason)))
-        return _record(cell, context.setting, context, digests, outcome), {}
-    changed: list[str] = []
-    with arithmetic(setting, cell.precision), put_back(changed):
-        record, predictions = _run(cell, setting, context, digests, progress)
+        if isinstance(reason, InputsChanged):
+            # Of no one code: the record is stale to any run, which says nothing about the question.
+            digests = digests.without_method
+        record, predictions = _record(cell, context.setting, context, digests, outcome), {}
     if changed:
         context.retire()
         text = f"the cell left its process changed, which was put back: {', '.join(changed)}"
@@ -114,7 +121,7 @@ def _run(
         cost=cost.model_copy(update={"calibration_seconds": unit.seconds, "calibration_error": unit.error}),
         data_origin=private(execution.data_origin),
         warnings=execution.warnings,
-        adapts=Access.TARGET_IMAGES in execution.method.access,
+        adapts=Access.TARGET_IMAGES in execution.method.access or execution.method.streams(),
         hyperparameters=hyperparameters(execution.method),
         discrepancy_before=execution.discrepancy_before,
         evaluations=execution.evaluations,
@@ -126,13 +133,15 @@ def _run(
 
 
 def _outcome(execution: CellExecution, group: ProcessGroup) -> tuple[Outcome, Predictions]:
-    """Run a cell to its end, whatever that is."""
+    """Run a cell to its end, whatever that is; raises `InputsChanged`."""
     try:
         with contextlib.closing(group):
             predictions = execution.run()
         return Outcome(status="done"), predictions
     except CellSkipped as reason:
         return Outcome(status="skipped", reason=private(str(reason))), {}
+    except InputsChanged:
+        raise
     except (CellFailed, UserError) as reason:
         return Outcome(status="failed", reason=private(str(reason))), {}
     except (Exception, SystemExit) as error:

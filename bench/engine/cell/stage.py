@@ -28,23 +28,38 @@ from bench.method.items import StageItems, opened
 from bench.spec.stages import StageSpec
 
 
-def visible_stages(stages: Sequence[StageSpec], access: Access) -> list[StageSpec]:
-    """Stages that a method takes part in, without the streams to which it declares no access."""
+def visible_stages(stages: Sequence[StageSpec], method: Method, first: Method) -> list[StageSpec]:
+    """Stages that a method takes part in, without the streams to which it declares no access.
+
+    `first` is the method of the source stage, whose access counts there.
+    """
+
+    def taken(stage: StageSpec) -> bool:
+        if stage.labelled is None:
+            return method.adapts
+        return (Access.SOURCE_LABELS if stage.shared else Access.TARGET_LABELS) in method.access
+
+    def access(stage: StageSpec) -> Access:
+        return (first if stage.shared else method).access
+
     return [
-        stage.restricted(unlabelled=Access.TARGET_IMAGES in access, replay=Access.SOURCE_REPLAY in access)
+        stage.restricted(
+            unlabelled=Access.TARGET_IMAGES in access(stage), replay=Access.SOURCE_REPLAY in access(stage)
+        )
         for stage in stages
-        if (Access.SOURCE_LABELS if stage.shared else Access.TARGET_LABELS) in access
+        if taken(stage)
     ]
 
 
 @dataclass(frozen=True)
 class StageRun:
-    """A stage about to run: its streams, its task, the network, and the labelled items."""
+    """A stage about to run: its streams, task and network, labelled items, if any, and unlabelled ones."""
 
     spec: StageSpec
     task: Task
     model: Model
     labelled: View
+    unlabelled: View | None
 
 
 @dataclass
@@ -123,17 +138,22 @@ class Trainer:
             meter.pause()
             on_evaluation(step, loss)
 
-        if cell.setting and process.leads:
-            meter.flops = count_flops(method, model, batches)
-        meter.begin()
         schedule = Schedule(stage.task, steps, min(cell.budget.evaluations, steps), cell.precision)
         with self._items(stage) as items:
             method.begin(model, items, stage.task)
-            hooks = Hooks(paused, on_step, partial(method.finish, model, items, stage.task))
+            if cell.setting and process.leads:
+                meter.flops = count_flops(method, model, batches)
+            meter.begin()
+            hooks = Hooks(
+                paused,
+                on_step,
+                partial(method.finish, model, items, stage.task),
+                partial(method.refresh, model, items),
+            )
             with _gradients_of(model, method):
                 parts = Training(method, model, batches, schedule, hooks, held_out, resume, process).run()
         if parts > 1:
-            result.warnings.append(split_warning(name, batches.labelled.batch_size, parts, model))
+            result.warnings.append(split_warning(name, batches.batch_size, parts, model))
         return batches.sizes
 
     @contextlib.contextmanager
@@ -143,8 +163,7 @@ class Trainer:
         y, groups = (torch.from_numpy(a).to(device) for a in (labelled.subset.labels, labelled.subset.groups))
         with contextlib.ExitStack() as stack:
             unlabelled = None
-            if stage.spec.unlabelled:
-                view = self.partitions.of(stage.spec.unlabelled)
+            if view := stage.unlabelled:
                 unlabelled = stack.enter_context(opened(partial(_read, view), len(view)))
             known = stack.enter_context(opened(partial(_read, labelled), len(labelled), y, groups))
             yield StageItems(known, unlabelled)
@@ -161,14 +180,17 @@ class Trainer:
         def endless(name: str, items: View) -> Endless:
             return Endless(items.inputs, items.subset, task.batch_size, seed_of(name))
 
-        episode = method.episode(task)
+        known: Endless | Episodes | None = None
+        if spec.labelled and (episode := method.episode(task)):
+            known = Episodes(labelled.inputs, labelled.subset, episode, seed_of("labelled"))
+        elif spec.labelled:
+            known = endless("labelled", labelled)
         return Batches(
-            Episodes(labelled.inputs, labelled.subset, episode, seed_of("labelled"))
-            if episode
-            else endless("labelled", labelled),
+            known,
             endless("source", self.partitions.of(spec.replay)) if spec.replay else None,
-            endless("unlabelled", self.partitions.of(spec.unlabelled)) if spec.unlabelled else None,
+            endless("unlabelled", stage.unlabelled) if stage.unlabelled else None,
             source_labels=scenario.same_classes and not scenario.episodes,
+            second_view=method.second_view,
         )
 
 

@@ -108,7 +108,7 @@ class Evaluator:
 
     def _fused(self, model: Model) -> Model:
         """Return a network that predicts the same faster, where that pays: for many images."""
-        if not self.fuses:
+        if not self.fuses or self.method.streams():
             return model
         pool = self._pool
         one = pool.inputs.take(pool.subset.rows[:1])
@@ -123,10 +123,15 @@ class Evaluator:
         return self.partitions.pool
 
     def outputs(self, model: Model, held_out: Mapping[Partition, View]) -> dict[str, Outputs]:
-        """Predict the images of these partitions and of `POOL`, each image once."""
+        """Predict the images of these partitions and of `POOL`, each image once.
+
+        Where the method adapts to a stream, each partition of the target is one.
+        """
         wanted: dict[str, View] = dict(held_out.items())
         wanted[POOL] = self._pool
         found: dict[str, Outputs] = {}
+        for name in [name for name in wanted if name != SOURCE and self.method.streams()]:
+            found[name] = self._streamed(model, wanted.pop(name))
         for inputs in {id(items.inputs): items.inputs for items in wanted.values()}.values():
             parts = {name: items.subset for name, items in wanted.items() if items.inputs is inputs}
             images = concatenate(list(parts.values()))
@@ -138,6 +143,12 @@ class Evaluator:
             for name, mine in zip(parts, np.split(places, ends[:-1]), strict=True):
                 found[name] = seen.take(mine)
         return found
+
+    def _streamed(self, model: Model, items: View) -> Outputs:
+        """Predict items of the target, to which a copy of the network adapts as they come."""
+        with self.cost_tracker.throughput.predicting(len(items)):
+            seed = stream(self.cell.seed, "stream")
+            return predict.streamed(self.method, model, items, self.cell.precision, seed)
 
     def discrepancy_now(self, model: Model) -> dict[str, float]:
         """Distances of source and target features by name; empty where there is no source."""

@@ -70,8 +70,7 @@ def open_partitions(
     target = split(unlabelled.domain, unlabelled.classes, unlabelled.part)
     streams = {unlabelled: target}
     for stage in stages:
-        if stage.shared:
-            items = stage.labelled
+        if (items := stage.labelled) and stage.shared:
             streams[items] = split(items.domain, items.classes, items.part)
     if scenario.episodes:
         return Partitions(streams, target, None, {})
@@ -80,7 +79,7 @@ def open_partitions(
     if cell.fold is not None and scenario.shots != 0:
         shots, held_shots = fold_of(shots, cell.fold)
     for stage in stages:
-        if not stage.shared:
+        if stage.labelled and not stage.shared:
             streams[stage.labelled] = open_view(stage.labelled.domain, stage.labelled.classes, shots)
     held_out: dict[Partition, View] = {
         "target-test": split(scenario.target, scenario.target_classes, TEST),

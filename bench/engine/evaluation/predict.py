@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.core.errors import UserError
 from bench.engine.evaluation.partitions import View
 from bench.engine.evaluation.validators import Outputs
 from bench.engine.training.inputs import Inputs
@@ -39,6 +43,39 @@ def filled(x: Tensor, images: int) -> Tensor:
         return x
     # Not by an index, which would lose the memory format.
     return torch.cat([x] * -(-images // len(x)))[:images]
+
+
+STREAM_BATCH = 64
+"""Test images of a stream that come at once."""
+
+
+def streamed(method: Method, model: Model, items: View, precision: Precision, seed: int) -> Outputs:
+    """Predict items of a stream: batches in random order, each item once, to which a copy of `model` adapts.
+
+    Outputs are in the order of the items, as those of `outputs` are.
+    """
+    order = np.random.default_rng(seed).permutation(len(items))
+    asked: list[int] = []
+    logits, features = list[Tensor](), list[Tensor]()
+
+    def batches() -> Iterator[Tensor]:
+        for start in range(0, len(items), STREAM_BATCH):
+            if len(logits) < len(asked):
+                raise UserError("stream() takes a batch before it has answered the one before")
+            x = items.inputs.take(items.subset.rows[order[start : start + STREAM_BATCH]])
+            asked.append(len(x))
+            yield x
+
+    device = next(model.parameters()).device
+    with torch.enable_grad(), autocast(device, precision):
+        for scores, seen in method.stream(copy.deepcopy(model).eval(), batches()):
+            logits.append(scores.detach().float().half())
+            features.append(seen.detach().float().flatten(1))
+    if [len(scores) for scores in logits] != asked or sum(asked) < len(items):
+        raise UserError("stream() has to answer every image of every batch")
+    back = torch.from_numpy(np.argsort(order))
+    scores, seen = (torch.cat(parts).cpu()[back] for parts in (logits, features))
+    return Outputs(scores, seen, items.subset.groups)
 
 
 def outputs(

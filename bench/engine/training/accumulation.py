@@ -57,7 +57,7 @@ class Accumulation:
             self._put_back(extra)
             for buffer, before in zip(self._loop.model.buffers(), buffers, strict=False):
                 buffer.copy_(before)
-            self._halve(len(batch.x), why)
+            self._halve(len(batch), why)
 
     def _in_parts(self, batch: Batch, progress: float, extra: list[Tensor]) -> Tensor:
         loop = self._loop
@@ -71,7 +71,7 @@ class Accumulation:
             part = batch.slice(place, loop.parts)
             # To what a method counts its steps by, all parts are one step.
             self._put_back(extra)
-            loss = self._loss(part, progress) * (len(part.x) / len(batch.x))
+            loss = self._loss(part, progress) * (len(part) / len(batch))
             loop.scaler.scale(loss).backward()
             total += loss.detach()
         return total

@@ -8,6 +8,7 @@ import logging
 import os
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.core.files import atomic_file
-from bench.core.paths import cache_limit, cache_root
+from bench.core.paths import cache_limit, cache_part
 
 Tensors = dict[str, Tensor]
 Notes = dict[str, Any]
@@ -26,6 +27,12 @@ Notes = dict[str, Any]
 Made = tuple[Tensors, Notes]
 
 LOG = logging.getLogger(__name__)
+
+
+@cache
+def _warn(text: str) -> None:
+    """Warn of what every cell of this process will meet, once."""
+    LOG.warning("%s", text)
 
 
 class Artifacts:
@@ -36,7 +43,7 @@ class Artifacts:
     """
 
     def __init__(self, root: Path | None = None, limit: int | None = None) -> None:
-        self.root = root or cache_root() / "artifacts"
+        self.root = root or cache_part("artifacts")
         self.limit = cache_limit() if limit is None else limit
 
     def get(self, kind: str, key: str, make: Callable[[], Made]) -> tuple[Tensors, Notes, bool]:
@@ -49,7 +56,7 @@ class Artifacts:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except OSError as error:
-            LOG.warning("nothing is shared between cells: %s (%s)", path.parent, error.strerror or error)
+            _warn(f"nothing is shared between cells: {self.root} ({error.strerror or error})")
             return *plain(make), True
         try:
             if found := unpack(path):
@@ -66,7 +73,7 @@ class Artifacts:
             pack(path, tensors, notes, durable=False)
             self._make_room(path)
         except OSError as error:
-            LOG.warning("not kept for other cells: %s (%s)", path.parent, error.strerror or error)
+            _warn(f"not kept for other cells: {self.root} ({error.strerror or error})")
 
     def _make_room(self, newest: Path) -> None:
         """Remove what was not read for longest until the limit holds; the newest stays in any case."""

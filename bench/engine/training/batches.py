@@ -16,6 +16,7 @@ from bench.engine.training.inputs import (
     Inputs,
     onto,
 )
+from bench.method.base import SecondView
 from bench.method.batch import Batch, Episode
 
 
@@ -38,14 +39,27 @@ class Endless:
 
     def take(self, step: int) -> tuple[Tensor, Tensor]:
         """Inputs and labels of a step."""
+        picked = self._picked(step)
+        x = self.inputs.take(self.subset.rows[picked], stream(self.seed, "augment", step))
+        return x, onto(torch.from_numpy(self.subset.labels[picked]), x.device)
+
+    def unlabelled(self, step: int, second_view: SecondView | None) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Inputs of a step, a second view of them if asked for, and their places in the subset."""
+        picked = self._picked(step)
+        rows = self.subset.rows[picked]
+        x, second = self.inputs.take(rows, stream(self.seed, "augment", step)), None
+        if second_view:
+            second = self.inputs.take(rows, stream(self.seed, "second", step), strong=second_view == "strong")
+        return x, second, onto(torch.from_numpy(picked), x.device)
+
+    def _picked(self, step: int) -> np.ndarray:
         n = len(self.subset)
         places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         picked = np.empty(self.batch_size, dtype=np.int64)
         for epoch in np.unique(places // n).tolist():
             mine = places // n == epoch
             picked[mine] = _order(self.seed, epoch, n)[places[mine] % n]
-        x = self.inputs.take(self.subset.rows[picked], stream(self.seed, "augment", step))
-        return x, onto(torch.from_numpy(self.subset.labels[picked]), x.device)
+        return picked
 
 
 @dataclass(frozen=True)
@@ -97,21 +111,33 @@ class Episodes:
 class Batches:
     """Batches of a stage, made of its streams; those that the method may not see are absent."""
 
-    labelled: Endless | Episodes
+    labelled: Endless | Episodes | None
     source: Endless | None = None
     target: Endless | None = None
     source_labels: bool = True
     """Whether labels of replayed source images mean what the head says."""
+    second_view: SecondView | None = None
+    """Second view of the target's images."""
 
     def batch(self, step: int) -> Batch:
         """The batch of a step."""
-        x, y = self.labelled.take(step)
         source_x, source_y = self.source.take(step) if self.source else (None, None)
         source_y = source_y if self.source_labels else None
         # Labels of unlabelled images stop here: a method's batch has no room for them.
-        target_x = self.target.take(step)[0] if self.target else None
+        target = self.target.unlabelled(step, self.second_view) if self.target else (None, None, None)
+        target_x, second, places = target
+        if self.labelled:
+            x, y = self.labelled.take(step)
+        else:
+            assert target_x is not None, "a stage without labels has unlabelled images"
+            x, y = target_x[:0], torch.empty(0, dtype=torch.long, device=target_x.device)
         episode = self.labelled.episode if isinstance(self.labelled, Episodes) else None
-        return Batch(x, y, source_x, source_y, target_x, episode)
+        return Batch(x, y, source_x, source_y, target_x, episode, second, places)
+
+    @property
+    def batch_size(self) -> int:
+        """Images of a step in its first stream."""
+        return next(iter(self.sizes.values()))
 
     @property
     def sizes(self) -> dict[str, int]:

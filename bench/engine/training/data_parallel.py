@@ -113,7 +113,7 @@ class Rank(SingleProcess):
     def of(self, batch: Batch, step: int) -> Batch:
         """Slice of every stream of a batch for this rank."""
         mine = batch.slice(self.rank, self.size)
-        self._share = len(mine.x) / len(batch.x)
+        self._share = len(mine) / len(batch)
         if self.rank:
             # Else all ranks would drop the same units; by the step, since the others' streams are not kept.
             torch.manual_seed(stream(self._seed, "rank", self.rank, step))

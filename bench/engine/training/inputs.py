@@ -11,12 +11,17 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
+from bench.core.errors import UserError
+
+STRONG = "rand-augment"
+"""Augmentation of strong views."""
+
 
 class Inputs(Protocol):
     """The images of one domain, as the network takes them."""
 
-    def take(self, rows: np.ndarray, augment_seed: int | None = None) -> Tensor:
-        """Inputs of these rows on the device; augmented when a seed is given."""
+    def take(self, rows: np.ndarray, augment_seed: int | None = None, strong: bool = False) -> Tensor:
+        """Inputs of these rows on the device; augmented when a seed is given, strongly if asked for."""
         ...
 
 
@@ -44,11 +49,12 @@ class ImageInputs:
     channels_last: bool
     augment: Augmentation | None = None
 
-    def take(self, rows: np.ndarray, augment_seed: int | None = None) -> Tensor:
+    def take(self, rows: np.ndarray, augment_seed: int | None = None, strong: bool = False) -> Tensor:
         """Normalised images (B, 3, S, S)."""
         x = onto(torch.from_numpy(self.pixels[rows]), self.device).permute(0, 3, 1, 2)
-        if augment_seed is not None and self.augment is not None:
-            x = self.augment(x, augment_seed)
+        augment = augmentation(STRONG, x.shape[-1]) if strong else self.augment
+        if augment_seed is not None and augment is not None:
+            x = augment(x, augment_seed)
         # By whole lines of pixels: what is computed three numbers at a time takes a CPU twice as long.
         lines = x.permute(0, 2, 3, 1).flatten(2).float().sub_(self._mean).div_(self._std)
         return (
@@ -81,8 +87,14 @@ class KeptInputs:
     views: Tensor | None = None
     places: np.ndarray | None = None
 
-    def take(self, rows: np.ndarray, augment_seed: int | None = None) -> Tensor:
-        """Activations (B, ...); with a seed, of a random view each, where views are kept."""
+    def take(self, rows: np.ndarray, augment_seed: int | None = None, strong: bool = False) -> Tensor:
+        """Activations (B, ...); with a seed, of a random view each, where views are kept.
+
+        Raises:
+            UserError: strongly augmented ones are asked for, which are not kept.
+        """
+        if strong:
+            raise UserError("a method with a split point has no strong second view: images are needed for it")
         if augment_seed is None or self.views is None or self.places is None:
             return self.clean[onto(torch.from_numpy(rows), self.clean.device)]
         chosen = np.random.default_rng(augment_seed).integers(len(self.views), size=len(rows))

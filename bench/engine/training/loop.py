@@ -58,6 +58,8 @@ class Hooks:
     on_step: Callable[[int], None] = lambda step: None
     on_end: Callable[[], None] = lambda: None
     """Called after the last step, before its evaluation."""
+    on_refresh: Callable[[float], None] = lambda progress: None
+    """Called with the progress at the moments at which the method refreshes."""
 
 
 @dataclass
@@ -94,6 +96,7 @@ class Training:
         device = next(model.parameters()).device
         scaler = torch.amp.GradScaler(device.type, enabled=schedule.precision == "fp16")
         validations = self._validations()
+        refreshes = {self._step(at) for at in self.method.refresh_at(model)}
         state = LoopState(model, optimizer, scaler, torch.zeros((), device=device))
         if self.resume:
             self.resume.begin(state)
@@ -108,6 +111,8 @@ class Training:
             self._set_rates(optimizer, rates, progress)
             if self.held_out and step in validations:
                 self._validate(self.held_out, progress, validations[step], last=step == max(validations))
+            if step in refreshes:
+                self._refresh(progress)
             batch = process.of(self.batches.batch(step), step)
             if type(self.method).updates is GradientMethod.updates:
                 state.total += process.combine(accumulation.gradient(batch, progress), model)
@@ -152,8 +157,11 @@ class Training:
         """Steps at which the method validates, and how often."""
         # A stage of few steps may have several moments at one step: none of them is lost.
         moments = self.method.validate_at(self.model) if self.held_out else ()
-        steps = self.schedule.steps
-        return Counter(min(round(at * steps), steps - 1) for at in moments)
+        return Counter(self._step(at) for at in moments)
+
+    def _step(self, at: float) -> int:
+        """Step before which a moment of the stage comes, the last one at the latest."""
+        return min(round(at * self.schedule.steps), self.schedule.steps - 1)
 
     def _validate(self, held_out: HeldOut, progress: float, times: int, last: bool) -> None:
         self.model.eval()
@@ -163,6 +171,11 @@ class Training:
         self.model.train()
         if last:
             self.batches = held_out.afterwards
+
+    def _refresh(self, progress: float) -> None:
+        self.model.eval()
+        self.hooks.on_refresh(progress)
+        self.model.train()
 
     def _loss(self, device: torch.device) -> Callable[[Batch, float], Tensor]:
         """Loss of a batch, in the stage's arithmetic, weighted by this process's share of it."""

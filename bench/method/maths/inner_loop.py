@@ -30,29 +30,26 @@ def adapt(
     model: nn.Module,
     names: Iterable[str],
     head: tuple[Tensor, Tensor],
-    support: tuple[Tensor, Tensor],
-    steps: int,
+    batches: Iterable[tuple[Tensor, Tensor]],
     rate: float,
     second_order: bool,
 ) -> Fast:
-    """Adapt by gradient steps on a support, from a model's own parameters (Finn et al. 2017, equation 1).
+    """Adapt by gradient steps on a task, from a model's own parameters (Finn et al. 2017, equation 1).
 
     Args:
         model: maps x to logits and has a linear `head`.
         names: parameters to adapt beside the head's.
         head: weight (C, D) and bias (C,) that adaptation starts from.
-        support: x (N, ...) and y (N,) to learn from.
-        steps: gradient steps.
-        rate: their step size.
+        batches: x (N, ...) and y (N,) to learn from, of each step.
+        rate: step size.
         second_order: keep the graph, so that the result can be differentiated through the steps.
     """
-    x, y = support
     own = dict(model.named_parameters())
     # Views, since a head computed from these parameters is a start of its own: the first step takes partial
     # derivatives at (parameters, head), and none through the head.
     fast: Fast = {name: own[name].view_as(own[name]) for name in names}
     fast["head.weight"], fast["head.bias"] = head
-    for _ in range(steps):
+    for x, y in batches:
         loss = nn.functional.cross_entropy(functional_call(model, fast, (x,)), y)
         grads = torch.autograd.grad(loss, list(fast.values()), create_graph=second_order)
         # Without the graph of the gradients this is first-order MAML: each step's Jacobian is the identity.

@@ -46,14 +46,16 @@ class Settings(Frozen):
     """The `[settings]` table: every combination of these is an axis of the matrix; empty: as usual."""
 
     device: list[str] = Field([], description="`cpu`, `cuda`, `mps`; one that is not here is skipped")
-    threads: list[Annotated[int, Field(ge=1)]] = []
+    threads: list[Annotated[int, Field(ge=1, le=4096)]] = []
     channels_last: list[bool] = []
     compile: list[Compile] = Field(
         [],
         description="torch.compile; minutes for each network on a CPU; `reduce-overhead`: with CUDA graphs",
     )
     precision: list[Precision] = Field([], description="instead of the suite's")
-    batch_size: list[Annotated[int, Field(ge=1)]] = Field([], description="instead of the budget's")
+    batch_size: list[Annotated[int, Field(ge=1, le=65_536)]] = Field(
+        [], description="instead of the budget's"
+    )
 
     def combinations(self) -> list[tuple[RequestedSetting | None, CellChange]]:
         """Combinations of settings, with their changes to the cell; a single None where none is asked for."""
@@ -101,8 +103,8 @@ class ScenarioTable(Frozen):
 class Gate(Frozen):
     """Limits of `bench compare`; a worsening counts only where it is also separable from noise."""
 
-    max_accuracy_drop: float = Field(1.0, ge=0, description="points of test accuracy")
-    max_slowdown: float = Field(0.15, ge=0, description="share by which training may take longer")
+    max_accuracy_drop: float = Field(1.0, ge=0, le=100, description="points of test accuracy")
+    max_slowdown: float = Field(0.15, ge=0, le=1000, description="share by which training may take longer")
 
 
 class Suite(Frozen):
@@ -112,7 +114,7 @@ class Suite(Frozen):
     description: str
     dataset: str = Field("", description="default: one's own images, which --data names")
     domains: list[str] | None = Field(None, description="default: the card's default domains")
-    classes: int | list[str] | None = Field(
+    classes: Annotated[int, Field(ge=0, le=1_000_000)] | list[str] | None = Field(
         None, description="names, or the first N of the card (largest first); default: all"
     )
     image_size: int = Field(64, ge=8, le=1024)
@@ -128,7 +130,7 @@ class Suite(Frozen):
     backbones: list[str] = Field(min_length=1)
     methods: list[str] = Field(min_length=1)
     baseline: str = Field("linear-probe", description="method that gains are measured against")
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field([0], min_length=1)
     budget: Budget = Budget()
     settings: Settings = Settings()
     scenarios: list[ScenarioTable] = Field(min_length=1)

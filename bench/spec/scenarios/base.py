@@ -57,10 +57,22 @@ def source_stages(cell: Cell) -> list[StageSpec]:
 
 
 def target_stages(cell: Cell) -> list[StageSpec]:
-    """Training on the target's shots; no stage where there are none. Episodes repeat it with their own."""
+    """Training on the target's shots, or adaptation to its unlabelled items where there are none.
+
+    Episodes repeat it with their own.
+    """
     scenario = cell.scenario
     if scenario.shots == 0:
-        return []
+        return [
+            StageSpec(
+                name="adapt",
+                labelled=None,
+                unlabelled=_unlabelled(cell),
+                replay=_source(cell),
+                steps=cell.budget.target_steps,
+                evaluate_on=("target-test", "target-validation", "source-validation"),
+            )
+        ]
     steps = scenario.episodes.steps if scenario.episodes else cell.budget.target_steps
     evaluate_on: tuple[Partition, ...] = ("target-test", "target-validation", "shots-validation")
     if scenario.same_classes:

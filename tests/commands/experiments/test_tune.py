@@ -17,7 +17,7 @@ from bench.commands.experiments.tune import FOLDS, allowed_score, next_trial, su
 from bench.method.registry import search_space
 from bench.records.store import Store
 from tests.support.cells import answer, tiny_cell
-from tests.support.checkout import ROOT, bench
+from tests.support.checkout import ROOT, bench, install
 
 SUITE = """
 description = "tiny"
@@ -132,6 +132,39 @@ def test_trials_in_a_suites_budget(tmp_path: Path) -> None:
     assert "4 recorded, 0 to run" in again.stdout
 
 
+EDITED = """
+from pathlib import Path
+from bench.api import GradientMethod
+
+class Mine(GradientMethod):
+    def begin(self, *arguments):
+        file = Path(__file__)
+        text = file.read_text()
+        if not text.endswith("LATER = True"):
+            file.write_text(text + "LATER = True")
+        return super().begin(*arguments)
+"""
+"""Method whose file is edited while it trains for the first time."""
+
+
+def test_a_method_that_is_edited_meanwhile(tmp_path: Path) -> None:
+    """The worker that has loaded the old code makes room for one with the new: nothing has failed."""
+    install(tmp_path / "site", "mine = mine:Mine", mine=EDITED)
+    text = SUITE.replace("evaluations = 2", "evaluations = 2\ntrials = 1").replace("full-finetune", "mine")
+    (tmp_path / "tiny.toml").write_text(text.replace("shots = [0, 3]", "shots = [3]"))
+    path = os.pathsep.join([str(ROOT), str(tmp_path / "site")])
+    process = bench("run", "--suite", "tiny.toml", cwd=tmp_path, PYTHONPATH=path)
+    assert process.returncode == 0, process.stderr + process.stdout
+    assert "the code of 'mine' has changed: its trials begin anew" in process.stdout
+    assert (tmp_path / "site" / "mine.py").read_text() == EDITED + "LATER = True"
+    [record] = Store(tmp_path / "results/tiny").records()
+    trials = [*Store(tmp_path / "results/tiny/tuning").records()]
+    assert {found.outcome.status for found in (record, *trials)} == {"done"}
+    assert {found.digests.method for found in (record, *trials)} == {record.digests.method}
+    again = bench("run", "--suite", "tiny.toml", cwd=tmp_path, PYTHONPATH=path)
+    assert "1 recorded, 0 to run" in again.stdout
+
+
 def study(folder: Path) -> optuna.Study:
     storage = JournalStorage(JournalFileBackend(str(folder / "results/tiny-tuning/studies.journal")))
     [summary] = optuna.get_all_study_summaries(storage)
@@ -206,3 +239,27 @@ def test_a_damaged_journal_is_one_line(tmp_path: Path) -> None:
         assert last.startswith("error: '"), process.stderr
         assert "studies.journal' is not a journal of studies" in last
         assert "Traceback" not in process.stderr
+
+
+def test_several_methods_get_equally_many_trials(tmp_path: Path) -> None:
+    """Over one hyperparameter; what cannot be tuned is said, and the others go on."""
+    (tmp_path / "tiny.toml").write_text(SUITE.replace("shots = [0, 3]", "shots = [0]"))
+    command = ("tune", "--suite", "tiny.toml", "--method", "bitfit,linear-probe,full-fine*", "--trials", "2")
+    done = bench(*command, "--only", "learning_rate", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "not tuned: linear-probe cannot tune 'learning_rate'" in done.stdout
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines() if "|" in line
+    ]
+    assert rows[0] == ["method", "hyperparameter", "default", "score, %", "best", "score, %", "trials"]
+    assert [(*row[:3], row[6]) for row in rows[2:]] == [
+        ("bitfit", "learning_rate", "0.003", "2"),
+        ("full-finetune", "learning_rate", "0.001", "2"),
+    ]
+    assert all(float(row[5]) >= float(row[3]) for row in rows[2:])
+    tried = {
+        (record.request.cell.method, name)
+        for record in Store(tmp_path / "results/tiny-tuning").records()
+        for name in record.request.cell.overrides
+    }
+    assert tried == {("bitfit", "learning_rate"), ("full-finetune", "learning_rate")}

@@ -172,6 +172,8 @@ def test_code_that_changed_since_a_run_began_is_refused(field: str, tmp_path: Pa
     record, predictions = run_cell(tiny_cell("linear-probe"), context, began, silent)
     assert record.outcome.status == "failed"
     assert record.outcome.reason == f"the {CODE[field]} changed since this run began: run it again"
+    for later in (began, digests("linear-probe")):
+        assert record.digests.outdated(later), "the next run tries it again, whichever code it finds"
     assert not predictions
 
 
@@ -256,7 +258,7 @@ def test_other_weights_under_the_same_name_run_again(tmp_path: Path) -> None:
     assert "1 recorded, 0 to run" in said
     put_weights(hub, 1)
     said, second = run()
-    assert "1 stale (other code, data, weights or libraries; run again), 1 to run" in said
+    assert "1 stale (other weights; run again), 1 to run" in said
     assert second["digests"]["weights"] != first["digests"]["weights"]
     assert second["predictions_sha256"] != first["predictions_sha256"], (
         "features of the old ones are not used"

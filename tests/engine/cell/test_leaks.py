@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import bench.engine.cell.execution
 from bench.api import Access, Backbone, Batch, GradientMethod, Labelled, Model, StageItems, StageName, Task
@@ -53,6 +53,7 @@ class Guard:
 
     def __init__(self, run: CellExecution, dataset: Dataset, unlabelled: str) -> None:
         self.found: list[str] = []
+        self.verbs: set[str] = set()
         self.batches = 0
         self.unlabelled = unlabelled
         self.run, self.dataset = run, dataset
@@ -62,7 +63,8 @@ class Guard:
         """Fingerprints, once the run has opened its images."""
         self.ready = True
         every = {split: subset(self.dataset, "twitter", CLASSES, split) for split in SPLITS}
-        shots = set(self.run.partitions.of(self.run.stages[-1].labelled).subset.rows.tolist())
+        labelled = self.run.stages[-1].labelled
+        shots = set(self.run.partitions.of(labelled).subset.rows.tolist()) if labelled else set[int]()
         self.split_of: dict[bytes, str] = {}
         self.label_of: dict[bytes, int] = {}
         for split, images in every.items():
@@ -80,6 +82,7 @@ class Guard:
         """Search all that the arguments of a verb lead to."""
         if not self.ready:
             self._prepare()
+        self.verbs.add(verb)
         secrets = dict(self.secrets)
         if batch is not None and batch.target_x is not None:
             self.batches += 1
@@ -110,6 +113,8 @@ class Probe(GradientMethod):
     """Uses all verbs, may see all there is, and shows the guard what it was given."""
 
     access = Access.SOURCE_LABELS | Access.SOURCE_REPLAY | Access.TARGET_IMAGES | Access.TARGET_LABELS
+    adapts = True
+    second_view = "strong"
     hold_out = 0.25
     guard: Any = None
 
@@ -133,6 +138,12 @@ class Probe(GradientMethod):
         self._look_at_items("fit", model, items, task)
         return {}
 
+    def refresh_at(self, model: Model) -> tuple[float, ...]:
+        return (0.0, 0.5)
+
+    def refresh(self, model: Model, items: StageItems, progress: float) -> None:
+        self._look_at_items("refresh", model, items, None)
+
     def begin(self, model: Model, items: StageItems, task: Task) -> None:
         self._look_at_items("begin", model, items, task)
 
@@ -142,7 +153,7 @@ class Probe(GradientMethod):
     def finish(self, model: Model, items: StageItems, task: Task) -> None:
         self._look_at_items("finish", model, items, task)
 
-    def _look_at_items(self, verb: str, model: Model, items: StageItems, task: Task) -> None:
+    def _look_at_items(self, verb: str, model: Model, items: StageItems, task: Task | None) -> None:
         self._look(verb, model, items, task, list(items.labelled.batches()))
         assert items.unlabelled is not None
         for x in items.unlabelled.batches():
@@ -168,7 +179,10 @@ class Probe(GradientMethod):
 
     def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
         self._look("loss", model, batch=batch)
-        return super().loss(model, batch, progress)
+        assert batch.target_x is not None
+        assert batch.target_second is not None
+        logits = model(batch.target_x if not len(batch.x) else batch.x)
+        return nn.functional.cross_entropy(logits, batch.y if len(batch.y) else logits.argmax(1))
 
 
 @pytest.fixture
@@ -223,6 +237,7 @@ def test_nothing_to_find(dataset: Dataset, tmp_path: Path, shots: int) -> None:
     guard = probed(dataset, tmp_path, shots)
     assert guard.found == []
     assert guard.batches > 3, "the probe did see unlabelled target images"
+    assert guard.verbs >= {"build", "trainable", "begin", "refresh", "loss", "after_step", "finish", "report"}
 
 
 def keep_labels(run: CellExecution, model: Any) -> None:

@@ -132,6 +132,8 @@ def test_a_disk_that_cannot_be_written_stops_the_sharing_and_nothing_else(
     make = Maker()
     assert Artifacts(blocked).get("kind", "a", make)[2]
     assert "nothing is shared" in caplog.text
+    assert Artifacts(blocked).get("other", "a", Maker())[2]
+    assert caplog.text.count("nothing is shared") == 1, "said once, not by every cell"
 
     def full(*_: object) -> None:
         raise SafetensorError("I/O error: No space left on device (os error 28)")

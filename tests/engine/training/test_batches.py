@@ -141,7 +141,10 @@ def test_kept_views() -> None:
 def test_a_batch_has_no_room_for_target_labels() -> None:
     stream = endless(10, 4, 0)
     batch = Batches(stream, target=endless(10, 4, 1)).batch(0)
-    assert set(vars(batch)) == {"x", "y", "source_x", "source_y", "target_x", "episode"}
+    assert set(vars(batch)) == {
+        *("x", "y", "source_x", "source_y", "target_x", "target_second", "target_at", "episode")
+    }
+    assert batch.target_second is None
     assert batch.source_x is batch.source_y is None
     assert batch.target_x is not None
     assert Batches(stream).batch(0).target_x is None

@@ -342,7 +342,9 @@ def test_a_method_sees_what_it_declares_and_no_more(
         if kind != "batch":
             continue
         counts[stage] += 1
-        assert set(vars(thing)) == {"x", "y", "source_x", "source_y", "target_x", "episode"}
+        assert set(vars(thing)) == {
+            *("x", "y", "source_x", "source_y", "target_x", "target_second", "target_at", "episode")
+        }
         check(known, thing.x, thing.y, *(("google", source) if stage == "source" else ("twitter", shots)))
         replay = stage == "target" and access in ("replay", "everything")
         assert (thing.source_x is not None, thing.source_y is not None) == (replay, replay)
@@ -377,7 +379,7 @@ def test_nothing_held_out_is_within_reach(
                 assert not any(where <= held_out for where in known(tensor))
         if kind == "batch":  # The labels of what is labelled, and no others.
             whole = {id(tensor) for tensor in reached if not tensor.is_floating_point()}
-            assert whole == {id(y) for y in (thing.y, thing.source_y) if y is not None}
+            assert whole == {id(y) for y in (thing.y, thing.source_y, thing.target_at) if y is not None}
     assert found
 
 

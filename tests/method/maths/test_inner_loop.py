@@ -41,7 +41,7 @@ def test_one_step_of_softmax_regression_by_hand() -> None:
     """At zero both classes have probability 1/2, so the gradient is (p - y) x = (-1/2, 1/2) · 2."""
     model = Model(nn.Identity(), nn.Linear(1, 2))
     zero = (torch.zeros(2, 1, requires_grad=True), torch.zeros(2, requires_grad=True))
-    fast = adapt(model, [], zero, (torch.tensor([[2.0]]), torch.tensor([0])), 1, 0.1, False)
+    fast = adapt(model, [], zero, [(torch.tensor([[2.0]]), torch.tensor([0]))], 0.1, False)
     torch.testing.assert_close(fast["head.weight"], torch.tensor([[0.1], [-0.1]]))
     torch.testing.assert_close(fast["head.bias"], torch.tensor([0.05, -0.05]))
 
@@ -50,7 +50,7 @@ def test_no_step_is_the_identity() -> None:
     model = Model(nn.Linear(3, 4), nn.Linear(4, 2))
     head = (torch.randn(5, 4), torch.randn(5))
     names = ["backbone.weight", "backbone.bias"]
-    fast = adapt(model, names, head, (torch.randn(6, 3), torch.zeros(6).long()), 0, 0.1, True)
+    fast = adapt(model, names, head, [], 0.1, True)
     assert list(fast) == [*names, "head.weight", "head.bias"]
     for name in names:
         assert torch.equal(fast[name], model.get_parameter(name))

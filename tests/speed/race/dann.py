@@ -119,7 +119,7 @@ def published(folder: Path, batch: int) -> tuple[float, float]:
     discriminator = DomainDiscriminator(in_feature=network.num_features, hidden_size=1024)
     adversarial = DomainAdversarialLoss(discriminator)
     model = torch.nn.ModuleList([network, head, adversarial])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, amsgrad=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     model.train()
     since, tail = 0.0, []
     for step in range(WARM + STEPS):
@@ -184,7 +184,6 @@ def skada(folder: Path, batch: int) -> tuple[float, float]:
         batch_size=batch,
         max_epochs=1000,
         optimizer=torch.optim.AdamW,
-        optimizer__amsgrad=True,
         lr=1e-3,
         train_split=None,
         verbose=0,

@@ -53,7 +53,7 @@ def adapted_loss(model: nn.Module, task: tuple[Tensor, ...]) -> Tensor:
     x, y, query_x, query_y = task
     names = [name for name, _ in model.named_parameters() if not name.startswith("head.")]
     head = model.get_parameter("head.weight"), model.get_parameter("head.bias")
-    fast = adapt(model, names, head, (x, y), STEPS, RATE, second_order=True)
+    fast = adapt(model, names, head, [(x, y)] * STEPS, RATE, second_order=True)
     return nn.functional.cross_entropy(functional_call(model, fast, (query_x,)), query_y)
 
 
