@@ -231,7 +231,7 @@ def test_methods_that_cannot_be_loaded_are_listed_with_the_others(site: Path) ->
 
 
 def test_methods_by_family_and_pattern() -> None:
-    chosen = ["anil", "maml", "maml-l2l", "lp-finetune"]
+    chosen = ["anil", "maml", "maml-l2l", "reptile", "lp-finetune"]
     assert select_methods(["family:metalearning", "maml", "lp-*"]) == chosen
     for wrong, words in {
         "family:aligment": "unknown family of methods 'aligment': did you mean 'alignment'",
