@@ -41,7 +41,7 @@ from tests.torture.forking import Forked, become, redirect
 from tests.torture.verbs import VERBS, Verb
 
 LEASED = "another process works on it"
-UNREAD = ("warning: ", "unreadable", "left out", "damaged")
+UNREAD = ("warning: ", "failed: ", "unreadable", "left out", "damaged")
 """How commands say that there is something that they could not read."""
 PATIENCE = 60.0
 """Seconds after which a command hangs."""
