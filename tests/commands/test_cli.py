@@ -551,6 +551,7 @@ WRONG = {
         (*OWN, "--image-size", "33", "--backbone", "levit_128s.untrained"),
         ("'levit_128s.untrained' cannot take images of 33 px", "made for 224 px"),
     ),
+    "report-out": Wrong(("report", "--out", "suite.toml"), ("ends in .html or .md",)),
     "report-suite": Wrong(("report", "--suite", "smok"), ("nothing in 'results'",)),
 }
 
