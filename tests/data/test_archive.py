@@ -80,7 +80,7 @@ def test_zip_whose_members_say_less_than_they_unpack_to(kind: int, tmp_path: Pat
     (tmp_path / "a.zip").write_bytes(
         content.replace((10**6).to_bytes(4, "little"), (9).to_bytes(4, "little"))
     )
-    with pytest.raises(UserError, match="refused: 'zeros' of .* may unpack to any size"):
+    with pytest.raises(UserError, match=r"refused: 'zeros' of .* may unpack to any size"):
         unpack(tmp_path / "a.zip", tmp_path / "out", silent)
     assert not (tmp_path / "out").exists()
 
