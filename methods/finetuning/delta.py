@@ -39,6 +39,7 @@ from bench.api import (
 class Delta(GradientMethod):
     """Cross-entropy plus the distance of attended feature maps from those that the stage began with."""
 
+    reference = "hand-computed case"
     per_sample_loss = True
     control = {"alpha": 0.0}
 

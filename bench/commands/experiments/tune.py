@@ -93,8 +93,10 @@ def markdown(studies: Mapping[str, optuna.Study]) -> str:
     rows.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
     for method, study in studies.items():
         complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
-        best = max(complete, key=lambda trial: trial.value or 0.0, default=None)
-        for name in best.params if best else ():
+        if not complete:
+            continue
+        best = max(complete, key=lambda trial: trial.value or 0.0)
+        for name in best.params:
             default = search_space(method)[name]["default"]
             own = next((trial for trial in complete if trial.params[name] == default), None)
             cells = (method, name, f"{default:g}", _percent(own), f"{best.params[name]:.3g}", _percent(best))
@@ -160,7 +162,7 @@ def search(plan: RunPlan, method: str, space: Space, trials: int, what: str) -> 
             score = trial_score(plan, method, values)
             if method_digest(method) != plan.digests[method].method:
                 click.echo(f"the code of '{method}' has changed: its trials begin anew")
-                return search(plan, method, trials, what)
+                return search(plan, method, space, trials, what)
             state = TrialState.FAIL if score is None else TrialState.COMPLETE
             # Another process that goes on with this study may have told the same.
             study.tell(trial, score, state=state, skip_if_finished=True)
