@@ -71,11 +71,12 @@ class Tim(ClosedFormMethod):
         queries = nn.functional.normalize(items.unlabelled.features(model), dim=1)
         means = prototypes(shots, items.labelled.y, len(task.classes))
         means = self.moved(means, shots, items.labelled.y, queries)
-        weight, bias = prototype_head(means, self.temperature / 2)
         linear = cast(UnitHead, model.head).linear
         with torch.no_grad():
-            linear.weight.copy_(weight)
-            linear.bias.copy_(bias)
+            for own, new in zip(
+                linear.parameters(), prototype_head(means, self.temperature / 2), strict=True
+            ):
+                own.copy_(new)
         return {}
 
     @torch.enable_grad()
