@@ -73,10 +73,8 @@ class Tim(ClosedFormMethod):
         means = self.moved(means, shots, items.labelled.y, queries)
         linear = cast(UnitHead, model.head).linear
         with torch.no_grad():
-            for own, new in zip(
-                linear.parameters(), prototype_head(means, self.temperature / 2), strict=True
-            ):
-                own.copy_(new)
+            for p, new in zip(linear.parameters(), prototype_head(means, self.temperature / 2), strict=True):
+                p.copy_(new)
         return {}
 
     @torch.enable_grad()
