@@ -58,6 +58,11 @@ class Episode:
             )
 
     @property
+    def learnt(self) -> int:
+        """Images of one episode to learn from."""
+        return self.way * self.support
+
+    @property
     def images(self) -> int:
         """Images of one episode."""
         return self.way * (self.support + self.query)
@@ -71,7 +76,7 @@ class Batch:
     The others are there where `access` asks for them and the scenario has them; `source_y` only where the
     target's classes are the source's, `target_second` where the method asks for a second view. `target_at`
     (B,) are the places of the unlabelled images among those of the stage, which are in random order. In an
-    episode `y` counts the episode's own classes, and the first `way * support` images are its support, class
+    episode `y` counts the episode's own classes, and the first `learnt` images are its support, class
     by class; then come its queries.
     """
 

@@ -17,7 +17,11 @@ from bench.networks.split import POOLED
 
 
 class EpisodicMethod(GradientMethod):
-    """Method that learns to learn: meta-trains on episodes of the source, then fits the target's shots."""
+    """Method that learns to learn: meta-trains on episodes of the source, then fits the target's shots.
+
+    Batch norm keeps its statistics throughout. Those of an episode are of its few classes, and help a query
+    by the queries beside it; a network that is trained on them fails on all classes at once.
+    """
 
     needs: ClassVar[Access] = Access.TARGET_LABELS
 
@@ -26,6 +30,16 @@ class EpisodicMethod(GradientMethod):
         way = max(2, min(len(task.classes), task.batch_size // 4))
         each = task.batch_size // way
         return Episode(way, each - each // 2, each // 2)
+
+    def episode_loss(self, model: Model, batch: Batch, episode: Episode) -> Tensor:
+        """Scalar loss of one episode's queries, whose support is the first `episode.learnt` images."""
+        raise NotImplementedError(f"{type(self).__name__} has no episode_loss()")
+
+    def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
+        """Loss of an episode, with the network in evaluation mode."""
+        assert batch.episode is not None
+        model.backbone.eval()
+        return self.episode_loss(model, batch, batch.episode)
 
     def fits(self, stage: StageName) -> bool:
         """True in the target stage: the shots are adapted to in one go."""
@@ -76,14 +90,11 @@ class InnerLoopMethod(EpisodicMethod):
         )
         return Model(nn.Sequential(backbone, bottleneck), self.new_head(self.width, task))
 
-    def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
+    def episode_loss(self, model: Model, batch: Batch, episode: Episode) -> Tensor:
         """Cross-entropy of the queries after adaptation to the support."""
-        assert batch.episode is not None
-        # Batch norm keeps its statistics: a query must not be helped by the queries beside it.
-        model.backbone.eval()
-        support = batch.episode.way * batch.episode.support
+        support = episode.learnt
         x, y = batch.x[:support], batch.y[:support]
-        fast = self.adapted(model, x, y, batch.episode.way, self.inner_steps, self.second_order)
+        fast = self.adapted(model, x, y, episode.way, self.inner_steps, self.second_order)
         logits = functional_call(model, fast, (batch.x[support:],))
         return nn.functional.cross_entropy(logits, batch.y[support:])
 

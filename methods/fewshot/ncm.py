@@ -21,7 +21,7 @@ class Ncm(ClosedFormMethod):
 
     reference = "easyfsl 1.5.0"
 
-    scale: float = tunable(0.1, 0.01, 1.0)
+    scale: float = tunable(0.003, 0.0003, 1.0)
     """Factor on the distances: it decides how sure predictions are, not which."""
 
     def fit(self, model: Model, items: StageItems, task: Task) -> Details:

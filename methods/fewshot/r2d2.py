@@ -15,7 +15,17 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from bench.api import Backbone, Batch, Details, EpisodicMethod, Model, ParameterGroups, StageItems, Task
+from bench.api import (
+    Backbone,
+    Batch,
+    Details,
+    Episode,
+    EpisodicMethod,
+    Model,
+    ParameterGroups,
+    StageItems,
+    Task,
+)
 
 
 class R2d2(EpisodicMethod):
@@ -34,12 +44,11 @@ class R2d2(EpisodicMethod):
         model.alpha, model.beta = nn.Parameter(torch.tensor(1.0)), nn.Parameter(torch.tensor(0.0))
         return model
 
-    def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
+    def episode_loss(self, model: Model, batch: Batch, episode: Episode) -> Tensor:
         """Cross-entropy of the queries after regression on the support."""
-        assert batch.episode is not None
-        support = batch.episode.way * batch.episode.support
+        support = episode.learnt
         features = model.features(batch.x)
-        weight, bias = self.head(model, features[:support], batch.y[:support], batch.episode.way)
+        weight, bias = self.head(model, features[:support], batch.y[:support], episode.way)
         return nn.functional.cross_entropy(features[support:] @ weight.T + bias, batch.y[support:])
 
     def fit(self, model: Model, items: StageItems, task: Task) -> Details:

@@ -33,6 +33,7 @@ from bench.api import (
 class CoTuning(GradientMethod):
     """Cross-entropy of the labels, and of the pretraining's classes that they translate to."""
 
+    reference = "hand-computed case"
     per_sample_loss = True
     control = {"weight": 0.0}
 

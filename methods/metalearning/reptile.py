@@ -15,23 +15,23 @@ import itertools
 import torch
 from torch import Tensor
 
-from bench.api import Batch, InnerLoopMethod, Model, adapt, prototype_head, prototypes
+from bench.api import Batch, Episode, InnerLoopMethod, Model, adapt, prototype_head, prototypes
 
 
 class Reptile(InnerLoopMethod):
     """Moves towards what it adapts to on episodes of the source; adapts to the shots by gradient steps."""
 
+    reference = "learn2learn 0.2.0"
+    control = "ncm"
+
     inner_steps: int = 4
     second_order: bool = False
 
-    def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
+    def episode_loss(self, model: Model, batch: Batch, episode: Episode) -> Tensor:
         """Half the squared distance to the adapted weights, whose gradient is the way back from them."""
-        assert batch.episode is not None
-        # As in adapting to shots, batch norm keeps its statistics.
-        model.backbone.eval()
-        support = batch.episode.way * batch.episode.support
-        halves = list(zip(batch.x.tensor_split([support]), batch.y.tensor_split([support]), strict=True))
-        means = prototypes(model.features(halves[0][0]), halves[0][1], batch.episode.way)
+        border = [episode.learnt]
+        halves = list(zip(batch.x.tensor_split(border), batch.y.tensor_split(border), strict=True))
+        means = prototypes(model.features(halves[0][0]), halves[0][1], episode.way)
         batches = itertools.islice(itertools.cycle(halves), self.inner_steps)
         names, head = self.inner(model), prototype_head(means, self.scale)
         fast = adapt(model, names, head, batches, self.inner_rate, second_order=False)

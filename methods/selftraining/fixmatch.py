@@ -19,6 +19,7 @@ from bench.api import AlignmentMethod, Model, Side, tunable
 class Fixmatch(AlignmentMethod):
     """Source cross-entropy plus that of the target's strong view with the weak view's confident labels."""
 
+    reference = "hand-computed case"
     second_view = "strong"
     per_sample_loss = True
 

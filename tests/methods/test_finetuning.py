@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -11,21 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.api import Backbone, Batch, CellSkipped, Model, StageItems, Task, stage_activations
-from bench.method.items import opened
+from bench.api import Backbone, Batch, CellSkipped, Labelled, Model, Task, stage_activations
 from bench.methods.finetuning.co_tuning import CoTuning, relationship
 from bench.methods.finetuning.delta import Delta, attention, channel_gains, map_distance
 from bench.networks.backbones import create_backbone
 from tests.support.cells import TINY, answer, assert_equal, tiny_cell
+from tests.support.items import stage_items
 
 TASK = Task("source", ("a", "b"), 4, seed=0)
 LITE = "tf_efficientnet_lite0"
-
-
-@contextmanager
-def stage_items(x: Tensor, y: Tensor) -> Iterator[StageItems]:
-    with opened(lambda begin, end: x[begin:end], len(x), y, torch.arange(len(x))) as labelled:
-        yield StageItems(labelled)
 
 
 class Channels(nn.Module):
@@ -97,7 +89,7 @@ def test_delta_by_hand() -> None:
     model = method.build(channels(), TASK)
     y = torch.arange(8) % 2
     x = torch.randn(8, 3, 4, 4) + 2 * y.view(8, 1, 1, 1)
-    with stage_items(x.clone(), y) as items:
+    with stage_items(Labelled(x, y, torch.arange(len(x)))) as items:
         method.begin(model, items, TASK)
     weights = model.get_buffer("attention0")
     assert weights[0] > weights[1], "the brighter channel tells the classes"
@@ -127,7 +119,7 @@ def moved_maps(alpha: float) -> float:
     method = Delta(alpha=alpha)
     model = method.build(create_backbone(TINY), TASK)
     x, y = torch.randn(16, 3, 32, 32), torch.arange(16) % 2
-    with stage_items(x.clone(), y) as items:
+    with stage_items(Labelled(x, y, torch.arange(len(x)))) as items:
         method.begin(model, items, TASK)
     optimizer = torch.optim.SGD(method.trainable(model), lr=0.05)
     for _ in range(20):
@@ -157,7 +149,7 @@ def test_co_tuning_by_hand() -> None:
     model = method.build(backbone, TASK)
     theirs = cast(nn.Module, model.pretrained_head)
     x, y = torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 1, 0])
-    with stage_items(x, y) as items:
+    with stage_items(Labelled(x, y, torch.arange(len(x)))) as items:
         method.begin(model, items, TASK)
     features = model.features(x)
     says = (theirs(features) / 2.0).softmax(1)

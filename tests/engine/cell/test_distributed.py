@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from bench.api import Access, Batch, GradientMethod, Model, Task, Update
+from bench.api import Access, Batch, GradientMethod, Labelled, Model, Task, Update
 from bench.core.errors import CellSkipped, UserError
 from bench.data.dataset import silent
 from bench.engine.cell.devices import check_several
@@ -41,6 +41,7 @@ from bench.spec.resources import Resources
 from tests.quick import TODAY, RecordingWatcher, quick_cell, quick_pool
 from tests.support.cells import CLASSES, NORMLESS, TINY, WHERE, digests, interrupt, steps_of, tiny_cell
 from tests.support.checkout import bench, python
+from tests.support.items import stage_items
 
 UNEVEN = Budget(steps=6, batch_size=15, evaluations=2)
 TWO = Setting(devices=2)
@@ -338,7 +339,10 @@ def test_a_loss_that_is_declared_divisible_is(name: str, stage: Any) -> None:
         x.flip(0) if replayed else None,
         y.flip(0) if replayed else None,
         torch.randn_like(x) if Access.TARGET_IMAGES in method.access else None,
+        target_second=torch.randn_like(x) if method.second_view else None,
     )
+    with stage_items(Labelled(x, y, torch.arange(len(x)))) as items:
+        method.begin(model, items, task)
 
     def gradients(*parts: slice) -> list[torch.Tensor]:
         state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
@@ -346,8 +350,8 @@ def test_a_loss_that_is_declared_divisible_is(name: str, stage: Any) -> None:
         for part in parts:
             model.load_state_dict(state)  # Each process takes the step from the same state.
             model.zero_grad()
-            fields = (batch.x, batch.y, batch.source_x, batch.source_y, batch.target_x)
-            mine = Batch(*(None if rows is None else rows[part] for rows in fields))  # type: ignore[arg-type]
+            streams = {name: rows for name, rows in vars(batch).items() if rows is not None}
+            mine = Batch(**{name: rows[part] for name, rows in streams.items()})
             (method.loss(model, mine, 0.5) * len(mine.x) / len(batch.x)).backward()
             for so_far, p in zip(total, model.parameters(), strict=True):
                 so_far.add_(0 if p.grad is None else p.grad)
