@@ -27,8 +27,12 @@ from bench.method.maths.adversarial import discriminator, domain_loss, reversal_
 from bench.method.maths.information import entropy
 from bench.method.maths.inner_loop import Fast, adapt, prototype_head, prototypes
 from bench.method.maths.kernels import discrepancy, gaussian_kernels, squared_distances
-from bench.method.maths.logistic import fit_logistic
-from bench.method.maths.normalisation import normalisation_layers, recompute_statistics
+from bench.method.maths.logistic import Logistic, fit_logistic
+from bench.method.maths.normalisation import (
+    normalisation_layers,
+    normalise_by_batch,
+    recompute_statistics,
+)
 from bench.method.maths.weights import Snapshot
 from bench.method.probed import ProbedMethod
 from bench.networks.backbones import Backbone, pretrained_head
@@ -52,6 +56,7 @@ __all__ = [
     "InnerLoopMethod",
     "Items",
     "Labelled",
+    "Logistic",
     "Method",
     "Model",
     "ParameterGroups",
@@ -72,6 +77,7 @@ __all__ = [
     "gaussian_kernels",
     "mean_gradient",
     "normalisation_layers",
+    "normalise_by_batch",
     "pretrained_head",
     "prototype_head",
     "prototypes",

@@ -98,7 +98,15 @@ def run(selection: SuiteOptions, no_share: bool, **options: Any) -> None:
 
 @cli.command()
 @suite_options("methods")
-@click.option("--method", metavar="M", required=True, help="The method to tune.")
+@click.option(
+    "--method",
+    metavar="M,...",
+    multiple=True,
+    required=True,
+    callback=parse_list,
+    help="The method to tune, or several, each alike: names, family:NAME or patterns.",
+)
+@click.option("--only", metavar="NAME", help="Search this hyperparameter alone, as learning_rate.")
 @click.option("--trials", metavar="N", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
 @click.option("--results", metavar="DIR", help="Where trials are kept.  [default: results/<suite>-tuning]")
@@ -106,7 +114,8 @@ def tune(selection: SuiteOptions, **options: Any) -> None:
     """Search a method's hyperparameters with what the protocol allows.
 
     Trials are scored on source validation images at 0 shots, else on folds of the shots; never on target
-    validation or test images. A study that was interrupted goes on with the same command.
+    validation or test images. A study that was interrupted goes on with the same command. Of several methods,
+    which get equally many trials, it prints a Markdown table of defaults and bests.
     """
     from bench.commands.experiments import tune as command
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -46,18 +48,40 @@ def _suites() -> Table:
     return table
 
 
-def _methods() -> Table:
-    from bench.method.registry import family, method_modules, method_reference, method_summary
+def _methods() -> Group:
+    from bench.method.registry import family, family_summary, method_modules
 
-    table = _table("method", "family", "what it is", "checked against")
-    for name in sorted(method_modules(), key=lambda name: (family(name), name)):
-        try:
-            summary, reference = method_summary(name), method_reference(name)
-        except UserError as error:
-            table.add_row(*_unusable(name, error, len(table.columns)))
-            continue
-        table.add_row(*(Text(printable(text)) for text in (name, family(name), summary, reference)))
-    return table
+    lines: list[RenderableType] = [_row("method", "paper", "needs", "step", "checked against")]
+    by_family = sorted(method_modules(), key=lambda name: (family(name), name))
+    for group, names in itertools.groupby(by_family, family):
+        lines += [Text(), Text(printable(f"{group}: {family_summary(group)}"), "bold")]
+        lines += itertools.chain.from_iterable(map(_method, names))
+    return Group(*lines, Text(), Text(LEGEND, "dim"))
+
+
+def _method(name: str) -> list[RenderableType]:
+    """Facts about a method, and below what it is; the reason where it cannot be loaded."""
+    from bench.method import registry
+
+    try:
+        summary, needs = registry.method_summary(name), registry.method_needs(name)
+        lacks = registry.load_method(name).unavailable()
+    except UserError as error:
+        return [Text(printable(f"{name}  cannot be loaded: {error}"))]
+    about = Text(printable(summary + (f" It {lacks}." if lacks else "")), "dim")
+    cost, reference = registry.method_costs().get(name, "–"), registry.method_reference(name)
+    return [_row(name, registry.method_paper(name), needs, cost, reference), Padding(about, (0, 0, 0, 4))]
+
+
+def _row(name: str, paper: str, needs: str, cost: str, reference: str) -> Text:
+    text = f"{name:18}  {paper or '–':15}  {needs or '–':14}  {cost:>5}  {reference or '–'}"
+    return Text(printable(text), no_wrap=True, overflow="fold")
+
+
+LEGEND = (
+    "needs: a labelled source, unlabelled images of the target, shots. step: time of a training step, where "
+    "full fine-tuning's is 1; * of one fit instead. checked against: what tests compare its maths with."
+)
 
 
 def _datasets() -> Table:
@@ -89,7 +113,7 @@ def _backbones() -> Table:
     return table
 
 
-LISTS: dict[str, Callable[[], Table]] = {
+LISTS: dict[str, Callable[[], RenderableType]] = {
     "suites": _suites,
     "methods": _methods,
     "datasets": _datasets,

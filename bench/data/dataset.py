@@ -110,7 +110,7 @@ class Dataset:
 
         Raises:
             BadImages: naming every image of the domain that cannot be decoded.
-            UserError: an image is another than was listed, or the cache cannot be written.
+            UserError: an image is another than was listed, or the cache cannot be written or read back.
         """
         path, images = self.pixels_path(domain, size), self.domain(domain)
         shape = (len(images.places), size, size, 3)
@@ -125,7 +125,8 @@ class Dataset:
                             LOG.warning("decoded images were damaged and are made anew: %s", path)
                         self._decode(images, size, path, progress)
                         pixels = _mapped(path, shape)
-        assert pixels is not None, "it was decoded just now"
+        if pixels is None:
+            raise UserError(f"cannot read '{path}', written just now: see to its disk, and try again")
         return pixels
 
     def _decode(self, domain: Domain, size: int, out: Path, progress: Progress) -> None:

@@ -17,7 +17,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.core.digest import combine, file_digest, shared_files
+from bench.core.digest import PACKAGE, combine, file_digest, shared_files
 from bench.core.errors import UserError, check_name, place_in
 from bench.spec.cell import Value
 
@@ -29,6 +29,10 @@ OWN = "bench.methods"
 ENTRY_POINTS = "transfer_bench.methods"
 """Group of other packages' entry points that are methods."""
 FAMILY, OTHERS = "family:", "others"
+COSTS = PACKAGE / "methods" / "costs.tsv"
+"""Measured costs: written by `python -m tests.speed.steps`."""
+NAME = r"[A-Z][\w'-]*(?: [A-Z][\w'-]*)*"
+PAPER = re.compile(rf"^({NAME})(?: et al\.| & {NAME})? ((?:19|20)\d\d)\b", re.MULTILINE)
 GLOB = re.compile(r"[*?\[]")
 
 
@@ -94,6 +98,13 @@ def select_methods(patterns: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
+def family_summary(name: str) -> str:
+    """First line of what the family's folder says of itself, without its name."""
+    if name == OTHERS:
+        return "methods of other packages."
+    return _docstring(PACKAGE / "methods" / name / "__init__.py").split("\n")[0].partition(": ")[2]
+
+
 def method_summary(name: str) -> str:
     """First line of the method's file.
 
@@ -102,10 +113,36 @@ def method_summary(name: str) -> str:
     """
     file = method_file(name)
     with _readable(name, file):
-        text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        text = _docstring(file)
     if not method_modules()[name].startswith(f"{OWN}."):
         load_method(name)
     return text.split("\n")[0]
+
+
+def method_paper(name: str) -> str:
+    """First author and year of the paper that the method's file opens with, as `Ganin 2016`; empty: none."""
+    found = PAPER.search(_docstring(method_file(name)))
+    return " ".join(found.groups()) if found else ""
+
+
+def method_needs(name: str) -> str:
+    """What a scenario must offer, in words of one each, as `source, images`; imports the method."""
+    from bench.method.batch import Access
+
+    words = {Access.SOURCE_LABELS: "source", Access.TARGET_IMAGES: "images", Access.TARGET_LABELS: "shots"}
+    needs = load_method(name).needs
+    return ", ".join(word for flag, word in words.items() if flag in needs)
+
+
+@cache
+def method_costs() -> dict[str, str]:
+    """Time of a training step by method, full fine-tuning's being 1, as it was measured; `9*`: of one fit."""
+    rows = (line.split("\t") for line in COSTS.read_text(encoding="utf-8").splitlines() if line[:1] != "#")
+    return {name: f"{cost}*" if what == "fit" else cost for name, what, cost in rows}
+
+
+def _docstring(file: Path) -> str:
+    return ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
 
 
 def method_reference(name: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import logging
 import re
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -335,6 +336,8 @@ def _own(name: str, own_size: int | None) -> nn.Module:
     net = _random(name, own_size)
     try:
         state = timm.models.load_state_dict(str(kept_weights(name)), weights_only=True)
+        if own_size is not None:
+            state = _fitted(state, net)
     except UserError:
         raise
     except Exception as error:
@@ -365,6 +368,13 @@ def _own(name: str, own_size: int | None) -> nn.Module:
         )
     net.load_state_dict({key: state[key] for key in expected})
     return net
+
+
+def _fitted(state: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
+    """Weights as timm fits them to a network for other images, with embeddings of positions interpolated."""
+    # By this name the file of each architecture has it, where it has one.
+    fit = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
+    return cast(dict[str, Tensor], fit(state, net)) if fit else state
 
 
 def _packaged_weights(name: str) -> dict[str, Tensor]:

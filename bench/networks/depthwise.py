@@ -36,7 +36,7 @@ def quick(model: nn.Module, precision: str) -> AbstractContextManager[object]:
 
 
 class Quick(TorchFunctionMode):
-    """Mode in which convolutions that `suits` accepts go through `Depthwise`."""
+    """Mode in which convolutions that `suits` accepts go through `Depthwise`, and trained biases behind."""
 
     def __torch_function__(
         self,
@@ -48,6 +48,8 @@ class Quick(TorchFunctionMode):
         """Call `func`, or `Depthwise` instead."""
         if func is torch.conv2d and not kwargs and len(args) == 7 and torch.is_grad_enabled():
             x, weight, bias, stride, padding, dilation, groups = args
+            if bias is not None and bias.requires_grad and not weight.requires_grad:
+                return func(x, weight, None, *args[3:]) + bias[:, None, None]
             if dilation == (1, 1) and groups == x.shape[1] and suits(x, weight, stride, padding):
                 return Depthwise.apply(x, weight, bias, stride, padding)
         return func(*args, **(kwargs or {}))

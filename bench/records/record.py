@@ -255,6 +255,12 @@ class Record(Frozen):
                 raise ValueError(f"rule '{rule}' selects evaluation {place} of {len(self.evaluations)}")
         return self
 
+    @model_validator(mode="after")
+    def _tested(self) -> Record:
+        if any("target-test" not in evaluation.accuracy for evaluation in self.evaluations):
+            raise ValueError("an evaluation has no accuracy on test images")
+        return self
+
     @property
     def done(self) -> bool:
         """True if the cell was done, and neither skipped nor failed."""

@@ -84,8 +84,7 @@ def channel_gains(network: Model, batches: Iterable[tuple[Tensor, Tensor]]) -> l
     for x, y in batches:
         features, maps = stage_activations(cast(Backbone, network.backbone), x.requires_grad_())
         loss = nn.functional.cross_entropy(network.head(features), y, reduction="sum")
-        gradients = torch.autograd.grad(loss, maps)
-        pairs = zip(maps, gradients, strict=True)
+        pairs = zip(maps, torch.autograd.grad(loss, maps), strict=True)
         found.append([-(now * slope).detach().transpose(0, 1).flatten(1).sum(1) for now, slope in pairs])
     return [torch.stack(parts).sum(0) for parts in zip(*found, strict=True)]
 

@@ -21,7 +21,7 @@ from bench.api import Batch, Episode, InnerLoopMethod, Model, adapt, prototype_h
 class Reptile(InnerLoopMethod):
     """Moves towards what it adapts to on episodes of the source; adapts to the shots by gradient steps."""
 
-    reference = "hand-computed case"
+    reference = "learn2learn 0.2.0"
     control = "ncm"
 
     inner_steps: int = 4

@@ -43,7 +43,7 @@ class Teacher(Model):
 class MeanTeacher(GradientMethod):
     """Source cross-entropy plus the distance of a student from its teacher's sure answers on the target."""
 
-    reference = "hand-computed case"
+    reference = "timm 1.0.9+"
     access = Access.SOURCE_LABELS | Access.SOURCE_REPLAY | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
     second_view = "weak"

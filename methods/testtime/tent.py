@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from bench.api import Access, GradientMethod, Model, entropy, normalisation_layers, tunable
+from bench.api import Access, GradientMethod, Model, entropy, normalise_by_batch, tunable
 
 
 class Tent(GradientMethod):
@@ -30,12 +30,7 @@ class Tent(GradientMethod):
 
     def stream(self, model: Model, batches: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Predict each batch, then take a step by its entropy."""
-        layers = normalisation_layers(model)
-        model.requires_grad_(False)
-        for layer in layers:
-            # By the batch's own statistics; nothing sees the running ones of this copy again.
-            layer.train().requires_grad_(True)
-        affine = [parameter for layer in layers for parameter in layer.parameters()]
+        affine = normalise_by_batch(model)
         optimizer = torch.optim.Adam(affine, lr=self.step_size) if affine else None
         for x in batches:
             logits, features = self.predict(model, x)

@@ -13,11 +13,14 @@ from typing import Any
 from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from bench.core.errors import UserError
+from bench.core.files import read_bounded
 from bench.records.store import Store
 from bench.report.history.measurement import Entry, Key, Measurement
 from bench.report.regression.paired_cells import Side, sides
 from bench.spec.cell import Setting, content_hash
 
+LARGEST = 2**28
+"""Largest file of benchmarks in bytes."""
 BENCHMARKS = "pytest-benchmark"
 """Name in place of a suite where benchmarks were run."""
 
@@ -105,7 +108,7 @@ def from_benchmarks(path: Path, revision: str | None = None) -> Measurement:
         UserError: the file cannot be read, is something else, or holds no revision and none is given.
     """
     try:
-        found = _Benchmarks.model_validate_json(path.read_bytes())
+        found = _Benchmarks.model_validate_json(read_bounded(path, LARGEST))
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror or error}") from None
     except ValidationError:

@@ -116,7 +116,28 @@ def compare_sides(
 
 
 def _caution(pairs: SidePairs) -> str:
-    """Line that names the settings in which the sides' cells differ: numbers change with some of them."""
+    """Line that names what else than the code differs between the sides' cells: numbers change with it."""
+    return "; ".join(filter(None, (_other_settings(pairs), _other_inputs(pairs))))
+
+
+def _other_inputs(pairs: SidePairs) -> str:
+    """Line that names cards, weights and libraries that differ."""
+    found = []
+    for name in ("card", "weights", "libraries"):
+        both = [(getattr(a, name), getattr(b, name)) for a, b in pairs.values()]
+        # Old records do not say.
+        apart = [(before, after) for before, after in both if before and after and before != after]
+        if apart:
+            before, after = (set(side.split(", ")) for side in apart[0])
+            named = f" ({', '.join(sorted(before - after))} and {', '.join(sorted(after - before))})"
+            found.append(f"{name} in {len(apart)}{named if name == 'libraries' else ''}")
+    if not found:
+        return ""
+    return f"of {len(pairs)} cells, other {', other '.join(found)}: accuracies may differ for that alone"
+
+
+def _other_settings(pairs: SidePairs) -> str:
+    """Line that names the settings in which the sides' cells differ."""
     apart = [(a.setting, b.setting) for a, b in pairs.values() if a.setting != b.setting]
     if not apart:
         return ""

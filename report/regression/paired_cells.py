@@ -30,6 +30,10 @@ class Side(NamedTuple):
     setting: Setting
     dataset: str
     """Digest of its images."""
+    card: str | None
+    """Digest of its dataset's card; None in old records, as are libraries and weights."""
+    libraries: str | None
+    weights: str | None
     created: str
     revision: str | None
     machine: str | None
@@ -113,6 +117,9 @@ def _side(store: Store, record: Record) -> Side:
         suite=record.request.suite,
         setting=record.request.setting,
         dataset=record.digests.dataset,
+        card=record.digests.card,
+        libraries=record.digests.libraries,
+        weights=dict(record.digests.weights).get(cell.backbone),
         created=record.created,
         revision=record.environment.git_revision,
         machine=record.environment.machine,

@@ -11,7 +11,7 @@ from bench.data.card import packaged
 from bench.data.catalog import card_names, load_card
 from bench.report.tables import formats
 from bench.report.tables.record_links import quoted
-from bench.spec.matrix.suite import SUITES
+from bench.spec.matrix.suite import suite_names
 
 PACKAGE = "transfer-bench"
 
@@ -23,7 +23,7 @@ def commands(frame: pd.DataFrame, folder: str) -> list[tuple[str, str]]:
     found = [
         (f"Run {name} again, from nothing, and build its page", f"python -m bench run --suite {name} --fresh")
         for name in suites
-        if (SUITES / f"{name}.toml").exists()
+        if name in suite_names()
     ]
     found.append(("Build this page from the records", f"python -m bench report --results {where}"))
     found.append(("Read all numbers as a pandas frame", f"import bench; bench.load_results({folder!r})"))

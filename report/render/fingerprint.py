@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from bench.core.digest import combine
+from bench.core.files import open_regular
 
 NAME = "report.html"
 CODE = (".py", ".html", ".css", ".js")
@@ -20,7 +21,7 @@ def has_fingerprint(page: Path, fingerprint: str) -> bool:
     """Return True if a page is there, whole, and was written with that fingerprint (hexadecimal digits)."""
     end = comment(fingerprint).encode()
     try:
-        with page.open("rb") as file:
+        with open_regular(page) as file:
             file.seek(-len(end), os.SEEK_END)
             return file.read() == end
     except OSError:

@@ -31,7 +31,7 @@ def declared(streams: Mapping[str, int], steps: Mapping[str, int], batch: int) -
     total = 0
     for stage in dict.fromkeys(name.split("/")[0] for name in streams):
         trains = f"{stage}/labelled" in streams
-        total += steps[stage] * batch if trains else streams.get(f"{stage}/fitted", 0)
+        total += steps.get(stage, 0) * batch if trains else streams.get(f"{stage}/fitted", 0)
     return total
 
 
@@ -116,8 +116,8 @@ def _stages(row: Any) -> str:
     steps = _steps(row)
     stages = []
     for stage in dict.fromkeys(name.split("/")[0] for name in row.streams):
-        trains = any(f"{stage}/{items}" in row.streams for items in ("labelled", "unlabelled"))
-        stages.append(f"{stage} {steps[stage] if trains else 'closed form'}")
+        closed = f"{stage}/fitted" in row.streams and f"{stage}/labelled" not in row.streams
+        stages.append(f"{stage} {'closed form' if closed else steps.get(stage, 0)}")
     return ", ".join(stages)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -274,3 +275,11 @@ def test_a_suite_that_was_edited_since_and_one_that_is_not_known(
     (mine / "out" / "suite.json").write_text('{"suite": [[[')
     assert call(monkeypatch, capsys, "report", "--results", "out")[0] == 0
     assert "The suite of these records is not known here" in (mine / "out" / "report.html").read_text()
+    for name in ("suite.json", "report.html"):
+        (mine / "out" / name).unlink()
+        os.mkfifo(mine / "out" / name)
+    code, _, err = call(monkeypatch, capsys, "report", "--results", "out")
+    assert (code, err) == (2, "error: cannot read 'out/suite.json': no regular file\n")
+    (mine / "out" / "suite.json").unlink()
+    assert call(monkeypatch, capsys, "report", "--results", "out")[0] == 0
+    assert "</html>" in (mine / "out" / "report.html").read_text()

@@ -315,3 +315,18 @@ def test_a_cell_of_own_images_again(mine: Path) -> None:
     next(mine.rglob("*.jpg")).unlink()
     other = bench("run", "--cell", key, "--data", str(mine), "--results", "out", **where)
     assert "warning: other images than were recorded" in other.stderr
+
+
+def test_a_record_that_stays_for_want_of_images_is_no_success(mine: Path) -> None:
+    """Today's images are too few for the shots: the record that is there is about others."""
+    (mine.parent / "tiny.toml").write_text(SUITE.partition('\n\n[[scenarios]]\nkind = "cross-task"')[0])
+    few = ("--methods", "linear-probe", "--source", "shop", "--target", "site", "--shots", "4")
+    assert run(mine, *few).returncode == 0
+    before = across(mine)
+    for image in sorted((mine / "site" / "bolt").iterdir())[:4]:
+        image.unlink()
+    # One that can be run, so that there is something to do.
+    again = run(mine, *few[:-1], "0,4")
+    assert again.returncode == 1, again.stderr
+    assert again.stderr.rstrip().endswith("its earlier record stays")
+    assert before in records(mine)

@@ -7,14 +7,15 @@ from types import ModuleType
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from bench.api import Backbone, Batch, Episode, Labelled, Method
+from bench.api import Backbone, Batch, Episode, Labelled, Method, prototypes
 from bench.methods.fewshot.meta_baseline import MetaBaseline
 from bench.methods.fewshot.ncm import Ncm
 from bench.methods.fewshot.proto_net import ProtoNet
 from bench.methods.fewshot.simpleshot import Simpleshot
-from tests.fidelity.compare import TASK, assert_alike
+from bench.methods.fewshot.tim import Tim
+from tests.fidelity.compare import TASK, assert_alike, assert_near
 from tests.support.items import fit
 
 Peer = Callable[[str], ModuleType]
@@ -68,3 +69,30 @@ def test_class_means(peer: Peer, method: Method) -> None:
         for logits in (model(queries), -0.3 * theirs(queries).square())
     )
     assert_alike(ours, loss, {"queries": queries})
+
+
+@pytest.mark.parametrize("label_weight", [0.1, 1.0])
+def test_tim(peer: Peer, label_weight: float) -> None:
+    """Prototypes after steps of Adam, by distances as in the paper where the peer has cosines."""
+
+    class Distances(peer("easyfsl.methods").TIM):  # type: ignore[misc]
+        def cosine_distance_to_prototypes(self, samples: Tensor) -> Tensor:
+            return -torch.cdist(samples, self.prototypes).square() / 2
+
+    shots, y, queries = torch.randn(8, 5), torch.arange(8) % 4, torch.randn(30, 5)
+    theirs = Distances(
+        fine_tuning_steps=20,
+        fine_tuning_lr=0.01,
+        cross_entropy_weight=label_weight,
+        temperature=15.0,
+        feature_normalization=2.0,
+    )
+    theirs.process_support_set(shots, y)
+    theirs(queries)
+
+    shots, queries = (nn.functional.normalize(x, dim=1) for x in (shots, queries))
+    method = Tim(label_weight=label_weight, steps=20, step_size=0.01)
+    start = prototypes(shots, y, 4)
+    ours = method.moved(start, shots, y, queries)
+    assert_near(ours, theirs.prototypes.detach(), "prototypes")
+    assert (ours - start).norm() > 0.1

@@ -18,6 +18,7 @@ from bench.methods.alignment.dann import Dann
 from bench.methods.alignment.deep_coral import DeepCoral
 from bench.methods.alignment.mcc import Mcc
 from bench.methods.selftraining.mme import Mme
+from bench.methods.sourcefree.shot import information_loss
 from bench.methods.testtime.adabn import Adabn
 from bench.methods.testtime.tent import Tent
 from tests.fidelity.compare import FEATURES, TASK, assert_alike, assert_near, example
@@ -127,3 +128,10 @@ def test_tent(peer: Peer) -> None:
         optimizer.zero_grad()
         loss(expected).backward()
         optimizer.step()
+
+
+def test_shot(peer: Peer) -> None:
+    """Information maximisation alone: pseudo-labels have a cross-entropy like any others."""
+    logits, layers = (3 * torch.randn(8, 4)).requires_grad_(), peer("pytorch_adapt.layers")
+    theirs = layers.EntropyLoss()(logits) + layers.DiversityLoss()(logits)
+    assert_alike(information_loss(logits.softmax(1)), theirs, {"logits": logits})

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from bench.api import Backbone, Labelled, ParameterGroups
+from bench.api import Backbone, Labelled, Model, ParameterGroups
 from bench.methods.finetuning.layer_decay import LayerDecay
 from bench.methods.finetuning.wise_ft import WiseFt
+from bench.methods.selftraining.mean_teacher import MeanTeacher
 from bench.networks.backbones import create_backbone
 from tests.fidelity.compare import FEATURES, TASK, assert_near
 from tests.support.items import stage_items
@@ -55,4 +56,20 @@ def test_wise_ft(peer: Peer, mix: float) -> None:
         theirs.update(model)
         method.finish(model, items, TASK)
     for (name, mine), other in zip(model.named_parameters(), theirs.module.parameters(), strict=True):
+        assert_near(mine.detach(), other.detach(), name)
+
+
+def test_mean_teacher(peer: Peer) -> None:
+    """A moving average with a constant share, which ours has after its first steps."""
+    method = MeanTeacher(decay=0.9)
+    model = method.build(Backbone(nn.Linear(5, FEATURES), FEATURES, []), TASK)
+    student = Model(model.backbone, model.head)
+    theirs = peer("timm.utils").ModelEmaV3(student, decay=0.9)
+    model.teacher.steps.fill_(100)
+    for _ in range(3):
+        for parameter in student.parameters():
+            nn.init.normal_(parameter)
+        theirs.update(student)
+        method.after_step(model, 0.5)
+    for (name, mine), other in zip(model.teacher.named_parameters(), theirs.module.parameters(), strict=True):
         assert_near(mine.detach(), other.detach(), name)

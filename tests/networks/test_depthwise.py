@@ -109,6 +109,22 @@ def test_nothing_changes_without_gradients_or_in_another_layout() -> None:
     assert mode.count == 0
 
 
+@pytest.mark.parametrize("groups", [1, 8])
+def test_a_bias_that_is_trained_alone(groups: int) -> None:
+    """The weight's gradient is not computed along with it."""
+    layer = nn.Conv2d(8, 8, 3, padding=1, groups=groups)
+    layer.weight.requires_grad_(False)
+    x = images(4, 8, 5, 5).requires_grad_()
+    expected, plain = torch.autograd.grad(layer(x).square().sum(), [x, layer.bias]), layer(x)
+    with Quick():
+        out = layer(x)
+        found = torch.autograd.grad(out.square().sum(), [x, layer.bias])
+    assert "Convolution" in type(plain.grad_fn).__name__
+    assert "Add" in type(out.grad_fn).__name__
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
 def test_a_whole_network() -> None:
     from bench.networks.backbones import create_backbone
 

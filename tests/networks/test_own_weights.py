@@ -184,3 +184,25 @@ def test_a_run_says_which_weights_and_not_where(home: Path, net: torch.nn.Module
         assert cell["backbone"] == resolve(f"{NAME}@secret-place.safetensors")
         assert "secret-place" not in text
     assert "secret-place" not in (home / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_vit2"])
+def test_embeddings_of_positions_are_interpolated(home: Path, name: str) -> None:
+    """As timm does it for weights of its own: all others are what the file holds."""
+    theirs = timm.create_model(name, num_classes=7)
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.normal_()
+    saved(theirs, home / "own.safetensors")
+    mine = create_backbone(resolve(f"{name}@own.safetensors"), 64).net.state_dict()
+    expected = timm.create_model(
+        name,
+        pretrained=True,
+        pretrained_cfg_overlay={"file": "own.safetensors"},
+        num_classes=0,
+        img_size=64,
+    ).state_dict()
+    assert mine.keys() == expected.keys()
+    assert any(value.shape != theirs.state_dict()[key].shape for key, value in mine.items())
+    for key, value in expected.items():
+        torch.testing.assert_close(mine[key], value, rtol=0, atol=0, msg=key)

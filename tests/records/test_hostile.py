@@ -72,6 +72,10 @@ def selected_negative(data: dict[str, Any]) -> None:
     data["selected"] = {"last": -1}
 
 
+def untested(data: dict[str, Any]) -> None:
+    data["evaluations"][-1]["accuracy"] = {}
+
+
 CHANGES = [
     another_question,
     another_budget,
@@ -82,6 +86,7 @@ CHANGES = [
     huge_finding,
     selected_beyond,
     selected_negative,
+    untested,
 ]
 
 

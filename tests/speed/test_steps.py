@@ -11,19 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from bench.api import GradientMethod
-from bench.data.catalog import load_card
+from bench.core.errors import CellSkipped
 from bench.engine.cell.environment import default_threads
-from bench.engine.cell.stage import StageRun
-from bench.engine.training.loop import Hooks, Schedule, Training
 from bench.method.maths.logistic import fit_logistic
-from bench.method.registry import load_method, method_modules
-from bench.spec.matrix.plan import plan
+from bench.method.registry import method_modules
 from bench.spec.matrix.suite import load_suite
-from tests.support.cells import answer, steps_of, tiny_cell
+from tests.speed.steps import STEPS, Steps
+from tests.support.cells import answer, tiny_cell
 
-STEPS = 4
-METHODS = [name for name in method_modules() if issubclass(load_method(name), GradientMethod)]
+METHODS = sorted(method_modules())
 
 
 @pytest.fixture(scope="module")
@@ -34,31 +30,15 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_step(name: str, shared: Path, benchmark: Any) -> None:
-    """Steps of a source stage at lite0, 64 px, batches of 32; the time is of four."""
+    """Steps of a stage at lite0, 64 px, batches of 32, with what begins and ends it; or the fit."""
     torch.set_num_threads(default_threads())
-    suite = load_suite("quick").model_copy(update={"methods": [name]})
-    cells = plan(suite, load_card(suite.dataset))
-    cell = next(cell for cell in cells if cell.scenario.source and cell.scenario.shots == 5)
-    run = steps_of(cell, shared)
-    method = run.method
-    if lacks := method.unavailable():
-        pytest.skip(f"{name} {lacks}")
-    assert isinstance(method, GradientMethod)
-    spec = next(stage for stage in run.stages if method.trains(stage.name))
-    run.open()
-    model, task, labelled = run.build(spec), run.task(spec), run.partitions.of(spec.labelled)
-    feed = run.trainer.batches(StageRun(spec, task, model, labelled), labelled)
-    benchmark.group = f"{STEPS} training steps"
-
-    seen: list[int] = []
-
-    def steps() -> None:
-        stage = Schedule(task, STEPS, 1, "fp32")
-        Training(method, model, feed, stage, Hooks(lambda step, loss: None, seen.append)).run()
-
-    benchmark.pedantic(steps, rounds=5, warmup_rounds=1)
-    assert seen[-STEPS:] == list(range(1, STEPS + 1))
-    benchmark.extra_info["images"] = STEPS * sum(feed.sizes.values())
+    try:
+        steps = Steps(name, shared)
+    except CellSkipped as reason:
+        pytest.skip(str(reason))
+    benchmark.group = f"{STEPS} training steps" if steps.trained else "fit"
+    assert benchmark.pedantic(steps.run, rounds=5, warmup_rounds=1) > 0
+    benchmark.extra_info["images"] = sum(steps.items.values())
 
 
 def test_probe(benchmark: Any) -> None:

@@ -130,8 +130,11 @@ class Trial:
 
         `call` is what it was in an undisturbed run.
         """
-        parts = Path(call.path).relative_to(self.place).parts if call.does & READ else ()
-        self._spared = (VERSIONS, *(PICTURES if parts[0] in ("images", "cache") else ())) if parts else ()
+        self._spared = ()
+        if call.does & READ:
+            # Of images, of what is made of them, or of the folder that both are in.
+            part = [*Path(call.path).relative_to(self.place).parts, "images"][0]
+            self._spared = (VERSIONS, *(PICTURES if part in ("images", "cache") else ()))
         self._restore()
         self.faults.arm(kind, at)
         ended = self.call()
@@ -149,11 +152,10 @@ class Trial:
         ]
 
     def _written(self) -> Iterator[str]:
-        """Texts that the command writes."""
-        now = tree(self.place)
-        for name, content in self.after.items():
-            if content != self.before.get(name) and name in now and not name.startswith("cache/"):
-                yield now[name].decode(errors="replace")
+        """Texts that the command has written."""
+        for name, content in tree(self.place).items():
+            if content != self.before.get(name) and not name.startswith("cache/"):
+                yield content.decode(errors="replace")
 
     def _ending(self, kind: Kind, ended: Ended) -> Iterator[tuple[str, str]]:
         lines = ended.err.splitlines()
@@ -175,7 +177,8 @@ class Trial:
     def _visible(self, unread: bool) -> Iterator[tuple[str, str]]:
         """Whatever can be seen is what it was or what it is to become; what stays is there.
 
-        Where a read failed and the command said so, what it writes may be without what it could not read.
+        Where a read failed and the command said so, what it writes may be without what it could not read; a
+        page is written anew also where it is to become what it was.
         """
         now = tree(self.place)
         for name in sorted({*now, *self.before, *self.after}):
@@ -183,7 +186,7 @@ class Trial:
             if self._compares(name) and seen not in (before, after):
                 if seen is None:
                     yield "lost", name
-                elif not (unread and before != after):
+                elif not (unread and (before != after or name.endswith(".html"))):
                     yield "half visible", f"{name}, {len(seen)} bytes"
             elif seen is None and before is not None and not (self.verb.removes or before in now.values()):
                 yield "lost", name

@@ -21,10 +21,10 @@ from rich.table import Table
 from bench.commands.experiments.execution import prepared, ready, run_cells
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.options import SuiteOptions
-from bench.core.errors import UserError
+from bench.core.errors import UserError, did_you_mean
 from bench.core.seeds import stream
 from bench.core.text import counted
-from bench.method.registry import explicit, method_digest, search_space
+from bench.method.registry import explicit, method_digest, search_space, select_methods
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.cell import Cell, Value, content_hash
@@ -32,6 +32,9 @@ from bench.spec.matrix.suite import Suite
 
 NAMED = ("suite", "methods", "source", "target")
 """Options that a study's name says in words."""
+
+Space = dict[str, dict[str, Any]]
+"""Ranges of the hyperparameters that are searched."""
 
 FOLDS = 2
 """Folds of the shots that a trial is scored on; each holds out one image per class."""
@@ -42,7 +45,8 @@ class TuneOptions:
     """Options of `bench tune`."""
 
     selection: SuiteOptions
-    method: str
+    method: list[str]
+    only: str | None
     trials: int
     device: str
     results: str | None
@@ -53,14 +57,55 @@ class Untried(UserError):
 
 
 def tune(options: TuneOptions) -> int:
-    """Run what is missing of a study's trials; returns the exit code."""
-    selection = replace(options.selection, methods=[options.method])
-    plan = RunPlan.resolve(selection, options.results, ExecutionOptions(options.device), suffix="-tuning")
-    space = search_space(options.method)
+    """Run what is missing of each method's trials; returns the exit code."""
+    methods = select_methods(options.method)
+    studies: dict[str, optuna.Study] = {}
+    for method in methods:
+        try:
+            studies[method] = _tune(method, options)
+        except Untried as reason:
+            if len(methods) == 1:
+                raise
+            click.echo(f"not tuned: {reason}")
+    if len(methods) == 1:
+        return _conclude(studies[methods[0]], methods[0])
+    click.echo(markdown(studies))
+    return 0 if studies else 1
+
+
+def _tune(method: str, options: TuneOptions) -> optuna.Study:
+    space = search_space(method)
     if not space:
-        raise UserError(f"{options.method} declares no search space: none of its fields is tunable")
-    study = search(plan, options.method, options.trials, study_name(options.selection))
-    return _conclude(study, options.method, space)
+        raise Untried(f"{method} declares no search space: none of its fields is tunable")
+    if options.only:
+        if options.only not in space:
+            raise Untried(f"{method} cannot tune '{options.only}': {did_you_mean(options.only, space)}")
+        space = {options.only: space[options.only]}
+    selection = replace(options.selection, methods=[method])
+    plan = RunPlan.resolve(selection, options.results, ExecutionOptions(options.device), suffix="-tuning")
+    what = " ".join(filter(None, [study_name(options.selection), options.only]))
+    return search(plan, method, space, options.trials, what)
+
+
+def markdown(studies: Mapping[str, optuna.Study]) -> str:
+    """Table of each method's hyperparameters: the default and the best, with the scores of both."""
+    rows = ["| method | hyperparameter | default | score, % | best | score, % | trials |"]
+    rows.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    for method, study in studies.items():
+        complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+        if not complete:
+            continue
+        best = max(complete, key=lambda trial: trial.value or 0.0)
+        for name in best.params:
+            default = search_space(method)[name]["default"]
+            own = next((trial for trial in complete if trial.params[name] == default), None)
+            cells = (method, name, f"{default:g}", _percent(own), f"{best.params[name]:.3g}", _percent(best))
+            rows.append(f"| {' | '.join(cells)} | {len(complete)} |")
+    return "\n".join([*rows, ""])
+
+
+def _percent(trial: optuna.trial.FrozenTrial | None) -> str:
+    return "–" if trial is None else f"{100 * (trial.value or 0.0):.1f}"
 
 
 def study_name(options: SuiteOptions) -> str:
@@ -79,10 +124,10 @@ def tuned(plan: RunPlan) -> Suite:
     suite = plan.suite
     overrides = dict(suite.set)
     for method in suite.methods:
-        if not search_space(method):
+        if not (space := search_space(method)):
             continue
         try:
-            study = search(plan, method, suite.budget.trials, "suite")
+            study = search(plan, method, space, suite.budget.trials, "suite")
         except Untried as reason:
             click.echo(f"not tuned: {reason}")
             continue
@@ -95,7 +140,7 @@ def tuned(plan: RunPlan) -> Suite:
     return suite.model_copy(update={"set": overrides})
 
 
-def search(plan: RunPlan, method: str, trials: int, what: str) -> optuna.Study:
+def search(plan: RunPlan, method: str, space: Space, trials: int, what: str) -> optuna.Study:
     """Run a method's study up to a number of trials; `what` is the last part of the study's name.
 
     Trials that are recorded are not run again. Where the method's code changes meanwhile, they begin anew.
@@ -109,7 +154,6 @@ def search(plan: RunPlan, method: str, trials: int, what: str) -> optuna.Study:
         study = _study(plan.store, name, _question(plan, method))
         done = [trial for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.FAIL)]
         click.echo(f"study {name}: {len(done)} of {trials} trials done")
-        space = search_space(method)
         if not study.trials:
             study.enqueue_trial({name: spec["default"] for name, spec in space.items() if _inside(spec)})
         for _ in range(trials - len(done)):
@@ -118,7 +162,7 @@ def search(plan: RunPlan, method: str, trials: int, what: str) -> optuna.Study:
             score = trial_score(plan, method, values)
             if method_digest(method) != plan.digests[method].method:
                 click.echo(f"the code of '{method}' has changed: its trials begin anew")
-                return search(plan, method, trials, what)
+                return search(plan, method, space, trials, what)
             state = TrialState.FAIL if score is None else TrialState.COMPLETE
             # Another process that goes on with this study may have told the same.
             study.tell(trial, score, state=state, skip_if_finished=True)
@@ -273,14 +317,15 @@ def _inside(spec: dict[str, float]) -> bool:
     return spec["low"] <= spec["default"] <= spec["high"]
 
 
-def _conclude(study: optuna.Study, method: str, space: dict[str, dict[str, float]]) -> int:
+def _conclude(study: optuna.Study, method: str) -> int:
     """Print the best trials and how to use the best one."""
     complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
     if not complete:
-        click.echo("every trial failed", err=True)
+        click.echo(f"{method}: every trial failed", err=True)
         return 1
     ranked = sorted(complete, key=lambda trial: -(trial.value or 0.0))
-    table = Table(title=f"best of {counted(len(complete), 'trial')}", title_justify="left")
+    table = Table(title=f"{method}: best of {counted(len(complete), 'trial')}", title_justify="left")
+    space = list(ranked[0].params)
     for column in ("trial", "score, %", *space):
         table.add_column(column, justify="right")
     for trial in ranked[:5]:

@@ -15,7 +15,7 @@ import click
 from bench.commands.options import SuiteOptions
 from bench.commands.suite_options import select_suite
 from bench.core.errors import UserError
-from bench.core.files import write_atomically
+from bench.core.files import read_bounded, write_atomically
 from bench.core.text import printable
 from bench.data.card import Card
 from bench.data.catalog import load_card
@@ -57,7 +57,7 @@ def keep(store: Store, suite: Suite, card: Card) -> None:
     card = card.model_copy(update={"sources": [Folder(type="folder")]})
     content = json.dumps(Kept(suite=suite, card=card).model_dump(mode="json"), indent=1).encode()
     try:
-        if not path.exists() or path.read_bytes() != content:
+        if not path.exists() or read_bounded(path, LARGEST) != content:
             write_atomically(path, content)
     except OSError as error:
         raise UserError(f"cannot write '{path}': {error.strerror or error}") from None
@@ -78,9 +78,7 @@ def asked(store: Store, name: str | None = None) -> Asked:
 def _kept(store: Store) -> Asked | None:
     path = store.root / NAME
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST)
-        kept = Kept.model_validate(json.loads(content))
+        kept = Kept.model_validate(json.loads(read_bounded(path, LARGEST)))
         return Asked(kept.suite, plan(kept.suite, kept.card))
     except (FileNotFoundError, NotADirectoryError):
         return None

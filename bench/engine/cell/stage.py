@@ -138,12 +138,12 @@ class Trainer:
             meter.pause()
             on_evaluation(step, loss)
 
-        if cell.setting and process.leads:
-            meter.flops = count_flops(method, model, batches)
-        meter.begin()
         schedule = Schedule(stage.task, steps, min(cell.budget.evaluations, steps), cell.precision)
         with self._items(stage) as items:
             method.begin(model, items, stage.task)
+            if cell.setting and process.leads:
+                meter.flops = count_flops(method, model, batches)
+            meter.begin()
             hooks = Hooks(
                 paused,
                 on_step,

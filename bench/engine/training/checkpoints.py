@@ -83,6 +83,9 @@ class Checkpoints:
         )
 
     def clear(self) -> None:
-        """The cell is done: also what other code has left of it goes."""
-        for path in self._folder.glob(f"{self._key}-*") if self._folder else ():
-            path.unlink(missing_ok=True)
+        """The cell is done: also what other code has left of it goes. It has not failed if some cannot go."""
+        try:
+            for path in self._folder.glob(f"{self._key}-*") if self._folder else ():
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            LOG.warning("checkpoints stay in %s (%s)", self._folder, error.strerror or error)

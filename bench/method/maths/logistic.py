@@ -70,7 +70,7 @@ class Logistic:
 
     Args:
         x: (N, D) features, float64.
-        y: (N,) labels.
+        y: (N,) labels, or (N, C) shares of the classes.
         weight: (D, C) where the penalty pulls to, W0; bias: (C,) where the search begins.
     """
 
@@ -107,7 +107,8 @@ class Logistic:
         share = (learns / learns.sum(1, keepdim=True)).to(dtype).T[:, :, None]
         penalty = torch.full((design.shape[1], 1, 1), l2 * self.variance, dtype=dtype, device=device)
         penalty[0] = 0.0
-        target = torch.nn.functional.one_hot(self.y, shape[2]).to(dtype)[:, None]
+        shares = self.y if self.y.ndim > 1 else torch.nn.functional.one_hot(self.y, shape[2])
+        target = shares.to(dtype)[:, None]
 
         first = torch.zeros(shape, dtype=dtype, device=device) if start is None else start.to(dtype)
         first = first.transpose(0, 1).contiguous()

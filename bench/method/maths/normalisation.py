@@ -16,6 +16,15 @@ def normalisation_layers(network: nn.Module) -> list[nn.Module]:
     return [module for module in network.modules() if isinstance(module, NORMALISATION)]
 
 
+def normalise_by_batch(network: nn.Module) -> list[nn.Parameter]:
+    """Let batch norm normalise by each batch, and normalisation alone learn: returns what it learns."""
+    layers = normalisation_layers(network)
+    network.requires_grad_(False)
+    for layer in layers:
+        layer.train().requires_grad_(True)
+    return [parameter for layer in layers for parameter in layer.parameters()]
+
+
 @torch.no_grad()
 def recompute_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Replace batch norm's running statistics by plain means over batches of inputs, in place.

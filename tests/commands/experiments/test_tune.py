@@ -239,3 +239,27 @@ def test_a_damaged_journal_is_one_line(tmp_path: Path) -> None:
         assert last.startswith("error: '"), process.stderr
         assert "studies.journal' is not a journal of studies" in last
         assert "Traceback" not in process.stderr
+
+
+def test_several_methods_get_equally_many_trials(tmp_path: Path) -> None:
+    """Over one hyperparameter; what cannot be tuned is said, and the others go on."""
+    (tmp_path / "tiny.toml").write_text(SUITE.replace("shots = [0, 3]", "shots = [0]"))
+    command = ("tune", "--suite", "tiny.toml", "--method", "bitfit,linear-probe,full-fine*", "--trials", "2")
+    done = bench(*command, "--only", "learning_rate", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "not tuned: linear-probe cannot tune 'learning_rate'" in done.stdout
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines() if "|" in line
+    ]
+    assert rows[0] == ["method", "hyperparameter", "default", "score, %", "best", "score, %", "trials"]
+    assert [(*row[:3], row[6]) for row in rows[2:]] == [
+        ("bitfit", "learning_rate", "0.003", "2"),
+        ("full-finetune", "learning_rate", "0.001", "2"),
+    ]
+    assert all(float(row[5]) >= float(row[3]) for row in rows[2:])
+    tried = {
+        (record.request.cell.method, name)
+        for record in Store(tmp_path / "results/tiny-tuning").records()
+        for name in record.request.cell.overrides
+    }
+    assert tried == {("bitfit", "learning_rate"), ("full-finetune", "learning_rate")}

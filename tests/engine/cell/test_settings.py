@@ -133,3 +133,10 @@ def test_compile_is_said_as_before_and_by_its_mode() -> None:
     assert [how.label for how in wanted] == ["eager", "compiled", "compiled (reduce-overhead)"]
     with pytest.raises(ValueError, match="reduce-overhead"):
         Settings(compile=["fast"])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("method", ["l2-sp", "nrc"])
+def test_operations_are_counted_of_a_method_that_prepares_its_stages(method: str, tmp_path: Path) -> None:
+    record, _ = answer(tiny_cell(method, shots=2, setting=RequestedSetting(threads=1)), tmp_path)
+    assert record.outcome.status == "done", record.outcome.reason
+    assert record.cost.flops_per_step

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.method.maths.logistic import grouped_folds, principal
+from bench.method.maths.logistic import Logistic, grouped_folds, principal
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(12, 5), (5, 12), (8, 8), (1, 3), (3, 1)])
@@ -23,6 +23,18 @@ def test_principal_coordinates_and_basis_make_up_the_features(rows: int, columns
     torch.testing.assert_close(products, products.diag().diag())
     lengths = torch.linalg.svdvals(x)
     torch.testing.assert_close(coordinates.norm(dim=0).sort(descending=True).values, lengths)
+
+
+def test_shares_of_classes_are_weights_of_labels() -> None:
+    """An item of which three quarters are one class's is as four items."""
+    random = torch.Generator().manual_seed(0)
+    x, y = torch.randn(6, 3, dtype=torch.float64, generator=random), torch.arange(6) % 2
+    shares = 0.25 + 0.5 * torch.nn.functional.one_hot(y, 2).double()
+    zeros = torch.zeros(3, 2, dtype=torch.float64)
+    soft = Logistic(x, shares, zeros, zeros[0])
+    hard = Logistic(torch.cat([x] * 4), torch.cat([y, y, y, 1 - y]), zeros, zeros[0])
+    ours, expected = (problem.weights(problem.solve(0.1)) for problem in (soft, hard))
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(12, 20), (20, 12)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.core.errors import UserError
 from bench.records.record import Cost, Environment, StageCost
 from bench.records.store import Store
 from bench.report.history.collect import from_benchmarks, from_records
@@ -44,6 +46,33 @@ def measure(
         )
         synthetic.write(store, synthetic.cell(shots=shots), right, environment=where, cost=measured)
     return store
+
+
+def test_lines_that_are_added_at_once(tmp_path: Path) -> None:
+    """As by jobs that share a checkout."""
+    before, between = History(tmp_path / "history"), History(tmp_path / "history")
+    lines = [from_records(measure(tmp_path / name, name * 40)) for name in "abc"]
+    assert before.add(lines[0]) == 1
+    assert between.add(lines[1]) == 1
+    assert between.add(lines[1]) == 0
+    assert before.add(lines[2]) == 1
+    found = History(tmp_path / "history").measurements
+    assert [each.revision for each in found] == ["a" * 40, "b" * 40, "c" * 40]
+
+
+def test_names_with_separators_of_lines_and_pipes(tmp_path: Path) -> None:
+    (line,) = from_records(measure(tmp_path / "a", "a" * 40))
+    entries = {"a\u2028b\x85": line.entries["linear-probe"]}
+    History(tmp_path / "history").add([line.model_copy(update={"entries": entries})])
+    again = History(tmp_path / "history")
+    assert again.unreadable == {}
+    assert [*again.measurements[0].entries] == [*entries]
+    os.mkfifo(tmp_path / "history" / "x.jsonl")
+    with pytest.raises(UserError, match="no regular file"):
+        History(tmp_path / "history")
+    os.mkfifo(tmp_path / "x.json")
+    with pytest.raises(UserError, match="no regular file"):
+        from_benchmarks(tmp_path / "x.json", "r")
 
 
 def test_a_line_by_hand(store: Store) -> None:

@@ -55,7 +55,14 @@ def results(
         measured_unit, error = unit or (0.02 * float(np.exp(random.normal(0, 0.03))), 0.02)
         calibration = {"calibration_seconds": measured_unit, "calibration_error": error}
         measured = Cost(stages={"target": StageCost(seconds=seconds)}, **calibration)
-        known = Digests(method="m", engine="e", dataset=changes.get("dataset", "d-1"))
+        known = Digests(
+            method="m",
+            engine="e",
+            dataset=changes.get("dataset", "d-1"),
+            card=changes.get("card"),
+            libraries=changes.get("libraries"),
+            weights=((asked.backbone, changes["weights"]),) if "weights" in changes else (),
+        )
         arrays = predictions({1: right}, IMAGES)
         made = record(asked, environment=where, cost=measured, digests=known)
         setting = made.request.setting.model_copy(update={"threads": int(changes.get("threads", 1))})
@@ -117,6 +124,17 @@ def test_other_threads_are_named(tmp_path: Path) -> None:
     for name in ("a.html", "a.json"):
         assert "threads: 1 and 4" in (tmp_path / name).read_text(encoding="utf-8")
     assert "Caution" not in bench("compare", "base", "base", cwd=tmp_path).stdout
+
+
+def test_other_cards_weights_and_libraries_are_named(tmp_path: Path) -> None:
+    results(tmp_path / "old")
+    results(tmp_path / "base", card="c-1", weights="w-1", libraries="numpy 2, torch 2")
+    results(tmp_path / "new", card="c-2", weights="w-2", libraries="numpy 2, torch 3")
+    said = bench("compare", "base", "new", cwd=tmp_path).stdout
+    other = "other card in 18, other weights in 18, other libraries in 18 (torch 2 and torch 3)"
+    assert f"Caution: of 18 cells, {other}: accuracies may differ" in said
+    for base, new in (("base", "base"), ("old", "new")):
+        assert "Caution" not in bench("compare", base, new, cwd=tmp_path).stdout
 
 
 def test_nothing_in_common_is_one_line(tmp_path: Path) -> None:

@@ -45,6 +45,13 @@ def test_other_streams_are_shown_apart(store: Store) -> None:
     assert (budget.deviation, budget.stages, budget.evaluations) == (0.0, "source 40, target 20", "2")
 
 
+def test_a_stage_without_labelled_images_declares_none(store: Store) -> None:
+    write(store, "shot", {"source/labelled": 320, "target/unlabelled": 160})
+    budget = only(store)
+    assert (budget.declared, budget.labelled, budget.off_budget) == (320, 320, False)
+    assert budget.stages == "source 40, target 20"
+
+
 def test_the_worst_cell_decides(store: Store) -> None:
     write(store, "a", {"source/labelled": 320}, seed=0)
     write(store, "a", {"source/labelled": 300}, seed=1)

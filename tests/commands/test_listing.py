@@ -1,0 +1,79 @@
+"""`bench list methods`: by family, readable in 80 columns."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from bench.cli import cli
+from bench.method.registry import (
+    COSTS,
+    OTHERS,
+    family,
+    family_summary,
+    method_costs,
+    method_modules,
+    method_needs,
+    method_paper,
+    method_summary,
+)
+
+OWN = sorted(name for name in method_modules() if family(name) != OTHERS)
+
+
+@pytest.fixture(scope="module")
+def listed() -> list[str]:
+    result = CliRunner().invoke(cli, ["list", "methods"], env={"COLUMNS": "80"})
+    assert result.exit_code == 0
+    return result.output.splitlines()
+
+
+def test_methods_stand_under_their_families(listed: list[str]) -> None:
+    assert max(map(len, listed)) <= 80
+    found: dict[str, str] = {}
+    group = ""
+    for line in listed:
+        if heading := re.match(r"([a-z]+): ", line):
+            group = heading[1]
+            assert line in f"{group}: {family_summary(group)}"
+        elif line[:1].isalpha() and group:
+            found[line.split()[0]] = group
+    assert {name: found.get(name) for name in OWN} == {name: family(name) for name in OWN}
+
+
+def test_facts_of_a_method(listed: list[str]) -> None:
+    place = next(n for n, line in enumerate(listed) if line.startswith("dann "))
+    cost = method_costs().get("dann", "–")
+    assert re.split(r"\s{2,}", listed[place]) == ["dann", "Ganin 2016", "source, images", cost, "dalib 0.2"]
+    assert listed[place + 1].strip() in method_summary("dann")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_method_opens_with_a_paper(name: str) -> None:
+    assert re.fullmatch(r"\D+ (19|20)\d\d", method_paper(name))
+
+
+def test_papers() -> None:
+    papers = {
+        "dann": "Ganin 2016",
+        "bitfit": "Ben Zaken 2022",
+        "deep-coral": "Sun 2016",
+        "pseudo-label": "Lee 2013",
+    }
+    assert {name: method_paper(name) for name in papers} == papers
+
+
+def test_needs() -> None:
+    needs = {"full-finetune": "", "dann": "source, images", "maml": "shots"}
+    assert {name: method_needs(name) for name in needs} == needs
+
+
+def test_costs_are_measured() -> None:
+    """By a command that says so in the file; a method that was not measured has none."""
+    assert "python -m tests.speed.steps" in COSTS.read_text(encoding="utf-8").splitlines()[0]
+    assert set(method_costs()) <= set(method_modules())
+    assert all(re.fullmatch(r"[\d.e+-]+\*?", cost) for cost in method_costs().values())
+    assert float(method_costs().get("full-finetune", 1)) == pytest.approx(1, abs=0.2)
+    assert method_costs().get("linear-probe", "9*").endswith("*")

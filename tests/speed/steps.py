@@ -1,0 +1,114 @@
+"""What a training step of each method costs: `python -m tests.speed.steps [METHOD ...]`.
+
+Measured in turn with steps of full fine-tuning, on one thread, and divided by those: medians of the quotients
+of neighbours. Of a method that has no steps, one fit. The network and the images are those of the suite
+`quick`: the first stage that is a method's own, evaluations left out. Writes `methods/costs.tsv`, which
+`bench list methods` shows; methods that are not named keep their lines there.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from bench.core.errors import CellSkipped
+from bench.data.catalog import load_card
+from bench.method.registry import COSTS, method_modules, select_methods
+from bench.spec.cell import Cell
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import load_suite
+from tests.support.cells import steps_of
+
+STEPS, ROUNDS = 4, 5
+REFERENCE = "full-finetune"
+
+
+class Steps:
+    """Steps of a method's first own stage; the same network goes on from run to run."""
+
+    def __init__(self, name: str, artifacts: Path, backbone: str | None = None) -> None:
+        """`artifacts`: folder of frozen features, so that their making is no part of any step.
+
+        Raises:
+            CellSkipped: the method lacks something on this machine, or has no place in the network.
+        """
+        for shots in (5, 0):
+            self.execution = steps_of(question(name, shots, backbone), artifacts)
+            self.method = self.execution.method
+            own = [stage for stage in self.execution.stages if not (self.method.starts_from and stage.shared)]
+            if any(stage.name == "adapt" for stage in own) or not (self.method.adapts and shots):
+                break
+        if lacks := self.method.unavailable():
+            raise CellSkipped(f"{name} {lacks}")
+        method, execution = self.method, self.execution
+        spec = next(stage for stage in own if method.trains(stage.name) or method.fits(stage.name))
+        self.trained = method.trains(spec.name)
+        execution.open()
+        model = execution.build(execution.stages[0])
+        execution._hand_over(spec, model)
+        stage = execution._stage_run(spec, model)
+        # The loop leaves out as many steps as a fit before it has seen images.
+        fitted = math.ceil(len(stage.labelled) / stage.task.batch_size) if method.fits(spec.name) else 0
+        self.stage = replace(stage, spec=spec.model_copy(update={"steps": STEPS + fitted}))
+        self.moments: list[float] = []
+        self.trainer = replace(execution._trainer(spec), env=replace(execution.env, progress=self._note))
+
+    def _note(self, what: str, done: int, total: int) -> None:
+        if what.endswith(" stage"):
+            self.moments.append(time.perf_counter())
+
+    def run(self) -> float:
+        """Take some steps; returns the seconds of one, the first left out, or of the whole fit."""
+        self.moments = []
+        began = time.perf_counter()
+        self.items = self.trainer.run(self.stage, lambda step, loss: None).items
+        if not self.trained:
+            return time.perf_counter() - began
+        return median(after - before for before, after in pairwise(self.moments))
+
+
+def question(name: str, shots: int, backbone: str | None) -> Cell:
+    """google → twitter, as in the suite `quick`."""
+    suite = load_suite("quick")
+    suite = suite.model_copy(update={"methods": [name], "backbones": [backbone or suite.backbones[0]]})
+    cells = plan(suite, load_card(suite.dataset))
+    return next(cell for cell in cells if cell.scenario.source and cell.scenario.shots == shots)
+
+
+def relative(name: str, reference: Steps, artifacts: Path) -> tuple[str, float]:
+    """`step` or `fit`, and its seconds as a multiple of the reference's step."""
+    steps = Steps(name, artifacts)
+    steps.run()
+    return "step" if steps.trained else "fit", median(steps.run() / reference.run() for _ in range(ROUNDS))
+
+
+def main(patterns: list[str]) -> None:
+    """Measure, print and write."""
+    torch.set_num_threads(1)
+    lines = COSTS.read_text(encoding="utf-8").splitlines() if COSTS.exists() else []
+    rows = {line.split("\t")[0]: line for line in lines if line[:1] != "#"}
+    with tempfile.TemporaryDirectory() as folder:
+        reference = Steps(REFERENCE, Path(folder))
+        reference.run()
+        for name in select_methods(patterns) if patterns else sorted(method_modules()):
+            try:
+                what, cost = relative(name, reference, Path(folder))
+            except CellSkipped as reason:
+                print(f"not measured: {reason}", flush=True)
+                continue
+            rows[name] = f"{name}\t{what}\t{cost:.2g}"
+            print(rows[name], flush=True)
+            known = [rows[name] for name in sorted(rows.keys() & method_modules().keys())]
+            COSTS.write_text("\n".join(["# python -m tests.speed.steps", *known, ""]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
