@@ -33,6 +33,7 @@ from bench.method.maths.normalisation import (
     normalise_by_batch,
     recompute_statistics,
 )
+from bench.method.maths.transport import even_share, lacks_transport
 from bench.method.maths.weights import Snapshot
 from bench.method.probed import ProbedMethod
 from bench.networks.backbones import Backbone, pretrained_head
@@ -73,8 +74,10 @@ __all__ = [
     "discriminator",
     "domain_loss",
     "entropy",
+    "even_share",
     "fit_logistic",
     "gaussian_kernels",
+    "lacks_transport",
     "mean_gradient",
     "normalisation_layers",
     "normalise_by_batch",

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 
+DEVICES = "/dev"
 PIECE = 2**18
 """Bytes per write."""
 
@@ -35,7 +36,11 @@ def atomic_file(path: Path, exclusive: bool = False, durable: bool = True) -> It
 
     Raises:
         FileExistsError: `exclusive`, and the file exists; it stays as it is.
+        OSError: it cannot be written, or it would take the place of a device.
     """
+    if os.path.dirname(os.path.abspath(path)) == DEVICES:
+        # Root may rename a file there, which takes the device away from all programs.
+        raise OSError(errno.EINVAL, "a device is no place for a file", str(path))
     make_folder(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
     temporary = Path(name)

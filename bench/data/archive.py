@@ -100,7 +100,7 @@ def _opened(archive: Path) -> Iterator[Iterator[Member]]:
     with open_regular(archive) as content:
         if zipfile.is_zipfile(content):
             with zipfile.ZipFile(content) as file:
-                yield (Member(m.filename, m.file_size, partial(file.extract, m)) for m in file.infolist())
+                yield _zip_members(archive, file)
             return
         content.seek(0)
         start = content.read(max(map(len, COMPRESSIONS)))
@@ -116,6 +116,17 @@ def _opened(archive: Path) -> Iterator[Iterator[Member]]:
         with tar:
             # The filter refuses links that lead outside, devices, and special permissions.
             yield (Member(m.name, m.size, partial(tar.extract, m, filter="data")) for m in tar)
+
+
+def _zip_members(archive: Path, file: zipfile.ZipFile) -> Iterator[Member]:
+    """Members of a zip archive, which `zipfile` unpacks in bounded memory only where they are deflated."""
+    for member in file.infolist():
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise UserError(
+                f"refused: '{member.filename}' of {archive} is not deflated, and may unpack to any size: "
+                "unpack it with another program, and name the folder with --data-root"
+            )
+        yield Member(member.filename, member.file_size, partial(file.extract, member))
 
 
 class Bounded(io.RawIOBase):

@@ -40,8 +40,7 @@ class UnitHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (B, classes)."""
-        out: Tensor = self.linear(nn.functional.normalize(features, dim=1))
-        return out
+        return cast(Tensor, self.linear(nn.functional.normalize(features, dim=1)))
 
 
 class Tim(ClosedFormMethod):
@@ -68,21 +67,15 @@ class Tim(ClosedFormMethod):
     def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Make the head of prototypes, in place."""
         assert items.unlabelled is not None
-        shots, queries = (
-            nn.functional.normalize(stream.features(model), dim=1)
-            for stream in (items.labelled, items.unlabelled)
-        )
+        shots = nn.functional.normalize(items.labelled.features(model), dim=1)
+        queries = nn.functional.normalize(items.unlabelled.features(model), dim=1)
         means = prototypes(shots, items.labelled.y, len(task.classes))
-        weight, bias = self.head(self.moved(means, shots, items.labelled.y, queries))
+        means = self.moved(means, shots, items.labelled.y, queries)
         linear = cast(UnitHead, model.head).linear
         with torch.no_grad():
-            linear.weight.copy_(weight)
-            linear.bias.copy_(bias)
+            for p, new in zip(linear.parameters(), prototype_head(means, self.temperature / 2), strict=True):
+                p.copy_(new)
         return {}
-
-    def head(self, means: Tensor) -> tuple[Tensor, Tensor]:
-        """Weight (C, D) and bias (C,) of squared distances to prototypes (C, D)."""
-        return prototype_head(means, self.temperature / 2)
 
     @torch.enable_grad()
     def moved(self, means: Tensor, shots: Tensor, y: Tensor, queries: Tensor) -> Tensor:
@@ -90,12 +83,11 @@ class Tim(ClosedFormMethod):
         means = means.detach().clone().requires_grad_()
         optimizer = torch.optim.Adam([means], lr=self.step_size)
         for _ in range(self.steps):
-            weight, bias = self.head(means)
+            weight, bias = prototype_head(means, self.temperature / 2)
             label_loss = nn.functional.cross_entropy(shots @ weight.T + bias, y)
             p = (queries @ weight.T + bias).softmax(1)
             marginal, conditional = entropy(p.mean(0, keepdim=True)).sum(), entropy(p).mean()
             optimizer.zero_grad()
-            loss = self.label_weight * label_loss - marginal + self.conditional_weight * conditional
-            loss.backward()
+            (self.label_weight * label_loss - marginal + self.conditional_weight * conditional).backward()
             optimizer.step()
         return means.detach()

@@ -59,9 +59,8 @@ class Delta(GradientMethod):
         """Remember the backbone, and weigh its channels by a linear classifier on its features."""
         start, labelled = cast(Backbone, model.start).eval(), items.labelled
         start.load_state_dict(model.backbone.state_dict())
-        network = Model(start, zero_head(start.num_features, task).to(labelled.y.device))
-        features = labelled.features(network)
-        fit_logistic(cast(nn.Linear, network.head), features, labelled.y, labelled.groups, task.seed)
+        network = Model(start, head := zero_head(start.num_features, task).to(labelled.y.device))
+        fit_logistic(head, labelled.features(network), labelled.y, labelled.groups, task.seed)
         batches = zip(labelled.batches(task.batch_size), labelled.y.split(task.batch_size), strict=True)
         for number, gains in enumerate(channel_gains(network, batches)):
             model.register_buffer(f"attention{number}", attention(gains), persistent=False)

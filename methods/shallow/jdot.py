@@ -5,15 +5,14 @@ https://arxiv.org/abs/1705.08848
 
 As in the paper (sections 3 and 4): the exact plan for the cost alpha d(x_s, x_t) + L(y_s, f(x_t)) with
 squared distances and cross-entropy, and the classifier f of least loss on the target under the labels that
-the plan carries there, in turns; the first plan knows distances alone. Unlike it:
-distances are divided by their mean in place of their maximum, which one item may decide; the classifier's
-ridge is that which cross-validation chooses on the source, in place of reverse validation. With shots, the
-target stage goes on from the source's classifier.
+the plan carries there, in turns; the first plan knows distances alone. Unlike it: distances are divided by
+their mean in place of their maximum, which one item may decide; the classifier's ridge is that which
+cross-validation chooses on the source, in place of reverse validation. With shots, the target stage goes on
+from the source's classifier.
 """
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import cast
 
 import torch
@@ -27,7 +26,9 @@ from bench.api import (
     Model,
     StageItems,
     Task,
+    even_share,
     fit_logistic,
+    lacks_transport,
     tunable,
 )
 
@@ -45,12 +46,12 @@ class Jdot(ClosedFormMethod):
     rounds: int = 10
     """Plans at most: it ends when one is as the one before."""
     most: int = 2000
-    """Items of a domain that take part at most, drawn at random: a plan has a number for each pair."""
+    """Items of a domain that take part at most: a plan has a number for each pair."""
 
     @classmethod
     def unavailable(cls) -> str | None:
         """Requirement: POT, where it is not installed."""
-        return None if find_spec("ot") else "needs POT: pip install pot"
+        return lacks_transport()
 
     def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Fit the head on the target under transported labels; on the shots as they are."""
@@ -61,10 +62,9 @@ class Jdot(ClosedFormMethod):
             return details
         assert items.unlabelled is not None
         target = items.unlabelled.features(model)[: self.most]
-        random = torch.Generator().manual_seed(task.seed)
-        drawn = torch.randperm(len(x), generator=random)[: self.most].to(x.device)
-        labels = nn.functional.one_hot(y[drawn], len(task.classes)).double()
-        weight, bias = self.joint(x[drawn].double(), labels, target.double(), details["l2"])
+        places = even_share(y, self.most)
+        labels = nn.functional.one_hot(y[places], len(task.classes)).double()
+        weight, bias = self.joint(x[places].double(), labels, target.double(), details["l2"])
         with torch.no_grad():
             head.weight.copy_(weight.T)
             head.bias.copy_(bias)

@@ -11,13 +11,23 @@ from the source's classifier.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from bench.api import Access, ClosedFormMethod, Details, Model, StageItems, Task, fit_logistic, tunable
+from bench.api import (
+    Access,
+    ClosedFormMethod,
+    Details,
+    Model,
+    StageItems,
+    Task,
+    even_share,
+    fit_logistic,
+    lacks_transport,
+    tunable,
+)
 
 
 class OtMapping(ClosedFormMethod):
@@ -33,12 +43,12 @@ class OtMapping(ClosedFormMethod):
     grouped: float = tunable(0.1, 0.01, 1.0)
     """Strength of the group penalty, eta in the paper."""
     most: int = 2000
-    """Items of a domain that are transported at most, drawn at random: a plan has a number for each pair."""
+    """Items of a domain that take part at most: a plan has a number for each pair."""
 
     @classmethod
     def unavailable(cls) -> str | None:
         """Requirement: POT, where it is not installed."""
-        return None if find_spec("ot") else "needs POT: pip install pot"
+        return lacks_transport()
 
     def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Fit the head on transported source features; on the shots as they are."""
@@ -47,9 +57,8 @@ class OtMapping(ClosedFormMethod):
         if task.stage == "source":
             assert items.unlabelled is not None
             target = items.unlabelled.features(model)[: self.most]
-            random = torch.Generator().manual_seed(task.seed)
-            drawn = torch.randperm(len(x), generator=random)[: self.most].to(x.device)
-            x, y, groups = x[drawn], y[drawn], groups[drawn]
+            places = even_share(y, self.most)
+            x, y, groups = x[places], y[places], groups[places]
             distances = torch.cdist(x.double(), target.double()).square()
             plan = class_plan(distances / distances.median(), y, self.entropic, self.grouped)
             x = (plan @ target.double() / plan.sum(1, keepdim=True)).to(target.dtype)

@@ -572,6 +572,7 @@ WRONG = {
     ),
     "draws-huge": Wrong(("check-search", "--suite", "smoke", "--draws", str(10**12)), ("--draws", "1000")),
     "seconds-nan": Wrong(("recommend", "--suite", "smoke", "--max-seconds", "nan"), ("--max-seconds",)),
+    "report-out": Wrong(("report", "--out", "suite.toml"), ("ends in .html or .md",)),
     "report-suite": Wrong(("report", "--suite", "smok"), ("nothing in 'results'",)),
 }
 

@@ -21,12 +21,13 @@ NAMED = {
     "bench.commands.experiments.check_search": {"nas-lite"},
     "bench.commands.experiments.rank_backbones": {"linear-probe"},
     "bench.commands.results.report": {"full-finetune"},
+    "bench.commands.experiments.feasibility": {"shot"},
     "bench.engine.evaluation.validators": {"bnm"},
     "bench.report.tables.gains": {"linear-probe", "scratch"},
     "bench.spec.matrix.suite": {"linear-probe"},
     "bench.spec.rules": {"bnm"},
 }
-"""Modules that compare with a method, which is part of their question; BNM is a validator too."""
+"""Modules that compare with a method, which is part of their question; BNM is a validator, shot a word."""
 
 
 def code_lines(text: str) -> int:

@@ -71,6 +71,35 @@ def test_what_is_no_archive(content: bytes, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("kind", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_zip_whose_members_say_less_than_they_unpack_to(kind: int, tmp_path: Path) -> None:
+    """`zipfile` unpacks these in pieces of any size, whatever size they state."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("zeros", bytes(10**6), compress_type=kind)
+    content = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(
+        content.replace((10**6).to_bytes(4, "little"), (9).to_bytes(4, "little"))
+    )
+    with pytest.raises(UserError, match=r"refused: 'zeros' of .* may unpack to any size"):
+        unpack(tmp_path / "a.zip", tmp_path / "out", silent)
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_archive_is_not_in_the_way_of_the_right_one(fresh: Path) -> None:
+    zipped(fresh / "wrong.zip", "readme.txt")
+    as_folders(fresh / "OfficeHome", pictures(["Art"], ["Bed"], 3))
+    with zipfile.ZipFile(fresh / "right.zip", "w") as file:
+        for path in (fresh / "OfficeHome").rglob("*.jpg"):
+            file.write(path, path.relative_to(fresh))
+    fetch = ("data", "fetch", "office-home", "--archive")
+    environment = {"BENCH_CACHE": str(fresh / "cache"), "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(fresh)}
+    wrong = bench(*fetch, "wrong.zip", cwd=fresh, **environment)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1), wrong.stderr
+    right = bench(*fetch, "right.zip", cwd=fresh, **environment)
+    assert right.returncode == 0, right.stderr
+    assert "office-home from folder OfficeHome: Art 3" in right.stdout
+
+
 def test_an_archive_that_was_downloaded(fresh: Path) -> None:
     found = pictures(["Art", "Real World"], ["Alarm_Clock", "Bed"], 3)
     folder = as_folders(fresh / "OfficeHomeDataset_10072016", found)

@@ -102,9 +102,7 @@ def test_ot_mapping(peer: Peer, entropic: float, grouped: float) -> None:
 def test_jdot(peer: Peer, rounds: int) -> None:
     x, y, target = classes()
     base = LogisticRegression(C=2.0, tol=1e-12, max_iter=10_000)
-    theirs = peer("skada").JDOTClassifier(
-        base.set_fit_request(sample_weight=True), alpha=0.5, n_iter_max=rounds, tol=0.0
-    )
+    theirs = peer("skada").JDOTClassifier(base, alpha=0.5, n_iter_max=rounds, tol=0.0)
     theirs.fit(**joined(x, y, target))
     # Its ridge is of the sum of losses, ours relative to the variance and of their mean.
     l2 = 1 / (2.0 * len(target) * float(target.var(0, unbiased=False).sum()))

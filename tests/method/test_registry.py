@@ -68,7 +68,8 @@ def test_a_change_of_shared_code_makes_the_methods_stale_that_use_it(
     changed.write_text(changed.read_text(encoding="utf-8") + "\nchanged = 1\n", encoding="utf-8")
     stale = {name for name in names if method_digest(name) != before[name]}
     classes = {"ncm", "simpleshot", "meta-baseline", "r2d2"}
-    assert stale == {"anil", "maml", "maml-l2l", "proto-net", *classes}
+    others = {"co-tuning", "reptile", "tim"}
+    assert stale == {"anil", "maml", "maml-l2l", "proto-net", *classes, *others}
 
 
 def test_digest_of_a_third_partys_method(site: Path) -> None:
@@ -230,7 +231,7 @@ def test_methods_that_cannot_be_loaded_are_listed_with_the_others(site: Path) ->
 
 
 def test_methods_by_family_and_pattern() -> None:
-    chosen = ["anil", "maml", "maml-l2l", "lp-finetune"]
+    chosen = ["anil", "maml", "maml-l2l", "reptile", "lp-finetune"]
     assert select_methods(["family:metalearning", "maml", "lp-*"]) == chosen
     for wrong, words in {
         "family:aligment": "unknown family of methods 'aligment': did you mean 'alignment'",

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Backbone, Labelled, Method, Task
+from bench.method.maths.transport import even_share
 from bench.methods.fewshot.tim import Tim
 from bench.methods.shallow.jdot import Jdot
 from bench.methods.shallow.ot_mapping import OtMapping, class_plan
@@ -48,6 +49,12 @@ def test_a_plan_has_a_bound(method: Method) -> None:
     model = method.build(Backbone(nn.Identity(), 2, []), TASK)
     fit(method, model, Labelled(x[order], y[order], torch.arange(200)), TASK, target)
     assert (model(target).argmax(1) == truth).float().mean() > 0.95
+
+
+def test_classes_keep_their_shares() -> None:
+    y = torch.tensor([0, 1, 1] * 4)
+    assert y[even_share(y, 6)].tolist() == [0, 0, 1, 1, 1, 1]
+    assert sorted(even_share(y, 100).tolist()) == list(range(12))
 
 
 @transport

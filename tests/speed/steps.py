@@ -1,15 +1,15 @@
-"""What a training step of each method costs: `python -m tests.speed.steps [METHOD ...]`.
+"""What a training step of each method costs: `python -m tests.speed.steps [--backbone NAME] [METHOD ...]`.
 
 Measured in turn with steps of full fine-tuning, on one thread, and divided by those: medians of the quotients
 of neighbours. Of a method that has no steps, one fit. The network and the images are those of the suite
 `quick`: the first stage that is a method's own, evaluations left out. Writes `methods/costs.tsv`, which
-`bench list methods` shows; methods that are not named keep their lines there.
+`bench list methods` shows; methods that are not named keep their lines there. With another network it prints.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -83,32 +83,37 @@ def question(name: str, shots: int, backbone: str | None) -> Cell:
     return next(cell for cell in cells if cell.scenario.source and cell.scenario.shots == shots)
 
 
-def relative(name: str, reference: Steps, artifacts: Path) -> tuple[str, float]:
+def relative(steps: Steps, reference: Steps) -> tuple[str, float]:
     """`step` or `fit`, and its seconds as a multiple of the reference's step."""
-    steps = Steps(name, artifacts)
     steps.run()
     return "step" if steps.trained else "fit", median(steps.run() / reference.run() for _ in range(ROUNDS))
 
 
-def main(patterns: list[str]) -> None:
+def main() -> None:
     """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--backbone", help="another network than the suite's")
+    parser.add_argument("methods", nargs="*", help="names or patterns; all, if none is given")
+    said = parser.parse_args()
     torch.set_num_threads(1)
     lines = COSTS.read_text(encoding="utf-8").splitlines() if COSTS.exists() else []
     rows = {line.split("\t")[0]: line for line in lines if line[:1] != "#"}
     with tempfile.TemporaryDirectory() as folder:
-        reference = Steps(REFERENCE, Path(folder))
+        reference = Steps(REFERENCE, Path(folder), said.backbone)
         reference.run()
-        for name in select_methods(patterns) if patterns else sorted(method_modules()):
+        for name in select_methods(said.methods) if said.methods else sorted(method_modules()):
             try:
-                what, cost = relative(name, reference, Path(folder))
+                what, cost = relative(Steps(name, Path(folder), said.backbone), reference)
             except CellSkipped as reason:
                 print(f"not measured: {reason}", flush=True)
                 continue
             rows[name] = f"{name}\t{what}\t{cost:.2g}"
             print(rows[name], flush=True)
+            if said.backbone:
+                continue
             known = [rows[name] for name in sorted(rows.keys() & method_modules().keys())]
             COSTS.write_text("\n".join(["# python -m tests.speed.steps", *known, ""]), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

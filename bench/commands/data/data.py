@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,13 @@ def fetch(name: str, archive: Path | None) -> None:
                 raise UserError(f"{name} is unpacked already: bench cache clear fetched --yes removes it")
             with writing_to_cache():
                 unpack(archive, out, progress)
-        dataset = open_dataset(card, progress)
+        try:
+            dataset = open_dataset(card, progress)
+        except UserError:
+            if archive is not None:
+                # Another archive, which is none of this dataset: it would be in the way of the right one.
+                shutil.rmtree(out, ignore_errors=True)
+            raise
     for warning in dataset.warnings:
         click.echo(printable(f"warning: {warning}"), err=True)
     counts = ", ".join(f"{domain.name} {len(domain.names)}" for domain in dataset.domains.values())

@@ -35,6 +35,9 @@ def build(results: str | None, out: str | None = None, suite: str | None = None)
     Where `out` ends in `.md`, the leaderboard as Markdown tables instead. `suite` names the suite to go by
     (see `asked`).
     """
+    if out and Path(out).suffix not in (".html", ".md"):
+        # Whatever has that name would be replaced: a record, say, or a suite file.
+        raise UserError(f"--out takes a file that ends in .html or .md, not '{out}'")
     store = open_named_or_latest(results)
     found = asked(store, suite)
     if out and Path(out).suffix == ".md":
@@ -113,7 +116,4 @@ def _try_to_write(path: Path, write: Callable[[], T]) -> T:
     try:
         return write()
     except OSError as error:
-        reason = error.strerror or error
-        raise UserError(
-            f"cannot write the report '{path}': {reason}; choose another place with --out"
-        ) from None
+        raise UserError(f"cannot write '{path}': {error.strerror or error}") from None
