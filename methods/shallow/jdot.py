@@ -5,10 +5,10 @@ https://arxiv.org/abs/1705.08848
 
 As in the paper (sections 3 and 4): the exact plan for the cost alpha d(x_s, x_t) + L(y_s, f(x_t)) with
 squared distances and cross-entropy, and the classifier f of least loss on the target under the labels that
-the plan carries there, in turns; the first plan knows distances alone. Unlike it:
-distances are divided by their mean in place of their maximum, which one item may decide; the classifier's
-ridge is that which cross-validation chooses on the source, in place of reverse validation. With shots, the
-target stage goes on from the source's classifier.
+the plan carries there, in turns; the first plan knows distances alone. Unlike it: distances are divided by
+their mean in place of their maximum, which one item may decide; the classifier's ridge is that which
+cross-validation chooses on the source, in place of reverse validation. With shots, the target stage goes on
+from the source's classifier.
 """
 
 from __future__ import annotations

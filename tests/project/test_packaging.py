@@ -32,7 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_contents(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    inside = ("methods/**/*.py", "report/**/*.py", "report/templates/*", "datasets/*.t*")
+    inside = ("methods/**/*.py", "methods/*.tsv", "report/**/*.py", "report/templates/*", "datasets/*.t*")
     for pattern in ("bench/**/*.py", "bench/suites/*.toml", *inside):
         for path in ROOT.glob(pattern):
             name = path.relative_to(ROOT).as_posix()
