@@ -18,7 +18,8 @@ from bench.report.tables.completeness import Completeness
 def export(frame: pd.DataFrame, folder: Path, baseline: str, source_alone: str) -> tuple[int, int]:
     """Write every table to `folder/tables` and every figure to `folder/figures`; returns how many of each.
 
-    The same frame gives the same files. Tables without a row and figures with nothing to draw are left out.
+    The same frame gives the same files. Tables without a row and figures with nothing to draw are left out; a
+    file of such a table from an earlier export goes.
 
     Args:
         frame: that of `bench.report.scores.frame.load_frame`.
@@ -32,11 +33,14 @@ def export(frame: pd.DataFrame, folder: Path, baseline: str, source_alone: str) 
     completeness = Completeness.of(frame)
     # In the title of each: a table is copied alone.
     note = f" ({completeness.short})" if completeness.missing else ""
-    made = [table for make in TABLES if len((table := make(results)).data)]
-    tables = [replace(table, title=f"{table.title}{note}") for table in made]
+    made = [make(results) for make in TABLES]
+    tables = [replace(table, title=f"{table.title}{note}") for table in made if len(table.data)]
     for table in tables:
         for suffix, write in TABLE_FORMATS.items():
             write_atomically(folder / "tables" / f"{table.name}{suffix}", write(table))
+    for name in {table.name for table in made} - {table.name for table in tables}:
+        for suffix in TABLE_FORMATS:
+            (folder / "tables" / f"{name}{suffix}").unlink(missing_ok=True)
     figures = 0
     for name, figure in drawings(results):
         figures += 1

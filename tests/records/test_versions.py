@@ -175,3 +175,13 @@ def test_gc_removes_them_only_when_asked(store: Store) -> None:
     present = store.read(KEY)
     assert present
     assert number_of(store, present) == 2
+
+
+def test_names_of_folders_are_shown_not_obeyed(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = store.versions.folder / "a\u202eb\x1b[31m"
+    folder.mkdir(parents=True)
+    (folder / "1.json").write_text("{")
+    command.versions(str(store.root), None)
+    said = capsys.readouterr().out
+    assert "\\u202e" in "".join(said.split())
+    assert not {"\u202e", "\x1b"} & {*said}

@@ -186,7 +186,7 @@ class Trial:
             if self._compares(name) and seen not in (before, after):
                 if seen is None:
                     yield "lost", name
-                elif not (unread and (before != after or name.endswith(".html"))):
+                elif not (unread and (before is None or before != after or name.endswith(".html"))):
                     yield "half visible", f"{name}, {len(seen)} bytes"
             elif seen is None and before is not None and not (self.verb.removes or before in now.values()):
                 yield "lost", name

@@ -113,7 +113,7 @@ def versions(results: str, key: str | None) -> None:
         table.add_column(column, overflow="fold")
     for each in keys:
         for name, record in _versions(store, each):
-            table.add_row(*map(Text, (each, name, *_described(record))))
+            table.add_row(*map(Text, (printable(each), name, *_described(record))))
     Console().print(table if table.row_count else "no versions: nothing was replaced")
 
 

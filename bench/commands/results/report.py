@@ -116,7 +116,4 @@ def _try_to_write(path: Path, write: Callable[[], T]) -> T:
     try:
         return write()
     except OSError as error:
-        reason = error.strerror or error
-        raise UserError(
-            f"cannot write the report '{path}': {reason}; choose another place with --out"
-        ) from None
+        raise UserError(f"cannot write '{path}': {error.strerror or error}") from None

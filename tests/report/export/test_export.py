@@ -41,6 +41,20 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "out"
 
 
+def test_a_table_that_has_no_row_any_more_goes(store: Store, tmp_path: Path) -> None:
+    tables = tmp_path / "out" / "tables"
+    store.write(synthetic.record(synthetic.cell("maml"), "failed", "diverged"), {})
+    exported(store, tmp_path / "out")
+    assert {path.name for path in tables.glob("reasons.*")} == {
+        f"reasons{suffix}" for suffix in TABLE_FORMATS
+    }
+    (tables / "own.csv").touch()
+    synthetic.fill(store, {"maml": 20}, [("photo", "sketch")], [5])
+    exported(store, tmp_path / "out")
+    assert not list(tables.glob("reasons.*"))
+    assert (tables / "own.csv").exists()
+
+
 def test_every_format_of_every_table_holds_the_same(filled: Path) -> None:
     names = {path.stem for path in (filled / "tables").iterdir()}
     assert {
