@@ -67,11 +67,11 @@ def test_answers_or_says_why_not(artifacts: Path, network: str, method: str) -> 
 
 
 def assert_answered(record: Record) -> None:
-    """Done, or skipped with a reason in one line that names the method."""
-    outcome = record.outcome
+    """Done, or skipped with a reason in one line that names the method or the network."""
+    cell, outcome = record.request.cell, record.outcome
     assert outcome.status != "failed", f"{outcome.reason}\n{outcome.log}"
     if outcome.status == "skipped":
-        assert outcome.reason.startswith(f"{record.request.cell.method} ")
+        assert outcome.reason.startswith((f"{cell.method} ", f"'{cell.backbone}' "))
         assert "\n" not in outcome.reason
 
 
