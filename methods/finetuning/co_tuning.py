@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from bench.api import (
     Backbone,
     Batch,
+    CellSkipped,
     GradientMethod,
     Model,
     StageItems,
@@ -45,7 +46,10 @@ class CoTuning(GradientMethod):
     def build(self, backbone: Backbone, task: Task) -> Model:
         """Build the network with the pretrained classifier beside its own."""
         model = super().build(backbone, task)
-        model.pretrained_head = pretrained_head(backbone)
+        try:
+            model.pretrained_head = pretrained_head(backbone)
+        except CellSkipped as reason:
+            raise CellSkipped(f"co-tuning learns with the pretrained classifier, but {reason}") from None
         return model
 
     def begin(self, model: Model, items: StageItems, task: Task) -> None:

@@ -4,6 +4,7 @@ from itertools import groupby
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from bench.core.errors import UserError
 from bench.data.catalog import load_card
@@ -176,7 +177,6 @@ def test_classes() -> None:
         (56, "classes = 56, but 'emoji-home' has 2 to 55"),
         (1, "classes = 1"),
         (0, "classes = 0"),
-        (-3, "classes = -3"),
         (["time", "tim"], "unknown class of emoji-home 'tim': did you mean 'time'"),
         (["time", "time"], "at least two classes"),
         ([], "at least two classes"),
@@ -185,3 +185,8 @@ def test_classes() -> None:
 def test_impossible_classes(classes: Any, expected: str) -> None:
     with pytest.raises(UserError, match=expected):
         choose_classes(suite(classes=classes), CARD)
+
+
+def test_a_number_of_classes_is_none_below_zero() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        suite(classes=-3)
