@@ -3,8 +3,9 @@
 Wortsman et al. 2022, "Robust fine-tuning of zero-shot models". https://arxiv.org/abs/2109.01903
 
 As in the paper: linear interpolation of all weights with a mixing coefficient of 0.5 (equation 1, section
-3). Where the paper starts from a zero-shot classifier, this starts from a linear probe (as in its appendix
-on other models), which is what a stage without a text encoder has.
+3), and as in its authors' code of all buffers too, which batch norm's statistics are. Where the paper starts
+from a zero-shot classifier, this starts from a linear probe (as in its appendix on other models), which is
+what a stage without a text encoder has.
 """
 
 from __future__ import annotations

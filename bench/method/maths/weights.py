@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
 
 class Snapshot(nn.Module):
-    """Copy of a module's parameters in buffers, which checkpoints of the loop keep and artifacts do not."""
+    """Copy of a module's parameters and statistics in buffers.
+
+    Checkpoints of the loop keep it and artifacts do not.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        for number, parameter in enumerate(module.parameters()):
-            self.register_buffer(str(number), parameter.detach().clone(), persistent=False)
+        self._parameters_in_it = len(list(module.parameters()))
+        for number, tensor in enumerate(_numbers(module)):
+            self.register_buffer(str(number), tensor.detach().clone(), persistent=False)
 
     def tensors(self) -> list[Tensor]:
-        """Copies, in the order of the parameters."""
-        return list(self.buffers())
+        """Copies of the parameters, in their order."""
+        return list(self.buffers())[: self._parameters_in_it]
 
     def squared_distance(self, module: nn.Module) -> Tensor:
         """Sum of squared differences between a module's parameters and the copies: -> ()."""
@@ -27,6 +29,11 @@ class Snapshot(nn.Module):
 
     @torch.no_grad()
     def mix_into(self, module: nn.Module, share: float) -> None:
-        """Replace each parameter in place by `share` of itself and the rest of its copy."""
-        for now, before in zip(module.parameters(), self.tensors(), strict=True):
-            cast(Tensor, now).lerp_(before, 1 - share)
+        """Replace each parameter and statistic in place by `share` of itself and the rest of its copy."""
+        for now, before in zip(_numbers(module), self.buffers(), strict=True):
+            now.lerp_(before, 1 - share)
+
+
+def _numbers(module: nn.Module) -> list[Tensor]:
+    """Parameters, then buffers that are no counters, as batch norm's running statistics."""
+    return [*module.parameters(), *(buffer for buffer in module.buffers() if buffer.is_floating_point())]

@@ -44,6 +44,19 @@ def test_mix_by_hand() -> None:
     assert [tensor.tolist() for tensor in snapshot.tensors()] == [[[1.0, 2.0]], [3.0]]
 
 
+def test_statistics_are_mixed_and_are_no_part_of_the_distance() -> None:
+    module = nn.BatchNorm1d(2)
+    snapshot = Snapshot(module)
+    module.running_mean = torch.tensor([4.0, 8.0])
+    module.running_var = torch.tensor([3.0, 5.0])
+    assert snapshot.squared_distance(module).item() == 0.0
+    snapshot.mix_into(module, 0.25)
+    assert module.running_mean.tolist() == [1.0, 2.0]
+    assert module.running_var.tolist() == [1.5, 2.0]
+    assert module.num_batches_tracked is not None
+    assert module.num_batches_tracked.item() == 0
+
+
 def test_mix_at_the_ends() -> None:
     module = linear([1.0, 2.0], 3.0)
     snapshot = Snapshot(module)
