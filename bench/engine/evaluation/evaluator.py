@@ -132,6 +132,11 @@ class Evaluator:
         found: dict[str, Outputs] = {}
         for name in [name for name in wanted if name != SOURCE and self.method.streams()]:
             found[name] = self._streamed(model, wanted.pop(name))
+        return found | self._at_once(model, wanted)
+
+    def _at_once(self, model: Model, wanted: Mapping[str, View]) -> dict[str, Outputs]:
+        """Predict images by the network as it is, each image once."""
+        found: dict[str, Outputs] = {}
         for inputs in {id(items.inputs): items.inputs for items in wanted.values()}.values():
             parts = {name: items.subset for name, items in wanted.items() if items.inputs is inputs}
             images = concatenate(list(parts.values()))
@@ -156,7 +161,8 @@ class Evaluator:
             return {}
         with self.cost_tracker.phases("evaluate"):
             model = self._fused(model)
-            outputs = self.outputs(model, {SOURCE: self.partitions.held_out[SOURCE]})
+            # Before anything has learnt: a stream would adapt to the pool on the way.
+            outputs = self._at_once(model, {SOURCE: self.partitions.held_out[SOURCE], POOL: self._pool})
             source, _ = self._sample(outputs[SOURCE])
             return self._discrepancy(source, outputs[POOL], self._fold_seed).scores
 

@@ -85,6 +85,16 @@ def test_each_item_once_in_random_order_and_answered_in_its_place() -> None:
 
 
 @pytest.mark.parametrize(
+    ("count", "sizes"), [(1, [1]), (2, [2]), (64, [64]), (65, [65]), (66, [64, 2]), (129, [64, 65])]
+)
+def test_no_image_comes_last_alone(count: int, sizes: list[int]) -> None:
+    method = Recording(seen=[])
+    outputs = predict.streamed(method, network(), ITEMS.take(np.arange(count)), "fp32", seed=7)
+    assert [len(batch) for batch in method.seen] == sizes
+    assert outputs.logits[:, 0].tolist() == list(range(count))
+
+
+@pytest.mark.parametrize(
     ("method", "said"), [(Greedy(seen=[]), "before it has answered"), (Short(seen=[]), "every image")]
 )
 def test_a_stream_is_not_looked_ahead_in_or_left(method: Recording, said: str) -> None:
@@ -102,5 +112,6 @@ def test_a_method_that_streams_adapts_and_its_network_stays(tmp_path: Path) -> N
     plain, _ = answer(tiny_cell("full-finetune", shots=0), tmp_path)
     shared = record.cost.stages["source"].shared_seconds or plain.cost.stages["source"].shared_seconds
     assert shared, "both have one source stage"
+    assert record.discrepancy_before == plain.discrepancy_before, "nothing has adapted before training"
     for mine, theirs in zip(record.evaluations, plain.evaluations, strict=True):
         assert mine.accuracy["source-validation"] == theirs.accuracy["source-validation"]
