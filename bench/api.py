@@ -28,11 +28,7 @@ from bench.method.maths.information import entropy
 from bench.method.maths.inner_loop import Fast, adapt, prototype_head, prototypes
 from bench.method.maths.kernels import discrepancy, gaussian_kernels, squared_distances
 from bench.method.maths.logistic import Logistic, fit_logistic
-from bench.method.maths.normalisation import (
-    normalisation_layers,
-    normalise_by_batch,
-    recompute_statistics,
-)
+from bench.method.maths.normalisation import normalise_by_batch, recompute_statistics
 from bench.method.maths.transport import even_share, lacks_transport
 from bench.method.maths.weights import Snapshot
 from bench.method.probed import ProbedMethod
@@ -79,7 +75,6 @@ __all__ = [
     "gaussian_kernels",
     "lacks_transport",
     "mean_gradient",
-    "normalisation_layers",
     "normalise_by_batch",
     "pretrained_head",
     "prototype_head",
