@@ -64,7 +64,7 @@ def _methods(suite: Suite, options: SuiteOptions) -> dict[str, Any]:
         overrides.setdefault(method, {})[parameter] = value
     return {
         "methods": methods,
-        "set": {method: explicit(method, values) for method, values in overrides.items()},
+        "set": {method: explicit(method, values, suite.recipe) for method, values in overrides.items()},
     }
 
 

@@ -54,15 +54,18 @@ class Mcd(GradientMethod):
     def updates(self, model: Model, batch: Batch, progress: float) -> Iterator[Update]:
         """Steps A, B and C."""
         assert batch.target_x is not None
-        x, y = batch.known()
+        _, y = batch.known()
+        replayed = batch.x[:0] if batch.source_x is None or batch.source_y is None else batch.source_x
+        streams = (batch.x, replayed, batch.target_x)
         heads = cast(TwoHeads, model.head)
-        yield label_loss(heads, model.features(x), y), model.parameters()
-        features = model.features(torch.cat([x, batch.target_x])).detach()
-        labels = label_loss(heads, features[: len(x)], y)
-        yield labels - self.weight * discrepancy(heads, features[len(x) :]), heads.parameters()
+        labelled = torch.cat(model.joint(streams[:2], batch.domains[:2]))
+        yield label_loss(heads, labelled, y), model.parameters()
+        *labelled, target = (features.detach() for features in model.joint(streams, batch.domains))
+        labels = label_loss(heads, torch.cat(labelled), y)
+        yield labels - self.weight * discrepancy(heads, target), heads.parameters()
         for _ in range(self.repeats):
-            features = model.features(torch.cat([x, batch.target_x]))[len(x) :]
-            yield self.weight * discrepancy(heads, features), model.backbone.parameters()
+            *_, target = model.joint(streams, batch.domains)
+            yield self.weight * discrepancy(heads, target), model.backbone.parameters()
 
 
 def label_loss(heads: TwoHeads, features: Tensor, y: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ CELL = (
         "seed",
         "precision",
     ),
-    *("transductive", "headline", "question", "goal"),
+    *("transductive", "headline", "recipe", "question", "goal"),
 )
 """Columns that the question decides; empty only where a damaged record leaves the question unknown."""
 
@@ -304,6 +304,7 @@ def _question(*values: Any) -> dict[str, Any]:
         "precision": cell.precision,
         "transductive": cell.transductive,
         "headline": cell.headline,
+        "recipe": cell.recipe.label,
         "question": content_hash(question),
         "goal": content_hash(goal),
     }

@@ -39,6 +39,7 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
             f"batches of {values('batch_size')}, {values('evaluations_per_stage')} evaluations a stage",
         ),
         ("Precision", values("precision")),
+        *_recipe(known),
         *_transductive(known),
         ("Evaluations chosen by", values("headline")),
         ("Run on", f"{values('device') or formats.DASH}; threads: {values('threads') or formats.DASH}"),
@@ -48,6 +49,12 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
         texts = {line for text in known["warnings"].dropna().unique() for line in text.splitlines()}
         found += [("Warning", text) for text in sorted(texts)]
     return found if len(known) else []
+
+
+def _recipe(known: pd.DataFrame) -> list[tuple[str, str]]:
+    """Name recipes of training that are not the usual one."""
+    found = sorted(known["recipe"].unique())
+    return [("Recipe", "; ".join(label or "as usual" for label in found))] if any(found) else []
 
 
 def _transductive(known: pd.DataFrame) -> list[tuple[str, str]]:

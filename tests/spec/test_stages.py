@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
-from bench.spec.cell import Budget, Cell, Episodic, Scenario
+from bench.spec.cell import Budget, Cell, Episodic, Recipe, Scenario
 from bench.spec.scenarios import KINDS, stages
 from bench.spec.stages import Items, StageSpec, shared_stages
 
@@ -70,6 +71,22 @@ def test_a_source_stage_can_be_that_of_another_method() -> None:
     (one,), (other,) = shared_stages(mine, hidden, "plain"), shared_stages(plain, hidden)
     assert one.key == other.key
     assert one.key != shared_stages(mine, hidden)[0].key
+
+
+def test_the_key_of_a_shared_stage_is_the_hash_of_what_decides_it() -> None:
+    """Written out by hand, as it was before there were recipes: cells of the usual one share what is kept."""
+    text = (
+        '{"augment":"none","backbone":"b","budget":{"batch_size":4,"looks":2,"steps":10,"trials":0},'
+        '"image_size":32,"method":"m","overrides":{},"precision":"fp32","seed":0,"stage":{"evaluate_on":'
+        '["target-test","target-validation","source-validation"],"labelled":{"classes":["cat","dog"],'
+        '"domain":"photo","part":"train"},"name":"source","replay":null,"steps":10,"unlabelled":null}}'
+    )
+    hidden = [ON_SOURCE.restricted(unlabelled=False, replay=False)]
+    (usual,) = shared_stages(cell("cross-domain", 0), hidden)
+    assert usual.key == sha256(text.encode()).hexdigest()[:16]
+    (other,) = shared_stages(cell("cross-domain", 0, recipe=Recipe(schedule="constant")), hidden)
+    said = text.replace('"seed":0', '"recipe":{"schedule":"constant"},"seed":0')
+    assert other.key == sha256(said.encode()).hexdigest()[:16]
 
 
 def test_shots_add_a_target_stage() -> None:

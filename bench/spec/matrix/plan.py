@@ -75,6 +75,7 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
                 ),
                 seed=seed,
                 precision=change.precision or suite.precision,
+                recipe=suite.recipe,
                 transductive=suite.transductive,
                 headline=suite.headline,
                 setting=setting,

@@ -18,12 +18,14 @@ from pydantic import (
 from bench.core.errors import UserError, check_name, did_you_mean
 from bench.core.text import name_fault, printable
 from bench.spec.cell import (
+    USUAL,
     Augment,
     Budget,
     Compile,
     Episodic,
     Overrides,
     Precision,
+    Recipe,
     RequestedSetting,
     Shots,
 )
@@ -132,6 +134,7 @@ class Suite(Frozen):
     baseline: str = Field("linear-probe", description="method that gains are measured against")
     seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field([0], min_length=1)
     budget: Budget = Budget()
+    recipe: Recipe = USUAL
     settings: Settings = Settings()
     scenarios: list[ScenarioTable] = Field(min_length=1)
     set: Overrides = Field({}, description="hyperparameters by method")

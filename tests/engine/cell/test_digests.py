@@ -86,6 +86,7 @@ NUMBERS: dict[str, Any] = {
     "precision": "bf16",
     "transductive": True,
     "headline": "oracle",
+    "recipe": {"schedule": "inverse"},
     "backbones": ["resnet18.untrained"],
     "methods": ["full-finetune"],
     "seeds": [1],
