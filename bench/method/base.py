@@ -16,7 +16,7 @@ from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.items import StageItems
 from bench.networks.backbones import Backbone
 from bench.networks.split import POOLED
-from bench.spec.cell import USUAL, Recipe
+from bench.spec.cell import USUAL, Recipe, Value
 
 
 def zero_head(num_features: int, task: Task) -> nn.Linear:
@@ -107,6 +107,8 @@ class Method:
     """Method whose network and source stage are this one's too, with its own defaults: both share it."""
     control: ClassVar[Control] = None
     """The same recipe without the method's idea: hyperparameters by name, or the method that is it."""
+    presets: ClassVar[dict[str, dict[str, Value]]] = {}
+    """Hyperparameters by the name of a preset, as far as they are not the defaults: `paper`, as published."""
     task_only: ClassVar[bool] = False
     """True if unlabelled images have to be of the task's classes: inductive episodes have none such."""
 

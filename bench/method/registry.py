@@ -252,6 +252,13 @@ def search_space(name: str, recipe: Recipe = USUAL) -> dict[str, dict[str, Any]]
     }
 
 
+def preset(name: str, which: str | None) -> dict[str, Value]:
+    """Hyperparameters of a method by a preset; none where it keeps its defaults, or cannot be loaded."""
+    with contextlib.suppress(UserError):
+        return dict(load_method(name).presets.get(which, {})) if which else {}
+    return {}
+
+
 def hyperparameters(method: Method) -> dict[str, Any]:
     """Values of all hyperparameters, by name."""
     return {field.name: getattr(method, field.name) for field in fields(method)}  # type: ignore[arg-type]

@@ -36,6 +36,9 @@ from bench.spec.toml import Frozen, read_toml
 
 SUITES = Path(__file__).parents[2] / "suites"
 
+PRESETS = ("paper",)
+"""Names of hyperparameters that methods may declare beside their defaults."""
+
 
 class CellChange(Frozen):
     """Part of a setting that is part of the question too; None: as the suite has it."""
@@ -137,6 +140,10 @@ class Suite(Frozen):
     recipe: Recipe = USUAL
     settings: Settings = Settings()
     scenarios: list[ScenarioTable] = Field(min_length=1)
+    preset: str | None = Field(
+        None,
+        description="`paper`: hyperparameters as published, of methods that declare them; `set` comes first",
+    )
     set: Overrides = Field({}, description="hyperparameters by method")
     gate: Gate = Gate()
     executor: Resources = Resources()
@@ -146,6 +153,13 @@ class Suite(Frozen):
     def _is_a_rule(cls, name: str) -> str:
         if name not in RULES:
             raise ValueError(f"there is no rule '{name}': {did_you_mean(name, RULES)}")
+        return name
+
+    @field_validator("preset")
+    @classmethod
+    def _is_a_preset(cls, name: str | None) -> str | None:
+        if name is not None and name not in PRESETS:
+            raise ValueError(f"there is no preset '{name}': {did_you_mean(name, PRESETS)}")
         return name
 
     @field_validator("name")

@@ -96,6 +96,7 @@ NUMBERS: dict[str, Any] = {
     "set": {"linear-probe": {"learning_rate": 0.1}},
 }
 READERS: dict[str, Any] = {
+    "preset": "paper",  # What it stands for is in `set` when cells are planned.
     "name": "t",
     "description": "in other words",
     "baseline": "full-finetune",
