@@ -23,7 +23,7 @@ TASK_KINDS = ("cross-task", "cross-domain-task")
 Shots = Annotated[int, Field(ge=0, le=1_000_000)] | Literal["all"]
 
 
-Augment = Literal["none", "crop-flip", "rand-augment"]
+Augment = Literal["none", "crop-flip", "resized-crop", "rand-augment"]
 
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -221,6 +221,7 @@ class Cell(Frozen):
     recipe: Recipe = USUAL
     fold: int | None = Field(None, ge=0, description="while tuning: which fold of the shots is held out")
     transductive: bool = Field(False, description="methods adapt to the target's test images, unlabelled")
+    whole_domains: bool = Field(False, description="no image is held out, and tested are all of the target")
     headline: str = Field("last", description="the rule that says which evaluation is its result")
     setting: RequestedSetting | None = Field(
         None, description="how it is to be computed; None: as the machine has it"
@@ -239,6 +240,8 @@ class Cell(Frozen):
             silent["fold"] = True
         if not self.transductive:
             silent["transductive"] = True
+        if not self.whole_domains:
+            silent["whole_domains"] = True
         if self.headline == "last":
             silent["headline"] = True
         if self.setting is None:

@@ -17,7 +17,7 @@ class Items(Frozen):
 
     domain: str
     classes: tuple[str, ...]
-    part: Literal["train", "test", "shots"]
+    part: Literal["train", "test", "all", "shots"]
 
 
 class StageSpec(Frozen):

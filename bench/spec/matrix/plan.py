@@ -77,6 +77,7 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
                 precision=change.precision or suite.precision,
                 recipe=suite.recipe,
                 transductive=suite.transductive,
+                whole_domains=suite.whole_domains,
                 headline=suite.headline,
                 setting=setting,
             )

@@ -128,6 +128,10 @@ class Suite(Frozen):
     transductive: bool = Field(
         False, description="methods adapt to the target's test images, unlabelled, not to its training images"
     )
+    whole_domains: bool = Field(
+        False,
+        description="hold no image out: sources are trained on, targets adapted to and tested on, as a whole",
+    )
     headline: str = Field(
         "last",
         description="rule that selects the evaluation that is a cell's result: docs/reference/protocol.md",
@@ -154,6 +158,18 @@ class Suite(Frozen):
         if name not in RULES:
             raise ValueError(f"there is no rule '{name}': {did_you_mean(name, RULES)}")
         return name
+
+    @model_validator(mode="after")
+    def _tests_what_it_may(self) -> Suite:
+        if self.whole_domains and not self.transductive:
+            raise ValueError(
+                "whole_domains tests on the images that methods adapt to: say so with transductive = true"
+            )
+        if self.whole_domains and any({*table.shots} != {0} for table in self.scenarios):
+            raise ValueError(
+                "whole_domains tests on all of the target's images, and shots are among them: use shots = [0]"
+            )
+        return self
 
     @field_validator("preset")
     @classmethod
