@@ -221,7 +221,7 @@ class Cell(Frozen):
     recipe: Recipe = USUAL
     fold: int | None = Field(None, ge=0, description="while tuning: which fold of the shots is held out")
     transductive: bool = Field(False, description="methods adapt to the target's test images, unlabelled")
-    whole_domains: bool = Field(False, description="no image is held out, and tested are all of the target")
+    unsplit: bool = Field(False, description="no image is held out, and tested are all of the target")
     headline: str = Field("last", description="the rule that says which evaluation is its result")
     setting: RequestedSetting | None = Field(
         None, description="how it is to be computed; None: as the machine has it"
@@ -240,8 +240,8 @@ class Cell(Frozen):
             silent["fold"] = True
         if not self.transductive:
             silent["transductive"] = True
-        if not self.whole_domains:
-            silent["whole_domains"] = True
+        if not self.unsplit:
+            silent["unsplit"] = True
         if self.headline == "last":
             silent["headline"] = True
         if self.setting is None:

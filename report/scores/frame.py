@@ -38,7 +38,7 @@ CELL = (
         "seed",
         "precision",
     ),
-    *("transductive", "whole_domains", "headline", "recipe", "question", "goal"),
+    *("transductive", "unsplit", "headline", "recipe", "question", "goal"),
 )
 """Columns that the question decides; empty only where a damaged record leaves the question unknown."""
 
@@ -303,7 +303,7 @@ def _question(*values: Any) -> dict[str, Any]:
         "trials": budget.trials,
         "precision": cell.precision,
         "transductive": cell.transductive,
-        "whole_domains": cell.whole_domains,
+        "unsplit": cell.unsplit,
         "headline": cell.headline,
         "recipe": cell.recipe.label,
         "question": content_hash(question),

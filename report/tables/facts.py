@@ -41,7 +41,7 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
         ("Precision", values("precision")),
         *_recipe(known),
         *_warning(known, "transductive", "methods adapt to the target's test images, unlabelled"),
-        *_warning(known, "whole_domains", "no image is held out, and all of the target's are tested"),
+        *_warning(known, "unsplit", "no image is held out, and all of the target's are tested"),
         ("Evaluations chosen by", values("headline")),
         ("Run on", f"{values('device') or formats.DASH}; threads: {values('threads') or formats.DASH}"),
     ]

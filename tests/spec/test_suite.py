@@ -52,7 +52,7 @@ OTHER: dict[str, Any] = {
     "precision": "bf16",
     "fold": 0,
     "transductive": True,
-    "whole_domains": True,
+    "unsplit": True,
     "headline": "oracle",
     "recipe": {"optimizer": "sgd"},
     "setting": {"threads": 2},

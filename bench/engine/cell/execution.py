@@ -178,7 +178,7 @@ class CellExecution:
         dataset = open_again(card, self.env.digests.dataset)
         check_dataset(card, dataset, self.env.digests)
         self.dataset, self.data_origin = dataset, dataset.origin
-        limits = () if cell.whole_domains else untaught(dataset, cell.scenario)
+        limits = () if cell.unsplit else untaught(dataset, cell.scenario)
         self.warnings = (*dataset.warnings, *limits)
         name = cell.backbone if self.first.pretrained else untrained(cell.backbone)
         env = replace(self.env, cell=cell.model_copy(update={"backbone": name}))

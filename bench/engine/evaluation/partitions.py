@@ -81,7 +81,7 @@ def open_partitions(
     for stage in stages:
         if stage.labelled and not stage.shared:
             streams[stage.labelled] = open_view(stage.labelled.domain, stage.labelled.classes, shots)
-    whole = cell.whole_domains
+    whole = cell.unsplit
     held_out: dict[Partition, View] = {
         "target-test": split(scenario.target, scenario.target_classes, "all" if whole else TEST),
         "target-validation": split(scenario.target, scenario.target_classes, "all" if whole else VALIDATION),

@@ -77,7 +77,7 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
                 precision=change.precision or suite.precision,
                 recipe=suite.recipe,
                 transductive=suite.transductive,
-                whole_domains=suite.whole_domains,
+                unsplit=suite.unsplit,
                 headline=suite.headline,
                 setting=setting,
             )

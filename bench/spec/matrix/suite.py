@@ -128,7 +128,7 @@ class Suite(Frozen):
     transductive: bool = Field(
         False, description="methods adapt to the target's test images, unlabelled, not to its training images"
     )
-    whole_domains: bool = Field(
+    unsplit: bool = Field(
         False,
         description="hold no image out: sources are trained on, targets adapted to and tested on, as a whole",
     )
@@ -161,13 +161,14 @@ class Suite(Frozen):
 
     @model_validator(mode="after")
     def _tests_what_it_may(self) -> Suite:
-        if self.whole_domains and not self.transductive:
+        if self.unsplit and not self.transductive:
             raise ValueError(
-                "whole_domains tests on the images that methods adapt to: say so with transductive = true"
+                "unsplit = true tests on the images that methods adapt to: say so with transductive = true"
             )
-        if self.whole_domains and any({*table.shots} != {0} for table in self.scenarios):
+        if self.unsplit and any({*table.shots} != {0} for table in self.scenarios):
             raise ValueError(
-                "whole_domains tests on all of the target's images, and shots are among them: use shots = [0]"
+                "unsplit = true tests on all of the target's images, and shots are among them: "
+                "use shots = [0] in every scenario"
             )
         return self
 

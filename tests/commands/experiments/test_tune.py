@@ -8,16 +8,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from scipy.stats import spearmanr
 
 from bench.commands.experiments.tune import FOLDS, allowed_score, next_trial, suggested, with_folds
 from bench.method.registry import search_space
-from bench.records.selection import COLLAPSED, validator_scores
+from bench.records.selection import COLLAPSED, label_free_scores, validator_scores
 from bench.records.store import Store
+from bench.spec.rules import TUNES_BY
 from tests.support.cells import answer, tiny_cell
 from tests.support.checkout import ROOT, bench, install
 
@@ -64,6 +67,24 @@ def test_scores_come_from_where_the_protocol_allows(tmp_path: Path) -> None:
     )
     assert set(labels) == {0, 1, 2, 3}
     assert allowed_score(record) == (logits.argmax(1) == labels).mean()
+
+
+@pytest.mark.parametrize(("baseline", "pairs"), [("emoji-home", 12), ("emoji-methods", 3)])
+def test_the_rule_ranks_methods_that_target_labels_rank(baseline: str, pairs: int) -> None:
+    """On the committed records, as docs/measurements/statistics.md has it; source accuracy does not."""
+    found: dict[str, list[list[float]]] = {}
+    for record in Store(ROOT / "results/baselines" / baseline).records():
+        cell = record.request.cell
+        if cell.scenario.shots == 0 and record.outcome.status == "done":
+            last = record.evaluations[-1]
+            scores = [label_free_scores([last], rule)[0] for rule in (TUNES_BY, "source-val", "snd")]
+            known = [score for score in scores if score is not None]
+            if len(known) == len(scores):
+                found.setdefault(cell.scenario.pair, []).append([*known, last.accuracy["target-test"]])
+    assert len(found) == pairs
+    correlations = np.mean([spearmanr(rows).statistic[:-1, -1] for rows in found.values()], axis=0)
+    assert correlations[0] > 0.7
+    assert (correlations[0] - correlations[1:] > 0.3).all()
 
 
 def test_a_study_goes_on_where_it_was(tmp_path: Path) -> None:

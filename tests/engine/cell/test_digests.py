@@ -85,7 +85,7 @@ NUMBERS: dict[str, Any] = {
     "augment": "none",
     "precision": "bf16",
     "transductive": True,
-    "whole_domains": True,
+    "unsplit": True,
     "headline": "oracle",
     "recipe": {"schedule": "inverse"},
     "backbones": ["resnet18.untrained"],
@@ -113,7 +113,7 @@ def test_fields_of_a_suite_that_decide_numbers() -> None:
         return {cell.key for cell in plan(Suite(**{**SUITE, **changes}), card)}
 
     assert NUMBERS.keys() | READERS.keys() | {"dataset"} == Suite.model_fields.keys()
-    fits = {"whole_domains": {"transductive": True, "scenarios": [{"kind": "cross-domain", "shots": [0]}]}}
+    fits = {"unsplit": {"transductive": True, "scenarios": [{"kind": "cross-domain", "shots": [0]}]}}
     for name, value in NUMBERS.items():
         with_it = fits.get(name, {})
         assert keys(**{name: value}, **with_it) != keys(**with_it), name

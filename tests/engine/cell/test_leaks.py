@@ -212,7 +212,7 @@ def probed(
 ) -> Guard:
     """The guard of a finished run; `leak` is called with it and its modules before each stage."""
     run = steps_of(tiny_cell("full-finetune", shots=shots, augment="none", **changes), folder)
-    unlabelled = {*SPLITS} if run.cell.whole_domains else {TEST if run.cell.transductive else TRAIN}
+    unlabelled = {*SPLITS} if run.cell.unsplit else {TEST if run.cell.transductive else TRAIN}
     guard = Guard(run, dataset, unlabelled)
     run.method = Probe(guard=guard)
     if leak:
@@ -315,8 +315,8 @@ def test_transductive_methods_see_test_images_and_no_label(dataset: Dataset, tmp
     assert guard.batches > 3
 
 
-def test_methods_on_whole_domains_see_test_images_and_no_label(dataset: Dataset, tmp_path: Path) -> None:
-    guard = probed(dataset, tmp_path, 0, transductive=True, whole_domains=True)
+def test_methods_on_unsplit_see_test_images_and_no_label(dataset: Dataset, tmp_path: Path) -> None:
+    guard = probed(dataset, tmp_path, 0, transductive=True, unsplit=True)
     assert guard.found == []
     assert guard.batches > 3
 

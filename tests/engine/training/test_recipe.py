@@ -139,9 +139,7 @@ def test_batch_norm_of_joint_batches(how: str, replays: bool) -> None:
             assert (means[0] > 0.5).all()
             assert (means[1] < -0.5).all()
         elif how == "frozen":
-            assert (of_source - source.mean(0)).abs().max() < 5
-            assert (means[0] > 4).all()
-            assert (means[1] < -4).all()
+            torch.testing.assert_close(means, (source.mean(0), target.mean(0)), rtol=1e-4, atol=1e-4)
         else:
             assert means[0].abs().max() < 1e-5
             assert means[1].abs().max() < (1.0 if replays else 1e-5)
