@@ -1,7 +1,7 @@
 """What other work on the machine costs: `python -m tests.speed.busy [--rounds N] [--command]`.
 
 A training step of full fine-tuning, as in the suite `quick`, in a process of its own, beside busy processes
-of one thread each; as the benchmark has OpenMP's threads wait, and as they do by default. Processes take turns,
+of one thread each; as the benchmark has OpenMP's threads wait, and as they do by default. They take turns,
 so that both see the same machine. With `--command`, the suite `smoke` as a whole command, too.
 """
 
