@@ -60,8 +60,8 @@ class Mcd(GradientMethod):
         replayed = batch.x[:0] if batch.source_x is None or batch.source_y is None else batch.source_x
         streams = (batch.x, replayed, batch.target_x)
         heads = cast(TwoHeads, model.head)
-        labelled = torch.cat(model.joint(streams[:2], batch.domains[:2]))
-        yield label_loss(heads, labelled, y), model.parameters()
+        known = torch.cat(model.joint(streams[:2], batch.domains[:2]))
+        yield label_loss(heads, known, y), model.parameters()
         *labelled, target = (features.detach() for features in model.joint(streams, batch.domains))
         labels = label_loss(heads, torch.cat(labelled), y)
         yield labels - self.weight * discrepancy(heads, target), heads.parameters()

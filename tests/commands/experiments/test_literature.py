@@ -79,7 +79,7 @@ def test_domainnets_own_lists_say_what_is_tested_on() -> None:
     assert mcc.overrides == {"learning_rate": 0.005, "temperature": 2.0, "weight": 10.0}
 
 
-def test_unsplit_are_tested_on_where_that_is_honest(tmp_path: Path) -> None:
+def test_unsplit_domains_are_tested_on_where_that_is_honest(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="all of the target's images, and shots are among them") as refused:
         select_suite(SuiteOptions("office-home-literature", shots=["0", "5"]))
     assert "\n" not in str(refused.value)
