@@ -232,7 +232,7 @@ def _rates(cls: type[Method], recipe: Recipe) -> dict[str, Value]:
     """Rates that a recipe has for a method: those whose default is the usual one."""
     from bench.method.base import GradientMethod
 
-    usual = {field.name: field.default for field in fields(GradientMethod)}  # type: ignore[arg-type]
+    usual = {field.name: field.default for field in fields(GradientMethod)}
     asked = {"learning_rate": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     own = {field.name: field.default for field in fields(cls)}  # type: ignore[arg-type]
     return {

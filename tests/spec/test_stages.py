@@ -108,7 +108,7 @@ def test_a_head_for_new_classes_cannot_score_the_source(kind: str) -> None:
     assert "source-validation" not in second.evaluate_on
 
 
-def test_unsplit_hold_nothing_back() -> None:
+def test_unsplit_domains_hold_nothing_back() -> None:
     """Trained on is all of the source, and adapted to all of the target; the latter is no other question."""
     source, adapting = stages(cell("cross-domain", 0, transductive=True, unsplit=True))
     whole = [items.model_copy(update={"part": "all"}) for items in (SOURCE, UNLABELLED)]

@@ -315,7 +315,7 @@ def test_transductive_methods_see_test_images_and_no_label(dataset: Dataset, tmp
     assert guard.batches > 3
 
 
-def test_methods_on_unsplit_see_test_images_and_no_label(dataset: Dataset, tmp_path: Path) -> None:
+def test_methods_on_unsplit_domains_see_test_images_and_no_label(dataset: Dataset, tmp_path: Path) -> None:
     guard = probed(dataset, tmp_path, 0, transductive=True, unsplit=True)
     assert guard.found == []
     assert guard.batches > 3
