@@ -97,7 +97,7 @@ def run(selection: SuiteOptions, no_share: bool, **options: Any) -> None:
 
 
 @cli.command()
-@suite_options("methods")
+@suite_options("methods", "controls")
 @click.option(
     "--method",
     metavar="M,...",
@@ -123,7 +123,7 @@ def tune(selection: SuiteOptions, **options: Any) -> None:
 
 
 @cli.command("rank-backbones")
-@suite_options("methods", "source", "shots", "backbone", "steps", "seeds", "sets")
+@suite_options("methods", "source", "shots", "backbone", "steps", "seeds", "sets", "controls")
 @click.option("--dataset", metavar="D", help="A dataset's name, instead of a suite.")
 @click.option(
     "--backbones",
@@ -147,7 +147,7 @@ def rank_backbones(selection: SuiteOptions, **options: Any) -> None:
 
 
 @cli.command()
-@suite_options("shots")
+@suite_options("shots", "controls")
 @click.option(
     "--shots",
     metavar="K",
@@ -167,7 +167,7 @@ def recommend(selection: SuiteOptions, **options: Any) -> None:
 
 
 @cli.command("check-search")
-@suite_options("methods")
+@suite_options("methods", "controls")
 @click.option("--draws", metavar="N", type=click.IntRange(2, 1000), default=4, show_default=True)
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
 @click.option("--results", metavar="DIR", help="Where records are kept.  [default: results/<suite>-search]")
