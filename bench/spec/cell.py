@@ -171,7 +171,7 @@ class Scenario(Frozen):
 
 
 class Cell(Frozen):
-    """The scientific question, identified by the hash of its content."""
+    """The scientific question, identified by the hash of its content; `control_of` says why it is asked."""
 
     scenario: Scenario
     method: str
