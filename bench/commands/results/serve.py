@@ -18,6 +18,7 @@ import click
 
 from bench.commands.results.folder import latest_folder
 from bench.core.errors import UserError
+from bench.processes.pool import beside
 from bench.records.baselines import open_results
 
 HOST = "127.0.0.1"
@@ -112,13 +113,13 @@ def serve(results: str | None, suite: str | None, port: int) -> None:
             raise UserError(
                 f"cannot serve on port {port} ({error.strerror}): choose another --port"
             ) from None
-        with server:
-            server.timeout = 0.5
+        # Beside the builder, which looks at every record: connections do not wait for that.
+        with server, beside(server.serve_forever, server.shutdown):
             click.echo(f"http://{HOST}:{server.server_port}/ shows {folder}; Ctrl-C ends it")
             try:
                 while True:
-                    server.handle_request()
                     builder.step()
+                    time.sleep(0.5)
             except KeyboardInterrupt:
                 click.echo("ended")
             finally:
