@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.commands.results.asked import asked
+from bench.records.baselines import open_results
 from bench.records.store import Store
 from tests.support.checkout import bench
 
@@ -81,6 +83,15 @@ def test_what_the_suite_no_longer_asks_is_still_no_method(home: Path) -> None:
     assert "weight=0.0" not in board
     assert "Gains in points, of the idea and of the recipe." in page
     assert "answer questions that the suite does not ask" not in page
+
+
+def test_a_baseline_without_controls_misses_none() -> None:
+    """Of a suite that asks for controls, made before it did."""
+    store = open_results("emoji-home")
+    found = asked(store)
+    assert found.suite
+    assert found.suite.controls
+    assert {cell.key for cell in found.cells} == set(store.keys())
 
 
 def test_a_control_may_become_a_method(home: Path) -> None:
