@@ -98,7 +98,7 @@ def run(selection: SuiteOptions, no_share: bool, **options: Any) -> None:
 
 
 @cli.command()
-@suite_options("methods")
+@suite_options("methods", "controls")
 @click.option(
     "--method",
     metavar="M,...",
@@ -124,7 +124,7 @@ def tune(selection: SuiteOptions, **options: Any) -> None:
 
 
 @cli.command("rank-backbones")
-@suite_options("methods", "source", "shots", "backbone", "steps", "seeds", "sets")
+@suite_options("methods", "source", "shots", "backbone", "steps", "seeds", "sets", "controls")
 @click.option("--dataset", metavar="D", help="A dataset's name, instead of a suite.")
 @click.option(
     "--backbones",
@@ -148,7 +148,7 @@ def rank_backbones(selection: SuiteOptions, **options: Any) -> None:
 
 
 @cli.command()
-@suite_options("shots")
+@suite_options("shots", "controls")
 @click.option(
     "--shots",
     metavar="K",
@@ -168,7 +168,7 @@ def recommend(selection: SuiteOptions, **options: Any) -> None:
 
 
 @cli.command("check-search")
-@suite_options("methods")
+@suite_options("methods", "controls")
 @click.option("--draws", metavar="N", type=click.IntRange(2, 1000), default=4, show_default=True)
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
 @click.option("--results", metavar="DIR", help="Where records are kept.  [default: results/<suite>-search]")

@@ -16,6 +16,7 @@ from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.items import StageItems
 from bench.networks.backbones import Backbone
 from bench.networks.split import POOLED
+from bench.spec.cell import Control
 
 
 def zero_head(num_features: int, task: Task) -> nn.Linear:
@@ -55,9 +56,6 @@ Update = tuple[Tensor, Iterable[nn.Parameter]]
 """Loss and the parameters that an optimiser's update by its gradient moves."""
 
 
-Control = dict[str, bool | int | float | str] | str | None
-"""Hyperparameters that turn a method's idea off, or the name of the method that lacks it."""
-
 SecondView = Literal["weak", "strong"]
 """Augmentation of a second view: as of all training images, or RandAugment."""
 
@@ -85,7 +83,7 @@ class Method:
     """True if the method takes the stage `adapt`, on unlabelled target images, where there are no shots."""
     starts_from: ClassVar[str] = ""
     """Method whose network and source stage are this one's too, with its own defaults: both share it."""
-    control: ClassVar[Control] = None
+    control: ClassVar[Control | None] = None
     """The same recipe without the method's idea: hyperparameters by name, or the method that is it."""
     task_only: ClassVar[bool] = False
     """True if unlabelled images have to be of the task's classes: inductive episodes have none such."""

@@ -39,6 +39,10 @@ Value = bool | int | FiniteFloat | str
 Overrides = dict[str, dict[str, Value]]
 
 
+Control = dict[str, Value] | str
+"""Hyperparameters that turn a method's idea off, or the name of the method that lacks it."""
+
+
 class Budget(Frozen):
     """Budget of training, equal for every method."""
 
@@ -167,7 +171,7 @@ class Scenario(Frozen):
 
 
 class Cell(Frozen):
-    """The scientific question, identified by the hash of its content."""
+    """The scientific question, identified by the hash of its content; `control_of` says why it is asked."""
 
     scenario: Scenario
     method: str
@@ -184,6 +188,9 @@ class Cell(Frozen):
     setting: RequestedSetting | None = Field(
         None, description="how it is to be computed; None: as the machine has it"
     )
+    control_of: tuple[str, ...] = Field(
+        (), description="methods that it was run for as their control alone; no part of the question"
+    )
 
     @property
     def key(self) -> str:
@@ -192,6 +199,8 @@ class Cell(Frozen):
         silent: dict[str, Any] = {
             "scenario": set() if self.scenario.episodes else {"episodes"},
             "budget": set() if self.budget.trials else {"trials"},
+            # Why it is asked does not change what is asked.
+            "control_of": True,
         }
         if self.fold is None:
             silent["fold"] = True
@@ -209,7 +218,8 @@ class Cell(Frozen):
         s = self.scenario
         way = f" {s.episodes.label}" if s.episodes else ""
         setting = f" {self.setting.label}, {self.precision}" if self.setting else ""
-        return f"{self.method} {s.pair} {s.shots}-shot{way} {self.backbone} seed {self.seed}{setting}"
+        method = f"{self.method} (control)" if self.control_of else self.method
+        return f"{method} {s.pair} {s.shots}-shot{way} {self.backbone} seed {self.seed}{setting}"
 
 
 def content_hash(value: Any) -> str:

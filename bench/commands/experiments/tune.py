@@ -123,7 +123,7 @@ def tuned(plan: RunPlan) -> Suite:
     """
     suite = plan.suite
     overrides = dict(suite.set)
-    for method in suite.methods:
+    for method in dict.fromkeys(cell.method for cell in plan.cells):
         if not (space := search_space(method)):
             continue
         try:
@@ -202,7 +202,7 @@ def _rounded(value: float) -> float:
 def trial_score(plan: RunPlan, method: str, values: Mapping[str, Value]) -> float | None:
     """Mean allowed score of a plan's cells under some hyperparameters; None when any of them fails."""
     suite = plan.suite
-    trial = plan.with_suite(
+    trial = replace(plan, controls={}).with_suite(
         suite.model_copy(
             update={
                 "methods": [method],
