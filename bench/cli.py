@@ -17,6 +17,7 @@ from bench.core.version import __version__
 from bench.processes.garbage import freeze_at_exit
 from bench.processes.streams import use_lasting_streams
 from bench.processes.threads import set_wait_policy
+from bench.spec.rules import LABEL_FREE, TUNES_BY
 
 
 class Suggesting(click.Group):
@@ -109,14 +110,21 @@ def run(selection: SuiteOptions, no_share: bool, **options: Any) -> None:
 )
 @click.option("--only", metavar="NAME", help="Search this hyperparameter alone, as learning_rate.")
 @click.option("--trials", metavar="N", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option(
+    "--rule",
+    metavar="NAME",
+    default=TUNES_BY,
+    show_default=True,
+    help=f"What scores trials at 0 shots: {', '.join(LABEL_FREE)}.",
+)
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
 @click.option("--results", metavar="DIR", help="Where trials are kept.  [default: results/<suite>-tuning]")
 def tune(selection: SuiteOptions, **options: Any) -> None:
     """Search a method's hyperparameters with what the protocol allows.
 
-    Trials are scored on source validation images at 0 shots, else on folds of the shots; never on target
-    validation or test images. A study that was interrupted goes on with the same command. Of several methods,
-    which get equally many trials, it prints a Markdown table of defaults and bests.
+    Trials are scored on folds of the shots; at 0 shots by a rule that knows no target label (--rule). Labels
+    of target validation and test images have no part. A study that was interrupted goes on with the same
+    command. Of several methods, which get equally many trials, it prints a table of defaults and bests.
     """
     from bench.commands.experiments import tune as command
 
