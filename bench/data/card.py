@@ -78,6 +78,14 @@ class Card(Frozen):
     )
     notes: list[str] = Field([], description="what is said of a copy in warnings and records")
 
+    @field_validator("anchors")
+    @classmethod
+    def _is_beside(cls, name: str) -> str:
+        # A card that somebody sent names no file of yours.
+        if name != Path(name).name:
+            raise ValueError(f"'{name}' is no name of a file beside the card")
+        return name
+
     @field_validator("domains")
     @classmethod
     def _are_no_other_words(cls, names: list[str]) -> list[str]:
