@@ -39,7 +39,7 @@ def drawings(results: Results) -> Iterator[tuple[str, Figure]]:
     frame = results.frame
     style = drawing.method_styles(frame["method"].dropna().unique())
     named = [("", pareto.overview(results.boards, style)), *figures.shots_curves(frame, style)]
-    named += published_marks(results.published.rows, style)
+    named += [("", picture) for _, picture in published_marks(results.published.rows, style)]
     for board in results.boards:
         rows = board.block.of(frame)
         named += figures.heat_maps(frame, board.block)

@@ -153,5 +153,5 @@ def _beside(
             continue
         plain = normalised(each.method)
         name = normalised(source_alone) if plain in SOURCE_ALONE else plain
-        mine = [own for own in run if normalised(own.method) == name]
+        mine: list[Ours | None] = [own for own in run if normalised(own.method) == name]
         yield from (PublishedComparison(each, own) for own in mine or [None])
