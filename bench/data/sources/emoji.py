@@ -128,7 +128,7 @@ def _groups(
     digests: Collection[dict[CodePoints, str]],
     families: Mapping[CodePoints, str],
 ) -> dict[CodePoints, str]:
-    """Unite variants of one emoji, copies of one file, in any domain, and families; name each by its first."""
+    """Unite variants of one emoji, copies of one file in any domain, families; name each by its first."""
     alike: dict[object, list[CodePoints]] = defaultdict(list)
     for code in codes:
         alike[_base(code)].append(code)
