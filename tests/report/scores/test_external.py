@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.core.errors import UserError
 from bench.report.scores.external import LARGEST, PublishedTable, few, read_published
@@ -137,6 +140,25 @@ def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
     for name in ("binary", "large", "folder", "missing"):
         with pytest.raises(UserError, match=f"cannot read the table .*{name}"):
             read_published(tmp_path / name, DOMAINS)
+
+
+CELLS = st.one_of(
+    st.sampled_from(
+        ["dann", "photo → sketch", "average", "0.5", "50", "1e999", "-0", "all", "٣", '"', "yes"]
+    ),
+    st.text(st.characters(exclude_categories=("Cs",)), max_size=6),
+)
+
+
+@given(st.lists(st.lists(CELLS, max_size=9), max_size=5))
+def test_whatever_is_in_a_table_is_read_or_said(rows: list[list[str]]) -> None:
+    header = "method,pair,accuracy,shots,deviation,dataset,transductive,rule,citation"
+    with tempfile.TemporaryDirectory() as folder:
+        table = read(Path(folder), header, *(",".join(row) for row in rows))
+    for each in table.results:
+        assert 0 <= each.accuracy <= 100
+        assert each.dataset == "toys"
+        assert f"{each.pair}{each.origin}{each.protocol}{each.method}".isprintable()
 
 
 def test_cells_are_short_and_printable(tmp_path: Path) -> None:
