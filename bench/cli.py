@@ -9,7 +9,15 @@ from typing import Any
 import click
 
 from bench.commands.data.verbs import cache, data
-from bench.commands.options import Seconds, SuiteOptions, data_options, parse_list, parse_nodes, suite_options
+from bench.commands.options import (
+    Seconds,
+    SuiteOptions,
+    data_options,
+    parse_list,
+    parse_nodes,
+    published_option,
+    suite_options,
+)
 from bench.commands.results.verbs import results
 from bench.core.errors import UserError, did_you_mean
 from bench.core.text import printable
@@ -202,6 +210,7 @@ def list_(what: str) -> None:
 
 @cli.command()
 @data_options
+@published_option
 @click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
 @click.option("--suite", metavar="NAME", help="The suite to go by.  [default: the one last run there]")
 @click.option(
@@ -230,6 +239,7 @@ def report(
 
 @cli.command()
 @data_options
+@published_option
 @click.argument("folder", metavar="DIR")
 @click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
 @click.option("--suite", metavar="NAME", help="The suite to go by.  [default: the one last run there]")
