@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bench.core.errors import check_name, did_you_mean
 from bench.spec.cell import Cell, Shots
-from bench.spec.rules import RULES
+from bench.spec.rules import RULES, VALIDATORS
 from bench.spec.toml import Frozen, read_toml
 
 FINDINGS = Path(__file__).parents[1] / "findings"
@@ -39,6 +39,7 @@ class Term(Frozen):
     method: str
     control: bool = Field(False, description="the method's control instead: its recipe without its idea")
     rule: str = Field("last", description="selects the evaluation")
+    guarded: bool = Field(True, description="false: the rule may select a model that has collapsed")
     where: Where = Field(Where(), description="where it differs from the other terms in more")
 
     @field_validator("rule")
@@ -47,6 +48,12 @@ class Term(Frozen):
         if name not in RULES:
             raise ValueError(f"there is no rule '{name}': {did_you_mean(name, RULES)}")
         return name
+
+    @model_validator(mode="after")
+    def _has_a_guard(self) -> Term:
+        if not self.guarded and self.rule not in VALIDATORS:
+            raise ValueError(f"rule '{self.rule}' has no guard: only those without labels have")
+        return self
 
 
 class Comparison(Frozen):
@@ -74,6 +81,21 @@ class Comparison(Frozen):
         return [*self.plus, *self.minus]
 
 
+class Ranking(Frozen):
+    """Rank correlation of LogME of networks' features, as they were, with a probe's accuracy."""
+
+    about: str
+    method: str
+    expected: Literal["higher"] = "higher"
+    margin: float = Field(gt=0, lt=1, description="smallest rank correlation that matters")
+    where: Where = Where()
+
+    @property
+    def terms(self) -> list[Term]:
+        """The probe alone."""
+        return [Term(method=self.method)]
+
+
 class Finding(Frozen):
     """Finding of a paper: `bench/findings/<name>.toml`."""
 
@@ -84,11 +106,23 @@ class Finding(Frozen):
     says: str
     suite: str
     where: Where = Field(Where(), description="of all comparisons")
-    comparisons: list[Comparison] = Field(min_length=1)
+    comparisons: list[Comparison] = []
+    rankings: list[Ranking] = []
 
-    def takes(self, comparison: Comparison, term: Term, cell: Cell) -> bool:
+    @model_validator(mode="after")
+    def _asks(self) -> Finding:
+        if not self.asked:
+            raise ValueError("there is nothing to measure: add [[comparisons]]")
+        return self
+
+    @property
+    def asked(self) -> list[Comparison | Ranking]:
+        """Everything that is measured, in order."""
+        return [*self.comparisons, *self.rankings]
+
+    def takes(self, asked: Comparison | Ranking, term: Term, cell: Cell) -> bool:
         """True if a cell of its method is one of a term."""
-        return all(part.where.takes(cell) for part in (self, comparison, term))
+        return all(part.where.takes(cell) for part in (self, asked, term))
 
 
 def finding_names() -> list[str]:

@@ -15,7 +15,7 @@ from bench.report.render.markdown import escape, pipes
 from bench.report.render.templates import asset, environment
 from bench.report.statistics.verdicts import Measured, Verdict, together
 from bench.report.tables import formats
-from bench.spec.findings import Comparison, Finding
+from bench.spec.findings import Comparison, Finding, Ranking
 
 COLUMNS = {
     **{"comparison": False, "measured": True, "95 % interval": True},
@@ -25,7 +25,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Reproduction:
-    """Finding with what was measured for each of its comparisons."""
+    """Finding with what was measured for each comparison and ranking that it asks for."""
 
     finding: Finding
     measured: Sequence[Measured]
@@ -44,23 +44,23 @@ class Reproduction:
     @property
     def rows(self) -> Iterator[tuple[str, ...]]:
         """Rows of a table with `COLUMNS`."""
-        for comparison, found in zip(self.finding.comparisons, self.measured, strict=True):
-            sides = f" ({formats.percent(found.sides[0])} against {formats.percent(found.sides[1])})"
+        for asked, found in zip(self.finding.asked, self.measured, strict=True):
+            sides = " against ".join(map(formats.percent, found.sides or ()))
             yield (
-                comparison.about,
-                formats.points(found.points) + (sides if found.sides else ""),
+                asked.about,
+                formats.points(found.points) + (f" ({sides})" if sides else ""),
                 formats.interval(found.interval, signed=True),
-                expected(comparison),
+                expected(asked),
                 found.verdict + (f": {found.why}" if found.why else ""),
             )
 
 
-def expected(comparison: Comparison) -> str:
-    """Say what a comparison must show, as in `+2.0 or more`."""
-    if comparison.expected == "equal":
-        return f"within ±{comparison.margin:.1f}"
-    sign = 1.0 if comparison.expected == "higher" else -1.0
-    return f"{formats.points(sign * comparison.margin)} or {'more' if sign > 0 else 'less'}"
+def expected(asked: Comparison | Ranking) -> str:
+    """Say what a measurement must show, as in `+2.0 or more`."""
+    if asked.expected == "equal":
+        return f"within ±{asked.margin:.1f}"
+    sign = 1.0 if asked.expected == "higher" else -1.0
+    return f"{formats.points(sign * asked.margin)} or {'more' if sign > 0 else 'less'}"
 
 
 def terminal(found: Sequence[Reproduction]) -> Group:

@@ -10,20 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from bench.core.text import counted
-from bench.report.scores.bootstrap import Interval, count_groups, resampled
+from bench.records.record import Evaluation
+from bench.records.selection import best
+from bench.report.scores.bootstrap import LEVEL, Interval, count_groups, resampled
 from bench.report.scores.frame import accuracy_column
 from bench.report.statistics.summary import complete, error_of_mean
 from bench.report.statistics.uncertainty import Error
-from bench.spec.findings import Comparison
+from bench.spec.findings import Comparison, Ranking, Term
+from bench.spec.stages import Partition
 
 Verdict = Literal["reproduced", "not reproduced", "too small to tell", "not run"]
 
+TEST: Partition = "target-test"
+ALMOST = 0.99
 SEEDS = 3
 """Fewest seeds of a verdict."""
 
@@ -56,14 +62,13 @@ def measure(comparison: Comparison, rows: Sequence[pd.DataFrame]) -> Measured:
         rows: of `bench.report.scores.frame.load_frame`, the cells of each term, those of `plus` first.
     """
     for part in rows:
-        undone = part[part["status"] != "done"]
-        if not undone.empty or part.empty:
-            return Measured("not run", _reason(undone))
+        if reason := undone(part):
+            return Measured("not run", reason)
         if _unit(part).duplicated().any():
             return Measured("not run", "the finding does not say which of several cells it is about")
     aligned = _aligned(rows)
     cells = aligned[0]
-    values = [_values(comparison, term.rule, p) for term, p in zip(comparison.terms, aligned, strict=True)]
+    values = [_values(comparison, term, part) for term, part in zip(comparison.terms, aligned, strict=True)]
     gaps = _signed_sum(comparison, values)
     if not len(cells) or np.isnan(gaps).any():
         return Measured("not run", "no pair and seed has all of its cells")
@@ -77,32 +82,62 @@ def measure(comparison: Comparison, rows: Sequence[pd.DataFrame]) -> Measured:
     return Measured(verdict, why, points, interval, sides, cells["pair"].nunique(), seeds)
 
 
+NETWORKS = 6
+"""Fewest networks of a verdict on how they are ranked."""
+
+
+def agreement(ranking: Ranking, scores: pd.Series, cells: pd.DataFrame) -> Measured:
+    """Measure how a score ranks networks, and judge it.
+
+    The interval of the correlation is over networks: Fisher's transformation with the variance of Fieller et
+    al. (1957), 1.06 / (n - 3).
+
+    Args:
+        ranking: what is asked.
+        scores: of each network, by its name.
+        cells: rows of the probe on each of them.
+    """
+    accuracy = cells.groupby("backbone")[accuracy_column("last")].mean().reindex(scores.index)
+    correlation = float(stats.spearmanr(scores.round(6), accuracy.round(6)).statistic)
+    count, seeds = len(scores), cells["seed"].nunique()
+    if count < NETWORKS or np.isnan(correlation):
+        return Measured("too small to tell", f"{count} of {NETWORKS} networks that differ", seeds=seeds)
+    half = float(stats.norm.ppf(0.5 + LEVEL / 2)) * np.sqrt(1.06 / (count - 3))
+    # A correlation of one has no interval.
+    middle = np.arctanh(np.clip(correlation, -ALMOST, ALMOST))
+    interval = Interval(float(np.tanh(middle - half)), float(np.tanh(middle + half)))
+    verdict, why = judge(ranking, correlation, interval, seeds)
+    return Measured(verdict, why, correlation, interval, None, cells["pair"].nunique(), seeds)
+
+
 def judge(
-    comparison: Comparison, points: float, interval: Interval | None, seeds: int
+    asked: Comparison | Ranking, points: float, interval: Interval | None, seeds: int
 ) -> tuple[Verdict, str]:
-    """Judge a difference by its interval: the verdict, and why it is not a clearer one."""
+    """Judge a measurement by its interval: the verdict, and why it is not a clearer one."""
     if seeds < SEEDS:
         return "too small to tell", f"{seeds} of {SEEDS} seeds"
     if interval is None:
         return "too small to tell", "nothing varies"
-    margin = comparison.margin
-    if comparison.expected == "equal":
+    margin = asked.margin
+    if asked.expected == "equal":
         if -margin < interval.low and interval.high < margin:
             return "reproduced", ""
         apart = interval.low > margin or interval.high < -margin
         return ("not reproduced", "") if apart else ("too small to tell", "")
-    sign = 1.0 if comparison.expected == "higher" else -1.0
+    sign = 1.0 if asked.expected == "higher" else -1.0
     low, high = sorted((sign * interval.low, sign * interval.high))
     if low > 0.0 and sign * points >= margin:
         return "reproduced", ""
     return ("not reproduced", "") if high < margin else ("too small to tell", "")
 
 
-def _reason(undone: pd.DataFrame) -> str:
-    if undone.empty:
-        return "it asks for no cell"
-    row = undone.iloc[0]
-    return f"{counted(len(undone), 'cell')} {row['status']}: {row['reason']}"
+def undone(cells: pd.DataFrame) -> str:
+    """Reason why cells cannot be measured; empty where all are done."""
+    rest = cells[cells["status"] != "done"]
+    if rest.empty:
+        return "it asks for no cell" if cells.empty else ""
+    row = rest.iloc[0]
+    return f"{counted(len(rest), 'cell')} {row['status']}: {row['reason']}"
 
 
 def _aligned(rows: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
@@ -126,23 +161,31 @@ def _signed_sum(comparison: Comparison, parts: Sequence[np.ndarray]) -> np.ndarr
     return np.asarray(np.sum(parts[:half], axis=0) - np.sum(parts[half:], axis=0))
 
 
-def _values(comparison: Comparison, rule: str, cells: pd.DataFrame) -> np.ndarray:
+def _values(comparison: Comparison, term: Term, cells: pd.DataFrame) -> np.ndarray:
     """Value of each cell, percent."""
-    if comparison.measure == "accuracy":
-        return cells[accuracy_column(rule)].to_numpy(dtype=float)
     if comparison.measure == "parameters trained":
         return 100.0 * (cells["parameters_trained"] / cells["parameters"]).to_numpy(dtype=float)
-    return np.array([_source_accuracy(evaluations) for evaluations in cells["evaluations"]])
+    if comparison.measure == "source accuracy":
+        return np.array([_accuracy(each[-1], "source-validation") for each in cells["evaluations"]])
+    if not term.guarded:
+        return np.array([_accuracy(_unguarded(each, term.rule), TEST) for each in cells["evaluations"]])
+    return cells[accuracy_column(term.rule)].to_numpy(dtype=float)
 
 
-def _source_accuracy(evaluations: Sequence[Any]) -> float:
-    return 100.0 * float(evaluations[-1].accuracy.get("source-validation", np.nan))
+def _unguarded(evaluations: Sequence[Evaluation], validator: str) -> Evaluation | None:
+    """Evaluation with the highest score of a validator, whether it has collapsed or not."""
+    place = best([each.validators.get(validator) for each in evaluations])
+    return None if place is None else evaluations[place]
+
+
+def _accuracy(evaluation: Evaluation | None, partition: Partition) -> float:
+    return 100.0 * evaluation.accuracy.get(partition, np.nan) if evaluation else np.nan
 
 
 def _error(comparison: Comparison, aligned: Sequence[pd.DataFrame], gaps: np.ndarray) -> Error | None:
-    """Error of the mean, through seeds, and through test images where accuracy on them is compared."""
+    """Error of the mean, through seeds, and through test images where their predictions are stored."""
     cells = aligned[0].assign(question=aligned[0]["pair"])
-    if comparison.measure != "accuracy":
+    if comparison.measure != "accuracy" or not all(term.guarded for term in comparison.terms):
         places = complete(cells)
         runs = gaps[places].mean(axis=0) if len(places) else np.empty(0)
         variance = float(np.var(runs, ddof=1)) / len(runs) if len(runs) > 1 else 0.0

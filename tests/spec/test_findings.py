@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from bench.core.errors import UserError
 from bench.data.catalog import load_card
-from bench.spec.findings import Comparison, Finding, Where, finding_names, load_finding
+from bench.spec.findings import Comparison, Finding, Ranking, Where, finding_names, load_finding
 from bench.spec.matrix.plan import plan
 from bench.spec.matrix.suite import load_suite
 
@@ -37,11 +37,19 @@ def test_a_finding_asks_for_cells_of_its_suite(finding: Finding) -> None:
     suite = load_suite(finding.suite)
     assert len(suite.seeds) >= 3
     cells = plan(suite, load_card(suite.dataset))
-    for each in finding.comparisons:
+    for each in finding.asked:
         for term in each.terms:
             own = [c for c in cells if c.method == term.method and finding.takes(each, term, c)]
             assert own, (each.about, term)
-            units = {(c.scenario.source, c.scenario.target, c.seed) for c in own}
+            units = {
+                (
+                    c.scenario.source,
+                    c.scenario.target,
+                    c.seed,
+                    c.backbone if isinstance(each, Ranking) else "",
+                )
+                for c in own
+            }
             assert len(units) == len(own), f"{each.about}: which of several cells?"
 
 
@@ -62,5 +70,7 @@ def test_what_cannot_be_is_said() -> None:
         comparison(plus=[{"method": "a"}, {"method": "c"}])
     with pytest.raises(ValidationError, match="there is no rule 'orakel': did you mean 'oracle'"):
         comparison(plus=[{"method": "a", "rule": "orakel"}])
+    with pytest.raises(ValidationError, match="there is nothing to measure"):
+        Finding(name="x", title="", paper="", url="https://x", says="", suite="smoke")
     with pytest.raises(ValidationError, match="margin"):
         comparison(margin=0.0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
@@ -26,9 +27,9 @@ from bench.records.store import Store
 from bench.report.render import reproductions
 from bench.report.render.reproductions import Reproduction
 from bench.report.scores.frame import load_frame
-from bench.report.statistics.verdicts import Measured, measure
+from bench.report.statistics.verdicts import Measured, agreement, measure, undone
 from bench.spec.cell import Cell, Value
-from bench.spec.findings import Comparison, Finding, Term, finding_names, load_finding
+from bench.spec.findings import Comparison, Finding, Ranking, Term, finding_names, load_finding
 from bench.spec.matrix.plan import plan
 from bench.spec.matrix.suite import Suite, load_suite
 
@@ -51,7 +52,7 @@ class ReproduceOptions:
 
 @dataclass(frozen=True)
 class Asked:
-    """Finding with the cells of each term of each of its comparisons."""
+    """Finding with the cells of each term of whatever it compares."""
 
     finding: Finding
     cells: Sequence[Sequence[Sequence[Cell]]]
@@ -59,7 +60,7 @@ class Asked:
     @property
     def all(self) -> dict[str, Cell]:
         """Cells by key."""
-        return {cell.key: cell for comparison in self.cells for term in comparison for cell in term}
+        return {cell.key: cell for terms in self.cells for term in terms for cell in term}
 
 
 def show() -> None:
@@ -106,15 +107,15 @@ def reproduce(options: ReproduceOptions) -> int:
 
 
 def _asked(finding: Finding, suite: Suite) -> Asked:
-    cells = [[_cells(finding, each, term, suite) for term in each.terms] for each in finding.comparisons]
+    cells = [[_cells(finding, each, term, suite) for term in each.terms] for each in finding.asked]
     return Asked(finding, cells)
 
 
-def _cells(finding: Finding, comparison: Comparison, term: Term, suite: Suite) -> list[Cell]:
+def _cells(finding: Finding, asked: Comparison | Ranking, term: Term, suite: Suite) -> list[Cell]:
     """Cells of a term: those of the suite, with one method alone."""
     method, overrides = _recipe(term, suite)
     own = suite.model_copy(update={"methods": [method], "set": {method: overrides}})
-    return [cell for cell in plan(own, load_card(suite.dataset)) if finding.takes(comparison, term, cell)]
+    return [cell for cell in plan(own, load_card(suite.dataset)) if finding.takes(asked, term, cell)]
 
 
 def _recipe(term: Term, suite: Suite) -> tuple[str, dict[str, Value]]:
@@ -164,8 +165,25 @@ def _run(suite: Suite, cells: Sequence[Cell], store: Store, options: ReproduceOp
 def _reproduction(asked: Asked, frame: pd.DataFrame, reason: str) -> Reproduction:
     """Judge a finding by the rows of its cells; `reason` is why cells could not run, if they could not."""
     measured: list[Measured] = []
-    for comparison, terms in zip(asked.finding.comparisons, asked.cells, strict=True):
+    for each, terms in zip(asked.finding.asked, asked.cells, strict=True):
         rows = [frame[frame["key"].isin([cell.key for cell in cells])] for cells in terms]
-        found = measure(comparison, rows)
+        found = _ranked(each, rows[0]) if isinstance(each, Ranking) else measure(each, rows)
         measured.append(replace(found, why=reason) if reason and found.verdict == "not run" else found)
     return Reproduction(asked.finding, measured)
+
+
+def _ranked(ranking: Ranking, cells: pd.DataFrame) -> Measured:
+    """Judge how LogME ranks the networks of some cells, by the features that these kept."""
+    # Late: with it come scikit-learn's modules, which few findings need.
+    from bench.engine.evaluation.transferability import log_me
+
+    if reason := undone(cells):
+        return Measured("not run", reason)
+    kept = cells[cells["features"].notna()]
+    if len(kept) < len(cells):
+        return Measured("not run", "its cells kept no features")
+    loaded = [features.load() for features in kept["features"]]
+    scores = [
+        log_me(each.features["before"], np.unique(each.classes, return_inverse=True)[1]) for each in loaded
+    ]
+    return agreement(ranking, pd.Series(scores, index=kept["backbone"]).groupby(level=0).mean(), kept)

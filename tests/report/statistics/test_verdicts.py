@@ -8,10 +8,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench.records.selection import select
 from bench.records.store import Store
 from bench.report.scores.bootstrap import Interval
 from bench.report.scores.frame import load_frame
-from bench.report.statistics.verdicts import judge, measure, together
+from bench.report.statistics.verdicts import agreement, judge, measure, together
+from bench.spec.findings import Ranking
 from tests.report.synthetic import IMAGES, cell, predictions, record
 from tests.spec.test_findings import comparison
 
@@ -115,6 +117,58 @@ def test_other_measures(tmp_path: Path, what: Any, points: float, verdict: str) 
     assert (measured.points, measured.verdict) == (points, verdict)
     value = {"parameters trained": 1.0, "source accuracy": 80.0}[what]
     assert measured.sides == pytest.approx((value, value))
+
+
+def test_a_rule_without_its_guard_takes_a_collapsed_model(tmp_path: Path) -> None:
+    """The first evaluation has the highest SND and predicts one class: 60 % against 50 %."""
+    store = Store(tmp_path)
+    store.prepare()
+    cells = [cell("a", seed=seed, shots=0) for seed in range(3)]
+    for each in cells:
+        done = record(each)
+        first, last = (
+            evaluation.model_copy(update={"validators": {"snd": snd}, "diversity": diversity})
+            for evaluation, snd, diversity in zip(done.evaluations, (5.0, 2.0), (0.0, 0.9), strict=True)
+        )
+        done = record(each, evaluations=(first, last), selected=select((first, last)))
+        store.write(done, predictions({0: range(24), 1: range(20)}))
+    frame = load_frame(store, cells, per_image=False)
+    asked = comparison(
+        plus=[{"method": "a", "rule": "snd", "guarded": False}], minus=[{"method": "a", "rule": "snd"}]
+    )
+    measured = measure(asked, [frame, frame])
+    assert measured.sides == pytest.approx((60.0, 50.0))
+    assert measured.verdict == "reproduced"
+    with pytest.raises(ValueError, match="rule 'last' has no guard"):
+        comparison(plus=[{"method": "a", "guarded": False}])
+
+
+@pytest.mark.parametrize(
+    ("order", "correlation", "verdict"),
+    [
+        ([0, 1, 2, 3, 4, 5, 6, 7], 1.0, "reproduced"),
+        ([7, 6, 5, 4, 3, 2, 1, 0], -1.0, "not reproduced"),
+        ([1, 0, 3, 2, 5, 4, 7, 6], 1 - 6 * 8 / (8 * 63), "reproduced"),
+        ([0, 5, 2, 3, 4, 1, 7, 6], 1 - 6 * 34 / (8 * 63), "too small to tell"),
+    ],
+)
+def test_agreement_of_ranks(order: list[int], correlation: float, verdict: str) -> None:
+    """Spearman's 1 - 6 Σd² / (n (n² - 1)) over eight networks."""
+    scores = pd.Series({f"net {place}": float(score) for place, score in enumerate(order)})
+    cells = pd.DataFrame(
+        {
+            "backbone": [f"net {place}" for place in range(8)] * 3,
+            "seed": [0] * 8 + [1] * 8 + [2] * 8,
+            "pair": "pretrained → a",
+            "accuracy last": [10.0 * place for place in range(8)] * 3,
+        }
+    )
+    ranking = Ranking(about="", method="linear-probe", margin=0.6)
+    measured = agreement(ranking, scores, cells)
+    assert measured.points == pytest.approx(correlation)
+    assert measured.verdict == verdict
+    few = agreement(ranking, scores.head(5), cells)
+    assert (few.verdict, few.why) == ("too small to tell", "5 of 6 networks that differ")
 
 
 def test_what_did_not_run_is_not_judged(tmp_path: Path) -> None:
