@@ -22,7 +22,7 @@ from bench.records.selection import best
 from bench.report.scores.bootstrap import LEVEL, Interval, count_groups, resampled
 from bench.report.scores.frame import accuracy_column
 from bench.report.statistics.summary import complete, error_of_mean
-from bench.report.statistics.uncertainty import Error
+from bench.report.statistics.uncertainty import Error, image_error
 from bench.spec.findings import Comparison, Ranking, Term
 from bench.spec.stages import Partition
 
@@ -194,4 +194,6 @@ def _error(comparison: Comparison, aligned: Sequence[pd.DataFrame], gaps: np.nda
     columns = np.split(np.arange(len(predictions)), len(aligned))
     by_rule = {rule: resampled(predictions, rule) for rule in {term.rule for term in comparison.terms}}
     samples = [by_rule[term.rule][:, own] for term, own in zip(comparison.terms, columns, strict=True)]
-    return error_of_mean(cells, gaps, _signed_sum(comparison, samples), count_groups(predictions))
+    together, groups = _signed_sum(comparison, samples), count_groups(predictions)
+    # Runs that differ by the same are no error of zero: other images may say otherwise.
+    return error_of_mean(cells, gaps, together, groups) or image_error(np.nanmean(together, axis=1), groups)

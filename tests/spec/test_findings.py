@@ -68,7 +68,7 @@ def test_what_cannot_be_is_said() -> None:
         load_finding("dan-mnist-m")
     with pytest.raises(ValidationError, match="name as many terms"):
         comparison(plus=[{"method": "a"}, {"method": "c"}])
-    with pytest.raises(ValidationError, match="there is no rule 'orakel': did you mean 'oracle'"):
+    with pytest.raises(ValidationError, match="there is no rule 'orakel': did you mean 'rankme' or 'oracle'"):
         comparison(plus=[{"method": "a", "rule": "orakel"}])
     with pytest.raises(ValidationError, match="there is nothing to measure"):
         Finding(name="x", title="", paper="", url="https://x", says="", suite="smoke")
