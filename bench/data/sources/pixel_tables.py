@@ -77,7 +77,7 @@ class Blend(Frozen):
 
     def _patch(self, number: int, side: int, photographs: Sequence[np.ndarray]) -> np.ndarray:
         random = np.random.default_rng([self.seed, number])
-        photograph = photographs[random.integers(len(photographs))]
+        photograph = photographs[int(random.integers(len(photographs)))]
         top, left = (random.integers(length - side + 1) for length in photograph.shape[:2])
         return photograph[top : top + side, left : left + side]
 
