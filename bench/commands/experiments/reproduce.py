@@ -46,7 +46,8 @@ class ReproduceOptions:
     """Document whose tables are replaced."""
     results: str | None
     """Folder that holds the suites' results folders; None: `results`."""
-    keep_stale: bool
+    recorded: bool
+    """Whether nothing is run."""
     execution: ExecutionOptions
 
 
@@ -90,7 +91,7 @@ def reproduce(options: ReproduceOptions) -> int:
         suite = load_suite(name)
         asked = [_asked(finding, suite) for finding in findings if finding.suite == name]
         cells = _in_order({key: cell for each in asked for key, cell in each.all.items()}, suite)
-        reason = _run(suite, cells, Store(root / name), options)
+        reason = "" if options.recorded else _run(suite, cells, Store(root / name), options.execution)
         frame = load_frame(Store(root / name), cells, per_image=False)
         statuses.update(frame["status"])
         newest = max([newest, *frame["created"].dropna()])
@@ -142,14 +143,14 @@ def _in_order(cells: dict[str, Cell], suite: Suite) -> list[Cell]:
     return sorted(cells.values(), key=place)
 
 
-def _run(suite: Suite, cells: Sequence[Cell], store: Store, options: ReproduceOptions) -> str:
+def _run(suite: Suite, cells: Sequence[Cell], store: Store, execution: ExecutionOptions) -> str:
     """Run the cells that have no current record; returns why that cannot be, or nothing."""
     card = load_card(suite.dataset)
     methods = list(dict.fromkeys(cell.method for cell in cells))
-    ours = RunPlan(suite.model_copy(update={"methods": methods}), card, cells, store, options.execution)
+    ours = RunPlan(suite.model_copy(update={"methods": methods}), card, cells, store, execution)
     try:
         with prepared(store):
-            todo, stale = store.missing(cells, ours.digests, options.keep_stale)
+            todo, stale = store.missing(cells, ours.digests)
             again = f", {stale} stale" if stale else ""
             recorded = len(cells) - len(todo)
             click.echo(f"{counted(len(cells), 'cell')}, {recorded} recorded{again}, {len(todo)} to run")

@@ -53,7 +53,7 @@ def test_verdicts_are_computed_from_records(results: Path, tmp_path: Path) -> No
     document = tmp_path / "page.md"
     document.write_text("a\n<!-- results:start -->\n<!-- results:end -->\nz\n", encoding="utf-8")
     done = reproduce(
-        *("adabn-mnist-m", "dann-mnist-m", "--keep-stale"),
+        *("adabn-mnist-m", "dann-mnist-m", "--recorded"),
         *("--results", str(results), "--update", str(document)),
     )
     assert done.exit_code == 0, done.output
