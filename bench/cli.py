@@ -183,6 +183,30 @@ def recommend(selection: SuiteOptions, **options: Any) -> None:
     sys.exit(command.recommend(command.RecommendOptions(selection, **options)))
 
 
+@cli.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--list", "list_only", is_flag=True, help="List the findings, run nothing.")
+@click.option("--recorded", is_flag=True, help="Judge what is recorded, by whatever code, and run nothing.")
+@click.option("--update", metavar="FILE", help="Replace the tables of a Markdown file too.")
+@click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
+@click.option("--workers", metavar="N", type=click.IntRange(1, 4096), help="Cells at once.  [default: 1]")
+@click.option("--results", metavar="DIR", help="Where the suites' folders are.  [default: results]")
+def reproduce(list_only: bool, device: str, workers: int | None, **options: Any) -> None:
+    """Measure findings of papers again: run their suites, and judge what they say by the records.
+
+    Without a name, all of them. What is recorded is not run again; what was interrupted goes on with the same
+    command. Verdicts are printed and written as a page.
+    """
+    from bench.commands.experiments import reproduce as command
+    from bench.commands.experiments.run_plan import ExecutionOptions
+
+    if list_only:
+        command.show()
+        return
+    execution = ExecutionOptions(device=device, workers=workers)
+    sys.exit(command.reproduce(command.ReproduceOptions(execution=execution, **options)))
+
+
 @cli.command("check-search")
 @suite_options("methods", "controls")
 @click.option("--draws", metavar="N", type=click.IntRange(2, 1000), default=4, show_default=True)

@@ -23,7 +23,8 @@ TASK_KINDS = ("cross-task", "cross-domain-task")
 Shots = Annotated[int, Field(ge=0, le=1_000_000)] | Literal["all"]
 
 
-Augment = Literal["none", "crop-flip", "resized-crop", "rand-augment"]
+Augment = Literal["none", "crop", "crop-flip", "resized-crop", "rand-augment"]
+"""Augmentation of training images; `crop` for what must not be mirrored, as digits."""
 
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
