@@ -41,6 +41,8 @@ def select_suite(options: SuiteOptions) -> Suite:
         change["image_size"] = options.image_size
     if options.steps:
         change["budget"] = suite.budget.model_copy(update={"steps": options.steps})
+    if options.controls is not None:
+        change["controls"] = options.controls
     change["scenarios"] = _scenarios(suite, options)
     try:
         # What is copied is not checked: steps may be too few for the evaluations.

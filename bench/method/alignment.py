@@ -10,10 +10,11 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from bench.method.base import Control, GradientMethod, Model, tunable
+from bench.method.base import GradientMethod, Model, tunable
 from bench.method.batch import Access, Batch, Task
 from bench.method.maths.adversarial import discriminator, domain_loss, reversal_strength, reverse_gradient
 from bench.networks.backbones import Backbone
+from bench.spec.cell import Control
 
 
 @dataclass
@@ -53,7 +54,7 @@ class AlignmentMethod(GradientMethod):
         Access.SOURCE_LABELS | Access.SOURCE_REPLAY | Access.TARGET_IMAGES | Access.TARGET_LABELS
     )
     needs: ClassVar[Access] = Access.SOURCE_LABELS | Access.TARGET_IMAGES
-    control: ClassVar[Control] = {"weight": 0.0}
+    control: ClassVar[Control | None] = {"weight": 0.0}
 
     weight: float = tunable(1.0, 0.01, 3.0)
     """Trade-off between the label loss and the alignment."""

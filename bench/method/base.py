@@ -16,7 +16,7 @@ from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.items import StageItems
 from bench.networks.backbones import Backbone
 from bench.networks.split import POOLED
-from bench.spec.cell import USUAL, Recipe, Value
+from bench.spec.cell import USUAL, Control, Recipe, Value
 
 
 def zero_head(num_features: int, task: Task) -> nn.Linear:
@@ -75,9 +75,6 @@ Update = tuple[Tensor, Iterable[nn.Parameter]]
 """Loss and the parameters that an optimiser's update by its gradient moves."""
 
 
-Control = dict[str, bool | int | float | str] | str | None
-"""Hyperparameters that turn a method's idea off, or the name of the method that lacks it."""
-
 SecondView = Literal["weak", "strong"]
 """Augmentation of a second view: as of all training images, or RandAugment."""
 
@@ -105,7 +102,7 @@ class Method:
     """True if the method takes the stage `adapt`, on unlabelled target images, where there are no shots."""
     starts_from: ClassVar[str] = ""
     """Method whose network and source stage are this one's too, with its own defaults: both share it."""
-    control: ClassVar[Control] = None
+    control: ClassVar[Control | None] = None
     """The same recipe without the method's idea: hyperparameters by name, or the method that is it."""
     presets: ClassVar[dict[str, dict[str, Value]]] = {}
     """Hyperparameters by the name of a preset, as far as they are not the defaults: `paper`, as published."""

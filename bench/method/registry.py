@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.digest import PACKAGE, combine, file_digest, shared_files
 from bench.core.errors import UserError, check_name, place_in
-from bench.spec.cell import USUAL, Recipe, Value
+from bench.spec.cell import USUAL, Control, Recipe, Value
 
 if TYPE_CHECKING:
     from bench.method.base import Method
@@ -226,6 +226,16 @@ def configure(name: str, overrides: dict[str, Value], recipe: Recipe = USUAL) ->
         first = error.errors()[0]
         raise UserError(f"{name}.{first['loc'][0]}: {first['msg']}, not {first['input']!r}") from None
     return method
+
+
+def control_of(name: str) -> Control | None:
+    """Control that a method declares, its hyperparameters as cells have them; None: none.
+
+    Raises:
+        UserError: the method cannot be loaded, or has no such hyperparameters.
+    """
+    control = load_method(name).control
+    return control if isinstance(control, str) else explicit(name, control or {}) or None
 
 
 def _rates(cls: type[Method], recipe: Recipe) -> dict[str, Value]:

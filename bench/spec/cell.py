@@ -23,7 +23,8 @@ TASK_KINDS = ("cross-task", "cross-domain-task")
 Shots = Annotated[int, Field(ge=0, le=1_000_000)] | Literal["all"]
 
 
-Augment = Literal["none", "crop-flip", "resized-crop", "rand-augment"]
+Augment = Literal["none", "crop", "crop-flip", "resized-crop", "rand-augment"]
+"""Augmentation of training images; `crop` for what must not be mirrored, as digits."""
 
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -37,6 +38,10 @@ Value = bool | int | FiniteFloat | str
 
 
 Overrides = dict[str, dict[str, Value]]
+
+
+Control = dict[str, Value] | str
+"""Hyperparameters that turn a method's idea off, or the name of the method that lacks it."""
 
 
 class Budget(Frozen):
@@ -207,7 +212,7 @@ class Scenario(Frozen):
 
 
 class Cell(Frozen):
-    """The scientific question, identified by the hash of its content."""
+    """The scientific question, identified by the hash of its content; `control_of` says why it is asked."""
 
     scenario: Scenario
     method: str
@@ -226,6 +231,9 @@ class Cell(Frozen):
     setting: RequestedSetting | None = Field(
         None, description="how it is to be computed; None: as the machine has it"
     )
+    control_of: tuple[str, ...] = Field(
+        (), description="methods that it was run for as their control alone; no part of the question"
+    )
 
     @property
     def key(self) -> str:
@@ -234,6 +242,8 @@ class Cell(Frozen):
         silent: dict[str, Any] = {
             "scenario": set() if self.scenario.episodes else {"episodes"},
             "budget": set() if self.budget.trials else {"trials"},
+            # Why it is asked does not change what is asked.
+            "control_of": True,
             "recipe": self.recipe.silent,
         }
         if self.fold is None:
@@ -254,7 +264,8 @@ class Cell(Frozen):
         s = self.scenario
         way = f" {s.episodes.label}" if s.episodes else ""
         setting = f" {self.setting.label}, {self.precision}" if self.setting else ""
-        return f"{self.method} {s.pair} {s.shots}-shot{way} {self.backbone} seed {self.seed}{setting}"
+        method = f"{self.method} (control)" if self.control_of else self.method
+        return f"{method} {s.pair} {s.shots}-shot{way} {self.backbone} seed {self.seed}{setting}"
 
 
 def content_hash(value: Any) -> str:

@@ -129,7 +129,7 @@ def tuned(plan: RunPlan) -> Suite:
     """
     suite = plan.suite
     overrides = dict(suite.set)
-    for method in suite.methods:
+    for method in dict.fromkeys(cell.method for cell in plan.cells):
         if not (space := search_space(method, suite.recipe)):
             continue
         try:
@@ -214,7 +214,7 @@ def trial_score(plan: RunPlan, method: str, values: Mapping[str, Value], rule: s
     It is minus infinity where a model has collapsed, which is worse than any that has not.
     """
     suite = plan.suite
-    trial = plan.with_suite(
+    trial = replace(plan, controls={}).with_suite(
         suite.model_copy(
             update={
                 "methods": [method],

@@ -139,6 +139,7 @@ class Suite(Frozen):
     backbones: list[str] = Field(min_length=1)
     methods: list[str] = Field(min_length=1)
     baseline: str = Field("linear-probe", description="method that gains are measured against")
+    controls: bool = Field(False, description="run the control that each method declares beside it")
     seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field([0], min_length=1)
     budget: Budget = Budget()
     recipe: Recipe = USUAL
