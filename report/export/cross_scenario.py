@@ -69,27 +69,27 @@ def published(results: Results) -> Table:
 def coverage(results: Results) -> Table:
     """Coverage: cells by method and status."""
     columns = {"method": plain, **dict.fromkeys(STATUSES, count)}
-    rows = leaderboard.coverage(results.frame).itertuples()
+    rows = leaderboard.coverage(results.everything).itertuples()
     return table("coverage", "Cells by method and status", columns, rows)
 
 
 def reasons(results: Results) -> Table:
     """Reasons why cells are not done."""
     columns = {"status": plain, "method": plain, "reason": plain, "cells": count, "key": plain}
-    found = leaderboard.reasons(results.frame)[list(columns)].itertuples(index=False)
+    found = leaderboard.reasons(results.everything)[list(columns)].itertuples(index=False)
     return table("reasons", "Why cells are not done", columns, found)
 
 
 def provenance(results: Results) -> Table:
     """Provenance of the numbers."""
     columns = {"what": plain, "value": plain, "records": count}
-    rows = leaderboard.provenance(results.frame).itertuples(index=False)
+    rows = leaderboard.provenance(results.everything).itertuples(index=False)
     return table("provenance", "What made the numbers", columns, rows)
 
 
 def records(results: Results) -> Table:
     """Records: all that is known as data, the most important of it as text."""
-    data = results.frame.drop(columns=list(OBJECTS)).sort_values("key", ignore_index=True)
+    data = results.everything.drop(columns=list(OBJECTS)).sort_values("key", ignore_index=True)
     shown = {
         **{"key": plain, "method": plain, "pair": plain, "shots": plain, "seed": plain, "status": plain},
         **{accuracy_column(): percent, "headline": plain, "low": percent, "high": percent},

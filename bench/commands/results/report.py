@@ -66,6 +66,16 @@ def update(results: str | None, document: str, suite: str | None = None) -> Path
     """
     store = open_named_or_latest(results)
     path = Path(document)
+    replace_tables(path, _markdown(store, asked(store, suite)))
+    return path
+
+
+def replace_tables(path: Path, tables: str) -> None:
+    """Replace the text between a document's marks.
+
+    Raises:
+        UserError: the document cannot be read or written, or lacks the marks.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -74,9 +84,7 @@ def update(results: str | None, document: str, suite: str | None = None) -> Path
     _, end, after = rest.partition(END)
     if not start or not end:
         raise UserError(f"{path} has no place for tables: write '{START}' and '{END}' where they belong")
-    table = _markdown(store, asked(store, suite))
-    _try_to_write(path, lambda: write_atomically(path, f"{before}{start}\n{table}{end}{after}".encode()))
-    return path
+    _try_to_write(path, lambda: write_atomically(path, f"{before}{start}\n{tables}{end}{after}".encode()))
 
 
 def _markdown(store: Store, found: Asked) -> str:
