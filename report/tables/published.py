@@ -73,7 +73,8 @@ def published(frame: pd.DataFrame, source_alone: str) -> PublishedResults:
         try:
             table = read_published(path, wanted)
         except UserError as error:
-            faults.append(str(error))
+            # A page is handed on: it does not say where the user's files are.
+            faults.append(str(error).replace(str(path), path.name))
             continue
         found = list(_beside(table.results, ours, source_alone))
         rows += found
