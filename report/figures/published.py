@@ -65,7 +65,9 @@ def _picture(marks: Sequence[Mark], pairs: set[str], style: MethodStyles, name: 
 
         def draw(method: str, which: str, x: Sequence[float], y: Sequence[float]) -> Line2D:
             colour = style[method][0] if method in style else INK
-            (mark,) = axes.plot(x, y, color=colour, marker=markers[which], markersize=7, linestyle="none")
+            (mark,) = axes.plot(
+                x, y, color=colour, marker=markers[which], markersize=7, linestyle="none", label=which
+            )
             if which.startswith(HOLLOW):
                 mark.set_markerfacecolor("none")
             return mark
