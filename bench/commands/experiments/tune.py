@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 
-from bench.commands.experiments.execution import prepared, ready, run_cells
+from bench.commands.experiments.execution import outcomes, prepared, ready
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.options import SuiteOptions
 from bench.core.errors import UserError, did_you_mean
@@ -50,6 +50,10 @@ class TuneOptions:
     trials: int
     device: str
     results: str | None
+
+
+class Changed(Exception):
+    """Trial whose code, images or card are not those that its study began with."""
 
 
 class Untried(UserError):
@@ -143,7 +147,8 @@ def tuned(plan: RunPlan) -> Suite:
 def search(plan: RunPlan, method: str, space: Space, trials: int, what: str) -> optuna.Study:
     """Run a method's study up to a number of trials; `what` is the last part of the study's name.
 
-    Trials that are recorded are not run again. Where the method's code changes meanwhile, they begin anew.
+    Trials that are recorded are not run again. Where the method's code or the images change meanwhile, they
+    begin anew.
     """
     if method_digest(method) != plan.digests[method].method:
         plan = replace(plan)
@@ -159,14 +164,30 @@ def search(plan: RunPlan, method: str, space: Space, trials: int, what: str) -> 
         for _ in range(trials - len(done)):
             trial = next_trial(study)
             values = suggested(trial, space)
-            score = trial_score(plan, method, values)
-            if method_digest(method) != plan.digests[method].method:
-                click.echo(f"the code of '{method}' has changed: its trials begin anew")
-                return search(plan, method, space, trials, what)
+            try:
+                score = trial_score(plan, method, values)
+            except Changed:
+                return search(_changed(plan, method), method, space, trials, what)
             state = TrialState.FAIL if score is None else TrialState.COMPLETE
             # Another process that goes on with this study may have told the same.
             study.tell(trial, score, state=state, skip_if_finished=True)
         return study
+
+
+def _changed(plan: RunPlan, method: str) -> RunPlan:
+    """Plan with what has changed since it was made, which is printed.
+
+    Raises:
+        UserError: nothing has that this process could load anew.
+    """
+    now = replace(plan)
+    others = plan.digests[method].differences(now.digests[method])
+    if not others:
+        raise UserError("the code has changed since this command began: run it again")
+    what = " and ".join("code" if other == "method" else other for other in others)
+    verb = "has" if what in ("code", "card") else "have"
+    click.echo(f"the {what} of '{method}' {verb} changed: its trials begin anew")
+    return now
 
 
 def _question(plan: RunPlan, method: str) -> str:
@@ -200,7 +221,11 @@ def _rounded(value: float) -> float:
 
 
 def trial_score(plan: RunPlan, method: str, values: Mapping[str, Value]) -> float | None:
-    """Mean allowed score of a plan's cells under some hyperparameters; None when any of them fails."""
+    """Mean allowed score of a plan's cells under some hyperparameters; None when any of them fails.
+
+    Raises:
+        Changed: the trial is of other code or data than the plan.
+    """
     suite = plan.suite
     trial = plan.with_suite(
         suite.model_copy(
@@ -212,15 +237,17 @@ def trial_score(plan: RunPlan, method: str, values: Mapping[str, Value]) -> floa
         )
     )
     cells = with_folds(trial.cells)
-    todo, _ = trial.store.missing(cells, trial.digests)
     # Test accuracy of trials is not shown: it must not have a part in tuning.
-    run_cells(trial, todo, allowed_score)
-    records = [record for cell in cells if (record := trial.store.latest(cell.key))]
+    records = [record for record in outcomes(trial, cells, allowed_score) if record]
     if len(records) < len(cells):
         raise UserError(
             f"{len(cells) - len(records)} of a trial's records cannot be read from '{trial.store.root}' any "
             "more: the same command runs them again"
         )
+    begun = plan.digests[method]
+    now = trial.digests[method].model_copy(update={"method": method_digest(method)})
+    if begun.outdated(now) or any(record.digests.outdated(begun) for record in records):
+        raise Changed
     if any(record.outcome.status == "failed" for record in records):
         return None
     scores = [score for record in records if (score := allowed_score(record)) is not None]
