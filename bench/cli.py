@@ -23,7 +23,7 @@ from bench.core.errors import UserError, did_you_mean
 from bench.core.text import printable
 from bench.core.version import __version__
 from bench.processes.garbage import freeze_at_exit
-from bench.processes.streams import use_lasting_streams
+from bench.processes.streams import lost_output, use_lasting_streams
 from bench.processes.threads import set_wait_policy
 from bench.spec.rules import LABEL_FREE, TUNES_BY
 
@@ -373,10 +373,34 @@ cli.add_command(results)
 
 
 def main() -> None:
-    """Run the command line; a user's error is one line and exit code 2."""
+    """Run the command line; a user's error is one line and exit code 2.
+
+    Work goes on where its output cannot be written, as on a disk that is full; the exit code tells.
+    """
     use_lasting_streams()
     set_wait_policy()
     freeze_at_exit()
+    try:
+        _run()
+    except SystemExit as stop:
+        if stop.code or not _tell_lost_output():
+            raise
+        sys.exit(1)
+    if _tell_lost_output():
+        sys.exit(1)
+
+
+def _tell_lost_output() -> bool:
+    """Tell why a part of the output could not be written; False where all was."""
+    error = lost_output()
+    if error:
+        click.echo(
+            f"error: cannot write to standard output: {error.strerror}; a part of it is lost", err=True
+        )
+    return error is not None
+
+
+def _run() -> None:
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort as stop:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,6 +19,8 @@ FILES = ("core/seeds.py", "method/maths/logistic.py", "records/selection.py")
 """Files that decide numbers and lie elsewhere, or in a folder of `EXCEPTIONS`."""
 
 SHARED = "in the digests of the methods that import it"
+METHODS = "methods"
+"""Folder of the methods, which are in the digests of those that import them too."""
 
 EXCEPTIONS = {
     "data/archive.py": "unpacks what has a digest of its own",
@@ -85,44 +87,84 @@ def exception(path: Path) -> str | None:
     return next((reason for reason in reasons if reason), None)
 
 
-def shared_files(file: Path, package: Path = PACKAGE) -> list[Path]:
-    """Shared code that a method's file imports, directly or through other shared code.
+def shared_files(file: Path, package: Path = PACKAGE, module: str = "") -> list[Path]:
+    """Code that a method's file shares with others, which it imports directly or through other such code.
 
+    That is shared code of this package, other methods, and the package that holds the method's `module`.
     Found in syntax trees, without importing: a name that `bench.api` exports counts as an import from the
     file that defines it. Files that the engine's digest covers are left out.
     """
+    roots = {**_own_package(file, module), PACKAGE.name: package}
     found, todo = {file}, [file]
     while todo:
-        for path in set(_imported_files(todo.pop(), package)) - found:
+        for path in set(_imported_files(todo.pop(), roots)) - found:
             # An import of all of `bench.api` may be one of any shared code.
-            if path == package / "api.py" or exception(path.relative_to(package)) == SHARED:
+            if path == package / "api.py" or _is_shared(path, package):
                 found.add(path)
                 todo.append(path)
-    return sorted(found - {file, package / "api.py"})
+    # In one order wherever packages are installed.
+    return sorted(found - {file, package / "api.py"}, key=lambda path: _place(path, roots))
 
 
-def _imported_files(file: Path, package: Path) -> Iterator[Path]:
-    for module, name, _ in _parsed(file).imports:
-        if path := _definition(module, name, package):
+def shared_code() -> list[Path]:
+    """Files of this package that methods share."""
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if exception(path.relative_to(PACKAGE)) == SHARED]
+
+
+def _is_shared(path: Path, package: Path) -> bool:
+    if not path.is_relative_to(package):
+        return True
+    place = path.relative_to(package)
+    return place.parts[0] == METHODS or exception(place) == SHARED
+
+
+def _own_package(file: Path, module: str) -> dict[str, Path]:
+    """Name and folder of the package that a method's module is in; empty for a module of its own."""
+    top, *inner = module.split(".")
+    depth = len(inner) - (file.name != "__init__.py")
+    return {top: file.parents[depth]} if module and depth >= 0 else {}
+
+
+def _place(path: Path, roots: Mapping[str, Path]) -> tuple[str, ...]:
+    """Names of the packages that a file lies in, and its own; empty where it lies in none of these."""
+    inside = (path.relative_to(root).parts for root in roots.values() if path.is_relative_to(root))
+    tops = (top for top, root in roots.items() if path.is_relative_to(root))
+    return next(((top, *parts) for top, parts in zip(tops, inside, strict=True)), ())
+
+
+def _imported_files(file: Path, roots: Mapping[str, Path]) -> Iterator[Path]:
+    for module, name, _ in _imports(file, roots):
+        if path := _definition(module, name, roots):
             yield path
 
 
-def _definition(module: str, name: str, package: Path) -> Path | None:
-    """File of this package that defines a name which is imported from a module."""
-    if submodule := _module_file(f"{module}.{name}", package):
+def _imports(file: Path, roots: Mapping[str, Path]) -> Iterator[tuple[str, str, str]]:
+    """Imports of a file, relative ones as if they named their package."""
+    for module, name, alias in _parsed(file).imports:
+        inner = module.lstrip(".")
+        level, folders = len(module) - len(inner), _place(file, roots)[:-1]
+        above = folders[: len(folders) - level + 1] if level else ()
+        yield ".".join(filter(None, (*above, inner))), name, alias
+
+
+def _definition(module: str, name: str, roots: Mapping[str, Path]) -> Path | None:
+    """File of these packages that defines a name which is imported from a module."""
+    if submodule := _module_file(f"{module}.{name}", roots):
         return submodule
-    file = _module_file(module, package)
-    for source, original, alias in _parsed(file).imports if file else ():
-        if alias == name:
-            return _definition(source, original, package)
+    file = _module_file(module, roots)
+    for source, original, alias in _imports(file, roots) if file else ():
+        if alias == name and (source, original) != (module, name):
+            return _definition(source, original, roots)
     return file
 
 
-def _module_file(module: str, package: Path) -> Path | None:
+def _module_file(module: str, roots: Mapping[str, Path]) -> Path | None:
     top, *parts = module.split(".")
-    base = package.joinpath(*parts)
+    if top not in roots:
+        return None
+    base = roots[top].joinpath(*parts)
     files = (base.with_suffix(".py"), base / "__init__.py") if parts else (base / "__init__.py",)
-    return next((path for path in files if path.is_file()), None) if top == PACKAGE.name else None
+    return next((path for path in files if path.is_file()), None)
 
 
 def code_digest(*patterns: str) -> str:
@@ -142,7 +184,7 @@ def file_digest(path: Path) -> str:
 
 
 class Parsed(NamedTuple):
-    """A file's code: its digest, and its imports anywhere in it as (module, name, alias)."""
+    """A file's code: its digest, and its imports anywhere in it as (module, name, alias), dots included."""
 
     digest: str
     imports: tuple[tuple[str, str, str], ...]
@@ -162,8 +204,9 @@ def _parse(code: str) -> Parsed:
             node.body = [item for item in body if not _is_text(item)]  # type: ignore[attr-defined]
         if isinstance(node, ast.Import):
             imports += [(alias.name, "*", "") for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            imports += [(node.module or "", a.name, a.asname or a.name) for a in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = f"{'.' * node.level}{node.module or ''}"
+            imports += [(module, a.name, a.asname or a.name) for a in node.names]
     return Parsed(combine(_plain(tree)), tuple(imports))
 
 

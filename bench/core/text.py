@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 MOST = 100
@@ -71,3 +72,12 @@ def name_fault(text: str) -> str | None:
     if bad := sorted({c for c in text if c in FORBIDDEN or not c.isprintable()}):
         return f"use no {printable(bad[0])!r}"
     return None
+
+
+def moment(text: str) -> datetime:
+    """Parse a time with its zone: UTC where the text names none, 1970 where it is no time."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.fromtimestamp(0, UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

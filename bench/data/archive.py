@@ -29,6 +29,9 @@ MOST_BYTES = 200 * 2**30
 MOST_HEADER = 2**20
 """Largest header of a member in bytes, and largest piece that is read at once."""
 
+MOST_LEVELS = 100
+"""Deepest nesting of a member's folders."""
+
 COMPRESSIONS: dict[bytes, Callable[..., Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
@@ -169,3 +172,8 @@ def _check(archive: Path, name: str) -> None:
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive:
         raise UserError(f"refused: {archive} would write outside its folder ('{name}')")
+    if len(path.parts) > MOST_LEVELS:
+        raise UserError(
+            f"refused: {archive} has folders in each other, {len(path.parts)} deep ('{name[:40]}…'), and "
+            f"{MOST_LEVELS} is the most"
+        )

@@ -138,6 +138,9 @@ class Worker(Server):
 
     def load(self) -> None:
         """Import the libraries that cells need."""
+        from bench.engine.cell.digests import note_code
+
+        note_code()
         import bench.engine.cell.runner  # noqa: F401
 
     def work(self, request: CellRequest, environment: Environment) -> tuple[Record, Predictions]:

@@ -28,6 +28,8 @@ OWN = "bench.methods"
 """Package whose modules are methods."""
 ENTRY_POINTS = "transfer_bench.methods"
 """Group of other packages' entry points that are methods."""
+AND = " and "
+"""Between modules that have one name, which is nobody's then."""
 FAMILY, OTHERS = "family:", "others"
 COSTS = PACKAGE / "methods" / "costs.tsv"
 """Measured costs: written by `python -m tests.speed.steps`."""
@@ -38,13 +40,13 @@ GLOB = re.compile(r"[*?\[]")
 
 @cache
 def method_modules() -> dict[str, str]:
-    """Module of every method, by name, without importing any of them."""
+    """Module of every method, by name, without importing any of them; of a name that several have, all."""
     spec = importlib.util.find_spec(OWN)
-    own = {
-        path.stem.replace("_", "-"): f"{OWN}.{path.parent.name}.{path.stem}"
-        for root in (spec.submodule_search_locations or [] if spec else [])
-        for path in sorted(Path(root).glob("*/[!_]*.py"))
-    }
+    own: dict[str, str] = {}
+    for root in spec.submodule_search_locations or [] if spec else []:
+        for path in sorted(Path(root).glob("*/[!_]*.py")):
+            name, module = path.stem.replace("_", "-"), f"{OWN}.{path.parent.name}.{path.stem}"
+            own[name] = f"{own[name]}{AND}{module}" if name in own else module
     others = {point.name: point.value.split(":")[0] for point in entry_points(group=ENTRY_POINTS)}
     return {**others, **own}
 
@@ -53,6 +55,8 @@ def method_file(name: str) -> Path:
     """File of a method; a `UserError` with a suggestion when there is none of that name."""
     check_name("method", name, method_modules())
     module = method_modules()[name]
+    if AND in module:
+        raise UserError(f"method '{name}' is there twice, as {module}: rename one of these files")
     try:
         # It imports the packages that a module lies in, which may do anything.
         spec = importlib.util.find_spec(module)
@@ -147,25 +151,40 @@ def _docstring(file: Path) -> str:
 
 def method_reference(name: str) -> str:
     """Reference that tests check a method against, as its class says; empty: nothing."""
-    return _constant(name, "reference")
+    return _constant(method_file(name), "reference") or ""
 
 
-def _constant(name: str, attribute: str) -> str:
-    """Text that the method's file assigns to an attribute of its class; empty: none."""
-    for node in ast.walk(ast.parse(method_file(name).read_text(encoding="utf-8"))):
+def _constant(file: Path, attribute: str) -> str | None:
+    """Text that a file assigns to an attribute of a class; None where it assigns none."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         match node:
-            case ast.Assign(targets=[ast.Name(known)], value=ast.Constant(str(text))) if known == attribute:
+            case (
+                ast.Assign(targets=[ast.Name(known)], value=ast.Constant(str(text)))
+                | ast.AnnAssign(target=ast.Name(known), value=ast.Constant(str(text)))
+            ) if known == attribute:
                 return text
-    return ""
+    return None
+
+
+def _starts_from(file: Path, shared: Iterable[Path]) -> str:
+    """Method that a method's file, or else the code that it shares, names as its start; empty: none."""
+    named = (_constant(path, "starts_from") for path in (file, *shared))
+    return next((name for name in named if name is not None), "")
+
+
+def method_shared_files(name: str) -> list[Path]:
+    """Files of the code that a method shares with others."""
+    file = method_file(name)
+    with _readable(name, file):
+        return shared_files(file, module=method_modules()[name])
 
 
 def method_digest(name: str) -> str:
     """Digest of the method's file, of the code that it shares with others, and of what it starts from."""
-    file = method_file(name)
+    file, shared = method_file(name), method_shared_files(name)
     with _readable(name, file):
-        shared = shared_files(file)
         own = combine(*map(file_digest, [file, *shared])) if shared else file_digest(file)
-        start = _constant(name, "starts_from")
+        start = _starts_from(file, shared)
     return combine(own, method_digest(start)) if start else own
 
 
@@ -204,6 +223,10 @@ def load_method(name: str) -> type[Method]:
     ]
     if len(found) != 1:
         raise UserError(f"{module.__file__} must define one Method class, not {len(found)}")
+    start = found[0].starts_from
+    if start != _starts_from(file, shared_files(file, module=module.__name__)):
+        # Its digest, which is made without importing, would not change with the method that it starts from.
+        raise UserError(f"method '{name}' ({file}): name its start in its class: starts_from = \"{start}\"")
     return found[0]
 
 

@@ -1,4 +1,4 @@
-"""Standard streams that never stand in the way of the work: of any encoding, closed, or closed midway."""
+"""Standard streams that never stand in the way of the work: of any encoding, closed, midway too, or full."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ GONE = frozenset({errno.EPIPE, errno.EIO})
 
 
 class _Lossy(io.FileIO):
-    """File that takes what is written to it after its reader has gone, and drops it."""
+    """File that takes what is written to it after its reader has gone, or its disk failed, and drops it."""
+
+    fault: OSError | None = None
+    """Error of a disk that did not take what was written."""
 
     def write(self, content: Any, /) -> int:
-        """Write; once nobody reads, everything goes nowhere, that of children too."""
+        """Write; once nobody reads, or it fails, everything goes nowhere, that of children too."""
         try:
             while (written := super().write(content)) is None:
                 # The other side does not want to be waited for, as of a pipe that is full.
@@ -25,7 +28,7 @@ class _Lossy(io.FileIO):
             return written
         except OSError as error:
             if error.errno not in GONE:
-                raise
+                self.fault = error
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)
@@ -45,6 +48,15 @@ def use_lasting_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     sys.stdout = _lasting(sys.stdout, sys.__stdout__)
     sys.stderr = _lasting(sys.stderr, sys.__stderr__)
+
+
+def lost_output() -> OSError | None:
+    """Flush standard output; returns why a part of it could not be written, None where all was."""
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if not isinstance(raw, _Lossy):
+        return None  # none, or somebody else's
+    sys.stdout.flush()
+    return raw.fault
 
 
 def _lasting(stream: Any, original: Any) -> Any:

@@ -31,9 +31,13 @@ class Versions:
         return sorted(path.name for path in self.folder.glob("*") if path.is_dir())
 
     def numbers(self, key: str) -> list[int]:
-        """List the numbers of a cell's versions, oldest first."""
-        names = (path.stem for path in (self.folder / key).glob("*.json"))
-        return sorted(int(name) for name in names if name.isdecimal() and name.isascii())
+        """List the numbers of a cell's versions, oldest first; a folder or pipe of such a name is none."""
+        return sorted(number for number, path in self._numbered(key) if path.is_file())
+
+    def _numbered(self, key: str) -> list[tuple[int, Path]]:
+        """List what is named like a version, with its number."""
+        paths = ((path.stem, path) for path in (self.folder / key).glob("*.json"))
+        return [(int(name), path) for name, path in paths if name.isdecimal() and name.isascii()]
 
     def content(self, key: str, number: int) -> bytes:
         """Read the file of a version's record."""
@@ -51,7 +55,8 @@ class Versions:
             return
         if predictions is not None and digest is not None:
             write_atomically(self.predictions_path(key, digest), predictions)
-        write_atomically(self.folder / key / f"{max(numbers, default=0) + 1}.json", content)
+        taken = (number for number, _ in self._numbered(key))
+        write_atomically(self.folder / key / f"{max(taken, default=0) + 1}.json", content)
         for number in same:
             # It was restored in between, and is the newest now: the oldest go first.
             self.drop(key, number)

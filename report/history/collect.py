@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -14,6 +13,7 @@ from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from bench.core.errors import UserError
 from bench.core.files import read_bounded
+from bench.core.text import moment
 from bench.records.store import Store
 from bench.report.history.measurement import Entry, Key, Measurement
 from bench.report.regression.paired_cells import Side, sides
@@ -61,7 +61,7 @@ def _measurement(key: Key, group: Sequence[Side]) -> Measurement:
     units = [unit for side in group if (unit := side.unit)]
     return Measurement(
         **key._asdict(),
-        date=max(_moment(side.created) for side in group),
+        date=max(moment(side.created) for side in group),
         # Of a run, not of a cell: single calibrations vary more than cells do.
         calibration_seconds=median(units) if units else None,
         entries={name: _entry(found) for name, found in sorted(by_method.items())},
@@ -123,7 +123,7 @@ def from_benchmarks(path: Path, revision: str | None = None) -> Measurement:
     return Measurement(
         suite=BENCHMARKS,
         revision=known + dirty,
-        date=_moment(found.datetime),
+        date=moment(found.datetime),
         machine=machine if isinstance(machine, str) else _described(found.machine_info),
         calibration_seconds=unit if isinstance(unit, float) and unit > 0 else None,
         entries={e.fullname: Entry(seconds=e.stats.median, timed=content_hash(e.fullname)) for e in timed},
@@ -136,12 +136,3 @@ def _described(machine: dict[str, Any]) -> str:
     cpu = machine.get("cpu")
     named = {name: cpu.get(name) for name in ("brand_raw", "count")} if isinstance(cpu, dict) else {}
     return content_hash(json.loads(json.dumps({**lasting, **named}, default=str)))
-
-
-def _moment(text: str) -> datetime:
-    """Time with its zone; UTC where the text names none, the beginning of time where it is none at all."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return datetime.fromtimestamp(0, UTC)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

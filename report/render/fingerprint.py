@@ -12,9 +12,12 @@ from pathlib import Path
 
 from bench.core.digest import combine
 from bench.core.files import open_regular
+from bench.data.card import CARDS
 
 NAME = "report.html"
 CODE = (".py", ".html", ".css", ".js")
+DATA = (".toml", ".tsv")
+"""Suffixes of cards, which name their sources and licences, and of tables of published accuracies."""
 
 
 def has_fingerprint(page: Path, fingerprint: str) -> bool:
@@ -29,8 +32,9 @@ def has_fingerprint(page: Path, fingerprint: str) -> bool:
 
 
 def code_digest() -> str:
-    """Digest of what pages are made with: this room's files and the versions of the libraries that draw."""
+    """Digest of what pages are made with: this room's files, cards, and versions of libraries that draw."""
     files = sorted(path for path in Path(__file__).parents[1].rglob("*") if path.suffix in CODE)
+    files += sorted(path for path in CARDS.iterdir() if path.suffix in DATA)
     parts = [f"{metadata.version(name)}" for name in ("matplotlib", "pandas", "scipy", "seaborn")]
     return combine(*parts, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files))
 

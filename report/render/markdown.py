@@ -25,7 +25,8 @@ def markdown_table(frame: pd.DataFrame, baseline: str) -> str:
     `frame` is that of `bench.report.scores.frame.load_frame`.
     """
     completeness = Completeness.of(frame)
-    parts = [f"{escape(line)}\n" for line in completeness.lines if completeness.missing]
+    partial = completeness.missing or completeness.others
+    parts = [f"{escape(line)}\n" for line in completeness.lines if partial]
     for board in leaderboards(methods_only(frame), baseline):
         title = f"**{board.block.title}** ({counted(board.cells, 'shared cell')})"
         rows = [

@@ -18,6 +18,7 @@ from bench.records.store import Store
 from bench.report.scores.bootstrap import intervals
 from bench.report.scores.features import StoredFeatures
 from bench.report.scores.predictions import Unusable, scored_predictions, stored_predictions
+from bench.report.scores.protocol import protocol, set_apart
 from bench.report.scores.supervision import Supervision
 from bench.spec.cell import Cell, Value, compiled, content_hash
 from bench.spec.matrix.suite import Suite
@@ -38,7 +39,7 @@ CELL = (
         "seed",
         "precision",
     ),
-    *("transductive", "unsplit", "headline", "recipe", "question", "goal"),
+    *("transductive", "unsplit", "headline", "recipe", "question", "goal", "protocol"),
 )
 """Columns that the cell decides; empty only where a damaged record leaves the question unknown."""
 
@@ -70,7 +71,7 @@ ANSWER = (
 COLUMNS = ("key", "status", *CELL, *ANSWER)
 
 OBJECTS = (
-    *("supervision", "features", "predictions", "evaluations"),
+    *("supervision", "protocol", "features", "predictions", "evaluations"),
     *("discrepancy_before", "class_names", "streams"),
 )
 """Columns of objects (`Supervision`, `ScoredPredictions`, tuples, dicts), to be dropped from exports."""
@@ -96,11 +97,13 @@ def load_frame(
     Without `per_image` there are no confidences (see `bench.report.scores.predictions.score`).
 
     With `expected`, exactly these cells, `missing` where there is no record; with `others` the store's other
-    records behind them. Without, every record of the store. A record or predictions that cannot be read are
-    rows of status `unreadable`, with the reason. `low` and `high` bound the headline accuracy (see
-    `scores.bootstrap`). `question` identifies a cell's question apart from its method and seed, `goal` also
-    apart from its source. `control_of` names the methods that a cell was run for as their control alone (see
-    `methods_only`), `control` and `control_key` a cell's own control.
+    With `expected`, exactly these cells, `missing` where there is no record; with `others` the store's other
+    records behind them, whose supervision names what these cells do otherwise. Without, every record of the
+    store. A record or predictions that cannot be read are rows of status `unreadable`, with the reason. `low`
+    and `high` bound the headline accuracy (see `scores.bootstrap`). `question` identifies a cell's question
+    apart from its method and seed, `goal` also apart from its source. `control_of` names the methods that a
+    cell was run for as their control alone (see `methods_only`), `control` and `control_key` a cell's own
+    control.
     """
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     keys = [cell.key for cell in expected]
@@ -114,6 +117,8 @@ def load_frame(
         _fill_in(columns, expected)
         if others or not expected:
             _add(columns, _unreadable(store, set(keys)))
+        if others:
+            _set_apart(columns, len(expected))
         frame = pd.DataFrame(columns).astype(dict.fromkeys(OBJECTS, object))
     # What was deleted since the keys were listed.
     gone = (frame["status"] == "missing") & (frame.index >= len(expected))
@@ -182,6 +187,15 @@ def _fill_in(columns: dict[str, list[Any]], cells: Sequence[Cell]) -> None:
         if not isinstance(columns["goal"][place], str):
             for name, value in _cell(cell).items():
                 columns[name][place] = visible(value)
+
+
+def _set_apart(columns: dict[str, list[Any]], expected: int) -> None:
+    """Keep records of another protocol than the expected cells' out of the tables of those."""
+    set_apart(columns["kind"], columns["protocol"], columns["supervision"], expected)
+    columns["shots"] = [
+        each.label if isinstance(each, Supervision) else shots
+        for each, shots in zip(columns["supervision"], columns["shots"], strict=True)
+    ]
 
 
 def _unreadable(store: Store, keys: set[str]) -> Iterator[dict[str, Any]]:
@@ -339,6 +353,7 @@ def _question(*values: Any) -> dict[str, Any]:
         "recipe": cell.recipe.label,
         "question": content_hash(question),
         "goal": content_hash(goal),
+        "protocol": protocol(cell),
     }
 
 

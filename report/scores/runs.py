@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import pandas as pd
 
+from bench.core.text import moment
 from bench.records.record import Evaluation
 from bench.records.selection import RULES
 from bench.report.scores.frame import CELL, accuracy_column
+from bench.spec.cell import content_hash
 
 Value = str | int | float | bool
 
-SETTINGS = tuple(name for name in CELL if name not in ("pair", "supervision", "question", "goal"))
+SETTINGS = tuple(name for name in CELL if name not in ("pair", "supervision", "question", "goal", "protocol"))
 MEASURED = (
     *(accuracy_column(rule.name) for rule in RULES),
     *("low", "high", "seconds_own", "seconds_alone", "items_seen", "items_per_second"),
@@ -45,6 +46,11 @@ class Run:
     tags: dict[str, str]
     evaluations: tuple[tuple[str, int, dict[str, float]], ...]
 
+    @property
+    def answer(self) -> str:
+        """Digest of all that is written of the run: another one where its cell has been run again."""
+        return content_hash([self.name, self.started, self.params, self.metrics, self.tags, self.evaluations])
+
 
 def runs(frame: pd.DataFrame) -> Iterator[Run]:
     """Runs of the done cells of a frame of `bench.report.scores.frame.load_frame`, ordered by key."""
@@ -54,7 +60,7 @@ def runs(frame: pd.DataFrame) -> Iterator[Run]:
             key=row["key"],
             name=f"{row['method']} {row['pair']} {row['shots']}-shot seed {row['seed']:g}",
             suite=row["suite"],
-            started=datetime.fromisoformat(row["created"]).timestamp(),
+            started=moment(row["created"]).timestamp(),
             params={name: _plain(row[name]) for name in SETTINGS if _known(row[name])},
             metrics={name: float(row[name]) for name in MEASURED if _finite(row[name])},
             tags={name: str(_plain(row[name])) for name in TAGS if _known(row[name])},

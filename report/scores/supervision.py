@@ -22,6 +22,7 @@ class Supervision:
     episodes: as `5-way`; empty where all classes are evaluated at once.
     rule: the selection rule where it is not the `USUAL` one, else empty: no table mixes rules, and every
         table names them.
+    protocol: what the folder's suite does otherwise, likewise (`bench.report.scores.protocol`); else empty.
 
     Supervisions are in the order of their shots, `all` last; at the same shots plain ones come first.
     """
@@ -29,6 +30,7 @@ class Supervision:
     shots: int | Literal["all"]
     episodes: str = ""
     rule: str = ""
+    protocol: str = ""
 
     @classmethod
     def of(cls, cell: Cell) -> Supervision:
@@ -83,9 +85,11 @@ class Supervision:
         return [
             *([self.episodes] if self.episodes else []),
             *([f"chosen by {self.rule}"] if self.rule else []),
+            *([self.protocol] if self.protocol else []),
         ]
 
     def _words(self, labels: str) -> str:
         uses_labels = " (uses target labels)" if self.rule in USES_TARGET_LABELS else ""
         episodes = [f"{self.episodes} episodes"] if self.episodes else []
-        return ", ".join([labels, *episodes, *([f"chosen by {self.rule}{uses_labels}"] if self.rule else [])])
+        rule = [f"chosen by {self.rule}{uses_labels}"] if self.rule else []
+        return ", ".join([labels, *episodes, *rule, *([self.protocol] if self.protocol else [])])

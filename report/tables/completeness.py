@@ -49,6 +49,7 @@ class Completeness:
         if self.others:
             lines.append(
                 f"{counted(self.others, 'more record')} answer questions that the suite does not ask: it was "
-                "changed since, or run with other options. They are shown too."
+                "changed since, or run with other options. They are shown too: of other steps, images or "
+                "classes in tables of their own."
             )
         return lines

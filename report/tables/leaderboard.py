@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,7 +57,7 @@ class Block:
     @property
     def slug(self) -> str:
         """Name for anchors."""
-        return f"{self.kind}-{self.shots}".replace(", ", "-").replace(" ", "-")
+        return re.sub(r"[^\w-]+", "-", f"{self.kind}-{self.shots}")
 
     def of(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Rows of this block in a frame."""

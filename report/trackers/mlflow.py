@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient, get_tracking_uri
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -16,7 +17,8 @@ from bench.core.errors import UserError
 from bench.core.files import make_folder, sync_folder
 from bench.report.scores.runs import Run
 
-KEY = "key"
+KEY, ANSWER, REPLACED = "key", "answer", "replaced"
+"""Tags: the cell's key, the digest of what was written, and whether a newer run of the cell is there."""
 MOST = 1000
 """Metrics that one request may hold."""
 
@@ -33,8 +35,14 @@ def write(runs: Iterable[Run], where: str | None) -> str:
         for run in runs:
             found = client.get_experiment_by_name(run.suite)
             experiment = found.experiment_id if found else client.create_experiment(run.suite)
-            if not client.search_runs([experiment], f"tags.{KEY} = '{run.key}'"):
+            known = client.search_runs([experiment], f"tags.{KEY} = '{run.key}'")
+            there = [one for one in known if _holds(one, run)]
+            if not there:
                 _write(client, experiment, run)
+            for one in known:
+                # Of cells that were run again; one may have been restored.
+                if (one.data.tags.get(REPLACED) == "true") is (one in there):
+                    client.set_tag(one.info.run_id, REPLACED, "false" if one in there else "true")
     except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
         # With the statement that failed, over many lines.
         raise UserError(f"MLflow: {str(error).splitlines()[0]}") from None
@@ -55,6 +63,12 @@ def _database(folder: Path) -> Path:
     return path
 
 
+def _holds(one: MlflowRun, run: Run) -> bool:
+    """Return True if a run is this one; those of earlier versions do not say, but when they were made."""
+    answer = one.data.tags.get(ANSWER)
+    return one.info.start_time == int(1000 * run.started) if answer is None else answer == run.answer
+
+
 def _write(client: MlflowClient, experiment: str, run: Run) -> None:
     moment = int(1000 * run.started)
     made = client.create_run(experiment, start_time=moment, run_name=run.name).info.run_id
@@ -69,4 +83,5 @@ def _write(client: MlflowClient, experiment: str, run: Run) -> None:
     client.log_batch(made, params=[Param(name, str(value)) for name, value in run.params.items()])
     client.set_terminated(made, "FINISHED", moment)
     # Last, because it says that the run is here: an interrupted one is written again.
-    client.log_batch(made, tags=[RunTag(name, value) for name, value in run.tags.items()])
+    tags = {ANSWER: run.answer, **run.tags}
+    client.log_batch(made, tags=[RunTag(name, value) for name, value in tags.items()])

@@ -23,15 +23,19 @@ FOLDER = "runs"
 def write(runs: Iterable[Run], where: str | None) -> str:
     """Write below a log directory, `runs` by default: a folder per suite, in it one per cell.
 
-    What is there already is left as it is.
+    What is there already is left as it is; of a cell that was run again the new run takes its place.
     """
     root = Path(where or FOLDER)
     try:
         for run in runs:
             target = root / (re.sub(r"[^\w-]+", "-", run.suite) or "suite") / run.key
-            if not any(target.glob("events.*")):
+            file = target / f"events.out.tfevents.{int(run.started)}.{run.key}.{run.answer}"
+            if not file.exists():
                 # The library's own writer leaves writing to a thread, whose errors nobody is told.
-                write_atomically(target / f"events.out.tfevents.{int(run.started)}.{run.key}", _content(run))
+                write_atomically(file, _content(run))
+            # Those of one folder are shown as one run.
+            for other in {*target.glob(f"events.out.tfevents.*.{run.key}*")} - {file}:
+                other.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to '{root}': {error.strerror or error}") from None
     return f"{root}: tensorboard --logdir {root}"

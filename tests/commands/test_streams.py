@@ -86,3 +86,26 @@ def test_limits_of_the_system_are_one_line(tmp_path: Path, limit: str, words: st
     assert process.stderr.startswith("error: "), process.stderr
     assert process.stderr.count("\n") == 1, process.stderr
     assert words in process.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("command", [("list", "methods"), RUN], ids=["list", "run"])
+def test_a_full_disk_under_the_output_stops_nothing_and_is_told(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    with open("/dev/full", "w") as full:
+        found = subprocess.run(
+            [sys.executable, "-u", "-m", "bench", *command],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    said = "error: cannot write to standard output: No space left on device; a part of it is lost\n"
+    assert found.returncode == 1
+    assert found.stderr.endswith(said)
+    assert found.stderr.count("error") == 1
+    if command == RUN:
+        assert (tmp_path / "results/smoke/report.html").is_file()

@@ -45,6 +45,13 @@ def test_zip_that_would_write_outside(name: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.zip"]
 
 
+def test_folders_that_are_nested_too_deeply(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "a.zip", "good.txt", "/".join("a" * 3000))
+    with pytest.raises(UserError, match=r"refused: .*a\.zip has folders in each other, 3000 deep \('a/a/a"):
+        unpack(archive, tmp_path / "in" / "out", silent)
+    assert not (tmp_path / "in" / "out").exists()
+
+
 @pytest.mark.parametrize(
     "bad",
     [

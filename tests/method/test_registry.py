@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench.core.digest import PACKAGE, combine, file_digest, shared_files
-from bench.core.errors import UserError
+from bench.core.errors import OldProcess, UserError
+from bench.engine.cell.digests import loaded_digest
 from bench.method.registry import (
     configure,
     explicit,
@@ -80,6 +81,121 @@ def test_digest_of_a_third_partys_method(site: Path) -> None:
     assert method_digest("nearest-prototype") == digest_with(
         "nearest-prototype", "method/maths/inner_loop.py"
     )
+
+
+CHILD = """from __future__ import annotations
+
+from bench.api import Access
+{imports}
+
+
+class Child({base}):
+    access = Access.SOURCE_LABELS | Access.TARGET_LABELS
+{more}
+"""
+
+
+IMPORTS = [
+    "from {lab}.parts import Base",
+    "from {lab} import Base",
+    "from {lab} import parts\n\nBase = parts.Base",
+    "import {lab}.parts\n\nBase = {lab}.parts.Base",
+    "from .parts import Base",
+    "from . import Base",
+]
+
+
+@pytest.mark.parametrize("number", range(len(IMPORTS)))
+def test_a_change_of_what_a_method_imports_of_its_own_package_makes_it_stale(site: Path, number: int) -> None:
+    # Of a name of its own in each case: Python keeps what it has imported.
+    lab = site / f"lab{number}"
+    install(site, f"child = {lab.name}.methods:Child")
+    lab.mkdir()
+    module, numbers, parts, unrelated = (
+        lab / f"{name}.py" for name in ("methods", "numbers", "parts", "unrelated")
+    )
+    (lab / "__init__.py").write_text("from .parts import Base\n")
+    unrelated.write_text("x = 1\n")
+    numbers.write_text("RATE = 0.1\n")
+    base = "class Base(GradientMethod):\n    learning_rate: float = RATE\n"
+    parts.write_text(f"from bench.api import GradientMethod\nfrom .numbers import RATE\n\n\n{base}")
+    module.write_text(CHILD.format(imports=IMPORTS[number].format(lab=lab.name), base="Base", more=""))
+    seen = {method_digest("child")}
+    unrelated.write_text("x = 2\n")
+    assert {method_digest("child")} == seen
+    for path in (numbers, parts, module):
+        path.write_text(f"{path.read_text()}\nchanged = 1\n")
+        seen.add(method_digest("child"))
+    assert len(seen) == 4
+
+
+def test_a_process_that_has_loaded_older_shared_code_takes_no_method_of_newer(site: Path) -> None:
+    """What the first method has imported, the second one gets, whatever its files say by then."""
+    install(site, "one = shop.one:Child\ntwo = shop.two:Child\nthree = shop.three:Child")
+    shop = site / "shop"
+    shop.mkdir()
+    (shop / "__init__.py").write_text("")
+    for name in ("parts", "others"):
+        (shop / f"{name}.py").write_text("from bench.api import GradientMethod\n\nRATE = 0.1\n")
+    for name, imported in (("one", "parts"), ("two", "parts"), ("three", "others")):
+        code = CHILD.format(imports=f"from .{imported} import GradientMethod", base="GradientMethod", more="")
+        (shop / f"{name}.py").write_text(code)
+    assert loaded_digest("one") == method_digest("one")
+    (shop / "parts.py").write_text("from bench.api import GradientMethod\n\nRATE = 0.2\n")
+    with pytest.raises(OldProcess):
+        loaded_digest("two")
+    assert loaded_digest("one") != method_digest("one")
+    assert loaded_digest("three") == method_digest("three")
+
+
+def test_a_change_of_the_method_that_another_is_made_of_makes_it_stale(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "bench"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr("bench.method.registry.shared_files", partial(shared_files, package=package))
+    imports = "from bench.methods.peft.lora import Lora"
+    install(
+        site, "child = someone_child:Child", someone_child=CHILD.format(imports=imports, base="Lora", more="")
+    )
+    before = method_digest("child")
+    lora = package / "methods" / "peft" / "lora.py"
+    lora.write_text(f"{lora.read_text()}\nchanged = 1\n")
+    assert method_digest("child") != before
+
+
+@pytest.mark.parametrize(
+    ("imports", "base", "more"),
+    [
+        ("from bench.api import GradientMethod", "GradientMethod", '    starts_from = "full-finetune"'),
+        ("from bench.api import GradientMethod", "GradientMethod", '    starts_from: str = "full-finetune"'),
+        ("from bench.methods.testtime.tent import Tent", "Tent", ""),
+    ],
+    ids=["assigned", "annotated", "inherited"],
+)
+def test_digest_counts_the_start_wherever_it_is_named(site: Path, imports: str, base: str, more: str) -> None:
+    code = CHILD.format(imports=imports, base=base, more=more).replace(": str", ": ClassVar[str]")
+    code = code.replace(
+        "from bench.api import Access", "from typing import ClassVar\n\nfrom bench.api import Access"
+    )
+    # Of a name of its own in each case: Python keeps what it has imported.
+    own = site / f"child_{len(code)}.py"
+    install(site, f"child = {own.stem}:Child", **{own.stem: code})
+    assert load_method("child").starts_from == "full-finetune"
+    files = [own, *shared_files(own)]
+    digest = combine(*map(file_digest, files)) if len(files) > 1 else file_digest(own)
+    assert method_digest("child") == combine(digest, method_digest("full-finetune"))
+
+
+def test_a_start_that_is_not_written_out_is_refused(site: Path) -> None:
+    code = CHILD.format(
+        imports="from bench.api import GradientMethod\n\nSTART = 'full-finetune'",
+        base="GradientMethod",
+        more="    starts_from = START",
+    )
+    install(site, "child = child_unwritten:Child", child_unwritten=code)
+    with pytest.raises(UserError, match='name its start in its class: starts_from = "full-finetune"'):
+        load_method("child")
 
 
 def test_unknown_method() -> None:
@@ -173,6 +289,29 @@ def test_third_party_method(site: Path, tmp_path: Path) -> None:
 def test_our_methods_cannot_be_replaced(site: Path) -> None:
     install(site, "dann = someone_dann:Dann", someone_dann=THEIRS)
     assert method_modules()["dann"] == "bench.methods.alignment.dann"
+
+
+def test_two_files_of_one_name_are_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import bench.methods
+
+    for family, stem in (("mine", "lora"), ("mine", "two_words"), ("other", "two-words"), ("other", "alone")):
+        (tmp_path / family).mkdir(exist_ok=True)
+        (tmp_path / family / f"{stem}.py").write_text(THEIRS)
+    monkeypatch.setattr(bench.methods, "__path__", [*bench.methods.__path__, str(tmp_path)])
+    monkeypatch.setattr(bench.methods.__spec__, "submodule_search_locations", bench.methods.__path__)
+    method_modules.cache_clear()
+    try:
+        for name, places in (("lora", r"peft.lora and .*mine.lora"), ("two-words", r"mine.* and .*other")):
+            with pytest.raises(
+                UserError, match=rf"method '{name}' is there twice, as .*{places}.*: rename one"
+            ):
+                method_digest(name)
+            with pytest.raises(UserError, match="is there twice"):
+                select_methods([name])
+        assert method_file("alone")
+        assert method_file("dann")
+    finally:
+        method_modules.cache_clear()
 
 
 @pytest.mark.parametrize("module", ["someone_gone", "someone_gone.inside"])

@@ -185,3 +185,21 @@ def test_names_of_folders_are_shown_not_obeyed(store: Store, capsys: pytest.Capt
     said = capsys.readouterr().out
     assert "\\u202e" in "".join(said.split())
     assert not {"\u202e", "\x1b"} & {*said}
+
+
+@pytest.mark.parametrize("odd", [os.mkfifo, os.mkdir])
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_pipe_or_folder_named_like_a_version_stops_nobody(store: Store, odd, number: int) -> None:
+    place = store.versions.folder / KEY / f"{number}.json"
+    place.parent.mkdir(parents=True)
+    odd(place)
+    for answered in range(KEPT + 3):
+        store.write(*answer(answered))
+    assert number_of(store, store.read(KEY)) == KEPT + 2
+    kept = store.versions.numbers(KEY)
+    assert len(kept) == KEPT
+    assert number not in kept
+    restored = store.restore(KEY, kept[-1])
+    assert number_of(store, restored) == KEPT + 1
+    with pytest.raises(UserError, match=f"unknown version of {KEY} '{number}'"):
+        command.restore(str(store.root), KEY, number)

@@ -6,7 +6,7 @@ https://arxiv.org/abs/1902.07638
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import click
@@ -16,19 +16,20 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from bench.commands.experiments.execution import prepared, run_cells
+from bench.commands.experiments.execution import outcomes, prepared
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.experiments.tune import allowed_score
 from bench.commands.options import SuiteOptions
 from bench.core.errors import UserError
 from bench.core.text import counted
 from bench.records.record import Record
-from bench.records.store import Store
 from bench.spec.cell import Cell
 
 METHOD = "nas-lite"
 ONE = {"candidates": 1}
 """A random member: a search that begins with one candidate, another one for each seed."""
+FEWEST = 2
+"""Steps of a draw: its target stage has half as many."""
 
 
 @dataclass(frozen=True)
@@ -50,26 +51,32 @@ def check(options: CheckSearchOptions) -> int:
         raise UserError(
             f"suite '{plan.suite.name}' has episodes only: choose a suite that trains on all classes"
         )
+    if options.draws > plan.suite.budget.steps // FEWEST:
+        raise UserError(
+            f"--draws {options.draws}: each takes {FEWEST} steps or more, and a search of this suite has "
+            f"{plan.suite.budget.steps}: use fewer, or more --steps"
+        )
     members = [cell.model_copy(update={"overrides": {**cell.overrides, **ONE}}) for cell in searches]
     draws = [_draws(cell, options.draws) for cell in members]
-    store = plan.store
-    with prepared(store):
-        todo, _ = store.missing([*searches, *members, *(c for cells in draws for c in cells)], plan.digests)
-        run_cells(plan, todo)
-    search, member = ([_accuracy(store, cell) for cell in cells] for cells in (searches, members))
-    best = [_best(store, cells) for cells in draws]
+    cells = [*searches, *members, *(cell for some in draws for cell in some)]
+    with prepared(plan.store):
+        records = {record.key: record for record in outcomes(plan, cells) if record and _is_done(record)}
+    search, member = ([_accuracy(records, cell) for cell in some] for some in (searches, members))
+    best = [_best(records, some) for some in draws]
     complete = [i for i, row in enumerate(zip(search, member, best, strict=True)) if None not in row]
     if not complete:
         raise UserError("no question was answered by all three: see `bench report` for the reasons")
     scenarios = [searches[i].scenario.model_dump_json() for i in complete]
     rows = (np.array([row[i] for i in complete], dtype=float) for row in (search, member, best))
     _print(scenarios, *rows)
+    if lost := len({cell.key for cell in cells}) - len(records):
+        click.echo(f"{counted(lost, 'cell')} of {len(cells)} could not be done: what lacks one is left out")
     return 0
 
 
 def _draws(cell: Cell, draws: int) -> list[Cell]:
     """Random members that share one cell's cost: a part of its steps each, and a fold to choose by."""
-    budget = cell.budget.model_copy(update={"steps": max(2, cell.budget.steps // draws), "evaluations": 1})
+    budget = cell.budget.model_copy(update={"steps": cell.budget.steps // draws, "evaluations": 1})
     fold = None if cell.scenario.shots == 0 else 0
     return [
         cell.model_copy(update={"budget": budget, "fold": fold, "seed": 1000 + draws * cell.seed + number})
@@ -77,23 +84,24 @@ def _draws(cell: Cell, draws: int) -> list[Cell]:
     ]
 
 
-def _record(store: Store, cell: Cell) -> Record | None:
-    record = store.latest(cell.key)
-    return record if record and record.evaluations and record.outcome.status == "done" else None
+def _is_done(record: Record) -> bool:
+    return record.done and bool(record.evaluations)
 
 
-def _accuracy(store: Store, cell: Cell) -> float | None:
-    """Test accuracy at the last evaluation, percent."""
-    record = _record(store, cell)
+def _accuracy(records: Mapping[str, Record], cell: Cell) -> float | None:
+    """Test accuracy at the last evaluation, percent; None where the cell is not done."""
+    record = records.get(cell.key)
     return None if record is None else 100 * record.evaluations[-1].accuracy["target-test"]
 
 
-def _best(store: Store, cells: Sequence[Cell]) -> float | None:
-    """Test accuracy of the draw that scores best on what a method may choose by."""
-    records = [record for cell in cells if (record := _record(store, cell))]
-    if not records:
+def _best(records: Mapping[str, Record], cells: Sequence[Cell]) -> float | None:
+    """Test accuracy of the draw that scores best on what a method may choose by; None unless all are done.
+
+    The best of fewer draws would not be at equal cost.
+    """
+    if any(cell.key not in records for cell in cells):
         return None
-    best = max(records, key=lambda record: allowed_score(record) or 0.0)
+    best = max((records[cell.key] for cell in cells), key=lambda record: allowed_score(record) or 0.0)
     return 100 * best.evaluations[-1].accuracy["target-test"]
 
 

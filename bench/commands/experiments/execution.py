@@ -25,6 +25,7 @@ from bench.executors.factory import Executor, create
 from bench.executors.protocol import TrialImages
 from bench.processes.garbage import import_in_background
 from bench.processes.signals import Interrupted
+from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.cell import Cell
 
@@ -113,6 +114,19 @@ def run_cells(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_ac
         KeyboardInterrupt: with a line that says what is kept.
     """
     execute(ready(plan, cells), cells, score)
+
+
+def outcomes(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_accuracy) -> list[Record | None]:
+    """Run what is missing of some cells of a plan; what came of each, None where it cannot be read.
+
+    Of a cell that had to run it is an attempt that failed, if there is one, before a record that is stale. An
+    attempt beside a record of today's code and data was of others.
+    """
+    todo, _ = plan.store.missing(cells, plan.digests)
+    if todo:
+        run_cells(plan, todo, score)
+    ran = {cell.key for cell in todo}
+    return [(plan.store.latest if cell.key in ran else plan.store.read)(cell.key) for cell in cells]
 
 
 def execute(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_accuracy) -> None:

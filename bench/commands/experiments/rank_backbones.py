@@ -29,6 +29,7 @@ from bench.engine.cell.digests import present_digests
 from bench.engine.cell.env import CellEnv
 from bench.engine.cell.environment import default_threads
 from bench.engine.cell.features import DomainInputs
+from bench.engine.cell.settings import arithmetic
 from bench.engine.evaluation.transferability import h_score, leep, log_me, shrunk_h_score, trans_rate
 from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.cost import CostTracker
@@ -38,7 +39,7 @@ from bench.networks.backbones import check_backbone, create_backbone, imagenet_h
 from bench.networks.own_weights import resolve
 from bench.networks.split import POOLED
 from bench.networks.weights import PACKAGED, available_offline, needs_hub, untrained
-from bench.spec.cell import Budget, Cell, Scenario, Setting
+from bench.spec.cell import Budget, Cell, Precision, Scenario, Setting
 from bench.spec.matrix.plan import choose_classes
 
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
@@ -51,6 +52,7 @@ SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 
 VERIFIED = "probe, %"
 
+PRECISION: Precision = "fp32"
 IMAGE_SIZE = 64
 """Size of the images of a dataset that no suite is named for."""
 
@@ -76,6 +78,11 @@ class Ranking:
     image_size: int
     device: str
     verify: bool
+
+    @property
+    def setting(self) -> Setting:
+        """Setting that features are computed in, as cells here compute theirs, which may take them over."""
+        return Setting(device=str(resolve_device(self.device)), threads=default_threads())
 
 
 def rank(options: RankOptions) -> int:
@@ -122,7 +129,8 @@ def _rank(names: Sequence[str], ranking: Ranking) -> None:
     for name in names:
         click.echo(f"features of {name}", err=True)
         try:
-            rows[name] = score(name, ranking)
+            with arithmetic(ranking.setting, PRECISION):
+                rows[name] = score(name, ranking)
         except Exception as error:  # A network may fail in any way of its own; the others can be ranked.
             reasons[name] = (str(error).splitlines() or [type(error).__name__])[0]
     left_out = [f"{name}: {reason}" for name, reason in reasons.items()]
@@ -166,6 +174,9 @@ def score(name: str, ranking: Ranking) -> dict[str, float]:
     train = subset(dataset, ranking.target, classes, TRAIN)
     inputs, width = _features(name, ranking)
     features = inputs.take(train.rows).cpu()
+    if not torch.isfinite(features).all():
+        # Scores of such would be no numbers, which have no place in an order.
+        raise UserError("its features are not finite")
     scores = {column: of(features.numpy(), train.labels) for column, of in SCORES.items()}
     if name in PACKAGED:
         with torch.no_grad():
@@ -201,16 +212,15 @@ def _features(name: str, ranking: Ranking) -> tuple[Inputs, int]:
         augment="none",
         budget=Budget(),
         seed=0,
+        precision=PRECISION,
     )
-    device = resolve_device(ranking.device)
-    setting = Setting(device=str(device), threads=default_threads())
-    torch.set_num_threads(setting.threads)
     if needs_hub(name):
         click.echo(f"fetching the weights of {name} from the hub", err=True)
     torch.manual_seed(stream(cell.seed, "init", "backbone"))
     backbone = create_backbone(name, ranking.image_size)
     digests = present_digests(dataset, "", [name])
-    env = CellEnv(cell, setting, digests, Artifacts(), CostTracker(device), silent)
+    tracker = CostTracker(torch.device(ranking.setting.device))
+    env = CellEnv(cell, ranking.setting, digests, Artifacts(), tracker, silent)
     return DomainInputs(env, dataset).get(ranking.target, backbone, POOLED, 0), backbone.num_features
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.commands.experiments.execution import prepared, run_cells
+from bench.commands.experiments.execution import outcomes, prepared
 from bench.commands.experiments.halving import halve, matched_cells
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.options import SuiteOptions
@@ -22,6 +22,14 @@ from bench.report.tables import formats
 from bench.report.tables.leaderboard import blocks
 from bench.report.tables.recommend import Advice, advise
 from bench.spec.cell import Cell
+
+OTHERWISE = {
+    "missing": "are not run",
+    "skipped": "are skipped",
+    "failed": "have failed",
+    "unreadable": "cannot be read",
+}
+"""Statuses of cells that advice leaves out, in words."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +62,9 @@ def recommend(options: RecommendOptions) -> int:
         )
     for advice in recommendations:
         _print(advice, options.max_seconds)
-    missing = int((frame["status"] == "missing").sum())
-    if missing:
-        click.echo(f"{missing} of {len(plan.cells)} cells are not run: what they would say is not in here")
+    for status, words in OTHERWISE.items():
+        if count := int((frame["status"] == status).sum()):
+            click.echo(f"{count} of {counted(len(plan.cells), 'cell')} {words} and in no number here")
     return 0
 
 
@@ -81,10 +89,7 @@ def _run(plan: RunPlan) -> None:
     """
 
     def score(cell: Cell) -> float | None:
-        todo, _ = plan.store.missing([cell], plan.digests)
-        if todo:
-            run_cells(plan, todo)
-        record = plan.store.latest(cell.key)
+        (record,) = outcomes(plan, [cell])
         last = record.evaluations[-1] if record and record.evaluations else None
         return last.accuracy.get("target-validation") if last else None
 

@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 
-from bench.commands.experiments.execution import prepared, ready, run_cells
+from bench.commands.experiments.execution import outcomes, prepared, ready
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.options import SuiteOptions
 from bench.core.errors import UserError, check_name, did_you_mean
@@ -54,6 +54,10 @@ class TuneOptions:
     rule: str
     device: str
     results: str | None
+
+
+class Changed(Exception):
+    """Trial whose code, images or card are not those that its study began with."""
 
 
 class Untried(UserError):
@@ -151,7 +155,8 @@ def search(
 ) -> optuna.Study:
     """Run a method's study up to a number of trials; `what` is the last part of the study's name.
 
-    Trials that are recorded are not run again. Where the method's code changes meanwhile, they begin anew.
+    Trials that are recorded are not run again. Where the method's code or the images change meanwhile, they
+    begin anew.
     """
     if method_digest(method) != plan.digests[method].method:
         plan = replace(plan)
@@ -167,14 +172,30 @@ def search(
         for _ in range(trials - len(done)):
             trial = next_trial(study)
             values = suggested(trial, space)
-            score = trial_score(plan, method, values, rule)
-            if method_digest(method) != plan.digests[method].method:
-                click.echo(f"the code of '{method}' has changed: its trials begin anew")
-                return search(plan, method, space, trials, what, rule)
+            try:
+                score = trial_score(plan, method, values, rule)
+            except Changed:
+                return search(_changed(plan, method), method, space, trials, what, rule)
             state = TrialState.FAIL if score is None else TrialState.COMPLETE
             # Another process that goes on with this study may have told the same.
             study.tell(trial, score, state=state, skip_if_finished=True)
         return study
+
+
+def _changed(plan: RunPlan, method: str) -> RunPlan:
+    """Plan with what has changed since it was made, which is printed.
+
+    Raises:
+        UserError: nothing has that this process could load anew.
+    """
+    now = replace(plan)
+    others = plan.digests[method].differences(now.digests[method])
+    if not others:
+        raise UserError("the code has changed since this command began: run it again")
+    what = " and ".join("code" if other == "method" else other for other in others)
+    verb = "has" if what in ("code", "card") else "have"
+    click.echo(f"the {what} of '{method}' {verb} changed: its trials begin anew")
+    return now
 
 
 def _question(plan: RunPlan, method: str, rule: str) -> str:
@@ -212,6 +233,9 @@ def trial_score(plan: RunPlan, method: str, values: Mapping[str, Value], rule: s
     """Mean allowed score of a plan's cells under some hyperparameters; None when any of them fails.
 
     It is minus infinity where a model has collapsed, which is worse than any that has not.
+
+    Raises:
+        Changed: the trial is of other code or data than the plan.
     """
     suite = plan.suite
     trial = replace(plan, controls={}).with_suite(
@@ -224,16 +248,18 @@ def trial_score(plan: RunPlan, method: str, values: Mapping[str, Value], rule: s
         )
     )
     cells = with_folds(trial.cells)
-    todo, _ = trial.store.missing(cells, trial.digests)
     # Test accuracy of trials is not shown: it must not have a part in tuning.
     allowed = partial(allowed_score, rule=rule)
-    run_cells(trial, todo, allowed)
-    records = [record for cell in cells if (record := trial.store.latest(cell.key))]
+    records = [record for record in outcomes(trial, cells, allowed) if record]
     if len(records) < len(cells):
         raise UserError(
             f"{len(cells) - len(records)} of a trial's records cannot be read from '{trial.store.root}' any "
             "more: the same command runs them again"
         )
+    begun = plan.digests[method]
+    now = trial.digests[method].model_copy(update={"method": method_digest(method)})
+    if begun.outdated(now) or any(record.digests.outdated(begun) for record in records):
+        raise Changed
     if any(record.outcome.status == "failed" for record in records):
         return None
     scores = [score for record in records if (score := allowed(record)) is not None]

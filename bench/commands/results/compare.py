@@ -39,6 +39,9 @@ def compare(
     given = {"max_accuracy_drop": max_accuracy_drop, "max_slowdown": max_slowdown}
     limits = _gate(stores[0], {name: limit for name, limit in given.items() if limit is not None})
     regressed = gate.regressions(comparison, limits)
+    # What the new side lacks is gone; of what the base lacks nothing would be said.
+    damaged = stores[0].unreadable.items()
+    regressed += [f"{path}: of the base, which cannot be compared with: {reason}" for path, reason in damaged]
     click.echo(gate.markdown(comparison, regressed), nl=False)
     for name in out:
         try:

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import click
 
+from bench.commands.results.asked import NAME as SUITE
 from bench.commands.results.folder import latest_folder
 from bench.core.errors import UserError
 from bench.processes.pool import beside
 from bench.records.baselines import open_results
+from bench.records.store import Store
 
 HOST = "127.0.0.1"
 """Loopback address, which only this machine can reach."""
@@ -91,8 +93,13 @@ class Builder:
         return head + SCRIPT.replace("VERSION", str(self.version)) + tail
 
     def _state(self) -> object:
-        files = [path.stat() for path in Path(self._results).glob("records/??/*.json")]
-        return len(files), max((file.st_mtime_ns for file in files), default=0)
+        """State of the records and of the suite; not the newest time alone, since clocks may go backwards."""
+        store = Store(self._results)
+        try:
+            suite = (store.root / SUITE).stat()
+        except OSError:
+            return store.state()
+        return store.state(), suite.st_size, suite.st_mtime_ns
 
 
 def serve(results: str | None, suite: str | None, port: int) -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache, partial
+from pathlib import Path
 
-from bench.core.digest import engine_digest, library_versions
+from bench.core.digest import engine_digest, file_digest, library_versions, shared_code
 from bench.core.errors import InputsChanged, OldProcess
 from bench.data.card import Card
 from bench.data.dataset import Dataset
-from bench.method.registry import load_method, method_digest
+from bench.method.registry import load_method, method_digest, method_shared_files
 from bench.networks.weights import weights_digest
 from bench.records.record import Digests
 from bench.spec.cell import Cell
@@ -73,9 +74,28 @@ def loaded_digest(name: str) -> str:
     return _digest_when_loaded(name, method)  # type: ignore[arg-type]
 
 
+_known: dict[Path, str] = {}
+"""Shared code of methods, with the digest that each file had when this process was about to load it."""
+
+
+def note_code() -> None:
+    """Note the code that this process is about to load: other code than this it cannot load any more."""
+    engine_digest()
+    for path in shared_code():
+        _known.setdefault(path, file_digest(path))
+
+
 @cache
 def _digest_when_loaded(name: str, _loaded: type) -> str:
-    """Digest of a method's code as this process has loaded it, whatever becomes of its file."""
+    """Digest of a method's code as this process has loaded it, whatever becomes of its file.
+
+    Raises:
+        OldProcess: of code that it shares, this process has loaded an older version for another method.
+    """
+    for path in method_shared_files(name):
+        digest = file_digest(path)
+        if _known.setdefault(path, digest) != digest:
+            raise OldProcess
     return method_digest(name)
 
 

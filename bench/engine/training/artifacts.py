@@ -107,7 +107,7 @@ def pack(path: Path, tensors: Tensors, notes: Notes, durable: bool = True) -> No
     Raises:
         OSError: it cannot be written.
     """
-    content = json.dumps({"notes": notes, "tensors": _described(tensors)})
+    content = json.dumps({"name": path.name, "notes": notes, "tensors": _described(tensors)})
     with atomic_file(path, durable=durable) as temporary:
         # One entry: the order of several is not the same in every process.
         about = {"about": f"{zlib.crc32(content.encode())} {content}"}
@@ -132,19 +132,27 @@ def _bytes(tensor: Tensor) -> memoryview:
 def unpack(path: Path) -> Made | None:
     """Tensors and notes of a packed file, if it is there; a damaged one is thrown away, to be made anew."""
     try:
+        if path.exists() and not path.is_file():
+            # A pipe would be waited for.
+            raise ValueError("no regular file")
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             checksum, _, content = file.metadata()["about"].partition(" ")
         about = json.loads(content)
         if checksum != str(zlib.crc32(content.encode())) or about["tensors"] != _described(tensors):
             raise ValueError("checksums differ")
+        if about["name"] != path.name:
+            # As where a copy of a cache has gone wrong: its name says what it is.
+            raise ValueError(f"it is {about['name']}")
         os.utime(path)  # Its turn to go is put off.
         return tensors, about["notes"]
     except FileNotFoundError:
         return None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         LOG.warning("damaged, and made anew: %s (%s)", path, error)
-        path.unlink(missing_ok=True)
+        # A folder in its place stays, and then nothing is kept.
+        with contextlib.suppress(OSError):
+            path.unlink()
         return None
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch.overrides import TorchFunctionMode
 
-from bench.commands.experiments.rank_backbones import VERIFIED, agreement
+from bench.commands.experiments.rank_backbones import VERIFIED, RankOptions, agreement
+from bench.commands.experiments.rank_backbones import rank as rank_here
+from bench.commands.options import SuiteOptions
 from tests.support.checkout import bench
 
 TINY = "test_efficientnet.untrained,test_efficientnet_gn.untrained,test_efficientnet_ln.untrained"
@@ -29,6 +34,30 @@ def test_ranks_and_verifies(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir()), "nothing is left where it was called"
     again = rank("--target", "twitter", "--backbones", TINY, "--verify", cwd=tmp_path)
     assert again.stdout == process.stdout
+
+
+def test_features_are_of_the_arithmetic_that_cells_take_them_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch's own default for convolutions is TF32, and a cell of fp32 takes over features kept here."""
+    seen: set[tuple[bool, str]] = set()
+
+    class Watched(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.nn.functional.conv2d:
+                seen.add((torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()))
+            return func(*args, **(kwargs or {}))
+
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    name = TINY.split(",", maxsplit=1)[0]
+    options = RankOptions(
+        SuiteOptions(target=["twitter"], image_size=32), "emoji-home", [name], "cpu", verify=False
+    )
+    with Watched():
+        assert rank_here(options) == 0
+    assert seen == {(False, "highest")}
+    assert torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.commands.experiments.execution import outcomes
+from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
+from bench.commands.options import SuiteOptions
+from bench.records.record import Outcome, Request
 from bench.records.store import Store
+from tests.quick import expected, quick_cell
 from tests.support.checkout import bench
 
 SUITE = """
@@ -52,9 +57,39 @@ def test_recommend_unknown_shots(tmp_path: Path) -> None:
     assert found.stderr == "error: suite 'tiny' has no cells with 7 shots: choose from 0, 3\n"
 
 
+def test_an_attempt_of_other_code_says_nothing_about_a_record_of_todays(tmp_path: Path) -> None:
+    """As where a method's file was broken for a while, and is what it was again."""
+    (tmp_path / "tiny.toml").write_text(SUITE)
+    selection = SuiteOptions(str(tmp_path / "tiny.toml"), methods=["linear-probe"])
+    plan = RunPlan.resolve(selection, str(tmp_path / "results"), ExecutionOptions())
+    plan.store.prepare()
+    cell, digests = plan.cells[0], plan.digests["linear-probe"]
+    known, predictions = expected(quick_cell(0))
+    done = known.model_copy(
+        update={
+            "key": cell.key,
+            "request": Request(cell=cell, setting=known.request.setting, suite="tiny"),
+            "digests": digests,
+        }
+    )
+    failed = {"outcome": Outcome(status="failed", reason="a typo"), "digests": digests.without_method}
+    done = plan.store.write(done, predictions)
+    plan.store.write(done.model_copy(update=failed), {})
+    attempt = plan.store.versions.attempt(cell.key)
+    assert attempt
+    assert not attempt.done
+    assert outcomes(plan, [cell]) == [done]
+
+
 def test_check_search(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(SUITE)
     command = ("check-search", "--suite", "tiny.toml", "--draws", "2")
+    many = bench(*command[:-1], "5", cwd=tmp_path)
+    assert many.returncode == 2
+    said = (
+        "error: --draws 5: each takes 2 steps or more, and a search of this suite has 8: use fewer, or more"
+    )
+    assert many.stderr == f"{said} --steps\n"
     first = bench(*command, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "4 runs of 2 questions" in first.stdout

@@ -21,6 +21,7 @@ from bench.method.registry import search_space
 from bench.records.selection import COLLAPSED, label_free_scores, validator_scores
 from bench.records.store import Store
 from bench.spec.rules import TUNES_BY
+from tests.data.pictures import as_folders, pictures
 from tests.support.cells import answer, tiny_cell
 from tests.support.checkout import ROOT, bench, install
 
@@ -217,6 +218,43 @@ def test_a_method_that_is_edited_meanwhile(tmp_path: Path) -> None:
     assert {found.digests.method for found in (record, *trials)} == {record.digests.method}
     again = bench("run", "--suite", "tiny.toml", cwd=tmp_path, PYTHONPATH=path)
     assert "1 recorded, 0 to run" in again.stdout
+
+
+TOUCHING = """
+import shutil
+from pathlib import Path
+from bench.api import GradientMethod
+
+class Mine(GradientMethod):
+    def begin(self, *arguments):
+        if not Path("photos/b/x/new.jpg").exists():
+            shutil.copy("photos/a/x/00001.jpg", "photos/b/x/new.jpg")
+        return super().begin(*arguments)
+"""
+
+
+def test_images_that_change_meanwhile(tmp_path: Path) -> None:
+    """A trial on other images is none of the study's, and no trial has failed for it."""
+    as_folders(tmp_path / "photos", pictures(["a", "b"], ["x", "y"], 6))
+    install(tmp_path / "site", "mine = mine:Mine", mine=TOUCHING)
+    path = os.pathsep.join([str(ROOT), str(tmp_path / "site")])
+    options = ("--backbone", "test_efficientnet.untrained", "--image-size", "32", "--steps", "8")
+    more = ("--target", "b", "--shots", "2", "--only", "learning_rate", "--trials", "2")
+    command = ("tune", "--data", "photos", "--method", "mine", *options, *more)
+    process = bench(*command, cwd=tmp_path, PYTHONPATH=path)
+    assert process.returncode == 0, process.stderr + process.stdout
+    assert "the images of 'mine' have changed: its trials begin anew" in process.stdout
+    assert "best of 2 trials" in process.stdout
+    (folder,) = (tmp_path / "results").iterdir()
+    records = [*Store(folder).records()]
+    newest = max(records, key=lambda record: record.created).digests.dataset
+    storage = JournalStorage(JournalFileBackend(str(folder / "studies.journal")))
+    begun, again = storage.get_all_studies()
+    # The first trial was of the old images, as this process knew them, and counts in its study.
+    states = [trial.state for trial in storage.get_all_trials(begun._study_id)]
+    assert states == [TrialState.COMPLETE, TrialState.RUNNING]
+    assert len(storage.get_all_trials(again._study_id)) == 2
+    assert {record.digests.dataset for record in records if record.done} == {newest}
 
 
 def study(folder: Path) -> optuna.Study:

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from bench.core.errors import CellFailed
 from bench.data.card import SILENT, Card, SplitSpec
 from bench.data.catalog import load_card
+from bench.data.corruptions.domains import Corrupted
 from bench.data.dataset import Dataset, silent
 from bench.engine.cell.digests import check_dataset, present_digests, with_own_weights
 from bench.engine.cell.env import CellEnv
@@ -46,6 +47,7 @@ CARD_CHANGES: dict[str, Any] = {
     "credits": {"google": "somebody"},
     "anchors": "other.toml",
     "domains": ["twitter", "google"],
+    "corrupted": [Corrupted(of="google", kinds=["fog"])],
     "default_domains": ["google"],
     "classes": ["b", "a"],
     "fit": "crop",

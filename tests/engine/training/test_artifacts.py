@@ -44,6 +44,28 @@ def test_made_once_found_next_time(tmp_path: Path) -> None:
         assert again[name].dtype == tensor.dtype
 
 
+def test_one_under_the_name_of_another_is_made_anew(tmp_path: Path) -> None:
+    make = Maker()
+    for key in ("one", "two"):
+        Artifacts(tmp_path).get("kind", key, make)
+    (tmp_path / "kind" / "one.safetensors").replace(tmp_path / "kind" / "two.safetensors")
+    assert Artifacts(tmp_path).get("kind", "two", make)[2]
+    assert make.calls == 3
+    assert not Artifacts(tmp_path).get("kind", "two", make)[2]
+
+
+@pytest.mark.parametrize("odd", [os.mkdir, os.mkfifo])
+def test_a_folder_or_pipe_in_the_place_of_one_stops_nobody(tmp_path: Path, odd: Any) -> None:
+    path = tmp_path / "kind" / "key.safetensors"
+    path.parent.mkdir()
+    odd(path)
+    make = Maker()
+    for _ in range(2):
+        tensors, _, _ = Artifacts(tmp_path).get("kind", "key", make)
+        assert tensors["c"].tolist() == [1, 2]
+    assert make.calls == (2 if path.is_dir() else 1)
+
+
 def test_keys_and_kinds_are_apart(tmp_path: Path) -> None:
     make = Maker()
     for kind, key in (("one", "a"), ("one", "b"), ("two", "a")):

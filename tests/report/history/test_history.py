@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.commands.results import history as command
 from bench.core.errors import UserError
 from bench.records.record import Cost, Environment, StageCost
 from bench.records.store import Store
@@ -102,6 +103,23 @@ def test_adding_again_changes_nothing_and_measuring_again_replaces(tmp_path: Pat
     assert line.entries["linear-probe"].accuracy == pytest.approx(75.0)
     History(tmp_path / "history").add(from_records(measure(tmp_path / "c", "a" * 40, machine="m-2")))
     assert len(History(tmp_path / "history").measurements) == 2
+
+
+def test_two_sources_of_one_line_are_refused_and_a_smaller_line_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the halves of a suite from two hosts, of which the last alone would stay."""
+    monkeypatch.chdir(tmp_path)
+    measure(tmp_path / "one", "a" * 40)
+    two = measure(tmp_path / "two", "a" * 40)
+    synthetic.write(two, synthetic.cell("dann"), 30, environment=next(two.records()).environment)
+    with pytest.raises(UserError, match="'one' and 'two' are both of suite toy-suite, revision aaaaaaaaaa"):
+        command.add(["one", "two"], None)
+    assert not (tmp_path / "results").exists()
+    command.add(["two", "two"], None)
+    assert capsys.readouterr().err == ""
+    command.add(["one"], None)
+    assert "had dann too" in capsys.readouterr().err
 
 
 def line(number: int, accuracy: float, seconds: float, **changes: Any) -> Measurement:

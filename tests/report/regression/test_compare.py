@@ -137,6 +137,20 @@ def test_other_cards_weights_and_libraries_are_named(tmp_path: Path) -> None:
         assert "Caution" not in bench("compare", base, new, cwd=tmp_path).stdout
 
 
+@pytest.mark.parametrize("suffix", [".json", ".safetensors"])
+@pytest.mark.parametrize("side", ["base", "new"])
+def test_a_record_that_cannot_be_read_is_no_pass(side: str, suffix: str, tmp_path: Path) -> None:
+    for name in ("base", "new"):
+        results(tmp_path / name)
+    path = sorted((tmp_path / side).glob(f"records/??/*{suffix}"))[0]
+    path.write_bytes(path.read_bytes()[:-1])
+    process = bench("compare", "base", "new", cwd=tmp_path)
+    assert process.returncode == 1, process.stdout
+    assert "**1 regression**" in process.stdout
+    assert ("of the base, which cannot be compared with: " in process.stdout) is (side == "base")
+    assert f"warning: unreadable record {side}/records/" in process.stderr
+
+
 def test_nothing_in_common_is_one_line(tmp_path: Path) -> None:
     results(tmp_path / "base")
     other = Store(tmp_path / "other")

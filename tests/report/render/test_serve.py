@@ -69,6 +69,14 @@ def test_a_page_that_follows_its_records(store: Store, served: tuple[str, subpro
     synthetic.fill(store, {"dann": 30}, shots=[5])
     wait_for(lambda: "dann" in get(address))
     wait_for(lambda: get(f"{address}version") != version)
+    # The clock was ahead, and was set right before a record was replaced.
+    version, ahead = get(f"{address}version"), time.time() + 3600
+    for path in store.files():
+        os.utime(path, (ahead, ahead))
+    wait_for(lambda: get(f"{address}version") != version)
+    assert "62.5" not in get(address)
+    synthetic.fill(store, {"linear-probe": 25}, shots=[5])
+    wait_for(lambda: "62.5" in get(address))
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=PATIENCE) == 0
 

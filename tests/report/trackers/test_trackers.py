@@ -45,6 +45,13 @@ def test_a_run_by_hand(filled: Store) -> None:
     assert metrics["train_loss"] == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("created", ["yesterday", "", "9999-99-99", "0001-01-01", "2024-05-01T12:00:00"])
+def test_a_run_whose_record_names_no_time_is_a_run(store: Store, created: str) -> None:
+    synthetic.write(store, synthetic.cell(), 20, created=created)
+    (run,) = cells(store)
+    assert run.started <= 1714564800.0
+
+
 def test_tensorboard(filled: Store, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -64,6 +71,53 @@ def test_tensorboard(filled: Store, tmp_path: Path) -> None:
         known = metadata.parse_session_start_info_plugin_data(content).hparams
         assert known["method"].string_value == run.params["method"]
         assert known["batch_size"].number_value == 8
+
+
+def run_again(store: Store) -> Run:
+    """A cell is run again, and answers otherwise under its key."""
+    cell = synthetic.cell("linear-probe", "photo", "sketch", 5)
+    synthetic.write(store, cell, 10, created="2024-06-01T12:00:00+00:00")
+    (run,) = (run for run in cells(store) if run.key == cell.key)
+    assert run.metrics["accuracy last"] == pytest.approx(25.0)
+    return run
+
+
+def test_a_cell_that_was_run_again_is_another_answer(filled: Store) -> None:
+    before = {run.key: run.answer for run in cells(filled)}
+    assert {run.key: run.answer for run in cells(filled)} == before
+    run = run_again(filled)
+    after = {run.key: run.answer for run in cells(filled)}
+    assert [key for key in before if before[key] != after[key]] == [run.key]
+
+
+def test_tensorboard_shows_the_newest_run_of_a_cell(filled: Store, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    writer("tensorboard")(cells(filled), str(tmp_path))
+    run = run_again(filled)
+    writer("tensorboard")(cells(filled), str(tmp_path))
+    events = EventAccumulator(str(tmp_path / "toy-suite" / run.key)).Reload()
+    (final,) = events.Scalars("accuracy last")
+    assert final.value == pytest.approx(25.0)
+
+
+def test_mlflow_marks_what_was_replaced(filled: Store, tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
+    writer("mlflow")(first := cells(filled), str(tmp_path))
+    key = run_again(filled).key
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("toy-suite").experiment_id
+
+    def accuracies() -> dict[float, str | None]:
+        found = client.search_runs([experiment], f"tags.key = '{key}'")
+        return {one.data.metrics["accuracy last"]: one.data.tags.get("replaced") for one in found}
+
+    for _ in range(2):
+        writer("mlflow")(cells(filled), str(tmp_path))
+        assert accuracies() == {50.0: "true", 25.0: None}
+    writer("mlflow")(first, str(tmp_path))
+    assert accuracies() == {50.0: "false", 25.0: "true"}
 
 
 def test_mlflow(filled: Store, tmp_path: Path) -> None:

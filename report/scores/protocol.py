@@ -1,0 +1,90 @@
+"""Protocols of cells: what all cells of a suite have alike, so that no table averages over several.
+
+A results folder may hold more than its suite asks for: the same pairs with other steps, images or classes,
+from a run with other options or before the suite was edited. Those get tables of their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from bench.spec.cell import Cell, content_hash
+
+AXES = {"method", "overrides", "seed", "backbone", "headline"}
+"""Fields of a cell in which those of one table may differ, or that its supervision names."""
+SCENARIO_AXES = {"kind", "source", "target", "shots"}
+CLASSES = ("source_classes", "target_classes")
+
+
+def _number(noun: str) -> Callable[[int], str]:
+    return lambda number: f"{number} {noun if number == 1 else noun + 's'}"
+
+
+WORDS: dict[str, Callable[[Any], str]] = {
+    "steps": _number("step"),
+    "batch_size": "batches of {}".format,
+    "evaluations": _number("evaluation"),
+    "trials": _number("tuning trial"),
+    "image_size": "{} px".format,
+    "augment": "augmentation {}".format,
+    "precision": "{}".format,
+    "dataset": "{}".format,
+    "transductive": {True: "transductive", False: "not transductive"}.__getitem__,
+    "fold": lambda fold: "no fold held out" if fold is None else f"fold {fold} held out",
+    "classes": lambda sides: f"{len(sides[-1])} classes",
+}
+"""How tables name a value; others are named by a digest."""
+
+
+class Part(NamedTuple):
+    """One field of a protocol, in words, and a digest of its value."""
+
+    field: str
+    words: str
+    value: str
+
+
+def protocol(cell: Cell) -> tuple[Part, ...]:
+    """Protocol of a cell."""
+    fields = cell.model_dump(exclude=AXES | {"scenario", "budget"})
+    fields |= cell.scenario.model_dump(exclude=SCENARIO_AXES) | cell.budget.model_dump()
+    if fields.get("longest"):
+        # However many steps it took to converge.
+        del fields["steps"]
+    fields["classes"] = [fields.pop(name) for name in CLASSES]
+    named = ((name, value, WORDS.get(name)) for name, value in fields.items())
+    digests = {name: content_hash(value) for name, value in fields.items()}
+    return tuple(
+        Part(name, words(value) if words else f"{name} {digests[name][:4]}", digests[name])
+        for name, value, words in named
+    )
+
+
+def set_apart(kinds: Sequence[Any], protocols: Sequence[Any], supervisions: list[Any], asked: int) -> None:
+    """Name in the supervision of cells what the suite's cells of their kind, the first `asked`, never have.
+
+    Where the suite has none of a kind, what is not the same in all cells of the kind is named. Places without
+    a protocol, whose cell is not known, stay as they are.
+    """
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, parts in enumerate(protocols):
+        if isinstance(parts, tuple):
+            places[kinds[place]].append(place)
+    for found in places.values():
+        suite = [place for place in found if place < asked]
+        known = {part for parts in {protocols[place] for place in found} for part in parts}
+        values = {part for parts in {protocols[place] for place in suite} for part in parts}
+        words = Counter((part.field, part.words) for part in known)
+        fields = Counter(part.field for part in known)
+        for place in found[len(suite) :]:
+            supervisions[place] = replace(
+                supervisions[place],
+                protocol=", ".join(
+                    part.words if words[part.field, part.words] == 1 else f"{part.words} {part.value[:4]}"
+                    for part in protocols[place]
+                    if (part not in values if suite else fields[part.field] > 1)
+                ),
+            )
