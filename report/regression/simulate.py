@@ -19,7 +19,7 @@ import pandas as pd
 from bench.core.errors import UserError
 from bench.records.selection import HEADLINE
 from bench.records.store import Store
-from bench.report.scores.frame import accuracy_column, load_frame
+from bench.report.scores.frame import accuracy_column, load_frame, methods_only
 from bench.report.scores.predictions import ScoredPredictions
 from bench.report.statistics.pairwise import comparisons
 from bench.report.statistics.summary import scored
@@ -92,7 +92,7 @@ def rejections(cells: pd.DataFrame, runs: int, effect: float, times: int, seed: 
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the simulation.")
 def main(results: Path, runs: int, times: int, seed: int) -> None:
     """Print how often a method is called different from itself, and from a better self."""
-    frame = load_frame(Store(results))
+    frame = methods_only(load_frame(Store(results)))
     shown = 0
     for block in blocks(frame):
         for method, mine in scored(block.of(frame)).groupby("method"):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from bench.core.text import counted, printable
+from bench.report.scores.frame import methods_only
 from bench.report.tables import formats
 from bench.report.tables.completeness import Completeness
 from bench.report.tables.leaderboard import leaderboards
@@ -25,7 +26,7 @@ def markdown_table(frame: pd.DataFrame, baseline: str) -> str:
     """
     completeness = Completeness.of(frame)
     parts = [f"{escape(line)}\n" for line in completeness.lines if completeness.missing]
-    for board in leaderboards(frame, baseline):
+    for board in leaderboards(methods_only(frame), baseline):
         title = f"**{board.block.title}** ({counted(board.cells, 'shared cell')})"
         rows = [
             [

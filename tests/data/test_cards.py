@@ -24,6 +24,7 @@ TOTALS = {
     "dtd": (47, 5_640),
     "emoji-corruptions": (55, 4 * 1_154),
     "emoji-home": (55, 7 * 1_154),
+    "emoji-home@2": (48, 7 * 1_009),
     "eurosat": (10, 27_000),
     "fgvc-aircraft": (100, 10_000),
     "flowers102": (102, 1_020 + 1_020 + 6_149),

@@ -154,7 +154,7 @@ def _run(suite: Suite, cells: Sequence[Cell], store: Store, execution: Execution
             again = f", {stale} stale" if stale else ""
             recorded = len(cells) - len(todo)
             click.echo(f"{counted(len(cells), 'cell')}, {recorded} recorded{again}, {len(todo)} to run")
-            keep(store, suite, card)
+            keep(store, suite, card, {})
             if todo:
                 run_cells(ours, todo)
     except UserError as error:

@@ -111,6 +111,9 @@ def augmentation(name: str, size: int) -> Augmentation | None:
         return None
     if name == "rand-augment":
         return rand_augment(mirrors=True)
+    if name == "resized-crop":
+        # As networks are trained on ImageNet: 8 to 100 % of an image, its sides as 3 : 4 to 4 : 3.
+        return OneByOne(v2.Compose([v2.RandomHorizontalFlip(), v2.RandomResizedCrop(size, antialias=True)]))
     return CropFlip(max(1, size // 10), mirrors=name == "crop-flip")
 
 

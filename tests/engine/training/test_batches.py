@@ -125,6 +125,32 @@ def test_augmentation_is_a_shift_and_a_flip(augment: str, flips: tuple[bool, ...
     assert len(set(chosen)) > 8, "images of a batch move independently"
 
 
+def test_resized_crops_are_parts_of_an_image() -> None:
+    """Two ramps, across and down, say which: 8 to 100 % of it, sides as 3 : 4 to 4 : 3, some mirrored."""
+    size = 64
+    ramp = np.linspace(0, 255, size)
+    pixels = np.zeros((1, size, size, 3))
+    pixels[..., 0], pixels[..., 1] = ramp, ramp[:, None]
+    inputs = ImageInputs(
+        pixels.astype(np.uint8),
+        (0.0,) * 3,
+        (1.0,) * 3,
+        torch.device("cpu"),
+        False,
+        augmentation("resized-crop", size),
+    )
+    x = inputs.take(np.zeros(200, dtype=np.int64), 1)
+    assert x.shape == (200, 3, size, size)
+    across, down = x[:, 0, size // 2], x[:, 1, :, size // 2]
+    wide, high = ((line.amax(1) - line.amin(1) + 1 / size).numpy() for line in (across, down))
+    assert 0.06 < (wide * high).min() < 0.2
+    assert 0.8 < (wide * high).max() <= 1.05
+    assert 0.6 < (wide / high).min() < (wide / high).max() < 1.6
+    mirrored = (across[:, 0] > across[:, -1]).float().mean().item()
+    assert 0.3 < mirrored < 0.7
+    assert (down[:, 0] < down[:, -1]).all()
+
+
 def test_digits_are_not_mirrored_in_a_strong_view_either() -> None:
     """RandAugment moves and turns an image by less than a quarter: its mark stays in its half."""
     pixels = np.zeros((1, 32, 32, 3), dtype=np.uint8)
