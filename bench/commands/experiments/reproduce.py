@@ -149,8 +149,7 @@ def _in_order(cells: dict[str, Cell], suite: Suite) -> list[Cell]:
 def _run(suite: Suite, cells: Sequence[Cell], store: Store, execution: ExecutionOptions) -> str:
     """Run the cells that have no current record; returns why that cannot be, or nothing."""
     card = load_card(suite.dataset)
-    methods = list(dict.fromkeys(cell.method for cell in cells))
-    ours = RunPlan(suite.model_copy(update={"methods": methods}), card, cells, store, execution)
+    ours = RunPlan(suite, card, cells, store, execution)
     try:
         with prepared(store):
             todo, stale = store.missing(cells, ours.digests)
