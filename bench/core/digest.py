@@ -15,7 +15,12 @@ PACKAGE = Path(__file__).parents[1]
 ROOMS = ("data", "engine", "method", "networks", "spec")
 """Folders of the code that decides a cell's numbers, their subfolders included."""
 
-FILES = ("core/seeds.py", "method/maths/logistic.py", "records/selection.py")
+FILES = (
+    "core/seeds.py",
+    "method/maths/logistic.py",
+    "method/maths/normalisation.py",
+    "records/selection.py",
+)
 """Files that decide numbers and lie elsewhere, or in a folder of `EXCEPTIONS`."""
 
 SHARED = "in the digests of the methods that import it"
@@ -39,6 +44,7 @@ EXCEPTIONS = {
     "method/registry.py": "names; hyperparameters are in the key",
     "networks/second_order.py": SHARED,
     "networks/task_parallel.py": SHARED,
+    "spec/findings.py": "what is compared in records",
     "spec/matrix": "which cells there are; their content is in the key",
     "spec/resources.py": "processors and memory of a cell",
     "spec/rules.py": "names; the rules are in records/selection.py",

@@ -22,7 +22,7 @@ from bench.core.files import write_atomically
 from bench.core.paths import RESULTS
 from bench.core.text import counted, printable
 from bench.data.catalog import load_card
-from bench.method.registry import explicit, load_method
+from bench.method.registry import control_of, explicit
 from bench.records.store import Store
 from bench.report.render import reproductions
 from bench.report.render.reproductions import Reproduction
@@ -116,7 +116,10 @@ def _cells(finding: Finding, asked: Comparison | Ranking, term: Term, suite: Sui
     """Cells of a term: those of the suite, with one method alone."""
     method, overrides = _recipe(term, suite)
     own = suite.model_copy(update={"methods": [method], "set": {method: overrides}})
-    return [cell for cell in plan(own, load_card(suite.dataset)) if finding.takes(asked, term, cell)]
+    cells = [cell for cell in plan(own, load_card(suite.dataset)) if finding.takes(asked, term, cell)]
+    if term.control and method == term.method:
+        return [cell.model_copy(update={"control_of": (method,)}) for cell in cells]
+    return cells
 
 
 def _recipe(term: Term, suite: Suite) -> tuple[str, dict[str, Value]]:
@@ -124,7 +127,7 @@ def _recipe(term: Term, suite: Suite) -> tuple[str, dict[str, Value]]:
     method, own = term.method, suite.set.get(term.method, {})
     if not term.control:
         return method, explicit(method, own)
-    control = load_method(method).control
+    control = control_of(method)
     if control is None:
         raise UserError(f"method '{method}' declares no control")
     if isinstance(control, str):
@@ -146,8 +149,7 @@ def _in_order(cells: dict[str, Cell], suite: Suite) -> list[Cell]:
 def _run(suite: Suite, cells: Sequence[Cell], store: Store, execution: ExecutionOptions) -> str:
     """Run the cells that have no current record; returns why that cannot be, or nothing."""
     card = load_card(suite.dataset)
-    methods = list(dict.fromkeys(cell.method for cell in cells))
-    ours = RunPlan(suite.model_copy(update={"methods": methods}), card, cells, store, execution)
+    ours = RunPlan(suite, card, cells, store, execution)
     try:
         with prepared(store):
             todo, stale = store.missing(cells, ours.digests)
