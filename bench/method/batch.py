@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import Flag, auto
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,12 +33,13 @@ StageName = str
 
 @dataclass(frozen=True)
 class Task:
-    """Task of a stage: its classes, batch size and seed."""
+    """Task of a stage: its classes, batch size and seed, and what the method found in the stage before."""
 
     stage: StageName
     classes: tuple[str, ...]
     batch_size: int
     seed: int
+    before: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

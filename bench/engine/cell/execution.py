@@ -196,7 +196,8 @@ class CellExecution:
     def task(self, stage: StageSpec, classes: Sequence[str] = ()) -> Task:
         """Task of a stage, or of an episode over some of its classes."""
         seed = stream(self.cell.seed, "method", stage.name)
-        return Task(stage.name, tuple(classes) or stage.classes, self.cell.budget.batch_size, seed)
+        before = next(reversed(self.details.values()), {})
+        return Task(stage.name, tuple(classes) or stage.classes, self.cell.budget.batch_size, seed, before)
 
     def build(self, stage: StageSpec) -> Model:
         """Build the network for a stage from the cell's initialisation stream, on the device."""
