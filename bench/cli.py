@@ -16,6 +16,7 @@ from bench.core.text import printable
 from bench.core.version import __version__
 from bench.processes.garbage import freeze_at_exit
 from bench.processes.streams import use_lasting_streams
+from bench.processes.threads import set_wait_policy
 
 
 class Suggesting(click.Group):
@@ -332,6 +333,7 @@ cli.add_command(results)
 def main() -> None:
     """Run the command line; a user's error is one line and exit code 2."""
     use_lasting_streams()
+    set_wait_policy()
     freeze_at_exit()
     try:
         cli.main(standalone_mode=False)

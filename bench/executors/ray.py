@@ -27,6 +27,7 @@ from bench.executors.protocol import ExecutorOptions
 from bench.executors.ray_actor import RemoteWorker, WorkerActor
 from bench.executors.ray_nodes import CellResources, Node, alive, connect, describe, run_on_nodes
 from bench.processes.protocol import Answers
+from bench.processes.threads import WAIT_POLICY, wait_policy
 
 POLL = 5.0
 """Seconds between two polls of the nodes."""
@@ -192,7 +193,7 @@ class RayCluster:
     def _environment(self) -> dict[str, str]:
         """Environment variables of this process that decide how a worker behaves."""
         ours = {name: value for name, value in os.environ.items() if name.startswith(("BENCH_", "HF_"))}
-        return {**ours, "OMP_NUM_THREADS": str(self._threads)}
+        return {**ours, "OMP_NUM_THREADS": str(self._threads), WAIT_POLICY: wait_policy()}
 
 
 def _folder_visible(

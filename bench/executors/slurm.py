@@ -29,6 +29,7 @@ from bench.executors.protocol import ExecutorOptions, TrialImages, Watcher
 from bench.executors.slurm_job import write_work
 from bench.executors.worker_pool import WorkerPool
 from bench.processes.signals import STOPPING, Interrupted, interruptions
+from bench.processes.threads import WAIT_POLICY, wait_policy
 from bench.records.record import Digests
 from bench.records.store import Store
 from bench.spec.cell import Cell
@@ -200,6 +201,7 @@ class Slurm:
             setup=[
                 f"export PYTHONPATH={shlex.quote(os.pathsep.join(filter(None, sys.path)))}",
                 f"export OMP_NUM_THREADS={asked.threads_per_device}",
+                f"export {WAIT_POLICY}={shlex.quote(wait_policy())}",
             ],
             additional_parameters={"requeue": True},
             **{name: value for name, value in wanted.items() if value is not None},

@@ -55,20 +55,20 @@ class Archives:
         return not (root / "records").is_dir() and bool(archive_names(root))
 
     @cached_property
-    def _members(self) -> dict[str, Path]:
-        """The archive of each member."""
-        members: dict[str, Path] = {}
+    def _members(self) -> dict[str, tuple[Path, zipfile.ZipFile]]:
+        """The archive of each member; it stays open, so that its directory is read once."""
+        members: dict[str, tuple[Path, zipfile.ZipFile]] = {}
         for archive_name in sorted(archive_names(self.root) if self._contents is None else self._contents):
             path = self.root / archive_name
             try:
-                with self._open(path) as archive:
-                    if sum(info.file_size for info in archive.infolist()) > LARGEST_SUM:
-                        raise OSError(f"it unpacks to more than {LARGEST_SUM >> 20} MiB")
-                    names = [name for name in archive.namelist() if MEMBER.fullmatch(name)]
+                archive = self._open(path)
+                if sum(info.file_size for info in archive.infolist()) > LARGEST_SUM:
+                    raise OSError(f"it unpacks to more than {LARGEST_SUM >> 20} MiB")
             except (OSError, *DAMAGE) as error:
                 self._unreadable[path] = f"not a readable archive: {error}"
                 continue
-            members.update(dict.fromkeys(names, path))
+            names = [name for name in archive.namelist() if MEMBER.fullmatch(name)]
+            members.update(dict.fromkeys(names, (path, archive)))
         return members
 
     def _open(self, path: Path) -> zipfile.ZipFile:
@@ -97,11 +97,11 @@ class Archives:
         name = PurePosixPath(path.relative_to(self.root)).as_posix()
         if name not in self._members:
             raise FileNotFoundError(name)
+        path, archive = self._members[name]
         try:
-            with self._open(self._members[name]) as archive:
-                return _unpacked(archive, archive.getinfo(name))
+            return _unpacked(archive, archive.getinfo(name))
         except DAMAGE as error:
-            raise OSError(f"{self._members[name].name}: {name} is damaged: {error}") from None
+            raise OSError(f"{path.name}: {name} is damaged: {error}") from None
 
 
 def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

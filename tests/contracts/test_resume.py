@@ -47,12 +47,18 @@ MOMENTS = {("source stage", 1), ("source stage", 4), ("target stage", 1), ("targ
 
 
 @pytest.mark.parametrize(
-    ("method", "kind"), [*((method, "cross-domain") for method in METHODS), ("nas-lite", "cross-domain-task")]
+    ("method", "changes"),
+    [
+        *((method, {}) for method in METHODS),
+        ("nas-lite", {"kind": "cross-domain-task"}),
+        # The tiny network has no classifier that it was pretrained with.
+        ("co-tuning", {"backbone": "tf_efficientnet_lite0"}),
+    ],
 )
 def test_a_resumed_cell_gives_the_same_answer(
-    method: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cell = tiny_cell(method, kind=kind, augment="rand-augment")
+    cell = tiny_cell(method, augment="rand-augment", **changes)
     record, predictions = answer(cell, tmp_path / "undisturbed")
     again, resumed, times = interrupted(cell, tmp_path / "disturbed", monkeypatch, MOMENTS)
     assert again.outcome == record.outcome

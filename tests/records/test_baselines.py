@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,24 @@ def test_a_baseline_reads_like_the_folder_it_was_made_of(results: Store) -> None
         update={"predictions_sha256": None}
     )
     assert not baseline.unreadable
+
+
+def test_an_archives_directory_is_read_once(results: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once a record, which would make reading quadratic; what replaces them does not mix with them."""
+    target = save(results, "toys")
+    before = list(Store(target).records())
+    opened: list[str] = []
+    whole = zipfile.ZipFile.__init__
+    monkeypatch.setattr(
+        zipfile.ZipFile, "__init__", lambda file, *given: opened.append(str(given[0])) or whole(file, *given)
+    )
+    baseline = Store(target)
+    assert list(baseline.records()) == before
+    assert len(opened) == len(set(opened))
+    assert {str(path) for path in target.glob("*.zip")} <= {*opened}
+    for path in target.glob("*.zip"):
+        path.unlink()
+    assert list(baseline.records()) == before
 
 
 def test_the_same_records_give_the_same_bytes(results: Store) -> None:

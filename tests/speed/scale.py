@@ -1,7 +1,8 @@
 """What a results folder of many records costs: `python -m tests.speed.scale [RECORDS] [FOLDER]`.
 
 Makes two folders of synthetic records, which differ in one method's accuracy, and prints seconds and memory
-of looking up what is missing, of listing all records and of comparing the two, each in a process of its own.
+of looking up what is missing, of listing all records and of comparing the two, each in a process of its own;
+and of listing a tenth of them as a baseline.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from safetensors.numpy import save
 
+from bench.records.archive import replace_archives, to_zip
 from bench.records.codec import encode
 from bench.records.store import Store
 from bench.spec.cell import Cell
@@ -65,6 +67,16 @@ def fill(root: Path, count: int, worse: int) -> None:
         path.with_suffix(f".{digest[:16]}.safetensors").write_bytes(blob)
 
 
+def pack(root: Path, target: Path, count: int) -> None:
+    """Archives as of a baseline with the first `count` records of a folder."""
+    archives: dict[str, dict[str, bytes]] = {}
+    for cell in islice(cells(count), count):
+        for path in Store(root).path(cell.key).parent.glob(f"{cell.key}.*"):
+            place = f"records/{cell.key[:2]}/{cell.key}{path.suffix}"
+            archives.setdefault(f"{cell.method}.zip", {})[place] = path.read_bytes()
+    replace_archives(target, {name: to_zip(members) for name, members in archives.items()})
+
+
 def missing(base: Path, new: Path, count: int) -> None:
     """What `bench run` asks before anything runs, all being there."""
     from tests.report.synthetic import record
@@ -84,6 +96,13 @@ def listing(base: Path, new: Path, count: int) -> None:
     assert len(load_frame(Store(base), per_image=False)) == count
 
 
+def baseline(base: Path, new: Path, count: int) -> None:
+    """Reading a baseline, an archive for each method."""
+    from bench.report.scores.frame import load_frame
+
+    assert len(load_frame(Store(base.with_name("baseline")), per_image=False)) == count // 10
+
+
 def compare(base: Path, new: Path, count: int) -> None:
     """`bench compare`."""
     from bench.report.regression.compare import compare
@@ -95,6 +114,7 @@ WHAT: dict[str, Callable[[Path, Path, int], None]] = {
     "missing": missing,
     "missing again": missing,
     "listing": listing,
+    "baseline of a tenth": baseline,
     "compare": compare,
 }
 
@@ -108,6 +128,7 @@ def main(count: int, folder: Path) -> None:
         for root, worse in ((base, 0), (new, 6)):
             shutil.rmtree(root, ignore_errors=True)
             fill(root, count, worse)
+        pack(base, folder / "baseline", count // 10)
         done.touch()
         print(f"made 2 x {count} records in {time.perf_counter() - began:.0f} s", flush=True)
     for name in WHAT:

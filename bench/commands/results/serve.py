@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -113,16 +114,18 @@ def serve(results: str | None, suite: str | None, port: int) -> None:
                 f"cannot serve on port {port} ({error.strerror}): choose another --port"
             ) from None
         with server:
-            server.timeout = 0.5
+            # Beside the builder, which looks at every record: connections do not wait for that.
+            threading.Thread(target=server.serve_forever, daemon=True).start()
             click.echo(f"http://{HOST}:{server.server_port}/ shows {folder}; Ctrl-C ends it")
             try:
                 while True:
-                    server.handle_request()
                     builder.step()
+                    time.sleep(0.5)
             except KeyboardInterrupt:
                 click.echo("ended")
             finally:
                 builder.close()
+                server.shutdown()
 
 
 def _handler(builder: Builder) -> type[BaseHTTPRequestHandler]:

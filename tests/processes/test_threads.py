@@ -1,0 +1,44 @@
+"""OpenMP's threads wait as they are told to, in commands and in worker processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.checkout import ROOT
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, "PASSIVE"), ("active", "ACTIVE")])
+def test_openmp_waits_passively_unless_told_otherwise(
+    asked: str | None, expected: str, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "BENCH_CACHE": str(tmp_path)}
+    environment.pop("OMP_WAIT_POLICY", None)
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "rank-backbones",
+        "--dataset",
+        "emoji-home",
+        "--target",
+        "apple",
+    ]
+    done = subprocess.run(
+        [*command, "--target", "apple", "--image-size", "32", "--backbones", "test_efficientnet.untrained"],
+        env={
+            **environment,
+            "OMP_DISPLAY_ENV": "true",
+            **({"OMP_WAIT_POLICY": asked} if asked else {}),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # Printed by the library itself, in this process and in the worker that it starts.
+    assert re.findall(r"OMP_WAIT_POLICY = '(\w+)'", done.stderr) == [expected, expected]

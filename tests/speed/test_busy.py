@@ -1,0 +1,25 @@
+"""A training step beside busy processes; `make speed` runs it. Asserts nothing about time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bench.processes.threads import wait_policy
+from tests.speed.busy import HOGS, Stepper, hogs
+
+
+@pytest.fixture(scope="module")
+def stepper() -> Iterator[Stepper]:
+    found = Stepper(wait_policy())
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize("count", HOGS)
+def test_step_beside(count: int, stepper: Stepper, benchmark: Any) -> None:
+    benchmark.group = "a training step beside busy processes"
+    with hogs(count):
+        assert benchmark.pedantic(stepper.seconds, rounds=3) > 0
