@@ -40,7 +40,7 @@ def select_suite(options: SuiteOptions) -> Suite:
     if options.image_size:
         change["image_size"] = options.image_size
     if options.steps:
-        change["budget"] = suite.budget.model_copy(update={"steps": options.steps})
+        change |= {"budget": suite.budget.model_copy(update={"steps": options.steps}), "steps": []}
     change["scenarios"] = _scenarios(suite, options)
     try:
         # What is copied is not checked: steps may be too few for the evaluations.

@@ -38,7 +38,7 @@ def terminal_table(frame: pd.DataFrame, baseline: str, source_alone: str | None 
 def _table(board: Leaderboard, transfer: pd.DataFrame) -> Table:
     # Text, so that brackets in a method's name are not taken for markup.
     table = Table(box=box.SIMPLE_HEAD)
-    columns = ("method", "accuracy", "gain", "seconds", "hurt", "done")
+    columns = ("method", "accuracy", "gain", "seconds", "items", "hurt", "done")
     for name in columns:
         table.add_column(name, justify="left" if name in ("method", "done") else "right", overflow="fold")
     compared = of_block(transfer, board.block)
@@ -46,7 +46,8 @@ def _table(board: Leaderboard, transfer: pd.DataFrame) -> Table:
         mine = compared[compared["method"] == row.method]
         hurt = f"{int(mine['negative'].sum())} of {len(mine)}" if len(mine) else formats.percent(None)
         *first, done = cells(row)
-        table.add_row(*(Text(printable(part)) for part in (*first, hurt, done)))
+        items = formats.count(row.items)
+        table.add_row(*(Text(printable(part)) for part in (*first, items, hurt, done)))
     return table
 
 
@@ -58,5 +59,6 @@ def heading(board: Leaderboard) -> str:
 def cells(row: Standing) -> list[str]:
     """Cells of one standing, as text: method, accuracy, gain, seconds and cells done."""
     done = f"{row.done} of {row.requested}" + (f" ({row.otherwise})" if row.otherwise else "")
+    done += f", {row.unconverged} not converged" if row.unconverged else ""
     gain = "baseline" if row.is_baseline else formats.points(row.gain.points)
     return [row.method, formats.percent(row.accuracy), gain, formats.seconds(row.seconds), done]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -12,12 +13,14 @@ import pandas as pd
 from bench.core.text import printable, visible
 from bench.data.card import packaged
 from bench.processes.garbage import paused_gc
+from bench.records.convergence import converged
 from bench.records.record import Record
 from bench.records.selection import HEADLINE, RULES
 from bench.records.store import Store
 from bench.report.scores.bootstrap import intervals
 from bench.report.scores.features import StoredFeatures
 from bench.report.scores.predictions import Unusable, scored_predictions, stored_predictions
+from bench.report.scores.spending import spending
 from bench.report.scores.supervision import Supervision
 from bench.spec.cell import Cell, compiled, content_hash
 from bench.spec.matrix.suite import Suite
@@ -50,6 +53,8 @@ ANSWER = (
         "features",
         "predictions",
         "evaluations",
+        "converged",
+        "spending",
         "discrepancy_before",
         "class_names",
         "streams",
@@ -70,7 +75,7 @@ COLUMNS = ("key", "status", *CELL, *ANSWER)
 
 OBJECTS = (
     *("supervision", "features", "predictions", "evaluations"),
-    *("discrepancy_before", "class_names", "streams"),
+    *("discrepancy_before", "class_names", "streams", "spending"),
 )
 """Columns of objects (`Supervision`, `ScoredPredictions`, tuples, dicts), to be dropped from exports."""
 
@@ -117,6 +122,8 @@ def load_frame(
     gone = (frame["status"] == "missing") & (frame.index >= len(expected))
     frame = frame[~gone].reset_index(drop=True)
     frame["method"] = _labels(frame)
+    if frame["steps"].nunique() > 1:
+        _tell_budgets_apart(frame)
     if expected:
         frame.attrs[ASKED] = len(expected)
     return frame
@@ -193,12 +200,14 @@ def _row(store: Store, record: Record, per_image: bool) -> dict[str, Any]:
         "created": record.created,
         "again": rerun_command(record),
         "evaluations": record.evaluations,
+        "converged": converged(record.evaluations) if record.evaluations else None,
+        "spending": spending(record),
         "discrepancy_before": record.discrepancy_before,
         "adapts": record.adapts,
         "architecture": _architecture(record),
         "seconds_own": cost.own_seconds if cost.seconds or cost.stages else None,
         "seconds_alone": cost.alone_seconds if cost.seconds or cost.stages else None,
-        "items_seen": cost.items_seen,
+        "items_seen": cost.items_seen or None,
         "streams": cost.streams,
         "items_per_second": cost.items_per_second,
         "parameters": cost.parameters,
@@ -316,6 +325,17 @@ def _labels(frame: pd.DataFrame) -> list[str | None]:
         f"{method} ({overrides})" if overrides and variants.get(method, 0) > 1 else method
         for method, overrides in zip(frame["method"], frame["overrides"], strict=True)
     ]
+
+
+def _tell_budgets_apart(frame: pd.DataFrame) -> None:
+    """Name the steps in the supervision of each row: no table mixes budgets."""
+    known = frame["steps"].notna()
+    named = [
+        replace(each, steps=int(steps))
+        for each, steps in zip(frame.loc[known, "supervision"], frame.loc[known, "steps"], strict=True)
+    ]
+    frame.loc[known, "supervision"] = pd.Series(named, frame.index[known], dtype=object)
+    frame.loc[known, "shots"] = [each.label for each in named]
 
 
 def plain(store: Store, reason: str) -> str:

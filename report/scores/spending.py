@@ -33,7 +33,7 @@ MEASURES = ("steps", "items", "seconds")
 
 
 def spending(record: Record) -> tuple[Spending, ...]:
-    """Budget used up at the evaluations of a record's last stage, in order; none where it was not recorded."""
+    """Budget used up at the evaluations of a record's last stage, in order; none where it is not known."""
     cost, evaluations = record.cost, record.evaluations
     if not evaluations or not cost.streams:
         return ()

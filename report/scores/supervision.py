@@ -17,11 +17,12 @@ USES_TARGET_LABELS = frozenset(rule.name for rule in RULES if rule.uses_target_l
 
 @dataclass(frozen=True)
 class Supervision:
-    """Labelled target images per class, the episodes that are evaluated, and the rule that selects.
+    """Labelled target images per class, the episodes that are evaluated, the rule that selects, the budget.
 
     episodes: as `5-way`; empty where all classes are evaluated at once.
     rule: the selection rule where it is not the `USUAL` one, else empty: no table mixes rules, and every
         table names them.
+    steps: of the source stage's budget, where a frame holds several, else 0: no table mixes budgets.
 
     Supervisions are in the order of their shots, `all` last; at the same shots plain ones come first.
     """
@@ -29,6 +30,7 @@ class Supervision:
     shots: int | Literal["all"]
     episodes: str = ""
     rule: str = ""
+    steps: int = 0
 
     @classmethod
     def of(cls, cell: Cell) -> Supervision:
@@ -42,8 +44,8 @@ class Supervision:
         return self._order < other._order
 
     @property
-    def _order(self) -> tuple[float, str]:
-        return math.inf if self.shots == "all" else self.shots, ", ".join(self._more)
+    def _order(self) -> tuple[float, int, str]:
+        return math.inf if self.shots == "all" else self.shots, self.steps, ", ".join(self._more)
 
     @property
     def label(self) -> str:
@@ -83,9 +85,11 @@ class Supervision:
         return [
             *([self.episodes] if self.episodes else []),
             *([f"chosen by {self.rule}"] if self.rule else []),
+            *([f"{self.steps} steps"] if self.steps else []),
         ]
 
     def _words(self, labels: str) -> str:
         uses_labels = " (uses target labels)" if self.rule in USES_TARGET_LABELS else ""
         episodes = [f"{self.episodes} episodes"] if self.episodes else []
-        return ", ".join([labels, *episodes, *([f"chosen by {self.rule}{uses_labels}"] if self.rule else [])])
+        rule = [f"chosen by {self.rule}{uses_labels}"] if self.rule else []
+        return ", ".join([labels, *episodes, *rule, *([f"{self.steps} steps"] if self.steps else [])])

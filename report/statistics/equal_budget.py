@@ -44,6 +44,15 @@ class EqualBudget:
     beyond: tuple[tuple[str, float], ...]
     cells: int
 
+    @property
+    def size(self) -> str:
+        """The budget in words, as `9,600 items`."""
+        return self.text(self.budget)
+
+    def text(self, spent: float) -> str:
+        """A part of the budget in words, as `9,600 items` or `31.5 seconds`."""
+        return f"{spent:,.0f} {self.measure}" if spent >= 100 else f"{spent:.3g} {self.measure}"
+
 
 def equal_budgets(rows: pd.DataFrame) -> list[EqualBudget]:
     """Methods of a block at equal steps, items and seconds; without what records do not say."""
@@ -59,7 +68,7 @@ def equal_budget(rows: pd.DataFrame, measure: str) -> EqualBudget | None:
         measure: one of `scores.spending.MEASURES`.
     """
     cells = scored(rows)[["method", "question", "seed", "spending"]]
-    cells = cells[[bool(spent) for spent in cells["spending"]]]
+    cells = cells[cells["spending"].map(bool).eq(True)]
     answered = cells.groupby(["question", "seed"])["method"].transform("nunique")
     cells = cells[answered == cells["method"].nunique()]
     if cells["method"].nunique() < 2:
@@ -75,7 +84,8 @@ def equal_budget(rows: pd.DataFrame, measure: str) -> EqualBudget | None:
                 within.append((method, reached[-1], spent[-1]))
             else:
                 beyond.setdefault(method, []).append(getattr(spent[0], measure))
-    table = [_at_budget(method, measure, within) for method in cells["method"].unique() if method not in beyond]
+    ranked = [method for method in cells["method"].unique() if method not in beyond]
+    table = [_at_budget(method, measure, within) for method in ranked]
     return EqualBudget(
         measure=measure,
         budget=float(pd.Series(limits).median()),

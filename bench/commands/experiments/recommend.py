@@ -17,6 +17,7 @@ from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.options import SuiteOptions
 from bench.core.errors import UserError
 from bench.core.text import counted
+from bench.report.render.markdown import equal_table
 from bench.report.scores.frame import load_frame
 from bench.report.tables import formats
 from bench.report.tables.leaderboard import blocks
@@ -31,6 +32,7 @@ class RecommendOptions:
     selection: SuiteOptions
     shots: Sequence[str] | None
     max_seconds: float | None
+    equal: str | None
     run: bool
     device: str
     results: str | None
@@ -54,6 +56,8 @@ def recommend(options: RecommendOptions) -> int:
         )
     for advice in recommendations:
         _print(advice, options.max_seconds)
+    if options.equal:
+        click.echo(equal_table(frame, options.equal))
     missing = int((frame["status"] == "missing").sum())
     if missing:
         click.echo(f"{missing} of {len(plan.cells)} cells are not run: what they would say is not in here")

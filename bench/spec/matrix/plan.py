@@ -50,7 +50,7 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
         UserError: unknown domain or class, an empty matrix, or one beyond all measure.
     """
     axes = [values for _, values in suite.settings if values]
-    each = prod(map(len, (suite.methods, suite.backbones, suite.seeds, *axes)))
+    each = prod(map(len, (suite.methods, suite.backbones, suite.seeds, suite.budgets, *axes)))
     count = each * sum(_count(suite, table, card) for table in suite.scenarios)
     if count > MOST:
         raise UserError(
@@ -60,7 +60,9 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
         cell.key: cell
         for table in suite.scenarios
         for scenario in scenarios(suite, table, card)
-        for method, backbone, seed in product(suite.methods, suite.backbones, suite.seeds)
+        for method, backbone, seed, budget in product(
+            suite.methods, suite.backbones, suite.seeds, suite.budgets
+        )
         for setting, change in suite.settings.combinations()
         for cell in [
             Cell(
@@ -70,9 +72,7 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
                 backbone=backbone,
                 image_size=suite.image_size,
                 augment=suite.augment,
-                budget=suite.budget.model_copy(
-                    update={"batch_size": change.batch_size or suite.budget.batch_size}
-                ),
+                budget=budget.model_copy(update={"batch_size": change.batch_size or budget.batch_size}),
                 seed=seed,
                 precision=change.precision or suite.precision,
                 transductive=suite.transductive,
@@ -94,6 +94,7 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
             methods[cell.method],
             cell.scenario.source or "",
             cell.scenario.target,
+            cell.budget.steps,
             str(cell.scenario.shots),
             cell.scenario.episodes is not None,
         ),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -132,11 +132,34 @@ class Suite(Frozen):
     baseline: str = Field("linear-probe", description="method that gains are measured against")
     seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field([0], min_length=1)
     budget: Budget = Budget()
+    steps: list[Annotated[int, Field(ge=1, le=10_000_000)]] = Field(
+        [], description="axis of the matrix; what a list `budget.steps` becomes"
+    )
     settings: Settings = Settings()
     scenarios: list[ScenarioTable] = Field(min_length=1)
     set: Overrides = Field({}, description="hyperparameters by method")
     gate: Gate = Gate()
     executor: Resources = Resources()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_are_an_axis(cls, data: Any) -> Any:
+        """Take several `budget.steps` for an axis: each cell has a budget of its own."""
+        budget = data.get("budget") if isinstance(data, dict) else None
+        if not isinstance(budget, dict) or not isinstance(budget.get("steps"), list) or not budget["steps"]:
+            return data
+        return {**data, "steps": budget["steps"], "budget": {**budget, "steps": budget["steps"][0]}}
+
+    @model_validator(mode="after")
+    def _every_budget_is_possible(self) -> Suite:
+        for steps in self.steps:
+            Budget.model_validate({**self.budget.model_dump(), "steps": steps})
+        return self
+
+    @property
+    def budgets(self) -> list[Budget]:
+        """Budgets of the suite's cells, one for each number of steps."""
+        return [self.budget.model_copy(update={"steps": steps}) for steps in self.steps] or [self.budget]
 
     @field_validator("headline")
     @classmethod
