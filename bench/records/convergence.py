@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.records.record import Evaluation
+from bench.records.record import Evaluation, Record
+from bench.records.store import Store
+from bench.spec.cell import Cell
 
 FALL = 0.05
 """Nats by which the mean training loss may fall from one evaluation to the next and stand still."""
@@ -29,3 +31,21 @@ def converged(evaluations: Sequence[Evaluation]) -> bool | None:
     if len(scores) > 1 and scores[-1] - max(scores[:-1]) > RISE:
         return False
     return losses[-2] - losses[-1] <= FALL if len(losses) > 2 else None
+
+
+def longer(cell: Cell, record: Record | None) -> Cell | None:
+    """Cell with twice the steps, where this one is to converge, has a record, and has not.
+
+    None where it has, or where it cannot be said, or where it has the most steps already.
+    """
+    budget = cell.budget.longer
+    if budget is None or record is None or not record.done or converged(record.evaluations) is not False:
+        return None
+    return cell.model_copy(update={"budget": budget})
+
+
+def longest_run(cell: Cell, store: Store) -> Cell:
+    """Cell of the most steps among those that a store has of a cell that is to converge; else the cell."""
+    while (other := longer(cell, store.latest(cell.key))) and store.latest(other.key):
+        cell = other
+    return cell

@@ -38,6 +38,7 @@ CELL = (
         "batch_size",
         "evaluations_per_stage",
         "trials",
+        "longest",
         "seed",
         "precision",
     ),
@@ -121,9 +122,9 @@ def load_frame(
     # What was deleted since the keys were listed.
     gone = (frame["status"] == "missing") & (frame.index >= len(expected))
     frame = frame[~gone].reset_index(drop=True)
+    frame = _longest_runs(frame)
     frame["method"] = _labels(frame)
-    if frame["steps"].nunique() > 1:
-        _tell_budgets_apart(frame)
+    _tell_budgets_apart(frame)
     if expected:
         frame.attrs[ASKED] = len(expected)
     return frame
@@ -290,6 +291,9 @@ def _question(*values: Any) -> dict[str, Any]:
     cell = Cell.model_construct(**dict(zip(QUESTION, values, strict=True)))
     scenario, budget, supervision = cell.scenario, cell.budget, Supervision.of(cell)
     question = cell.model_dump(mode="json", exclude=OWN)
+    if budget.longest:
+        # However long it took to converge.
+        del question["budget"]["steps"]
     source = ("kind", "source", "source_classes")
     goal = question | {"scenario": {k: v for k, v in question["scenario"].items() if k not in source}}
     return {
@@ -310,6 +314,7 @@ def _question(*values: Any) -> dict[str, Any]:
         "batch_size": budget.batch_size,
         "evaluations_per_stage": budget.evaluations,
         "trials": budget.trials,
+        "longest": budget.longest,
         "precision": cell.precision,
         "transductive": cell.transductive,
         "headline": cell.headline,
@@ -327,15 +332,26 @@ def _labels(frame: pd.DataFrame) -> list[str | None]:
     ]
 
 
+def _longest_runs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out runs of cells that are to converge which were run again with more steps."""
+    chained = frame["longest"].fillna(0) > 0
+    if not chained.any():
+        return frame
+    order = frame[chained].assign(there=frame["status"] != "missing").sort_values(["there", "steps"])
+    last = order.groupby(["method", "overrides", "question", "seed"]).tail(1).index
+    return frame[~chained | frame.index.isin(last)].reset_index(drop=True)
+
+
 def _tell_budgets_apart(frame: pd.DataFrame) -> None:
-    """Name the steps in the supervision of each row: no table mixes budgets."""
-    known = frame["steps"].notna()
-    named = [
-        replace(each, steps=int(steps))
-        for each, steps in zip(frame.loc[known, "supervision"], frame.loc[known, "steps"], strict=True)
-    ]
-    frame.loc[known, "supervision"] = pd.Series(named, frame.index[known], dtype=object)
-    frame.loc[known, "shots"] = [each.label for each in named]
+    """Name the steps in the supervision of each row, where there are several: no table mixes budgets."""
+    fixed = frame["longest"].eq(0)
+    steps = frame.loc[fixed, "steps"]
+    if steps.nunique() < 2:
+        return
+    supervisions = frame.loc[fixed, "supervision"]
+    named = [replace(each, steps=int(count)) for each, count in zip(supervisions, steps, strict=True)]
+    frame.loc[fixed, "supervision"] = pd.Series(named, steps.index, dtype=object)
+    frame.loc[fixed, "shots"] = [each.label for each in named]
 
 
 def plain(store: Store, reason: str) -> str:

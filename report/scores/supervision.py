@@ -22,7 +22,8 @@ class Supervision:
     episodes: as `5-way`; empty where all classes are evaluated at once.
     rule: the selection rule where it is not the `USUAL` one, else empty: no table mixes rules, and every
         table names them.
-    steps: of the source stage's budget, where a frame holds several, else 0: no table mixes budgets.
+    steps: of the source stage's budget, where a frame holds several, else 0, and -1 until cells converge: no
+        table mixes budgets.
 
     Supervisions are in the order of their shots, `all` last; at the same shots plain ones come first.
     """
@@ -37,7 +38,8 @@ class Supervision:
         """Supervision of a cell."""
         episodes = cell.scenario.episodes
         rule = "" if cell.headline == USUAL else cell.headline
-        return cls(cell.scenario.shots, episodes.label if episodes else "", rule)
+        steps = -1 if cell.budget.longest else 0
+        return cls(cell.scenario.shots, episodes.label if episodes else "", rule, steps)
 
     def __lt__(self, other: Supervision) -> bool:
         """Order by number of shots, then by what else there is."""
@@ -85,11 +87,15 @@ class Supervision:
         return [
             *([self.episodes] if self.episodes else []),
             *([f"chosen by {self.rule}"] if self.rule else []),
-            *([f"{self.steps} steps"] if self.steps else []),
+            *self._budget,
         ]
+
+    @property
+    def _budget(self) -> list[str]:
+        return ["until converged"] if self.steps < 0 else [f"{self.steps} steps"] if self.steps else []
 
     def _words(self, labels: str) -> str:
         uses_labels = " (uses target labels)" if self.rule in USES_TARGET_LABELS else ""
         episodes = [f"{self.episodes} episodes"] if self.episodes else []
         rule = [f"chosen by {self.rule}{uses_labels}"] if self.rule else []
-        return ", ".join([labels, *episodes, *rule, *([f"{self.steps} steps"] if self.steps else [])])
+        return ", ".join([labels, *episodes, *rule, *self._budget])

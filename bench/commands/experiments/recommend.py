@@ -17,6 +17,7 @@ from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.options import SuiteOptions
 from bench.core.errors import UserError
 from bench.core.text import counted
+from bench.records.convergence import longest_run
 from bench.report.render.markdown import equal_table
 from bench.report.scores.frame import load_frame
 from bench.report.tables import formats
@@ -45,7 +46,8 @@ def recommend(options: RecommendOptions) -> int:
     if options.run:
         with prepared(plan.store):
             _run(plan)
-    frame = load_frame(plan.store, plan.cells, per_image=False)
+    cells = [longest_run(cell, plan.store) for cell in plan.cells]
+    frame = load_frame(plan.store, cells, per_image=False)
     recommendations = [
         advice for block in blocks(frame) if (advice := advise(frame, block, options.max_seconds))
     ]

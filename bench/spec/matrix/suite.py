@@ -33,6 +33,9 @@ from bench.spec.scenarios import KINDS
 from bench.spec.toml import Frozen, read_toml
 
 SUITES = Path(__file__).parents[2] / "suites"
+UNTIL_CONVERGED = "until-converged"
+DOUBLED = 4
+"""Times that steps are doubled at most, where `budget.steps` are until a cell converges."""
 
 
 class CellChange(Frozen):
@@ -144,11 +147,18 @@ class Suite(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _steps_are_an_axis(cls, data: Any) -> Any:
-        """Take several `budget.steps` for an axis: each cell has a budget of its own."""
+        """Take several `budget.steps` for an axis: each cell has a budget of its own.
+
+        Until cells converge they begin with the usual steps, and have so many times as many at most.
+        """
         budget = data.get("budget") if isinstance(data, dict) else None
-        if not isinstance(budget, dict) or not isinstance(budget.get("steps"), list) or not budget["steps"]:
+        steps = budget.get("steps") if isinstance(budget, dict) else None
+        if steps == UNTIL_CONVERGED:
+            usual = Budget().steps
+            return {**data, "budget": {"longest": usual * 2**DOUBLED, **budget, "steps": usual}}
+        if not isinstance(steps, list) or not steps:
             return data
-        return {**data, "steps": budget["steps"], "budget": {**budget, "steps": budget["steps"][0]}}
+        return {**data, "steps": steps, "budget": {**budget, "steps": steps[0]}}
 
     @model_validator(mode="after")
     def _every_budget_is_possible(self) -> Suite:
