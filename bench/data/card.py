@@ -6,12 +6,13 @@ import re
 from collections import Counter
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
 from bench.core.digest import combine
 from bench.core.errors import UserError, did_you_mean
+from bench.data.corruptions.domains import Corrupted, Corruption
 from bench.data.decoders.image import Fit
 from bench.data.sources import Source
 from bench.spec.toml import Frozen
@@ -76,7 +77,19 @@ class Card(Frozen):
     sources: list[Annotated[Source, Field(discriminator="type")]] = Field(
         min_length=1, description="tried in order"
     )
+    corrupted: list[Corrupted] = Field([], description="domains that are others with their images corrupted")
     notes: list[str] = Field([], description="what is said of a copy in warnings and records")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_corrupted_domains(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Add the corrupted domains to the others."""
+        named = values.get("domains"), values.get("corrupted")
+        if not all(isinstance(each, list) for each in named):
+            return values
+        tables = [Corrupted.model_validate(table) for table in values["corrupted"]]
+        added = [each.name for table in tables for each in table.corruptions]
+        return {**values, "domains": list(dict.fromkeys([*values["domains"], *added]))}
 
     @field_validator("domains")
     @classmethod
@@ -85,6 +98,15 @@ class Card(Frozen):
             if fault := domain_fault(name):
                 raise ValueError(f"domain '{name}' {fault}: rename it")
         return names
+
+    @model_validator(mode="after")
+    def _corrupts_domains(self) -> Card:
+        for each in self.corrupted:
+            if each.of not in self.clean_domains:
+                raise ValueError(
+                    f"corrupted: no domain '{each.of}': {did_you_mean(each.of, self.clean_domains)}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _domains_exist(self) -> Card:
@@ -121,7 +143,19 @@ class Card(Frozen):
     @property
     def digest(self) -> str:
         """Digest of the fields that decide numbers: all but `SILENT`."""
-        return combine(self.model_dump_json(exclude={*SILENT}))
+        # Left out where it says nothing, so that digests are the same as before there was such a thing.
+        nothing = set() if self.corrupted else {"corrupted"}
+        return combine(self.model_dump_json(exclude={*SILENT} | nothing))
+
+    @property
+    def clean_domains(self) -> list[str]:
+        """Domains that have images of their own."""
+        return [name for name in self.domains if name not in self.corruptions]
+
+    @property
+    def corruptions(self) -> dict[str, Corruption]:
+        """Corruption of each domain that is another one's images corrupted."""
+        return {each.name: each for table in self.corrupted for each in table.corruptions}
 
     @property
     def usual_domains(self) -> list[str]:

@@ -9,7 +9,7 @@ import hashlib
 import logging
 import os
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -31,6 +31,7 @@ from bench.core.paths import (
 )
 from bench.core.text import counted, file_name
 from bench.data.card import Card
+from bench.data.corruptions.domains import Corruption
 from bench.data.decoding import Fault, decode_images
 from bench.data.index import Index, Progress, Row, bad_images, decoder_digest, read_index, remember_bad
 from bench.data.sources.encoded import NOTHING, Place
@@ -63,11 +64,13 @@ class Domain:
     group_names: tuple[str, ...] = field(repr=False)
     published: tuple[str, ...] = field(repr=False)
     """Split that the dataset is published with, or empty, per image."""
+    corruption: Corruption | None = None
+    """Corruption of the images, after they are decoded."""
 
     @cached_property
     def content(self) -> str:
         """Digest of the images in their order, whatever they are called."""
-        return combine(*self.digests)
+        return combine(*self.digests, *([self.corruption.digest] if self.corruption else []))
 
     def title(self, row: int) -> str:
         """Name an image for messages."""
@@ -92,6 +95,15 @@ class Dataset:
     domains: dict[str, Domain] = field(repr=False)
     splits: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Splits of each domain, once `bench.data.splits` has computed them."""
+
+    @property
+    def clean(self) -> Dataset:
+        """The same without domains that are others corrupted: its files, each once."""
+        names = self.card.clean_domains
+        card = self.card.model_copy(update={"domains": names, "corrupted": []})
+        return replace(
+            self, card=card, domains={name: d for name, d in self.domains.items() if name in names}
+        )
 
     def domain(self, name: str) -> Domain:
         """Return a domain; raises a `UserError` where this copy has no images of it."""
@@ -132,15 +144,19 @@ class Dataset:
     def _decode(self, domain: Domain, size: int, out: Path, progress: Progress) -> None:
         temporary = out.with_suffix(".partial")
         total = len(domain.places)
+        bad: dict[int, Fault] = {}
         try:
-            bad = decode_images(
-                domain.places,
-                domain.digests,
-                size,
-                self.card.fit,
-                temporary,
-                lambda done: progress(f"decode {domain.name}", done, total),
-            )
+            if domain.corruption:
+                self._corrupt(domain, domain.corruption, size, temporary, progress)
+            else:
+                bad = decode_images(
+                    domain.places,
+                    domain.digests,
+                    size,
+                    self.card.fit,
+                    temporary,
+                    lambda done: progress(f"decode {domain.name}", done, total),
+                )
             if not bad:
                 with temporary.open("r+b") as file:
                     checksum = _checksum(file, temporary.stat().st_size)
@@ -151,6 +167,20 @@ class Dataset:
         if bad:
             _note(domain, bad)
             raise BadImages(_named(domain, bad))
+
+    def _corrupt(
+        self, domain: Domain, corruption: Corruption, size: int, out: Path, progress: Progress
+    ) -> None:
+        """Corrupt the decoded images of a clean domain into a new `.npy` file."""
+        clean = self.pixels(corruption.of, size, progress)
+        with out.open("wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": clean.shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for row, digest in enumerate(domain.digests):
+                file.write(corruption.apply(clean[row], digest).tobytes())
+                progress(f"corrupt {domain.name}", row + 1, len(clean))
+            file.flush()
+            os.fsync(file.fileno())
 
 
 MOST_PASSING = 100
@@ -274,8 +304,16 @@ def _dataset(card: Card, index: Index, kept: dict[str, list[Row]], warnings: lis
             group_names=tuple(groups),
             published=tuple(row.split for row in rows),
         )
+    corrupted = {
+        name: replace(domains[corruption.of], name=name, corruption=corruption)
+        for name, corruption in card.corruptions.items()
+        if corruption.of in domains
+    }
     warnings += _counts(card, domains)
-    return Dataset(card, _fingerprint(kept), index.origin, tuple(warnings), domains)
+    fingerprint = _fingerprint(kept)
+    if corrupted:
+        fingerprint = combine(fingerprint, *(each.digest for each in card.corruptions.values()))[:16]
+    return Dataset(card, fingerprint, index.origin, tuple(warnings), {**domains, **corrupted})
 
 
 def _fingerprint(domains: dict[str, list[Row]]) -> str:

@@ -55,7 +55,7 @@ def find(card: Card, download: bool = True) -> Listing:
     Raises:
         UserError: none has one; the message says how to get one.
     """
-    request = SourceRequest(card.name, tuple(card.domains), tuple(card.classes), CARDS, download)
+    request = SourceRequest(card.name, tuple(card.clean_domains), tuple(card.classes), CARDS, download)
     reasons = []
     for source in card.sources:
         try:
@@ -76,7 +76,7 @@ def read_index(card: Card, progress: Progress, download: bool = True) -> Index:
     """List a dataset's images, from the kept index where one matches the card, the code and the copy."""
     listing = find(card, download)
     key = combine(
-        listing.digest, *card.domains, *card.classes, code_digest("data/sources/*.py", "data/index.py")
+        listing.digest, *card.clean_domains, *card.classes, code_digest("data/sources/*.py", "data/index.py")
     )
     path = cache_part("index") / f"{card.name}-{key}.json"
     try:

@@ -33,6 +33,18 @@ def in_threads(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
                 future.cancel()
 
 
+@contextlib.contextmanager
+def beside(work: Callable[[], object], stop: Callable[[], object]) -> Iterator[None]:
+    """Let `work` go on in a thread beside the block; `stop` makes it return."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop()
+        thread.join()
+
+
 def in_processes(work: Callable[[A], B], items: Iterable[A], most: int) -> Iterator[B]:
     """Map in at most so many processes, for work that holds the lock and takes some seconds.
 

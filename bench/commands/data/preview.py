@@ -14,6 +14,7 @@ from bench.commands.progress import progress_bars
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.core.paths import cache_part, writing_to_cache
+from bench.data.corruptions.domains import Corruption
 from bench.data.dataset import Dataset, open_dataset
 from bench.data.decoding import decode_images
 from bench.data.index import Progress
@@ -61,7 +62,7 @@ def contact_sheets(dataset: Dataset, progress: Progress) -> dict[str, tuple[np.n
 
     What cannot be read is grey.
     """
-    tiles: list[np.ndarray] = []
+    tiles: list[tuple[np.ndarray, Corruption | None]] = []
     places: list[Place] = []
     digests: list[str] = []
     sheets = {}
@@ -70,7 +71,7 @@ def contact_sheets(dataset: Dataset, progress: Progress) -> dict[str, tuple[np.n
         sheet = np.full((len(labels), SIZE, EACH, SIZE, 3), 128, dtype=np.uint8)
         for row, label in enumerate(labels):
             for column, index in enumerate(np.flatnonzero(domain.labels == label)[:EACH]):
-                tiles.append(sheet[row, :, column])
+                tiles.append((sheet[row, :, column], domain.corruption))
                 places.append(domain.places[index])
                 digests.append(domain.digests[index])
         classes = [dataset.card.classes[label] for label in labels]
@@ -89,9 +90,10 @@ def contact_sheets(dataset: Dataset, progress: Progress) -> dict[str, tuple[np.n
                 lambda done: progress("decode", done, len(places)),
             )
             pixels = np.load(file, allow_pickle=False)
-    for number, tile in enumerate(tiles):
+    for number, (tile, corruption) in enumerate(tiles):
         if number not in bad:
-            tile[:] = pixels[number]
+            image = pixels[number]
+            tile[:] = corruption.apply(image, digests[number]) if corruption else image
     return sheets
 
 

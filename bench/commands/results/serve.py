@@ -9,7 +9,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,7 @@ import click
 
 from bench.commands.results.folder import latest_folder
 from bench.core.errors import UserError
+from bench.processes.pool import beside
 from bench.records.baselines import open_results
 
 HOST = "127.0.0.1"
@@ -113,9 +113,8 @@ def serve(results: str | None, suite: str | None, port: int) -> None:
             raise UserError(
                 f"cannot serve on port {port} ({error.strerror}): choose another --port"
             ) from None
-        with server:
-            # Beside the builder, which looks at every record: connections do not wait for that.
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+        # Beside the builder, which looks at every record: connections do not wait for that.
+        with server, beside(server.serve_forever, server.shutdown):
             click.echo(f"http://{HOST}:{server.server_port}/ shows {folder}; Ctrl-C ends it")
             try:
                 while True:
@@ -125,7 +124,6 @@ def serve(results: str | None, suite: str | None, port: int) -> None:
                 click.echo("ended")
             finally:
                 builder.close()
-                server.shutdown()
 
 
 def _handler(builder: Builder) -> type[BaseHTTPRequestHandler]:

@@ -37,7 +37,8 @@ class Diagnosis:
 
 
 def examine(dataset: Dataset, progress: Progress = silent) -> Diagnosis:
-    """Scan every image of a dataset and run all checks."""
+    """Scan every image of a dataset and run all checks; not of domains that are others corrupted."""
+    dataset = dataset.clean
     scan = scan_images(dataset, progress)
     findings = [
         *counts.card_mismatches(dataset),

@@ -1,0 +1,1 @@
+"""Common corruptions of images, and domains made of them."""
