@@ -46,7 +46,8 @@ def aggregates(rows: pd.DataFrame, rule: str = HEADLINE) -> list[Aggregate]:
     found = []
     for method, cells in shared(rows, rule).groupby("method"):
         values = cells[accuracy_column(rule)]
-        middle = interval = None
+        middle: float | None = None
+        interval: Interval | None = None
         if len(values) >= FEWEST:
             middle = float(stats.trim_mean(values, 0.25))
             interval = stratified(values.to_numpy(dtype=float), cells["question"].to_numpy())

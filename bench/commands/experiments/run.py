@@ -137,20 +137,20 @@ def _until_converged(
     Returns the plan with the longest cell of each in place of the first, and all cells that have run. What
     was run before says the same again, so the same command goes on.
     """
-    ran = list(ran)
+    done = [*ran]
     while True:
         cells = [longer(cell, plan.store.latest(cell.key)) or cell for cell in plan.cells]
         fresh = [cell for cell, before in zip(cells, plan.cells, strict=True) if cell != before]
         if not fresh:
-            return plan, ran
+            return plan, done
         click.echo(f"not converged: {counted(len(fresh), 'cell')}, asked again with twice the steps")
         plan = replace(plan, cells=cells)
-        todo = fresh
+        todo: Sequence[Cell] = fresh
         if not options.fresh:
             todo, _ = plan.store.missing(fresh, plan.digests, options.keep_stale, options.retry_failed)
         if todo:
             run_cells(plan, todo)
-        ran += todo
+        done += todo
 
 
 def _run_lost(plan: RunPlan) -> None:
