@@ -151,7 +151,7 @@ class Suite(Frozen):
 
         Until cells converge they begin with the usual steps, and have so many times as many at most.
         """
-        budget = data.get("budget") if isinstance(data, dict) else None
+        budget: Any = data.get("budget") if isinstance(data, dict) else None
         steps = budget.get("steps") if isinstance(budget, dict) else None
         if steps == UNTIL_CONVERGED:
             usual = Budget().steps
