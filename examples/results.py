@@ -7,7 +7,8 @@ import sys
 import bench
 
 frame = bench.load_results(sys.argv[1] if len(sys.argv) > 1 else "results/quick")
-done = frame[frame["status"] == "done"]
+# Controls are there to be compared with their methods, not to be ranked.
+done = frame[(frame["status"] == "done") & (frame["control_of"] == "")]
 
 # Accuracy in percent by method and scenario, mean over seeds.
 accuracy = done.pivot_table(index="method", columns=["kind", "shots"], values="accuracy last")

@@ -120,6 +120,17 @@ def data_options(command: Any) -> Any:
     return command
 
 
+def published_option(command: Any) -> Any:
+    """Decorate a verb that shows results with the option that names published ones."""
+    return click.option(
+        "--published",
+        metavar="FILE",
+        expose_value=False,
+        callback=_environment("BENCH_PUBLISHED"),
+        help="Published results to show beside these: a table with method, pair, accuracy, ...",
+    )(command)
+
+
 @dataclass(frozen=True)
 class SuiteOptions:
     """Options that select a suite, narrow its methods and domains, and replace some of its values."""
@@ -135,6 +146,8 @@ class SuiteOptions:
     seeds: Sequence[str] | None = None
     sets: Sequence[str] = ()
     """Hyperparameters as `method.param=value`."""
+    controls: bool | None = None
+    """Whether methods' controls are run; None: as the suite says."""
 
 
 def _several(*names: str, **settings: Any) -> Any:
@@ -171,6 +184,11 @@ SUITE_OPTIONS: dict[str, Any] = {
     "seeds": _several("--seeds", metavar="0,1,2", help="These run seeds instead of the suite's."),
     "sets": click.option(
         "--set", "sets", metavar="METHOD.PARAM=VALUE", multiple=True, help="Set a hyperparameter."
+    ),
+    "controls": click.option(
+        "--controls/--no-controls",
+        default=None,
+        help="Run the control of each method too: its recipe without its idea.  [default: as the suite]",
     ),
 }
 """Options of `SuiteOptions`, by its fields."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, model_validator
 
-from bench.spec.cell import Cell, Setting
+from bench.spec.cell import Cell, Control, Setting
 from bench.spec.stages import Partition
 from bench.spec.toml import Frozen
 
@@ -238,6 +238,8 @@ class Record(Frozen):
     adapts: bool = False
     """True if the method learns from unlabelled target images, be it those that it is tested on."""
     hyperparameters: dict[str, Any] = {}
+    control: Control | None = None
+    """Same recipe without the method's idea, as its class declares; None also in records of before."""
     discrepancy_before: dict[str, float] = {}
     """Discrepancy between source and target features before any training."""
     evaluations: tuple[Evaluation, ...] = ()

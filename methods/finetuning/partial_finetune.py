@@ -14,6 +14,7 @@ class PartialFinetune(GradientMethod):
 
     reference = "hand-computed case"
     views = 4
+    control = "full-finetune"
 
     unfreeze: str | int = "last-stage"
     """`head`, `last-stage`, the name of the stage to freeze up to, or how many stages to train."""

@@ -74,6 +74,7 @@ class NasLite(GradientMethod):
     views = 4
     hold_out = 0.33
     per_sample_loss = True
+    control = {"candidates": 1}
 
     learning_rate: float = tunable(3e-3, 1e-4, 1e-2)
     candidates: int = len(SPACE)

@@ -10,9 +10,9 @@ from bench.report.statistics.aggregate import aggregates
 from bench.report.statistics.generality import spreads
 from bench.report.statistics.pairwise import comparisons
 from bench.report.statistics.ranks import average_ranks
-from bench.report.statistics.summary import negative_transfer
+from bench.report.statistics.summary import Difference, negative_transfer
 from bench.report.tables.formats import count, decimals, percent, points, probability
-from bench.report.tables.gains import REFERENCES, gains
+from bench.report.tables.gains import REFERENCES, gain_parts, gains
 from bench.report.tables.leaderboard import Block
 
 
@@ -96,18 +96,37 @@ def gained(results: Results) -> Table:
     rows = [
         (
             *(row.block, row.method),
-            *(v for g in row.over.values() for v in (g.points, *bounds(g.interval), g.cells)),
+            *(value for gain in row.over.values() for value in _numbers(gain)),
         )
         for row in gains(results.frame)
     ]
     return table_by_block("gains", "Gains over plain methods in points", columns, rows)
 
 
+def parted(results: Results) -> Table:
+    """Gains parted into those of the idea and of the recipe."""
+    columns = {
+        **{"method": plain, "control": plain},
+        **{"idea": points, f"idea{LOW}": points, f"idea{HIGH}": points, "cells": count},
+        **{"recipe": points, f"recipe{LOW}": points, f"recipe{HIGH}": points, "cells of the recipe": count},
+    }
+    rows = [
+        (row.block, row.method, row.control, *_numbers(row.idea), *_numbers(row.recipe))
+        for row in gain_parts(results.everything, results.baseline)
+    ]
+    title = f"Gains in points: of the idea over the control, of the control over {results.baseline}"
+    return table_by_block("idea-and-recipe", title, columns, rows)
+
+
+def _numbers(gain: Difference) -> tuple[float | None, ...]:
+    return (gain.points, *bounds(gain.interval), gain.cells)
+
+
 def negative_transfers(results: Results) -> Table:
     """Negative transfer, by method and pair."""
-    found = negative_transfer(results.frame, results.source_alone)
+    found = negative_transfer(results.everything, results.source_alone)
     columns = {
-        **{"method": plain, "pair": plain, "points": points, f"points{LOW}": points},
+        **{"method": plain, "pair": plain, "against": plain, "points": points, f"points{LOW}": points},
         **{f"points{HIGH}": points, "cells": count, "negative": plain, "clear": plain},
     }
     rows = [
@@ -116,6 +135,7 @@ def negative_transfers(results: Results) -> Table:
                 Block(row.kind, row.supervision),
                 row.method,
                 row.pair,
+                row.against,
                 row.points,
                 row.low,
                 row.high,

@@ -8,7 +8,6 @@ from bench.report.scores.frame import OBJECTS, STATUSES, accuracy_column
 from bench.report.tables import formats, leaderboard
 from bench.report.tables.facts import speeds
 from bench.report.tables.formats import count, decimals, mebibytes, percent, seconds
-from bench.report.tables.published import published as published_beside_ours
 from bench.report.tables.validators import rankings
 
 
@@ -49,47 +48,48 @@ def speed(results: Results) -> Table:
 
 def published(results: Results) -> Table:
     """Published accuracies beside ours."""
-    found = published_beside_ours(results.frame, results.source_alone)
     columns = {
-        **{"dataset": plain, "method": plain, "backbone": plain, "pair": plain},
-        **{"last": percent, "oracle": percent},
-        **{f"published, {name}": percent for name in found.backbones},
+        **{"dataset": plain, "pair": plain, "shots": plain, "method": plain},
+        **{"published": percent, "deviation": percent, "backbone": plain, "citation": plain},
+        **{"protocol": plain, "our method": plain, "our backbone": plain, "last": percent, "oracle": percent},
     }
     rows = [
         (
-            *(row.dataset, row.method, row.backbone, row.pair, row.last, row.oracle),
-            *(row.published.get(name) for name in found.backbones),
+            *(each.dataset, each.pair, each.shots, each.method, each.accuracy, each.deviation),
+            *(each.backbone, each.citation, each.protocol),
+            *((ours.method, ours.backbone, ours.last, ours.oracle) if ours else ("", "", None, None)),
         )
-        for row in found.rows
+        for row in results.published.rows
+        for each, ours in [(row.published, row.ours)]
     ]
-    title = "Accuracy in percent without target labels, and as published by other protocols"
+    title = "Accuracy in percent as published by other protocols, and ours"
     return table("published", title, columns, rows)
 
 
 def coverage(results: Results) -> Table:
     """Coverage: cells by method and status."""
     columns = {"method": plain, **dict.fromkeys(STATUSES, count)}
-    rows = leaderboard.coverage(results.frame).itertuples()
+    rows = leaderboard.coverage(results.everything).itertuples()
     return table("coverage", "Cells by method and status", columns, rows)
 
 
 def reasons(results: Results) -> Table:
     """Reasons why cells are not done."""
     columns = {"status": plain, "method": plain, "reason": plain, "cells": count, "key": plain}
-    found = leaderboard.reasons(results.frame)[list(columns)].itertuples(index=False)
+    found = leaderboard.reasons(results.everything)[list(columns)].itertuples(index=False)
     return table("reasons", "Why cells are not done", columns, found)
 
 
 def provenance(results: Results) -> Table:
     """Provenance of the numbers."""
     columns = {"what": plain, "value": plain, "records": count}
-    rows = leaderboard.provenance(results.frame).itertuples(index=False)
+    rows = leaderboard.provenance(results.everything).itertuples(index=False)
     return table("provenance", "What made the numbers", columns, rows)
 
 
 def records(results: Results) -> Table:
     """Records: all that is known as data, the most important of it as text."""
-    data = results.frame.drop(columns=list(OBJECTS)).sort_values("key", ignore_index=True)
+    data = results.everything.drop(columns=list(OBJECTS)).sort_values("key", ignore_index=True)
     shown = {
         **{"key": plain, "method": plain, "pair": plain, "shots": plain, "seed": plain, "status": plain},
         **{accuracy_column(): percent, "headline": plain, "low": percent, "high": percent},

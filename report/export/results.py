@@ -9,15 +9,21 @@ from functools import cached_property
 import pandas as pd
 
 from bench.report.figures.feature_maps import Maps, feature_maps
+from bench.report.scores.frame import methods_only
 from bench.report.tables import leaderboard
 from bench.report.tables.leaderboard import Block, Leaderboard
+from bench.report.tables.published import PublishedResults, published
 
 
 @dataclass(frozen=True)
 class Results:
-    """Records, the baseline, and the method that is the source stage alone."""
+    """Records, the baseline, and the method that is the source stage alone.
+
+    frame: rows of methods; everything: those of their controls too.
+    """
 
     frame: pd.DataFrame
+    everything: pd.DataFrame
     baseline: str
     source_alone: str
     boards: tuple[Leaderboard, ...]
@@ -25,12 +31,19 @@ class Results:
     @classmethod
     def of(cls, frame: pd.DataFrame, baseline: str, source_alone: str) -> Results:
         """Results of a frame of `bench.report.scores.frame.load_frame`."""
-        return cls(frame, baseline, source_alone, tuple(leaderboard.leaderboards(frame, baseline)))
+        rows = methods_only(frame)
+        boards = tuple(leaderboard.leaderboards(rows, baseline))
+        return cls(rows, frame, baseline, source_alone, boards)
 
     @cached_property
     def maps(self) -> list[Maps]:
         """Maps of features, which take a while."""
         return feature_maps(self.frame)
+
+    @cached_property
+    def published(self) -> PublishedResults:
+        """Published accuracies beside ours."""
+        return published(self.frame, self.source_alone)
 
     def blocks(self) -> Iterator[tuple[Block, pd.DataFrame]]:
         """Blocks, each with its rows."""

@@ -20,6 +20,7 @@ TABLES: tuple[Callable[[Results], Table], ...] = (
     per_scenario.classes,
     per_scenario.confused,
     comparisons.gained,
+    comparisons.parted,
     comparisons.negative_transfers,
     per_scenario.found_architectures,
     per_scenario.features,

@@ -21,7 +21,7 @@ import pandas as pd
 from bench.core.errors import UserError
 from bench.records.selection import HEADLINE
 from bench.records.store import Store
-from bench.report.scores.frame import accuracy_column, load_frame
+from bench.report.scores.frame import accuracy_column, load_frame, methods_only
 from bench.report.scores.predictions import ScoredPredictions
 from bench.report.statistics.pairwise import comparisons
 from bench.report.statistics.summary import scored
@@ -129,7 +129,7 @@ def main(results: Path | None, runs: int, times: int, seed: int) -> None:
     if results is None:
         _print_coverage(times, seed)
         return
-    frame = load_frame(Store(results))
+    frame = methods_only(load_frame(Store(results)))
     shown = 0
     for block in blocks(frame):
         for method, mine in scored(block.of(frame)).groupby("method"):

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from bench.core.text import counted
-from bench.report.statistics.summary import difference
+from bench.report.statistics.summary import Difference, difference
 from bench.report.tables import formats
-from bench.report.tables.gains import by_shots
+from bench.report.tables.gains import GainParts, by_shots
 from bench.report.tables.leaderboard import TASK, Block, Leaderboard, Standing
 from bench.report.tables.negative_transfer import of_block
 
@@ -35,25 +35,28 @@ class Answer:
     share: str = ""
 
 
-def answer(board: Leaderboard, transfer: pd.DataFrame) -> Answer:
-    """Name the best method of a block, its lead, what is as good and cheaper, and negative transfer.
+def answer(board: Leaderboard, transfer: pd.DataFrame, parts: Sequence[GainParts] = ()) -> Answer:
+    """Name the best method of a block, its lead, what is as good and cheaper, ideas and negative transfer.
 
     Args:
         transfer: the table of `bench.report.statistics.summary.negative_transfer`, of all blocks.
+        parts: what `bench.report.tables.gains.gain_parts` found, of all blocks.
     """
     best = board.best
     if best is None:
         return Answer(board.block, "Nothing can be compared yet.")
+    ideas = _ideas([row for row in parts if row.block == board.block])
     if board.compared == 1:
         over = counted(board.cells, "cell")
-        return Answer(board.block, f"Only {best.method} has results, on {over}.", best)
+        return Answer(board.block, f"Only {best.method} has results, on {over}. {ideas}".strip(), best)
     cheaper, share = _cheaper(board, best)
-    parts = (
+    sentences = (
         f"{best.method} has the highest accuracy{_gain(board, best)}",
         _alike(board),
+        ideas,
         _negative_transfer(board.block, transfer),
     )
-    return Answer(board.block, " ".join(part for part in parts if part), best, cheaper, share)
+    return Answer(board.block, " ".join(filter(None, sentences)), best, cheaper, share)
 
 
 def _gain(board: Leaderboard, best: Standing) -> str:
@@ -82,6 +85,29 @@ def _cheaper(board: Leaderboard, best: Standing) -> tuple[Standing | None, str]:
     cheapest = min(rivals, key=lambda row: row.seconds or 0.0)
     share = (cheapest.seconds or 0.0) / best.seconds
     return (cheapest, formats.part(share)) if share <= CHEAPER else (None, "")
+
+
+def _ideas(parts: Sequence[GainParts]) -> str:
+    """Say what the ideas of methods and their recipes are worth, clear ones and large ones first."""
+    ranked = sorted(parts, key=lambda row: (not row.idea.clear, -abs(row.idea.points or 0.0)))
+    named = [
+        f"{row.method}: its idea {_worth(row.idea)}"
+        + ("." if row.recipe.points is None else f", its recipe {_worth(row.recipe)}.")
+        for row in ranked[: NAMED - 1]
+    ]
+    rest = ranked[NAMED - 1 :]
+    clear = sum(row.idea.clear for row in rest)
+    more = f"Other ideas with a clear effect: {clear} of {len(rest)}." if rest else ""
+    return " ".join(filter(None, [*named, more]))
+
+
+def _worth(gap: Difference) -> str:
+    """Worth of something in points, as a verb's end of a sentence."""
+    between = f"95 % interval {formats.interval(gap.interval, signed=True)}"
+    if gap.clear and gap.points is not None:
+        size = formats.points(abs(gap.points)).lstrip("+")
+        return f"{'loses' if gap.lower else 'gains'} {size} points ({between})"
+    return f"makes no clear difference ({formats.points(gap.points)} points, {between})"
 
 
 def _negative_transfer(block: Block, transfer: pd.DataFrame) -> str:

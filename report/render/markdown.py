@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from bench.core.text import counted, printable
+from bench.report.scores.frame import methods_only
 from bench.report.statistics.equal_budget import equal_budget
 from bench.report.tables import formats
 from bench.report.tables.completeness import Completeness
@@ -26,7 +27,7 @@ def markdown_table(frame: pd.DataFrame, baseline: str) -> str:
     """
     completeness = Completeness.of(frame)
     parts = [f"{escape(line)}\n" for line in completeness.lines if completeness.missing]
-    for board in leaderboards(frame, baseline):
+    for board in leaderboards(methods_only(frame), baseline):
         title = f"**{board.block.title}** ({counted(board.cells, 'shared cell')})"
         rows = [
             [
@@ -57,7 +58,7 @@ def equal_table(frame: pd.DataFrame, measure: str) -> str:
         frame: of `bench.report.scores.frame.load_frame`.
         measure: one of `bench.report.scores.spending.MEASURES`.
     """
-    parts = []
+    parts, frame = [], methods_only(frame)
     for block in blocks(frame):
         if equal := equal_budget(block.of(frame), measure):
             title = f"**{block.title}** at {equal.size} ({counted(equal.cells, 'shared cell')})"

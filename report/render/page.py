@@ -16,19 +16,20 @@ from bench.records.store import Store
 from bench.report.figures import figures, pareto
 from bench.report.figures.drawing import method_styles
 from bench.report.figures.feature_maps import feature_maps
+from bench.report.figures.published import published_marks
 from bench.report.render import cite, conclusions
 from bench.report.render.fingerprint import NAME, comment
 from bench.report.render.samples import Samples, png_uri, thumbnails
 from bench.report.render.sections import CONTENTS, section
 from bench.report.render.templates import asset, environment
-from bench.report.scores.frame import BASELINE, STATUSES, load_frame
+from bench.report.scores.frame import BASELINE, STATUSES, load_frame, methods_only
 from bench.report.scores.supervision import USUAL
 from bench.report.statistics.measures import BINS, MEASURES
 from bench.report.statistics.summary import negative_transfer
 from bench.report.tables import formats, leaderboard
 from bench.report.tables.completeness import Completeness
 from bench.report.tables.facts import facts, speeds
-from bench.report.tables.gains import REFERENCES, architectures, gains
+from bench.report.tables.gains import REFERENCES, architectures, gain_parts, gains
 from bench.report.tables.leaderboard import Leaderboard
 from bench.report.tables.negative_transfer import by_block
 from bench.report.tables.published import published
@@ -83,14 +84,23 @@ def render(
     """Render the page of a frame, as HTML. The same frame gives the same text. See `build`."""
     baseline = suite.baseline if suite else BASELINE
     alone = source_alone or baseline
+    everything, frame = frame, methods_only(frame)
     boards = leaderboard.leaderboards(frame, baseline)
     styles = method_styles(frame["method"].dropna().unique())
-    links = record_links(frame, folder)
+    beside = published(frame, alone)
+    links = record_links(everything, folder)
+    parts, transfer = gain_parts(everything, baseline), negative_transfer(everything, alone)
     sections = [section(frame, board, styles, links) for board in boards]
     named = [name for part in sections for row in part.classes for name in row.names]
     variables = {
-        **_head(frame, suite, boards, negative_transfer(frame, alone)),
-        **_tables(frame, alone),
+        **_head(frame, suite, boards),
+        **_tables(frame),
+        **_cells(everything),
+        "answers": [conclusions.answer(board, transfer, parts) for board in boards],
+        "parts": parts,
+        "negative_transfer": by_block(transfer),
+        "published": beside,
+        "published_marks": published_marks(beside.rows, styles),
         "overview": pareto.overview(boards, styles),
         "baseline": baseline,
         "source_alone": alone,
@@ -106,10 +116,8 @@ def render(
     return environment().get_template("page.html").render(variables)
 
 
-def _head(
-    frame: pd.DataFrame, suite: Suite | None, boards: Sequence[Leaderboard], transfer: pd.DataFrame
-) -> dict[str, Any]:
-    """Variables of the head of a page, the answer, and of negative transfer, which is part of it."""
+def _head(frame: pd.DataFrame, suite: Suite | None, boards: Sequence[Leaderboard]) -> dict[str, Any]:
+    """Variables of the head of a page."""
     return {
         "css": asset("page.css"),
         "js": asset("page.js") + asset("explore.js"),
@@ -119,15 +127,11 @@ def _head(
         "methods": sorted(str(name) for name in frame["method"].dropna().unique()),
         "headline": formats.listed(sorted(frame["headline"].dropna().unique())) or USUAL,
         "statuses": STATUSES,
-        "completeness": Completeness.of(frame),
-        "counts": {status: int((frame["status"] == status).sum()) for status in STATUSES},
-        "answers": [conclusions.answer(board, transfer) for board in boards],
         "worth": conclusions.worth(frame, boards),
-        "negative_transfer": by_block(transfer),
     }
 
 
-def _tables(frame: pd.DataFrame, source_alone: str) -> dict[str, Any]:
+def _tables(frame: pd.DataFrame) -> dict[str, Any]:
     """Variables of the tables of all blocks together."""
     return {
         "facts": facts(frame),
@@ -141,10 +145,18 @@ def _tables(frame: pd.DataFrame, source_alone: str) -> dict[str, Any]:
         "feature_maps": feature_maps(frame),
         "rankings": rankings(frame),
         "distances": distances(frame),
-        "published": published(frame, source_alone),
-        "coverage": list(leaderboard.coverage(frame).itertuples()),
-        "reasons": list(leaderboard.reasons(frame).itertuples()),
-        "provenance": list(leaderboard.provenance(frame).itertuples()),
+    }
+
+
+def _cells(everything: pd.DataFrame) -> dict[str, Any]:
+    """Variables of what there is of all cells, those of controls among them."""
+    return {
+        "completeness": Completeness.of(everything),
+        "counts": {status: int((everything["status"] == status).sum()) for status in STATUSES},
+        "controls": len(everything) - len(methods_only(everything)),
+        "coverage": list(leaderboard.coverage(everything).itertuples()),
+        "reasons": list(leaderboard.reasons(everything).itertuples()),
+        "provenance": list(leaderboard.provenance(everything).itertuples()),
     }
 
 

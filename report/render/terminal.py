@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 from rich import box
 from rich.console import Group
@@ -9,9 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.core.text import counted, printable
+from bench.report.scores.frame import methods_only
 from bench.report.statistics.summary import negative_transfer
 from bench.report.tables import formats
 from bench.report.tables.completeness import Completeness
+from bench.report.tables.gains import GainParts, gain_parts
 from bench.report.tables.leaderboard import Leaderboard, Standing, leaderboards
 from bench.report.tables.negative_transfer import of_block
 
@@ -20,35 +24,54 @@ def terminal_table(frame: pd.DataFrame, baseline: str, source_alone: str | None 
     """Methods by accuracy, gain over the baseline, seconds and negative transfer, a table per block.
 
     `frame` is that of `scores.frame.load_frame`. Accuracy is the mean over the cells that all methods share;
-    `hurt` counts the pairs with negative transfer (see `bench.report.statistics.summary.negative_transfer`).
+    `hurt` counts the pairs with negative transfer (see `bench.report.statistics.summary.negative_transfer`);
+    `idea` and `recipe` part the gain where there are controls (see `bench.report.tables.gains.gain_parts`).
     """
     transfer = negative_transfer(frame, source_alone or baseline)
-    boards = leaderboards(frame, baseline)
+    parts = gain_parts(frame, baseline)
+    boards = leaderboards(methods_only(frame), baseline)
     if not boards:
         return Group(Text("no records yet"))
     tables = [
-        part for board in boards for part in (Text(heading(board), style="bold"), _table(board, transfer))
+        part
+        for board in boards
+        for part in (Text(heading(board), style="bold"), _table(board, transfer, parts))
     ]
     note = f"accuracy in percent, mean over the shared cells; gain in points over {baseline}; seconds alone"
+    if parts:
+        note += f"; idea: over the control, the same recipe without it; recipe: control over {baseline}"
     completeness = Completeness.of(frame)
     partial = [Text(line, style="bold") for line in completeness.lines if completeness.missing]
     return Group(*partial, *tables, Text(note, style="dim"))
 
 
-def _table(board: Leaderboard, transfer: pd.DataFrame) -> Table:
+def _table(board: Leaderboard, transfer: pd.DataFrame, parts: Sequence[GainParts]) -> Table:
     # Text, so that brackets in a method's name are not taken for markup.
     table = Table(box=box.SIMPLE_HEAD)
-    columns = ("method", "accuracy", "gain", "seconds", "items", "hurt", "done")
-    for name in columns:
+    controlled = {row.method: row for row in parts if row.block == board.block}
+    apart = ("idea", "recipe") if controlled else ()
+    for name in ("method", "accuracy", "gain", *apart, "seconds", "items", "hurt", "done"):
         table.add_column(name, justify="left" if name in ("method", "done") else "right", overflow="fold")
     compared = of_block(transfer, board.block)
     for row in board.rows:
         mine = compared[compared["method"] == row.method]
         hurt = f"{int(mine['negative'].sum())} of {len(mine)}" if len(mine) else formats.percent(None)
-        *first, done = cells(row)
+        method, accuracy, gain, seconds, done = cells(row)
+        gains = _apart(controlled.get(row.method)) if apart else []
         items = formats.count(row.items)
-        table.add_row(*(Text(printable(part)) for part in (*first, items, hurt, done)))
+        written = (method, accuracy, gain, *gains, seconds, items, hurt, done)
+        table.add_row(*(Text(printable(part)) for part in written))
     return table
+
+
+def _apart(own: GainParts | None) -> list[str]:
+    """Gains of the idea and of the recipe, as text."""
+    if own is None:
+        return [formats.DASH, formats.DASH]
+    return [
+        formats.points(own.idea.points),
+        "baseline" if own.plain else formats.points(own.recipe.points),
+    ]
 
 
 def heading(board: Leaderboard) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
@@ -22,14 +22,14 @@ from bench.report.scores.features import StoredFeatures
 from bench.report.scores.predictions import Unusable, scored_predictions, stored_predictions
 from bench.report.scores.spending import spending
 from bench.report.scores.supervision import Supervision
-from bench.spec.cell import Cell, compiled, content_hash
+from bench.spec.cell import Cell, Value, compiled, content_hash
 from bench.spec.matrix.suite import Suite
 
 STATUSES = ("done", "skipped", "failed", "unreadable", "missing")
 
 CELL = (
     *("kind", "dataset", "source", "target", "pair", "classes", "shots", "supervision"),
-    *("method", "overrides", "backbone"),
+    *("method", "overrides", "control_of", "backbone"),
     *(
         "image_size",
         "augment",
@@ -42,12 +42,13 @@ CELL = (
         "seed",
         "precision",
     ),
-    *("transductive", "headline", "question", "goal"),
+    *("transductive", "unsplit", "headline", "recipe", "question", "goal"),
 )
-"""Columns that the question decides; empty only where a damaged record leaves the question unknown."""
+"""Columns that the cell decides; empty only where a damaged record leaves the question unknown."""
 
 ANSWER = (
     *("reason", "log", "note", "suite", "device", "threads", "created", "again"),
+    *("control", "control_key"),
     *(
         "adapts",
         "architecture",
@@ -104,7 +105,8 @@ def load_frame(
     records behind them. Without, every record of the store. A record or predictions that cannot be read are
     rows of status `unreadable`, with the reason. `low` and `high` bound the headline accuracy (see
     `scores.bootstrap`). `question` identifies a cell's question apart from its method and seed, `goal` also
-    apart from its source.
+    apart from its source. `control_of` names the methods that a cell was run for as their control alone (see
+    `methods_only`), `control` and `control_key` a cell's own control.
     """
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     keys = [cell.key for cell in expected]
@@ -123,11 +125,21 @@ def load_frame(
     gone = (frame["status"] == "missing") & (frame.index >= len(expected))
     frame = frame[~gone].reset_index(drop=True)
     frame = _longest_runs(frame)
+    frame["control_key"] = _control_keys(frame)
     frame["method"] = _labels(frame)
     _tell_budgets_apart(frame)
     if expected:
         frame.attrs[ASKED] = len(expected)
     return frame
+
+
+def methods_only(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a frame but those of controls, which are compared with their methods and ranked nowhere."""
+    return frame[~_is_control(frame)]
+
+
+def _is_control(frame: pd.DataFrame) -> pd.Series:
+    return frame["control_of"].notna() & (frame["control_of"] != "")
 
 
 def rerun_command(record: Record) -> str:
@@ -172,8 +184,9 @@ def _row_of_key(store: Store, key: str, per_image: bool) -> dict[str, Any]:
 
 
 def _fill_in(columns: dict[str, list[Any]], cells: Sequence[Cell]) -> None:
-    """Fill in the cells of records that are not there or do not tell them."""
+    """Fill in what each cell is run for, and cells whose records are not there or do not tell them."""
     for place, cell in enumerate(cells):
+        columns["control_of"][place] = visible(", ".join(cell.control_of))
         if not isinstance(columns["goal"][place], str):
             for name, value in _cell(cell).items():
                 columns[name][place] = visible(value)
@@ -204,6 +217,7 @@ def _row(store: Store, record: Record, per_image: bool) -> dict[str, Any]:
         "converged": converged(record.evaluations) if record.evaluations else None,
         "spending": spending(record),
         "discrepancy_before": record.discrepancy_before,
+        **_control(record),
         "adapts": record.adapts,
         "architecture": _architecture(record),
         "seconds_own": cost.own_seconds if cost.seconds or cost.stages else None,
@@ -234,6 +248,22 @@ def _row(store: Store, record: Record, per_image: bool) -> dict[str, Any]:
     if record.outcome.status == "done":
         row.update(_scores(store, record, per_image))
     return row
+
+
+def _control(record: Record) -> dict[str, Any]:
+    """Control of a record's cell, in words, and its key where it is of the same method."""
+    cell, control = record.request.cell, record.control
+    if control is None or isinstance(control, str):
+        return {"control": control}
+    other = cell.model_copy(update={"overrides": {**cell.overrides, **control}})
+    if other.key == record.key:
+        return {}
+    return {"control": _words(control), "control_key": other.key}
+
+
+def _words(overrides: Mapping[str, Value]) -> str:
+    """Hyperparameters, as `steps=0, weight=0.5`."""
+    return ", ".join(f"{name}={value}" for name, value in sorted(overrides.items()))
 
 
 def _setting(record: Record) -> str:
@@ -275,12 +305,13 @@ def _cell(cell: Cell) -> dict[str, Any]:
     return {
         **_question(*(getattr(cell, name) for name in QUESTION)),
         "method": cell.method,
-        "overrides": ", ".join(f"{name}={value}" for name, value in sorted(cell.overrides.items())),
+        "overrides": _words(cell.overrides),
+        "control_of": ", ".join(cell.control_of),
         "seed": cell.seed,
     }
 
 
-OWN = {"method", "overrides", "seed"}
+OWN = {"method", "overrides", "control_of", "seed"}
 QUESTION = tuple(name for name in Cell.model_fields if name not in OWN)
 """Fields of a cell that all methods and seeds share."""
 
@@ -317,18 +348,45 @@ def _question(*values: Any) -> dict[str, Any]:
         "longest": budget.longest,
         "precision": cell.precision,
         "transductive": cell.transductive,
+        "unsplit": cell.unsplit,
         "headline": cell.headline,
+        "recipe": cell.recipe.label,
         "question": content_hash(question),
         "goal": content_hash(goal),
     }
 
 
+def _control_keys(frame: pd.DataFrame) -> list[str | float]:
+    """Keys of the rows' controls; of another method that of the same question and seed.
+
+    Where the frame has several variants of that method it is the one of defaults, or cannot be said.
+    """
+    names = frame["control"][frame["control_key"].isna()].dropna().unique()
+    others = frame[frame["method"].isin(names)]
+    found: dict[tuple[str, str, float], dict[str, str]] = {}
+    for *where, overrides, key in zip(
+        *(others[name] for name in ("method", "question", "seed", "overrides", "key")), strict=True
+    ):
+        found.setdefault(tuple(where), {})[overrides] = key
+    chosen = {
+        where: variants.get("", next(iter(variants.values())) if len(variants) == 1 else np.nan)
+        for where, variants in found.items()
+    }
+    columns = (frame[name] for name in ("control", "question", "seed", "control_key"))
+    return [chosen.get((control, *where), key) for control, *where, key in zip(*columns, strict=True)]
+
+
 def _labels(frame: pd.DataFrame) -> list[str | None]:
-    """Method names, with their hyperparameters where the folder holds a method in several variants."""
-    variants = frame.groupby("method")["overrides"].nunique()
+    """Method names, with their hyperparameters where the folder holds a method in several variants.
+
+    Those of controls have them anyway, and do not count as variants of a method.
+    """
+    variants = methods_only(frame).groupby("method")["overrides"].nunique()
     return [
-        f"{method} ({overrides})" if overrides and variants.get(method, 0) > 1 else method
-        for method, overrides in zip(frame["method"], frame["overrides"], strict=True)
+        f"{method} ({overrides})" if overrides and (control or variants.get(method, 0) > 1) else method
+        for method, overrides, control in zip(
+            frame["method"], frame["overrides"], _is_control(frame), strict=True
+        )
     ]
 
 

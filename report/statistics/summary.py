@@ -16,7 +16,7 @@ import pandas as pd
 
 from bench.records.selection import HEADLINE
 from bench.report.scores.bootstrap import Interval, count_groups, resampled
-from bench.report.scores.frame import accuracy_column
+from bench.report.scores.frame import accuracy_column, methods_only
 from bench.report.statistics.uncertainty import Error, image_error, run_error
 
 SAME = ("question", "seed")
@@ -142,33 +142,50 @@ def seed_deviation(rows: pd.DataFrame, rule: str = HEADLINE) -> float | None:
     return float(wide.mean().std(ddof=1)) if wide.shape[0] and wide.shape[1] > 1 else None
 
 
+def controls(rows: pd.DataFrame, everything: pd.DataFrame) -> pd.DataFrame:
+    """Cells of a frame that are the controls of some of its rows."""
+    return everything[everything["key"].isin(rows["control_key"].dropna())]
+
+
 def negative_transfer(rows: pd.DataFrame, source_alone: str, rule: str = HEADLINE) -> pd.DataFrame:
     """Negative transfer, after Wang et al. 2019, https://arxiv.org/abs/1811.09751 (section 3).
 
     With target labels, each method is compared with itself at kind `pretrained` and the same shots; at 0
-    shots, methods that adapt to unlabelled target images with `source_alone`, which does not.
+    shots, methods that adapt to unlabelled target images with their control, which has the same recipe, or
+    where that is not there with `source_alone`, which does not adapt.
+
+    Args:
+        rows: those of controls among them.
 
     Returns:
-        A row per kind, method, supervision and pair of the cells with a source: `points`, `low`, `high` (NaN
-        where they cannot be said), `cells` compared, `negative` (points below zero) and `clear` (and the
-        interval too). `cells` is 0 where the cell to compare with is not there.
+        A row per kind, method, supervision and pair of the cells with a source: `against` (what), `points`,
+        `low`, `high` (NaN where they cannot be said), `cells` compared, `negative` (points below zero) and
+        `clear` (and the interval too). `cells` is 0 where the cell to compare with is not there.
     """
     by = ["kind", "method", "supervision", "pair"]
-    columns = [*by, "points", "low", "high", "cells", "negative", "clear"]
+    columns = [*by, "against", "points", "low", "high", "cells", "negative", "clear"]
     needed = [*SAME, *by, "goal", "source", "adapts", "status", "predictions"]
-    cells = scored(rows[[*needed, accuracy_column(rule)]], rule)
+    needed += ["key", "control", "control_key", "control_of"]
+    everything = scored(rows[[*needed, accuracy_column(rule)]], rule)
+    cells = methods_only(everything)
     no_labels = cells["supervision"].map(attrgetter("no_labels")).eq(True)
     used = cells[cells["source"].notna() & (~no_labels | cells["adapts"].eq(True))]
-    alone = cells[(cells["method"] == source_alone) & no_labels]
+    unlabelled = everything[everything["supervision"].map(attrgetter("no_labels")).eq(True)]
+    alone = unlabelled[unlabelled["method"] == source_alone]
     without = dict(tuple(cells[cells["source"].isna()].groupby("method")))
     found = []
     for (kind, method, supervision, pair), mine in used.groupby(by):
-        other, on = (
-            (alone, SAME) if supervision.no_labels else (without.get(method, cells.head(0)), ("goal", "seed"))
-        )
+        if not supervision.no_labels:
+            other, on, against = without.get(method, cells.head(0)), ("goal", "seed"), "without a source"
+        elif len(own := controls(mine, unlabelled)):
+            other, on, against = own, SAME, mine["control"].iloc[0]
+        else:
+            other, on, against = alone, SAME, source_alone
         gap = difference(mine, other, rule, on)
         low, high = gap.interval or (np.nan, np.nan)
         points = np.nan if gap.points is None else gap.points
         clear = gap.lower and gap.clear
-        found.append((kind, method, supervision, pair, points, low, high, gap.cells, gap.lower, clear))
+        found.append(
+            (kind, method, supervision, pair, against, points, low, high, gap.cells, gap.lower, clear)
+        )
     return pd.DataFrame(found, columns=columns)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.core.text import counted
-from bench.report.scores.frame import ASKED
+from bench.report.scores.frame import ASKED, methods_only
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Completeness:
         """Completeness of a frame of `scores.frame.load_frame`."""
         asked = frame.attrs.get(ASKED)
         missing = int((frame["status"] == "missing").sum())
-        return cls(asked, missing, 0 if asked is None else len(frame) - asked)
+        # Controls are records of the suite's methods, also where it is not known that they were asked for.
+        return cls(asked, missing, 0 if asked is None else len(methods_only(frame.iloc[asked:])))
 
     @property
     def short(self) -> str:

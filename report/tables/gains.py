@@ -8,8 +8,8 @@ from operator import attrgetter
 
 import pandas as pd
 
-from bench.report.scores.frame import accuracy_column
-from bench.report.statistics.summary import NOTHING, Difference, difference, scored
+from bench.report.scores.frame import accuracy_column, methods_only
+from bench.report.statistics.summary import NOTHING, Difference, controls, difference, scored
 from bench.report.tables.leaderboard import Block, blocks
 
 REFERENCES = ("linear-probe", "scratch")
@@ -38,6 +38,42 @@ def gains(frame: pd.DataFrame, references: Sequence[str] = REFERENCES) -> list[G
             }
             if any(gain.cells for gain in over.values()):
                 found.append(Gains(block, str(method), over))
+    return found
+
+
+@dataclass(frozen=True)
+class GainParts:
+    """GainParts of a method's gain in a block: of its idea, over its control, and of its recipe.
+
+    The recipe's is the control's gain over the baseline, 0 where `plain` says that it is the baseline. Both
+    are over the cells of the method whose control is done; where the baseline has all of these, they add up
+    to the gain over it.
+    """
+
+    block: Block
+    method: str
+    control: str
+    idea: Difference
+    recipe: Difference
+    plain: bool
+
+
+def gain_parts(frame: pd.DataFrame, baseline: str) -> list[GainParts]:
+    """Part the gains of the methods of a frame, which has the rows of their controls too."""
+    rows = scored(frame)
+    found = []
+    for block in blocks(rows):
+        everything = block.of(rows)
+        cells = methods_only(everything)
+        reference = cells[cells["method"] == baseline]
+        for method, mine in cells.groupby("method"):
+            control = controls(mine, everything)
+            if control.empty:
+                continue
+            plain = bool(control["key"].isin(reference["key"]).all())
+            recipe = NOTHING if plain else difference(control, reference)
+            name = str(mine["control"].dropna().iloc[0])
+            found.append(GainParts(block, str(method), name, difference(mine, control), recipe, plain))
     return found
 
 

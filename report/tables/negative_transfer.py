@@ -18,6 +18,7 @@ class NegativeTransfer:
 
     block: Block
     method: str
+    against: str
     compared: int
     pairs: list[tuple[str, Difference]]
 
@@ -37,7 +38,9 @@ def by_block(table: pd.DataFrame) -> list[NegativeTransfer]:
             (row.pair, Difference(row.points, _interval(row.low, row.high), row.cells))
             for row in worse.itertuples()
         ]
-        found.append(NegativeTransfer(Block(str(kind), supervision), str(method), len(compared), pairs))
+        against = formats.listed(list(map(str, rows["against"].unique())))
+        block = Block(str(kind), supervision)
+        found.append(NegativeTransfer(block, str(method), against, len(compared), pairs))
     return sorted(found, key=lambda row: (row.block.kind, row.block.supervision, row.method))
 
 

@@ -86,6 +86,56 @@ def test_a_question_is_asked_once() -> None:
     assert len(plan(suite(twice, twice, seeds=[4, 4], methods=["dann", "dann"]), CARD)) == 1
 
 
+CONTROLS = {"dann": {"weight": 0.0}, "maml": "ncm", "proto-net": "ncm", "tent": "full-finetune"}
+
+
+def variants(cells: list[Cell]) -> list[tuple[str, dict[str, Any], tuple[str, ...]]]:
+    """What is run on each scenario, in the plan's order."""
+    return [key for key, _ in groupby((cell.method, cell.overrides, cell.control_of) for cell in cells)]
+
+
+def test_controls_are_cells_beside_the_methods() -> None:
+    mine = suite(methods=["full-finetune", "dann", "tent", "maml", "proto-net"])
+    plain, cells = plan(mine, CARD), plan(mine, CARD, CONTROLS)
+    assert variants(cells) == [
+        ("full-finetune", {}, ()),
+        ("dann", {}, ()),
+        ("dann", {"weight": 0.0}, ("dann",)),
+        ("tent", {}, ()),
+        ("maml", {}, ()),
+        ("ncm", {}, ("maml", "proto-net")),
+        ("proto-net", {}, ()),
+    ], "one that serves two methods is run once, one that is a method of the suite adds nothing"
+    own = [cell for cell in cells if not cell.control_of]
+    assert own == plain, "cells of methods, their keys and their order are as without controls"
+    assert len(cells) == len({cell.key for cell in cells}) == 7 * 6 * 2
+
+
+def test_controls_keep_what_the_suite_sets() -> None:
+    mine = suite(methods=["dann", "maml"], set={"dann": {"hidden": 64, "weight": 0.5}, "ncm": {"scale": 0.1}})
+    assert variants(plan(mine, CARD, CONTROLS)) == [
+        ("dann", {"hidden": 64, "weight": 0.5}, ()),
+        ("dann", {"hidden": 64, "weight": 0.0}, ("dann",)),
+        ("maml", {}, ()),
+        ("ncm", {"scale": 0.1}, ("maml",)),
+    ]
+
+
+def test_a_method_whose_idea_is_off_is_its_own_control() -> None:
+    off = suite(methods=["dann"], set={"dann": {"weight": 0.0}})
+    assert plan(off, CARD, CONTROLS) == plan(off, CARD)
+
+
+def test_why_a_cell_is_run_is_no_part_of_its_key() -> None:
+    one = {"kind": "pretrained", "targets": ["apple"], "shots": [1]}
+    (asked,) = plan(suite(one, methods=["ncm"]), CARD)
+    method, control = plan(suite(one, methods=["maml"]), CARD, CONTROLS)
+    assert control != asked
+    assert control.key == asked.key
+    assert control.title.startswith("ncm (control) pretrained → apple")
+    assert method.title.startswith("maml pretrained → apple")
+
+
 def test_scenarios() -> None:
     table = {"kind": "cross-domain", "sources": ["windows"], "targets": ["google", "windows"], "shots": [1]}
     (cell,) = plan(suite(table), CARD)

@@ -52,7 +52,9 @@ OTHER: dict[str, Any] = {
     "precision": "bf16",
     "fold": 0,
     "transductive": True,
+    "unsplit": True,
     "headline": "oracle",
+    "recipe": {"optimizer": "sgd"},
     "setting": {"threads": 2},
 }
 OTHER_SCENARIO: dict[str, Any] = {
@@ -76,6 +78,10 @@ def test_key_is_the_hash_of_the_canonical_json() -> None:
         '"target_classes":["cat","dog"]},"seed":1}'
     )
     assert Cell(**CELL).key == sha256(text.encode()).hexdigest()[:16]
+    # What a recipe says stands in it, and nothing of what it leaves as usual.
+    said = text.replace('"scenario":', '"recipe":{"optimizer":"sgd"},"scenario":')
+    assert Cell(**CELL, recipe={"optimizer": "sgd"}).key == sha256(said.encode()).hexdigest()[:16]
+    assert Cell(**CELL, recipe={"optimizer": "adamw"}).key == Cell(**CELL).key
 
 
 def test_equal_content_equal_key() -> None:
@@ -106,6 +112,9 @@ def test_any_field_changes_the_key(field: str) -> None:
         }
         assert set(OTHER_SCENARIO) == set(Scenario.model_fields)
         assert len(keys | {Cell(**CELL).key}) == len(OTHER_SCENARIO) + 1
+    elif field == "control_of":
+        # Why a question is asked is no part of it: a method's cell and another's control are one.
+        assert Cell(**CELL, control_of=("mdd",)).key == Cell(**CELL).key
     else:
         assert Cell(**{**CELL, field: OTHER[field]}).key != Cell(**CELL).key
 

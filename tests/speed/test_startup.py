@@ -13,7 +13,7 @@ COMMANDS = {
     "bare python": ["-c", "pass"],
     "help": ["-m", "bench", "--help"],
     "list suites": ["-m", "bench", "list", "suites"],
-    "plan of 168 cells": ["-m", "bench", "run", "--suite", "emoji-home", "--plan"],
+    "plan of 168 cells": ["-m", "bench", "run", "--suite", "emoji-home", "--no-controls", "--plan"],
 }
 
 

@@ -41,6 +41,8 @@ def show(plan: RunPlan, todo: Sequence[Cell] | None, nodes: int | None = None) -
     for cell in cells:
         click.echo(printable(f"{cell.key}  {cell.title}"))
     click.echo(f"{counted(len(cells), 'cell')}: {_by_method(cells)}")
+    if controls := [cell for cell in cells if cell.control_of]:
+        click.echo(f"controls among them: {len(controls)} ({_by_method(controls)})")
     if todo:
         click.echo(f"to run: {_by_method(todo)}")
         for line, count in shortages(plan, todo).items():

@@ -83,7 +83,7 @@ def run(options: RunOptions) -> int:
             plan, todo = there, _missing(there, options)
         if not options.cell:
             # Before the first cell: the page of a run that was interrupted knows what is missing.
-            keep(plan.store, plan.suite, plan.card)
+            keep(plan.store, plan.suite, plan.card, plan.controls)
         if work:
             execute(plan, todo)
         if todo:
@@ -95,7 +95,7 @@ def run(options: RunOptions) -> int:
 
 def _planned(options: RunOptions) -> RunPlan:
     """Plan of the suite, tuned first if its budget has trials, which are kept beside its records."""
-    plan = RunPlan.resolve(options.selection, options.results, options.execution)
+    plan = RunPlan.resolve(options.selection, options.results, options.execution).with_controls()
     if not plan.suite.budget.trials or options.plan_only:
         return plan
     # Optuna takes a moment to import, and few suites have trials.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import click
 
 from bench.commands.progress import progress_bars
 from bench.commands.suite_options import SuiteOptions, select_suite
+from bench.core.errors import UserError
 from bench.core.paths import RESULTS
 from bench.core.text import printable
 from bench.data.card import Card
@@ -18,10 +19,10 @@ from bench.data.dataset import open_dataset
 from bench.data.splits import untaught
 from bench.engine.cell.digests import present_digests
 from bench.executors.protocol import ExecutorOptions
-from bench.method.registry import method_digest
+from bench.method.registry import control_of, method_digest, method_file
 from bench.records.record import Digests
 from bench.records.store import Store
-from bench.spec.cell import Cell
+from bench.spec.cell import Cell, Control
 from bench.spec.matrix.plan import plan
 from bench.spec.matrix.suite import Suite
 
@@ -68,6 +69,8 @@ class RunPlan:
     cells: Sequence[Cell]
     store: Store
     execution: ExecutionOptions
+    controls: Mapping[str, Control] = field(default_factory=dict)
+    """Controls that are run beside the suite's methods, by method."""
 
     @classmethod
     def resolve(
@@ -85,7 +88,22 @@ class RunPlan:
 
     def with_suite(self, suite: Suite) -> RunPlan:
         """Replace the suite, and the cells by those of the new one."""
-        return replace(self, suite=suite, cells=plan(suite, self.card))
+        return replace(self, suite=suite, cells=plan(suite, self.card, self.controls))
+
+    def with_controls(self) -> RunPlan:
+        """Add the cells of its methods' controls, where its suite asks for them."""
+        controls: dict[str, Control] = {}
+        for name in self.suite.methods if self.suite.controls else ():
+            try:
+                control = control_of(name)
+                if isinstance(control, str):
+                    method_file(control)
+            except UserError as error:
+                click.echo(printable(f"no control of {name}: {error}"), err=True)
+                continue
+            if control is not None:
+                controls[name] = control
+        return replace(self, controls=controls).with_suite(self.suite)
 
     @cached_property
     def digests(self) -> dict[str, Digests]:
@@ -100,9 +118,10 @@ def current_digests(card: Card, suite: Suite, cells: Sequence[Cell]) -> dict[str
     """
     with progress_bars() as progress:
         dataset = open_dataset(card, progress)
-    scenarios = dict.fromkeys(cell.scenario for cell in cells)
+    scenarios = dict.fromkeys(cell.scenario for cell in cells if not cell.unsplit)
     limits = dict.fromkeys(text for scenario in scenarios for text in untaught(dataset, scenario))
     for warning in (*dataset.warnings, *limits):
         click.echo(printable(f"warning: {warning}"), err=True)
     digests = present_digests(dataset, "", suite.backbones)
-    return {name: digests.model_copy(update={"method": method_digest(name)}) for name in suite.methods}
+    methods = dict.fromkeys([*suite.methods, *(cell.method for cell in cells)])
+    return {name: digests.model_copy(update={"method": method_digest(name)}) for name in methods}

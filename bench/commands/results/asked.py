@@ -7,7 +7,7 @@ suite's cells are missing, whoever builds it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import click
@@ -21,9 +21,9 @@ from bench.data.card import Card
 from bench.data.catalog import load_card
 from bench.data.sources.folder import Folder
 from bench.records.store import Store
-from bench.spec.cell import Cell
+from bench.spec.cell import Cell, Control
 from bench.spec.matrix.plan import plan
-from bench.spec.matrix.suite import Suite, load_suite, suite_names
+from bench.spec.matrix.suite import Suite, suite_names
 from bench.spec.toml import Frozen
 
 NAME = "suite.json"
@@ -36,6 +36,8 @@ class Kept(Frozen):
 
     suite: Suite
     card: Card
+    controls: dict[str, Control] = {}
+    """Controls that were run beside the suite's methods, by method."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Asked:
     cells: Sequence[Cell] = ()
 
 
-def keep(store: Store, suite: Suite, card: Card) -> None:
-    """Keep the suite that is run in a folder, as the options have changed it.
+def keep(store: Store, suite: Suite, card: Card, controls: Mapping[str, Control]) -> None:
+    """Keep the suite that is run in a folder, as the options have changed it, and its methods' controls.
 
     Raises:
         UserError: the folder cannot be written.
@@ -55,7 +57,8 @@ def keep(store: Store, suite: Suite, card: Card) -> None:
     path = store.root / NAME
     # A folder of own images is nobody else's business: results may be handed on.
     card = card.model_copy(update={"sources": [Folder(type="folder")]})
-    content = json.dumps(Kept(suite=suite, card=card).model_dump(mode="json"), indent=1).encode()
+    kept = Kept(suite=suite, card=card, controls=dict(controls))
+    content = json.dumps(kept.model_dump(mode="json"), indent=1).encode()
     try:
         if not path.exists() or read_bounded(path, LARGEST) != content:
             write_atomically(path, content)
@@ -79,7 +82,7 @@ def _kept(store: Store) -> Asked | None:
     path = store.root / NAME
     try:
         kept = Kept.model_validate(json.loads(read_bounded(path, LARGEST)))
-        return Asked(kept.suite, plan(kept.suite, kept.card))
+        return Asked(kept.suite, plan(kept.suite, kept.card, kept.controls))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -98,7 +101,7 @@ def _packaged(store: Store) -> Asked | None:
     if name not in suite_names():
         return None
     try:
-        suite = load_suite(name)
+        suite = select_suite(SuiteOptions(name))
         cells = plan(suite, load_card(suite.dataset))
     except UserError:
         return None

@@ -28,7 +28,7 @@ from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.cost import CalibrationUnit, CostTracker, calibration
 from bench.engine.training.data_parallel import ProcessGroup, SingleProcessGroup
 from bench.method.batch import Access
-from bench.method.registry import hyperparameters
+from bench.method.registry import control_of, hyperparameters
 from bench.records.record import Digests, Environment, Outcome, Predictions, Record, Request, Status
 from bench.spec.cell import Cell, Setting
 
@@ -98,6 +98,7 @@ def _record(
 def _run(
     cell: Cell, setting: Setting, context: Context, digests: Digests, progress: Progress
 ) -> tuple[Record, Predictions]:
+    control = control_of(cell.method)
     device = torch.device(setting.device)
     before = calibration(device)
     cost_tracker = CostTracker(device, timed=cell.setting is not None)
@@ -123,6 +124,7 @@ def _run(
         warnings=execution.warnings,
         adapts=Access.TARGET_IMAGES in execution.method.access or execution.method.streams(),
         hyperparameters=hyperparameters(execution.method),
+        control=control,
         discrepancy_before=execution.discrepancy_before,
         evaluations=execution.evaluations,
         selected=execution.selected if outcome.status == "done" else {},

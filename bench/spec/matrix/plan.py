@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 from math import prod
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bench.core.errors import UserError, check_name
-from bench.spec.cell import Cell, Scenario
+from bench.spec.cell import Cell, Control, Scenario, Value
 from bench.spec.matrix.suite import ScenarioTable, Suite
 from bench.spec.scenarios import KINDS
 
@@ -43,14 +44,26 @@ def family(cell: Cell) -> tuple[str, ...]:
     return cell.method, cell.backbone, str(cell.seed), str(cell.scenario.source)
 
 
-def plan(suite: Suite, card: Card) -> list[Cell]:
+class Variant(NamedTuple):
+    """Method with hyperparameters, and the methods that it is run for as their control alone."""
+
+    method: str
+    overrides: dict[str, Value]
+    control_of: tuple[str, ...] = ()
+
+
+def plan(suite: Suite, card: Card, controls: Mapping[str, Control] | None = None) -> list[Cell]:
     """Every cell of the suite, ordered so that cells which share a source stage follow each other.
+
+    `controls`: of methods, by name; those that are no methods of the suite with the same hyperparameters
+    have cells beside them.
 
     Raises:
         UserError: unknown domain or class, an empty matrix, or one beyond all measure.
     """
+    variants = _variants(suite, controls or {})
     axes = [values for _, values in suite.settings if values]
-    each = prod(map(len, (suite.methods, suite.backbones, suite.seeds, suite.budgets, *axes)))
+    each = prod(map(len, (variants, suite.backbones, suite.seeds, suite.budgets, *axes)))
     count = each * sum(_count(suite, table, card) for table in suite.scenarios)
     if count > MOST:
         raise UserError(
@@ -60,22 +73,21 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
         cell.key: cell
         for table in suite.scenarios
         for scenario in scenarios(suite, table, card)
-        for method, backbone, seed, budget in product(
-            suite.methods, suite.backbones, suite.seeds, suite.budgets
-        )
+        for variant, backbone, seed, budget in product(variants, suite.backbones, suite.seeds, suite.budgets)
         for setting, change in suite.settings.combinations()
         for cell in [
             Cell(
                 scenario=scenario,
-                method=method,
-                overrides=suite.set.get(method, {}),
+                **variant._asdict(),
                 backbone=backbone,
                 image_size=suite.image_size,
                 augment=suite.augment,
                 budget=budget.model_copy(update={"batch_size": change.batch_size or budget.batch_size}),
                 seed=seed,
                 precision=change.precision or suite.precision,
+                recipe=suite.recipe,
                 transductive=suite.transductive,
+                unsplit=suite.unsplit,
                 headline=suite.headline,
                 setting=setting,
             )
@@ -85,13 +97,13 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
         raise UserError(
             f"suite '{suite.name}' asks for no cell: no scenario is left with these sources and targets"
         )
-    methods = {name: place for place, name in enumerate(suite.methods)}
+    places = {(variant.method, variant.control_of): place for place, variant in enumerate(variants)}
     return sorted(
         cells.values(),
         key=lambda cell: (
             cell.backbone,
             cell.seed,
-            methods[cell.method],
+            places[cell.method, cell.control_of],
             cell.scenario.source or "",
             cell.scenario.target,
             cell.budget.steps,
@@ -99,6 +111,22 @@ def plan(suite: Suite, card: Card) -> list[Cell]:
             cell.scenario.episodes is not None,
         ),
     )
+
+
+def _variants(suite: Suite, controls: Mapping[str, Control]) -> list[Variant]:
+    """Methods of the suite, each followed by the control that is run for it, if it needs one of its own."""
+    own = {name: Variant(name, suite.set.get(name, {})) for name in suite.methods}
+    found: list[Variant] = []
+    for name, variant in own.items():
+        found.append(variant)
+        match controls.get(name):
+            case dict(changes) if (changed := {**variant.overrides, **changes}) != variant.overrides:
+                found.append(Variant(name, changed, (name,)))
+            case str(other) if other not in own:
+                served = tuple(method for method in own if controls.get(method) == other)
+                if served[0] == name:
+                    found.append(Variant(other, suite.set.get(other, {}), served))
+    return found
 
 
 def _count(suite: Suite, table: ScenarioTable, card: Card) -> int:
