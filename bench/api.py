@@ -27,7 +27,7 @@ from bench.method.maths.adversarial import discriminator, domain_loss, reversal_
 from bench.method.maths.information import entropy
 from bench.method.maths.inner_loop import Fast, adapt, prototype_head, prototypes
 from bench.method.maths.kernels import discrepancy, gaussian_kernels, squared_distances
-from bench.method.maths.logistic import Logistic, fit_logistic
+from bench.method.maths.logistic import Logistic, fit_logistic, strength_before
 from bench.method.maths.normalisation import normalise_by_batch, recompute_statistics
 from bench.method.maths.transport import even_share, lacks_transport
 from bench.method.maths.weights import Snapshot
@@ -84,6 +84,7 @@ __all__ = [
     "reverse_gradient",
     "squared_distances",
     "stage_activations",
+    "strength_before",
     "tunable",
     "zero_head",
 ]

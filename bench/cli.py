@@ -13,6 +13,7 @@ from bench.commands.options import (
     Seconds,
     SuiteOptions,
     data_options,
+    equal_option,
     parse_list,
     parse_nodes,
     published_option,
@@ -173,6 +174,7 @@ def rank_backbones(selection: SuiteOptions, **options: Any) -> None:
     help="Only scenarios with so many labelled target images per class.",
 )
 @click.option("--max-seconds", metavar="X", type=Seconds(), help="Only methods within X s a cell.")
+@equal_option
 @click.option("--run", is_flag=True, help="Run what is missing, by successive halving over methods.")
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
 @click.option("--results", metavar="DIR", help="Where the records are.  [default: results/<suite>]")
@@ -241,12 +243,23 @@ def list_(what: str) -> None:
     "--out", metavar="FILE", help="The page, or tables as .md.  [default: report.html in the folder]"
 )
 @click.option("--update", metavar="FILE", help="Replace the tables of a Markdown file instead.")
+@equal_option
 @click.option("--serve", is_flag=True, help="Show the page on this machine, built anew as records arrive.")
 @click.option("--port", metavar="N", type=click.IntRange(0, 65535), default=8000, show_default=True)
 def report(
-    results: str | None, suite: str | None, out: str | None, update: str | None, serve: bool, port: int
+    results: str | None,
+    suite: str | None,
+    out: str | None,
+    update: str | None,
+    equal: str | None,
+    serve: bool,
+    port: int,
 ) -> None:
-    """Build the report of a results folder, as `bench run` does at its end."""
+    """Build the report of a results folder, as `bench run` does at its end.
+
+    With --equal the tables of --out FILE.md and --update, or else those that are printed, rank methods at
+    the largest budget that all have reached.
+    """
     if sum(map(bool, (out, update, serve))) > 1:
         raise UserError(
             "--out writes a file, --update changes one and --serve shows the page: give one of them"
@@ -258,7 +271,12 @@ def report(
         return
     from bench.commands.results import report as command
 
-    click.echo(command.update(results, update, suite) if update else command.build(results, out, suite))
+    if update:
+        click.echo(command.update(results, update, suite, equal))
+        return
+    if equal and not out:
+        click.echo(command.equal_budgets(results, suite, equal))
+    click.echo(command.build(results, out, suite, equal))
 
 
 @cli.command()

@@ -41,6 +41,14 @@ def whole_number(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) <= 18 else None
 
 
+equal_option = click.option(
+    "--equal",
+    metavar="steps|items|seconds",
+    type=click.Choice(["steps", "items", "seconds"]),
+    help="Rank methods at equal budget, by their evaluations along training.",
+)
+
+
 def parse_nodes(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
     """Parse `nodes=N`.
 

@@ -40,7 +40,7 @@ def select_suite(options: SuiteOptions) -> Suite:
     if options.image_size:
         change["image_size"] = options.image_size
     if options.steps:
-        change["budget"] = suite.budget.model_copy(update={"steps": options.steps})
+        change |= {"budget": suite.budget.model_copy(update={"steps": options.steps}), "steps": []}
     if options.controls is not None:
         change["controls"] = options.controls
     change["scenarios"] = _scenarios(suite, options)

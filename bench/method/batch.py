@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import Flag, auto
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,13 +34,17 @@ StageName = str
 
 @dataclass(frozen=True)
 class Task:
-    """Task of a stage: its classes, batch size and seed, and the recipe of training."""
+    """Task of a stage: its classes, batch size and seed, and the recipe of training.
+
+    before: what the method found in the stage before.
+    """
 
     stage: StageName
     classes: tuple[str, ...]
     batch_size: int
     seed: int
     recipe: Recipe = USUAL
+    before: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

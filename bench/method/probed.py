@@ -9,7 +9,7 @@ from torch import nn
 from bench.method.base import Details, GradientMethod, Model, zero_head
 from bench.method.batch import StageName, Task
 from bench.method.items import StageItems
-from bench.method.maths.logistic import fit_logistic
+from bench.method.maths.logistic import fit_logistic, strength_before
 
 
 class ProbedMethod(GradientMethod):
@@ -22,7 +22,8 @@ class ProbedMethod(GradientMethod):
     def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Fit the head on the features of all labelled items, penalising its distance from where it is."""
         labelled, head = items.labelled, cast(nn.Linear, model.head)
-        return fit_logistic(head, labelled.features(model), labelled.y, labelled.groups, task.seed)
+        l2 = strength_before(task.before, labelled.y, labelled.groups)
+        return fit_logistic(head, labelled.features(model), labelled.y, labelled.groups, task.seed, l2)
 
     def new_head(self, num_features: int, task: Task) -> nn.Module:
         """Make a linear head at zero, from which the probe starts."""

@@ -18,7 +18,7 @@ Predictions = dict[str, np.ndarray]
 
 `look<i>/<partition>/logits`  float16 (images, classes), at evaluation i: of test images for each evaluation
                               that some rule selects, of target and shots validation images for that of the
-                              headline rule alone
+                              headline rule alone; less each image's highest, but in records of before that
 `<partition>/labels`          int16 (images,), index into the classes of that partition
 `<partition>/groups`          int32 (images,), images that share a group are related (bootstrap by it)
 `<partition>/items`           int32 (images,), row of the image in its domain's decode cache

@@ -63,6 +63,12 @@ class Budget(Frozen):
         le=10_000,
         description="tuning trials of each method before its cells run; 0: hyperparameters as they are",
     )
+    longest: int = Field(
+        0,
+        ge=0,
+        le=10_000_000,
+        description="steps up to which what has not converged is run again with twice as many; 0: once",
+    )
 
     @model_validator(mode="after")
     def _evaluations_fit(self) -> Budget:
@@ -72,6 +78,22 @@ class Budget(Frozen):
                 f": use fewer, or {2 * self.evaluations} steps of the source stage or more"
             )
         return self
+
+    @model_validator(mode="after")
+    def _convergence_can_be_seen(self) -> Budget:
+        if self.longest and self.evaluations < 3:
+            raise ValueError(
+                f"{self.evaluations} evaluations do not show whether a cell has converged: use 3 or more"
+            )
+        if self.longest and self.longest < self.steps:
+            raise ValueError(f"the longest run, {self.longest} steps, is shorter than {self.steps} steps")
+        return self
+
+    @property
+    def longer(self) -> Budget | None:
+        """Budget of twice the steps, where cells are run until they converge; None beyond the longest."""
+        steps = 2 * self.steps
+        return self.model_copy(update={"steps": steps}) if steps <= self.longest else None
 
     @property
     def target_steps(self) -> int:
@@ -241,7 +263,7 @@ class Cell(Frozen):
         # Left out where they say nothing, so that keys are the same as before there were such things.
         silent: dict[str, Any] = {
             "scenario": set() if self.scenario.episodes else {"episodes"},
-            "budget": set() if self.budget.trials else {"trials"},
+            "budget": {name for name in ("trials", "longest") if not getattr(self.budget, name)},
             # Why it is asked does not change what is asked.
             "control_of": True,
             "recipe": self.recipe.silent,

@@ -13,7 +13,16 @@ from typing import cast
 
 from torch import nn
 
-from bench.api import ClosedFormMethod, Details, Model, StageItems, Task, fit_logistic, tunable
+from bench.api import (
+    ClosedFormMethod,
+    Details,
+    Model,
+    StageItems,
+    Task,
+    fit_logistic,
+    strength_before,
+    tunable,
+)
 
 
 class LinearProbe(ClosedFormMethod):
@@ -22,12 +31,12 @@ class LinearProbe(ClosedFormMethod):
     reference = "scikit-learn 1.5+"
 
     l2: float = tunable(0.0, 1e-4, 3.0)
-    """Strength relative to the features' variance; 0 chooses it by cross-validation over the labels."""
+    """Strength relative to the features' variance; 0 chooses it by cross-validation over the labels, or takes
+    over the source's prior where a class has one image."""
     folds: int = 5
 
     def fit(self, model: Model, items: StageItems, task: Task) -> Details:
         """Fit the head, penalising its distance from where it is."""
         labelled, head = items.labelled, cast(nn.Linear, model.head)
-        return fit_logistic(
-            head, labelled.x, labelled.y, labelled.groups, task.seed, l2=self.l2, folds=self.folds
-        )
+        l2 = self.l2 or strength_before(task.before, labelled.y, labelled.groups)
+        return fit_logistic(head, labelled.x, labelled.y, labelled.groups, task.seed, l2=l2, folds=self.folds)

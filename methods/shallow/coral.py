@@ -14,7 +14,16 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from bench.api import Access, ClosedFormMethod, Details, Model, StageItems, Task, fit_logistic
+from bench.api import (
+    Access,
+    ClosedFormMethod,
+    Details,
+    Model,
+    StageItems,
+    Task,
+    fit_logistic,
+    strength_before,
+)
 
 
 class Coral(ClosedFormMethod):
@@ -32,7 +41,8 @@ class Coral(ClosedFormMethod):
         if task.stage == "source":
             assert items.unlabelled is not None
             features = aligned(features, items.unlabelled.features(model))
-        return fit_logistic(head, features, labelled.y, labelled.groups, task.seed)
+        l2 = strength_before(task.before, labelled.y, labelled.groups)
+        return fit_logistic(head, features, labelled.y, labelled.groups, task.seed, l2)
 
 
 def aligned(source: Tensor, target: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from bench.api import (
     even_share,
     fit_logistic,
     lacks_transport,
+    strength_before,
     tunable,
 )
 
@@ -57,7 +58,8 @@ class Jdot(ClosedFormMethod):
         """Fit the head on the target under transported labels; on the shots as they are."""
         labelled, head = items.labelled, cast(nn.Linear, model.head)
         x, y = labelled.features(model), labelled.y
-        details = fit_logistic(head, x, y, labelled.groups, task.seed)
+        l2 = strength_before(task.before, y, labelled.groups)
+        details = fit_logistic(head, x, y, labelled.groups, task.seed, l2)
         if task.stage != "source":
             return details
         assert items.unlabelled is not None

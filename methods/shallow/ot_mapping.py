@@ -26,6 +26,7 @@ from bench.api import (
     even_share,
     fit_logistic,
     lacks_transport,
+    strength_before,
     tunable,
 )
 
@@ -62,7 +63,8 @@ class OtMapping(ClosedFormMethod):
             distances = torch.cdist(x.double(), target.double()).square()
             plan = class_plan(distances / distances.median(), y, self.entropic, self.grouped)
             x = (plan @ target.double() / plan.sum(1, keepdim=True)).to(target.dtype)
-        return fit_logistic(head, x, y, groups, task.seed)
+        l2 = strength_before(task.before, y, groups)
+        return fit_logistic(head, x, y, groups, task.seed, l2)
 
 
 def class_plan(cost: Tensor, y: Tensor, entropic: float, grouped: float, rounds: int = 10) -> Tensor:

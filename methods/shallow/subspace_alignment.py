@@ -16,7 +16,16 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from bench.api import Access, ClosedFormMethod, Details, Model, StageItems, Task, fit_logistic
+from bench.api import (
+    Access,
+    ClosedFormMethod,
+    Details,
+    Model,
+    StageItems,
+    Task,
+    fit_logistic,
+    strength_before,
+)
 
 
 class SubspaceAlignment(ClosedFormMethod):
@@ -35,7 +44,8 @@ class SubspaceAlignment(ClosedFormMethod):
         labelled, head = items.labelled, cast(nn.Linear, model.head)
         source = labelled.features(model)
         if task.stage != "source":
-            return fit_logistic(head, source, labelled.y, labelled.groups, task.seed)
+            l2 = strength_before(task.before, labelled.y, labelled.groups)
+            return fit_logistic(head, source, labelled.y, labelled.groups, task.seed, l2)
         assert items.unlabelled is not None
         target = items.unlabelled.features(model)
         most = min(self.dimensions, len(source) - 1, len(target) - 1, source.shape[1])

@@ -73,12 +73,13 @@ def over_cells(results: Results) -> Table:
     """Mean, median, interquartile mean and worst cell."""
     columns = {
         **{"method": plain, "mean": percent, "median": percent},
-        **{"interquartile mean": percent, "worst": percent, "cells": count},
+        **{"interquartile mean": percent, f"interquartile mean{LOW}": percent},
+        **{f"interquartile mean{HIGH}": percent, "worst": percent, "cells": count},
     }
     rows = [
         (
             *(block, row.method),
-            *(row.mean, row.median, row.interquartile, row.worst, row.cells),
+            *(row.mean, row.median, row.interquartile, *bounds(row.interval), row.worst, row.cells),
         )
         for block, cells in results.blocks()
         for row in aggregates(cells)

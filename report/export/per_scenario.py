@@ -6,6 +6,7 @@ from bench.records.selection import RULES
 from bench.report.export.results import Results
 from bench.report.export.table import HIGH, LOW, Table, bounds, plain, table_by_block
 from bench.report.scores.frame import accuracy_column
+from bench.report.statistics.equal_budget import equal_budgets
 from bench.report.statistics.measures import MEASURES, by_class, by_method
 from bench.report.statistics.summary import scored, shared
 from bench.report.tables import leaderboard as boards
@@ -23,8 +24,9 @@ def leaderboard(results: Results) -> Table:
         **{"method": plain, "place": plain, "group": plain},
         **{"accuracy": percent, f"accuracy{LOW}": percent, f"accuracy{HIGH}": percent},
         **{"gain": points, f"gain{LOW}": points, f"gain{HIGH}": points},
-        **{"seed deviation": percent, "seconds": seconds, "memory": mebibytes},
-        **{"done": count, "requested": count},
+        **{"seed deviation": percent, "items seen (all)": count, "seconds": seconds, "memory": mebibytes},
+        **{"done": count, "requested": count, "not converged": count},
+        "upper bound": percent,
     }
     rows = [
         (
@@ -32,7 +34,8 @@ def leaderboard(results: Results) -> Table:
             None if row.place is None else "–".join(str(place) for place in dict.fromkeys(row.place)),
             *(row.letters or None, row.accuracy, *bounds(row.interval)),
             *(row.gain.points, *bounds(row.gain.interval)),
-            *(row.deviation, row.seconds, row.memory, row.done, row.requested),
+            *(row.deviation, row.items, row.seconds, row.memory, row.done, row.requested, row.unconverged),
+            board.upper.accuracy if board.upper else None,
         )
         for board in results.boards
         for row in board.rows
@@ -53,6 +56,24 @@ def rules(results: Results) -> Table:
     return table_by_block(
         "selection-rules", "Accuracy in percent by selection rule", {"method": plain, **names}, rows
     )
+
+
+def at_equal_budget(results: Results) -> Table:
+    """Methods at equal steps, items and seconds; those that are first evaluated beyond have no accuracy."""
+    columns = {
+        **{"measure": plain, "budget": decimals, "method": plain, "accuracy": percent},
+        **{"spent": decimals, "cut at": plain, "at the end": percent},
+    }
+    rows = [
+        (block, equal.measure, equal.budget, *row)
+        for block, cells in results.blocks()
+        for equal in equal_budgets(cells)
+        for row in (
+            *((each.method, each.accuracy, each.spent, each.cut, each.final) for each in equal.rows),
+            *((method, None, first, None, None) for method, first in equal.beyond),
+        )
+    ]
+    return table_by_block("equal-budgets", "Accuracy in percent at equal budget", columns, rows)
 
 
 def measures(results: Results) -> Table:

@@ -27,6 +27,7 @@ TABLES: tuple[Callable[[Results], Table], ...] = (
     cross_scenario.validators,
     per_scenario.discrepancy,
     per_scenario.budgets,
+    per_scenario.at_equal_budget,
     cross_scenario.speed,
     cross_scenario.published,
     cross_scenario.coverage,

@@ -4,6 +4,8 @@
 whose cells have many seeds. Each simulated comparison draws two disjoint sets of runs of one method, and
 new test images by drawing groups with replacement; a difference is put in by turning wrong images right.
 The comparison is the report's own (`bench.report.statistics.pairwise`).
+
+Without `--results` it says how often the report's interval of one mean covers the truth, by seeds.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from bench.report.scores.frame import accuracy_column, load_frame, methods_only
 from bench.report.scores.predictions import ScoredPredictions
 from bench.report.statistics.pairwise import comparisons
 from bench.report.statistics.summary import scored
+from bench.report.statistics.uncertainty import run_error
 from bench.report.tables.leaderboard import blocks
 
 EFFECTS = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0)
@@ -85,13 +88,47 @@ def rejections(cells: pd.DataFrame, runs: int, effect: float, times: int, seed: 
     return found
 
 
+SEEDS = (2, 3, 4, 5)
+SPREADS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""Standard deviations between runs, over that which test images give to all runs alike."""
+
+
+def coverage(runs: int, spread: float, times: int, seed: int) -> float:
+    """Share of `times` simulated means of so many runs whose 95 % interval covers the true mean.
+
+    Args:
+        runs: seeds.
+        spread: see `SPREADS`.
+    """
+    random = np.random.default_rng(seed)
+    resamples = random.normal(size=(200, 1))
+    covered = 0
+    for _ in range(times):
+        means = random.normal() + random.normal(0.0, spread, runs)
+        error = run_error(means, means + resamples)
+        assert error is not None, "images alone make means vary"
+        low, high = error.interval(float(means.mean()))
+        covered += low <= 0.0 <= high
+    return covered / times
+
+
+def _print_coverage(times: int, seed: int) -> None:
+    click.echo(f"seeds; coverage with runs that vary {', '.join(f'{s:g}' for s in SPREADS)} × as test images")
+    for runs in SEEDS:
+        shares = [f"{100 * coverage(runs, spread, times, seed):.0f} %" for spread in SPREADS]
+        click.echo(f"{runs}: {', '.join(shares)}")
+
+
 @click.command()
-@click.option("--results", required=True, type=click.Path(path_type=Path), help="A results folder.")
+@click.option("--results", type=click.Path(path_type=Path), help="A results folder.")
 @click.option("--runs", default=3, show_default=True, type=click.IntRange(1), help="Seeds on each side.")
 @click.option("--times", default=200, show_default=True, type=click.IntRange(1), help="Comparisons.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the simulation.")
-def main(results: Path, runs: int, times: int, seed: int) -> None:
+def main(results: Path | None, runs: int, times: int, seed: int) -> None:
     """Print how often a method is called different from itself, and from a better self."""
+    if results is None:
+        _print_coverage(times, seed)
+        return
     frame = methods_only(load_frame(Store(results)))
     shown = 0
     for block in blocks(frame):

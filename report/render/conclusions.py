@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -11,7 +11,7 @@ from bench.core.text import counted
 from bench.report.statistics.summary import Difference, difference
 from bench.report.tables import formats
 from bench.report.tables.gains import GainParts, by_shots
-from bench.report.tables.leaderboard import Block, Leaderboard, Standing
+from bench.report.tables.leaderboard import TASK, Block, Leaderboard, Standing
 from bench.report.tables.negative_transfer import of_block
 
 CHEAPER = 0.8
@@ -159,11 +159,31 @@ def worth(frame: pd.DataFrame, boards: Sequence[Leaderboard]) -> list[str]:
                 between = (
                     f" (95 % interval {formats.interval(gap.interval, signed=True)})" if gap.interval else ""
                 )
+                supervision = board.block.supervision
                 sentences.append(
                     f"A source ({kind}): worth {formats.points(gap.points)} points{between} to {method} "
-                    f"with {_shots(board.block.shots)}."
+                    f"with {_shots(board.block.shots) if supervision.plain else supervision.few}"
+                    f"{_at_equal_steps(frame, rows, method)}."
                 )
     return sentences
+
+
+def _at_equal_steps(frame: pd.DataFrame, rows: pd.DataFrame, method: str) -> str:
+    """Worth of a source over runs without one that are as long as both stages together, if there are any.
+
+    Args:
+        rows: of a block with a source.
+    """
+    mine = rows[rows["method"] == method]
+    shots = {replace(each, steps=0) for each in mine["supervision"]}
+    alone = frame[(frame["kind"] == "pretrained") & (frame["method"] == method)]
+    alone = alone[alone["supervision"].map(lambda each: replace(each, steps=0)).isin(shots).eq(True)]
+    alone = alone[alone["target_steps"].isin(mine["steps"] + mine["target_steps"])]
+    gap = difference(mine, alone, on=(*TASK, "seed"))
+    if gap.points is None:
+        return ""
+    between = f" (95 % interval {formats.interval(gap.interval, signed=True)})" if gap.interval else ""
+    return f", and {formats.points(gap.points)}{between} at equal total steps"
 
 
 def _shots(shots: str) -> str:

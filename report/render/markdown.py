@@ -9,13 +9,14 @@ import pandas as pd
 
 from bench.core.text import counted, printable
 from bench.report.scores.frame import methods_only
+from bench.report.statistics.equal_budget import equal_budget
 from bench.report.tables import formats
 from bench.report.tables.completeness import Completeness
-from bench.report.tables.leaderboard import leaderboards
+from bench.report.tables.leaderboard import blocks, leaderboards
 
 COLUMNS = {
     **{"method": False, "accuracy, %": True, "95 % interval": True},
-    **{"gain, points": True, "seconds alone": True},
+    **{"gain, points": True, "seconds alone": True, "items seen (all)": True},
 }
 
 
@@ -34,11 +35,47 @@ def markdown_table(frame: pd.DataFrame, baseline: str) -> str:
                 *(row.method, formats.percent(row.accuracy), formats.interval(row.interval)),
                 "baseline" if row.is_baseline else formats.points(row.gain.points),
                 formats.seconds(row.seconds),
+                formats.count(row.items),
             ]
             for row in board.rows
         ]
+        if board.upper:
+            name = f"upper bound: {board.upper.method}, all target labels"
+            rows.append([name, formats.percent(board.upper.accuracy), *[formats.DASH] * 4])
         parts.append(f"{title}\n\n{pipes(COLUMNS, rows)}")
     return "\n".join(parts) or "No records yet.\n"
+
+
+EQUAL = {
+    **{"method": False, "accuracy, %": True, "spent": True},
+    **{"cut at": False, "at the end, %": True},
+}
+
+
+def equal_table(frame: pd.DataFrame, measure: str) -> str:
+    """Markdown table per kind and shots of methods at equal budget; ends with a newline.
+
+    Args:
+        frame: of `bench.report.scores.frame.load_frame`.
+        measure: one of `bench.report.scores.spending.MEASURES`.
+    """
+    parts, frame = [], methods_only(frame)
+    for block in blocks(frame):
+        if equal := equal_budget(block.of(frame), measure):
+            title = f"**{block.title}** at {equal.size} ({counted(equal.cells, 'shared cell')})"
+            rows = [
+                [
+                    *(row.method, formats.percent(row.accuracy), equal.text(row.spent)),
+                    *(row.cut or formats.DASH, formats.percent(row.final)),
+                ]
+                for row in equal.rows
+            ]
+            rows += [
+                [method, formats.DASH, f"first at {equal.text(first)}", *[formats.DASH] * 2]
+                for method, first in equal.beyond
+            ]
+            parts.append(f"{title}\n\n{pipes(EQUAL, rows)}")
+    return "\n".join(parts) or f"No methods that can be compared at equal {measure}.\n"
 
 
 def pipes(columns: Mapping[str, bool], rows: Iterable[Sequence[str]]) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 from bench.report.figures import figures
 from bench.report.figures.drawing import MethodStyles
 from bench.report.statistics.aggregate import aggregates
+from bench.report.statistics.equal_budget import equal_budgets
 from bench.report.statistics.generality import spreads
 from bench.report.statistics.measures import MEASURES, by_class, by_method
 from bench.report.statistics.ranks import average_ranks
@@ -33,6 +34,7 @@ def robustness(frame: pd.DataFrame, board: Leaderboard, styles: MethodStyles) ->
         "aggregates": aggregates(rows),
         "profile": figures.performance_profiles(rows, board.block, styles),
         "budgets": budgets(rows),
+        "equal": equal_budgets(rows),
         **_measures(rows),
     }
 

@@ -50,7 +50,7 @@ def _table(board: Leaderboard, transfer: pd.DataFrame, parts: Sequence[GainParts
     table = Table(box=box.SIMPLE_HEAD)
     controlled = {row.method: row for row in parts if row.block == board.block}
     apart = ("idea", "recipe") if controlled else ()
-    for name in ("method", "accuracy", "gain", *apart, "seconds", "hurt", "done"):
+    for name in ("method", "accuracy", "gain", *apart, "seconds", "items", "hurt", "done"):
         table.add_column(name, justify="left" if name in ("method", "done") else "right", overflow="fold")
     compared = of_block(transfer, board.block)
     for row in board.rows:
@@ -58,7 +58,8 @@ def _table(board: Leaderboard, transfer: pd.DataFrame, parts: Sequence[GainParts
         hurt = f"{int(mine['negative'].sum())} of {len(mine)}" if len(mine) else formats.percent(None)
         method, accuracy, gain, seconds, done = cells(row)
         gains = _apart(controlled.get(row.method)) if apart else []
-        written = (method, accuracy, gain, *gains, seconds, hurt, done)
+        items = formats.count(row.items)
+        written = (method, accuracy, gain, *gains, seconds, items, hurt, done)
         table.add_row(*(Text(printable(part)) for part in written))
     return table
 
@@ -81,5 +82,6 @@ def heading(board: Leaderboard) -> str:
 def cells(row: Standing) -> list[str]:
     """Cells of one standing, as text: method, accuracy, gain, seconds and cells done."""
     done = f"{row.done} of {row.requested}" + (f" ({row.otherwise})" if row.otherwise else "")
+    done += f", {row.unconverged} not converged" if row.unconverged else ""
     gain = "baseline" if row.is_baseline else formats.points(row.gain.points)
     return [row.method, formats.percent(row.accuracy), gain, formats.seconds(row.seconds), done]

@@ -75,7 +75,7 @@ def intervals(cells: Sequence[ScoredPredictions], rule: str) -> list[Interval | 
             total = weights @ np.bincount(index).astype(np.float32)
             samples = 100.0 * (counts.reshape(len(block), -1).astype(np.float32) @ weights.T) / total
             known = np.ptp(samples, axis=1) > LEAST_SPREAD
-            for place, varies, low, high in zip(block, known, *_tails(samples), strict=True):
+            for place, varies, low, high in zip(block, known, *tails(samples), strict=True):
                 found[place] = Interval(float(low), float(high)) if varies else None
     return found
 
@@ -85,7 +85,7 @@ def count_groups(cells: Sequence[ScoredPredictions]) -> int:
     return len(np.unique(np.concatenate([cell.groups for cell in cells])))
 
 
-def _tails(samples: np.ndarray) -> np.ndarray:
+def tails(samples: np.ndarray) -> np.ndarray:
     """Ends of the interval of each row of resamples: (..., resamples) -> (2, ...)."""
     tail = 50.0 * (1.0 - LEVEL)
     return np.percentile(samples, [tail, 100.0 - tail], axis=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 from bench.core.text import printable, visible
 from bench.data.card import packaged
 from bench.processes.garbage import paused_gc
+from bench.records.convergence import converged
 from bench.records.record import Record
 from bench.records.selection import HEADLINE, RULES
 from bench.records.store import Store
@@ -19,6 +21,7 @@ from bench.report.scores.bootstrap import intervals
 from bench.report.scores.features import StoredFeatures
 from bench.report.scores.predictions import Unusable, scored_predictions, stored_predictions
 from bench.report.scores.protocol import protocol, set_apart
+from bench.report.scores.spending import spending
 from bench.report.scores.supervision import Supervision
 from bench.spec.cell import Cell, Value, compiled, content_hash
 from bench.spec.matrix.suite import Suite
@@ -36,6 +39,7 @@ CELL = (
         "batch_size",
         "evaluations_per_stage",
         "trials",
+        "longest",
         "seed",
         "precision",
     ),
@@ -52,6 +56,8 @@ ANSWER = (
         "features",
         "predictions",
         "evaluations",
+        "converged",
+        "spending",
         "discrepancy_before",
         "class_names",
         "streams",
@@ -72,7 +78,7 @@ COLUMNS = ("key", "status", *CELL, *ANSWER)
 
 OBJECTS = (
     *("supervision", "protocol", "features", "predictions", "evaluations"),
-    *("discrepancy_before", "class_names", "streams"),
+    *("discrepancy_before", "class_names", "streams", "spending"),
 )
 """Columns of objects (`Supervision`, `ScoredPredictions`, tuples, dicts), to be dropped from exports."""
 
@@ -123,8 +129,10 @@ def load_frame(
     # What was deleted since the keys were listed.
     gone = (frame["status"] == "missing") & (frame.index >= len(expected))
     frame = frame[~gone].reset_index(drop=True)
+    frame = _longest_runs(frame)
     frame["control_key"] = _control_keys(frame)
     frame["method"] = _labels(frame)
+    _tell_budgets_apart(frame)
     if expected:
         frame.attrs[ASKED] = len(expected)
     return frame
@@ -220,13 +228,15 @@ def _row(store: Store, record: Record, per_image: bool) -> dict[str, Any]:
         "created": record.created,
         "again": rerun_command(record),
         "evaluations": record.evaluations,
+        "converged": converged(record.evaluations) if record.evaluations else None,
+        "spending": spending(record),
         "discrepancy_before": record.discrepancy_before,
         **_control(record),
         "adapts": record.adapts,
         "architecture": _architecture(record),
         "seconds_own": cost.own_seconds if cost.seconds or cost.stages else None,
         "seconds_alone": cost.alone_seconds if cost.seconds or cost.stages else None,
-        "items_seen": cost.items_seen,
+        "items_seen": cost.items_seen or None,
         "streams": cost.streams,
         "items_per_second": cost.items_per_second,
         "parameters": cost.parameters,
@@ -326,6 +336,9 @@ def _question(*values: Any) -> dict[str, Any]:
     cell = Cell.model_construct(**dict(zip(QUESTION, values, strict=True)))
     scenario, budget, supervision = cell.scenario, cell.budget, Supervision.of(cell)
     question = cell.model_dump(mode="json", exclude=OWN)
+    if budget.longest:
+        # However long it took to converge.
+        del question["budget"]["steps"]
     source = ("kind", "source", "source_classes")
     goal = question | {"scenario": {k: v for k, v in question["scenario"].items() if k not in source}}
     return {
@@ -346,6 +359,7 @@ def _question(*values: Any) -> dict[str, Any]:
         "batch_size": budget.batch_size,
         "evaluations_per_stage": budget.evaluations,
         "trials": budget.trials,
+        "longest": budget.longest,
         "precision": cell.precision,
         "transductive": cell.transductive,
         "unsplit": cell.unsplit,
@@ -389,6 +403,32 @@ def _labels(frame: pd.DataFrame) -> list[str | None]:
             frame["method"], frame["overrides"], _is_control(frame), strict=True
         )
     ]
+
+
+def _longest_runs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out runs of cells that are to converge which were run again with more steps."""
+    chained = frame["longest"].fillna(0) > 0
+    if not chained.any():
+        return frame
+    order = frame[chained].assign(there=frame["status"] != "missing").sort_values(["there", "steps"])
+    last = order.groupby(["method", "overrides", "question", "seed"]).tail(1).index
+    return frame[~chained | frame.index.isin(last)].reset_index(drop=True)
+
+
+def _tell_budgets_apart(frame: pd.DataFrame) -> None:
+    """Name the steps in the supervision of each row, where there are several: no table mixes budgets.
+
+    Those that are set apart have their steps among their protocol.
+    """
+    apart = frame["supervision"].map(lambda each: bool(getattr(each, "protocol", "")))
+    fixed = frame["longest"].eq(0) & ~apart
+    steps = frame.loc[fixed, "steps"]
+    if steps.nunique() < 2:
+        return
+    supervisions = frame.loc[fixed, "supervision"]
+    named = [replace(each, steps=int(count)) for each, count in zip(supervisions, steps, strict=True)]
+    frame.loc[fixed, "supervision"] = pd.Series(named, steps.index, dtype=object)
+    frame.loc[fixed, "shots"] = [each.label for each in named]
 
 
 def plain(store: Store, reason: str) -> str:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from bench.spec.cell import Cell, content_hash
+from bench.spec.cell import Cell, Recipe, content_hash
 
-AXES = {"method", "overrides", "seed", "backbone", "headline"}
+AXES = {"method", "overrides", "control_of", "seed", "backbone", "headline"}
 """Fields of a cell in which those of one table may differ, or that its supervision names."""
 SCENARIO_AXES = {"kind", "source", "target", "shots"}
 CLASSES = ("source_classes", "target_classes")
@@ -32,6 +32,9 @@ WORDS: dict[str, Callable[[Any], str]] = {
     "augment": "augmentation {}".format,
     "precision": "{}".format,
     "dataset": "{}".format,
+    "longest": lambda steps: "until converged" if steps else "of a fixed length",
+    "recipe": lambda recipe: Recipe(**recipe).label or "the usual recipe",
+    "unsplit": {True: "tested on all images", False: "tested on held-out images"}.__getitem__,
     "transductive": {True: "transductive", False: "not transductive"}.__getitem__,
     "fold": lambda fold: "no fold held out" if fold is None else f"fold {fold} held out",
     "classes": lambda sides: f"{len(sides[-1])} classes",

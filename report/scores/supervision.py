@@ -17,12 +17,14 @@ USES_TARGET_LABELS = frozenset(rule.name for rule in RULES if rule.uses_target_l
 
 @dataclass(frozen=True)
 class Supervision:
-    """Labelled target images per class, the episodes that are evaluated, and the rule that selects.
+    """Labelled target images per class, the episodes that are evaluated, the rule that selects, the budget.
 
     episodes: as `5-way`; empty where all classes are evaluated at once.
     rule: the selection rule where it is not the `USUAL` one, else empty: no table mixes rules, and every
         table names them.
     protocol: what the folder's suite does otherwise, likewise (`bench.report.scores.protocol`); else empty.
+    steps: of the source stage's budget, where a frame holds several, else 0, and -1 until cells converge: no
+        table mixes budgets.
 
     Supervisions are in the order of their shots, `all` last; at the same shots plain ones come first.
     """
@@ -31,21 +33,23 @@ class Supervision:
     episodes: str = ""
     rule: str = ""
     protocol: str = ""
+    steps: int = 0
 
     @classmethod
     def of(cls, cell: Cell) -> Supervision:
         """Supervision of a cell."""
         episodes = cell.scenario.episodes
         rule = "" if cell.headline == USUAL else cell.headline
-        return cls(cell.scenario.shots, episodes.label if episodes else "", rule)
+        steps = -1 if cell.budget.longest else 0
+        return cls(cell.scenario.shots, episodes.label if episodes else "", rule, steps=steps)
 
     def __lt__(self, other: Supervision) -> bool:
         """Order by number of shots, then by what else there is."""
         return self._order < other._order
 
     @property
-    def _order(self) -> tuple[float, str]:
-        return math.inf if self.shots == "all" else self.shots, ", ".join(self._more)
+    def _order(self) -> tuple[float, int, str]:
+        return math.inf if self.shots == "all" else self.shots, self.steps, ", ".join(self._more)
 
     @property
     def label(self) -> str:
@@ -86,10 +90,16 @@ class Supervision:
             *([self.episodes] if self.episodes else []),
             *([f"chosen by {self.rule}"] if self.rule else []),
             *([self.protocol] if self.protocol else []),
+            *self._budget,
         ]
+
+    @property
+    def _budget(self) -> list[str]:
+        return ["until converged"] if self.steps < 0 else [f"{self.steps} steps"] if self.steps else []
 
     def _words(self, labels: str) -> str:
         uses_labels = " (uses target labels)" if self.rule in USES_TARGET_LABELS else ""
         episodes = [f"{self.episodes} episodes"] if self.episodes else []
         rule = [f"chosen by {self.rule}{uses_labels}"] if self.rule else []
-        return ", ".join([labels, *episodes, *rule, *([self.protocol] if self.protocol else [])])
+        protocol = [self.protocol] if self.protocol else []
+        return ", ".join([labels, *episodes, *rule, *protocol, *self._budget])

@@ -9,7 +9,9 @@ Three sources of error, kept apart and then added:
 Images and runs together are the analysis of Obuchowski & Rockette (1995), "Hypothesis testing of diagnostic
 accuracy for multiple readers and multiple tests", with the degrees of freedom of Hillis (2007), "A comparison
 of denominator degrees of freedom methods for multiple observer ROC studies": readers are our runs, cases our
-test images. `docs/reference/statistics.md` says why, and what it costs.
+test images. Two runs get the wider interval of Banerjee (1960), "Approximate confidence interval for linear
+functions of means of k populations when the population variances are not equal", Sankhya 22.
+`docs/reference/statistics.md` says why, and what it costs.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ from scipy import stats
 from bench.report.scores.bootstrap import LEVEL, Interval
 
 FEWEST_DOMAINS = 3
+FREEDOMS = np.geomspace(1.0, 1e6, 3000)
+QUANTILES = stats.t.ppf(0.5 + LEVEL / 2, FREEDOMS)
+"""Quantiles of the t distribution on so many degrees of freedom, by which an interval is wide."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,8 @@ def run_error(runs: np.ndarray, resamples: np.ndarray, pooled: Error | None = No
 
     Var = S² / R + max(0, Cov), with S² the variance of the R runs and Cov the mean covariance of two runs
     over resamples of the images (Obuchowski & Rockette 1995, with equal weights); degrees of freedom
-    Var² / ((S² / R)² / (R - 1)) (Hillis 2007). None for a single run, or where nothing varies.
+    Var² / ((S² / R)² / (R - 1)) (Hillis 2007), and fewer for two runs (`_banerjee`). None for a single run,
+    or where nothing varies.
 
     Args:
         runs: the mean of each run, (runs,).
@@ -108,7 +114,22 @@ def run_error(runs: np.ndarray, resamples: np.ndarray, pooled: Error | None = No
     variance = between + max(0.0, common)
     if variance <= 1e-9:
         return None
-    return Error(variance, variance**2 / (between**2 / freedom) if between else math.inf)
+    if not between:
+        return Error(variance, math.inf)
+    if freedom < 2:
+        return Error(variance, _banerjee(between / variance))
+    return Error(variance, variance**2 / (between**2 / freedom))
+
+
+def _banerjee(share: float) -> float:
+    """Degrees of freedom of a variance of which this share, in (0, 1], is between two runs.
+
+    Those at which the interval is Banerjee's (1960): t² between + z² rest, t on one degree of freedom, which
+    never covers less than it says. Hillis' degrees of freedom rest on the variance of two runs, which is
+    often small by accident, and their interval then is too narrow.
+    """
+    quantile = math.sqrt(share * QUANTILES[0] ** 2 + (1 - share) * QUANTILES[-1] ** 2)
+    return float(np.interp(-quantile, -QUANTILES, FREEDOMS))
 
 
 def domain_error(values: Sequence[float], pairs: Sequence[tuple[str | None, str]]) -> Error | None:

@@ -68,6 +68,8 @@ class Block:
 class Standing:
     """Standing of one method in a leaderboard. Percent, points, seconds, MiB; None: it cannot be said.
 
+    items: seen in a cell in all stages and streams, replayed and unlabelled ones included.
+    unconverged: cells that were still learning at their last evaluation (`bench.records.convergence`).
     place, letters: see `bench.report.statistics.pairwise.Standings`.
     """
 
@@ -82,13 +84,26 @@ class Standing:
     done: int
     requested: int
     otherwise: str
+    items: float | None = None
+    unconverged: int = 0
     place: tuple[int, int] | None = None
     letters: str = ""
 
 
 @dataclass(frozen=True)
+class UpperBound:
+    """Mean accuracy in percent of the best method that trained on all target labels, without a source."""
+
+    method: str
+    accuracy: float
+
+
+@dataclass(frozen=True)
 class Leaderboard:
-    """Methods of a block, best first, over the cells that all of them share."""
+    """Methods of a block, best first, over the cells that all of them share.
+
+    upper: what training on all target labels reaches, on the same targets, for reference; it has no place.
+    """
 
     block: Block
     baseline: str
@@ -99,6 +114,7 @@ class Leaderboard:
     rivals: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
     notes: tuple[str, ...]
+    upper: UpperBound | None = None
 
     @property
     def best(self) -> Standing | None:
@@ -126,6 +142,7 @@ def leaderboards(frame: pd.DataFrame, baseline: str, rule: str = HEADLINE) -> li
 NEEDED = (
     *("kind", "shots", "method", "status", "question", "seed", "pair", "predictions", "note"),
     *("seconds_alone", "peak_memory_mib", "device", "threads", "cpu", "accelerator"),
+    *("items_seen", "converged"),
 )
 """Columns that a leaderboard is made of, besides an accuracy; rows have five times as many."""
 
@@ -157,6 +174,8 @@ def leaderboard(frame: pd.DataFrame, block: Block, baseline: str, rule: str = HE
                 done=int((requested["status"] == "done").sum()),
                 requested=len(requested),
                 otherwise=_otherwise(requested),
+                items=median(mine["items_seen"]),
+                unconverged=int(requested["converged"].eq(False).sum()),
             )
         )
     standings.sort(key=lambda row: (row.accuracy is None, -(row.accuracy or 0.0), row.method))
@@ -178,7 +197,33 @@ def leaderboard(frame: pd.DataFrame, block: Block, baseline: str, rule: str = HE
         rivals=rivals(ranked, compared),
         comparisons=tuple(compared),
         notes=tuple(_notes(rows, cells, baseline, rule)),
+        upper=_upper_bound(frame, block, rule),
     )
+
+
+TASK = ("target", "class_names", "backbone", "image_size")
+"""Columns that a block's cells and those of its upper bound have in common."""
+
+
+def _upper_bound(frame: pd.DataFrame, block: Block, rule: str) -> UpperBound | None:
+    """Upper bound of a block: the best method that all targets of the block have with all their labels."""
+    if block.kind == "pretrained" and block.supervision.shots == "all":
+        return None
+    wanted = {*scored(block.of(frame), rule)[list(TASK)].itertuples(index=False, name=None)}
+    everything = frame["supervision"].map(lambda each: getattr(each, "shots", None) == "all").eq(True)
+    cells = scored(frame[(frame["kind"] == "pretrained") & everything], rule)
+    if cells.empty:
+        return None
+    cells = cells[[row in wanted for row in cells[list(TASK)].itertuples(index=False, name=None)]]
+    means = {
+        (str(method), steps): float(mine.groupby(list(TASK))[accuracy_column(rule)].mean().mean())
+        for (method, steps), mine in cells.groupby(["method", "steps"])
+        if mine.drop_duplicates(list(TASK)).shape[0] == len(wanted)
+    }
+    if not means:
+        return None
+    best = max(means, key=lambda which: means[which])
+    return UpperBound(best[0], means[best])
 
 
 def median(column: pd.Series) -> float | None:
@@ -223,6 +268,13 @@ def _notes(rows: pd.DataFrame, cells: pd.DataFrame, baseline: str, rule: str) ->
         notes.append(
             f"Cells ran on different devices or with different threads ({threads}): their numbers differ for "
             "that alone, in small suites by many points of accuracy."
+        )
+    moving = done[done["converged"].eq(False)]
+    if len(moving):
+        names = listed(sorted(moving["method"].unique()))
+        notes.append(
+            f"{len(moving)} of {counted(len(done), 'done cell')} had not converged at the last evaluation "
+            f"({names}): more steps would have changed them."
         )
     lost = int((done["note"] != "").sum())
     if lost:

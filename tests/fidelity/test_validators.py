@@ -55,7 +55,7 @@ def outputs(items: int, shift: float = 0.0) -> Outputs:
 def test_on_predictions(validators: ModuleType, items: int) -> None:
     """Entropy, information maximisation, nuclear norm and density of soft neighbourhoods."""
     target = outputs(items)
-    ours = label_free(target, None, None, seed=0).validators
+    ours = label_free(target, None, None, target, seed=0).validators
     seen = {"logits": target.logits, "preds": target.logits.softmax(1)}
     assert ours["entropy"] == near(validators.EntropyValidator()(target_train=seen), abs=1e-6)
     assert ours["infomax"] == near(validators.IMValidator()(target_train=seen), abs=1e-6)
@@ -71,7 +71,7 @@ def test_deep_embedded_validation(validators: ModuleType) -> None:
     """The same risk from the same densities; the domain classifier is ours, cross-fitted (see below)."""
     source, target = outputs(40), outputs(30, shift=0.4)
     labels = torch.arange(40) % CLASSES
-    ours = label_free(target, source, labels, seed=0).validators["dev"]
+    ours = label_free(target, source, labels, target, seed=0).validators["dev"]
     odds = domain_scores(source.features, target.features, source.groups, target.groups, seed=0)
     assert odds is not None
     of_target, of_source = torch.sigmoid(-odds[0]), torch.sigmoid(odds[0])

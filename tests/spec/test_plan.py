@@ -38,6 +38,49 @@ def test_number_of_cells() -> None:
     assert len(plan(both, CARD)) == 6 * 2 + 3 * 2
 
 
+def test_several_steps_are_an_axis_of_cells_with_their_own_budget() -> None:
+    one = {"kind": "cross-domain", "sources": ["google"], "targets": ["apple"], "shots": [0, 5]}
+    several = suite(one, budget={"steps": [300, 900], "batch_size": 16})
+    cells = plan(several, CARD)
+    assert [(c.budget.steps, c.scenario.shots) for c in cells] == [(300, 0), (300, 5), (900, 0), (900, 5)]
+    for steps in (300, 900):
+        alone = plan(suite(one, budget={"steps": steps, "batch_size": 16}), CARD)
+        assert {cell.key for cell in alone} == {cell.key for cell in cells if cell.budget.steps == steps}
+    assert Suite(**several.model_dump()) == several, "a results folder keeps it"
+
+
+def test_until_converged_is_part_of_the_key() -> None:
+    one = {"kind": "cross-domain", "sources": ["google"], "targets": ["apple"], "shots": [0]}
+    (usual,), (until,) = (
+        plan(suite(one, budget=budget), CARD) for budget in ({}, {"steps": "until-converged"})
+    )
+    assert (until.budget.steps, until.budget.longest) == (300, 4800)
+    assert usual.key != until.key
+    assert until.model_copy(update={"budget": usual.budget}).key == usual.key
+    counts = [until.budget]
+    while following := counts[-1].longer:
+        counts.append(following)
+    assert [budget.steps for budget in counts] == [300, 600, 1200, 2400, 4800]
+
+
+@pytest.mark.parametrize(
+    ("budget", "why"),
+    [
+        ({"steps": "until-converged", "evaluations": 2}, "whether a cell has converged: use 3 or more"),
+        ({"steps": 300, "longest": 200}, "the longest run, 200 steps, is shorter than 300 steps"),
+    ],
+)
+def test_convergence_can_be_seen(budget: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        suite(budget=budget)
+
+
+@pytest.mark.parametrize("steps", [[], [300, 0], [300, 6], [300, "many"]])
+def test_several_steps_are_each_checked(steps: list[Any]) -> None:
+    with pytest.raises(ValidationError, match=r"steps|evaluations"):
+        suite(budget={"steps": steps})
+
+
 def test_a_question_is_asked_once() -> None:
     twice = {"kind": "cross-domain", "sources": ["google", "google"], "targets": ["apple"], "shots": [1, 1]}
     assert len(plan(suite(twice, twice, seeds=[4, 4], methods=["dann", "dann"]), CARD)) == 1

@@ -133,7 +133,7 @@ class ByHand:
         self.source, self.shots = (images(partitions.of(spec.labelled)) for spec in specs)
         held_out = {name: images(items) for name, items in partitions.held_out.items()}
         self.pool = images(partitions.pool)
-        self.before = [held_out["source-validation"], self.pool]
+        self.before = [held_out["source-validation"], held_out["target-validation"]]
         self.judged = [*held_out.values(), self.pool]
 
     def run(self) -> tuple[float, float]:

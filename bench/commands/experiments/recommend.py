@@ -17,6 +17,8 @@ from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.options import SuiteOptions
 from bench.core.errors import UserError
 from bench.core.text import counted
+from bench.records.convergence import longest_run
+from bench.report.render.markdown import equal_table
 from bench.report.scores.frame import load_frame
 from bench.report.tables import formats
 from bench.report.tables.leaderboard import blocks
@@ -39,6 +41,7 @@ class RecommendOptions:
     selection: SuiteOptions
     shots: Sequence[str] | None
     max_seconds: float | None
+    equal: str | None
     run: bool
     device: str
     results: str | None
@@ -51,7 +54,8 @@ def recommend(options: RecommendOptions) -> int:
     if options.run:
         with prepared(plan.store):
             _run(plan)
-    frame = load_frame(plan.store, plan.cells, per_image=False)
+    cells = [longest_run(cell, plan.store) for cell in plan.cells]
+    frame = load_frame(plan.store, cells, per_image=False)
     recommendations = [
         advice for block in blocks(frame) if (advice := advise(frame, block, options.max_seconds))
     ]
@@ -62,6 +66,8 @@ def recommend(options: RecommendOptions) -> int:
         )
     for advice in recommendations:
         _print(advice, options.max_seconds)
+    if options.equal:
+        click.echo(equal_table(frame, options.equal))
     for status, words in OTHERWISE.items():
         if count := int((frame["status"] == status).sum()):
             click.echo(f"{count} of {counted(len(plan.cells), 'cell')} {words} and in no number here")

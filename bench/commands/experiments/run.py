@@ -24,6 +24,7 @@ from bench.data.dataset import open_dataset
 from bench.method.registry import load_method
 from bench.processes.garbage import fast_imports
 from bench.records.baselines import BASELINES, names
+from bench.records.convergence import longer
 from bench.records.store import Store
 from bench.spec.cell import Cell
 from bench.spec.matrix.suite import ScenarioTable, Suite
@@ -87,6 +88,8 @@ def run(options: RunOptions) -> int:
             execute(plan, todo)
         if todo:
             _run_lost(plan)
+        if not options.cell:
+            plan, todo = _until_converged(plan, todo, options)
     return _conclude(plan, todo, options.keep_stale)
 
 
@@ -124,6 +127,30 @@ def _to_run(plan: RunPlan, options: RunOptions) -> Sequence[Cell] | None:
         click.echo(printable(f"what is recorded cannot be said without the images: {error}"))
         return None
     return _missing(plan, options)
+
+
+def _until_converged(
+    plan: RunPlan, ran: Sequence[Cell], options: RunOptions
+) -> tuple[RunPlan, Sequence[Cell]]:
+    """Run cells that are to converge, and have not, with twice the steps, until they do or have the most.
+
+    Returns the plan with the longest cell of each in place of the first, and all cells that have run. What
+    was run before says the same again, so the same command goes on.
+    """
+    done = [*ran]
+    while True:
+        cells = [longer(cell, plan.store.latest(cell.key)) or cell for cell in plan.cells]
+        fresh = [cell for cell, before in zip(cells, plan.cells, strict=True) if cell != before]
+        if not fresh:
+            return plan, done
+        click.echo(f"not converged: {counted(len(fresh), 'cell')}, asked again with twice the steps")
+        plan = replace(plan, cells=cells)
+        todo: Sequence[Cell] = fresh
+        if not options.fresh:
+            todo, _ = plan.store.missing(fresh, plan.digests, options.keep_stale, options.retry_failed)
+        if todo:
+            run_cells(plan, todo)
+        done += todo
 
 
 def _run_lost(plan: RunPlan) -> None:

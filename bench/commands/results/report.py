@@ -21,7 +21,7 @@ from bench.data.sources.base import normalised
 from bench.method.registry import method_modules
 from bench.records.store import Store
 from bench.report.render.fingerprint import NAME, code_digest, has_fingerprint
-from bench.report.render.markdown import markdown_table
+from bench.report.render.markdown import equal_table, markdown_table
 from bench.report.scores.external import LARGEST, PublishedTable, few, read_published
 from bench.report.scores.frame import BASELINE, load_frame
 from bench.report.tables.formats import listed
@@ -36,11 +36,13 @@ SOURCE_ALONE = "full-finetune"
 """Method that is the source stage and nothing else, the reference of adaptation at 0 shots."""
 
 
-def build(results: str | None, out: str | None = None, suite: str | None = None) -> Path:
+def build(
+    results: str | None, out: str | None = None, suite: str | None = None, equal: str | None = None
+) -> Path:
     """Build the page of a folder; without one, of the folder that was written to last.
 
-    Where `out` ends in `.md`, the leaderboard as Markdown tables instead. `suite` names the suite to go by
-    (see `asked`).
+    Where `out` ends in `.md`, the leaderboard as Markdown tables instead, at an `equal` budget if one is
+    named. `suite` names the suite to go by (see `asked`).
     """
     if out and Path(out).suffix not in (".html", ".md"):
         # Whatever has that name would be replaced: a record, say, or a suite file.
@@ -48,7 +50,7 @@ def build(results: str | None, out: str | None = None, suite: str | None = None)
     store = open_named_or_latest(results)
     found = asked(store, suite)
     if out and Path(out).suffix == ".md":
-        table = _markdown(store, found)
+        table = _markdown(store, found, equal)
         _try_to_write(Path(out), lambda: write_atomically(Path(out), table.encode()))
         return Path(out)
     return build_page(store, found.suite, found.cells, Path(out) if out else None)
@@ -58,7 +60,13 @@ START, END = "<!-- results:start -->", "<!-- results:end -->"
 """Marks around a document's generated tables."""
 
 
-def update(results: str | None, document: str, suite: str | None = None) -> Path:
+def equal_budgets(results: str | None, suite: str | None, equal: str) -> str:
+    """Markdown tables of the methods of a results folder at equal steps, items or seconds."""
+    store = open_named_or_latest(results)
+    return _markdown(store, asked(store, suite), equal)
+
+
+def update(results: str | None, document: str, suite: str | None = None, equal: str | None = None) -> Path:
     """Replace the text between a document's marks by the leaderboards of a results folder.
 
     Raises:
@@ -66,7 +74,7 @@ def update(results: str | None, document: str, suite: str | None = None) -> Path
     """
     store = open_named_or_latest(results)
     path = Path(document)
-    replace_tables(path, _markdown(store, asked(store, suite)))
+    replace_tables(path, _markdown(store, asked(store, suite), equal))
     return path
 
 
@@ -87,11 +95,13 @@ def replace_tables(path: Path, tables: str) -> None:
     _try_to_write(path, lambda: write_atomically(path, f"{before}{start}\n{tables}{end}{after}".encode()))
 
 
-def _markdown(store: Store, found: Asked) -> str:
+def _markdown(store: Store, found: Asked, equal: str | None = None) -> str:
     frame = load_frame(store, found.cells, per_image=False, others=True)
     unreadable = frame[frame["status"] == "unreadable"]
     for key, reason in zip(unreadable["key"], unreadable["reason"], strict=True):
         click.echo(printable(f"warning: unreadable record {key}: {reason}"), err=True)
+    if equal:
+        return equal_table(frame, equal)
     return markdown_table(frame, found.suite.baseline if found.suite else BASELINE)
 
 

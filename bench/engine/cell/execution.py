@@ -198,7 +198,8 @@ class CellExecution:
         """Task of a stage, or of an episode over some of its classes."""
         seed = stream(self.cell.seed, "method", stage.name)
         classes, batch_size = tuple(classes) or stage.classes, self.cell.budget.batch_size
-        return Task(stage.name, classes, batch_size, seed, self.cell.recipe)
+        before = next(reversed(self.details.values()), {})
+        return Task(stage.name, classes, batch_size, seed, self.cell.recipe, before)
 
     def build(self, stage: StageSpec) -> Model:
         """Build the network for a stage from the cell's initialisation stream, on the device."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
+import numpy as np
 import torch
 
 from bench.core.seeds import stream
@@ -25,6 +26,7 @@ from bench.engine.training.throughput import count_flops
 from bench.method.base import GradientMethod, Method, Model
 from bench.method.batch import Access, Labelled, Task
 from bench.method.items import StageItems, opened
+from bench.method.maths.transport import even_share
 from bench.spec.stages import StageSpec
 
 
@@ -77,9 +79,10 @@ class Trainer:
         seed_generators(stream(self.env.cell.seed, "train", name))
         result, steps = StageResult(), stage.spec.steps
         if method.fits(name):
-            self._fit(stage, result, resume)
+            fitted = self._fitted(stage)
+            self._fit(replace(stage, labelled=fitted), result, resume)
             # What a fit has seen, the loop does not see again.
-            steps = max(1, steps - math.ceil(len(stage.labelled) / self.env.cell.budget.batch_size))
+            steps = max(1, steps - math.ceil(len(fitted) / self.env.cell.budget.batch_size))
         if not method.trains(name):
             on_evaluation(1, None)
             return result
@@ -95,6 +98,15 @@ class Trainer:
         )
         result.devices = process.size
         return result
+
+    def _fitted(self, stage: StageRun) -> View:
+        """Labelled items of a stage that its fit sees: all, or where a loop follows, half of the budget."""
+        most = stage.spec.steps * self.env.cell.budget.batch_size // 2
+        if not self.method.trains(stage.spec.name) or len(stage.labelled) <= most:
+            return stage.labelled
+        # Otherwise a large dataset would leave the loop nothing to train with.
+        places = even_share(torch.from_numpy(stage.labelled.subset.labels), most)
+        return stage.labelled.take(np.sort(places.numpy()))
 
     def _fit(self, stage: StageRun, result: StageResult, resume: Resume | None) -> None:
         """Run the method's closed form, or take what it found from a checkpoint."""

@@ -25,6 +25,7 @@ from bench.spec.cell import Cell
 from bench.spec.stages import Partition, StageSpec
 
 SOURCE: Partition = "source-validation"
+TARGET: Partition = "target-validation"
 POOL = "pool"
 """Unlabelled target images, predicted beside the partitions that are scored."""
 FEW = 300 * 3 * 64 * 64
@@ -161,10 +162,13 @@ class Evaluator:
             return {}
         with self.cost_tracker.phases("evaluate"):
             model = self._fused(model)
-            # Before anything has learnt: a stream would adapt to the pool on the way.
-            outputs = self._at_once(model, {SOURCE: self.partitions.held_out[SOURCE], POOL: self._pool})
+            target = self.partitions.held_out[TARGET].take(self.partitions.apart)
+            if not len(target):
+                return {}
+            # Before anything has learnt: a stream would adapt to the target's images on the way.
+            outputs = self._at_once(model, {SOURCE: self.partitions.held_out[SOURCE], TARGET: target})
             source, _ = self._sample(outputs[SOURCE])
-            return self._discrepancy(source, outputs[POOL], self._fold_seed).scores
+            return self._discrepancy(source, outputs[TARGET], self._fold_seed).scores
 
     def predictions(self, selected: dict[str, int]) -> Predictions:
         """Logits of the evaluations that some rule selects, with labels and groups to score them by.
@@ -191,7 +195,8 @@ class Evaluator:
             source, places = self._sample(outputs[SOURCE])
             if source_scores:
                 labels = torch.from_numpy(self.partitions.held_out[SOURCE].subset.labels[places])
-        return label_free(outputs[POOL], source, labels, self._fold_seed, self._discrepancy)
+        apart = outputs[TARGET].take(self.partitions.apart)
+        return label_free(outputs[POOL], source, labels, apart, self._fold_seed, self._discrepancy)
 
     def _sample(self, source: Outputs) -> tuple[Outputs, np.ndarray]:
         """Sample of held-out source images, and their places."""

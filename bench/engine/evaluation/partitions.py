@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -45,6 +45,8 @@ class Partitions:
     pool: View | None
     """Unlabelled target items for label-free scores; None where each episode has its own."""
     held_out: dict[Partition, View]
+    apart: np.ndarray = field(default_factory=lambda: np.arange(0))
+    """Places of `POOL_SIZE` target validation items at most that no stage trains on, for distances."""
 
     def of(self, items: Items) -> View:
         """Items of a stream, or of a partition that stages train on."""
@@ -93,7 +95,10 @@ def open_partitions(
     rest = View(target.inputs, target.subset.without(shots))
     # What was trained on with labels says little; with `all` shots there is nothing else.
     pool = rest if len(rest) >= FEWEST else target
-    return Partitions(streams, target, pool.take(sample_places(cell.seed, len(pool))), held_out)
+    pool = pool.take(sample_places(cell.seed, len(pool)))
+    trained_on = [items.subset.rows for stream, items in streams.items() if stream.domain == scenario.target]
+    apart = np.flatnonzero(~np.isin(held_out["target-validation"].subset.rows, np.concatenate(trained_on)))
+    return Partitions(streams, target, pool, held_out, apart[sample_places(cell.seed, len(apart))])
 
 
 def sample_places(seed: int, items: int) -> np.ndarray:

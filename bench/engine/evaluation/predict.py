@@ -45,6 +45,18 @@ def filled(x: Tensor, images: int) -> Tensor:
     return torch.cat([x] * -(-images // len(x)))[:images]
 
 
+def stored(logits: Tensor) -> Tensor:
+    """Round logits (B, C) to float16 less each row's highest: the probabilities are the same.
+
+    Float16 is finest near zero, and ends at 65,504: an offset that all classes share would cost digits, or
+    look like a network that diverged. A finite logit further below than that is at the lowest number.
+    """
+    logits = logits.float()
+    below = logits - logits.amax(1, keepdim=True)
+    lowest = torch.finfo(torch.float16).min
+    return below.clamp_min(lowest).where(below.isfinite(), below).half()
+
+
 STREAM_BATCH = 64
 """Test images of a stream that come at once; a last one alone comes with those before it."""
 
@@ -72,7 +84,7 @@ def streamed(method: Method, model: Model, items: View, precision: Precision, se
     device = next(model.parameters()).device
     with torch.enable_grad(), autocast(device, precision):
         for scores, seen in method.stream(copy.deepcopy(model).eval(), batches()):
-            logits.append(scores.detach().float().half())
+            logits.append(stored(scores.detach()))
             features.append(seen.detach().float().flatten(1))
     if [len(scores) for scores in logits] != asked or sum(asked) < len(items):
         raise UserError("stream() has to answer every image of every batch")
@@ -88,7 +100,7 @@ def outputs(
     precision: Precision,
     batch_statistics: bool = False,
 ) -> Outputs:
-    """Predict logits, rounded to float16 as they are stored, and features; both on the CPU.
+    """Predict logits, as they are stored, and features; both on the CPU.
 
     The network is left in evaluation mode; with `batch_statistics` batch norm normalises by the images beside
     each other here (transductive), and its running statistics stay as they are.
@@ -111,7 +123,7 @@ def outputs(
             x = inputs.take(subset.rows[start : start + batch])
             # Statistics of a batch are of all of it, and of nothing else.
             for scores, seen in [predicted(x)] if batch_statistics else in_parts(predicted, filled(x, batch)):
-                logits.append(scores.float().half())
+                logits.append(stored(scores))
                 features.append(seen.float().flatten(1))
     if batch_statistics:
         model.eval()

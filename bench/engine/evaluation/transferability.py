@@ -61,17 +61,23 @@ def h_score(features: np.ndarray, labels: np.ndarray) -> float:
     definition 2. With fewer images than features every network gets the same value: use `shrunk_h_score`.
     """
     f, between = _covariances(features, labels)
-    return float(np.trace(np.linalg.pinv(f.T @ f / len(f), rcond=1e-12, hermitian=True) @ between))
+    return _ratio(f.T @ f / len(f), between)
 
 
 def shrunk_h_score(features: np.ndarray, labels: np.ndarray) -> float:
     """H-score with the covariance shrunk by Ledoit & Wolf's amount δ: (1 - δ) tr(cov_δ(f)⁻¹ cov(E[f | y])).
 
-    Ibrahim et al. 2022, "Newer is not always better", https://arxiv.org/abs/2110.06893, section 3.
+    Ibrahim et al. 2022, "Newer is not always better", https://arxiv.org/abs/2110.06893, section 3. Features
+    that are the same for every image say nothing of the class: 0.
     """
     f, between = _covariances(features, labels)
     shrunk, amount = ledoit_wolf(f, assume_centered=True)
-    return float((1 - amount) * np.trace(np.linalg.solve(shrunk, between)))
+    return (1 - amount) * _ratio(shrunk, between)
+
+
+def _ratio(total: np.ndarray, between: np.ndarray) -> float:
+    """tr(total⁻¹ between) of covariances (D, D), over the directions in which anything varies."""
+    return float(np.trace(np.linalg.pinv(total, rcond=1e-12, hermitian=True) @ between))
 
 
 def _covariances(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ the rules in `bench.records.selection` choose by them. None uses a target label.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -52,6 +53,7 @@ def label_free(
     target: Outputs,
     source: Outputs | None,
     labels: Tensor | None,
+    apart: Outputs,
     seed: int,
     measure: Callable[[Outputs, Outputs, int], Discrepancy] | None = None,
 ) -> LabelFree:
@@ -61,12 +63,14 @@ def label_free(
         target: of unlabelled target images.
         source: of held-out source images; None without a source.
         labels: (Ns,) of those; None where the model scores other classes.
+        apart: of target images that nothing was trained on, for the domains' distance: a method draws those
+            that it adapts to nearer than others.
         seed: of the domain classifier's folds.
         measure: what measures the distance of the domains; default: `discrepancy`.
     """
     if len(target.features) < FEWEST:
         return NOTHING
-    seen = [images for images in (target, source) if images]
+    seen = [images for images in (target, source, apart) if images]
     if not all(x.isfinite().all() for images in seen for x in (images.logits, images.features)):
         return NOTHING
     p = target.logits.double().softmax(1)
@@ -77,11 +81,12 @@ def label_free(
         "bnm": nuclear_norm(p),
         "rankme": rank_me(target.features),
     }
-    apart = (measure or discrepancy)(source, target, seed) if source else Discrepancy({}, None)
-    if source is not None and labels is not None and apart.odds is not None:
+    measure = measure or discrepancy
+    distances = measure(source, apart, seed).scores if source is not None else {}
+    if source is not None and labels is not None and (odds := measure(source, target, seed).odds) is not None:
         losses = cross_entropy(source.logits.double(), labels, reduction="none")
-        scores["dev"] = -deep_embedded_validation(losses, density_ratio(*apart.odds))
-    return LabelFree(_finite(scores), apart.scores, diversity(p))
+        scores["dev"] = -deep_embedded_validation(losses, density_ratio(*odds))
+    return LabelFree(_finite(scores), distances, diversity(p))
 
 
 @dataclass(frozen=True)
@@ -106,19 +111,21 @@ def discrepancy(source: Outputs, target: Outputs, seed: int) -> Discrepancy:
 
 
 class DiscrepancyCache:
-    """`discrepancy`, measured once of the same features: a frozen network's never change."""
+    """`discrepancy`, measured once of the same features: a frozen network's never change.
+
+    The last two answers are kept: an evaluation asks about two sets of target images.
+    """
 
     def __init__(self) -> None:
-        self._last: tuple[Outputs, Outputs, int, Discrepancy] | None = None
+        self._last: deque[tuple[Outputs, Outputs, int, Discrepancy]] = deque(maxlen=2)
 
     def __call__(self, source: Outputs, target: Outputs, seed: int) -> Discrepancy:
         """Measure, or return the last answer for the same features."""
-        if self._last is not None:
-            *seen, at, found = self._last
-            if at == seed and all(map(_same, seen, (source, target))):
+        for one, other, at, found in self._last:
+            if at == seed and _same(one, source) and _same(other, target):
                 return found
         found = discrepancy(source, target, seed)
-        self._last = source, target, seed, found
+        self._last.append((source, target, seed, found))
         return found
 
 

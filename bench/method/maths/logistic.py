@@ -5,7 +5,8 @@ Several methods end or begin with such a head, so its solver lives here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from bench.processes.threads import one_blas_thread
 
 GRID = tuple(float(10.0**e) for e in np.arange(0.5, -4.1, -0.5))
 """Strengths that cross-validation chooses from, strongest first."""
+USUAL = 0.01
+"""Strength where neither folds nor a stage before can say: the best on four pairs of emoji at one shot."""
 PATIENCE = 2
 NEGLIGIBLE = 1e-7
 """Length of a principal direction, relative to the longest, that is taken for none."""
@@ -37,7 +40,7 @@ def fit_logistic(
         folds: at most this many; fewer where a class has fewer groups.
 
     Returns:
-        The chosen strength `l2` and the number of `folds`, 0 where none was possible.
+        The chosen strength `l2`, the number of `folds`, 0 where none was possible, and of `images`.
     """
     # Threads of SciPy's BLAS and of torch would wait for each other at every one of many small steps.
     with one_blas_thread():
@@ -49,8 +52,8 @@ def fit_logistic(
             l2, start = cross_validate(problem, learns, GRID)
             solution = problem.solve(l2, start=start)
         else:
-            # One image per class leaves nothing to validate on: the middle of the grid.
-            l2 = l2 or GRID[len(GRID) // 2]
+            # One image per class leaves nothing to validate on.
+            l2 = l2 or USUAL
             solution = problem.solve(max(GRID))
             for step in [strength for strength in GRID[1:] if strength > l2] + [l2]:
                 solution = problem.solve(step, start=solution)
@@ -58,7 +61,22 @@ def fit_logistic(
     with torch.no_grad():
         head.weight.copy_(weight.T)
         head.bias.copy_(bias)
-    return {"l2": l2, "folds": len(learns)}
+    return {"l2": l2, "folds": len(learns), "images": len(y)}
+
+
+def strength_before(before: Mapping[str, Any], y: Tensor, groups: Tensor) -> float:
+    """Strength of a fit that no folds can choose, after a stage whose fit found `before`; 0: choose it.
+
+    The penalty is a Gaussian prior of the weights, and the loss a mean: of the same prior the strength is in
+    inverse proportion to the images.
+
+    Args:
+        before: findings of `fit_logistic` in the stage before; others, or none, say nothing.
+        y, groups: (N,) of the images to fit.
+    """
+    if not {"l2", "images"} <= before.keys() or most_folds(y.cpu().numpy(), groups.cpu().numpy()) > 1:
+        return 0.0
+    return float(min(before["l2"] * before["images"] / len(y), max(GRID)))
 
 
 class Logistic:
@@ -210,6 +228,11 @@ def cross_validate(problem: Logistic, folds: Tensor, grid: tuple[float, ...]) ->
     return grid[best], solutions[best].mean(0, keepdim=True)
 
 
+def most_folds(y: np.ndarray, groups: np.ndarray) -> int:
+    """Most folds of images with labels (N,) that each hold out a group (N,) of every class."""
+    return min(len(np.unique(groups[y == label])) for label in np.unique(y))
+
+
 def grouped_folds(y: np.ndarray, groups: np.ndarray, wanted: int, seed: int) -> np.ndarray:
     """Deal images to folds: bool (F, N), learnt from or held out; F = 0 if a class has but one group.
 
@@ -221,7 +244,7 @@ def grouped_folds(y: np.ndarray, groups: np.ndarray, wanted: int, seed: int) -> 
         wanted: folds; fewer where a class has fewer groups.
         seed: of the order in which a class's groups are dealt.
     """
-    count = min(wanted, *(len(np.unique(groups[y == label])) for label in np.unique(y)))
+    count = min(wanted, most_folds(y, groups))
     if count < 2:
         return np.ones((0, len(y)), bool)
     names, first, places = np.unique(groups, return_index=True, return_inverse=True)

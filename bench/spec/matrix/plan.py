@@ -63,7 +63,7 @@ def plan(suite: Suite, card: Card, controls: Mapping[str, Control] | None = None
     """
     variants = _variants(suite, controls or {})
     axes = [values for _, values in suite.settings if values]
-    each = prod(map(len, (variants, suite.backbones, suite.seeds, *axes)))
+    each = prod(map(len, (variants, suite.backbones, suite.seeds, suite.budgets, *axes)))
     count = each * sum(_count(suite, table, card) for table in suite.scenarios)
     if count > MOST:
         raise UserError(
@@ -73,7 +73,7 @@ def plan(suite: Suite, card: Card, controls: Mapping[str, Control] | None = None
         cell.key: cell
         for table in suite.scenarios
         for scenario in scenarios(suite, table, card)
-        for variant, backbone, seed in product(variants, suite.backbones, suite.seeds)
+        for variant, backbone, seed, budget in product(variants, suite.backbones, suite.seeds, suite.budgets)
         for setting, change in suite.settings.combinations()
         for cell in [
             Cell(
@@ -82,9 +82,7 @@ def plan(suite: Suite, card: Card, controls: Mapping[str, Control] | None = None
                 backbone=backbone,
                 image_size=suite.image_size,
                 augment=suite.augment,
-                budget=suite.budget.model_copy(
-                    update={"batch_size": change.batch_size or suite.budget.batch_size}
-                ),
+                budget=budget.model_copy(update={"batch_size": change.batch_size or budget.batch_size}),
                 seed=seed,
                 precision=change.precision or suite.precision,
                 recipe=suite.recipe,
@@ -108,6 +106,7 @@ def plan(suite: Suite, card: Card, controls: Mapping[str, Control] | None = None
             places[cell.method, cell.control_of],
             cell.scenario.source or "",
             cell.scenario.target,
+            cell.budget.steps,
             str(cell.scenario.shots),
             cell.scenario.episodes is not None,
         ),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -35,6 +35,9 @@ from bench.spec.scenarios import KINDS
 from bench.spec.toml import Frozen, read_toml
 
 SUITES = Path(__file__).parents[2] / "suites"
+UNTIL_CONVERGED = "until-converged"
+DOUBLED = 4
+"""Times that steps are doubled at most, where `budget.steps` are until a cell converges."""
 
 PRESETS = ("paper",)
 """Names of hyperparameters that methods may declare beside their defaults."""
@@ -142,6 +145,9 @@ class Suite(Frozen):
     controls: bool = Field(False, description="run the control that each method declares beside it")
     seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field([0], min_length=1)
     budget: Budget = Budget()
+    steps: list[Annotated[int, Field(ge=1, le=10_000_000)]] = Field(
+        [], description="axis of the matrix; what a list `budget.steps` becomes"
+    )
     recipe: Recipe = USUAL
     settings: Settings = Settings()
     scenarios: list[ScenarioTable] = Field(min_length=1)
@@ -152,6 +158,33 @@ class Suite(Frozen):
     set: Overrides = Field({}, description="hyperparameters by method")
     gate: Gate = Gate()
     executor: Resources = Resources()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_are_an_axis(cls, data: Any) -> Any:
+        """Take several `budget.steps` for an axis: each cell has a budget of its own.
+
+        Until cells converge they begin with the usual steps, and have so many times as many at most.
+        """
+        budget: Any = data.get("budget") if isinstance(data, dict) else None
+        steps = budget.get("steps") if isinstance(budget, dict) else None
+        if steps == UNTIL_CONVERGED:
+            usual = Budget().steps
+            return {**data, "budget": {"longest": usual * 2**DOUBLED, **budget, "steps": usual}}
+        if not isinstance(steps, list) or not steps:
+            return data
+        return {**data, "steps": steps, "budget": {**budget, "steps": steps[0]}}
+
+    @model_validator(mode="after")
+    def _every_budget_is_possible(self) -> Suite:
+        for steps in self.steps:
+            Budget.model_validate({**self.budget.model_dump(), "steps": steps})
+        return self
+
+    @property
+    def budgets(self) -> list[Budget]:
+        """Budgets of the suite's cells, one for each number of steps."""
+        return [self.budget.model_copy(update={"steps": steps}) for steps in self.steps] or [self.budget]
 
     @field_validator("headline")
     @classmethod

@@ -85,15 +85,14 @@ def test_a_question_without_episodes_keeps_its_key() -> None:
 
 
 class Norm(nn.Module):
-    """Batch norm of two features that are the logits."""
+    """Batch norm of two features that are logits, beside one that is 8."""
 
     def __init__(self) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.norm(x)
-        return out
+        return torch.cat([self.norm(x), torch.full_like(x[:, :1], 8.0)], 1)
 
 
 @pytest.mark.parametrize("transductive", [False, True])
@@ -109,7 +108,7 @@ def test_batch_norm_is_inductive_unless_asked(transductive: bool) -> None:
         "fp32",
         batch_statistics=transductive,
     )
-    logits = seen.logits.numpy()
+    logits = 8.0 + seen.logits[:, :2].numpy()
     expected = [[-1, -1], [1, 1]] if transductive else x.tolist()
     np.testing.assert_allclose(logits.astype(float), expected, atol=1e-2)
     assert head.norm.running_mean is not None

@@ -343,6 +343,17 @@ def test_what_the_engine_trains_selects_and_tests_on_is_disjoint(dataset: Datase
     assert SPLITS == (TRAIN, VALIDATION, TEST)
 
 
+def test_distances_of_domains_are_to_images_that_no_stage_trains_on(dataset: Dataset, tmp_path: Path) -> None:
+    for transductive in (False, True):
+        run = steps_of(tiny_cell("dann", shots=2, transductive=transductive), tmp_path)
+        run.open()
+        validation = run.partitions.held_out["target-validation"].subset
+        apart = validation.take(run.partitions.apart)
+        assert len(apart) == len(validation)
+        for items, view in run.partitions.streams.items():
+            assert items.domain != "twitter" or not set(view.subset.rows) & set(apart.rows)
+
+
 def test_transductive_adapts_to_the_test_images(dataset: Dataset, tmp_path: Path) -> None:
     run = steps_of(tiny_cell("dann", shots=2, transductive=True), tmp_path)
     run.open()

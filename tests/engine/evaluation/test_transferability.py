@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -47,6 +48,16 @@ def test_log_me_by_hand() -> None:
     features, labels = np.array([[1.0], [-1.0]]), np.array([0, 1])
     expected = 2 * stats.norm(0, math.sqrt(0.5)).logpdf(math.sqrt(0.5)) / 2
     assert log_me(features, labels) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("score", [h_score, shrunk_h_score, trans_rate])
+def test_features_that_never_vary_say_nothing(score: Callable[[np.ndarray, np.ndarray], float]) -> None:
+    assert score(np.ones((6, 3)), np.arange(6) % 2) == 0.0
+
+
+def test_shrunk_h_score_where_nothing_is_shrunk() -> None:
+    """Two images have one outer product about their mean: the amount is 0, the covariance singular."""
+    assert shrunk_h_score(np.array([[1.0, 2.0], [-1.0, -2.0]]), np.array([0, 1])) == pytest.approx(1.0)
 
 
 def test_h_score_by_hand() -> None:

@@ -135,7 +135,7 @@ def outputs(n: int, classes: int = 4, seed: int = 0, shift: float = 0.0) -> Outp
 
 
 def test_every_validator_is_a_rule() -> None:
-    found = label_free(outputs(30), outputs(20, seed=1), torch.arange(20) % 4, seed=0)
+    found = label_free(outputs(30), outputs(20, seed=1), torch.arange(20) % 4, outputs(30, seed=2), seed=0)
     assert found.validators.keys() == VALIDATORS.keys()
     assert found.discrepancy.keys() == {"mmd", "proxy-a-distance"}
     assert found.diversity is not None
@@ -143,23 +143,33 @@ def test_every_validator_is_a_rule() -> None:
 
 
 def test_what_cannot_be_said_is_left_out() -> None:
-    alone = label_free(outputs(30), None, None, seed=0)
+    alone = label_free(outputs(30), None, None, outputs(9), seed=0)
     assert alone.validators.keys() == VALIDATORS.keys() - {"dev"}
     assert alone.discrepancy == {}
-    other_classes = label_free(outputs(30), outputs(20, seed=1), None, seed=0)
+    other_classes = label_free(outputs(30), outputs(20, seed=1), None, outputs(9), seed=0)
     assert "dev" not in other_classes.validators
     assert other_classes.discrepancy.keys() == {"mmd", "proxy-a-distance"}
-    few = label_free(outputs(2), outputs(20), None, seed=0)
+    few = label_free(outputs(2), outputs(20), None, outputs(9), seed=0)
     assert (few.validators, few.discrepancy, few.diversity) == ({}, {}, None)
-    few_source = label_free(outputs(30), outputs(2, seed=1), torch.tensor([0, 1]), seed=0)
+    few_source = label_free(outputs(30), outputs(2, seed=1), torch.tensor([0, 1]), outputs(9), seed=0)
     assert few_source.discrepancy == {}
+    few_apart = label_free(outputs(30), outputs(20, seed=1), torch.arange(20) % 4, outputs(2), seed=0)
+    assert (few_apart.discrepancy, "dev" in few_apart.validators) == ({}, True)
+
+
+def test_distances_are_to_images_that_nothing_was_trained_on() -> None:
+    """A method that has drawn the images it adapts to onto the source's has drawn no others there."""
+    source, drawn, apart = outputs(40), outputs(40, seed=1), outputs(40, seed=2, shift=3.0)
+    found = label_free(drawn, source, None, apart, seed=0)
+    assert found.discrepancy == discrepancy(source, apart, 0).scores
+    assert found.discrepancy["proxy-a-distance"] > 1.5
 
 
 @pytest.mark.parametrize("where", ["logits", "features"])
 def test_numbers_that_are_none(where: str) -> None:
     broken = outputs(30)
     getattr(broken, where)[3, 1] = torch.nan
-    found = label_free(broken, outputs(20), None, seed=0)
+    found = label_free(broken, outputs(20), None, outputs(9), seed=0)
     assert (found.validators, found.discrepancy, found.diversity) == ({}, {}, None)
 
 
@@ -167,7 +177,7 @@ def test_collapse_is_seen_where_validators_praise_it() -> None:
     """SND and entropy give a collapsed model their best value; its diversity is 0."""
     collapsed = outputs(30)
     collapsed.logits[:] = torch.tensor([30.0, 0, 0, 0]).half()
-    bad, good = (label_free(seen, None, None, seed=0) for seen in (collapsed, outputs(30)))
+    bad, good = (label_free(seen, None, None, outputs(9), seed=0) for seen in (collapsed, outputs(30)))
     for name in ("entropy", "snd"):
         assert bad.validators[name] > good.validators[name]
     assert bad.diversity == 0.0

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from bench.core.errors import UserError
 from bench.records.store import Store
-from bench.report.regression.simulate import main, rejections, simulated
+from bench.report.regression.simulate import coverage, main, rejections, simulated
 from bench.report.scores.frame import accuracy_column, load_frame
 from tests.report import synthetic
 
@@ -43,6 +43,16 @@ def test_the_command_prints_counts_and_repeats_itself(noisy: Store) -> None:
     one, other = (CliRunner().invoke(main, arguments, catch_exceptions=False).output for _ in range(2))
     assert "0 points: called different in" in one
     assert one == other
+
+
+@pytest.mark.parametrize("spread", [0.5, 2.0, 4.0])
+def test_intervals_of_two_seeds_cover_what_they_say(spread: float) -> None:
+    assert coverage(2, spread, 600, seed=0) > 0.94
+
+
+def test_without_a_folder_the_command_prints_coverage() -> None:
+    said = CliRunner().invoke(main, ["--times", "2"], catch_exceptions=False).output.splitlines()
+    assert [line[:2] for line in said[1:]] == ["2:", "3:", "4:", "5:"]
 
 
 def test_too_few_seeds_are_said(store: Store) -> None:

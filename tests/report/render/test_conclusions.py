@@ -6,7 +6,8 @@ from bench.report.render.conclusions import Answer, answer, worth
 from bench.report.scores.frame import load_frame
 from bench.report.scores.supervision import Supervision
 from bench.report.statistics.summary import negative_transfer
-from bench.report.tables.leaderboard import Block, leaderboard
+from bench.report.tables.leaderboard import Block, leaderboard, leaderboards
+from bench.spec.cell import Budget
 from tests.report import synthetic
 
 
@@ -70,3 +71,16 @@ def test_what_labels_and_a_source_are_worth(store: Store) -> None:
     labels, source = worth(frame, boards)
     assert "a goes from 25.0 % with no target labels to 75.0 % with 5 labels per class" in labels
     assert "worth +25.0 points" in source
+
+
+def test_a_source_is_worth_less_than_as_many_steps_without_one(store: Store) -> None:
+    """Both stages of 40 steps have 60, as the target stage of 120 has."""
+    longer = Budget(steps=120, batch_size=8, evaluations=2)
+    synthetic.write(store, synthetic.cell("a", "photo"), 30)
+    synthetic.write(store, synthetic.cell("a", None), 20)
+    synthetic.write(store, synthetic.cell("a", None, budget=longer), 28)
+    frame = load_frame(store)
+    (sentence,) = worth(frame, leaderboards(frame, "a"))
+    assert "worth +25.0 points" in sentence
+    assert "to a with 5 target labels per class, 40 steps, and +5.0" in sentence
+    assert sentence.endswith("at equal total steps.")

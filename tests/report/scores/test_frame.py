@@ -9,6 +9,8 @@ import pytest
 from bench.records.store import Store
 from bench.report.scores.frame import COLUMNS, load_frame
 from bench.report.scores.supervision import Supervision
+from bench.report.tables.leaderboard import leaderboards
+from bench.spec.cell import Budget
 from tests.report import synthetic
 
 
@@ -28,6 +30,17 @@ def test_a_row_says_all_of_a_cell(store: Store) -> None:
     assert row["low"] < 50.0 < row["high"]
     assert (row["seconds_own"], row["seconds_alone"], row["peak_memory_mib"]) == (4.0, 10.0, 2.0)
     assert row["packages"] == "numpy 2.1, torch 2.9"
+
+
+def test_no_table_mixes_budgets(store: Store) -> None:
+    for steps, right in ((40, 10), (1200, 30), (400, 20)):
+        budget = Budget(steps=steps, batch_size=8, evaluations=2)
+        synthetic.write(store, synthetic.cell(shots=5, budget=budget), right)
+    boards = leaderboards(load_frame(store), "linear-probe")
+    shots = "5 labelled target images per class"
+    titles = [f"cross-domain, {shots}, {steps} steps" for steps in (40, 400, 1200)]
+    assert [board.block.title for board in boards] == titles
+    assert [board.rows[0].accuracy for board in boards] == [25.0, 50.0, 75.0]
 
 
 def test_an_empty_folder_has_all_columns(store: Store) -> None:

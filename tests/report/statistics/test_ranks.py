@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -59,6 +60,31 @@ def test_aggregates_against_scipy(store: Store) -> None:
     assert (first.method, first.cells, first.worst) == ("y", 4, 25.0)
     assert first.interquartile == (30.0 + 50.0) / 2
     assert second.interquartile == pytest.approx(stats.trim_mean([10, 20, 75, 80], 0.25))
+
+
+def test_the_interquartile_mean_has_a_stratified_bootstrap_interval(store: Store) -> None:
+    """Two questions of three runs: the mean of the middle four of six draws, three from each question."""
+    for target, rights in (("a", [4, 8, 12]), ("b", [20, 24, 32])):
+        for seed, right in enumerate(rights):
+            synthetic.write(store, synthetic.cell("x", None, target, seed=seed), right)
+    (row,) = aggregates(load_frame(store))
+    draws = [
+        stats.trim_mean([*one, *other], 0.25)
+        for one in product([10.0, 20.0, 30.0], repeat=3)
+        for other in product([50.0, 60.0, 80.0], repeat=3)
+    ]
+    assert row.interquartile == pytest.approx((20 + 30 + 50 + 60) / 4)
+    assert row.interval == pytest.approx(tuple(np.percentile(draws, [2.5, 97.5])), abs=1.5)
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_fewer_than_three_runs_have_no_such_interval(store: Store, seeds: int) -> None:
+    for seed in range(seeds):
+        for target, right in (("a", 4 + seed), ("b", 9), ("c", 20), ("d", 30)):
+            synthetic.write(store, synthetic.cell("x", None, target, seed=seed), right)
+    (row,) = aggregates(load_frame(store))
+    assert row.interquartile is not None
+    assert row.interval is None
 
 
 def test_too_few_cells_have_no_interquartile_mean(store: Store) -> None:

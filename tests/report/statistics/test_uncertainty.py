@@ -28,6 +28,16 @@ def test_what_images_do_to_all_runs_is_added() -> None:
     assert error.freedom == pytest.approx(error.variance**2 / ((1 / 3) ** 2 / 2))
 
 
+def test_two_runs_get_banerjees_interval() -> None:
+    runs = np.array([10.0, 11.0])
+    common = RANDOM.normal(0, 1, (100_000, 1))
+    error = run_error(runs, runs + common)
+    t, z = stats.t.ppf(0.975, 1), stats.norm.ppf(0.975)
+    half = error.interval(10.5).high - 10.5
+    assert half == pytest.approx(math.sqrt(t**2 * 0.25 + z**2 * float(np.var(common, ddof=1))), rel=1e-3)
+    assert run_error(runs, np.tile(runs, (50, 1))).freedom == pytest.approx(1.0)
+
+
 def test_noise_of_each_run_is_not_counted_twice() -> None:
     runs = np.array([10.0, 11.0, 12.0])
     error = run_error(runs, runs + RANDOM.normal(0, 2, (4000, 3)))

@@ -4,8 +4,10 @@ import io
 
 from rich.console import Console
 
+from bench.records.record import Evaluation
 from bench.records.store import Store
 from bench.report.render.markdown import markdown_table
+from bench.report.render.page import render
 from bench.report.render.terminal import terminal_table
 from bench.report.scores.frame import load_frame
 from bench.report.scores.supervision import Supervision
@@ -41,6 +43,36 @@ def test_a_leaderboard_by_hand(store: Store) -> None:
     assert (board.cells, board.pairs, board.seeds, board.compared) == (4, 2, 2, 3)
     assert board.rivals == ()
     assert board.notes == ()
+
+
+def test_an_upper_bound_is_shown_and_has_no_place(store: Store) -> None:
+    synthetic.fill(store, RIGHTS, shots=[0, 5])
+    for target, right in (("sketch", 36), ("photo", 38)):
+        synthetic.write(store, synthetic.cell("maml", None, target, "all"), right)
+    synthetic.write(store, synthetic.cell("dann", None, "photo", "all"), 40)
+    frame = load_frame(store)
+    *boards, everything = leaderboards(frame, "linear-probe")
+    for board in boards:
+        assert (board.upper.method, board.upper.accuracy) == ("maml", 92.5), "dann has one of the targets"
+        assert [row.method for row in board.rows] == ["dann", "linear-probe", "maml"]
+    assert everything.upper is None
+    assert "| upper bound: maml, all target labels | 92.5 | – |" in markdown_table(frame, "linear-probe")
+    assert "upper bound" in render(frame)
+
+
+def test_cells_that_had_not_converged_are_counted(store: Store) -> None:
+    for method, losses in (("dann", (2.0, 1.0, 0.5)), ("maml", (2.0, 1.0, 0.99)), ("linear-probe", (None,))):
+        evaluations = tuple(
+            Evaluation(stage="target", step=step + 1, train_loss=loss, accuracy={"target-test": 0.5})
+            for step, loss in enumerate(losses)
+        )
+        last = len(evaluations) - 1
+        record = synthetic.record(synthetic.cell(method), evaluations=evaluations, selected={"last": last})
+        store.write(record, synthetic.predictions({last: range(20)}))
+    (board,) = leaderboards(load_frame(store), "linear-probe")
+    assert {row.method: row.unconverged for row in board.rows} == {"dann": 1, "maml": 0, "linear-probe": 0}
+    assert any("1 of 3 done cells had not converged at the last evaluation (dann)" in n for n in board.notes)
+    assert "1 not converged" in shown(terminal_table(load_frame(store), "linear-probe"))
 
 
 def test_blocks_are_in_order(store: Store) -> None:
