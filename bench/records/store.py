@@ -145,8 +145,11 @@ class Store:
             if sha256(blob) != record.predictions_sha256:
                 raise Damaged("the checksum of its predictions differs")
         self._write_predictions(record, blob)
-        while not self._replace(*self._present(key), record, encoded):
-            pass
+        while True:
+            content, present = self._present(key)
+            # It is there already where an earlier attempt was interrupted.
+            if content == encoded or self._replace(content, present, record, encoded):
+                break
         self.versions.drop(key, number)
         self.versions.prune(key)
         return record

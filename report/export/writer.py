@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from bench.core.files import write_atomically
+from bench.core.files import read_bounded, write_atomically
 from bench.report.export.figures import drawings, printed
 from bench.report.export.formats import TABLE_FORMATS
 from bench.report.export.results import Results
@@ -18,8 +20,8 @@ from bench.report.tables.completeness import Completeness
 def export(frame: pd.DataFrame, folder: Path, baseline: str, source_alone: str) -> tuple[int, int]:
     """Write every table to `folder/tables` and every figure to `folder/figures`; returns how many of each.
 
-    The same frame gives the same files. Tables without a row and figures with nothing to draw are left out; a
-    file of such a table from an earlier export goes.
+    The same frame gives the same files. Tables without a row and figures with nothing to draw are left out.
+    `folder/files.txt` lists what there is; files that an earlier export listed and this one lacks go.
 
     Args:
         frame: that of `bench.report.scores.frame.load_frame`.
@@ -35,15 +37,52 @@ def export(frame: pd.DataFrame, folder: Path, baseline: str, source_alone: str) 
     note = f" ({completeness.short})" if completeness.missing else ""
     made = [make(results) for make in TABLES]
     tables = [replace(table, title=f"{table.title}{note}") for table in made if len(table.data)]
+    files = Files(folder)
     for table in tables:
         for suffix, write in TABLE_FORMATS.items():
-            write_atomically(folder / "tables" / f"{table.name}{suffix}", write(table))
-    for name in {table.name for table in made} - {table.name for table in tables}:
-        for suffix in TABLE_FORMATS:
-            (folder / "tables" / f"{name}{suffix}").unlink(missing_ok=True)
+            files.write(f"tables/{table.name}{suffix}", write(table))
     figures = 0
     for name, figure in drawings(results):
         figures += 1
         for suffix, content in printed(figure).items():
-            write_atomically(folder / "figures" / f"{name}{suffix}", content)
+            files.write(f"figures/{name}{suffix}", content)
+    files.conclude()
     return len(tables), figures
+
+
+LIST = "files.txt"
+"""List of the files of an export."""
+LARGEST_LIST = 2**24
+"""Most bytes of such a list."""
+OURS = re.compile(r"(tables|figures)/[^/]+")
+
+
+class Files:
+    """Files of a folder, listed in one of them before they are written."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read what an earlier export has listed; `OSError` where that cannot be read."""
+        self._folder = folder
+        self._written: list[str] = []
+        try:
+            listed = read_bounded(folder / LIST, LARGEST_LIST).decode(errors="replace").splitlines()
+        except FileNotFoundError:
+            listed = []
+        self._earlier = [name for name in listed if OURS.fullmatch(name)]
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file of the folder."""
+        if name not in self._earlier:
+            self._earlier.append(name)
+            self._list(self._earlier)
+        write_atomically(self._folder / name, content)
+        self._written.append(name)
+
+    def conclude(self) -> None:
+        """Remove what was listed and has not been written."""
+        for name in {*self._earlier} - {*self._written}:
+            (self._folder / name).unlink(missing_ok=True)
+        self._list(self._written)
+
+    def _list(self, names: Sequence[str]) -> None:
+        write_atomically(self._folder / LIST, "".join(f"{name}\n" for name in sorted(names)).encode())

@@ -7,7 +7,6 @@ import signal
 import socket
 import threading
 import time
-import urllib.error
 import urllib.request
 
 import click
@@ -41,5 +40,5 @@ def _get(port: int, path: str) -> str:
     try:
         with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=30) as answer:
             return answer.read().decode()
-    except urllib.error.URLError:
+    except OSError:
         return ""

@@ -57,9 +57,15 @@ class Builder:
 
     def step(self) -> None:
         """Start a build if there are new records, or collect the result of one that has ended."""
-        if self._process is None:
-            state = self._state()
-            if state != self._built and time.monotonic() >= self._pause_until:
+        if self._process is not None:
+            self._collect(self._process)
+        elif time.monotonic() >= self._pause_until:
+            try:
+                state = self._state()
+            except OSError:
+                # It may pass; what stays is found by the build of the next change, and shown.
+                return
+            if state != self._built:
                 self._built, self._started = state, time.monotonic()
                 command = [sys.executable, "-m", "bench", "report", "--results", self._results]
                 self._process = subprocess.Popen(
@@ -68,13 +74,16 @@ class Builder:
                     stderr=subprocess.PIPE,
                     text=True,
                 )
-        elif self._process.poll() is not None:
-            errors = self._process.communicate()[1].strip()
-            self.failure = errors.splitlines()[-1] if self._process.returncode and errors else ""
-            self.version += 1
-            now = time.monotonic()
-            self._pause_until = now + PAUSE * (now - self._started)
-            self._process = None
+
+    def _collect(self, process: subprocess.Popen[str]) -> None:
+        if process.poll() is None:
+            return
+        errors = process.communicate()[1].strip()
+        self.failure = errors.splitlines()[-1] if process.returncode and errors else ""
+        self.version += 1
+        now = time.monotonic()
+        self._pause_until = now + PAUSE * (now - self._started)
+        self._process = None
 
     def close(self) -> None:
         """End a build that is under way."""
