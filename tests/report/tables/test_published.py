@@ -91,11 +91,11 @@ def test_a_mean_over_all_pairs_is_shown_where_all_were_run(store: Store) -> None
     assert "dann 52.5 (ours, tiny, last)" in picture.alt
     assert "DSAN 68.0 (published, resnet50, DeepDA)" in picture.alt
     # Published marks are hollow, ours are filled.
-    fills = {
-        str(line.get_label()): line.get_markerfacecolor() for line in picture.drawing.figure.axes[0].lines
-    }
-    assert fills["published, resnet50, DeepDA"] == "none"
-    assert fills["ours, tiny, last"] != "none"
+    (legend,) = picture.drawing.figure.legends
+    hollow = {line.get_markerfacecolor() == "none" for line in legend.get_lines()}
+    assert hollow == {True, False}
+    for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True):
+        assert (line.get_markerfacecolor() == "none") is text.get_text().startswith("published")
 
 
 def test_no_table_no_rows(store: Store) -> None:
