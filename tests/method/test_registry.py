@@ -136,12 +136,12 @@ def test_a_process_that_has_loaded_older_shared_code_takes_no_method_of_newer(si
     shop.mkdir()
     (shop / "__init__.py").write_text("")
     for name in ("parts", "others"):
-        (shop / f"{name}.py").write_text("from bench.api import GradientMethod\n\nRATE = 0.1\n")
+        (shop / f"{name}.py").write_text("RATE = 0.1\n")
     for name, imported in (("one", "parts"), ("two", "parts"), ("three", "others")):
-        code = CHILD.format(imports=f"from .{imported} import GradientMethod", base="GradientMethod", more="")
-        (shop / f"{name}.py").write_text(code)
+        imports = f"from bench.api import GradientMethod\nfrom .{imported} import RATE"
+        (shop / f"{name}.py").write_text(CHILD.format(imports=imports, base="GradientMethod", more=""))
     assert loaded_digest("one") == method_digest("one")
-    (shop / "parts.py").write_text("from bench.api import GradientMethod\n\nRATE = 0.2\n")
+    (shop / "parts.py").write_text("RATE = 0.2\n")
     with pytest.raises(OldProcess):
         loaded_digest("two")
     assert loaded_digest("one") != method_digest("one")
