@@ -232,7 +232,7 @@ INNER_LOOP = ["method/maths/inner_loop.py"]
 EPISODIC = ["method/episodic.py", *INNER_LOOP]
 TASKS = ["networks/second_order.py", "networks/task_parallel.py"]
 ADVERSARIAL = ["method/alignment.py", "method/maths/adversarial.py"]
-MATHS = ["information", "inner_loop", "kernels", "normalisation", "transport", "weights"]
+MATHS = ["information", "inner_loop", "kernels", "transport", "weights"]
 EVERYTHING = [
     "method/alignment.py",
     "method/episodic.py",
