@@ -67,9 +67,9 @@ class SharedStage(Frozen):
     @property
     def key(self) -> str:
         """Content hash, 16 hexadecimal digits."""
-        return content_hash(
-            self.model_dump(mode="json", by_alias=True, exclude={"recipe": self.recipe.silent})
-        )
+        # Whether the cell is asked again with more steps does not change what this stage is.
+        silent = {"recipe": self.recipe.silent, "budget": {"longest"}}
+        return content_hash(self.model_dump(mode="json", by_alias=True, exclude=silent))
 
 
 def shared_stages(cell: Cell, stages: Sequence[StageSpec], starts_from: str = "") -> list[SharedStage]:
