@@ -68,8 +68,11 @@ class SharedStage(Frozen):
     def key(self) -> str:
         """Content hash, 16 hexadecimal digits."""
         # Whether the cell is asked again with more steps does not change what this stage is.
-        silent = {"recipe": self.recipe.silent, "budget": {"longest"}}
-        return content_hash(self.model_dump(mode="json", by_alias=True, exclude=silent))
+        return content_hash(
+            self.model_dump(
+                mode="json", by_alias=True, exclude={"recipe": self.recipe.silent, "budget": {"longest"}}
+            )
+        )
 
 
 def shared_stages(cell: Cell, stages: Sequence[StageSpec], starts_from: str = "") -> list[SharedStage]:
