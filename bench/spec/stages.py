@@ -67,8 +67,11 @@ class SharedStage(Frozen):
     @property
     def key(self) -> str:
         """Content hash, 16 hexadecimal digits."""
+        # Whether the cell is asked again with more steps does not change what this stage is.
         return content_hash(
-            self.model_dump(mode="json", by_alias=True, exclude={"recipe": self.recipe.silent})
+            self.model_dump(
+                mode="json", by_alias=True, exclude={"recipe": self.recipe.silent, "budget": {"longest"}}
+            )
         )
 
 
