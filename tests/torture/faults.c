@@ -87,7 +87,8 @@ static int strike(int calls, const char *name, const char *path, const char *to)
     }
     if (!(calls & state->calls)) return 0;
     long count = __atomic_add_fetch(&state->count, 1, __ATOMIC_SEQ_CST);
-    if (state->log && journal >= 0) {
+    /* The struck one too: of several processes, it need not be the one that was counted as the N-th before. */
+    if ((state->log || count == state->at) && journal >= 0) {
         char line[3 * PATH_MAX];
         int n = snprintf(line, sizeof line, "%d\t%d\t%s\t%s\t%s\n", calls, getpid(), name, path, to ? to : "");
         syscall(SYS_write, journal, line, (size_t)n);

@@ -99,7 +99,8 @@ class Faults:
         self._map[self.FIELDS.size : self.FIELDS.size + len(name) + 1] = name + b"\0"
 
     def arm(self, kind: Kind, at: int) -> None:
-        """Let a fault strike the so-manieth of its calls from now on."""
+        """Let a fault strike the so-manieth of its calls from now on, which is noted."""
+        self.log.write_bytes(b"")
         self._set(1, kind.calls, kind.action, kind.error, at, 0, 0, 0)
 
     def count(self) -> None:

@@ -125,24 +125,25 @@ class Trial:
         code = os.waitstatus_to_exitcode(status) if ready else None
         return Ended(code, *(path.read_text(errors="replace") for path in said))
 
-    def strike(self, kind: Kind, at: int, call: Call) -> list[tuple[str, str]] | None:
-        """What is wrong after a fault at the so-manieth call, as (harm, what); None where none struck.
+    def strike(self, kind: Kind, at: int) -> tuple[Call, list[tuple[str, str]]] | None:
+        """Call that a fault struck, the so-manieth, and what is wrong after it, as (harm, what).
 
-        `call` is what it was in an undisturbed run.
+        None where none struck.
         """
-        self._spared = ()
-        if call.does & READ:
-            # Of images, of what is made of them, or of the folder that both are in.
-            part = [*Path(call.path).relative_to(self.place).parts, "images"][0]
-            self._spared = (VERSIONS, *(PICTURES if part in ("images", "cache") else ()))
         self._restore()
         self.faults.arm(kind, at)
         ended = self.call()
         if not self.faults.disarm():
             return None
+        call = self.faults.calls()[0]
+        self._spared = ()
+        if call.does & READ:
+            # Of images, of what is made of them, or of the folder that both are in.
+            part = [*Path(call.path).relative_to(self.place).parts, "images"][0]
+            self._spared = (VERSIONS, *(PICTURES if part in ("images", "cache") else ()))
         said = ended.err + ended.out + "".join(self._written())
         unread = bool(kind.calls & READ) and any(word in said for word in UNREAD)
-        return [
+        return call, [
             *self._ending(kind, ended),
             *self._visible(unread),
             *self._result(kind, ended, unread),
@@ -344,10 +345,10 @@ def row(trial: Trial, verb: str, kind: str, most: int | None) -> Row:
     points = min(most or count, count)
     for place in range(points):
         at = (2 * place + 1) * count // (2 * points) + 1
-        call = calls[at - 1]
-        harms = trial.strike(KINDS[kind], at, call)
-        if harms is None:
+        struck = trial.strike(KINDS[kind], at)
+        if struck is None:
             continue
+        call, harms = struck
         found.points += 1
         for harm in {harm for harm, _ in harms}:
             found.harms[harm] = found.harms.get(harm, 0) + 1
