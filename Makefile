@@ -45,9 +45,10 @@ race: $(VENV)/.installed-test $(VENV)/.installed-peers  ## races against other s
 torture: $(VENV)/.installed-test  ## kill, crowd, fill up and confuse runs; prints what came of it
 	@$(PY) -m tests.torture
 
-false-alarms: $(VENV)/.installed  ## how often `bench compare` cries wolf, from ten runs of smoke
+false-alarms: SEEDS ?= 0
+false-alarms: $(VENV)/.installed  ## how often `bench compare` cries wolf, from ten runs of smoke (SEEDS=0,1,2 for more)
 	@for run in 0 1 2 3 4 5 6 7 8 9; do \
-		cache=$$(mktemp -d) && BENCH_CACHE=$$cache $(PY) -m bench run --suite smoke --fresh --results results/false-alarms-$$run && rm -rf $$cache || exit 1; \
+		cache=$$(mktemp -d) && BENCH_CACHE=$$cache $(PY) -m bench run --suite smoke --seeds $(SEEDS) --fresh --results results/false-alarms-$$run && rm -rf $$cache || exit 1; \
 	done
 	@$(PY) -m bench.report.regression.false_alarms results/false-alarms-?
 

@@ -9,7 +9,15 @@ from typing import Any
 import click
 
 from bench.commands.data.verbs import cache, data
-from bench.commands.options import Seconds, SuiteOptions, data_options, parse_list, parse_nodes, suite_options
+from bench.commands.options import (
+    Seconds,
+    SuiteOptions,
+    data_options,
+    parse_list,
+    parse_nodes,
+    published_option,
+    suite_options,
+)
 from bench.commands.results.verbs import results
 from bench.core.errors import UserError, did_you_mean
 from bench.core.text import printable
@@ -17,6 +25,7 @@ from bench.core.version import __version__
 from bench.processes.garbage import freeze_at_exit
 from bench.processes.streams import use_lasting_streams
 from bench.processes.threads import set_wait_policy
+from bench.spec.rules import LABEL_FREE, TUNES_BY
 
 
 class Suggesting(click.Group):
@@ -109,14 +118,21 @@ def run(selection: SuiteOptions, no_share: bool, **options: Any) -> None:
 )
 @click.option("--only", metavar="NAME", help="Search this hyperparameter alone, as learning_rate.")
 @click.option("--trials", metavar="N", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option(
+    "--rule",
+    metavar="NAME",
+    default=TUNES_BY,
+    show_default=True,
+    help=f"What scores trials at 0 shots: {', '.join(LABEL_FREE)}.",
+)
 @click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
 @click.option("--results", metavar="DIR", help="Where trials are kept.  [default: results/<suite>-tuning]")
 def tune(selection: SuiteOptions, **options: Any) -> None:
     """Search a method's hyperparameters with what the protocol allows.
 
-    Trials are scored on source validation images at 0 shots, else on folds of the shots; never on target
-    validation or test images. A study that was interrupted goes on with the same command. Of several methods,
-    which get equally many trials, it prints a Markdown table of defaults and bests.
+    Trials are scored on folds of the shots; at 0 shots by a rule that knows no target label (--rule). Labels
+    of target validation and test images have no part. A study that was interrupted goes on with the same
+    command. Of several methods, which get equally many trials, it prints a table of defaults and bests.
     """
     from bench.commands.experiments import tune as command
 
@@ -167,6 +183,30 @@ def recommend(selection: SuiteOptions, **options: Any) -> None:
     sys.exit(command.recommend(command.RecommendOptions(selection, **options)))
 
 
+@cli.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--list", "list_only", is_flag=True, help="List the findings, run nothing.")
+@click.option("--recorded", is_flag=True, help="Judge what is recorded, by whatever code, and run nothing.")
+@click.option("--update", metavar="FILE", help="Replace the tables of a Markdown file too.")
+@click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
+@click.option("--workers", metavar="N", type=click.IntRange(1, 4096), help="Cells at once.  [default: 1]")
+@click.option("--results", metavar="DIR", help="Where the suites' folders are.  [default: results]")
+def reproduce(list_only: bool, device: str, workers: int | None, **options: Any) -> None:
+    """Measure findings of papers again: run their suites, and judge what they say by the records.
+
+    Without a name, all of them. What is recorded is not run again; what was interrupted goes on with the same
+    command. Verdicts are printed and written as a page.
+    """
+    from bench.commands.experiments import reproduce as command
+    from bench.commands.experiments.run_plan import ExecutionOptions
+
+    if list_only:
+        command.show()
+        return
+    execution = ExecutionOptions(device=device, workers=workers)
+    sys.exit(command.reproduce(command.ReproduceOptions(execution=execution, **options)))
+
+
 @cli.command("check-search")
 @suite_options("methods", "controls")
 @click.option("--draws", metavar="N", type=click.IntRange(2, 1000), default=4, show_default=True)
@@ -194,6 +234,7 @@ def list_(what: str) -> None:
 
 @cli.command()
 @data_options
+@published_option
 @click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
 @click.option("--suite", metavar="NAME", help="The suite to go by.  [default: the one last run there]")
 @click.option(
@@ -222,6 +263,7 @@ def report(
 
 @cli.command()
 @data_options
+@published_option
 @click.argument("folder", metavar="DIR")
 @click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
 @click.option("--suite", metavar="NAME", help="The suite to go by.  [default: the one last run there]")

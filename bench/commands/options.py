@@ -112,6 +112,17 @@ def data_options(command: Any) -> Any:
     return command
 
 
+def published_option(command: Any) -> Any:
+    """Decorate a verb that shows results with the option that names published ones."""
+    return click.option(
+        "--published",
+        metavar="FILE",
+        expose_value=False,
+        callback=_environment("BENCH_PUBLISHED"),
+        help="Published results to show beside these: a table with method, pair, accuracy, ...",
+    )(command)
+
+
 @dataclass(frozen=True)
 class SuiteOptions:
     """Options that select a suite, narrow its methods and domains, and replace some of its values."""

@@ -15,7 +15,7 @@ from bench.core.paths import own_data
 from bench.core.text import printable
 from bench.data.card import Card, own_name
 from bench.data.catalog import load_card
-from bench.method.registry import explicit, method_modules, select_methods
+from bench.method.registry import explicit, method_modules, preset, select_methods
 from bench.networks.own_weights import resolve
 from bench.spec.cell import Shots, Value
 from bench.spec.matrix.suite import ScenarioTable, Suite, load_suite
@@ -59,14 +59,18 @@ def _methods(suite: Suite, options: SuiteOptions) -> dict[str, Any]:
         check_name("method in [set]", method, methods)
     if options.methods:
         methods = select_methods(options.methods)
-    overrides = {method: dict(values) for method, values in suite.set.items() if method in methods}
+    overrides = {
+        method: values
+        for method in methods
+        if (values := {**preset(method, suite.preset), **suite.set.get(method, {})})
+    }
     for text in options.sets:
         method, parameter, value = parse_set(text)
         check_name("method in --set", method, methods)
         overrides.setdefault(method, {})[parameter] = value
     return {
         "methods": methods,
-        "set": {method: explicit(method, values) for method, values in overrides.items()},
+        "set": {method: explicit(method, values, suite.recipe) for method, values in overrides.items()},
     }
 
 

@@ -109,6 +109,12 @@ def own_data() -> Path | None:
     return Path(named) if named else None
 
 
+def published_results() -> Path | None:
+    """Return the table of published results that `--published` names; None where it names none."""
+    named = os.environ.get("BENCH_PUBLISHED")
+    return Path(named) if named else None
+
+
 def left_out_now() -> list[str]:
     """List the digests of images that could not be read since this run began, which may pass.
 

@@ -80,6 +80,14 @@ class Card(Frozen):
     corrupted: list[Corrupted] = Field([], description="domains that are others with their images corrupted")
     notes: list[str] = Field([], description="what is said of a copy in warnings and records")
 
+    @field_validator("anchors")
+    @classmethod
+    def _is_beside(cls, name: str) -> str:
+        # A card that somebody sent names no file of yours.
+        if name != Path(name).name:
+            raise ValueError(f"'{name}' is no name of a file beside the card")
+        return name
+
     @model_validator(mode="before")
     @classmethod
     def _has_corrupted_domains(cls, values: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 from bench.core.errors import check_name
 from bench.core.paths import own_data
@@ -24,6 +25,12 @@ def load_card(name: str) -> Card:
         return own_card(own)
     check_name("dataset", name, card_names())
     return _packaged(name)
+
+
+def card_folder(name: str) -> Path:
+    """Return the folder that the card of that name is in, with the files that it names."""
+    own = own_data()
+    return own if own and name == own_name(own) else CARDS
 
 
 @cache

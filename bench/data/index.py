@@ -18,10 +18,10 @@ from bench.core.files import write_atomically
 from bench.core.paths import cache_part, writing_to_cache
 from bench.data.card import CARDS, Card
 from bench.data.sources.base import Absent, Listing, SourceRequest
+from bench.data.sources.components import unite
 from bench.data.sources.encoded import digest as content_digest
 from bench.data.sources.encoded import encoded_images
 from bench.data.sources.item import Item
-from bench.data.sources.union_find import unite
 from bench.processes.pool import in_threads
 
 Progress = Callable[[str, int, int], None]

@@ -10,9 +10,9 @@ from bench.core.errors import UserError
 from bench.core.text import printable
 from bench.data.card import Card, domain_fault, own_name
 from bench.data.sources.base import alike
+from bench.data.sources.folder import OwnFolder
 from bench.data.sources.layouts import few
-from bench.data.sources.manifest import read_manifest
-from bench.data.sources.own import OwnFolder, OwnTable
+from bench.data.sources.manifest import OwnTable, read_manifest
 from bench.data.sources.tree import Tree, read_tree
 from bench.spec.toml import read_toml
 

@@ -104,13 +104,15 @@ def _of_images(domain: Domain, of_group: dict[int, int], published: dict[int, in
 
 
 def subset(dataset: Dataset, domain: str, classes: tuple[str, ...], split: str) -> Subset:
-    """Select the images of some classes in one split of a domain."""
+    """Select the images of some classes in one split of a domain, or in `all` of them."""
     images = dataset.domain(domain)
     numbers = np.full(len(dataset.card.classes), -1, dtype=np.int64)
     for position, name in enumerate(classes):
         numbers[dataset.card.classes.index(name)] = position
     labels = numbers[images.labels]
-    rows = np.flatnonzero((splits(dataset, images) == SPLITS.index(split)) & (labels >= 0))
+    of_image = splits(dataset, images)
+    chosen = of_image >= 0 if split == "all" else of_image == SPLITS.index(split)
+    rows = np.flatnonzero(chosen & (labels >= 0))
     return Subset(rows, labels[rows], images.groups[rows])
 
 

@@ -45,9 +45,9 @@ class AlignmentMethod(GradientMethod):
     """Cross-entropy on all labelled items, plus `weight` times what `align` says of source and target.
 
     One forward pass takes the labelled, the replayed and the unlabelled items together, the latter in both
-    views if there are two, so batch norm sees a mixture. In the source stage the labelled items are the
-    source's side; in the target stage, the replayed. What lies behind the backbone is computed in single
-    precision, whatever the stage's.
+    views if there are two, so batch norm sees a mixture, unless the recipe has a pass for each domain. In the
+    source stage the labelled items are the source's side; in the target stage, the replayed. What lies behind
+    the backbone is computed in single precision, whatever the stage's.
     """
 
     access: ClassVar[Access] = (
@@ -72,12 +72,12 @@ class AlignmentMethod(GradientMethod):
         assert batch.target_x is not None
         streams = (batch.x, batch.source_x, batch.target_x, batch.target_second)
         views = [batch.x[:0] if x is None else x for x in streams]
-        features = model.features(torch.cat(views))
+        parts = model.joint(views, (*batch.domains, batch.domains[-1]))
         # Differences of two domains' distances, covariances and spectra are lost in half precision, and there
         # is no singular value decomposition in it.
-        features = features.to(torch.promote_types(features.dtype, torch.float32))
-        with torch.autocast(features.device.type, enabled=False):
-            return self._behind(model, batch, features.split([len(x) for x in views]), progress)
+        parts = [part.to(torch.promote_types(part.dtype, torch.float32)) for part in parts]
+        with torch.autocast(batch.x.device.type, enabled=False):
+            return self._behind(model, batch, parts, progress)
 
     def _behind(self, model: Model, batch: Batch, parts: Sequence[Tensor], progress: float) -> Tensor:
         labelled, replayed, target, second = (Side(model.head, part) for part in parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, cast, dataclass_transform
 
@@ -16,7 +16,7 @@ from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.items import StageItems
 from bench.networks.backbones import Backbone
 from bench.networks.split import POOLED
-from bench.spec.cell import Control
+from bench.spec.cell import USUAL, Control, Recipe, Value
 
 
 def zero_head(num_features: int, task: Task) -> nn.Linear:
@@ -29,6 +29,9 @@ def zero_head(num_features: int, task: Task) -> nn.Linear:
 
 class Model(nn.Module):
     """Backbone and head; a method attaches what else it trains as further submodules."""
+
+    per_domain = False
+    """True if batch norm normalises each domain's images by themselves, as the recipe says."""
 
     def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -44,6 +47,22 @@ class Model(nn.Module):
         """Logits: (B, 3, S, S) -> (B, classes)."""
         out: Tensor = self.head(self.features(x))
         return out
+
+    def joint(self, streams: Sequence[Tensor], domains: Sequence[int]) -> list[Tensor]:
+        """Pooled features (B, D) of several streams (B, 3, S, S), which may be empty, of one step.
+
+        In one pass, in which batch norm sees a mixture, or in a pass for each of the `domains` (a number for
+        each stream).
+        """
+        if not self.per_domain:
+            return list(self.features(torch.cat([*streams])).split([len(x) for x in streams]))
+        found: dict[int, Tensor] = {}
+        for domain in sorted({domain for x, domain in zip(streams, domains, strict=True) if len(x)}):
+            mine = [place for place, x in enumerate(streams) if domains[place] == domain]
+            features = self.features(torch.cat([streams[place] for place in mine]))
+            found |= zip(mine, features.split([len(streams[place]) for place in mine]), strict=True)
+        nothing = next(iter(found.values()))[:0]
+        return [found.get(place, nothing) for place in range(len(streams))]
 
 
 Details = dict[str, Any]
@@ -85,6 +104,8 @@ class Method:
     """Method whose network and source stage are this one's too, with its own defaults: both share it."""
     control: ClassVar[Control | None] = None
     """The same recipe without the method's idea: hyperparameters by name, or the method that is it."""
+    presets: ClassVar[dict[str, dict[str, Value]]] = {}
+    """Hyperparameters by the name of a preset, as far as they are not the defaults: `paper`, as published."""
     task_only: ClassVar[bool] = False
     """True if unlabelled images have to be of the task's classes: inductive episodes have none such."""
 
@@ -155,15 +176,17 @@ class Method:
 
 
 class GradientMethod(Method):
-    """Method whose loss the engine minimises: AdamW, linear warm-up, cosine decay.
+    """Method whose loss the engine minimises, by the recipe of its suite.
 
-    AdamW: Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101
+    AdamW: Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101; SGD with Nesterov momentum: Sutskever
+    et al. 2013, https://proceedings.mlr.press/v28/sutskever13.html. The schedule `inverse` is that of Ganin
+    et al. 2016, https://arxiv.org/abs/1505.07818, section 5.2.
     """
 
     learning_rate: float = tunable(1e-3, 1e-4, 1e-2)
     weight_decay: float = tunable(0.05, 1e-4, 0.5)
     warmup: float = 0.1
-    """Share of a stage over which the learning rate rises."""
+    """Share of a stage over which the learning rate rises, before it falls as a cosine."""
 
     per_sample_loss: ClassVar[bool] = True
     """True if several devices may share a batch.
@@ -236,8 +259,9 @@ class GradientMethod(Method):
     def trainable(self, model: Model) -> ParameterGroups:
         """Parameter groups for the optimiser.
 
-        A group may set `lr`, its rate before the schedule, and `unfreeze_at`, the progress before which it
-        stands still. By default everything, without weight decay on biases and normalisation.
+        A group may set `lr`, its rate before the schedule, whatever the recipe says of the backbone's, and
+        `unfreeze_at`, the progress before which it stands still. By default everything, without weight decay
+        on biases and normalisation.
         """
         parameters = [p for p in model.parameters() if p.requires_grad]
         return [
@@ -246,12 +270,34 @@ class GradientMethod(Method):
         ]
 
     def optimizer(self, model: Model, task: Task) -> torch.optim.Optimizer:
-        """Optimiser of a stage."""
-        groups = [{"lr": self.learning_rate, **group} for group in self.trainable(model)]
-        return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
+        """Optimiser of a stage: the recipe's. A method that has its own departs, and says why."""
+        groups = [group for group in self._rated(model, task.recipe.backbone_rate) if group["params"]]
+        if task.recipe.optimizer == "sgd":
+            return torch.optim.SGD(groups, momentum=0.9, nesterov=True)
+        return torch.optim.AdamW(groups, fused=True)
 
-    def schedule(self, progress: float) -> float:
-        """Factor on every learning rate at `progress` in [0, 1)."""
+    def _rated(self, model: Model, factor: float) -> ParameterGroups:
+        """Groups of `trainable` with a learning rate each, pretrained layers apart from new ones."""
+        if factor == 1.0 or not self.pretrained:
+            return [{"lr": self.learning_rate, **group} for group in self.trainable(model)]
+        backbones = [part for part in model.modules() if isinstance(part, Backbone)]
+        old = {id(parameter) for backbone in backbones for parameter in backbone.parameters()}
+        rated: ParameterGroups = []
+        for group in self.trainable(model):
+            if "lr" in group:
+                rated.append(group)
+                continue
+            for rate, below in ((self.learning_rate, False), (factor * self.learning_rate, True)):
+                mine = [parameter for parameter in group["params"] if (id(parameter) in old) == below]
+                rated.append({**group, "params": mine, "lr": rate})
+        return rated
+
+    def schedule(self, progress: float, recipe: Recipe = USUAL) -> float:
+        """Factor on every learning rate at `progress` in [0, 1): the recipe's, unless the method departs."""
+        if recipe.schedule == "constant":
+            return 1.0
+        if recipe.schedule == "inverse":
+            return float((1 + 10 * progress) ** -0.75)
         rise = min(1.0, progress / self.warmup) if self.warmup > 0 else 1.0
         return max(rise, 0.01) * (1 + math.cos(math.pi * progress)) / 2
 

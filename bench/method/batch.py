@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.core.errors import UserError
+from bench.spec.cell import USUAL, Recipe
 
 
 class Access(Flag):
@@ -31,12 +32,13 @@ StageName = str
 
 @dataclass(frozen=True)
 class Task:
-    """Task of a stage: its classes, batch size and seed."""
+    """Task of a stage: its classes, batch size and seed, and the recipe of training."""
 
     stage: StageName
     classes: tuple[str, ...]
     batch_size: int
     seed: int
+    recipe: Recipe = USUAL
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,14 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.x) if len(self.x) or self.target_x is None else len(self.target_x)
+
+    @property
+    def domains(self) -> tuple[int, int, int]:
+        """Domains of `x`, `source_x` and `target_x`: 0 the source, 1 the target.
+
+        Labelled items are the source's, but where its items are replayed beside the target's.
+        """
+        return 0 if self.source_x is None else 1, 0, 1
 
     def known(self) -> tuple[Tensor, Tensor]:
         """Labelled items and replayed ones whose labels are known: x (N, ...), y (N,)."""

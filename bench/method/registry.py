@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.digest import PACKAGE, combine, file_digest, shared_files
 from bench.core.errors import UserError, check_name, place_in
-from bench.spec.cell import Control, Value
+from bench.spec.cell import USUAL, Control, Recipe, Value
 
 if TYPE_CHECKING:
     from bench.method.base import Method
@@ -207,8 +207,12 @@ def load_method(name: str) -> type[Method]:
     return found[0]
 
 
-def configure(name: str, overrides: dict[str, Value]) -> Method:
-    """Make a method with these hyperparameters; a `UserError` for an unknown one or a wrong type."""
+def configure(name: str, overrides: dict[str, Value], recipe: Recipe = USUAL) -> Method:
+    """Make a method with these hyperparameters, and with a recipe's rates where it has no others.
+
+    Raises:
+        UserError: an unknown hyperparameter, or one of a wrong type.
+    """
     from pydantic import TypeAdapter, ValidationError
 
     cls = load_method(name)
@@ -217,7 +221,7 @@ def configure(name: str, overrides: dict[str, Value]) -> Method:
             raise UserError(f"{name}.{key}: a finite number, not {value}")
         check_name(f"hyperparameter of {name}", key, [field.name for field in fields(cls)])  # type: ignore[arg-type]
     try:
-        method: Method = TypeAdapter(cls).validate_python(overrides)
+        method: Method = TypeAdapter(cls).validate_python({**_rates(cls, recipe), **overrides})
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{name}.{first['loc'][0]}: {first['msg']}, not {first['input']!r}") from None
@@ -234,10 +238,35 @@ def control_of(name: str) -> Control | None:
     return control if isinstance(control, str) else explicit(name, control or {}) or None
 
 
-def search_space(name: str) -> dict[str, dict[str, Any]]:
+def _rates(cls: type[Method], recipe: Recipe) -> dict[str, Value]:
+    """Rates that a recipe has for a method: those whose default is the usual one."""
+    from bench.method.base import GradientMethod
+
+    usual = {field.name: field.default for field in fields(GradientMethod)}
+    asked = {"learning_rate": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    own = {field.name: field.default for field in fields(cls)}  # type: ignore[arg-type]
+    return {
+        name: value
+        for name, value in asked.items()
+        if value is not None and name in own and own[name] == usual[name]
+    }
+
+
+def search_space(name: str, recipe: Recipe = USUAL) -> dict[str, dict[str, Any]]:
     """Ranges of the hyperparameters that can be searched: `low`, `high`, `log`, and the `default`."""
-    cls: Any = load_method(name)
-    return {f.name: {**f.metadata, "default": f.default} for f in fields(cls) if "low" in f.metadata}
+    cls, default = load_method(name), configure(name, {}, recipe)
+    return {
+        field.name: {**field.metadata, "default": getattr(default, field.name)}
+        for field in fields(cls)  # type: ignore[arg-type]
+        if "low" in field.metadata
+    }
+
+
+def preset(name: str, which: str | None) -> dict[str, Value]:
+    """Hyperparameters of a method by a preset; none where it keeps its defaults, or cannot be loaded."""
+    with contextlib.suppress(UserError):
+        return dict(load_method(name).presets.get(which, {})) if which else {}
+    return {}
 
 
 def hyperparameters(method: Method) -> dict[str, Any]:
@@ -245,9 +274,9 @@ def hyperparameters(method: Method) -> dict[str, Any]:
     return {field.name: getattr(method, field.name) for field in fields(method)}  # type: ignore[arg-type]
 
 
-def explicit(name: str, overrides: dict[str, Value]) -> dict[str, Value]:
+def explicit(name: str, overrides: dict[str, Value], recipe: Recipe = USUAL) -> dict[str, Value]:
     """Overrides that differ from the method's defaults, so that equal questions get equal keys."""
     if not overrides:
         return {}
-    wanted, default = hyperparameters(configure(name, overrides)), hyperparameters(configure(name, {}))
+    wanted, default = (hyperparameters(configure(name, chosen, recipe)) for chosen in (overrides, {}))
     return {key: wanted[key] for key in sorted(overrides) if wanted[key] != default[key]}

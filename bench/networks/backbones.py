@@ -1,4 +1,4 @@
-"""Pretrained networks by their timm names. No other file imports timm."""
+"""Networks by their timm names, and small ones of papers beside them. No other file imports timm."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from bench.core.errors import CellSkipped, UserError, did_you_mean
+from bench.networks import small
 from bench.networks.own_weights import CONFIG, HUB, is_own, kept_weights
 from bench.networks.weights import PACKAGED, UNTRAINED, available_offline, remember_source
 
 Switches = dict[str, bool | int | None]
+
+for _network in small.NETWORKS:
+    timm.models.register_model(_network)
 
 
 class Backbone(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.records.record import Evaluation
-from bench.spec.rules import VALIDATORS
+from bench.spec.rules import SOURCE_VAL, VALIDATORS
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,13 @@ def validator_scores(evaluations: Sequence[Evaluation], name: str) -> list[float
     ]
 
 
+def label_free_scores(evaluations: Sequence[Evaluation], name: str) -> list[float | None]:
+    """Return the score of each evaluation by one of `LABEL_FREE`; None if unknown."""
+    if name == SOURCE_VAL:
+        return [evaluation.accuracy.get("source-validation") for evaluation in evaluations]
+    return validator_scores(evaluations, name)
+
+
 def _validated(name: str, summary: str) -> Rule:
     """Rule that goes by a validator; where every evaluation has collapsed, it selects the last."""
     return Rule(name, summary, False, lambda evaluations: best(validator_scores(evaluations, name)))
@@ -56,10 +63,10 @@ RULES = (
         lambda evaluations: len(evaluations) - 1 if evaluations else None,
     ),
     Rule(
-        "source-val",
+        SOURCE_VAL,
         "highest accuracy on labelled source validation images",
         False,
-        lambda evaluations: best([each.accuracy.get("source-validation") for each in evaluations]),
+        lambda evaluations: best(label_free_scores(evaluations, SOURCE_VAL)),
     ),
     *(_validated(name, summary) for name, summary in VALIDATORS.items()),
     Rule(

@@ -23,7 +23,8 @@ TASK_KINDS = ("cross-task", "cross-domain-task")
 Shots = Annotated[int, Field(ge=0, le=1_000_000)] | Literal["all"]
 
 
-Augment = Literal["none", "crop-flip", "rand-augment"]
+Augment = Literal["none", "crop", "crop-flip", "resized-crop", "rand-augment"]
+"""Augmentation of training images; `crop` for what must not be mirrored, as digits."""
 
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -76,6 +77,46 @@ class Budget(Frozen):
     def target_steps(self) -> int:
         """Optimiser steps of the target stage: half as many as the source stage's."""
         return max(1, self.steps // 2)
+
+
+class Recipe(Frozen):
+    """Recipe of training that is no method's own: the same for all, but for those that depart and say why.
+
+    Rates take the place of the usual default alone: a method that declares another keeps it, and
+    hyperparameters that are set come first.
+    """
+
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="`sgd`: Nesterov momentum 0.9")
+    schedule: Literal["cosine", "inverse", "constant"] = Field(
+        "cosine",
+        description="of learning rates over a stage's progress p: `cosine`, after a warm-up; `inverse`: "
+        "(1 + 10 p)^-0.75 (Ganin et al. 2016)",
+    )
+    batch_norm: Literal["joint", "per-domain", "frozen"] = Field(
+        "joint",
+        description="of source and target images in one step: by the statistics of both, of each domain's "
+        "own images, or by running statistics, which stay as they are",
+    )
+    learning_rate: FiniteFloat | None = Field(None, gt=0, le=10, description="of every method")
+    weight_decay: FiniteFloat | None = Field(None, ge=0, le=10, description="of every method")
+    backbone_rate: FiniteFloat = Field(
+        1.0, gt=0, le=1, description="factor on the learning rate of pretrained layers, beside new ones"
+    )
+
+    @property
+    def silent(self) -> set[str] | bool:
+        """Fields that keys leave out, since they are as usual; True: all of them."""
+        usual = {name for name, value in USUAL if value == getattr(self, name)}
+        return usual if len(usual) < len(Recipe.model_fields) else True
+
+    @property
+    def label(self) -> str:
+        """What is not as usual, in words, as `optimizer sgd, schedule inverse`; empty: nothing."""
+        said = self.model_dump(exclude_defaults=True)
+        return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in said.items())
+
+
+USUAL = Recipe()
 
 
 class Setting(Frozen):
@@ -182,8 +223,10 @@ class Cell(Frozen):
     budget: Budget
     seed: int = Field(ge=0)
     precision: Precision = "fp32"
+    recipe: Recipe = USUAL
     fold: int | None = Field(None, ge=0, description="while tuning: which fold of the shots is held out")
     transductive: bool = Field(False, description="methods adapt to the target's test images, unlabelled")
+    unsplit: bool = Field(False, description="no image is held out, and tested are all of the target")
     headline: str = Field("last", description="the rule that says which evaluation is its result")
     setting: RequestedSetting | None = Field(
         None, description="how it is to be computed; None: as the machine has it"
@@ -201,11 +244,14 @@ class Cell(Frozen):
             "budget": set() if self.budget.trials else {"trials"},
             # Why it is asked does not change what is asked.
             "control_of": True,
+            "recipe": self.recipe.silent,
         }
         if self.fold is None:
             silent["fold"] = True
         if not self.transductive:
             silent["transductive"] = True
+        if not self.unsplit:
+            silent["unsplit"] = True
         if self.headline == "last":
             silent["headline"] = True
         if self.setting is None:

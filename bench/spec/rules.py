@@ -12,5 +12,14 @@ VALIDATORS = {
 }
 """Scores of unlabelled target images, each a rule under its name."""
 
-RULES = ("last", "source-val", *VALIDATORS, "oracle")
+SOURCE_VAL = "source-val"
+
+LABEL_FREE = (SOURCE_VAL, *VALIDATORS)
+"""Rules that score an evaluation, and need no target label to do so."""
+
+TUNES_BY = "bnm"
+"""Rule that scores the trials of `bench tune` where there are no shots; docs/measurements/statistics.md has
+the numbers that chose it."""
+
+RULES = ("last", *LABEL_FREE, "oracle")
 """Rules that say which evaluation of a run is its result."""

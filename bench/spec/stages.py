@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from bench.spec.cell import Augment, Budget, Cell, Precision, Value, content_hash
+from bench.spec.cell import USUAL, Augment, Budget, Cell, Precision, Recipe, Value, content_hash
 from bench.spec.toml import Frozen
 
 Partition = Literal["target-test", "target-validation", "source-validation", "shots-validation"]
@@ -17,7 +17,7 @@ class Items(Frozen):
 
     domain: str
     classes: tuple[str, ...]
-    part: Literal["train", "test", "shots"]
+    part: Literal["train", "test", "all", "shots"]
 
 
 class StageSpec(Frozen):
@@ -62,11 +62,14 @@ class SharedStage(Frozen):
     budget: Budget
     seed: int
     precision: Precision
+    recipe: Recipe = USUAL
 
     @property
     def key(self) -> str:
         """Content hash, 16 hexadecimal digits."""
-        return content_hash(self.model_dump(mode="json", by_alias=True))
+        return content_hash(
+            self.model_dump(mode="json", by_alias=True, exclude={"recipe": self.recipe.silent})
+        )
 
 
 def shared_stages(cell: Cell, stages: Sequence[StageSpec], starts_from: str = "") -> list[SharedStage]:

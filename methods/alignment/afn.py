@@ -20,6 +20,8 @@ class Afn(AlignmentMethod):
 
     reference = "pytorch-adapt 0.0.83"
     per_sample_loss = True
+    presets = {"paper": {"learning_rate": 0.001, "weight_decay": 0.0005}}
+    """As TLlib's script has it, by SGD, which has no momentum there."""
 
     weight: float = tunable(0.05, 0.001, 1.0)
     delta: float = tunable(1.0, 0.1, 5.0)

@@ -19,6 +19,8 @@ class Bsp(AdversarialMethod):
     """DANN with a penalty on the largest singular values of source and target features."""
 
     reference = "pytorch-adapt 0.0.83"
+    presets = {"paper": {"learning_rate": 0.003, "penalty": 2e-4}}
+    """As TLlib's script has it, by SGD."""
 
     penalty: float = tunable(1e-4, 1e-5, 1e-2)
     """Weight of the penalty beside that of the discriminator."""

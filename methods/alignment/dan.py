@@ -23,6 +23,8 @@ class Dan(AlignmentMethod):
     """Source cross-entropy plus the multi-kernel discrepancy of source and target features."""
 
     reference = "dalib 0.2"
+    presets = {"paper": {"learning_rate": 0.003, "weight_decay": 0.0005}}
+    """As TLlib's script has it, by SGD."""
 
     def align(self, model: Model, source: Side, target: Side, progress: float) -> Tensor:
         """MK-MMD² of the features."""

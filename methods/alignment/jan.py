@@ -23,6 +23,8 @@ class Jan(AlignmentMethod):
     """Source cross-entropy plus the joint discrepancy of features and predictions."""
 
     reference = "dalib 0.2"
+    presets = {"paper": {"learning_rate": 0.003, "weight_decay": 0.0005}}
+    """As TLlib's script has it, by SGD."""
 
     def align(self, model: Model, source: Side, target: Side, progress: float) -> Tensor:
         """JMMD² of features and probabilities."""

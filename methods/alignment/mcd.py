@@ -41,6 +41,8 @@ class Mcd(GradientMethod):
     access = Access.SOURCE_LABELS | Access.SOURCE_REPLAY | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
     control = {"weight": 0.0}
+    presets = {"paper": {"learning_rate": 0.001, "weight_decay": 0.0005}}
+    """As TLlib's script has it, by SGD; its weight is another for each dataset, and stands in suites."""
 
     weight: float = tunable(1.0, 0.01, 3.0)
     """Trade-off between the label loss and the discrepancy."""
@@ -54,15 +56,18 @@ class Mcd(GradientMethod):
     def updates(self, model: Model, batch: Batch, progress: float) -> Iterator[Update]:
         """Steps A, B and C."""
         assert batch.target_x is not None
-        x, y = batch.known()
+        _, y = batch.known()
+        replayed = batch.x[:0] if batch.source_x is None or batch.source_y is None else batch.source_x
+        streams = (batch.x, replayed, batch.target_x)
         heads = cast(TwoHeads, model.head)
-        yield label_loss(heads, model.features(x), y), model.parameters()
-        features = model.features(torch.cat([x, batch.target_x])).detach()
-        labels = label_loss(heads, features[: len(x)], y)
-        yield labels - self.weight * discrepancy(heads, features[len(x) :]), heads.parameters()
+        known = torch.cat(model.joint(streams[:2], batch.domains[:2]))
+        yield label_loss(heads, known, y), model.parameters()
+        *labelled, target = (features.detach() for features in model.joint(streams, batch.domains))
+        labels = label_loss(heads, torch.cat(labelled), y)
+        yield labels - self.weight * discrepancy(heads, target), heads.parameters()
         for _ in range(self.repeats):
-            features = model.features(torch.cat([x, batch.target_x]))[len(x) :]
-            yield self.weight * discrepancy(heads, features), model.backbone.parameters()
+            *_, target = model.joint(streams, batch.domains)
+            yield self.weight * discrepancy(heads, target), model.backbone.parameters()
 
 
 def label_loss(heads: TwoHeads, features: Tensor, y: Tensor) -> Tensor:

@@ -31,6 +31,8 @@ class Mdd(AlignmentMethod):
 
     reference = "dalib 0.2"
     per_sample_loss = True
+    presets = {"paper": {"learning_rate": 0.004, "weight_decay": 0.0005}}
+    """As TLlib's script has it, by SGD."""
 
     margin: float = tunable(4.0, 1.0, 8.0)
     hidden: int = 1024

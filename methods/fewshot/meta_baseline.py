@@ -37,6 +37,8 @@ class MetaBaseline(EpisodicMethod):
 
     reference = "easyfsl 1.5.0"
     control = "ncm"
+    presets = {"paper": {"learning_rate": 0.001}}
+    """Of the second stage, by SGD."""
 
     learning_rate: float = tunable(1e-4, 1e-5, 1e-2)
     factor: float = 10.0

@@ -35,6 +35,8 @@ class ProtoNet(EpisodicMethod):
 
     reference = "easyfsl 1.5.0"
     control = "ncm"
+    presets = {"paper": {"learning_rate": 0.001, "scale": 1.0}}
+    """Adam's rate of section 3, and distances that are not scaled."""
 
     learning_rate: float = tunable(1e-4, 1e-5, 1e-2)
     scale: float = tunable(0.003, 0.0003, 1.0)

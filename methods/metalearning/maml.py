@@ -14,3 +14,5 @@ class Maml(InnerLoopMethod):
 
     reference = "learn2learn 0.2.0"
     control = "ncm"
+    presets = {"paper": {"inner_steps": 5, "inner_rate": 0.01}}
+    """For MiniImagenet (appendix A.1)."""

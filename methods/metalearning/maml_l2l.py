@@ -25,6 +25,8 @@ class MamlLearn2Learn(InnerLoopMethod):
 
     reference = "learn2learn 0.2.0"
     control = "ncm"
+    presets = {"paper": {"inner_steps": 5, "inner_rate": 0.01}}
+    """For MiniImagenet (appendix A.1)."""
 
     @classmethod
     def unavailable(cls) -> str | None:

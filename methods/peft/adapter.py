@@ -43,9 +43,10 @@ class Adapter(GradientMethod):
         return model
 
     def trainable(self, model: Model) -> ParameterGroups:
-        """Adapters and the head."""
+        """Adapters and the head, all of them new, whatever part of the network they are in."""
         own = [p for name, p in model.backbone.named_parameters() if ".adapter_" in name]
-        return [{"params": [*own, *model.head.parameters()], "weight_decay": self.weight_decay}]
+        new = [*own, *model.head.parameters()]
+        return [{"params": new, "weight_decay": self.weight_decay, "lr": self.learning_rate}]
 
 
 def _adapt(stage: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:

@@ -57,9 +57,10 @@ class Lora(GradientMethod):
         return output + added
 
     def trainable(self, model: Model) -> ParameterGroups:
-        """Additions, and the head."""
+        """Additions, and the head, all of them new, whatever part of the network they are in."""
         additions = [p for name, p in model.backbone.named_parameters() if ".lora." in name]
-        return [{"params": [*additions, *model.head.parameters()], "weight_decay": self.weight_decay}]
+        new = [*additions, *model.head.parameters()]
+        return [{"params": new, "weight_decay": self.weight_decay, "lr": self.learning_rate}]
 
 
 def _padded(layer: nn.Conv2d, x: Tensor, output: Tensor) -> Tensor:

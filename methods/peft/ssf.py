@@ -40,10 +40,10 @@ class Ssf(GradientMethod):
         return model
 
     def trainable(self, model: Model) -> ParameterGroups:
-        """Scales and shifts, and the head."""
+        """Scales and shifts, and the head, all of them new, whatever part of the network they are in."""
         own = [p for name, p in model.backbone.named_parameters() if ".ssf_" in name]
         return [
-            {"params": own, "weight_decay": 0.0},
+            {"params": own, "weight_decay": 0.0, "lr": self.learning_rate},
             {"params": list(model.head.parameters()), "weight_decay": self.weight_decay},
         ]
 

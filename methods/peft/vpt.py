@@ -44,9 +44,10 @@ class Vpt(GradientMethod):
         return model
 
     def trainable(self, model: Model) -> ParameterGroups:
-        """Prompts and the head."""
+        """Prompts and the head, all of them new, whatever part of the network they are in."""
         prompts = [p for name, p in model.backbone.named_parameters() if name.endswith(".prompts")]
-        return [{"params": [*prompts, *model.head.parameters()], "weight_decay": self.weight_decay}]
+        new = [*prompts, *model.head.parameters()]
+        return [{"params": new, "weight_decay": self.weight_decay, "lr": self.learning_rate}]
 
 
 def _insert(layer: nn.Module, inputs: tuple[Tensor], tokens: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ class Fixmatch(AlignmentMethod):
     reference = "hand-computed case"
     second_view = "strong"
     per_sample_loss = True
+    presets = {"paper": {"learning_rate": 0.003, "threshold": 0.9}}
+    """As TLlib's script for adaptation has it, by SGD."""
 
     threshold: float = tunable(0.95, 0.5, 0.99, log=False)
     """Probability from which a prediction is taken for a label."""

@@ -6,7 +6,8 @@ French et al. 2018, "Self-ensembling for visual domain adaptation". https://arxi
 As in French et al.: the student sees source and target in passes of their own and the teacher the target
 alone, so that batch norm's statistics in the teacher, which predicts, are the target's; the squared
 difference of probabilities, a mean over classes, counts where the teacher is sure (threshold 0.968, section
-3.2), weight 3 and decay 0.99. As in the code of Tarvainen & Valpola the average is a plain mean until that
+3.2), weight 3 and decay 0.99. So its passes are its own, whatever the recipe says of batch norm in joint
+batches. As in the code of Tarvainen & Valpola the average is a plain mean until that
 is the shorter memory. Unlike French et al.: no loss for balanced classes, crop and flip for both views, and
 the optimiser of all methods here.
 """

@@ -8,7 +8,6 @@ from bench.report.scores.frame import OBJECTS, STATUSES, accuracy_column
 from bench.report.tables import formats, leaderboard
 from bench.report.tables.facts import speeds
 from bench.report.tables.formats import count, decimals, mebibytes, percent, seconds
-from bench.report.tables.published import published as published_beside_ours
 from bench.report.tables.validators import rankings
 
 
@@ -49,20 +48,21 @@ def speed(results: Results) -> Table:
 
 def published(results: Results) -> Table:
     """Published accuracies beside ours."""
-    found = published_beside_ours(results.frame, results.source_alone)
     columns = {
-        **{"dataset": plain, "method": plain, "backbone": plain, "pair": plain},
-        **{"last": percent, "oracle": percent},
-        **{f"published, {name}": percent for name in found.backbones},
+        **{"dataset": plain, "pair": plain, "shots": plain, "method": plain},
+        **{"published": percent, "deviation": percent, "backbone": plain, "citation": plain},
+        **{"protocol": plain, "our method": plain, "our backbone": plain, "last": percent, "oracle": percent},
     }
     rows = [
         (
-            *(row.dataset, row.method, row.backbone, row.pair, row.last, row.oracle),
-            *(row.published.get(name) for name in found.backbones),
+            *(each.dataset, each.pair, each.shots, each.method, each.accuracy, each.deviation),
+            *(each.backbone, each.citation, each.protocol),
+            *((ours.method, ours.backbone, ours.last, ours.oracle) if ours else ("", "", None, None)),
         )
-        for row in found.rows
+        for row in results.published.rows
+        for each, ours in [(row.published, row.ours)]
     ]
-    title = "Accuracy in percent without target labels, and as published by other protocols"
+    title = "Accuracy in percent as published by other protocols, and ours"
     return table("published", title, columns, rows)
 
 

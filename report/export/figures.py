@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from bench.report.export.results import Results
 from bench.report.figures import drawing, figures, pareto
+from bench.report.figures.published import published_marks
 from bench.report.statistics.ranks import average_ranks
 
 PRINT = {drawing.INK: "#000000", drawing.FAINT: "#b0b0b0", drawing.PAPER: "#ffffff"}
@@ -38,6 +39,7 @@ def drawings(results: Results) -> Iterator[tuple[str, Figure]]:
     frame = results.frame
     style = drawing.method_styles(frame["method"].dropna().unique())
     named = [("", pareto.overview(results.boards, style)), *figures.shots_curves(frame, style)]
+    named += [("", picture) for _, picture in published_marks(results.published.rows, style)]
     for board in results.boards:
         rows = board.block.of(frame)
         named += figures.heat_maps(frame, board.block)

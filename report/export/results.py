@@ -12,6 +12,7 @@ from bench.report.figures.feature_maps import Maps, feature_maps
 from bench.report.scores.frame import methods_only
 from bench.report.tables import leaderboard
 from bench.report.tables.leaderboard import Block, Leaderboard
+from bench.report.tables.published import PublishedResults, published
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Results:
     def maps(self) -> list[Maps]:
         """Maps of features, which take a while."""
         return feature_maps(self.frame)
+
+    @cached_property
+    def published(self) -> PublishedResults:
+        """Published accuracies beside ours."""
+        return published(self.frame, self.source_alone)
 
     def blocks(self) -> Iterator[tuple[Block, pd.DataFrame]]:
         """Blocks, each with its rows."""

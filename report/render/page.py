@@ -16,6 +16,7 @@ from bench.records.store import Store
 from bench.report.figures import figures, pareto
 from bench.report.figures.drawing import method_styles
 from bench.report.figures.feature_maps import feature_maps
+from bench.report.figures.published import published_marks
 from bench.report.render import cite, conclusions
 from bench.report.render.fingerprint import NAME, comment
 from bench.report.render.samples import Samples, png_uri, thumbnails
@@ -86,17 +87,20 @@ def render(
     everything, frame = frame, methods_only(frame)
     boards = leaderboard.leaderboards(frame, baseline)
     styles = method_styles(frame["method"].dropna().unique())
+    beside = published(frame, alone)
     links = record_links(everything, folder)
     parts, transfer = gain_parts(everything, baseline), negative_transfer(everything, alone)
     sections = [section(frame, board, styles, links) for board in boards]
     named = [name for part in sections for row in part.classes for name in row.names]
     variables = {
         **_head(frame, suite, boards),
-        **_tables(frame, alone),
+        **_tables(frame),
         **_cells(everything),
         "answers": [conclusions.answer(board, transfer, parts) for board in boards],
         "parts": parts,
         "negative_transfer": by_block(transfer),
+        "published": beside,
+        "published_marks": published_marks(beside.rows, styles),
         "overview": pareto.overview(boards, styles),
         "baseline": baseline,
         "source_alone": alone,
@@ -127,7 +131,7 @@ def _head(frame: pd.DataFrame, suite: Suite | None, boards: Sequence[Leaderboard
     }
 
 
-def _tables(frame: pd.DataFrame, source_alone: str) -> dict[str, Any]:
+def _tables(frame: pd.DataFrame) -> dict[str, Any]:
     """Variables of the tables of all blocks together."""
     return {
         "facts": facts(frame),
@@ -141,7 +145,6 @@ def _tables(frame: pd.DataFrame, source_alone: str) -> dict[str, Any]:
         "feature_maps": feature_maps(frame),
         "rankings": rankings(frame),
         "distances": distances(frame),
-        "published": published(frame, source_alone),
     }
 
 

@@ -38,7 +38,7 @@ CELL = (
         "seed",
         "precision",
     ),
-    *("transductive", "headline", "question", "goal"),
+    *("transductive", "unsplit", "headline", "recipe", "question", "goal"),
 )
 """Columns that the cell decides; empty only where a damaged record leaves the question unknown."""
 
@@ -334,7 +334,9 @@ def _question(*values: Any) -> dict[str, Any]:
         "trials": budget.trials,
         "precision": cell.precision,
         "transductive": cell.transductive,
+        "unsplit": cell.unsplit,
         "headline": cell.headline,
+        "recipe": cell.recipe.label,
         "question": content_hash(question),
         "goal": content_hash(goal),
     }

@@ -39,7 +39,9 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
             f"batches of {values('batch_size')}, {values('evaluations_per_stage')} evaluations a stage",
         ),
         ("Precision", values("precision")),
-        *_transductive(known),
+        *_recipe(known),
+        *_warning(known, "transductive", "methods adapt to the target's test images, unlabelled"),
+        *_warning(known, "unsplit", "no image is held out, and all of the target's are tested"),
         ("Evaluations chosen by", values("headline")),
         ("Run on", f"{values('device') or formats.DASH}; threads: {values('threads') or formats.DASH}"),
     ]
@@ -50,13 +52,19 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
     return found if len(known) else []
 
 
-def _transductive(known: pd.DataFrame) -> list[tuple[str, str]]:
-    """Warn where methods have adapted to the images that they are tested on."""
-    cells = int(known["transductive"].eq(True).sum())
+def _recipe(known: pd.DataFrame) -> list[tuple[str, str]]:
+    """Name recipes of training that are not the usual one."""
+    found = sorted(known["recipe"].unique())
+    return [("Recipe", "; ".join(label or "as usual" for label in found))] if any(found) else []
+
+
+def _warning(known: pd.DataFrame, column: str, text: str) -> list[tuple[str, str]]:
+    """Warn where cells have a question of which the reader has to know."""
+    cells = int(known[column].eq(True).sum())
     if not cells:
         return []
     which = "all cells" if cells == len(known) else f"{cells} of {counted(len(known), 'cell')}"
-    return [("Transductive", f"{which}: methods adapt to the target's test images, unlabelled")]
+    return [(column.replace("_", " ").capitalize(), f"{which}: {text}")]
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,20 @@
-"""Published accuracies beside ours, where a dataset's card names a table of them."""
+"""Published accuracies beside ours: of tables beside datasets' cards, and of one that the user names."""
 
 from __future__ import annotations
 
-import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
 import pandas as pd
 
-from bench.data.card import CARDS
-from bench.data.catalog import card_names, load_card
+from bench.core.errors import UserError
+from bench.core.paths import published_results
+from bench.data.catalog import card_folder, card_names, load_card
+from bench.data.sources.base import normalised
+from bench.report.scores.external import AVERAGE, Published, few, read_published
 from bench.report.scores.frame import accuracy_column
 from bench.report.scores.supervision import USUAL
 from bench.report.statistics.summary import scored
@@ -19,90 +23,135 @@ from bench.report.tables.leaderboard import Block
 ORACLE = "oracle"
 SOURCE_ALONE = {"erm", "sourceonly"}
 """Names in such tables of the source stage alone."""
+KINDS = ("cross-domain", "pretrained")
+"""Kinds of transfer that tables report: of all classes, from one domain to another or from none."""
+
+Domains = Mapping[str, tuple[str, ...]]
+"""Domains by dataset."""
+
+
+@dataclass(frozen=True)
+class Ours:
+    """Mean accuracies in percent of one of our methods on one pair; None: that rule chose nothing."""
+
+    block: Block
+    method: str
+    backbone: str
+    last: float | None
+    oracle: float | None
 
 
 @dataclass(frozen=True)
 class PublishedComparison:
-    """Accuracy of one method on one pair at no target labels, ours and published; percent, None: not run.
+    """Published accuracy, and ours of the same method on the same pair; None: the method did not run."""
 
-    published: accuracy by backbone as the table names it.
-    """
-
-    dataset: str
-    block: Block
-    method: str
-    backbone: str
-    pair: str
-    last: float
-    oracle: float | None
-    published: dict[str, float]
+    published: Published
+    ours: Ours | None
 
 
 @dataclass(frozen=True)
-class Published:
-    """Accuracies that can be set beside ours, and the tables' own notes."""
+class PublishedResults:
+    """Published accuracies of what was run, methods that did not run included; notes and faults of tables."""
 
     rows: list[PublishedComparison]
-    backbones: list[str]
     notes: list[str]
+    faults: list[str]
 
 
-def published(frame: pd.DataFrame, source_alone: str) -> Published:
-    """Set ours at 0 shots beside the tables of the datasets' cards, by dataset, method and pair.
+def published(frame: pd.DataFrame, source_alone: str) -> PublishedResults:
+    """Set published accuracies beside ours, for the datasets, pairs and shots that were run.
 
     Methods are matched by name without regard to case and dashes; `source_alone` is what tables call ERM or
-    source only.
+    source only. A mean over all pairs is shown where all of them were run.
     """
-    cells = scored(frame[frame["source"].notna()])
-    cells = cells[cells["supervision"].map(attrgetter("no_labels")).eq(True)]
+    run = frame[frame["dataset"].notna()]
+    domains = domains_by_dataset(run[["dataset", "source", "target"]].itertuples(index=False, name=None))
+    ours = _ours(frame, domains)
     rows: list[PublishedComparison] = []
-    notes: list[str] = []
-    for dataset in sorted(set(cells["dataset"].unique()) & set(card_names())):
-        named = load_card(dataset).anchors
-        if not named:
+    notes, faults = [], []
+    for path, wanted in tables(domains):
+        try:
+            table = read_published(path, wanted)
+        except UserError as error:
+            faults.append(str(error))
             continue
-        table, note = read(CARDS / named)
-        found = _beside(cells[cells["dataset"] == dataset], table[table["dataset"] == dataset], source_alone)
+        found = list(_beside(table.results, ours, source_alone))
         rows += found
-        notes += [note] if found and note not in notes else []
-    return Published(rows, sorted({name for row in rows for name in row.published}), notes)
+        notes += [table.note] if found and table.note and table.note not in notes else []
+        faults += [f"{path.name}, {fault}" for fault in few(table.faults)]
+    return PublishedResults(sorted(rows, key=_order), notes, faults)
 
 
-def read(path: Path) -> tuple[pd.DataFrame, str]:
-    """Read a table of published accuracies, and the comment that it opens with."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    comment = " ".join(line.lstrip("# ") for line in lines if line.startswith("#"))
-    return pd.read_csv(path, sep="\t", comment="#"), comment
+def _order(row: PublishedComparison) -> tuple[str, ...]:
+    """By name: nothing here is ranked."""
+    each, ours = row.published, row.ours
+    return (
+        *(each.dataset, each.shots.zfill(6), str(each.pair == AVERAGE), each.pair),
+        *(normalised(ours.method if ours else each.method), each.origin, ours.backbone if ours else ""),
+    )
 
 
-def _beside(cells: pd.DataFrame, table: pd.DataFrame, source_alone: str) -> list[PublishedComparison]:
-    keys = table["method"].map(_plain)
-    found = []
-    for (dataset, kind, supervision, method, backbone, source, target), mine in cells.groupby(
-        ["dataset", "kind", "supervision", "method", "backbone", "source", "target"]
-    ):
-        plain = SOURCE_ALONE if method == source_alone else {_plain(method)}
-        others = table[keys.isin(plain) & (table["source"] == source) & (table["target"] == target)]
-        if others.empty:
-            continue
-        oracle = mine[accuracy_column(ORACLE)].mean()
-        found.append(
-            PublishedComparison(
-                str(dataset),
-                Block(str(kind), supervision),
-                str(method),
-                str(backbone),
-                f"{source} → {target}",
-                float(mine[accuracy_column(USUAL)].mean()),
-                None if pd.isna(oracle) else float(oracle),
-                {
-                    str(name): float(value)
-                    for name, value in others.groupby("backbone")["accuracy"].mean().items()
-                },
-            )
-        )
+def domains_by_dataset(run: Iterable[tuple[str, object, str]]) -> Domains:
+    """Domains of the datasets of (dataset, source, target) that were run: the cards', or those that ran."""
+    named: dict[str, set[str]] = defaultdict(set)
+    for dataset, source, target in run:
+        named[dataset] |= {name for name in (source, target) if isinstance(name, str)}
+    known = set(card_names())
+    return {
+        dataset: tuple(load_card(dataset).domains if dataset in known else sorted(names))
+        for dataset, names in sorted(named.items())
+    }
+
+
+def tables(domains: Domains) -> list[tuple[Path, Domains]]:
+    """Tables of published results of these datasets, each with the datasets that it is read for.
+
+    They are those beside the datasets' cards, and the one that the user names.
+    """
+    known = set(card_names())
+    named = {dataset: load_card(dataset).anchors for dataset in domains if dataset in known}
+    found: list[tuple[Path, Domains]] = [
+        (card_folder(dataset) / name, {dataset: domains[dataset]}) for dataset, name in named.items() if name
+    ]
+    own = published_results()
+    return [*found, (own, domains)] if own else found
+
+
+Question = tuple[str, str, str]
+"""Dataset, pair and shots."""
+
+
+def _ours(frame: pd.DataFrame, domains: Domains) -> dict[Question, list[Ours]]:
+    """Mean accuracies over seeds by question, and over all ordered pairs where all of them were run."""
+    cells = scored(frame[frame["kind"].isin(KINDS)])
+    cells = cells[cells["supervision"].map(attrgetter("episodes")).eq("")]
+    found: dict[Question, list[Ours]] = {}
+    by = ["dataset", "kind", "supervision", "method", "backbone"]
+    for (dataset, kind, supervision, method, backbone), mine in cells.groupby(by):
+        block, shots = Block(str(kind), supervision), str(supervision.shots)
+        means = mine.groupby("pair")[[accuracy_column(USUAL), accuracy_column(ORACLE)]].mean()
+        for pair, row in means.iterrows():
+            found.setdefault((dataset, str(pair), shots), []).append(_own(block, method, backbone, row))
+        count = len(domains[dataset])
+        if kind == "cross-domain" and count > 1 and len(means) == count * (count - 1):
+            total = _own(block, method, backbone, means.mean(skipna=False))
+            found.setdefault((dataset, AVERAGE, shots), []).append(total)
     return found
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+def _own(block: Block, method: str, backbone: str, accuracy: pd.Series) -> Ours:
+    last, oracle = (None if pd.isna(value) else float(value) for value in accuracy)
+    return Ours(block, str(method), str(backbone), last, oracle)
+
+
+def _beside(
+    results: Iterable[Published], ours: Mapping[Question, list[Ours]], source_alone: str
+) -> Iterator[PublishedComparison]:
+    for each in results:
+        run = ours.get((each.dataset, each.pair, each.shots))
+        if run is None:
+            continue
+        plain = normalised(each.method)
+        name = normalised(source_alone) if plain in SOURCE_ALONE else plain
+        mine: list[Ours | None] = [own for own in run if normalised(own.method) == name]
+        yield from (PublishedComparison(each, own) for own in mine or [None])

@@ -11,9 +11,9 @@ import pandas as pd
 from scipy import stats
 
 from bench.records.record import Evaluation
-from bench.records.selection import validator_scores
+from bench.records.selection import label_free_scores
 from bench.report.tables.leaderboard import Block
-from bench.spec.rules import VALIDATORS
+from bench.spec.rules import LABEL_FREE
 
 FEWEST = 3
 """Evaluations of a run below which a rank correlation says nothing."""
@@ -43,19 +43,14 @@ def rankings(frame: pd.DataFrame) -> list[Ranking]:
     """
     done = frame.loc[frame["status"] == "done", "evaluations"]
     runs = [evaluations for evaluations in done if len(evaluations) >= FEWEST]
-    found = [_ranking(name, list(_scores(runs, name))) for name in ("source-val", *VALIDATORS)]
+    found = [_ranking(name, list(_scores(runs, name))) for name in LABEL_FREE]
     return sorted(found, key=lambda row: (row.spearman is None, -(row.spearman or 0.0)))
 
 
 def _scores(runs: Sequence[Sequence[Evaluation]], name: str) -> Iterator[tuple[list[float], list[float]]]:
     """(the validator's scores, accuracies) of every run in which it has a score at each evaluation."""
     for evaluations in runs:
-        scores = (
-            [each.accuracy.get("source-validation") for each in evaluations]
-            if name == "source-val"
-            else validator_scores(evaluations, name)
-        )
-        known = [score for score in scores if score is not None]
+        known = [score for score in label_free_scores(evaluations, name) if score is not None]
         if len(known) == len(evaluations):
             yield known, [each.accuracy["target-test"] for each in evaluations]
 

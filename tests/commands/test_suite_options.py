@@ -285,3 +285,33 @@ def test_a_suite_that_was_edited_since_and_one_that_is_not_known(
     (mine / "out" / "suite.json").unlink()
     assert call(monkeypatch, capsys, "report", "--results", "out")[0] == 0
     assert "</html>" in (mine / "out" / "report.html").read_text()
+
+
+def test_a_preset_is_what_it_stands_for(tmp_path: Path) -> None:
+    """In keys and records as if it had been written out; what is set comes first."""
+
+    def overrides(*sets: str, top: str = "", end: str = "") -> dict[str, dict[str, object]]:
+        path = Path(suite_file(tmp_path))
+        text = path.read_text().replace('["linear-probe", "dann"]', '["linear-probe", "jan", "maml"]')
+        path.write_text(f"{top}\n{text}{end}")
+        suite = select_suite(SuiteOptions(str(path), sets=sets))
+        cells = plan(suite, load_card(suite.dataset))
+        # A suite that is kept beside records is planned as it stands.
+        assert (
+            plan(type(suite).model_validate_json(suite.model_dump_json()), load_card("emoji-home")) == cells
+        )
+        return {cell.method: dict(cell.overrides) for cell in cells}
+
+    asked = 'preset = "paper"'
+    paper = {"learning_rate": 0.003, "weight_decay": 0.0005}
+    inner = {"inner_steps": 5, "inner_rate": 0.01}
+    assert overrides() == {"linear-probe": {}, "jan": {}, "maml": {}}
+    assert overrides(top=asked) == {"linear-probe": {}, "jan": paper, "maml": inner}
+    mine = "[set.jan]\nlearning_rate = 0.02\n"
+    assert overrides(top=asked, end=mine)["jan"] == {**paper, "learning_rate": 0.02}
+    assert overrides("jan.learning_rate=0.001", top=asked, end=mine)["jan"] == {"weight_decay": 0.0005}
+    # With the recipe's rates those of a preset that are equal say nothing.
+    rates = "[recipe]\nlearning_rate = 0.003\n"
+    assert overrides(top=asked, end=rates)["jan"] == {"weight_decay": 0.0005}
+    with pytest.raises(UserError, match=r"'preset': there is no preset 'papr': did you mean 'paper'\?"):
+        overrides(top='preset = "papr"')

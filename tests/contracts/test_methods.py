@@ -30,11 +30,13 @@ from bench.method.registry import (
     method_file,
     method_modules,
     method_summary,
+    preset,
 )
 from bench.networks.backbones import create_backbone
 from bench.networks.weights import untrained
 from bench.records.record import Predictions, Record
 from bench.spec.cell import Cell
+from bench.spec.matrix.suite import PRESETS
 from tests.support.cells import TINY, answer, assert_equal, steps_of, tiny_cell
 from tests.support.checkout import python
 
@@ -261,6 +263,14 @@ def test_a_control_is_another_question(method: str) -> None:
         case dict(values):
             assert values
             assert explicit(method, values) == dict(sorted(values.items())), "none of them is the default"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_presets_are_other_values_of_hyperparameters(method: str) -> None:
+    for name, values in load_method(method).presets.items():
+        assert name in PRESETS
+        assert explicit(method, values) == dict(sorted(values.items())), "none of them is the default"
+        assert preset(method, name) == values
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -153,7 +153,7 @@ def test_in_threads_keeps_the_order_and_passes_errors_on() -> None:
         list(in_threads(work, range(1000)))
 
 
-@pytest.mark.parametrize("name", ["crop-flip", "rand-augment"])
+@pytest.mark.parametrize("name", ["crop-flip", "resized-crop", "rand-augment"])
 def test_each_image_is_augmented_by_its_own_draw_of_a_pure_stream(name: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
     inputs = ImageInputs(pixels, (0.5,) * 3, (0.5,) * 3, torch.device("cpu"), False, augmentation(name, 32))

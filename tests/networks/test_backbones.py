@@ -18,6 +18,7 @@ from bench.networks.backbones import (
     imagenet_classifier,
     normalisation,
 )
+from bench.networks.split import Prefix, suffix
 from bench.networks.weights import available_offline, untrained
 from tests.support.checkout import python
 
@@ -158,3 +159,28 @@ def test_weights_out_of_reach(tmp_path: Path) -> None:
     assert error.startswith("error: cannot fetch the weights of 'resnet18.a1_in1k'")
     assert f"available offline: {LITE}" in error
     assert len(error) < 500
+
+
+@pytest.mark.parametrize("name", ["ganin_mnist.untrained", "ganin_mnist_bn.untrained"])
+def test_the_network_of_ganin(name: str) -> None:
+    """Figure 4a of Ganin et al. 2016: 32 and 48 filters of 5 x 5, pooling, two layers of 100."""
+    check_backbone(name)
+    backbone = create_backbone(name, 28).eval()
+    sizes = [p.numel() for p in backbone.parameters() if p.ndim > 1]
+    assert sizes == [32 * 3 * 25, 48 * 32 * 25, 100 * 48 * 4 * 4, 100 * 100]
+    norms = [m for m in backbone.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    assert len(norms) == (4 if "_bn" in name else 0)
+    x = torch.rand(3, 3, 28, 28)
+    with torch.inference_mode():
+        features = backbone(x)
+    assert features.shape == (3, backbone.num_features) == (3, 100)
+    for stage in backbone.stages:
+        upper = suffix(backbone, stage, x[:1])
+        with torch.inference_mode():
+            torch.testing.assert_close(upper(Prefix(backbone, stage)(x)), features)
+    for size in (16, 20, 32):
+        check_image_size(name, size)
+    with pytest.raises(UserError, match=r"cannot take images of 8 px .*made for 28 px"):
+        check_image_size(name, 8)
+    with pytest.raises(UserError, match="no pretrained weights for 'ganin_mnist"):
+        check_backbone(name.removesuffix(".untrained"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
-from bench.spec.cell import Budget, Cell, Episodic, Scenario
+from bench.spec.cell import Budget, Cell, Episodic, Recipe, Scenario
 from bench.spec.scenarios import KINDS, stages
 from bench.spec.stages import Items, StageSpec, shared_stages
 
@@ -72,6 +73,22 @@ def test_a_source_stage_can_be_that_of_another_method() -> None:
     assert one.key != shared_stages(mine, hidden)[0].key
 
 
+def test_the_key_of_a_shared_stage_is_the_hash_of_what_decides_it() -> None:
+    """Written out by hand, as it was before there were recipes: cells of the usual one share what is kept."""
+    text = (
+        '{"augment":"none","backbone":"b","budget":{"batch_size":4,"looks":2,"steps":10,"trials":0},'
+        '"image_size":32,"method":"m","overrides":{},"precision":"fp32","seed":0,"stage":{"evaluate_on":'
+        '["target-test","target-validation","source-validation"],"labelled":{"classes":["cat","dog"],'
+        '"domain":"photo","part":"train"},"name":"source","replay":null,"steps":10,"unlabelled":null}}'
+    )
+    hidden = [ON_SOURCE.restricted(unlabelled=False, replay=False)]
+    (usual,) = shared_stages(cell("cross-domain", 0), hidden)
+    assert usual.key == sha256(text.encode()).hexdigest()[:16]
+    (other,) = shared_stages(cell("cross-domain", 0, recipe=Recipe(schedule="constant")), hidden)
+    said = text.replace('"seed":0', '"recipe":{"schedule":"constant"},"seed":0')
+    assert other.key == sha256(said.encode()).hexdigest()[:16]
+
+
 def test_shots_add_a_target_stage() -> None:
     assert stages(cell("cross-domain", 5)) == [ON_SOURCE, ON_TARGET]
 
@@ -89,6 +106,14 @@ def test_a_head_for_new_classes_cannot_score_the_source(kind: str) -> None:
     assert (first.labelled.classes, second.labelled.classes) == (OLD, NEW)
     assert "source-validation" in first.evaluate_on
     assert "source-validation" not in second.evaluate_on
+
+
+def test_unsplit_domains_hold_nothing_back() -> None:
+    """Trained on is all of the source, and adapted to all of the target; the latter is no other question."""
+    source, adapting = stages(cell("cross-domain", 0, transductive=True, unsplit=True))
+    whole = [items.model_copy(update={"part": "all"}) for items in (SOURCE, UNLABELLED)]
+    assert [source.labelled, source.unlabelled] == whole
+    assert [adapting.replay, adapting.unlabelled] == whole
 
 
 def test_transductive_adapts_to_test_items() -> None:

@@ -52,7 +52,9 @@ OTHER: dict[str, Any] = {
     "precision": "bf16",
     "fold": 0,
     "transductive": True,
+    "unsplit": True,
     "headline": "oracle",
+    "recipe": {"optimizer": "sgd"},
     "setting": {"threads": 2},
 }
 OTHER_SCENARIO: dict[str, Any] = {
@@ -76,6 +78,10 @@ def test_key_is_the_hash_of_the_canonical_json() -> None:
         '"target_classes":["cat","dog"]},"seed":1}'
     )
     assert Cell(**CELL).key == sha256(text.encode()).hexdigest()[:16]
+    # What a recipe says stands in it, and nothing of what it leaves as usual.
+    said = text.replace('"scenario":', '"recipe":{"optimizer":"sgd"},"scenario":')
+    assert Cell(**CELL, recipe={"optimizer": "sgd"}).key == sha256(said.encode()).hexdigest()[:16]
+    assert Cell(**CELL, recipe={"optimizer": "adamw"}).key == Cell(**CELL).key
 
 
 def test_equal_content_equal_key() -> None:

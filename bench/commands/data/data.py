@@ -52,20 +52,35 @@ def show() -> None:
         except UserError as error:
             table.add_row(*(Text(printable(cell)) for cell in (name, "–", "–", f"unusable: {error}")))
             continue
-        size = max((getattr(source, "megabytes", 0) for source in card.sources), default=0)
-        try:
-            here = find(card, download=False).origin
-        except Absent:
-            here = "–"
+        size, here = _megabytes(card), _here(card) or "–"
         fetchable = f"{size} MB" if size else "by hand" if len(card.sources) == 1 and here == "–" else "–"
         cells = (name, here, fetchable, " ".join(card.licence.split()))
         table.add_row(*(Text(printable(cell)) for cell in cells))
     Console().print(table)
 
 
+def _megabytes(card: Card) -> int:
+    """Most that a fetch takes; 0 where nothing can be fetched."""
+    return max((getattr(source, "megabytes", 0) for source in card.sources), default=0)
+
+
+def _here(card: Card) -> str:
+    """Origin of the copy that is here; empty where there is none."""
+    try:
+        return find(card, download=False).origin
+    except Absent:
+        return ""
+
+
 def fetch(name: str, archive: Path | None) -> None:
-    """Fetch a dataset or unpack an archive of it, print its counts, and warn if they are wrong."""
+    """Fetch a dataset or unpack an archive of it, print its counts, and warn if they are wrong.
+
+    Before a fetch its size and the licence are printed.
+    """
     card = load_card(name)
+    if archive is None and (size := _megabytes(card)) and not _here(card):
+        licence = " ".join(card.licence.split())
+        click.echo(printable(f"{name}: up to {size:,} MB to fetch; licence: {licence}"))
     with progress_bars() as progress:
         if archive is not None:
             from bench.data.archive import unpack

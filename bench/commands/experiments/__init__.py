@@ -1,1 +1,1 @@
-"""Verbs that run cells: run, tune, recommend, rank-backbones, check-search."""
+"""Verbs that run cells: run, tune, recommend, rank-backbones, check-search, reproduce."""

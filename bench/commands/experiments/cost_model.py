@@ -49,7 +49,8 @@ def artifact_keys(cell: Cell, traits: MethodTraits) -> dict[str, list[str]]:
     if traits.split_point is not None:
         # A view is drawn from the run seed, and so are weights that are not pretrained.
         drawn = (traits.views and cell.augment != "none") or not traits.pretrained
-        same = [s.dataset, cell.backbone, cell.image_size, cell.precision, cell.augment, cell.transductive]
+        same = [s.dataset, cell.backbone, cell.image_size, cell.precision, cell.augment]
+        same += [cell.transductive, cell.unsplit]
         same += [traits.pretrained, traits.split_point, traits.views, cell.seed if drawn else None]
         domains = dict.fromkeys(domain for domain in (s.source, s.target) if domain)
         features = [content_hash([domain, *same]) for domain in domains]

@@ -118,7 +118,7 @@ def current_digests(card: Card, suite: Suite, cells: Sequence[Cell]) -> dict[str
     """
     with progress_bars() as progress:
         dataset = open_dataset(card, progress)
-    scenarios = dict.fromkeys(cell.scenario for cell in cells)
+    scenarios = dict.fromkeys(cell.scenario for cell in cells if not cell.unsplit)
     limits = dict.fromkeys(text for scenario in scenarios for text in untaught(dataset, scenario))
     for warning in (*dataset.warnings, *limits):
         click.echo(printable(f"warning: {warning}"), err=True)

@@ -6,6 +6,7 @@ import errno
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,16 @@ from rich.table import Table
 from bench.commands.experiments.execution import prepared, ready, run_cells
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.options import SuiteOptions
-from bench.core.errors import UserError, did_you_mean
+from bench.core.errors import UserError, check_name, did_you_mean
 from bench.core.seeds import stream
 from bench.core.text import counted
 from bench.method.registry import explicit, method_digest, search_space, select_methods
 from bench.records.record import Record
+from bench.records.selection import label_free_scores
 from bench.records.store import Store
 from bench.spec.cell import Cell, Value, content_hash
 from bench.spec.matrix.suite import Suite
+from bench.spec.rules import LABEL_FREE, TUNES_BY
 
 NAMED = ("suite", "methods", "source", "target")
 """Options that a study's name says in words."""
@@ -48,6 +51,7 @@ class TuneOptions:
     method: list[str]
     only: str | None
     trials: int
+    rule: str
     device: str
     results: str | None
 
@@ -58,8 +62,9 @@ class Untried(UserError):
 
 def tune(options: TuneOptions) -> int:
     """Run what is missing of each method's trials; returns the exit code."""
+    check_name("rule that needs no target label", options.rule, LABEL_FREE)
     methods = select_methods(options.method)
-    studies: dict[str, optuna.Study] = {}
+    studies: dict[str, tuple[optuna.Study, Space]] = {}
     for method in methods:
         try:
             studies[method] = _tune(method, options)
@@ -68,36 +73,37 @@ def tune(options: TuneOptions) -> int:
                 raise
             click.echo(f"not tuned: {reason}")
     if len(methods) == 1:
-        return _conclude(studies[methods[0]], methods[0])
+        return _conclude(studies[methods[0]][0], methods[0])
     click.echo(markdown(studies))
     return 0 if studies else 1
 
 
-def _tune(method: str, options: TuneOptions) -> optuna.Study:
-    space = search_space(method)
+def _tune(method: str, options: TuneOptions) -> tuple[optuna.Study, Space]:
+    selection = replace(options.selection, methods=[method])
+    plan = RunPlan.resolve(selection, options.results, ExecutionOptions(options.device), suffix="-tuning")
+    space = search_space(method, plan.suite.recipe)
     if not space:
         raise Untried(f"{method} declares no search space: none of its fields is tunable")
     if options.only:
         if options.only not in space:
             raise Untried(f"{method} cannot tune '{options.only}': {did_you_mean(options.only, space)}")
         space = {options.only: space[options.only]}
-    selection = replace(options.selection, methods=[method])
-    plan = RunPlan.resolve(selection, options.results, ExecutionOptions(options.device), suffix="-tuning")
-    what = " ".join(filter(None, [study_name(options.selection), options.only]))
-    return search(plan, method, space, options.trials, what)
+    rule = "" if options.rule == TUNES_BY else options.rule
+    what = " ".join(filter(None, [study_name(options.selection), options.only, rule]))
+    return search(plan, method, space, options.trials, what, options.rule), space
 
 
-def markdown(studies: Mapping[str, optuna.Study]) -> str:
+def markdown(studies: Mapping[str, tuple[optuna.Study, Space]]) -> str:
     """Table of each method's hyperparameters: the default and the best, with the scores of both."""
     rows = ["| method | hyperparameter | default | score, % | best | score, % | trials |"]
     rows.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
-    for method, study in studies.items():
+    for method, (study, space) in studies.items():
         complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
         if not complete:
             continue
         best = max(complete, key=lambda trial: trial.value or 0.0)
         for name in best.params:
-            default = search_space(method)[name]["default"]
+            default = space[name]["default"]
             own = next((trial for trial in complete if trial.params[name] == default), None)
             cells = (method, name, f"{default:g}", _percent(own), f"{best.params[name]:.3g}", _percent(best))
             rows.append(f"| {' | '.join(cells)} | {len(complete)} |")
@@ -124,7 +130,7 @@ def tuned(plan: RunPlan) -> Suite:
     suite = plan.suite
     overrides = dict(suite.set)
     for method in dict.fromkeys(cell.method for cell in plan.cells):
-        if not (space := search_space(method)):
+        if not (space := search_space(method, suite.recipe)):
             continue
         try:
             study = search(plan, method, space, suite.budget.trials, "suite")
@@ -136,11 +142,13 @@ def tuned(plan: RunPlan) -> Suite:
             click.echo(f"{method}: every trial failed; it keeps its defaults", err=True)
             continue
         values = {name: _rounded(value) for name, value in study.best_params.items()}
-        overrides[method] = explicit(method, {**values, **suite.set.get(method, {})})
+        overrides[method] = explicit(method, {**values, **suite.set.get(method, {})}, suite.recipe)
     return suite.model_copy(update={"set": overrides})
 
 
-def search(plan: RunPlan, method: str, space: Space, trials: int, what: str) -> optuna.Study:
+def search(
+    plan: RunPlan, method: str, space: Space, trials: int, what: str, rule: str = TUNES_BY
+) -> optuna.Study:
     """Run a method's study up to a number of trials; `what` is the last part of the study's name.
 
     Trials that are recorded are not run again. Where the method's code changes meanwhile, they begin anew.
@@ -151,7 +159,7 @@ def search(plan: RunPlan, method: str, space: Space, trials: int, what: str) -> 
         # What is refused leaves no study behind.
         plan = ready(plan, plan.cells)
         name = f"{plan.suite.name} {method} {what}"
-        study = _study(plan.store, name, _question(plan, method))
+        study = _study(plan.store, name, _question(plan, method, rule))
         done = [trial for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.FAIL)]
         click.echo(f"study {name}: {len(done)} of {trials} trials done")
         if not study.trials:
@@ -159,20 +167,21 @@ def search(plan: RunPlan, method: str, space: Space, trials: int, what: str) -> 
         for _ in range(trials - len(done)):
             trial = next_trial(study)
             values = suggested(trial, space)
-            score = trial_score(plan, method, values)
+            score = trial_score(plan, method, values, rule)
             if method_digest(method) != plan.digests[method].method:
                 click.echo(f"the code of '{method}' has changed: its trials begin anew")
-                return search(plan, method, space, trials, what)
+                return search(plan, method, space, trials, what, rule)
             state = TrialState.FAIL if score is None else TrialState.COMPLETE
             # Another process that goes on with this study may have told the same.
             study.tell(trial, score, state=state, skip_if_finished=True)
         return study
 
 
-def _question(plan: RunPlan, method: str) -> str:
-    """Digest of what scores depend on beside the values that are tried: cells, code and data."""
+def _question(plan: RunPlan, method: str, rule: str) -> str:
+    """Digest of what scores depend on beside the values that are tried: cells, rule, code and data."""
     cells = [cell.key for cell in plan.cells if cell.method == method]
-    return content_hash({"cells": cells, "digests": plan.digests[method].model_dump(mode="json")})
+    digests = plan.digests[method].model_dump(mode="json")
+    return content_hash({"cells": cells, "rule": rule, "digests": digests})
 
 
 def next_trial(study: optuna.Study) -> optuna.Trial:
@@ -199,14 +208,17 @@ def _rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def trial_score(plan: RunPlan, method: str, values: Mapping[str, Value]) -> float | None:
-    """Mean allowed score of a plan's cells under some hyperparameters; None when any of them fails."""
+def trial_score(plan: RunPlan, method: str, values: Mapping[str, Value], rule: str) -> float | None:
+    """Mean allowed score of a plan's cells under some hyperparameters; None when any of them fails.
+
+    It is minus infinity where a model has collapsed, which is worse than any that has not.
+    """
     suite = plan.suite
     trial = replace(plan, controls={}).with_suite(
         suite.model_copy(
             update={
                 "methods": [method],
-                "set": {method: explicit(method, {**values, **suite.set.get(method, {})})},
+                "set": {method: explicit(method, {**values, **suite.set.get(method, {})}, suite.recipe)},
                 "budget": suite.budget.model_copy(update={"trials": 0}),
             }
         )
@@ -214,7 +226,8 @@ def trial_score(plan: RunPlan, method: str, values: Mapping[str, Value]) -> floa
     cells = with_folds(trial.cells)
     todo, _ = trial.store.missing(cells, trial.digests)
     # Test accuracy of trials is not shown: it must not have a part in tuning.
-    run_cells(trial, todo, allowed_score)
+    allowed = partial(allowed_score, rule=rule)
+    run_cells(trial, todo, allowed)
     records = [record for cell in cells if (record := trial.store.latest(cell.key))]
     if len(records) < len(cells):
         raise UserError(
@@ -223,9 +236,10 @@ def trial_score(plan: RunPlan, method: str, values: Mapping[str, Value]) -> floa
         )
     if any(record.outcome.status == "failed" for record in records):
         return None
-    scores = [score for record in records if (score := allowed_score(record)) is not None]
+    scores = [score for record in records if (score := allowed(record)) is not None]
     if not scores:
-        reason = records[0].outcome.reason if records else "none is tried, since all are episodes"
+        said = next((record.outcome.reason for record in records), "none is tried, since all are episodes")
+        reason = said or f"rule '{rule}' has no score for them"
         raise Untried(f"{method} can do none of the suite's cells: {reason}")
     return sum(scores) / len(scores)
 
@@ -240,14 +254,16 @@ def with_folds(cells: Sequence[Cell]) -> list[Cell]:
     ]
 
 
-def allowed_score(record: Record) -> float | None:
-    """Accuracy of the last evaluation on source validation images or held-out shots; None if skipped."""
+def allowed_score(record: Record, rule: str = TUNES_BY) -> float | None:
+    """Score of the last evaluation, of which no target label knows but the shots'; None if there is none.
+
+    It is the accuracy on held-out shots; without shots, what a rule of `LABEL_FREE` says.
+    """
     if not record.evaluations:
         return None
-    last = record.evaluations[-1]
     if record.request.cell.scenario.shots == 0:
-        return last.accuracy.get("source-validation")
-    return last.accuracy.get("shots-validation")
+        return label_free_scores(record.evaluations, rule)[-1]
+    return record.evaluations[-1].accuracy.get("shots-validation")
 
 
 def _study(store: Store, name: str, question: str) -> optuna.Study:

@@ -23,7 +23,7 @@ from bench.data.sources.folder import Folder
 from bench.records.store import Store
 from bench.spec.cell import Cell, Control
 from bench.spec.matrix.plan import plan
-from bench.spec.matrix.suite import Suite, load_suite, suite_names
+from bench.spec.matrix.suite import Suite, suite_names
 from bench.spec.toml import Frozen
 
 NAME = "suite.json"
@@ -101,7 +101,7 @@ def _packaged(store: Store) -> Asked | None:
     if name not in suite_names():
         return None
     try:
-        suite = load_suite(name)
+        suite = select_suite(SuiteOptions(name))
         cells = plan(suite, load_card(suite.dataset))
     except UserError:
         return None

@@ -8,7 +8,7 @@ import click
 
 from bench.commands.results.asked import asked
 from bench.commands.results.folder import open_named_or_latest
-from bench.commands.results.report import SOURCE_ALONE
+from bench.commands.results.report import SOURCE_ALONE, check_published
 from bench.core.errors import UserError
 from bench.core.text import counted, printable
 from bench.report.export.figures import FIGURE_FORMATS
@@ -23,6 +23,7 @@ def export(folder: str, results: str | None, suite: str | None = None) -> None:
     """Write the tables and figures of a results folder, by default the one written last."""
     store = open_named_or_latest(results)
     found = asked(store, suite)
+    check_published(store, found.cells)
     frame = load_frame(store, found.cells, others=True)
     baseline = found.suite.baseline if found.suite else BASELINE
     try:

@@ -13,13 +13,20 @@ from bench.commands.results.asked import Asked, asked
 from bench.commands.results.folder import open_named_or_latest
 from bench.commands.results.samples import samples
 from bench.core.digest import combine
-from bench.core.errors import UserError
-from bench.core.files import write_atomically
+from bench.core.errors import UserError, did_you_mean
+from bench.core.files import read_bounded, write_atomically
+from bench.core.paths import published_results
 from bench.core.text import printable
+from bench.data.sources.base import normalised
+from bench.method.registry import method_modules
 from bench.records.store import Store
 from bench.report.render.fingerprint import NAME, code_digest, has_fingerprint
 from bench.report.render.markdown import markdown_table
+from bench.report.scores.external import LARGEST, PublishedTable, few, read_published
 from bench.report.scores.frame import BASELINE, load_frame
+from bench.report.tables.formats import listed
+from bench.report.tables.published import SOURCE_ALONE as ALONE
+from bench.report.tables.published import domains_by_dataset, tables
 from bench.spec.cell import Cell
 from bench.spec.matrix.suite import Suite
 
@@ -59,6 +66,16 @@ def update(results: str | None, document: str, suite: str | None = None) -> Path
     """
     store = open_named_or_latest(results)
     path = Path(document)
+    replace_tables(path, _markdown(store, asked(store, suite)))
+    return path
+
+
+def replace_tables(path: Path, tables: str) -> None:
+    """Replace the text between a document's marks.
+
+    Raises:
+        UserError: the document cannot be read or written, or lacks the marks.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -67,9 +84,7 @@ def update(results: str | None, document: str, suite: str | None = None) -> Path
     _, end, after = rest.partition(END)
     if not start or not end:
         raise UserError(f"{path} has no place for tables: write '{START}' and '{END}' where they belong")
-    table = _markdown(store, asked(store, suite))
-    _try_to_write(path, lambda: write_atomically(path, f"{before}{start}\n{table}{end}{after}".encode()))
-    return path
+    _try_to_write(path, lambda: write_atomically(path, f"{before}{start}\n{tables}{end}{after}".encode()))
 
 
 def _markdown(store: Store, found: Asked) -> str:
@@ -86,9 +101,10 @@ def build_page(store: Store, suite: Suite | None, cells: Sequence[Cell], out: Pa
     A page that was made of the same records by the same code stays, even if images have been decoded since.
     """
     page = out or store.root / NAME
+    beside = check_published(store, cells)
     described = suite.model_dump_json() if suite else ""
     fingerprint = combine(
-        code_digest(), store.state(), str(store.root), described, *(cell.key for cell in cells)
+        code_digest(), store.state(), str(store.root), described, beside, *(cell.key for cell in cells)
     )
     if not out and has_fingerprint(page, fingerprint):
         return page
@@ -110,6 +126,41 @@ def build_page(store: Store, suite: Suite | None, cells: Sequence[Cell], out: Pa
                 fingerprint=fingerprint,
             ),
         )
+
+
+def check_published(store: Store, cells: Sequence[Cell]) -> str:
+    """Check the published results that belong to a folder, and return the digest of their tables.
+
+    Says what of the table that `--published` names is not shown, or stands alone.
+
+    Raises:
+        UserError: that table cannot be read.
+    """
+    asked_for = cells or [record.request.cell for record in store.records()]
+    scenarios = {cell.scenario for cell in asked_for}
+    domains = domains_by_dataset((s.dataset, s.source, s.target) for s in scenarios)
+    contents = []
+    for path, wanted in tables(domains):
+        if path == published_results():
+            _warn_of(path, read_published(path, wanted))
+        try:
+            contents.append(read_bounded(path, LARGEST).decode("utf-8", "replace"))
+        except OSError as error:
+            contents.append(str(error))
+    return combine(*contents)
+
+
+def _warn_of(path: Path, table: PublishedTable) -> None:
+    """Say what of a table is not shown, or stands alone since no method here has that name."""
+    plain = {normalised(name): name for name in method_modules()}
+    alone = {each.method for each in table.results if normalised(each.method) not in {*plain, *ALONE}}
+    strangers = [
+        f"no method here is called '{name}' ({did_you_mean(name, plain.values())}): its results stand alone"
+        for name in sorted(alone)
+    ]
+    elsewhere = [f"results of {listed(list(table.elsewhere))} are left out: other datasets were run"]
+    for line in [*few(table.faults), *few(strangers), *(elsewhere if table.elsewhere else [])]:
+        click.echo(printable(f"warning: {path.name}, {line}"), err=True)
 
 
 def _try_to_write(path: Path, write: Callable[[], T]) -> T:

@@ -7,10 +7,10 @@ where it has no copy, and name it in the `Source` union. A card lists its source
 from __future__ import annotations
 
 from bench.data.sources.emoji import EmojiPackage
-from bench.data.sources.folder import Folder
+from bench.data.sources.folder import Folder, OwnFolder
 from bench.data.sources.hub import Hub
 from bench.data.sources.library import Library
-from bench.data.sources.manifest import Manifest
-from bench.data.sources.own import OwnFolder, OwnTable
+from bench.data.sources.manifest import Manifest, OwnTable
+from bench.data.sources.pixel_tables import PixelTables
 
-Source = EmojiPackage | Folder | Hub | Library | Manifest | OwnFolder | OwnTable
+Source = EmojiPackage | Folder | Hub | Library | Manifest | OwnFolder | OwnTable | PixelTables

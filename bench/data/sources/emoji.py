@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Literal
@@ -20,8 +20,8 @@ from pydantic import Field
 from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.data.sources.base import Absent, Listing, SourceRequest
+from bench.data.sources.components import unite
 from bench.data.sources.item import Item
-from bench.data.sources.union_find import unite
 from bench.spec.toml import Frozen
 
 CodePoints = tuple[str, ...]
@@ -39,6 +39,7 @@ class EmojiPackage(Frozen):
     package: str = Field(description="name of the distribution to install")
     root: str = Field(description="folder inside it that holds the vendors' folders")
     table: str = Field(description="file beside the card: codepoints, group, subgroup, name")
+    families: str = Field("", description="file beside the card: codepoints, family of emoji that look alike")
     folders: dict[str, str] = Field(description="domain -> vendor folder")
     exclude_groups: list[str]
     exclude_subgroups: list[str]
@@ -47,8 +48,11 @@ class EmojiPackage(Frozen):
     def listing(self, request: SourceRequest) -> Listing:
         """List the installed package; its version, its path and the table of classes decide the items."""
         package = self._distribution()
-        table = (request.cards / self.table).read_text(encoding="utf-8")
-        digest = combine(self.model_dump_json(), package.version, str(package.locate_file(self.root)), table)
+        named = [request.cards / name for name in (self.table, self.families) if name]
+        tables = [path.read_text(encoding="utf-8") for path in named]
+        digest = combine(
+            self.model_dump_json(), package.version, str(package.locate_file(self.root)), *tables
+        )
         return Listing(f"package {self.package} {package.version}", digest, lambda: self.items(request.cards))
 
     def items(self, cards: Path) -> dict[str, list[Item]]:
@@ -56,7 +60,8 @@ class EmojiPackage(Frozen):
         files = {domain: self._files(folder) for domain, folder in self.folders.items()}
         emoji = {
             code: row["subgroup"]
-            for row in self._table(cards / self.table)
+            for row in _rows(cards / self.table)
+            if row["group"] not in self.exclude_groups and row["subgroup"] not in self.exclude_subgroups
             if all((code := _strip(row["codepoints"].split("-"))) in found for found in files.values())
         }
         digests = {
@@ -70,7 +75,9 @@ class EmojiPackage(Frozen):
         }
         sizes = Counter(emoji.values())
         emoji = {code: label for code, label in emoji.items() if sizes[label] >= self.min_class_size}
-        groups = _groups(emoji, digests.values())
+        families = _rows(cards / self.families) if self.families else ()
+        family = {_strip(row["codepoints"].split("-")): row["family"] for row in families}
+        groups = _groups(emoji, digests.values(), family)
         return {
             domain: [
                 Item("-".join(code).lower(), label, groups[code], found[code])
@@ -78,13 +85,6 @@ class EmojiPackage(Frozen):
             ]
             for domain, found in files.items()
         }
-
-    def _table(self, path: Path) -> Iterator[dict[str, str]]:
-        with path.open(encoding="utf-8", newline="") as file:
-            lines = (line for line in file if not line.startswith("#"))
-            for row in csv.DictReader(lines, delimiter="\t"):
-                if row["group"] not in self.exclude_groups and row["subgroup"] not in self.exclude_subgroups:
-                    yield row
 
     def _files(self, folder: str) -> dict[CodePoints, Path]:
         root = Path(str(self._distribution().locate_file(self.root))) / folder
@@ -104,6 +104,12 @@ class EmojiPackage(Frozen):
             ) from None
 
 
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    """Rows of a table beside the card, without comments."""
+    with path.open(encoding="utf-8", newline="") as file:
+        yield from csv.DictReader((line for line in file if not line.startswith("#")), delimiter="\t")
+
+
 def _strip(code: Iterable[str]) -> CodePoints:
     """Remove variation selectors, which some vendors' file names leave out."""
     return tuple(point.upper() for point in code if point.upper() != VARIATION_SELECTOR)
@@ -117,13 +123,17 @@ def _base(code: CodePoints) -> CodePoints:
     return (PERSON, *code[1:]) if code[0] in (MAN, WOMAN) else code
 
 
-def _groups(codes: Iterable[CodePoints], digests: Iterable[dict[CodePoints, str]]) -> dict[CodePoints, str]:
-    """Unite variants of one emoji and copies of one file, in any domain; name groups by their first."""
-    codes = list(codes)
+def _groups(
+    codes: Iterable[CodePoints],
+    digests: Collection[dict[CodePoints, str]],
+    families: Mapping[CodePoints, str],
+) -> dict[CodePoints, str]:
+    """Unite variants of one emoji, copies of one file in any domain, families; name each by its first."""
     alike: dict[object, list[CodePoints]] = defaultdict(list)
     for code in codes:
         alike[_base(code)].append(code)
-    for domain, digest in enumerate(digests):
-        for code in codes:
+        if code in families:
+            alike["family", families[code]].append(code)
+        for domain, digest in enumerate(digests):
             alike[domain, digest[code]].append(code)
     return {code: "-".join(first).lower() for code, first in unite(alike.values()).items()}

@@ -1,7 +1,8 @@
-"""Folder of the user with a copy of a dataset, in any of its common layouts."""
+"""Folders of images: a copy of a dataset in any of its common layouts, and one's own images."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,8 @@ from bench.core.errors import UserError
 from bench.core.paths import data_roots
 from bench.data.sources import layouts
 from bench.data.sources.base import Absent, Listing, SourceRequest, normalised
+from bench.data.sources.item import Item
+from bench.data.sources.tree import read_tree
 from bench.spec.toml import Frozen
 
 
@@ -91,3 +94,28 @@ class Folder(Frozen):
         files = sorted(path for path in found if path.is_file())
         columns = {"domain": self.domain, "label": self.label}
         return (layouts.shards(files, request, columns), []) if files else ({}, [])
+
+
+class OwnFolder(Frozen):
+    """Folder of one's own images, whose names of domains and classes hold exactly as they are.
+
+    With a card it may also hold lists of files or parquet shards.
+    """
+
+    type: Literal["own-folder"]
+    path: str
+
+    def listing(self, request: SourceRequest) -> Listing:
+        """List the images of the card's domains and classes."""
+        root = Path(self.path)
+        tree = read_tree(root)
+        alone = request.domains[0] if tree.flat and len(request.domains) == 1 else ""
+        items: layouts.Items = defaultdict(list)
+        for image in tree.images:
+            domain = alone or image.domain
+            if domain in request.domains and image.label in request.classes:
+                items[domain].append(Item("", image.label, "", image.path, split=image.split))
+        if not items:
+            return Folder(type="folder", path=self.path).listing(request)
+        missing = [f"no images of domain {d} in {root.name}" for d in request.domains if d not in items]
+        return Listing(f"folder {root.name}", layouts.digest_of(items), lambda: dict(items), tuple(missing))

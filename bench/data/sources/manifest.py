@@ -7,6 +7,7 @@ import io
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -65,6 +66,17 @@ class Manifest(Frozen):
             lambda: dict(items),
             (f"{unknown} rows of {file.name} are of no class of the card",) if unknown else (),
         )
+
+
+class OwnTable(Frozen):
+    """Table of one's own images; its card names the classes that are left out."""
+
+    type: Literal["own-table"]
+    path: str
+
+    def listing(self, request: SourceRequest) -> Listing:
+        """List the rows of the card's domains and classes."""
+        return replace(Manifest(type="manifest", path=self.path).listing(request), warnings=())
 
 
 def read_manifest(file: Path) -> list[dict[str, str]]:

@@ -106,7 +106,7 @@ class CellExecution:
         """`checkpoints`: folder for them; None: none are kept. `group`: processes that share batches."""
         self.env, self.cell, self.cost_tracker = env, env.cell, env.cost_tracker
         self.group: ProcessGroup = group or SingleProcessGroup()
-        self.method = configure(env.cell.method, env.cell.overrides)
+        self.method = configure(env.cell.method, env.cell.overrides, env.cell.recipe)
         decisive = {"digests": env.digests, "setting": env.setting}
         self.checkpoints = Checkpoints(checkpoints, env.cell.key, env.cost_tracker, decisive)
         self.selected: dict[str, int] = {}
@@ -121,7 +121,7 @@ class CellExecution:
     def first(self) -> Method:
         """Method whose network and source stage these are."""
         start = self.method.starts_from
-        return configure(start, {}) if start else self.method
+        return configure(start, {}, self.cell.recipe) if start else self.method
 
     @property
     def stages(self) -> list[StageSpec]:
@@ -178,7 +178,8 @@ class CellExecution:
         dataset = open_again(card, self.env.digests.dataset)
         check_dataset(card, dataset, self.env.digests)
         self.dataset, self.data_origin = dataset, dataset.origin
-        self.warnings = (*dataset.warnings, *untaught(dataset, cell.scenario))
+        limits = () if cell.unsplit else untaught(dataset, cell.scenario)
+        self.warnings = (*dataset.warnings, *limits)
         name = cell.backbone if self.first.pretrained else untrained(cell.backbone)
         env = replace(self.env, cell=cell.model_copy(update={"backbone": name}))
         domains = DomainInputs(env, dataset)
@@ -196,7 +197,8 @@ class CellExecution:
     def task(self, stage: StageSpec, classes: Sequence[str] = ()) -> Task:
         """Task of a stage, or of an episode over some of its classes."""
         seed = stream(self.cell.seed, "method", stage.name)
-        return Task(stage.name, tuple(classes) or stage.classes, self.cell.budget.batch_size, seed)
+        classes, batch_size = tuple(classes) or stage.classes, self.cell.budget.batch_size
+        return Task(stage.name, classes, batch_size, seed, self.cell.recipe)
 
     def build(self, stage: StageSpec) -> Model:
         """Build the network for a stage from the cell's initialisation stream, on the device."""

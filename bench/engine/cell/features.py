@@ -50,7 +50,8 @@ class DomainInputs:
     def _features(self, domain: str, backbone: Backbone, split_point: str, views: int) -> KeptInputs:
         cell, device = self.env.cell, self.env.setting.device
         # Where methods adapt to test images, those are augmented too.
-        augmented = [SPLITS.index(split) for split in ((TRAIN, TEST) if cell.transductive else (TRAIN,))]
+        seen = SPLITS if cell.unsplit else (TRAIN, TEST) if cell.transductive else (TRAIN,)
+        augmented = [SPLITS.index(split) for split in seen]
         trained = np.flatnonzero(np.isin(splits(self.dataset, self.dataset.domains[domain]), augmented))
         views = 0 if cell.augment == "none" else views
 

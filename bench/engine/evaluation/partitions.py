@@ -81,13 +81,14 @@ def open_partitions(
     for stage in stages:
         if stage.labelled and not stage.shared:
             streams[stage.labelled] = open_view(stage.labelled.domain, stage.labelled.classes, shots)
+    whole = cell.unsplit
     held_out: dict[Partition, View] = {
-        "target-test": split(scenario.target, scenario.target_classes, TEST),
-        "target-validation": split(scenario.target, scenario.target_classes, VALIDATION),
+        "target-test": split(scenario.target, scenario.target_classes, "all" if whole else TEST),
+        "target-validation": split(scenario.target, scenario.target_classes, "all" if whole else VALIDATION),
     }
     if held_shots is not None:
         held_out["shots-validation"] = open_view(scenario.target, scenario.target_classes, held_shots)
-    if scenario.source:
+    if scenario.source and not whole:
         held_out["source-validation"] = split(scenario.source, scenario.source_classes, VALIDATION)
     rest = View(target.inputs, target.subset.without(shots))
     # What was trained on with labels says little; with `all` shots there is nothing else.

@@ -13,9 +13,6 @@ from torchvision.transforms import v2
 
 from bench.core.errors import UserError
 
-STRONG = "rand-augment"
-"""Augmentation of strong views."""
-
 
 class Inputs(Protocol):
     """The images of one domain, as the network takes them."""
@@ -27,6 +24,11 @@ class Inputs(Protocol):
 
 class Augmentation(Protocol):
     """Augmentation of training images before the network sees them."""
+
+    @property
+    def mirrors(self) -> bool:
+        """True if images may come mirrored, which digits and letters must not."""
+        ...
 
     def __call__(self, x: Tensor, seed: int) -> Tensor:
         """Other images (B, C, S, S) of the same type; the same for the same seed."""
@@ -52,7 +54,8 @@ class ImageInputs:
     def take(self, rows: np.ndarray, augment_seed: int | None = None, strong: bool = False) -> Tensor:
         """Normalised images (B, 3, S, S)."""
         x = onto(torch.from_numpy(self.pixels[rows]), self.device).permute(0, 3, 1, 2)
-        augment = augmentation(STRONG, x.shape[-1]) if strong else self.augment
+        mirrors = self.augment is None or self.augment.mirrors
+        augment = rand_augment(mirrors) if strong else self.augment
         if augment_seed is not None and augment is not None:
             x = augment(x, augment_seed)
         # By whole lines of pixels: what is computed three numbers at a time takes a CPU twice as long.
@@ -107,20 +110,29 @@ def augmentation(name: str, size: int) -> Augmentation | None:
     if name == "none":
         return None
     if name == "rand-augment":
-        # Two operations of medium strength, the defaults of Cubuk et al. 2019 (arXiv:1909.13719).
-        return OneByOne(v2.Compose([v2.RandomHorizontalFlip(), v2.RandAugment()]))
-    return CropFlip(max(1, size // 10))
+        return rand_augment(mirrors=True)
+    if name == "resized-crop":
+        # As networks are trained on ImageNet: 8 to 100 % of an image, its sides as 3 : 4 to 4 : 3.
+        return OneByOne(v2.Compose([v2.RandomHorizontalFlip(), v2.RandomResizedCrop(size, antialias=True)]))
+    return CropFlip(max(1, size // 10), mirrors=name == "crop-flip")
+
+
+def rand_augment(mirrors: bool) -> OneByOne:
+    """RandAugment of two operations of medium strength, defaults of Cubuk et al. 2019 (arXiv:1909.13719)."""
+    flip = [v2.RandomHorizontalFlip()] if mirrors else []
+    return OneByOne(v2.Compose([*flip, v2.RandAugment()]), mirrors)
 
 
 @dataclass(frozen=True)
 class CropFlip:
-    """Each image moved by up to `pad` pixels, its edge repeated, and mirrored in half of the cases.
+    """Each image moved by up to `pad` pixels, its edge repeated, and mirrored in half of the cases or never.
 
     A padded crop and a flip, as one gather for the whole batch: image by image they would cost an accelerator
     more than its training step.
     """
 
     pad: int
+    mirrors: bool = True
 
     def __call__(self, x: Tensor, seed: int) -> Tensor:
         """Images (B, C, S, S)."""
@@ -129,7 +141,8 @@ class CropFlip:
         moved = torch.randint(-self.pad, self.pad + 1, (2, len(x), 1), generator=random)
         mirrored = torch.rand(len(x), 1, generator=random) < 0.5
         rows, columns = (torch.arange(size) + moved).clamp_(0, size - 1)
-        columns = torch.where(mirrored, columns.flip(1), columns)
+        if self.mirrors:
+            columns = torch.where(mirrored, columns.flip(1), columns)
         images, rows, columns = (
             onto(places, x.device)
             for places in (torch.arange(len(x))[:, None, None], rows[:, :, None], columns[:, None, :])
@@ -142,6 +155,7 @@ class OneByOne:
     """A transform that draws once per call, so each image gets a call of its own."""
 
     transform: v2.Transform
+    mirrors: bool = True
 
     def __call__(self, x: Tensor, seed: int) -> Tensor:
         """Images (B, C, S, S)."""

@@ -19,6 +19,8 @@ from bench.engine.training.data_parallel import SingleProcess
 from bench.engine.training.loop_state import LoopState, Resume
 from bench.method.base import GradientMethod, Model
 from bench.method.batch import Batch, Labelled, Task
+from bench.method.maths.normalisation import BatchNorm
+from bench.networks.backbones import Backbone
 from bench.networks.depthwise import quick
 from bench.spec.cell import Precision
 
@@ -105,7 +107,8 @@ class Training:
             self.batches = self.held_out.afterwards
         accumulation = Accumulation(state, self._loss(device), _why_whole(self.method, model, process))
         evaluations = set(schedule.evaluation_steps())
-        model.train()
+        model.per_domain = schedule.task.recipe.batch_norm == "per-domain"
+        self._training_mode()
         for step in range(state.step, schedule.steps):
             progress = step / schedule.steps
             self._set_rates(optimizer, rates, progress)
@@ -127,7 +130,7 @@ class Training:
                 self.hooks.on_end()
             if state.step in evaluations:
                 self.hooks.on_evaluation(state.step, _mean_loss(state))
-                model.train()
+                self._training_mode()
             if self.resume:
                 self.resume.after_step(state)
         return state.parts
@@ -168,14 +171,23 @@ class Training:
         for _ in range(times if self.process.leads else 0):
             self.method.on_validation(self.model, held_out.items, progress)
         self.process.same_state(self.model)
-        self.model.train()
+        self._training_mode()
         if last:
             self.batches = held_out.afterwards
 
     def _refresh(self, progress: float) -> None:
         self.model.eval()
         self.hooks.on_refresh(progress)
+        self._training_mode()
+
+    def _training_mode(self) -> None:
+        """Put the network into training mode, but for what the recipe freezes."""
         self.model.train()
+        if self.schedule.task.recipe.batch_norm == "frozen":
+            backbones = [part for part in self.model.modules() if isinstance(part, Backbone)]
+            for layer in (layer for backbone in backbones for layer in backbone.modules()):
+                if isinstance(layer, BatchNorm):
+                    layer.eval()
 
     def _loss(self, device: torch.device) -> Callable[[Batch, float], Tensor]:
         """Loss of a batch, in the stage's arithmetic, weighted by this process's share of it."""
@@ -188,7 +200,7 @@ class Training:
         return loss
 
     def _set_rates(self, optimizer: Optimizer, rates: list[float], progress: float) -> None:
-        factor = self.method.schedule(progress)
+        factor = self.method.schedule(progress, self.schedule.task.recipe)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * factor if progress >= group.get("unfreeze_at", 0.0) else 0.0
 

@@ -87,7 +87,9 @@ def plan(suite: Suite, card: Card, controls: Mapping[str, Control] | None = None
                 ),
                 seed=seed,
                 precision=change.precision or suite.precision,
+                recipe=suite.recipe,
                 transductive=suite.transductive,
+                unsplit=suite.unsplit,
                 headline=suite.headline,
                 setting=setting,
             )

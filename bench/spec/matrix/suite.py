@@ -18,12 +18,14 @@ from pydantic import (
 from bench.core.errors import UserError, check_name, did_you_mean
 from bench.core.text import name_fault, printable
 from bench.spec.cell import (
+    USUAL,
     Augment,
     Budget,
     Compile,
     Episodic,
     Overrides,
     Precision,
+    Recipe,
     RequestedSetting,
     Shots,
 )
@@ -33,6 +35,9 @@ from bench.spec.scenarios import KINDS
 from bench.spec.toml import Frozen, read_toml
 
 SUITES = Path(__file__).parents[2] / "suites"
+
+PRESETS = ("paper",)
+"""Names of hyperparameters that methods may declare beside their defaults."""
 
 
 class CellChange(Frozen):
@@ -123,6 +128,10 @@ class Suite(Frozen):
     transductive: bool = Field(
         False, description="methods adapt to the target's test images, unlabelled, not to its training images"
     )
+    unsplit: bool = Field(
+        False,
+        description="hold no image out: sources are trained on, targets adapted to and tested on, as a whole",
+    )
     headline: str = Field(
         "last",
         description="rule that selects the evaluation that is a cell's result: docs/reference/protocol.md",
@@ -133,8 +142,13 @@ class Suite(Frozen):
     controls: bool = Field(False, description="run the control that each method declares beside it")
     seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field([0], min_length=1)
     budget: Budget = Budget()
+    recipe: Recipe = USUAL
     settings: Settings = Settings()
     scenarios: list[ScenarioTable] = Field(min_length=1)
+    preset: str | None = Field(
+        None,
+        description="`paper`: hyperparameters as published, of methods that declare them; `set` comes first",
+    )
     set: Overrides = Field({}, description="hyperparameters by method")
     gate: Gate = Gate()
     executor: Resources = Resources()
@@ -144,6 +158,26 @@ class Suite(Frozen):
     def _is_a_rule(cls, name: str) -> str:
         if name not in RULES:
             raise ValueError(f"there is no rule '{name}': {did_you_mean(name, RULES)}")
+        return name
+
+    @model_validator(mode="after")
+    def _tests_what_it_may(self) -> Suite:
+        if self.unsplit and not self.transductive:
+            raise ValueError(
+                "unsplit = true tests on the images that methods adapt to: say so with transductive = true"
+            )
+        if self.unsplit and any({*table.shots} != {0} for table in self.scenarios):
+            raise ValueError(
+                "unsplit = true tests on all of the target's images, and shots are among them: "
+                "use shots = [0] in every scenario"
+            )
+        return self
+
+    @field_validator("preset")
+    @classmethod
+    def _is_a_preset(cls, name: str | None) -> str | None:
+        if name is not None and name not in PRESETS:
+            raise ValueError(f"there is no preset '{name}': {did_you_mean(name, PRESETS)}")
         return name
 
     @field_validator("name")

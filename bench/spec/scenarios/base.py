@@ -93,10 +93,12 @@ def target_stages(cell: Cell) -> list[StageSpec]:
 def _source(cell: Cell) -> Items:
     scenario = cell.scenario
     assert scenario.source is not None, "a source stage has a source"
-    return Items(domain=scenario.source, classes=scenario.source_classes, part="train")
+    part = "all" if cell.unsplit else "train"
+    return Items(domain=scenario.source, classes=scenario.source_classes, part=part)
 
 
 def _unlabelled(cell: Cell) -> Items:
     """Target items without labels: by default other ones than methods are tested on."""
-    scenario, part = cell.scenario, "test" if cell.transductive else "train"
+    scenario = cell.scenario
+    part = "all" if cell.unsplit else "test" if cell.transductive else "train"
     return Items(domain=scenario.target, classes=scenario.target_classes, part=part)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from scipy.stats import spearmanr
 
 from bench.commands.experiments.tune import FOLDS, allowed_score, next_trial, suggested, with_folds
 from bench.method.registry import search_space
+from bench.records.selection import COLLAPSED, label_free_scores, validator_scores
 from bench.records.store import Store
+from bench.spec.rules import TUNES_BY
 from tests.support.cells import answer, tiny_cell
 from tests.support.checkout import ROOT, bench, install
 
@@ -46,7 +51,14 @@ def test_cells_with_shots_are_tried_on_folds() -> None:
 
 def test_scores_come_from_where_the_protocol_allows(tmp_path: Path) -> None:
     record, _ = answer(tiny_cell(shots=0), tmp_path)
-    assert allowed_score(record) == record.evaluations[-1].accuracy["source-validation"]
+    last = record.evaluations[-1]
+    assert allowed_score(record) == validator_scores([last], "bnm")[0]
+    assert allowed_score(record, "dev") == validator_scores([last], "dev")[0]
+    assert allowed_score(record, "source-val") == last.accuracy["source-validation"]
+    sure = last.model_copy(update={"diversity": COLLAPSED / 2})
+    collapsed = record.model_copy(update={"evaluations": (*record.evaluations[:-1], sure)})
+    assert allowed_score(collapsed) == -math.inf, "whatever its validators say"
+    assert allowed_score(collapsed, "source-val") == last.accuracy["source-validation"]
     record, predictions = answer(tiny_cell(shots=3, fold=1), tmp_path)
     assert allowed_score(record) == record.evaluations[-1].accuracy["shots-validation"]
     # One group of each of the four classes was held out of the shots, and only those were scored.
@@ -55,6 +67,24 @@ def test_scores_come_from_where_the_protocol_allows(tmp_path: Path) -> None:
     )
     assert set(labels) == {0, 1, 2, 3}
     assert allowed_score(record) == (logits.argmax(1) == labels).mean()
+
+
+@pytest.mark.parametrize(("baseline", "pairs"), [("emoji-home", 12), ("emoji-methods", 3)])
+def test_the_rule_ranks_methods_that_target_labels_rank(baseline: str, pairs: int) -> None:
+    """On the committed records, as docs/measurements/statistics.md has it; source accuracy does not."""
+    found: dict[str, list[list[float]]] = {}
+    for record in Store(ROOT / "results/baselines" / baseline).records():
+        cell = record.request.cell
+        if cell.scenario.shots == 0 and record.outcome.status == "done":
+            last = record.evaluations[-1]
+            scores = [label_free_scores([last], rule)[0] for rule in (TUNES_BY, "source-val", "snd")]
+            known = [score for score in scores if score is not None]
+            if len(known) == len(scores):
+                found.setdefault(cell.scenario.pair, []).append([*known, last.accuracy["target-test"]])
+    assert len(found) == pairs
+    correlations = np.mean([spearmanr(rows).statistic[:-1, -1] for rows in found.values()], axis=0)
+    assert correlations[0] > 0.7
+    assert (correlations[0] - correlations[1:] > 0.3).all()
 
 
 def test_a_study_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -71,6 +101,28 @@ def test_a_study_goes_on_where_it_was(tmp_path: Path) -> None:
     after = {record.key for record in Store(tmp_path / "results/tiny-tuning").records()}
     assert records < after
     assert len(after) == 3 * (1 + FOLDS)
+
+
+def test_another_rule_is_another_study(tmp_path: Path) -> None:
+    """Its best is by that rule; the first trial is of the recipe's default, and is not run again."""
+    text = SUITE.replace("shots = [0, 3]", "shots = [0]")
+    (tmp_path / "tiny.toml").write_text(text + "[recipe]\nlearning_rate = 0.002\n")
+    for rule in ("bnm", "source-val"):
+        done = bench(*TUNE, "--trials", "3", "--rule", rule, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "0 of 3 trials done" in done.stdout
+        store = Store(tmp_path / "results/tiny-tuning")
+        scores = {
+            record.hyperparameters["learning_rate"]: allowed_score(record, rule) or 0.0
+            for record in store.records()
+        }
+        assert 0.002 in scores
+        best = max(scores, key=lambda rate: scores[rate])
+        assert f"learning_rate = {best:g}" in done.stdout or len({*scores.values()}) < 3
+        if rule == "bnm":
+            first = {record.key for record in store.records()}
+    # The other rule's study begins with the same default, and may try other values thereafter.
+    assert first <= {record.key for record in store.records()}
 
 
 def test_trials_on_other_cells_are_none_of_a_study(tmp_path: Path) -> None:
@@ -93,6 +145,8 @@ def test_wrong_requests(tmp_path: Path) -> None:
         (("--suite", "smoke", "--method", "dannn"), "did you mean 'dann'"),
         (("--suite", "smok", "--method", "dann"), "did you mean 'smoke'"),
         (("--suite", "smoke", "--method", "dann", "--trials", "0"), "--trials"),
+        (("--suite", "smoke", "--method", "dann", "--rule", "infomx"), "did you mean 'infomax'"),
+        (("--suite", "smoke", "--method", "dann", "--rule", "oracle"), "needs no target label 'oracle'"),
     ]:
         process = bench("tune", *arguments, cwd=tmp_path)
         assert process.returncode == 2

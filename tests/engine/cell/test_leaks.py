@@ -51,7 +51,7 @@ ENGINE = (
 class Guard:
     """Knows the target's images and labels, and searches for them."""
 
-    def __init__(self, run: CellExecution, dataset: Dataset, unlabelled: str) -> None:
+    def __init__(self, run: CellExecution, dataset: Dataset, unlabelled: set[str]) -> None:
         self.found: list[str] = []
         self.verbs: set[str] = set()
         self.batches = 0
@@ -96,7 +96,7 @@ class Guard:
 
     def _search(self, verb: str, array: np.ndarray, secrets: dict[str, list[int]]) -> None:
         if array.ndim == 4 and array.dtype == np.float32:
-            allowed = {"shots", self.unlabelled}
+            allowed = {"shots", *self.unlabelled}
             splits = {self.split_of.get(np.ascontiguousarray(image).tobytes()) for image in array}
             self.found += [f"{verb}: {split} image" for split in splits - allowed - {None}]
         if array.ndim == 4 and array.dtype == np.uint8:
@@ -212,7 +212,8 @@ def probed(
 ) -> Guard:
     """The guard of a finished run; `leak` is called with it and its modules before each stage."""
     run = steps_of(tiny_cell("full-finetune", shots=shots, augment="none", **changes), folder)
-    guard = Guard(run, dataset, "test" if run.cell.transductive else "train")
+    unlabelled = {*SPLITS} if run.cell.unsplit else {TEST if run.cell.transductive else TRAIN}
+    guard = Guard(run, dataset, unlabelled)
     run.method = Probe(guard=guard)
     if leak:
         opening = run.open
@@ -310,6 +311,12 @@ def test_labels_that_slip_into_a_batch_are_found(
 
 def test_transductive_methods_see_test_images_and_no_label(dataset: Dataset, tmp_path: Path) -> None:
     guard = probed(dataset, tmp_path, 2, transductive=True)
+    assert guard.found == []
+    assert guard.batches > 3
+
+
+def test_methods_on_unsplit_domains_see_test_images_and_no_label(dataset: Dataset, tmp_path: Path) -> None:
+    guard = probed(dataset, tmp_path, 0, transductive=True, unsplit=True)
     assert guard.found == []
     assert guard.batches > 3
 

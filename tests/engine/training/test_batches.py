@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,10 +103,11 @@ def test_augmentation_leaves_the_global_generators_alone() -> None:
     assert not torch.equal(inputs.take(np.arange(6), 8), one)
 
 
-def test_augmentation_is_a_shift_and_a_flip() -> None:
-    """Every augmented image is the image itself moved by at most a tenth, mirrored or not."""
+@pytest.mark.parametrize(("augment", "flips"), [("crop-flip", (False, True)), ("crop", (False,))])
+def test_augmentation_is_a_shift_and_a_flip(augment: str, flips: tuple[bool, ...]) -> None:
+    """Every augmented image is the image itself moved by at most a tenth, mirrored or not, or never."""
     size, pad = 20, 2
-    inputs = images("crop-flip", size=size)
+    inputs = images(augment, size=size)
     clean = images(size=size).take(np.arange(6))
     augmented = torch.cat([inputs.take(np.arange(6), seed) for seed in range(4)])
     padded = torch.nn.functional.pad(clean, (pad,) * 4, mode="replicate")
@@ -113,7 +115,7 @@ def test_augmentation_is_a_shift_and_a_flip() -> None:
         padded[:, :, top : top + size, left : left + size].flip([3] if flip else [])
         for top in range(2 * pad + 1)
         for left in range(2 * pad + 1)
-        for flip in (False, True)
+        for flip in flips
     ]
     chosen = []
     for place, image in enumerate(augmented):
@@ -121,6 +123,45 @@ def test_augmentation_is_a_shift_and_a_flip() -> None:
         assert len(fits) == 1
         chosen += fits
     assert len(set(chosen)) > 8, "images of a batch move independently"
+
+
+def test_resized_crops_are_parts_of_an_image() -> None:
+    """Two ramps, across and down, say which: 8 to 100 % of it, sides as 3 : 4 to 4 : 3, some mirrored."""
+    size = 64
+    ramp = np.linspace(0, 255, size)
+    pixels = np.zeros((1, size, size, 3))
+    pixels[..., 0], pixels[..., 1] = ramp, ramp[:, None]
+    inputs = ImageInputs(
+        pixels.astype(np.uint8),
+        (0.0,) * 3,
+        (1.0,) * 3,
+        torch.device("cpu"),
+        False,
+        augmentation("resized-crop", size),
+    )
+    x = inputs.take(np.zeros(200, dtype=np.int64), 1)
+    assert x.shape == (200, 3, size, size)
+    across, down = x[:, 0, size // 2], x[:, 1, :, size // 2]
+    wide, high = ((line.amax(1) - line.amin(1) + 1 / size).numpy() for line in (across, down))
+    assert 0.06 < (wide * high).min() < 0.2
+    assert 0.8 < (wide * high).max() <= 1.05
+    assert 0.6 < (wide / high).min() < (wide / high).max() < 1.6
+    mirrored = (across[:, 0] > across[:, -1]).float().mean().item()
+    assert 0.3 < mirrored < 0.7
+    assert (down[:, 0] < down[:, -1]).all()
+
+
+def test_digits_are_not_mirrored_in_a_strong_view_either() -> None:
+    """RandAugment moves and turns an image by less than a quarter: its mark stays in its half."""
+    pixels = np.zeros((1, 32, 32, 3), dtype=np.uint8)
+    pixels[:, 8:24, 4:8] = 255
+    sides = {}
+    for name in ("crop", "crop-flip"):
+        inputs = ImageInputs(pixels, (0.0,) * 3, (1.0,) * 3, CPU, False, augmentation(name, 32))
+        views = [inputs.take(np.array([0]), seed, strong=True)[0, 0] for seed in range(60)]
+        sides[name] = sum(float(view[:, 16:].mean()) > float(view[:, :16].mean()) for view in views)
+    assert sides["crop"] == 0
+    assert sides["crop-flip"] > 10
 
 
 def test_without_a_seed_nothing_is_augmented() -> None:

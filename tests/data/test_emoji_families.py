@@ -1,0 +1,77 @@
+"""Second version of the emoji: nothing alike in two splits; the first one is what it was."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.data.card import CARDS
+from bench.data.catalog import load_card
+from bench.data.dataset import Dataset, open_dataset
+from bench.data.splits import splits
+from tests.data.emoji_families import family_name, names, table
+from tests.support.checkout import bench
+
+
+@pytest.fixture(scope="module")
+def second() -> Dataset:
+    return open_dataset(load_card("emoji-home@2"))
+
+
+def test_the_doctor_finds_nothing_wrong(tmp_path: Path) -> None:
+    found = bench("data", "check", "emoji-home@2", cwd=tmp_path)
+    assert found.returncode == 0, found.stdout
+    assert "fault" not in found.stdout
+    assert "near duplicates in two splits" not in found.stdout
+
+
+def test_no_group_is_in_two_splits(second: Dataset) -> None:
+    where = defaultdict(set)
+    for domain in second.domains.values():
+        for group, split in zip(domain.groups.tolist(), splits(second, domain).tolist(), strict=True):
+            where[group].add(split)
+    assert len(where) == second.card.expected.groups == 862
+    assert {len(found) for found in where.values()} == {1}
+
+
+def test_families_are_in_one_group(second: Dataset) -> None:
+    """By Unicode's names: hearts of all colours, books, apples; no couple and no hour is left."""
+    google, known = second.domains["google"], names()
+    groups = dict(zip(google.names, google.groups.tolist(), strict=True))
+    families = defaultdict(set)
+    for code, group in groups.items():
+        subgroup, name = known[code]
+        families[subgroup, family_name(name)].add(group)
+    assert {len(found) for found in families.values()} == {1}
+    assert groups["2764"] == groups["1f499"] == groups["1f494"], "red, blue and broken hearts"
+    assert groups["1f4d5"] == groups["1f4d7"], "closed and green books"
+    assert groups["1f436"] != groups["1f431"], "dogs and cats"
+    assert not {"family", "time"} & set(second.card.classes)
+
+
+def test_every_class_has_nine_pictures_and_five_to_train_on(second: Dataset) -> None:
+    assert second.warnings == ()
+    for domain in second.domains.values():
+        train = splits(second, domain) == 0
+        for label in range(len(second.card.classes)):
+            rows = domain.labels == label
+            assert len(np.unique(domain.groups[rows])) >= 9
+            assert (rows & train).sum() >= 5
+
+
+def test_classes_are_largest_first(second: Dataset) -> None:
+    sizes = np.bincount(second.domains["google"].labels)
+    assert (np.diff(sizes) <= 0).all()
+
+
+def test_the_first_version_is_what_it_was(emoji: Dataset) -> None:
+    """As the committed records name it."""
+    assert emoji.fingerprint == "7849f41026eb5282"
+    assert np.bincount(splits(emoji, emoji.domains["google"])).tolist() == [685, 179, 290]
+
+
+def test_the_table_is_what_the_images_and_names_say() -> None:
+    assert (CARDS / "emoji-home@2.tsv").read_text(encoding="utf-8") == table()
