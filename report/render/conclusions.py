@@ -103,6 +103,8 @@ def _ideas(parts: Sequence[GainParts]) -> str:
 
 def _worth(gap: Difference) -> str:
     """Worth of something in points, as a verb's end of a sentence."""
+    if gap.interval is None:
+        return f"makes no clear difference ({formats.points(gap.points)} points)"
     between = f"95 % interval {formats.interval(gap.interval, signed=True)}"
     if gap.clear and gap.points is not None:
         size = formats.points(abs(gap.points)).lstrip("+")

@@ -25,7 +25,7 @@ def terminal_table(frame: pd.DataFrame, baseline: str, source_alone: str | None 
 
     `frame` is that of `scores.frame.load_frame`. Accuracy is the mean over the cells that all methods share;
     `hurt` counts the pairs with negative transfer (see `bench.report.statistics.summary.negative_transfer`);
-    `idea` and `recipe` part the gain where there are controls (see `bench.report.tables.gains.gain_parts`).
+    where there are controls, `idea` is its part of the gain (see `bench.report.tables.gains.gain_parts`).
     """
     transfer = negative_transfer(frame, source_alone or baseline)
     parts = gain_parts(frame, baseline)
@@ -39,7 +39,7 @@ def terminal_table(frame: pd.DataFrame, baseline: str, source_alone: str | None 
     ]
     note = f"accuracy in percent, mean over the shared cells; gain in points over {baseline}; seconds alone"
     if parts:
-        note += f"; idea: over the control, the same recipe without it; recipe: control over {baseline}"
+        note += "; idea: points over the control, which has the same recipe; the rest is the recipe's"
     completeness = Completeness.of(frame)
     partial = [Text(line, style="bold") for line in completeness.lines if completeness.missing]
     return Group(*partial, *tables, Text(note, style="dim"))
@@ -48,8 +48,8 @@ def terminal_table(frame: pd.DataFrame, baseline: str, source_alone: str | None 
 def _table(board: Leaderboard, transfer: pd.DataFrame, parts: Sequence[GainParts]) -> Table:
     # Text, so that brackets in a method's name are not taken for markup.
     table = Table(box=box.SIMPLE_HEAD)
-    controlled = {row.method: row for row in parts if row.block == board.block}
-    apart = ("idea", "recipe") if controlled else ()
+    ideas = {row.method: row.idea.points for row in parts if row.block == board.block}
+    apart = ["idea"] if ideas else []
     for name in ("method", "accuracy", "gain", *apart, "seconds", "items", "hurt", "done"):
         table.add_column(name, justify="left" if name in ("method", "done") else "right", overflow="fold")
     compared = of_block(transfer, board.block)
@@ -57,21 +57,10 @@ def _table(board: Leaderboard, transfer: pd.DataFrame, parts: Sequence[GainParts
         mine = compared[compared["method"] == row.method]
         hurt = f"{int(mine['negative'].sum())} of {len(mine)}" if len(mine) else formats.percent(None)
         method, accuracy, gain, seconds, done = cells(row)
-        gains = _apart(controlled.get(row.method)) if apart else []
-        items = formats.count(row.items)
-        written = (method, accuracy, gain, *gains, seconds, items, hurt, done)
+        idea = [formats.points(ideas.get(row.method))] if ideas else []
+        written = (method, accuracy, gain, *idea, seconds, formats.count(row.items), hurt, done)
         table.add_row(*(Text(printable(part)) for part in written))
     return table
-
-
-def _apart(own: GainParts | None) -> list[str]:
-    """Gains of the idea and of the recipe, as text."""
-    if own is None:
-        return [formats.DASH, formats.DASH]
-    return [
-        formats.points(own.idea.points),
-        "baseline" if own.plain else formats.points(own.recipe.points),
-    ]
 
 
 def heading(board: Leaderboard) -> str:

@@ -121,7 +121,7 @@ def test_page_and_terminal_say_both(controlled: Store) -> None:
     assert "tent: its idea makes no clear difference (+0.0 points" in page
     assert "2 cells of them are of" in " ".join(page.split())
     (row,) = (line for line in shown(frame).splitlines() if line.strip().startswith("dann "))
-    assert row.split()[1:5] == ["65.0", "+15.0", "+30.0", "−15.0"], "accuracy, gain, idea, recipe"
+    assert row.split()[1:4] == ["65.0", "+15.0", "+30.0"], "accuracy, gain, idea"
     assert "idea" not in shown(load_frame(controlled)[lambda rows: rows["method"] == "linear-probe"])
 
 
