@@ -94,6 +94,7 @@ NUMBERS: dict[str, Any] = {
     "methods": ["full-finetune"],
     "seeds": [1],
     "budget": {"steps": 20},
+    "steps": [20, 40],
     "settings": {"threads": [2]},
     "scenarios": [{"kind": "cross-domain", "shots": [2]}],
     "set": {"linear-probe": {"learning_rate": 0.1}},
@@ -103,6 +104,7 @@ READERS: dict[str, Any] = {
     "name": "t",
     "description": "in other words",
     "baseline": "full-finetune",
+    "controls": True,  # Which cells there are beside these.
     "gate": {"max_accuracy_drop": 2.0},
     "executor": {"workers": 2},
 }
