@@ -22,14 +22,14 @@ from bench.method.base import (
 )
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.episodic import EpisodicMethod, InnerLoopMethod
-from bench.method.items import Items, StageItems
+from bench.method.items import Items, StageItems, even_share
 from bench.method.maths.adversarial import discriminator, domain_loss, reversal_strength, reverse_gradient
 from bench.method.maths.information import entropy
 from bench.method.maths.inner_loop import Fast, adapt, prototype_head, prototypes
 from bench.method.maths.kernels import discrepancy, gaussian_kernels, squared_distances
 from bench.method.maths.logistic import Logistic, fit_logistic, strength_before
 from bench.method.maths.normalisation import normalise_by_batch, recompute_statistics
-from bench.method.maths.transport import even_share, lacks_transport
+from bench.method.maths.transport import lacks_transport
 from bench.method.maths.weights import Snapshot
 from bench.method.probed import ProbedMethod
 from bench.networks.backbones import Backbone, pretrained_head

@@ -83,3 +83,13 @@ def opened(read: Read, count: int, y: Tensor | None = None, groups: Tensor | Non
         yield Items(number, count) if y is None or groups is None else Items(number, count, y, groups)
     finally:
         del _READERS[number]
+
+
+def even_share(y: Tensor, most: int) -> Tensor:
+    """Places (K,) of at most so many of the items with labels (N,), with the classes' shares kept.
+
+    A plan has a number for each pair of items, and carries all mass of a class somewhere. A fit before a
+    loop leaves the loop its part of a budget.
+    """
+    count = min(most, len(y))
+    return y.argsort(stable=True)[torch.arange(count, device=y.device) * len(y) // count]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Backbone, Labelled, Method, Task
-from bench.method.maths.transport import even_share
+from bench.method.items import even_share
 from bench.methods.fewshot.tim import Tim
 from bench.methods.shallow.jdot import Jdot
 from bench.methods.shallow.ot_mapping import OtMapping, class_plan

@@ -25,8 +25,7 @@ from bench.engine.training.loop_state import Resume
 from bench.engine.training.throughput import count_flops
 from bench.method.base import GradientMethod, Method, Model
 from bench.method.batch import Access, Labelled, Task
-from bench.method.items import StageItems, opened
-from bench.method.maths.transport import even_share
+from bench.method.items import StageItems, even_share, opened
 from bench.spec.stages import StageSpec
 
 
