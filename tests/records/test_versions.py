@@ -123,6 +123,24 @@ def test_restore(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
         command.restore(str(store.root), KEY, 2)
 
 
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_restoring_goes_on_where_it_was_interrupted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same record does not become a version of itself."""
+    for number in range(1, 3):
+        store.write(*answer(number))
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(type(store.versions), "drop", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            store.restore(KEY, 1)
+    assert store.read(KEY) == store.restore(KEY, 1)
+    kept = [store.versions.content(KEY, number) for number in store.versions.numbers(KEY)]
+    assert len(kept) == 1
+    assert b'"created": "2"' in kept[0]
+
+
 def test_a_restored_version_of_other_code_is_said_to_be_stale(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,6 +55,21 @@ def test_a_table_that_has_no_row_any_more_goes(store: Store, tmp_path: Path) -> 
     assert (tables / "own.csv").exists()
 
 
+def test_a_figure_that_is_not_drawn_any_more_goes(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for name, methods in (("more", {"linear-probe": 20, "dann": 26}), ("fewer", {"linear-probe": 20})):
+        results = Store(tmp_path / name)
+        synthetic.fill(results, methods, PAIRS)
+        exported(results, out)
+        (out / "figures" / "own.svg").touch()
+        files = {str(path.relative_to(out)) for path in out.glob("*/*")} - {"figures/own.svg"}
+        assert set((out / "files.txt").read_text(encoding="utf-8").splitlines()) == files
+        assert any("dann" in file for file in files) == (name == "more")
+    (out / "files.txt").write_text("../more/suite.json\nfigures/../../more\n", encoding="utf-8")
+    exported(results, out)
+    assert (tmp_path / "more").is_dir(), "nothing outside goes"
+
+
 def test_every_format_of_every_table_holds_the_same(filled: Path) -> None:
     names = {path.stem for path in (filled / "tables").iterdir()}
     assert {
