@@ -24,8 +24,8 @@ from bench.core.errors import UserError, did_you_mean
 from bench.core.text import printable
 from bench.core.version import __version__
 from bench.processes.garbage import freeze_at_exit
+from bench.processes.openmp import set_wait_policy
 from bench.processes.streams import lost_output, use_lasting_streams
-from bench.processes.threads import set_wait_policy
 from bench.spec.rules import LABEL_FREE, TUNES_BY
 
 

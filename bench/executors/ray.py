@@ -26,8 +26,8 @@ from bench.executors.compatibility import differences, file_exists, versions
 from bench.executors.protocol import ExecutorOptions
 from bench.executors.ray_actor import RemoteWorker, WorkerActor
 from bench.executors.ray_nodes import CellResources, Node, alive, connect, describe, run_on_nodes
+from bench.processes.openmp import WAIT_POLICY, wait_policy
 from bench.processes.protocol import Answers
-from bench.processes.threads import WAIT_POLICY, wait_policy
 
 POLL = 5.0
 """Seconds between two polls of the nodes."""

@@ -28,8 +28,8 @@ from bench.executors.messages import JobEvent, WorkItem
 from bench.executors.protocol import ExecutorOptions, TrialImages, Watcher
 from bench.executors.slurm_job import write_work
 from bench.executors.worker_pool import WorkerPool
+from bench.processes.openmp import WAIT_POLICY, wait_policy
 from bench.processes.signals import STOPPING, Interrupted, interruptions
-from bench.processes.threads import WAIT_POLICY, wait_policy
 from bench.records.record import Digests
 from bench.records.store import Store
 from bench.spec.cell import Cell

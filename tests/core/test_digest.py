@@ -191,6 +191,7 @@ OUTSIDE = {
     "processes/protocol.py": "form of messages between processes",
     "processes/server.py": "how a process is served",
     "processes/signals.py": "whether to go on",
+    "processes/openmp.py": "how threads wait",
     "processes/threads.py": "how many at once",
     "records/archive.py": "reads records; reached through bench.load_results alone",
     "records/baselines.py": "reads records; reached through bench.load_results alone",

@@ -26,7 +26,15 @@ def test_what_is_recorded_is_kept(tmp_path: Path, signum: signal.Signals) -> Non
     command = [sys.executable, "-m", "bench", "run", "--suite", "smoke", "--methods", "full-finetune"]
     command += ["--backbone", "test_efficientnet.untrained", "--seeds", "0,1,2,3,4,5,6,7"]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "passive"}
-    process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where tests run under `nohup` or in the background of a shell, it has some ignored.
+        preexec_fn=lambda: signal.signal(signum, signal.SIG_DFL),  # noqa: PLW1509
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("[1/24]"):

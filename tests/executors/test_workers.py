@@ -199,6 +199,8 @@ def interrupted(root: Path, do: str, *signals: signal.Signals) -> RecordingWatch
             os.kill(os.getpid(), left.pop(0))
 
     watcher.on_progress = interrupt
+    # Where tests run under `nohup` or in the background of a shell, it has some ignored.
+    before = {signum: signal.signal(signum, signal.SIG_DFL) for signum in signals}
     pool = quick_pool()
     try:
         pool.prepare(["none"], print)
@@ -207,6 +209,8 @@ def interrupted(root: Path, do: str, *signals: signal.Signals) -> RecordingWatch
         assert stop.value.signum == signals[0]
     finally:
         pool.close()
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
     assert list((root / "leases").iterdir()) == []
     assert watcher.notes == ["stopping: cells in hand are finished or saved; once more stops at once"]
     return watcher

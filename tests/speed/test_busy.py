@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.processes.threads import wait_policy
+from bench.processes.openmp import wait_policy
 from tests.speed.busy import HOGS, Stepper, hogs
 
 

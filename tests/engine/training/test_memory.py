@@ -125,7 +125,7 @@ def test_uneven_parts_count_by_their_images() -> None:
 def test_a_failed_attempt_leaves_no_statistics() -> None:
     """Batch norm comes before the layer that fails; its statistics are of the four parts alone."""
     net = network(small=True, norm=True)
-    frozen = type("Still", (Counting,), {"schedule": lambda self, progress: 0.0})()
+    frozen = type("Still", (Counting,), {"schedule": lambda self, progress, recipe: 0.0})()
     assert run(frozen, net, steps=1)[0] == 4
     assert int(net.state_dict()["backbone.1.num_batches_tracked"]) == 4
 
