@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,16 +37,16 @@ def export(frame: pd.DataFrame, folder: Path, baseline: str, source_alone: str) 
     note = f" ({completeness.short})" if completeness.missing else ""
     made = [make(results) for make in TABLES]
     tables = [replace(table, title=f"{table.title}{note}") for table in made if len(table.data)]
-    files = Files(folder)
-    for table in tables:
-        for suffix, write in TABLE_FORMATS.items():
-            files.write(f"tables/{table.name}{suffix}", write(table))
+    files = {
+        f"tables/{table.name}{suffix}": write(table)
+        for table in tables
+        for suffix, write in TABLE_FORMATS.items()
+    }
     figures = 0
     for name, figure in drawings(results):
         figures += 1
-        for suffix, content in printed(figure).items():
-            files.write(f"figures/{name}{suffix}", content)
-    files.conclude()
+        files |= {f"figures/{name}{suffix}": content for suffix, content in printed(figure).items()}
+    _write(folder, files)
     return len(tables), figures
 
 
@@ -57,32 +57,24 @@ LARGEST_LIST = 2**24
 OURS = re.compile(r"(tables|figures)/[^/]+")
 
 
-class Files:
-    """Files of a folder, listed in one of them before they are written."""
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files of a folder by name; what is listed there of an earlier export and not among them goes.
 
-    def __init__(self, folder: Path) -> None:
-        """Read what an earlier export has listed; `OSError` where that cannot be read."""
-        self._folder = folder
-        self._written: list[str] = []
-        try:
-            listed = read_bounded(folder / LIST, LARGEST_LIST).decode(errors="replace").splitlines()
-        except FileNotFoundError:
-            listed = []
-        self._earlier = [name for name in listed if OURS.fullmatch(name)]
+    What is interrupted is listed in full, and so is concluded by the next one.
+    """
+    try:
+        listed = read_bounded(folder / LIST, LARGEST_LIST).decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        listed = []
+    gone = {name for name in listed if OURS.fullmatch(name)} - files.keys()
+    _list(folder, {*files, *gone})
+    for name, content in files.items():
+        write_atomically(folder / name, content)
+    for name in gone:
+        (folder / name).unlink(missing_ok=True)
+    if gone:
+        _list(folder, files)
 
-    def write(self, name: str, content: bytes) -> None:
-        """Write a file of the folder."""
-        if name not in self._earlier:
-            self._earlier.append(name)
-            self._list(self._earlier)
-        write_atomically(self._folder / name, content)
-        self._written.append(name)
 
-    def conclude(self) -> None:
-        """Remove what was listed and has not been written."""
-        for name in {*self._earlier} - {*self._written}:
-            (self._folder / name).unlink(missing_ok=True)
-        self._list(self._written)
-
-    def _list(self, names: Sequence[str]) -> None:
-        write_atomically(self._folder / LIST, "".join(f"{name}\n" for name in sorted(names)).encode())
+def _list(folder: Path, names: Iterable[str]) -> None:
+    write_atomically(folder / LIST, "".join(f"{name}\n" for name in sorted(names)).encode())
