@@ -13,4 +13,3 @@ class Scratch(GradientMethod):
 
     reference = "hand-computed case"
     pretrained = False
-    control = "full-finetune"

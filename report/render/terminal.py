@@ -50,15 +50,21 @@ def _table(board: Leaderboard, transfer: pd.DataFrame, parts: Sequence[GainParts
     table = Table(box=box.SIMPLE_HEAD)
     ideas = {row.method: row.idea.points for row in parts if row.block == board.block}
     apart = ["idea"] if ideas else []
-    for name in ("method", "accuracy", "gain", *apart, "seconds", "items", "hurt", "done"):
-        table.add_column(name, justify="left" if name in ("method", "done") else "right", overflow="fold")
+    for name in ("method", "accuracy", "gain", *apart, "seconds", "hurt", "done"):
+        left = name in ("method", "done")
+        table.add_column(
+            name,
+            justify="left" if left else "right",
+            overflow="fold",
+            min_width=16 if name == "method" else None,
+        )
     compared = of_block(transfer, board.block)
     for row in board.rows:
         mine = compared[compared["method"] == row.method]
         hurt = f"{int(mine['negative'].sum())} of {len(mine)}" if len(mine) else formats.percent(None)
         method, accuracy, gain, seconds, done = cells(row)
         idea = [formats.points(ideas.get(row.method))] if ideas else []
-        written = (method, accuracy, gain, *idea, seconds, formats.count(row.items), hurt, done)
+        written = (method, accuracy, gain, *idea, seconds, hurt, done)
         table.add_row(*(Text(printable(part)) for part in written))
     return table
 
