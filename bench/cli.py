@@ -24,7 +24,7 @@ from bench.core.errors import UserError, did_you_mean
 from bench.core.text import printable
 from bench.core.version import __version__
 from bench.processes.garbage import freeze_at_exit
-from bench.processes.openmp import set_wait_policy
+from bench.processes.openmp import set_spin_count
 from bench.processes.streams import lost_output, use_lasting_streams
 from bench.spec.rules import LABEL_FREE, TUNES_BY
 
@@ -396,7 +396,7 @@ def main() -> None:
     Work goes on where its output cannot be written, as on a disk that is full; the exit code tells.
     """
     use_lasting_streams()
-    set_wait_policy()
+    set_spin_count()
     freeze_at_exit()
     try:
         _run()

@@ -1,21 +1,23 @@
-"""How OpenMP's threads wait for each other, which is said before torch is loaded."""
+"""How long OpenMP's threads spin while they wait for each other, which is said before torch is loaded."""
 
 from __future__ import annotations
 
 import os
 
-WAIT_POLICY = "OMP_WAIT_POLICY"
+SPIN_COUNT = "GOMP_SPINCOUNT"
 
 
-def wait_policy() -> str:
-    """How OpenMP's threads wait for each other: asleep, if $OMP_WAIT_POLICY does not say otherwise.
+def spin_count() -> str:
+    """Turns that a waiting thread spins before it sleeps, if $GOMP_SPINCOUNT does not say otherwise.
 
-    By default they spin. That makes a step several times as long where other processes want the processors,
-    and hardly any shorter where none does.
+    By default a step takes several times as long where other processes want the processors; without any
+    spinning it takes longer where none does (`python -m tests.speed.busy`).
     """
-    return os.environ.get(WAIT_POLICY, "PASSIVE")
+    return os.environ.get(SPIN_COUNT, "20000")
 
 
-def set_wait_policy() -> None:
+def set_spin_count() -> None:
     """Set it for this process, which has not loaded torch yet, and for its child processes."""
-    os.environ[WAIT_POLICY] = wait_policy()
+    # Of the two, GNU's OpenMP goes by the count: whoever asks for a policy gets that.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ[SPIN_COUNT] = spin_count()

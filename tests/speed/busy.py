@@ -18,18 +18,20 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
+from bench.processes.openmp import SPIN_COUNT, spin_count
+
 HOGS = (0, 1, 2, 4)
-POLICIES = {"passive": "PASSIVE", "OpenMP's default": None}
+SPINS = {"as here": spin_count(), "OpenMP's default": None}
 STEP = "step"
 
 
 class Stepper:
     """Process that takes training steps on request; all stand still in between."""
 
-    def __init__(self, policy: str | None) -> None:
-        environment = {**os.environ, "OMP_WAIT_POLICY": policy or ""}
-        if policy is None:
-            del environment["OMP_WAIT_POLICY"]
+    def __init__(self, spins: str | None) -> None:
+        environment = {**os.environ, SPIN_COUNT: spins or ""}
+        if spins is None:
+            del environment[SPIN_COUNT]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.speed.busy", "--steps"],
             env=environment,
@@ -99,7 +101,7 @@ def main() -> None:
     said = parser.parse_args()
     if said.steps:
         return steps()
-    steppers = {name: Stepper(policy) for name, policy in POLICIES.items()}
+    steppers = {name: Stepper(spins) for name, spins in SPINS.items()}
     print("| busy processes |", " | ".join(f"{name}, ms a step | ×" for name in steppers), "|")
     print("| ---: |", " | ".join("---: | ---:" for _ in steppers), "|")
     quiet: dict[str, float] = {}

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from bench.processes.openmp import wait_policy
+from bench.processes.openmp import spin_count
 from tests.speed.busy import HOGS, Stepper, hogs
 
 
 @pytest.fixture(scope="module")
 def stepper() -> Iterator[Stepper]:
-    found = Stepper(wait_policy())
+    found = Stepper(spin_count())
     yield found
     found.close()
 

@@ -54,8 +54,8 @@ def tiny_cell(method: str = "full-finetune", source: str | None = "google", **ch
     return Cell(scenario=scenario, method=method, **{**known, **changes})
 
 
-def digests(method: str) -> Digests:
-    dataset = open_dataset(load_card("emoji-home"))
+def digests(method: str, dataset_name: str = "emoji-home") -> Digests:
+    dataset = open_dataset(load_card(dataset_name))
     return present_digests(dataset, method_digest(method), [TINY])
 
 
@@ -68,7 +68,8 @@ def answer(cell: Cell, artifacts: Path) -> tuple[Record, Predictions]:
 def steps_of(cell: Cell, artifacts: Path) -> CellExecution:
     """The same cell taken apart, before it runs."""
     cost_tracker = CostTracker(torch.device("cpu"))
-    env = CellEnv(cell, Setting(), digests(cell.method), Artifacts(artifacts), cost_tracker, silent)
+    found = digests(cell.method, cell.scenario.dataset)
+    env = CellEnv(cell, Setting(), found, Artifacts(artifacts), cost_tracker, silent)
     return CellExecution(env)
 
 

@@ -6,6 +6,7 @@ times its length: a suite that is being measured should be disturbed as little a
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -93,11 +94,11 @@ class Builder:
 
     def html(self) -> str:
         """Page of the latest build, with the script that reloads newer ones."""
-        if self.failure or not self.page.exists():
-            # The message may name files: their names must not become markup.
-            text = WAITING.format(escape(self.failure or "The page is being built."))
-        else:
-            text = self.page.read_text(encoding="utf-8").replace(POLICY, LIVE_POLICY, 1)
+        # The message may name files: their names must not become markup.
+        text = WAITING.format(escape(self.failure or "The page is being built."))
+        if not self.failure:
+            with contextlib.suppress(OSError):
+                text = self.page.read_text(encoding="utf-8").replace(POLICY, LIVE_POLICY, 1)
         head, _, tail = text.rpartition("</body>")
         return head + SCRIPT.replace("VERSION", str(self.version)) + tail
 
