@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from typing import Any
 
@@ -24,7 +25,7 @@ from bench.core.errors import UserError, did_you_mean
 from bench.core.text import printable
 from bench.core.version import __version__
 from bench.processes.garbage import freeze_at_exit
-from bench.processes.openmp import set_spin_count
+from bench.processes.openmp import waiting
 from bench.processes.streams import lost_output, use_lasting_streams
 from bench.spec.rules import LABEL_FREE, TUNES_BY
 
@@ -396,7 +397,8 @@ def main() -> None:
     Work goes on where its output cannot be written, as on a disk that is full; the exit code tells.
     """
     use_lasting_streams()
-    set_spin_count()
+    # For this process, which has not loaded torch yet, and for its child processes.
+    os.environ.update(waiting())
     freeze_at_exit()
     try:
         _run()

@@ -26,7 +26,7 @@ from bench.executors.compatibility import differences, file_exists, versions
 from bench.executors.protocol import ExecutorOptions
 from bench.executors.ray_actor import RemoteWorker, WorkerActor
 from bench.executors.ray_nodes import CellResources, Node, alive, connect, describe, run_on_nodes
-from bench.processes.openmp import SPIN_COUNT, spin_count
+from bench.processes.openmp import waiting
 from bench.processes.protocol import Answers
 
 POLL = 5.0
@@ -193,7 +193,7 @@ class RayCluster:
     def _environment(self) -> dict[str, str]:
         """Environment variables of this process that decide how a worker behaves."""
         ours = {name: value for name, value in os.environ.items() if name.startswith(("BENCH_", "HF_"))}
-        return {**ours, "OMP_NUM_THREADS": str(self._threads), SPIN_COUNT: spin_count()}
+        return {**ours, "OMP_NUM_THREADS": str(self._threads), **waiting()}
 
 
 def _folder_visible(

@@ -28,7 +28,7 @@ from bench.executors.messages import JobEvent, WorkItem
 from bench.executors.protocol import ExecutorOptions, TrialImages, Watcher
 from bench.executors.slurm_job import write_work
 from bench.executors.worker_pool import WorkerPool
-from bench.processes.openmp import SPIN_COUNT, spin_count
+from bench.processes.openmp import waiting
 from bench.processes.signals import STOPPING, Interrupted, interruptions
 from bench.records.record import Digests
 from bench.records.store import Store
@@ -201,7 +201,7 @@ class Slurm:
             setup=[
                 f"export PYTHONPATH={shlex.quote(os.pathsep.join(filter(None, sys.path)))}",
                 f"export OMP_NUM_THREADS={asked.threads_per_device}",
-                f"export {SPIN_COUNT}={shlex.quote(spin_count())}",
+                *(f"export {name}={shlex.quote(value)}" for name, value in waiting().items()),
             ],
             additional_parameters={"requeue": True},
             **{name: value for name, value in wanted.items() if value is not None},

@@ -224,7 +224,7 @@ def load_method(name: str) -> type[Method]:
     if len(found) != 1:
         raise UserError(f"{module.__file__} must define one Method class, not {len(found)}")
     start = found[0].starts_from
-    if start != _starts_from(file, shared_files(file, module=module.__name__)):
+    if start != _starts_from(file, method_shared_files(name)):
         # Its digest, which is made without importing, would not change with the method that it starts from.
         raise UserError(f"method '{name}' ({file}): name its start in its class: starts_from = \"{start}\"")
     return found[0]

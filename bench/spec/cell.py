@@ -7,11 +7,14 @@ import json
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
     FiniteFloat,
     model_validator,
 )
 
+from bench.core.errors import did_you_mean
+from bench.spec.rules import RULES
 from bench.spec.toml import Frozen
 
 Kind = Literal["pretrained", "cross-domain", "cross-task", "cross-domain-task"]
@@ -25,6 +28,16 @@ Shots = Annotated[int, Field(ge=0, le=1_000_000)] | Literal["all"]
 
 Augment = Literal["none", "crop", "crop-flip", "resized-crop", "rand-augment"]
 """Augmentation of training images; `crop` for what must not be mirrored, as digits."""
+
+
+def _is_a_rule(name: str) -> str:
+    if name not in RULES:
+        raise ValueError(f"there is no rule '{name}': {did_you_mean(name, RULES)}")
+    return name
+
+
+RuleName = Annotated[str, AfterValidator(_is_a_rule)]
+"""Name of one of `bench.spec.rules.RULES`."""
 
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]

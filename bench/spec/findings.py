@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from bench.core.errors import check_name, did_you_mean
-from bench.spec.cell import Cell, Shots
-from bench.spec.rules import RULES, VALIDATORS
+from bench.core.errors import check_name
+from bench.spec.cell import Cell, RuleName, Shots
+from bench.spec.rules import VALIDATORS
 from bench.spec.toml import Frozen, read_toml
 
 FINDINGS = Path(__file__).parents[1] / "findings"
@@ -38,16 +38,9 @@ class Term(Frozen):
 
     method: str
     control: bool = Field(False, description="the method's control instead: its recipe without its idea")
-    rule: str = Field("last", description="selects the evaluation")
+    rule: RuleName = Field("last", description="selects the evaluation")
     guarded: bool = Field(True, description="false: the rule may select a model that has collapsed")
     where: Where = Field(Where(), description="where it differs from the other terms in more")
-
-    @field_validator("rule")
-    @classmethod
-    def _is_a_rule(cls, name: str) -> str:
-        if name not in RULES:
-            raise ValueError(f"there is no rule '{name}': {did_you_mean(name, RULES)}")
-        return name
 
     @model_validator(mode="after")
     def _has_a_guard(self) -> Term:

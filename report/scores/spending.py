@@ -43,7 +43,7 @@ def spending(record: Record) -> tuple[Spending, ...]:
     if stage is None:
         return ()
     fitted = stage.items.get("fitted", 0)
-    trained = cost.stages[last.stage].items.keys() - {"fitted"}
+    trained = stage.items.keys() - {"fitted"}
     loops = record.episodes or 1
     steps = sum(_steps(record, name) for name in before)
     items = sum(sum(cost.stages[name].items.values()) for name in before)

@@ -13,28 +13,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
-from bench.processes.openmp import SPIN_COUNT, spin_count
+from bench.processes.openmp import SPIN_COUNT, WAIT_POLICY, waiting
 
 HOGS = (0, 1, 2, 4)
-SPINS = {"as here": spin_count(), "OpenMP's default": None}
+ENVIRONMENTS: dict[str, dict[str, str]] = {"as here": waiting(), "OpenMP's default": {}}
 STEP = "step"
 
 
 class Stepper:
     """Process that takes training steps on request; all stand still in between."""
 
-    def __init__(self, spins: str | None) -> None:
-        environment = {**os.environ, SPIN_COUNT: spins or ""}
-        if spins is None:
-            del environment[SPIN_COUNT]
+    def __init__(self, waits: Mapping[str, str]) -> None:
+        others = {name: value for name, value in os.environ.items() if name not in (SPIN_COUNT, WAIT_POLICY)}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.speed.busy", "--steps"],
-            env=environment,
+            env={**others, **waits},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -101,7 +99,7 @@ def main() -> None:
     said = parser.parse_args()
     if said.steps:
         return steps()
-    steppers = {name: Stepper(spins) for name, spins in SPINS.items()}
+    steppers = {name: Stepper(waits) for name, waits in ENVIRONMENTS.items()}
     print("| busy processes |", " | ".join(f"{name}, ms a step | ×" for name in steppers), "|")
     print("| ---: |", " | ".join("---: | ---:" for _ in steppers), "|")
     quiet: dict[str, float] = {}

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from bench.processes.openmp import spin_count
+from bench.processes.openmp import waiting
 from tests.speed.busy import HOGS, Stepper, hogs
 
 
 @pytest.fixture(scope="module")
 def stepper() -> Iterator[Stepper]:
-    found = Stepper(spin_count())
+    found = Stepper(waiting())
     yield found
     found.close()
 

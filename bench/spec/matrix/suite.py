@@ -27,10 +27,10 @@ from bench.spec.cell import (
     Precision,
     Recipe,
     RequestedSetting,
+    RuleName,
     Shots,
 )
 from bench.spec.resources import Resources
-from bench.spec.rules import RULES
 from bench.spec.scenarios import KINDS
 from bench.spec.toml import Frozen, read_toml
 
@@ -135,7 +135,7 @@ class Suite(Frozen):
         False,
         description="hold no image out: sources are trained on, targets adapted to and tested on, as a whole",
     )
-    headline: str = Field(
+    headline: RuleName = Field(
         "last",
         description="rule that selects the evaluation that is a cell's result: docs/reference/protocol.md",
     )
@@ -185,13 +185,6 @@ class Suite(Frozen):
     def budgets(self) -> list[Budget]:
         """Budgets of the suite's cells, one for each number of steps."""
         return [self.budget.model_copy(update={"steps": steps}) for steps in self.steps] or [self.budget]
-
-    @field_validator("headline")
-    @classmethod
-    def _is_a_rule(cls, name: str) -> str:
-        if name not in RULES:
-            raise ValueError(f"there is no rule '{name}': {did_you_mean(name, RULES)}")
-        return name
 
     @model_validator(mode="after")
     def _tests_what_it_may(self) -> Suite:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.processes.openmp import waiting
 from tests.support.checkout import ROOT
 
 
@@ -41,3 +42,14 @@ def test_openmp_spins_shortly_unless_told_otherwise(asked: str | None, expected:
     )
     # Printed by the library itself, in this process and in the worker that it starts.
     assert re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr) == [expected, expected]
+
+
+def test_a_policy_that_is_asked_for_is_kept_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Ray and Slurm, too: a spin count beside it would go before."""
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    assert waiting() == {"GOMP_SPINCOUNT": "20000"}
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    assert waiting() == {"OMP_WAIT_POLICY": "active"}
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    assert waiting() == {"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "7"}
