@@ -160,7 +160,7 @@ def _with_shots(suite: Suite, tables: list[ScenarioTable], shots: list[Shots]) -
                 ScenarioTable.model_validate({**table.model_dump(), "shots": [number]})
                 able[place].append(number)
             except ValidationError as error:
-                reason = describe(error, ScenarioTable).removeprefix("'the file': ")
+                reason = describe(error, ScenarioTable)
         if not any(number in own for own in able):
             raise UserError(f"--shots {number}: no scenario of suite '{suite.name}' can have them: {reason}")
     found = zip(tables, able, strict=True)

@@ -87,7 +87,7 @@ def check_size(value: object) -> None:
 def describe(error: ValidationError, model: type[BaseModel]) -> str:
     """The first complaint of a validation error, in one line, with a suggestion for unknown keys."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    where = ".".join(str(part) for part in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         owner = _model_at(model, first["loc"][:-1])
@@ -95,7 +95,8 @@ def describe(error: ValidationError, model: type[BaseModel]) -> str:
         return f"unknown key '{where}': {hint}{more}"
     message = first["msg"].removeprefix("Value error, ")
     got = "" if first["type"] in ("missing", "value_error") else f", not {_short(repr(first['input']))}"
-    return f"'{where}': {message[0].lower()}{_short(message[1:], 200)}{got}{more}"
+    place = f"'{where}': " if where else ""
+    return f"{place}{message[0].lower()}{_short(message[1:], 200)}{got}{more}"
 
 
 def _short(text: str, most: int = 80) -> str:

@@ -102,6 +102,11 @@ def test_no_options_change_nothing(name: str) -> None:
         assert found == suite.model_copy(update={"methods": methods, "set": found.set})
 
 
+def test_a_fault_of_the_whole_names_no_place() -> None:
+    with pytest.raises(UserError, match=r"with these options: unsplit = true tests on all"):
+        select_suite(SuiteOptions("office-home-literature", shots=["5"]))
+
+
 def test_names_with_commas() -> None:
     assert list_parts("--source", ["a, b", "c,d"], ["a, b", "c", "d"]) == ["a, b", "c", "d"]
     assert list_parts("--source", ["a,b", "b"]) == ["a", "b"]
