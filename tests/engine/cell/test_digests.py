@@ -23,9 +23,9 @@ from bench.engine.cell.features import DomainInputs
 from bench.engine.cell.runner import Context, run_cell
 from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.cost import CostTracker
-from bench.networks.backbones import create_backbone
+from bench.networks.backbones.create import create_backbone
+from bench.networks.backbones.weights import PACKAGED, Packaged, weights_digest
 from bench.networks.split import POOLED
-from bench.networks.weights import PACKAGED, Packaged, weights_digest
 from bench.records.record import Digests
 from bench.spec.cell import Setting
 from bench.spec.matrix.plan import plan
