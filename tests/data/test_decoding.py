@@ -111,7 +111,7 @@ def test_what_the_system_lacks_is_no_fault_of_an_image(
         open_dataset(own_card(images)).decoded("a", 12)
     Path("well").touch()
     assert len(open_dataset(own_card(images)).decoded("a", 12)) == 10
-    assert not bad_images()
+    assert not bad_images("image")
 
 
 @pytest.mark.parametrize("how", ["MEMORY", "KILLED", "BUSY"])
@@ -124,7 +124,7 @@ def test_what_may_pass_is_left_out_for_now(images: Path, how: str, monkeypatch: 
     with pytest.raises(BadImages, match=r"x/0\.png \("):
         open_dataset(own_card(images)).decoded("a", 12)
     assert len(open_dataset(own_card(images)).decoded("a", 12)) == 8
-    assert len(bad_images()) == 1, "the one that crashes is"
+    assert len(bad_images("image")) == 1, "the one that crashes is"
     monkeypatch.setenv("BENCH_LEFT_OUT", "")
     Path("well").touch()
     assert len(open_dataset(own_card(images)).decoded("a", 12)) == 9
