@@ -50,6 +50,8 @@ CARD_CHANGES: dict[str, Any] = {
     "corrupted": [Corrupted(of="google", kinds=["fog"])],
     "default_domains": ["google"],
     "classes": ["b", "a"],
+    "modality": "text",
+    "metric": "auc",
     "fit": "crop",
     "split": SplitSpec(seed=7, test=0.25, validation=0.15),
     "task_seed": 9,
