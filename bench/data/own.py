@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from bench.core.errors import UserError
+from bench.core.modalities import MODALITIES
 from bench.core.text import printable
 from bench.data.card import Card, domain_fault, own_name
 from bench.data.sources.base import alike
@@ -54,8 +55,10 @@ def own_card(place: Path) -> Card:
         )
     source = OwnFolder(type="own-folder", path=str(place.resolve()))
     tree = read_tree(place)
+    if not tree.images and (recordings := read_tree(place, "audio")).images:
+        tree, source = recordings, source.model_copy(update={"modality": "audio"})
     if (place / CARD).is_file():
-        card = Card(**{"name": own_name(place), **read_toml(place / CARD, Card)})
+        card = Card(**{"name": own_name(place), "modality": source.modality, **read_toml(place / CARD, Card)})
         notes = [*tree.notes, *_unknown(card, tree)]
         return card.model_copy(update={"name": own_name(place), "sources": [source], "notes": notes})
     for image in tree.images:
@@ -79,9 +82,11 @@ def _card(place: Path, counts: Counts, source: OwnFolder | OwnTable, tree: Tree 
     domains = sorted({domain for domain, _ in counts})
     labels = sorted({label for _, label in counts})
     notes = list(tree.notes) if tree else []
+    modality = source.modality if isinstance(source, OwnFolder) else "image"
+    kind = MODALITIES[modality]
     if not counts:
         raise UserError(
-            f"no images in '{place}': it takes folders <domain>/<class>/<images>"
+            f"no images in '{place}', nor recordings: it takes folders <domain>/<class>/<images>"
             + "".join(f"; {note}" for note in notes)
         )
     for domain in domains:
@@ -96,7 +101,7 @@ def _card(place: Path, counts: Counts, source: OwnFolder | OwnTable, tree: Tree 
     if len(shared) < 2:
         raise UserError(
             f"'{place}' has {len(labels)} classes in {len(domains)} domains ({', '.join(domains[:5])}), but "
-            f"{len(shared)} with {LEAST} images or more in every domain: 2 are needed"
+            f"{len(shared)} with {LEAST} {kind.items} or more in every domain: 2 are needed"
             + (f"; read as {tree.reading}" if tree else "")
             + (f"; left out: {few(left_out)}" if left_out else "")
         )
@@ -110,11 +115,12 @@ def _card(place: Path, counts: Counts, source: OwnFolder | OwnTable, tree: Tree 
     how = f" Read as {tree.reading}." if tree else ""
     return Card(
         name=own_name(place),
-        title=f"Own images: {place.resolve().name}",
+        title=f"Own {kind.items}: {place.resolve().name}",
         description=f"{len(shared)} classes in {len(domains)} domains.{how}",
         licence="yours",
         domains=domains,
         classes=sorted(shared, key=lambda label: (-sizes[label], label)),
+        modality=modality,
         fit="crop",
         sources=[source],
         notes=notes,

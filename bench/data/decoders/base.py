@@ -58,8 +58,11 @@ class Decoder:
         """Shape of an item of a size."""
         return tuple(self.scale * size if axis is None else axis for axis in self.axes)
 
+    code: tuple[str, ...] = ()
+    """Other files of this package that decode."""
+
     @property
     def digest(self) -> str:
         """Digest of the code that decodes, its libraries' versions included: other code, other items."""
-        code = code_digest(f"data/decoders/{self.modality}.py", "data/decoders/base.py")
+        code = code_digest(f"data/decoders/{self.modality}.py", "data/decoders/base.py", *self.code)
         return combine(code, *(str(package_version(name)) for name in self.libraries))

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from bench.core.errors import UserError
+from bench.core.modalities import MODALITIES
 from bench.core.paths import data_roots
 from bench.data.sources import layouts
 from bench.data.sources.base import Absent, Listing, SourceRequest, normalised
@@ -104,18 +105,22 @@ class OwnFolder(Frozen):
 
     type: Literal["own-folder"]
     path: str
+    modality: Literal["image", "audio"] = Field("image", description="what its files are")
 
     def listing(self, request: SourceRequest) -> Listing:
         """List the images of the card's domains and classes."""
         root = Path(self.path)
-        tree = read_tree(root)
+        tree = read_tree(root, self.modality)
         alone = request.domains[0] if tree.flat and len(request.domains) == 1 else ""
         items: layouts.Items = defaultdict(list)
         for image in tree.images:
             domain = alone or image.domain
             if domain in request.domains and image.label in request.classes:
                 items[domain].append(Item("", image.label, "", image.path, split=image.split))
-        if not items:
+        if not items and self.modality == "image":
             return Folder(type="folder", path=self.path).listing(request)
-        missing = [f"no images of domain {d} in {root.name}" for d in request.domains if d not in items]
+        if not items:
+            raise Absent(f"no recordings of {request.name} in {self.path}")
+        what = MODALITIES[self.modality].items
+        missing = [f"no {what} of domain {d} in {root.name}" for d in request.domains if d not in items]
         return Listing(f"folder {root.name}", layouts.digest_of(items), lambda: dict(items), tuple(missing))

@@ -103,11 +103,11 @@ class PixelTables(Frozen):
         try:
             for table in self.tables:
                 key = table.model_dump_json()
-                kept[table.domain] = _keep(key, partial(table.images, request.download))
+                kept[table.domain] = keep_array(key, partial(table.images, request.download))
             for blend in self.blends:
                 below = kept[blend.of]
                 key = combine(blend.model_dump_json(), tables[blend.of].model_dump_json())
-                kept[blend.domain] = _keep(key, partial(self._blended, blend, below, request.download))
+                kept[blend.domain] = keep_array(key, partial(self._blended, blend, below, request.download))
         except NotHere as reason:
             raise Absent(str(reason)) from None
         origins = {blend.domain: blend.of for blend in self.blends}
@@ -142,7 +142,7 @@ def _items(thing: str, part: KeptPart, classes: Sequence[str]) -> list[Item]:
     return found
 
 
-def _keep(key: str, make: Callable[[], Images]) -> KeptPart:
+def keep_array(key: str, make: Callable[[], Images]) -> KeptPart:
     """Find a domain's array in the cache, or make it."""
     code = code_digest("data/sources/pixel_tables.py")
     note = cache_part("library") / f"{combine(key, code)}.json"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.data.sources.base import SPLIT_NAMES
 from bench.data.sources.parquet import check_rows
-from bench.data.sources.walk import File, Unread, walk
+from bench.data.sources.walk import SUFFIXES_OF, File, Unread, walk
 
 CONTAINERS = frozenset(("images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "data"))
 """Names of folders that hold all there is in the folder above and say nothing."""
@@ -77,13 +77,13 @@ class Way:
         return "/".join(filter(None, (role or next(wanted, "") for role in self.roles)))
 
 
-def read_tree(root: Path) -> Tree:
+def read_tree(root: Path, modality: str = "image") -> Tree:
     """Read a folder `<domain>/<class>/…` or `<class>/…` by where most folders of images lie.
 
     Folders `train`, `val` and `test` at any level above the images are published splits. A folder in which
     nearly everything lies is looked through.
     """
-    unread = Unread()
+    unread = Unread(SUFFIXES_OF[modality])
     inside: dict[Folders, list[File]] = defaultdict(list)
     for count, file in enumerate((file for file in walk(root) if unread.note(file)), 1):
         inside[file.folders].append(file)

