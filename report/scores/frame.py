@@ -129,7 +129,7 @@ def load_frame(
     # What was deleted since the keys were listed.
     gone = (frame["status"] == "missing") & (frame.index >= len(expected))
     frame = frame[~gone].reset_index(drop=True)
-    frame = _longest_runs(frame)
+    frame = _longest_runs(frame, len(expected))
     frame["control_key"] = _control_keys(frame)
     frame["method"] = _labels(frame)
     _tell_budgets_apart(frame)
@@ -405,14 +405,27 @@ def _labels(frame: pd.DataFrame) -> list[str | None]:
     ]
 
 
-def _longest_runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Leave out runs of cells that are to converge which were run again with more steps."""
+def _longest_runs(frame: pd.DataFrame, expected: int) -> pd.DataFrame:
+    """Leave out other runs of cells that are to converge than those that their chains end with.
+
+    A chain begins with the run that is expected, or else has fewest steps, and goes on as a run does (see
+    `bench.records.convergence`): what other code was given more steps for, this may have converged before.
+    """
     chained = frame["longest"].fillna(0) > 0
     if not chained.any():
         return frame
-    order = frame[chained].assign(there=frame["status"] != "missing").sort_values(["there", "steps"])
-    last = order.groupby(["method", "overrides", "question", "seed"]).tail(1).index
-    return frame[~chained | frame.index.isin(last)].reset_index(drop=True)
+    order = frame[chained].assign(gone=frame["status"] == "missing", more=frame.index >= expected)
+    order = order.sort_values(["gone", "more", "steps"], kind="stable")
+    goes_on = frame["status"].eq("done") & frame["converged"].eq(False)
+    kept = []
+    for _, runs in order.groupby(["method", "overrides", "question", "seed"]):
+        there = runs[~runs["gone"]]
+        longer = dict(zip(there["steps"], there.index, strict=True))
+        place = runs.index[0]
+        while goes_on[place] and 2 * frame["steps"][place] in longer:
+            place = longer[2 * frame["steps"][place]]
+        kept.append(place)
+    return frame[~chained | frame.index.isin(kept)].reset_index(drop=True)
 
 
 def _tell_budgets_apart(frame: pd.DataFrame) -> None:

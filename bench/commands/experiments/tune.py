@@ -79,7 +79,15 @@ def tune(options: TuneOptions) -> int:
     if len(methods) == 1:
         return _conclude(studies[methods[0]][0], methods[0])
     click.echo(markdown(studies))
-    return 0 if studies else 1
+    failed = [method for method, (study, _) in studies.items() if not _complete(study)]
+    for method in failed:
+        click.echo(f"{method}: every trial failed", err=True)
+    return 0 if studies and not failed else 1
+
+
+def _complete(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Trials of a study that have a score."""
+    return [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
 
 
 def _tune(method: str, options: TuneOptions) -> tuple[optuna.Study, Space]:
@@ -102,7 +110,7 @@ def markdown(studies: Mapping[str, tuple[optuna.Study, Space]]) -> str:
     rows = ["| method | hyperparameter | default | score, % | best | score, % | trials |"]
     rows.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
     for method, (study, space) in studies.items():
-        complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+        complete = _complete(study)
         if not complete:
             continue
         best = max(complete, key=lambda trial: trial.value or 0.0)
@@ -141,8 +149,7 @@ def tuned(plan: RunPlan) -> Suite:
         except Untried as reason:
             click.echo(f"not tuned: {reason}")
             continue
-        complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
-        if not complete:
+        if not _complete(study):
             click.echo(f"{method}: every trial failed; it keeps its defaults", err=True)
             continue
         values = {name: _rounded(value) for name, value in study.best_params.items()}
@@ -361,7 +368,7 @@ def _inside(spec: dict[str, float]) -> bool:
 
 def _conclude(study: optuna.Study, method: str) -> int:
     """Print the best trials and how to use the best one."""
-    complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    complete = _complete(study)
     if not complete:
         click.echo(f"{method}: every trial failed", err=True)
         return 1

@@ -355,3 +355,16 @@ def test_several_methods_get_equally_many_trials(tmp_path: Path) -> None:
         for name in record.request.cell.overrides
     }
     assert tried == {("bitfit", "learning_rate"), ("full-finetune", "learning_rate")}
+
+
+def test_a_method_of_several_all_of_whose_trials_fail(tmp_path: Path) -> None:
+    """Batch norm has no statistics of one image; a closed form does without."""
+    suite = SUITE.replace("shots = [0, 3]", "shots = [3]").replace("batch_size = 8", "batch_size = 1")
+    (tmp_path / "tiny.toml").write_text(suite)
+    done = bench(
+        *("tune", "--suite", "tiny.toml", "--method", "full-finetune,linear-probe", "--trials", "1"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1, done.stdout
+    assert "full-finetune: every trial failed\n" in done.stderr
+    assert "| linear-probe |" in done.stdout
