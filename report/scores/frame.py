@@ -76,6 +76,9 @@ ANSWER = (
 
 COLUMNS = ("key", "status", *CELL, *ANSWER)
 
+CHAIN = "chain"
+"""Column, until a frame is whole, that runs of one cell which is to converge have in common."""
+
 OBJECTS = (
     *("supervision", "protocol", "features", "predictions", "evaluations"),
     *("discrepancy_before", "class_names", "streams", "spending"),
@@ -111,7 +114,7 @@ def load_frame(
     cell was run for as their control alone (see `methods_only`), `control` and `control_key` a cell's own
     control.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    columns: dict[str, list[Any]] = {name: [] for name in (*COLUMNS, CHAIN)}
     keys = [cell.key for cell in expected]
     if others or not expected:
         known = set(keys)
@@ -133,6 +136,7 @@ def load_frame(
     frame["control_key"] = _control_keys(frame)
     frame["method"] = _labels(frame)
     _tell_budgets_apart(frame)
+    frame = frame.drop(columns=CHAIN)
     if expected:
         frame.attrs[ASKED] = len(expected)
     return frame
@@ -162,7 +166,7 @@ def _columns(store: Store, keys: Sequence[str], per_image: bool) -> dict[str, li
 
     By column, since a dictionary of seventy values for each of many rows is most of the memory.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    columns: dict[str, list[Any]] = {name: [] for name in (*COLUMNS, CHAIN)}
     _add(columns, (_row_of_key(store, key, per_image) for key in keys))
     # `low` and `high`, where there are predictions.
     places = [place for place, status in enumerate(columns["status"]) if status == "done"]
@@ -272,7 +276,7 @@ def _control(record: Record) -> dict[str, Any]:
     other = cell.model_copy(update={"overrides": {**cell.overrides, **control}})
     if other.key == record.key:
         return {}
-    return {"control": _words(control), "control_key": other.key}
+    return {"control": _words(control), "control_key": _chain(other)}
 
 
 def _words(overrides: Mapping[str, Value]) -> str:
@@ -318,11 +322,22 @@ def _cell(cell: Cell) -> dict[str, Any]:
     """Values of a cell by column."""
     return {
         **_question(*(getattr(cell, name) for name in QUESTION)),
+        CHAIN: _chain(cell),
         "method": cell.method,
         "overrides": _words(cell.overrides),
         "control_of": ", ".join(cell.control_of),
         "seed": cell.seed,
     }
+
+
+def _chain(cell: Cell) -> str:
+    """Key of a cell, if it is to converge with the most steps that it may have."""
+    longest = cell.budget.longest
+    return (
+        cell.model_copy(update={"budget": cell.budget.model_copy(update={"steps": longest})}).key
+        if longest
+        else cell.key
+    )
 
 
 OWN = {"method", "overrides", "control_of", "seed"}
@@ -372,7 +387,9 @@ def _question(*values: Any) -> dict[str, Any]:
 
 
 def _control_keys(frame: pd.DataFrame) -> list[str | float]:
-    """Keys of the rows' controls; of another method that of the same question and seed.
+    """Keys of the rows' controls, of which each may have converged after other steps than the row.
+
+    That of another method is of the same question and seed.
 
     Where the frame has several variants of that method it is the one of defaults, or cannot be said.
     """
@@ -388,7 +405,11 @@ def _control_keys(frame: pd.DataFrame) -> list[str | float]:
         for where, variants in found.items()
     }
     columns = (frame[name] for name in ("control", "question", "seed", "control_key"))
-    return [chosen.get((control, *where), key) for control, *where, key in zip(*columns, strict=True)]
+    ends = dict(zip(frame[CHAIN], frame["key"], strict=True))
+    return [
+        chosen.get((control, *where), ends.get(chain, chain))
+        for control, *where, chain in zip(*columns, strict=True)
+    ]
 
 
 def _labels(frame: pd.DataFrame) -> list[str | None]:

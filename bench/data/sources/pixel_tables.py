@@ -125,7 +125,7 @@ class PixelTables(Frozen):
     @property
     def _domains(self) -> list[str]:
         """Domains, those that are made of others after these."""
-        return [each.domain for each in (*self.tables, *self.blends)]
+        return [*(table.domain for table in self.tables), *(blend.domain for blend in self.blends)]
 
     def _keep(self, domain: str, request: SourceRequest, read: bool = False) -> KeptPart:
         """Find a domain's images in the cache, or make them; see `kept_part`."""
