@@ -11,7 +11,7 @@ from bench.core.seeds import stream
 from bench.data.dataset import Dataset
 from bench.data.splits import TEST, VALIDATION, Subset, draw_shots, fold_of, subset
 from bench.engine.evaluation.validators import FEWEST
-from bench.engine.training.inputs import Inputs
+from bench.engine.training.inputs.base import Inputs
 from bench.spec.cell import Cell
 from bench.spec.stages import Items, Partition, StageSpec
 

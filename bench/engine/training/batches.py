@@ -12,10 +12,7 @@ from torch import Tensor
 from bench.core.errors import UserError
 from bench.core.seeds import stream
 from bench.data.splits import Subset
-from bench.engine.training.inputs import (
-    Inputs,
-    onto,
-)
+from bench.engine.training.inputs.base import Inputs, onto
 from bench.method.base import SecondView
 from bench.method.batch import Batch, Episode
 
