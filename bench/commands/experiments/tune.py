@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,9 @@ from bench.spec.rules import LABEL_FREE, TUNES_BY
 
 NAMED = ("suite", "methods", "source", "target")
 """Options that a study's name says in words."""
+
+SEAL = "checksum"
+"""Field of a line of a journal."""
 
 Space = dict[str, dict[str, Any]]
 """Ranges of the hyperparameters that are searched."""
@@ -306,7 +310,7 @@ def _study(store: Store, name: str, question: str) -> optuna.Study:
     # Absolute: optuna's lock is a link to the path, and one that leads nowhere is waited for without end.
     path = str(journal.absolute())
     try:
-        storage = JournalStorage(JournalFileBackend(path, JournalLock(path)))
+        storage = JournalStorage(SealedJournal(path, JournalLock(path)))
         study_name = f"{name} {question}"
         known = [study.study_name for study in storage.get_all_studies()]
         if study_name not in known and any(_is_of(other, name) for other in known):
@@ -328,6 +332,26 @@ def _study(store: Store, name: str, question: str) -> optuna.Study:
 def _is_of(study_name: str, name: str) -> bool:
     """Return True if a study has this name, with or without a question."""
     return study_name == name or study_name.rpartition(" ")[0] == name
+
+
+class SealedJournal(JournalFileBackend):
+    """Journal whose lines hold checksums, so that damage is no other score; older lines hold none."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append lines; raises `OSError`."""
+        super().append_logs([{**log, SEAL: _checksum(log)} for log in logs])
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """Read lines from a number on; raises `ValueError` where one was changed."""
+        for log in super().read_logs(log_number_from):
+            checksum = log.pop(SEAL, None)
+            if checksum not in (None, _checksum(log)):
+                raise ValueError("a checksum differs")
+            yield log
+
+
+def _checksum(log: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(log, sort_keys=True).encode())
 
 
 class JournalLock(JournalFileSymlinkLock):
