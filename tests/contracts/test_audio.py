@@ -8,23 +8,31 @@ import numpy as np
 import pytest
 
 from bench.core.errors import CellSkipped
+from bench.method.batch import Access
 from bench.method.registry import load_method, method_modules
 from bench.spec.cell import Budget, Cell, Scenario
 from tests.support.cells import steps_of
 from tests.support.recordings import TONES, two_voices
 
 METHODS = sorted(method_modules())
-NETWORKS = ("spectrogram:test_efficientnet.untrained", "audio_cnn.untrained", "speech_embedding.untrained")
+USUAL = "audio_cnn.untrained"
+OTHERS = ("spectrogram:test_efficientnet.untrained", "speech_embedding.untrained")
+TUNING = (
+    "linear-probe",
+    "full-finetune",
+    "partial-finetune",
+    "lora",
+    "bitfit",
+    "adapter",
+    "maml",
+    "nas-lite",
+)
+CASES = [*((method, USUAL) for method in METHODS), *((m, name) for name in OTHERS for m in TUNING)]
 LACKING = {
-    "spectrogram:test_efficientnet.untrained": {"vpt": "vision transformer"},
-    "audio_cnn.untrained": {"vpt": "vision transformer"},
-    "speech_embedding.untrained": {
-        "vpt": "vision transformer",
-        "stochnorm": "batch norm",
-        "adabn": "batch norm",
-    },
+    "co-tuning": "comes without the classifier",
+    "vpt": "vision transformer",
 }
-"""Methods by network that need what it lacks, and words of the reason."""
+"""Methods that need what a small untrained network lacks, and words of the reason."""
 
 
 @pytest.fixture(scope="module")
@@ -54,24 +62,22 @@ def question(method: str, network: str, shots: int) -> Cell:
     return Cell(scenario=scenario, method=method, backbone=network, **asked)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("shots", [0, 2])
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "network"), CASES)
 def test_answers_or_says_why_not(
-    voices: Path, artifacts: Path, monkeypatch: pytest.MonkeyPatch, method: str, network: str, shots: int
+    voices: Path, artifacts: Path, monkeypatch: pytest.MonkeyPatch, method: str, network: str
 ) -> None:
+    """Without labels of the target where the method makes no use of them, else with two per class."""
     monkeypatch.setenv("BENCH_OWN_DATA", str(voices))
+    kind = load_method(method)
+    shots = 0 if kind.adapts or Access.TARGET_LABELS not in kind.access else 2
     run = steps_of(question(method, network, shots), artifacts)
     try:
         predictions = run.run()
     except CellSkipped as skipped:
-        reason = str(skipped)
-        assert "\n" not in reason
-        if shots and not load_method(method).unavailable():
-            assert method in LACKING[network] or "makes no use of labelled" in reason, reason
-            assert LACKING[network].get(method, "") in reason
+        assert "\n" not in str(skipped)
+        assert kind.unavailable() or LACKING[method] in str(skipped)
         return
-    assert method not in LACKING[network]
+    assert method not in LACKING
     labels = predictions["target-test/labels"]
     assert set(labels.tolist()) == {0, 1}
     logits = predictions[f"look{run.selected['last']}/target-test/logits"]
