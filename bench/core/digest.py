@@ -17,6 +17,7 @@ ROOMS = ("data", "engine", "method", "networks", "spec")
 
 FILES = (
     "core/seeds.py",
+    "core/waveforms.py",
     "method/maths/logistic.py",
     "method/maths/normalisation.py",
     "records/selection.py",

@@ -50,9 +50,6 @@ class Modality:
             raise UserError(f"augment = '{augment}' is none of {self.items}: use {known}")
 
 
-AUDIO_RATE = 16_000
-"""Samples a second of decoded recordings."""
-
 MODALITIES = {
     "image": Modality(
         *("image", "images", "px", 8, 1024),

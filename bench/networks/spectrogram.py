@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.core.modalities import AUDIO_RATE
+from bench.core.waveforms import AUDIO_RATE
 
 HOP, WINDOW, POINTS = 160, 400, 512
 """Samples from frame to frame, in a frame, and points of its Fourier transform: 10, 25 and 32 ms."""

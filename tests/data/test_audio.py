@@ -11,11 +11,10 @@ import pytest
 from scipy.io import wavfile
 
 from bench.core.errors import UserError
-from bench.core.modalities import AUDIO_RATE
+from bench.core.waveforms import AUDIO_RATE, resample
 from bench.data.decoders import audio
 from bench.data.decoders.base import Unreadable
 from bench.data.own import own_card
-from bench.data.waveforms import resample
 from tests.support.recordings import TONES, VOICES, tone, two_voices, write_wav
 
 

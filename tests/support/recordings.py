@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.core.modalities import AUDIO_RATE
+from bench.core.waveforms import AUDIO_RATE
 
 TONES = {"rising": (300, 900), "falling": (900, 300)}
 """Classes, and the frequencies in Hz that they begin and end with."""

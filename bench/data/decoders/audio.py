@@ -13,10 +13,9 @@ import numpy as np
 
 from bench.core.errors import UserError
 from bench.core.files import open_regular
-from bench.core.modalities import AUDIO_RATE
+from bench.core.waveforms import AUDIO_RATE, PER_MILLISECOND, resample, to_int16
 from bench.data.decoders.base import Decoder, Fit, Unreadable
 from bench.data.sources.encoded import OF_THE_FILE, Encoded, cannot_read
-from bench.data.waveforms import PER_MILLISECOND, resample, to_int16
 
 MOST_BYTES = 2**26
 """Largest file of a recording in bytes."""
@@ -163,5 +162,5 @@ def _line(error: Exception) -> str:
 DECODER = Decoder(
     *("audio", decode, "int16", (None,), ("scipy", "soundfile")),
     scale=PER_MILLISECOND,
-    code=("data/waveforms.py",),
+    code=("core/waveforms.py",),
 )

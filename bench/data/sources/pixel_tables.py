@@ -98,18 +98,8 @@ class PixelTables(Frozen):
         """List every domain; what is not kept yet is read from the distributions, or fetched."""
         kept: dict[str, KeptPart] = {}
         try:
-<<<<<<< HEAD
-            for table in self.tables:
-                key = table.model_dump_json()
-                kept[table.domain] = keep_array(key, partial(table.images, request.download))
-            for blend in self.blends:
-                below = kept[blend.of]
-                key = combine(blend.model_dump_json(), tables[blend.of].model_dump_json())
-                kept[blend.domain] = keep_array(key, partial(self._blended, blend, below, request.download))
-=======
             for domain in self._domains:
                 kept[domain] = self._keep(domain, request)
->>>>>>> main
         except NotHere as reason:
             raise Absent(str(reason)) from None
         origins = {blend.domain: blend.of for blend in self.blends}
@@ -165,26 +155,3 @@ def _items(thing: str, part: KeptPart, classes: Sequence[str]) -> list[Item]:
         name = f"{thing}-{row:05}"
         found.append(Item(name, classes[label], name, path, row))
     return found
-<<<<<<< HEAD
-
-
-def keep_array(key: str, make: Callable[[], Images]) -> KeptPart:
-    """Find a domain's array in the cache, or make it."""
-    code = code_digest("data/sources/pixel_tables.py")
-    note = cache_part("library") / f"{combine(key, code)}.json"
-    try:
-        kept = KeptPart.model_validate_json(unseal(note.read_bytes()))
-        if Path(kept.array).exists():
-            return kept
-    except (OSError, ValueError):
-        pass
-    images, labels = make()
-    array = note.with_suffix(".npy")
-    with writing_to_cache():
-        with atomic_file(array) as temporary, temporary.open("wb") as file:
-            np.save(file, images, allow_pickle=False)
-        kept = KeptPart(array=str(array), labels=labels)
-        write_atomically(note, seal(kept.model_dump_json().encode()))
-    return kept
-=======
->>>>>>> main

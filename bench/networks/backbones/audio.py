@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.core.errors import CellSkipped, UserError, did_you_mean
-from bench.core.modalities import AUDIO_RATE
+from bench.core.waveforms import AUDIO_RATE
 from bench.networks.backbones import image
 from bench.networks.backbones.base import Backbone
 from bench.networks.backbones.families import MEMBERS

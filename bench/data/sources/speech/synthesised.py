@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
@@ -19,15 +18,14 @@ from pydantic import Field
 
 from bench.core.digest import code_digest, combine
 from bench.core.errors import UserError
-from bench.core.modalities import AUDIO_RATE
 from bench.core.packages import Member, NotHere
 from bench.core.paths import cache_part, writing_to_cache
+from bench.core.waveforms import AUDIO_RATE, PER_MILLISECOND, resample, to_int16
+from bench.data.sources import layouts
 from bench.data.sources.base import Absent, Listing, SourceRequest
 from bench.data.sources.item import Item
-from bench.data.sources.library import KeptPart
-from bench.data.sources.pixel_tables import keep_array
+from bench.data.sources.library import KeptPart, keep_array, kept_part
 from bench.data.sources.speech import speaking
-from bench.data.waveforms import PER_MILLISECOND, resample, to_int16
 from bench.spec.toml import Frozen
 
 MOST_SECONDS = 120
@@ -63,17 +61,24 @@ class Synthesised(Frozen):
 
     def listing(self, request: SourceRequest) -> Listing:
         """List every domain; what is not kept yet is spoken now."""
-        kept: dict[str, KeptPart] = {}
-        code = code_digest("data/sources/speech/*.py", "data/waveforms.py")
-        for domain in request.domains:
-            key = combine(code, self.model_dump_json(), *request.classes, domain)
-            kept[domain] = keep_array(key, partial(self._spoken, domain, request))
-        digest = combine(self.model_dump_json(), *(part.array for part in kept.values()))
+        kept = {domain: self._keep(domain, request) for domain in request.domains}
+        items = {domain: self._items(part, request.classes) for domain, part in kept.items()}
 
-        def items() -> dict[str, list[Item]]:
-            return {domain: self._items(part, request.classes) for domain, part in kept.items()}
+        def whole() -> layouts.Items:
+            for domain in kept:
+                self._keep(domain, request, read=True)
+            return items
 
-        return Listing(self.title, digest, items)
+        return Listing(self.title, combine(self.model_dump_json(), layouts.digest_of(items)), whole)
+
+    def _keep(self, domain: str, request: SourceRequest, read: bool = False) -> KeptPart:
+        """Find what a voice says in the cache, or let it speak; see `kept_part`."""
+        code = code_digest("data/sources/speech/*.py", "core/waveforms.py")
+
+        def make(array: Path) -> KeptPart:
+            return keep_array(array, *self._spoken(domain, request), [*request.classes])
+
+        return kept_part(combine(code, self.model_dump_json(), *request.classes, domain), make, read)
 
     def _items(self, part: KeptPart, words: tuple[str, ...]) -> list[Item]:
         """Variants of one word with one speed and pitch are one group, whoever says it."""

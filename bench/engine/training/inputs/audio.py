@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.core.modalities import AUDIO_RATE
+from bench.core.waveforms import AUDIO_RATE
 from bench.engine.training.inputs.base import InputsRequest, onto
 
 LOUDEST = 32_768.0

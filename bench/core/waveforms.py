@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from bench.core.modalities import AUDIO_RATE
-
+AUDIO_RATE = 16_000
+"""Samples a second of decoded recordings."""
 PER_MILLISECOND = AUDIO_RATE // 1000
 FULL_SCALE = 32_767
 """Largest sample of a recording of 16 bits."""
