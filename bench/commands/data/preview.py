@@ -41,7 +41,10 @@ PAGE = """<!doctype html>
 def preview(name: str | None, out: Path) -> Path:
     """Write `<out>/<domain>.png` and `<out>/index.html`; returns the page."""
     with progress_bars() as progress:
-        dataset = open_dataset(select_card(name), progress)
+        card = select_card(name)
+        if card.modality != "image":
+            raise UserError(f"{card.name} holds {card.kind.items}: contact sheets are of images")
+        dataset = open_dataset(card, progress)
         drawn = contact_sheets(dataset, progress)
     sheets = []
     for number, (domain, (sheet, classes)) in enumerate(drawn.items()):

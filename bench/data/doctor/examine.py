@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from bench.data.dataset import Dataset, silent
-from bench.data.doctor import counts, duplicates, files
-from bench.data.doctor.finding import Finding
+from bench.data.doctor import counts, duplicates, files, recordings
+from bench.data.doctor.finding import Finding, Look
 from bench.data.doctor.scan import Scan, scan_images
 from bench.data.index import Progress
 
 DomainSummary = dict[str, str | int | float | None]
-"""Counts of images and classes of a domain, and the mean width and height of its images in pixels."""
+"""Counts of items and classes of a domain, and what a look at its items found on average."""
 
 
 @dataclass(frozen=True)
@@ -37,25 +38,46 @@ class Diagnosis:
 
 
 def examine(dataset: Dataset, progress: Progress = silent) -> Diagnosis:
-    """Scan every image of a dataset and run all checks; not of domains that are others corrupted."""
+    """Look at every item of a dataset and run all checks; not of domains that are others corrupted."""
     dataset = dataset.clean
-    scan = scan_images(dataset, progress)
+    look = LOOKS[dataset.card.modality](dataset, progress)
     findings = [
         *counts.card_mismatches(dataset),
         *counts.missing(dataset),
-        *files.unreadable(dataset, scan),
+        *look.unreadable,
         *counts.class_balance(dataset),
         *duplicates.exact(dataset),
-        *duplicates.near(dataset, scan),
-        *files.small(dataset, scan),
+        *look.others,
     ]
-    return Diagnosis(dataset.card.name, dataset.origin, _summaries(dataset, scan), findings)
+    return Diagnosis(dataset.card.name, dataset.origin, _summaries(dataset, look), findings)
 
 
-def _summaries(dataset: Dataset, scan: Scan) -> list[DomainSummary]:
+def _look_at_images(dataset: Dataset, progress: Progress) -> Look:
+    """Look at every image."""
+    scan = scan_images(dataset, progress)
+    return Look(
+        unreadable=[*files.unreadable(dataset, scan.unreadable)],
+        others=[*duplicates.near(dataset, scan), *files.small(dataset, scan)],
+        summaries={name: _mean_size(scan, name) for name in dataset.domains},
+    )
+
+
+def _mean_size(scan: Scan, name: str) -> dict[str, float | None]:
+    """Mean width and height of a domain's images in pixels."""
+    sizes = [size for (where, _), size in scan.sizes.items() if where == name]
+    return {
+        side: round(float(np.mean([size[axis] for size in sizes])), 1) if sizes else None
+        for axis, side in enumerate(("width", "height"))
+    }
+
+
+LOOKS: dict[str, Callable[[Dataset, Progress], Look]] = {"image": _look_at_images, "audio": recordings.look}
+"""Looks at items by modality."""
+
+
+def _summaries(dataset: Dataset, look: Look) -> list[DomainSummary]:
     rows: list[DomainSummary] = []
     for name, domain in dataset.domains.items():
-        sizes = [size for (where, _), size in scan.sizes.items() if where == name]
         counts = list(Counter(domain.labels.tolist()).values())
         rows.append(
             {
@@ -65,8 +87,7 @@ def _summaries(dataset: Dataset, scan: Scan) -> list[DomainSummary]:
                 "classes": len(counts),
                 "smallest": min(counts, default=0),
                 "largest": max(counts, default=0),
-                "width": round(float(np.mean([w for w, _ in sizes])), 1) if sizes else None,
-                "height": round(float(np.mean([h for _, h in sizes])), 1) if sizes else None,
+                **look.summaries[name],
             }
         )
     return rows

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from bench.core.text import counted
 from bench.data.dataset import Dataset
 from bench.data.doctor.finding import Finding
 from bench.data.doctor.scan import Scan
@@ -14,10 +13,10 @@ SMALL = 16
 """Smallest side in pixels of an image of use."""
 
 
-def unreadable(dataset: Dataset, scan: Scan) -> Iterable[Finding]:
-    """Find images that cannot be read, by reason."""
+def unreadable(dataset: Dataset, reasons: Mapping[tuple[str, int], str]) -> Iterable[Finding]:
+    """Find items that cannot be read, by reason."""
     kinds: dict[str, list[str]] = defaultdict(list)
-    for (name, row), reason in sorted(scan.unreadable.items()):
+    for (name, row), reason in sorted(reasons.items()):
         kind = "unreadable"
         if reason == "empty":
             kind = "empty file"
@@ -29,7 +28,7 @@ def unreadable(dataset: Dataset, scan: Scan) -> Iterable[Finding]:
             kind = "file missing"
         kinds[kind].append(f"{name}: {dataset.domains[name].title(row)} ({reason})")
     for kind, images in kinds.items():
-        yield Finding(kind, "fault", f"{counted(len(images), 'image')} cannot be read", tuple(images))
+        yield Finding(kind, "fault", f"{dataset.kind.counted(len(images))} cannot be read", tuple(images))
 
 
 def small(dataset: Dataset, scan: Scan) -> Iterable[Finding]:
