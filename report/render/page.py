@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bench.report.render import cite, conclusions
 from bench.report.render.fingerprint import NAME, comment
 from bench.report.render.samples import Samples, png_uri, thumbnails
 from bench.report.render.sections import CONTENTS, section
+from bench.report.render.sounds import sound_uri
 from bench.report.render.templates import asset, environment
 from bench.report.scores.frame import BASELINE, STATUSES, load_frame, methods_only
 from bench.report.scores.supervision import USUAL
@@ -173,8 +175,14 @@ def _samples(samples: Samples | None) -> list[dict[str, Any]]:
             "domain": domain,
             "credit": samples.credits.get(domain, ""),
             "images": [
-                {"name": name, "uri": png_uri(image), "height": image.shape[0], "width": image.shape[1]}
-                for name, image in images
+                {
+                    "name": name,
+                    "uri": png_uri(image),
+                    "height": image.shape[0],
+                    "width": image.shape[1],
+                    "sound": sound_uri(sound) if sound is not None else "",
+                }
+                for (name, image), sound in zip_longest(images, samples.sounds.get(domain, ()))
             ],
         }
         for domain, images in samples.images.items()

@@ -25,12 +25,14 @@ class Samples:
 
     images: by domain, (class name, uint8 (height, width, 3)).
     credits: by domain, whose work the images are and under which licence.
+    sounds: by domain, the recordings that images are pictures of, in their order: int16 (N,) at 16 kHz.
     find: an image of a class, or None where there is none at hand.
     """
 
     images: Mapping[str, Sequence[tuple[str, np.ndarray]]]
     credits: Mapping[str, str] = field(default_factory=dict)
     find: Callable[[str], np.ndarray | None] = none_at_hand
+    sounds: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
 
 
 def thumbnails(samples: Samples | None, names: Iterable[str]) -> dict[str, tuple[str, str]]:

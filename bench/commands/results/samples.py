@@ -1,4 +1,4 @@
-"""Sample images for a report, out of the cache of decoded images; nothing is decoded or fetched."""
+"""Sample items for a report, out of the cache of decoded ones; nothing is decoded or fetched."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from bench.core.errors import UserError
 from bench.data.catalog import card_names, load_card
 from bench.data.dataset import Dataset, open_dataset
 from bench.report.render.samples import Samples
+from bench.report.render.sounds import spectrum_picture
 from bench.spec.cell import Cell
 
 SHOWN = 10
@@ -19,44 +20,57 @@ SHOWN = 10
 
 
 @dataclass(frozen=True)
-class DomainImages:
-    """Decoded images of one domain: uint8 (images, size, size, 3), and the class of each."""
+class DomainItems:
+    """Decoded items of one domain, and the class of each."""
 
     dataset: Dataset
     domain: str
-    pixels: np.ndarray
+    decoded: np.ndarray
+
+    @property
+    def heard(self) -> bool:
+        """True if they are recordings."""
+        return self.dataset.card.modality == "audio"
+
+    def picture(self, name: str) -> np.ndarray | None:
+        """Picture of the first item of a class, uint8 (height, width, 3); None if there is none."""
+        item = self.first(name)
+        return spectrum_picture(item) if item is not None and self.heard else item
 
     def first(self, name: str) -> np.ndarray | None:
-        """First image of a class, uint8 (size, size, 3); None if there is none."""
+        """First item of a class; None if there is none."""
         classes = self.dataset.card.classes
         if name not in classes:
             return None
         rows = np.flatnonzero(self.dataset.domains[self.domain].labels == classes.index(name))
-        return np.asarray(self.pixels[rows[0]]) if len(rows) else None
+        return np.asarray(self.decoded[rows[0]]) if len(rows) else None
 
 
 def samples(cells: Iterable[Cell]) -> Samples:
-    """Collect images of the same classes in every domain of the cells, and a lookup of one of any class."""
-    domains: list[DomainImages] = []
+    """Collect pictures of items, of the same classes in every domain of the cells, and a lookup of others."""
+    domains: list[DomainItems] = []
+    sounds: dict[str, list[np.ndarray]] = {}
     images: dict[str, list[tuple[str, np.ndarray]]] = {}
     credits: dict[str, str] = {}
     opened = cache(_opened)
     for (name, domain, size), classes in sorted(_wanted(cells).items()):
-        decoded = _cached_images(opened(name), domain, size)
+        decoded = _cached_items(opened(name), domain, size)
         if decoded is None:
             continue
         domains.append(decoded)
         for label in classes[:SHOWN]:
-            image = decoded.first(label)
-            if image is not None:
+            item, image = decoded.first(label), decoded.picture(label)
+            if item is not None and image is not None:
                 images.setdefault(domain, []).append((label, image))
+                if decoded.heard:
+                    sounds.setdefault(domain, []).append(item)
         card = decoded.dataset.card
         credits[domain] = card.credits.get(domain, card.licence.strip())
 
     def find(name: str) -> np.ndarray | None:
-        return next((image for decoded in domains if (image := decoded.first(name)) is not None), None)
+        return next((image for decoded in domains if (image := decoded.picture(name)) is not None), None)
 
-    return Samples(images, credits, find)
+    return Samples(images, credits, find, sounds)
 
 
 def _wanted(cells: Iterable[Cell]) -> dict[tuple[str, str, int], tuple[str, ...]]:
@@ -78,9 +92,9 @@ def _opened(name: str) -> Dataset | None:
         return None
 
 
-def _cached_images(dataset: Dataset | None, domain: str, size: int) -> DomainImages | None:
-    if not dataset or dataset.card.modality != "image" or domain not in dataset.domains:
+def _cached_items(dataset: Dataset | None, domain: str, size: int) -> DomainItems | None:
+    if not dataset or dataset.card.modality not in ("image", "audio") or domain not in dataset.domains:
         return None
     if not dataset.decoded_path(domain, size).exists():
         return None
-    return DomainImages(dataset, domain, dataset.decoded(domain, size))
+    return DomainItems(dataset, domain, dataset.decoded(domain, size))

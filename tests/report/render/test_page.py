@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 import subprocess
 import sys
+import wave
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from bench.records.store import Store
 from bench.report.render.fingerprint import code_files
 from bench.report.render.page import build
 from bench.report.render.samples import Samples
+from bench.report.render.sounds import spectrum_picture
 from bench.spec.matrix.suite import ScenarioTable, Suite
 from tests.report import synthetic
 from tests.support.checkout import ROOT, python
@@ -290,6 +294,19 @@ def test_samples_are_inlined(store: Store) -> None:
     assert "face" in text
     assert "by someone, CC BY 4.0" in text
     assert sum(load.startswith("data:image/png;base64,") for load in parsed.loads) == 1
+
+
+def test_recordings_can_be_played(store: Store) -> None:
+    samples = np.round(8000 * np.sin(np.arange(16_000) / 5)).astype(np.int16)
+    pictures = {"voice": [("yes <&", spectrum_picture(samples))]}
+    found = Samples(pictures, sounds={"voice": [samples]})
+    html = build(store.root, samples=found).read_text(encoding="utf-8")
+    (uri,) = re.findall(r'<audio controls preload="none" src="data:audio/wav;base64,([^"]+)"', html)
+    assert len(uri) < 12_000
+    with wave.open(io.BytesIO(base64.b64decode(uri))) as sound:
+        assert (sound.getframerate(), sound.getsampwidth(), sound.getnframes()) == (8000, 1, 8000)
+    assert 'aria-label="yes &lt;&amp;"' in html
+    assert "media-src data:" in html
 
 
 def test_reports_load_no_torch() -> None:
