@@ -28,7 +28,7 @@ NAMED = {
     "bench.spec.matrix.suite": {"linear-probe"},
     "bench.spec.rules": {"bnm"},
 }
-"""Modules that compare with a method, as their question is; `bnm` is a validator, `shot`, `pooled` are words."""
+"""Modules that compare with a method, which is part of their question; three are words of other meanings."""
 
 
 def code_lines(text: str) -> int:
