@@ -10,7 +10,7 @@ import torch
 
 from bench.data.dataset import Dataset
 from bench.data.splits import pooled, subset
-from bench.engine.training.inputs import PooledInputs
+from bench.engine.training.inputs.pooled import PooledInputs
 from bench.method.batch import Access
 from bench.method.registry import load_method, select_methods
 from bench.records.record import Record
