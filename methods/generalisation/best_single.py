@@ -28,12 +28,12 @@ class BestSingle(GeneralisationMethod):
     def begin(self, model: Model, items: StageItems, task: Task) -> None:
         """Choose the source."""
         super().begin(model, items, task)
-        labelled = items.labelled
+        labelled, found = items.labelled, torch.empty(0)
         if labelled.domain is not None:
             model.eval()
             features = nn.functional.normalize(labelled.features(model).float())
             found = accuracy_elsewhere(features, labelled.y, labelled.domain, len(task.classes))
-            model.register_buffer("elsewhere", found, persistent=False)
+        model.register_buffer("elsewhere", found, persistent=False)
 
     def over_sources(self, model: Model, sources: Mapping[int, Side], progress: float) -> Tensor:
         """Risk of the chosen source."""
@@ -41,8 +41,8 @@ class BestSingle(GeneralisationMethod):
 
     def report(self, model: Model) -> Details:
         """Accuracy of each source's class means on the others, of which the highest was chosen."""
-        known = cast("Tensor | None", getattr(model, "elsewhere", None))
-        return {} if known is None else {"accuracy on the other sources": known.tolist()}
+        known = cast(Tensor, model.elsewhere).tolist()
+        return {"accuracy on the other sources": known} if known else {}
 
 
 def accuracy_elsewhere(features: Tensor, y: Tensor, domain: Tensor, classes: int) -> Tensor:

@@ -53,7 +53,8 @@ class GroupDro(GeneralisationMethod):
 
     def report(self, model: Model) -> Details:
         """Weights in the end."""
-        return {"source weights": cast(Tensor, model.source_weights).tolist()}
+        weights = cast(Tensor, model.source_weights).tolist()
+        return {"source weights": weights} if len(weights) > 1 else {}
 
 
 def reweighted(weights: Tensor, losses: Tensor, step: float) -> Tensor:
