@@ -12,5 +12,17 @@ from bench.data.sources.hub import Hub
 from bench.data.sources.library import Library
 from bench.data.sources.manifest import Manifest, OwnTable
 from bench.data.sources.pixel_tables import PixelTables
+from bench.data.sources.texts import OwnTexts, RatedTexts
 
-Source = EmojiPackage | Folder | Hub | Library | Manifest | OwnFolder | OwnTable | PixelTables
+Source = (
+    EmojiPackage
+    | Folder
+    | Hub
+    | Library
+    | Manifest
+    | OwnFolder
+    | OwnTable
+    | OwnTexts
+    | PixelTables
+    | RatedTexts
+)
