@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -28,6 +29,11 @@ class TextInputs:
     tokens: np.ndarray
     device: torch.device
     dropout: float = 0.0
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each text."""
+        return np.asarray((self.tokens > 0).sum(1))
 
     @property
     def numbers(self) -> int:
