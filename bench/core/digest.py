@@ -16,6 +16,7 @@ ROOMS = ("data", "engine", "method", "networks", "spec")
 """Folders of the code that decides a cell's numbers, their subfolders included."""
 
 FILES = (
+    "core/components.py",
     "core/seeds.py",
     "method/maths/logistic.py",
     "method/maths/normalisation.py",

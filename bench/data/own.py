@@ -16,7 +16,7 @@ from bench.data.sources.folder import OwnFolder
 from bench.data.sources.layouts import few
 from bench.data.sources.manifest import OwnTable, read_manifest
 from bench.data.sources.tables import IMAGES, TEXTS, holds
-from bench.data.sources.texts import OwnTexts, own_texts
+from bench.data.sources.texts.own import OwnTexts, own_texts
 from bench.data.sources.tree import Tree, read_tree
 from bench.spec.toml import read_toml
 

@@ -21,7 +21,7 @@ from bench.data.decoders.base import Unreadable
 from bench.data.decoders.text import CHARACTERS, as_text, decode
 from bench.data.doctor.examine import examine
 from bench.data.own import own_card
-from bench.data.sources.texts import RatedTable, RatedTexts
+from bench.data.sources.texts.rated import RatedTable, RatedTexts
 from bench.data.splits import splits
 from tests.support.checkout import bench
 from tests.support.texts import write_texts
