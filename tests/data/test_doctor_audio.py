@@ -23,7 +23,7 @@ def test_nothing_is_wrong_with_sound_recordings(tmp_path: Path) -> None:
     found = diagnosis(two_voices(tmp_path / "voices", each=4))
     assert found.healthy
     assert not found.findings
-    assert [row["images"] for row in found.domains] == [8, 8]
+    assert [row["recordings"] for row in found.domains] == [8, 8]
     assert found.domains[0]["seconds"] == pytest.approx(0.21, abs=0.01)
 
 

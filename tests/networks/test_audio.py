@@ -14,7 +14,7 @@ from bench.core.errors import UserError
 from bench.core.packages import NotHere
 from bench.networks.backbones.create import check_backbone, check_image_size, create_backbone, example
 from bench.networks.backbones.families import check_family, family_of
-from bench.networks.backbones.weights import PINNED, needs_hub, untrained, weights_digest
+from bench.networks.backbones.weights import FROM_PACKAGES, needs_hub, untrained, weights_digest
 from bench.networks.onnx import read_tensors
 from bench.networks.spectrogram import LogMel, mel_filters
 from bench.networks.split import Prefix, suffix
@@ -125,8 +125,8 @@ def test_weights_of_an_image_network_are_the_same_file() -> None:
 def test_the_speech_embedding_says_what_its_file_does() -> None:
     """Numbers by onnxruntime 1.32 on the two files in a row, int16 samples in, of windows 0, 8 and 16."""
     try:
-        for member in PINNED["speech_embedding"]:
-            member.read(download=False)
+        for file, _ in FROM_PACKAGES["speech_embedding"].files:
+            FROM_PACKAGES["speech_embedding"].member(file).read(download=False)
     except NotHere as reason:
         pytest.skip(str(reason))
     time = np.arange(16_000) / 16_000

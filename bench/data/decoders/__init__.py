@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.data.decoders import audio, image
+from bench.data.decoders import audio, image, text
 
-DECODERS = {decoder.modality: decoder for decoder in (image.DECODER, audio.DECODER)}
+DECODERS = {decoder.modality: decoder for decoder in (image.DECODER, text.DECODER, audio.DECODER)}
 """Decoders by modality."""

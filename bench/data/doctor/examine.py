@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 
 from bench.data.dataset import Dataset, silent
-from bench.data.doctor import counts, duplicates, files, recordings
-from bench.data.doctor.finding import Finding, Look
-from bench.data.doctor.scan import Scan, scan_images
+from bench.data.doctor import counts, duplicates, files, recordings, texts
+from bench.data.doctor.finding import Finding
+from bench.data.doctor.scan import scan_images
 from bench.data.index import Progress
 
 DomainSummary = dict[str, str | int | float | None]
-"""Counts of items and classes of a domain, and what a look at its items found on average."""
+"""Counts of items and classes of a domain, and their mean size."""
 
 
 @dataclass(frozen=True)
@@ -40,54 +41,74 @@ class Diagnosis:
 def examine(dataset: Dataset, progress: Progress = silent) -> Diagnosis:
     """Look at every item of a dataset and run all checks; not of domains that are others corrupted."""
     dataset = dataset.clean
-    look = LOOKS[dataset.card.modality](dataset, progress)
+    looked = LOOKS[dataset.card.modality](dataset, progress)
     findings = [
         *counts.card_mismatches(dataset),
         *counts.missing(dataset),
-        *look.unreadable,
+        *looked.before,
         *counts.class_balance(dataset),
         *duplicates.exact(dataset),
-        *look.others,
+        *looked.after,
     ]
-    return Diagnosis(dataset.card.name, dataset.origin, _summaries(dataset, look), findings)
+    return Diagnosis(dataset.card.name, dataset.origin, _summaries(dataset, looked), findings)
 
 
-def _look_at_images(dataset: Dataset, progress: Progress) -> Look:
-    """Look at every image."""
+@dataclass(frozen=True)
+class Looked:
+    """Findings about single items, before and behind those about counts, and what is told of a domain."""
+
+    before: list[Finding]
+    after: list[Finding]
+    summary: Callable[[str], DomainSummary]
+
+
+def _images(dataset: Dataset, progress: Progress) -> Looked:
     scan = scan_images(dataset, progress)
-    return Look(
-        unreadable=[*files.unreadable(dataset, scan.unreadable)],
-        others=[*duplicates.near(dataset, scan), *files.small(dataset, scan)],
-        summaries={name: _mean_size(scan, name) for name in dataset.domains},
-    )
+
+    def summary(name: str) -> DomainSummary:
+        sizes = [size for (where, _), size in scan.sizes.items() if where == name]
+        return {
+            side: round(float(np.mean(lengths)), 1) if sizes else None
+            for side, lengths in (("width", [w for w, _ in sizes]), ("height", [h for _, h in sizes]))
+        }
+
+    before = list(files.unreadable(dataset, scan.unreadable))
+    return Looked(before, [*duplicates.near(dataset, scan), *files.small(dataset, scan)], summary)
 
 
-def _mean_size(scan: Scan, name: str) -> dict[str, float | None]:
-    """Mean width and height of a domain's images in pixels."""
-    sizes = [size for (where, _), size in scan.sizes.items() if where == name]
-    return {
-        side: round(float(np.mean([size[axis] for size in sizes])), 1) if sizes else None
-        for axis, side in enumerate(("width", "height"))
-    }
+def _texts(dataset: Dataset, progress: Progress) -> Looked:
+    read = texts.read_texts(dataset, progress)
+    return Looked([], list(texts.faults(dataset, read)), partial(texts.summary, read))
 
 
-LOOKS: dict[str, Callable[[Dataset, Progress], Look]] = {"image": _look_at_images, "audio": recordings.look}
-"""Looks at items by modality."""
+def _recordings(dataset: Dataset, progress: Progress) -> Looked:
+    heard = recordings.listen(dataset, progress)
+    bad = {where: each.unreadable for where, each in heard.items() if each.unreadable}
+    after = list(recordings.faults(dataset, heard))
+    return Looked(list(files.unreadable(dataset, bad)), after, partial(recordings.summary, heard))
 
 
-def _summaries(dataset: Dataset, look: Look) -> list[DomainSummary]:
+LOOKS: dict[str, Callable[[Dataset, Progress], Looked]] = {
+    "image": _images,
+    "text": _texts,
+    "audio": _recordings,
+}
+"""Looks at the items of a dataset, by modality."""
+
+
+def _summaries(dataset: Dataset, looked: Looked) -> list[DomainSummary]:
     rows: list[DomainSummary] = []
     for name, domain in dataset.domains.items():
         counts = list(Counter(domain.labels.tolist()).values())
         rows.append(
             {
                 "domain": name,
-                "images": len(domain.places),
+                dataset.kind.items: len(domain.places),
                 "expected": dataset.card.expected_images(name),
                 "classes": len(counts),
                 "smallest": min(counts, default=0),
                 "largest": max(counts, default=0),
-                **look.summaries[name],
+                **looked.summary(name),
             }
         )
     return rows

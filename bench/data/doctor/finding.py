@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 Level = Literal["fault", "note"]
 
@@ -16,12 +16,3 @@ class Finding:
     level: Level
     message: str
     images: tuple[str, ...] = ()
-
-
-class Look(NamedTuple):
-    """What a look at every item of a dataset found."""
-
-    unreadable: list[Finding]
-    others: list[Finding]
-    summaries: dict[str, dict[str, float | None]]
-    """Means over the items of each domain, by what they are of."""

@@ -17,8 +17,7 @@ from bench.data.dataset import Dataset
 from bench.data.decoders.audio import load
 from bench.data.decoders.base import Unreadable
 from bench.data.decoding import STOPPED, ImagesRequest, numbered, pieces
-from bench.data.doctor.files import unreadable
-from bench.data.doctor.finding import Finding, Look
+from bench.data.doctor.finding import Finding
 from bench.data.index import Progress
 from bench.data.sources.encoded import Encoded, Place
 from bench.processes.expendable import ItemServer, Lost, in_expendable_processes
@@ -75,7 +74,7 @@ def _listen(encoded: Encoded) -> str:
     return heard.model_dump_json()
 
 
-def look(dataset: Dataset, progress: Progress) -> Look:
+def listen(dataset: Dataset, progress: Progress) -> dict[Where, Heard]:
     """Listen to every recording of a dataset."""
     heard: dict[Where, Heard] = {}
     for name, domain in dataset.domains.items():
@@ -91,20 +90,21 @@ def look(dataset: Dataset, progress: Progress) -> Look:
                 else Heard.model_validate_json(outcome.text)
             )
             progress(f"listen to {name}", done, len(domain.places))
-    bad = {where: each.unreadable for where, each in heard.items() if each.unreadable}
+    return heard
+
+
+def faults(dataset: Dataset, heard: dict[Where, Heard]) -> Iterable[Finding]:
+    """Find what is wrong with recordings that can be read."""
     good = {where: each for where, each in sorted(heard.items()) if not each.unreadable}
-    return Look(
-        unreadable=[*unreadable(dataset, bad)],
-        others=[*_silent(dataset, good), *_clipped(dataset, good), *_rates(good)],
-        summaries={
-            name: {"seconds": _mean([each.seconds for (where, _), each in good.items() if where == name])}
-            for name in dataset.domains
-        },
-    )
+    yield from _silent(dataset, good)
+    yield from _clipped(dataset, good)
+    yield from _rates(good)
 
 
-def _mean(values: list[float]) -> float | None:
-    return round(float(np.mean(values)), 2) if values else None
+def summary(heard: dict[Where, Heard], name: str) -> dict[str, str | int | float | None]:
+    """Mean length of a domain's recordings."""
+    lengths = [each.seconds for (where, _), each in heard.items() if where == name and not each.unreadable]
+    return {"seconds": round(float(np.mean(lengths)), 2) if lengths else None}
 
 
 def _silent(dataset: Dataset, heard: dict[Where, Heard]) -> Iterable[Finding]:

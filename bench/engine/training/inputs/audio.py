@@ -77,6 +77,8 @@ class AudioInputs:
     device: torch.device
     augment: SpecAugment | None = None
 
+    lengths = None
+
     @property
     def numbers(self) -> int:
         """Samples of a recording."""

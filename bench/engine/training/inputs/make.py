@@ -7,6 +7,11 @@ from collections.abc import Callable
 from bench.engine.training.inputs.audio import audio_inputs
 from bench.engine.training.inputs.base import Inputs, InputsRequest
 from bench.engine.training.inputs.image import image_inputs
+from bench.engine.training.inputs.text import text_inputs
 
-INPUTS: dict[str, Callable[[InputsRequest], Inputs]] = {"image": image_inputs, "audio": audio_inputs}
+INPUTS: dict[str, Callable[[InputsRequest], Inputs]] = {
+    "image": image_inputs,
+    "text": text_inputs,
+    "audio": audio_inputs,
+}
 """Makers of inputs by modality."""
