@@ -55,6 +55,8 @@ MODALITIES = {
         *("image", "images", "px", 8, 1024),
         augmentations=("crop-flip", "crop", "resized-crop", "rand-augment", "none"),
     ),
+    "table": Modality(*("row", "rows", "columns", 1, 4096), augmentations=("none",)),
+    "sequence": Modality(*("sequence", "sequences", "letters", 4, 4096), augmentations=("none",)),
 }
 """Modalities by name."""
 

@@ -12,5 +12,7 @@ from bench.data.sources.hub import Hub
 from bench.data.sources.library import Library
 from bench.data.sources.manifest import Manifest, OwnTable
 from bench.data.sources.pixel_tables import PixelTables
+from bench.data.sources.tabular.rows import PackageRows
+from bench.data.sources.tabular.sequences import PackageSequences
 
-Source = EmojiPackage | Folder | Hub | Library | Manifest | OwnFolder | OwnTable | PixelTables
+Source = EmojiPackage | Folder | Hub | Library | Manifest | OwnFolder | OwnTable | PackageRows | PackageSequences | PixelTables

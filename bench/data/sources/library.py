@@ -12,7 +12,7 @@ import inspect
 import os
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from pydantic import Field
 
 from bench.core.digest import combine, seal, unseal
 from bench.core.errors import UserError
-from bench.core.files import write_atomically
+from bench.core.files import atomic_file, write_atomically
 from bench.core.paths import cache_part, data_roots, writing_to_cache
 from bench.data.sources import layouts
 from bench.data.sources.base import Absent, Listing, SourceRequest, normalised
@@ -48,7 +48,7 @@ class LibraryPart(Frozen):
 
 
 class KeptPart(Frozen):
-    """Note in the cache of a part's images: paths of files, or the path of one array (images, H, W[, C])."""
+    """Note in the cache of a part's items: paths of files, or the path of one array (N, ...)."""
 
     labels: list[int]
     files: list[str] = []
@@ -62,6 +62,25 @@ class KeptPart(Frozen):
             yield from (
                 (Path(path), None, label) for path, label in zip(self.files, self.labels, strict=True)
             )
+
+
+def keep_array(key: str, make: Callable[[], tuple[np.ndarray, list[int]]]) -> KeptPart:
+    """Find an array (N, ...) and the numbers of its items' classes in the cache by a digest, or make them."""
+    note = cache_part("library") / f"{key}.json"
+    try:
+        kept = KeptPart.model_validate_json(unseal(note.read_bytes()))
+        if Path(kept.array).exists():
+            return kept
+    except (OSError, ValueError):
+        pass
+    items, labels = make()
+    array = note.with_suffix(".npy")
+    with writing_to_cache():
+        with atomic_file(array) as temporary, temporary.open("wb") as file:
+            np.save(file, items, allow_pickle=False)
+        kept = KeptPart(array=str(array), labels=labels)
+        write_atomically(note, seal(kept.model_dump_json().encode()))
+    return kept
 
 
 class Library(Frozen):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -17,14 +17,12 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from bench.core.digest import code_digest, combine, seal, unseal
+from bench.core.digest import code_digest, combine
 from bench.core.errors import UserError
-from bench.core.files import atomic_file, write_atomically
 from bench.core.packages import MOST_BYTES, Member, NotHere
-from bench.core.paths import cache_part, writing_to_cache
 from bench.data.sources.base import Absent, Listing, SourceRequest
 from bench.data.sources.item import Item
-from bench.data.sources.library import KeptPart
+from bench.data.sources.library import KeptPart, keep_array
 from bench.spec.toml import Frozen
 
 Images = tuple[np.ndarray, list[int]]
@@ -100,14 +98,15 @@ class PixelTables(Frozen):
         """List every domain; what is not kept yet is read from the distributions, or fetched."""
         tables = {table.domain: table for table in self.tables}
         kept: dict[str, KeptPart] = {}
+        code = code_digest("data/sources/pixel_tables.py")
         try:
             for table in self.tables:
                 key = table.model_dump_json()
-                kept[table.domain] = _keep(key, partial(table.images, request.download))
+                kept[table.domain] = keep_array(combine(key, code), partial(table.images, request.download))
             for blend in self.blends:
                 below = kept[blend.of]
                 key = combine(blend.model_dump_json(), tables[blend.of].model_dump_json())
-                kept[blend.domain] = _keep(key, partial(self._blended, blend, below, request.download))
+                kept[blend.domain] = keep_array(combine(key, code), partial(self._blended, blend, below, request.download))
         except NotHere as reason:
             raise Absent(str(reason)) from None
         origins = {blend.domain: blend.of for blend in self.blends}
@@ -140,23 +139,3 @@ def _items(thing: str, part: KeptPart, classes: Sequence[str]) -> list[Item]:
         name = f"{thing}-{row:05}"
         found.append(Item(name, classes[label], name, path, row))
     return found
-
-
-def _keep(key: str, make: Callable[[], Images]) -> KeptPart:
-    """Find a domain's array in the cache, or make it."""
-    code = code_digest("data/sources/pixel_tables.py")
-    note = cache_part("library") / f"{combine(key, code)}.json"
-    try:
-        kept = KeptPart.model_validate_json(unseal(note.read_bytes()))
-        if Path(kept.array).exists():
-            return kept
-    except (OSError, ValueError):
-        pass
-    images, labels = make()
-    array = note.with_suffix(".npy")
-    with writing_to_cache():
-        with atomic_file(array) as temporary, temporary.open("wb") as file:
-            np.save(file, images, allow_pickle=False)
-        kept = KeptPart(array=str(array), labels=labels)
-        write_atomically(note, seal(kept.model_dump_json().encode()))
-    return kept

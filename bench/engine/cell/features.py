@@ -10,12 +10,12 @@ import torch
 from bench.core.digest import combine
 from bench.core.seeds import stream
 from bench.data.dataset import Dataset
-from bench.data.splits import SPLITS, TEST, TRAIN, splits
+from bench.data.splits import SPLITS, TEST, TRAIN, splits, subset
 from bench.engine.cell.env import CellEnv
 from bench.engine.evaluation.predict import at_once, filled
 from bench.engine.training.artifacts import Made
 from bench.engine.training.inputs.base import Inputs, InputsRequest, KeptInputs
-from bench.engine.training.inputs.make import INPUTS
+from bench.engine.training.inputs.make import FITTED, INPUTS
 from bench.engine.training.loop import autocast
 from bench.engine.training.memory import in_parts
 from bench.networks.backbones.base import Backbone
@@ -45,8 +45,24 @@ class DomainInputs:
             augment=cell.augment,
             device=torch.device(setting.device),
             channels_last=setting.channels_last,
+            reference=self._reference,
         )
         return INPUTS[cell.modality](request)
+
+    def _reference(self) -> np.ndarray:
+        """Training items of the source; where there is none, those of the target."""
+        cell, (domain, classes) = self.env.cell, self._taught
+        rows = subset(self.dataset, domain, classes, "all" if cell.unsplit else TRAIN).rows
+        items: np.ndarray = self.dataset.decoded(domain, cell.image_size, self.env.progress)[rows]
+        return items
+
+    @property
+    def _taught(self) -> tuple[str, tuple[str, ...]]:
+        """Domain and classes that the first stage trains on."""
+        scenario = self.env.cell.scenario
+        if scenario.source is None:
+            return scenario.target, scenario.target_classes
+        return scenario.source, scenario.source_classes
 
     def _features(self, domain: str, backbone: Backbone, split_point: str, views: int) -> KeptInputs:
         cell, device = self.env.cell, self.env.setting.device
@@ -82,6 +98,7 @@ class DomainInputs:
             f"{domain} {cell.image_size} {cell.backbone} {cell.precision} {split_point}",
             f"{views} {cell.augment if views else ''} {seed} {len(augmented) if views else ''}",
             self.env.setting.model_dump_json(),
+            *([repr(self._taught)] if cell.modality in FITTED else []),
         )
         tensors, notes, made = self.env.artifacts.get("features", key, make)
         if not made:

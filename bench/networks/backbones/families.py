@@ -8,7 +8,10 @@ from bench.core.modalities import MODALITIES
 USUAL = "image"
 """Family of all other names: those of timm."""
 
-MEMBERS: dict[str, tuple[str, ...]] = {}
+MEMBERS: dict[str, tuple[str, ...]] = {
+    "table": ("mlp", "ft_transformer"),
+    "sequence": ("peptide_cnn",),
+}
 """Names of the networks of other families by modality; one that ends in a colon begins all such names."""
 
 

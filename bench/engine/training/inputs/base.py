@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,6 +42,8 @@ class InputsRequest:
     augment: str
     device: torch.device
     channels_last: bool
+    reference: Callable[[], np.ndarray]
+    """Decoded items that the cell's first stage trains on: what inputs are fitted to, if to anything."""
 
 
 def onto(x: Tensor, device: torch.device) -> Tensor:
