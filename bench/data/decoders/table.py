@@ -1,4 +1,4 @@
-"""Decoder of rows of tables: raw numbers, a missing one as NaN. Scaling is a matter of the network's input."""
+"""Decoder of rows of tables: raw numbers, NaN for missing ones. Scaling is the matter of inputs."""
 
 from __future__ import annotations
 

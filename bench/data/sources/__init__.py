@@ -15,4 +15,15 @@ from bench.data.sources.pixel_tables import PixelTables
 from bench.data.sources.tabular.rows import PackageRows
 from bench.data.sources.tabular.sequences import PackageSequences
 
-Source = EmojiPackage | Folder | Hub | Library | Manifest | OwnFolder | OwnTable | PackageRows | PackageSequences | PixelTables
+Source = (
+    EmojiPackage
+    | Folder
+    | Hub
+    | Library
+    | Manifest
+    | OwnFolder
+    | OwnTable
+    | PackageRows
+    | PackageSequences
+    | PixelTables
+)

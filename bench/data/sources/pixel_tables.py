@@ -10,7 +10,6 @@ import io
 import zlib
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -106,7 +105,9 @@ class PixelTables(Frozen):
             for blend in self.blends:
                 below = kept[blend.of]
                 key = combine(blend.model_dump_json(), tables[blend.of].model_dump_json())
-                kept[blend.domain] = keep_array(combine(key, code), partial(self._blended, blend, below, request.download))
+                kept[blend.domain] = keep_array(
+                    combine(key, code), partial(self._blended, blend, below, request.download)
+                )
         except NotHere as reason:
             raise Absent(str(reason)) from None
         origins = {blend.domain: blend.of for blend in self.blends}

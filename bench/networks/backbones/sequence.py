@@ -20,7 +20,7 @@ KERNEL = 5
 
 
 def present(x: Tensor) -> Tensor:
-    """Places that are no padding: (B, L, C) -> (B, L, 1) of ones and zeros. Padded ones are zero throughout."""
+    """Places that are no padding, where all is zero: (B, L, C) -> (B, L, 1) of ones and zeros."""
     return (x != 0).any(-1, keepdim=True).to(x.dtype)
 
 
@@ -77,7 +77,7 @@ def peptide_cnn(length: int) -> Backbone:
     for name in names:
         net.add_module(name, Block(CHANNELS))
     net.add_module("pool", Pool(CHANNELS))
-    return Backbone(net, CHANNELS, names, dict.fromkeys(names, CHANNELS))
+    return Backbone(net, CHANNELS, names, dict.fromkeys(names, CHANNELS), padded=True)
 
 
 FAMILY = UntrainedFamily({"peptide_cnn": peptide_cnn}, torch.int64)

@@ -1,4 +1,4 @@
-"""Family of our own networks, which come without pretrained weights: the source stage is their pretraining."""
+"""Family of networks of our own, without pretrained weights: the source stage is their pretraining."""
 
 from __future__ import annotations
 

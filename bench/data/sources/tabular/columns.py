@@ -109,4 +109,6 @@ def _floats(name: str, values: ChunkedArray) -> np.ndarray:
     if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
         raise UserError(f"column '{name}' holds {kind}: numbers, texts, dates and truth values are read")
     with np.errstate(over="ignore"):
-        return np.array(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float32)
+        return np.array(
+            values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float32
+        )

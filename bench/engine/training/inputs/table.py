@@ -1,7 +1,7 @@
 """Inputs of tables: columns scaled by what the source's training rows say of them.
 
-Each column becomes normal scores, as in Gorishniy et al. 2021 (https://arxiv.org/abs/2106.11959, section 4.2),
-then zero mean and unit variance. What is missing is at the mean, and so is a column that is constant.
+Each column becomes normal scores, as in Gorishniy et al. 2021 (https://arxiv.org/abs/2106.11959, section
+4.2), then zero mean and unit variance. What is missing is at the mean, and so is a column that is constant.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ class TableInputs:
 
 def table_inputs(request: InputsRequest) -> TableInputs:
     """Inputs of rows, scaled by the request's reference."""
-    reference, rows = request.reference(), np.empty(request.decoded.shape, dtype=np.float32)
-    for column in range(rows.shape[1]):
-        rows[:, column] = fitted(reference[:, column]).scaled(request.decoded[:, column])
+    decoded, reference = request.decoded, request.reference()
+    rows = np.empty_like(decoded)
+    for column in range(decoded.shape[1]):
+        rows[:, column] = fitted(reference[:, column]).scaled(decoded[:, column])
     return TableInputs(torch.from_numpy(rows), request.device)
