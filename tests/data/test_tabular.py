@@ -74,7 +74,8 @@ def test_rows_are_raw_numbers_of_people(fresh: Path) -> None:
     assert not dataset.warnings
     small = dataset.domains["small"]
     assert small.labels.tolist() == [row % 2 for row in range(ROWS)]
-    assert small.names == small.group_names[:ROWS] == tuple(f"small-{row}" for row in range(ROWS))
+    assert small.names == tuple(f"small-{row}" for row in range(ROWS))
+    assert [small.group_names[group] for group in small.groups] == [*small.names]
     decoded = dataset.decoded("small", 8)
     first = credit_csv().decode().splitlines()[1].split(",")
     town = [float(first[4] == name) for name in ("north", "south")]
@@ -102,13 +103,11 @@ def test_a_row_is_not_cut(fresh: Path) -> None:
 
 def test_other_content_is_another_dataset(fresh: Path) -> None:
     first = open_dataset(table_card(), download=False)
-    second = open_dataset(table_card(credit_csv().replace(b"north", b"east")), download=False)
     assert first.fingerprint == open_dataset(table_card(), download=False).fingerprint
     changed = credit_csv().splitlines()
     changed[5] = changed[6]
-    third = open_dataset(table_card(b"\n".join(changed)), download=False)
-    assert len({each.fingerprint for each in (first, second, third)}) >= 2
-    assert first.fingerprint != third.fingerprint
+    second = open_dataset(table_card(b"\n".join(changed)), download=False)
+    assert first.fingerprint != second.fingerprint
 
 
 def test_equal_sequences_are_one_group_in_all_domains(fresh: Path) -> None:

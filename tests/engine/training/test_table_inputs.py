@@ -52,7 +52,7 @@ def test_what_says_nothing_is_zero(column: list[float]) -> None:
 
 
 def test_only_training_rows_of_the_source_scale(
-    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = table_card()
     monkeypatch.setattr(catalog, "CARDS", tmp_path)
