@@ -100,6 +100,8 @@ def _datasets() -> Table:
 
 
 def _backbones() -> Table:
+    from bench.core.modalities import MODALITIES
+    from bench.networks.backbones.families import MEMBERS
     from bench.networks.backbones.weights import PACKAGED, UNTRAINED
 
     table = _table("backbone", "weights")
@@ -110,6 +112,9 @@ def _backbones() -> Table:
     table.add_row(
         Text(f"ganin_mnist[_bn].{UNTRAINED}"), Text("the small network of Ganin et al. 2016 for digits")
     )
+    for modality, names in MEMBERS.items():
+        for name in names:
+            table.add_row(Text(f"{name}.{UNTRAINED}"), Text(f"for {MODALITIES[modality].items}, our own"))
     table.add_row(Text("<name>@FILE, local-dir:FOLDER"), Text("your own weights"))
     table.add_row(Text("hf-hub:OWNER/NAME"), Text("anybody's on the Hugging Face hub"))
     table.add_row(Text("<name>[.<tag>]"), Text("timm's own, fetched from the Hugging Face hub"))
