@@ -16,6 +16,7 @@ from bench.engine.cell.features import DomainInputs
 from bench.engine.training.inputs.base import InputsRequest
 from bench.engine.training.inputs.make import INPUTS
 from bench.engine.training.inputs.table import OUTERMOST, TableInputs, fitted
+from bench.networks.backbones.create import create_backbone
 from tests.support.cells import steps_of
 from tests.support.tabular import table_card, tabular_cell
 
@@ -59,16 +60,16 @@ def test_only_training_rows_of_the_source_scale(
     monkeypatch.setattr(catalog, "_packaged", lambda _: card)
     (tmp_path / f"{card.name}.toml").touch()
     run = steps_of(tabular_cell(card, "full-finetune", "mlp.untrained", 2), tmp_path)
-    dataset = open_dataset(card)
+    dataset, network = open_dataset(card), create_backbone("mlp.untrained", 8)
     opened = DomainInputs(run.env, dataset)
     rows = subset(dataset, "small", ("paid", "late"), TRAIN).rows
     for domain in ("small", "large"):
         decoded = dataset.decoded(domain, 8)
         expected = inputs(decoded, dataset.decoded("small", 8)[rows])
-        found = opened.get(domain, run.backbone, None, 0)
+        found = opened.get(domain, network, None, 0)
         every = np.arange(len(decoded))
         torch.testing.assert_close(found.take(every), expected.take(every), rtol=0, atol=0)
-    source = opened.get("small", run.backbone, None, 0).take(rows)
+    source = opened.get("small", network, None, 0).take(rows)
     torch.testing.assert_close(source.mean(0), torch.zeros(8), atol=1e-5, rtol=0)
 
 
