@@ -50,19 +50,24 @@ class DomainInputs:
         return INPUTS[cell.modality](request)
 
     def _reference(self) -> np.ndarray:
-        """Training items of the source; where there is none, those of the target."""
-        cell, (domain, classes) = self.env.cell, self._taught
-        rows = subset(self.dataset, domain, classes, "all" if cell.unsplit else TRAIN).rows
-        items: np.ndarray = self.dataset.decoded(domain, cell.image_size, self.env.progress)[rows]
-        return items
+        """Training items of the sources; where there is none, those of the target."""
+        cell, (domains, classes) = self.env.cell, self._taught
+        part = "all" if cell.unsplit else TRAIN
+        items = [
+            self.dataset.decoded(domain, cell.image_size, self.env.progress)[
+                subset(self.dataset, domain, classes, part).rows
+            ]
+            for domain in domains
+        ]
+        return np.concatenate(items)
 
     @property
-    def _taught(self) -> tuple[str, tuple[str, ...]]:
-        """Domain and classes that the first stage trains on."""
+    def _taught(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Domains and classes that the first stage trains on."""
         scenario = self.env.cell.scenario
-        if scenario.source is None:
-            return scenario.target, scenario.target_classes
-        return scenario.source, scenario.source_classes
+        if scenario.sources:
+            return scenario.sources, scenario.source_classes
+        return (scenario.target,), scenario.target_classes
 
     def _features(self, domain: str, backbone: Backbone, split_point: str, views: int) -> KeptInputs:
         cell, device = self.env.cell, self.env.setting.device

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import Literal
 
 import numpy as np
 from pydantic import Field, FiniteFloat
 
-from bench.core.digest import code_digest, combine
-from bench.core.packages import Member, NotHere
-from bench.data.sources.base import Absent, Listing, SourceRequest
+from bench.core.digest import combine
+from bench.core.packages import Member
+from bench.data.sources.base import Listing, SourceRequest
 from bench.data.sources.item import Item
-from bench.data.sources.library import KeptPart, keep_array
+from bench.data.sources.library import KeptPart
 from bench.data.sources.tabular.columns import column, numbers, read_csv
+from bench.data.sources.tabular.kept import Labelled, kept_listing
 from bench.spec.toml import Frozen
 
 
@@ -46,15 +47,15 @@ class PackageRows(Frozen):
     def listing(self, request: SourceRequest) -> Listing:
         """List every domain; what is not kept yet is read from the distribution, or fetched."""
         read = cache(partial(self._read, request))
-        key = combine(self.model_dump_json(exclude={"megabytes"}), *request.classes, code())
-        try:
-            kept = {
-                domain: keep_array(combine(key, domain), partial(self._within, limits, read))
-                for domain, limits in self.domains.bands.items()
-            }
-        except NotHere as reason:
-            raise Absent(str(reason)) from None
-        return Listing(self.title, key, lambda: {d: _items(d, part, request) for d, part in kept.items()})
+        key = combine(self.model_dump_json(exclude={"megabytes"}), *request.classes)
+
+        def make(domain: str) -> Labelled:
+            features, where, labels = read()
+            above, most = self.domains.bands[domain]
+            rows = (where > above) & (where <= most) & (labels >= 0)
+            return features[rows], labels[rows].tolist()
+
+        return kept_listing(self.title, key, self.domains.bands, make, partial(_items, request.classes))
 
     def _read(self, request: SourceRequest) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Features (N, F), values of the column of domains (N,), and numbers of classes (N,), -1 for none."""
@@ -66,24 +67,9 @@ class PackageRows(Frozen):
         labels = [places.get(str(value), -1) for value in column(table, self.label).to_pylist()]
         return features, where[:, 0], np.array(labels)
 
-    @staticmethod
-    def _within(
-        limits: tuple[float, float], read: Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray]]
-    ) -> tuple[np.ndarray, list[int]]:
-        """Features and classes of the rows of a domain."""
-        features, where, labels = read()
-        rows = (where > limits[0]) & (where <= limits[1]) & (labels >= 0)
-        return features[rows], labels[rows].tolist()
 
-
-def _items(domain: str, part: KeptPart, request: SourceRequest) -> list[Item]:
+def _items(classes: Sequence[str], domain: str, part: KeptPart) -> list[Item]:
     """Rows of a domain, named and grouped by their numbers: equal ones are different things."""
     return [
-        Item(name := f"{domain}-{row}", request.classes[label], name, path, row)
-        for path, row, label in part.images()
+        Item(name := f"{domain}-{row}", classes[label], name, path, row) for path, row, label in part.images()
     ]
-
-
-def code() -> str:
-    """Digest of the code that reads these sources."""
-    return code_digest("data/sources/tabular/*.py")

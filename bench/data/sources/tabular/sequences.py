@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from itertools import islice
 from typing import Literal
@@ -14,14 +14,14 @@ from pydantic import Field, FiniteFloat, model_validator
 
 from bench.core.digest import combine
 from bench.core.errors import UserError
-from bench.core.packages import Member, NotHere
-from bench.data.sources.base import Absent, Listing, SourceRequest
+from bench.core.packages import Member
+from bench.data.sources.base import Listing, SourceRequest
 from bench.data.sources.item import Item
-from bench.data.sources.library import KeptPart, keep_array
-from bench.data.sources.tabular.rows import code
+from bench.data.sources.library import KeptPart
+from bench.data.sources.tabular.kept import Labelled, kept_listing
 from bench.spec.toml import Frozen
 
-Labelled = list[tuple[str, int]]
+Sequences = list[tuple[str, int]]
 """Sequences, and the numbers of their classes."""
 
 LONGEST = 4096
@@ -47,7 +47,7 @@ class SequenceTable(Frozen):
             raise ValueError(f"{self.domain}: give either `values` or `bands`")
         return self
 
-    def read(self, lines: Callable[[Member], list[list[str]]], classes: tuple[str, ...]) -> Labelled:
+    def read(self, lines: Callable[[Member], list[list[str]]], classes: tuple[str, ...]) -> Sequences:
         """Sequences of the domain, each once: of one that has several labels, the first counts.
 
         Raises:
@@ -89,15 +89,9 @@ class PackageSequences(Frozen):
         """List every domain; what is not kept yet is read from the distributions, or fetched."""
         lines = cache(partial(_lines, download=request.download))
         read = cache(lambda: {each.domain: each.read(lines, request.classes) for each in self.tables})
-        key = combine(self.model_dump_json(exclude={"megabytes"}), *request.classes, code())
-        try:
-            kept = {
-                each.domain: keep_array(combine(key, each.domain), partial(_array, each.domain, read))
-                for each in self.tables
-            }
-        except NotHere as reason:
-            raise Absent(str(reason)) from None
-        return Listing(self.title, key, lambda: {d: _items(part, request) for d, part in kept.items()})
+        key = combine(self.model_dump_json(exclude={"megabytes"}), *request.classes)
+        domains = [table.domain for table in self.tables]
+        return kept_listing(self.title, key, domains, partial(_array, read), partial(_items, request.classes))
 
 
 def _lines(member: Member, download: bool) -> list[list[str]]:
@@ -106,7 +100,7 @@ def _lines(member: Member, download: bool) -> list[list[str]]:
     return [cells for cells in islice(csv.reader(io.StringIO(text)), 1, None) if cells]
 
 
-def _array(domain: str, read: Callable[[], dict[str, Labelled]]) -> tuple[np.ndarray, list[int]]:
+def _array(read: Callable[[], dict[str, Sequences]], domain: str) -> Labelled:
     """Sequences of a domain as uint8 (N, longest of all domains), ASCII with zeros behind, and classes."""
     found = read()
     longest = max(len(sequence) for each in found.values() for sequence, _ in each)
@@ -115,5 +109,5 @@ def _array(domain: str, read: Callable[[], dict[str, Labelled]]) -> tuple[np.nda
     return array, [label for _, label in found[domain]]
 
 
-def _items(part: KeptPart, request: SourceRequest) -> list[Item]:
-    return [Item("", request.classes[label], "", path, row) for path, row, label in part.images()]
+def _items(classes: Sequence[str], domain: str, part: KeptPart) -> list[Item]:
+    return [Item("", classes[label], "", path, row) for path, row, label in part.images()]
