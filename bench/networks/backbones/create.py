@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from bench.core.errors import UserError
 from bench.core.modalities import MODALITIES
-from bench.networks.backbones import image, sequence, table
+from bench.networks.backbones import image, sequence, table, text
 from bench.networks.backbones.base import Backbone, Family
 from bench.networks.backbones.families import family_of
 
 FAMILIES = {
     "image": cast(Family, image),
+    "text": cast(Family, text),
     "table": table.FAMILY,
     "sequence": sequence.FAMILY,
 }

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from bench.core.errors import UserError
 from bench.core.modalities import MODALITIES
+from bench.networks.backbones import encoders
 
 USUAL = "image"
 """Family of all other names: those of timm."""
 
+UNTRAINED_ONLY = {"mlp": "table", "ft_transformer": "table", "peptide_cnn": "sequence"}
+"""Modality of each network of our own that has no pretrained weights."""
+
 MEMBERS: dict[str, tuple[str, ...]] = {
-    "table": ("mlp", "ft_transformer"),
-    "sequence": ("peptide_cnn",),
+    "text": encoders.NAMES,
+    **{
+        modality: tuple(name for name, own in UNTRAINED_ONLY.items() if own == modality)
+        for modality in ("table", "sequence")
+    },
 }
 """Names of the networks of other families by modality; one that ends in a colon begins all such names."""
 

@@ -27,6 +27,11 @@ class SequenceInputs:
         """Places of a sequence."""
         return int(self.sequences.shape[1])
 
+    @property
+    def lengths(self) -> None:
+        """None: the network is built for one length."""
+        return None
+
     def __len__(self) -> int:
         """Number of sequences."""
         return len(self.sequences)

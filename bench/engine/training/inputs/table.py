@@ -70,6 +70,11 @@ class TableInputs:
         """Columns of a row."""
         return self.rows.shape[1]
 
+    @property
+    def lengths(self) -> None:
+        """None: rows have no padding."""
+        return None
+
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.rows)
