@@ -15,7 +15,8 @@ from bench.core.errors import UserError, did_you_mean
 from bench.core.modalities import MODALITIES, Modality, ModalityName
 from bench.data.corruptions.domains import Corrupted, Corruption
 from bench.data.decoders.base import Fit
-from bench.data.sources import Source
+from bench.data.source import Source
+from bench.spec.cell import TOGETHER
 from bench.spec.metrics import Metric
 from bench.spec.toml import Frozen
 
@@ -217,6 +218,8 @@ def domain_fault(name: str) -> str | None:
     """Explain why a text cannot name a domain; None where it can."""
     if "→" in name:
         return "has an arrow in its name, as pairs of domains have in tables"
+    if TOGETHER in name:
+        return f"has '{TOGETHER}' in its name, as several domains have in tables"
     return "is what tables call a network without a source" if name == "pretrained" else None
 
 

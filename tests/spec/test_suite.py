@@ -274,8 +274,8 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_missing_suites(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"unknown suite 'smokey': did you mean 'smoke'\?"):
-        load_suite("smokey")
+    with pytest.raises(UserError, match=r"unknown suite 'quik': did you mean 'quick'\?"):
+        load_suite("quik")
     with pytest.raises(UserError, match="no suite file at"):
         load_suite(str(tmp_path / "nowhere.toml"))
     with pytest.raises(UserError, match="no suite file at"):

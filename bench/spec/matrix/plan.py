@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from bench.core.errors import UserError, check_name
 from bench.core.modalities import MODALITIES
-from bench.spec.cell import Cell, Control, Scenario, Value
+from bench.spec.cell import Cell, Control, Domains, Scenario, Value, domain_names
 from bench.spec.matrix.suite import ScenarioTable, Suite
 from bench.spec.scenarios import KINDS
 
@@ -120,7 +120,7 @@ def _order(variants: Sequence[Variant]) -> Callable[[Cell], tuple[Any, ...]]:
         cell.backbone,
         cell.seed,
         places[cell.method, cell.control_of],
-        cell.scenario.source or "",
+        cell.scenario.source_name or "",
         cell.scenario.target,
         cell.budget.steps,
         str(cell.scenario.shots),
@@ -155,7 +155,7 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
     """The scenarios of one table, over the suite's domains."""
     domains = suite.domains or card.usual_domains
     sources = _domains(card, domains, table.sources)
-    targets = _domains(card, domains, table.targets)
+    targets = [name for side in _domains(card, domains, table.targets) for name in domain_names(side)]
     classes = choose_classes(suite, card)
     old, new = card.task_split(classes)
     kind = KINDS[table.kind]
@@ -171,6 +171,10 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
             f"suite '{suite.name}': {table.episodes.way}-way episodes, but kind '{table.kind}' has "
             f"{len(goal)} target classes: use a smaller 'way'"
         )
+    try:
+        pairs = kind.pairs(sources, targets)
+    except ValueError as error:
+        raise UserError(f"suite '{suite.name}': kind '{table.kind}' {error}") from None
     return [
         Scenario(
             kind=table.kind,
@@ -182,7 +186,7 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
             shots=shots,
             episodes=table.episodes,
         )
-        for source, target in kind.pairs(sources, targets)
+        for source, target in pairs
         for shots in table.shots
     ]
 
@@ -205,8 +209,9 @@ def choose_classes(suite: Suite, card: Card) -> tuple[str, ...]:
     return tuple(dict.fromkeys(suite.classes))
 
 
-def _domains(card: Card, default: list[str], wanted: list[str] | str) -> list[str]:
-    names = default if isinstance(wanted, str) else wanted
-    for name in names:
-        check_name(f"domain of {card.name}", name, card.domains)
-    return list(dict.fromkeys(names))
+def _domains(card: Card, default: list[str], wanted: Sequence[Domains] | str) -> list[Domains]:
+    sides = default if isinstance(wanted, str) else wanted
+    for side in sides:
+        for name in domain_names(side):
+            check_name(f"domain of {card.name}", name, card.domains)
+    return list(dict.fromkeys(sides))
