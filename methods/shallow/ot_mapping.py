@@ -86,7 +86,7 @@ def class_plan(cost: Tensor, y: Tensor, entropic: float, grouped: float, rounds:
         problem = (*weights, cost + grouped * penalty, entropic)
         with warnings.catch_warnings(action="ignore"):
             plan: Tensor = ot.sinkhorn(*problem, numItermax=200, warn=False)
-        # An item that is far from all others has no mass left in floating point, except by logarithms, slowly.
+        # An item far from all others has no mass left in floating point, except by logarithms, slowly.
         if not torch.allclose(plan.sum(1), weights[0], rtol=1e-3, atol=0.0):
             plan = ot.sinkhorn(*problem, method="sinkhorn_log", numItermax=200, warn=False)
         penalty = member @ (0.5 * (member.T @ plan + 1e-3).rsqrt())
