@@ -102,7 +102,7 @@ def _datasets() -> Table:
 def _backbones() -> Table:
     from bench.core.modalities import MODALITIES
     from bench.networks.backbones.encoders import HUB_TEXT
-    from bench.networks.backbones.families import family_of
+    from bench.networks.backbones.families import UNTRAINED_ONLY, family_of
     from bench.networks.backbones.own_weights import UNTRAINED
     from bench.networks.backbones.weights import FROM_PACKAGES, PACKAGED
 
@@ -115,7 +115,8 @@ def _backbones() -> Table:
         Text(f"ganin_mnist[_bn].{UNTRAINED}"), Text("the small network of Ganin et al. 2016 for digits")
     )
     table.add_row(Text("spectrogram:<name>"), Text("recordings: an image network on their spectrograms"))
-    table.add_row(Text(f"audio_cnn.{UNTRAINED}"), Text("recordings: random initialisation"))
+    for name, modality in UNTRAINED_ONLY.items():
+        table.add_row(Text(f"{name}.{UNTRAINED}"), Text(f"{MODALITIES[modality].items}, of our own"))
     table.add_row(Text("<name>@FILE, local-dir:FOLDER"), Text("your own weights"))
     table.add_row(Text("hf-hub:OWNER/NAME"), Text("anybody's on the Hugging Face hub"))
     for name, pinned in FROM_PACKAGES.items():

@@ -60,6 +60,8 @@ MODALITIES = {
         augmentations=("spec-augment", "shift", "none"),
     ),
     "text": Modality(*("text", "texts", "tokens", 8, 512), augmentations=("word-dropout", "none")),
+    "table": Modality(*("row", "rows", "columns", 1, 4096), augmentations=("none",)),
+    "sequence": Modality(*("sequence", "sequences", "letters", 4, 4096), augmentations=("none",)),
 }
 """Modalities by name."""
 

@@ -9,6 +9,8 @@ from bench.data.sources.library import Library
 from bench.data.sources.manifest import Manifest, OwnTable
 from bench.data.sources.pixel_tables import PixelTables
 from bench.data.sources.speech.synthesised import Synthesised
+from bench.data.sources.tabular.rows import PackageRows
+from bench.data.sources.tabular.sequences import PackageSequences
 from bench.data.sources.texts.own import OwnTexts
 from bench.data.sources.texts.rated import RatedTexts
 
@@ -21,6 +23,8 @@ Source = (
     | OwnFolder
     | OwnTable
     | OwnTexts
+    | PackageRows
+    | PackageSequences
     | PixelTables
     | RatedTexts
     | Synthesised

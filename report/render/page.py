@@ -26,7 +26,7 @@ from bench.report.render.sounds import sound_uri
 from bench.report.render.templates import asset, environment
 from bench.report.scores.frame import BASELINE, STATUSES, load_frame, methods_only
 from bench.report.scores.supervision import USUAL
-from bench.report.statistics.measures import BINS, MEASURES
+from bench.report.statistics.measures import BINS
 from bench.report.statistics.summary import negative_transfer
 from bench.report.tables import formats, leaderboard
 from bench.report.tables.completeness import Completeness
@@ -142,7 +142,6 @@ def _tables(frame: pd.DataFrame) -> dict[str, Any]:
         "references": REFERENCES,
         "architectures": architectures(frame),
         "rules": RULES,
-        "measures": MEASURES,
         "bins": BINS,
         "feature_maps": feature_maps(frame),
         "rankings": rankings(frame),

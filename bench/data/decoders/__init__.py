@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench.data.decoders import audio, image, text
+from bench.data.decoders import audio, image, sequence, table, text
 
-DECODERS = {decoder.modality: decoder for decoder in (image.DECODER, text.DECODER, audio.DECODER)}
+ALL = (image.DECODER, text.DECODER, table.DECODER, sequence.DECODER, audio.DECODER)
+DECODERS = {decoder.modality: decoder for decoder in ALL}
 """Decoders by modality."""

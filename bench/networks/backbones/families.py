@@ -9,8 +9,20 @@ from bench.networks.backbones import encoders
 USUAL = "image"
 """Family of all other names: those of timm."""
 
+UNTRAINED_ONLY = {
+    "mlp": "table",
+    "ft_transformer": "table",
+    "peptide_cnn": "sequence",
+    "audio_cnn": "audio",
+}
+"""Modality of each network of our own that has no pretrained weights."""
+
 MEMBERS: dict[str, tuple[str, ...]] = {
     "text": encoders.NAMES,
+    **{
+        modality: tuple(name for name, own in UNTRAINED_ONLY.items() if own == modality)
+        for modality in ("table", "sequence")
+    },
     "audio": ("spectrogram:", "audio_cnn", "speech_embedding"),
 }
 """Names of the networks of other families by modality; one that ends in a colon begins all such names."""

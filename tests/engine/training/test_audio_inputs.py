@@ -18,7 +18,8 @@ def noise(count: int = 4, length: int = 8000) -> np.ndarray:
 
 
 def inputs(augment: str) -> AudioInputs:
-    return audio_inputs(InputsRequest(noise(), 500, "audio_cnn.untrained", augment, CPU, channels_last=False))
+    asked = (noise(), 500, "audio_cnn.untrained", augment, CPU, False)
+    return audio_inputs(InputsRequest(*asked, reference=noise))
 
 
 def test_samples_are_from_minus_one_to_one() -> None:
