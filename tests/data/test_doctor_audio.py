@@ -53,7 +53,7 @@ def empty(path: Path) -> None:
         (silent, "silence", "fault"),
         (clipped, "clipping", "note"),
         (another_rate, "sampling rates", "note"),
-        (damaged, "unreadable", "fault"),
+        (damaged, "truncated", "fault"),
         (empty, "empty file", "fault"),
     ],
 )
