@@ -55,8 +55,11 @@ def test_it_says_the_same_again_in_another_process(
 
 
 def test_a_voice_that_is_none_is_one_line(source: Synthesised) -> None:
-    with pytest.raises(UserError, match="the synthesiser failed: there is no voice 'en-us\\+nobody'"):
+    with pytest.raises(UserError, match="no file of a voice 'nobody'"):
         source._speak("nobody", [("yes", 150, 50)], download=False)
+    unknown = source.model_copy(update={"language": "xx"})
+    with pytest.raises(UserError, match=r"the synthesiser failed: there is no voice 'xx\+m1'"):
+        unknown._speak("m1", [("yes", 150, 50)], download=False)
 
 
 def test_an_answer_that_breaks_off_is_refused() -> None:
@@ -70,6 +73,6 @@ def test_an_answer_that_breaks_off_is_refused() -> None:
 
 
 def test_files_outside_the_distribution_are_not_written(source: Synthesised) -> None:
-    bad = source.model_copy(update={"files": {"../x": "0" * 64}})
+    bad = source.model_copy(update={"files": {"../x": "0" * 64, **source.files}})
     with pytest.raises(UserError, match="lies outside"):
         bad._speak("m1", [("yes", 150, 50)], download=False)

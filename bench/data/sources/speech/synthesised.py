@@ -116,6 +116,9 @@ class Synthesised(Frozen):
         self, voice: str, texts: list[tuple[str, int, int]], download: bool
     ) -> tuple[list[np.ndarray], int]:
         """Samples of each text, int16 (N,), and how many are a second's."""
+        # The library says the words in its usual voice where it knows none of that name.
+        if f"{self.data}/voices/!v/{voice}" not in self.files:
+            raise UserError(f"the card names no file of a voice '{voice}'")
         with writing_to_cache():
             folder = cache_part("library")
             folder.mkdir(parents=True, exist_ok=True)
