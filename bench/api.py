@@ -28,6 +28,7 @@ from bench.method.maths.information import entropy
 from bench.method.maths.inner_loop import Fast, adapt, prototype_head, prototypes
 from bench.method.maths.kernels import discrepancy, gaussian_kernels, squared_distances
 from bench.method.maths.logistic import Logistic, fit_logistic, strength_before
+from bench.method.maths.memory import Memory
 from bench.method.maths.normalisation import normalise_by_batch, recompute_statistics
 from bench.method.maths.transport import lacks_transport
 from bench.method.maths.weights import Snapshot
@@ -54,6 +55,7 @@ __all__ = [
     "Items",
     "Labelled",
     "Logistic",
+    "Memory",
     "Method",
     "Model",
     "ParameterGroups",

@@ -11,6 +11,8 @@ from bench.spec.cell import Cell, Scenario
 def check_capability(name: str, method: Method, scenario: Scenario) -> None:
     """Raise `CellSkipped` when a method lacks what it needs, or is asked for what it may not use."""
     offered = Access.TARGET_IMAGES
+    if scenario.parts:
+        offered |= Access.TASKS | Access.SOURCE_REPLAY
     if scenario.source:
         offered |= Access.SOURCE_LABELS | Access.SOURCE_REPLAY
     if scenario.shots != 0:
@@ -20,6 +22,7 @@ def check_capability(name: str, method: Method, scenario: Scenario) -> None:
         what = {
             Access.SOURCE_LABELS: f"a labelled source, and kind '{scenario.kind}' has none",
             Access.SOURCE_REPLAY: f"a labelled source, and kind '{scenario.kind}' has none",
+            Access.TASKS: f"several tasks in a row, and kind '{scenario.kind}' has none",
             Access.TARGET_LABELS: f"labelled target images, and {scenario.shots} shots have none",
         }
         raise CellSkipped(f"{name} needs {next(what[flag] for flag in lacking)}")

@@ -40,6 +40,19 @@ RuleName = Annotated[str, AfterValidator(_is_a_rule)]
 """Name of one of `bench.spec.rules.RULES`."""
 
 
+TOGETHER = " + "
+"""Between the names of sources that are trained on as one."""
+
+
+Domains = str | tuple[str, ...]
+"""A domain, or several whose items are taken as one, in the order of their names."""
+
+
+def domain_names(domains: Domains | None) -> tuple[str, ...]:
+    """Names of a domain or of several; none of None."""
+    return (domains,) if isinstance(domains, str) else domains or ()
+
+
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 
@@ -222,6 +235,20 @@ class Episodic(Frozen):
         return f"{self.way}-way" + (", transductive" if self.batch_norm == "transductive" else "")
 
 
+class Part(Frozen):
+    """Part of a target: a task of a continual scenario, or a client of a federated one."""
+
+    domain: str
+    classes: tuple[str, ...]
+
+
+class Federation(Frozen):
+    """Rounds of a federated scenario, in each of which every client takes so many steps of its own."""
+
+    rounds: int = Field(ge=1, le=1_000_000)
+    local_steps: int = Field(ge=1, le=1_000_000)
+
+
 class Scenario(Frozen):
     """Transfer kind, source, target and labelled target images per class."""
 
@@ -234,11 +261,25 @@ class Scenario(Frozen):
     target_classes: tuple[str, ...]
     shots: Shots
     episodes: Episodic | None = None
+    parts: tuple[Part, ...] = ()
+    """Tasks in order, or clients, of a target that has several; `target` then names them together."""
+    federation: Federation | None = None
 
     @property
     def pair(self) -> str:
-        """`source → target`, as tables and figures name it."""
-        return f"{self.source or 'pretrained'} → {self.target}"
+        """`source → target`, as tables and figures name it; of a target in parts its name alone."""
+        return self.target if self.parts else f"{self.source or 'pretrained'} → {self.target}"
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Domains whose images take part, each once."""
+        target = [part.domain for part in self.parts] or [self.target]
+        return tuple(dict.fromkeys([*([self.source] if self.source else []), *target]))
+
+    @property
+    def silent(self) -> set[str]:
+        """Fields that keys leave out, since they say nothing."""
+        return {name for name in ("episodes", "parts", "federation") if not getattr(self, name)}
 
     @property
     def same_classes(self) -> bool:
@@ -275,7 +316,7 @@ class Cell(Frozen):
         """16 hexadecimal digits of the SHA-256 of the cell's canonical JSON."""
         # Left out where they say nothing, so that keys are the same as before there were such things.
         silent: dict[str, Any] = {
-            "scenario": set() if self.scenario.episodes else {"episodes"},
+            "scenario": self.scenario.silent,
             "budget": {name for name in ("trials", "longest") if not getattr(self.budget, name)},
             # Why it is asked does not change what is asked.
             "control_of": True,

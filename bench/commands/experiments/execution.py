@@ -39,8 +39,7 @@ def decode_images(cells: Sequence[Cell]) -> bool:
     wanted = dict.fromkeys(
         (cell.scenario.dataset, domain, cell.image_size)
         for cell in cells
-        for domain in (cell.scenario.source, cell.scenario.target)
-        if domain
+        for domain in cell.scenario.domains
     )
     problems: dict[str, str] = {}
     left_out = False

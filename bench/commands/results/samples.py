@@ -65,8 +65,7 @@ def _wanted(cells: Iterable[Cell]) -> dict[tuple[str, str, int], tuple[str, ...]
         (scenario.dataset, domain, cell.image_size): scenario.target_classes
         for cell in cells
         for scenario in [cell.scenario]
-        for domain in (scenario.source, scenario.target)
-        if domain
+        for domain in scenario.domains
     }
 
 

@@ -21,6 +21,7 @@ from bench.engine.training.generators import apart
 from bench.method.base import Method, Model
 from bench.networks.fuse import fuse_batch_norm
 from bench.records.record import Evaluation, Predictions
+from bench.records.selection import stage_ends
 from bench.spec.cell import Cell
 from bench.spec.stages import Partition, StageSpec
 
@@ -44,6 +45,8 @@ class Evaluator:
     """True if fused batch norms are faster on the device, and the network is not compiled."""
     evaluations: list[Evaluation] = field(default_factory=list)
     logits: list[dict[Partition, np.ndarray]] = field(default_factory=list)
+    before: np.ndarray | None = None
+    """Logits of test items before any training, where the target has parts."""
     _discrepancy: DiscrepancyCache = field(default_factory=DiscrepancyCache)
 
     def evaluate(self, stage: StageSpec, model: Model, step: int, loss: float | None) -> None:
@@ -170,14 +173,20 @@ class Evaluator:
             source, _ = self._sample(outputs[SOURCE])
             return self._discrepancy(source, outputs[TARGET], self._fold_seed).scores
 
+    def evaluate_before(self, model: Model) -> None:
+        """Predict the test items before any training."""
+        with self.cost_tracker.phases("evaluate"):
+            self.before = self.outputs(model, self.partitions.held_out)["target-test"].logits.numpy()
+
     def predictions(self, selected: dict[str, int]) -> Predictions:
         """Logits of the evaluations that some rule selects, with labels and groups to score them by.
 
-        Those of test images for all of them, of target validation images for the headline's alone, of source
-        ones for none: rules go by scores that evaluations hold already, and records are to stay small.
+        Those of test images for all of them and for the last one of each stage, of target validation images
+        for the headline's alone, of source ones for none: rules go by scores that evaluations hold already,
+        and records are to stay small.
         """
         out: Predictions = {}
-        for place in sorted(set(selected.values())):
+        for place in sorted({*selected.values(), *stage_ends(self.evaluations)}):
             for name, logits in self.logits[place].items():
                 headline = place == selected.get(self.cell.headline) and name != SOURCE
                 if name == "target-test" or headline:
@@ -186,6 +195,10 @@ class Evaluator:
             out[f"{name}/labels"] = items.subset.labels.astype(np.int16)
             out[f"{name}/groups"] = items.subset.groups.astype(np.int32)
             out[f"{name}/items"] = items.subset.rows.astype(np.int32)
+        for name, numbers in self.partitions.parts.items():
+            out[f"{name}/parts"] = numbers.astype(np.int16)
+        if self.before is not None:
+            out["before/target-test/logits"] = self.before
         return out
 
     def _label_free(self, outputs: dict[str, Outputs], source_scores: bool) -> LabelFree:

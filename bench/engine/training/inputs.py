@@ -12,6 +12,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from bench.core.errors import UserError
+from bench.core.seeds import stream
 
 
 class Inputs(Protocol):
@@ -103,6 +104,34 @@ class KeptInputs:
         chosen = np.random.default_rng(augment_seed).integers(len(self.views), size=len(rows))
         places = (torch.from_numpy(chosen), torch.from_numpy(self.places[rows]))
         return self.views[tuple(onto(place, self.views.device) for place in places)]
+
+
+@dataclass(frozen=True)
+class PooledInputs:
+    """Inputs of several domains as one: the rows of each follow those of the one before.
+
+    `starts` (domains,) are the first rows. Each domain draws its augmentation from a stream of its own.
+    """
+
+    parts: tuple[Inputs, ...]
+    starts: np.ndarray
+
+    def domains(self, rows: np.ndarray) -> np.ndarray:
+        """Number of each row's domain: (B,)."""
+        return np.searchsorted(self.starts, rows, side="right") - 1
+
+    def take(self, rows: np.ndarray, augment_seed: int | None = None, strong: bool = False) -> Tensor:
+        """Inputs of these rows, in their order."""
+        domains = self.domains(rows)
+        found, places = [], []
+        for number in np.unique(domains).tolist() or [0]:
+            mine = np.flatnonzero(domains == number)
+            seed = None if augment_seed is None else stream(augment_seed, "domain", number)
+            found.append(self.parts[number].take(rows[mine] - self.starts[number], seed, strong))
+            places.append(mine)
+        x = torch.cat(found)
+        back = np.argsort(np.concatenate(places))
+        return x if (np.diff(back) == 1).all() else x[onto(torch.from_numpy(back), x.device)]
 
 
 def augmentation(name: str, size: int) -> Augmentation | None:

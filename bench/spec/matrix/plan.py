@@ -11,6 +11,7 @@ from bench.core.errors import UserError, check_name
 from bench.spec.cell import Cell, Control, Scenario, Value
 from bench.spec.matrix.suite import ScenarioTable, Suite
 from bench.spec.scenarios import KINDS
+from bench.spec.scenarios.parts import PartsKind
 
 MOST = 1_000_000
 """Most cells of a plan: more would take the memory before they could take the time."""
@@ -132,6 +133,8 @@ def _variants(suite: Suite, controls: Mapping[str, Control]) -> list[Variant]:
 def _count(suite: Suite, table: ScenarioTable, card: Card) -> int:
     """Most scenarios of a table, without making them."""
     domains = suite.domains or card.usual_domains
+    if isinstance(table.orders, list):
+        return len(table.orders) * len(table.shots)
     sides = [table.targets, *([table.sources] if KINDS[table.kind].takes_sources else [])]
     return prod(len(domains if side == "all" else side) for side in sides) * len(table.shots)
 
@@ -156,6 +159,8 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
             f"suite '{suite.name}': {table.episodes.way}-way episodes, but kind '{table.kind}' has "
             f"{len(goal)} target classes: use a smaller 'way'"
         )
+    if isinstance(kind, PartsKind):
+        return _in_parts(kind, suite, table, card)
     return [
         Scenario(
             kind=table.kind,
@@ -168,6 +173,31 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
             episodes=table.episodes,
         )
         for source, target in kind.pairs(sources, targets)
+        for shots in table.shots
+    ]
+
+
+def _in_parts(kind: PartsKind, suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
+    """The scenarios of a table whose targets have parts."""
+    targets, classes = _domains(card, suite.domains or card.usual_domains, table.targets), choose_classes(suite, card)
+    if isinstance(table.orders, list):
+        named = _domains(card, [], [name for order in table.orders for name in order])
+        targets = named if table.targets == "all" else targets
+    try:
+        found = kind.arrangements(table, targets, classes)
+    except ValueError as error:
+        raise UserError(f"suite '{suite.name}': kind '{table.kind}' {error}") from None
+    return [
+        Scenario(
+            kind=table.kind,
+            dataset=card.name,
+            target=target,
+            target_classes=classes,
+            shots=shots,
+            parts=parts,
+            federation=table.federation,
+        )
+        for target, parts in found
         for shots in table.shots
     ]
 

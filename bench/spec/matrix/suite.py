@@ -32,6 +32,8 @@ from bench.spec.cell import (
 )
 from bench.spec.resources import Resources
 from bench.spec.scenarios import KINDS
+from bench.spec.scenarios.options import PartOptions
+from bench.spec.scenarios.parts import PartsKind
 from bench.spec.toml import Frozen, read_toml
 
 SUITES = Path(__file__).parents[2] / "suites"
@@ -78,7 +80,7 @@ class Settings(Frozen):
         return found
 
 
-class ScenarioTable(Frozen):
+class ScenarioTable(PartOptions):
     """A `[[scenarios]]` table of a suite file: a block of the matrix."""
 
     kind: str
@@ -101,10 +103,13 @@ class ScenarioTable(Frozen):
     def _possible(self) -> ScenarioTable:
         try:
             KINDS[self.kind].check(self.sources, self.shots, self.target_classes)
+            KINDS[self.kind].check_parts(self)
         except ValueError as error:
             raise ValueError(f"kind '{self.kind}' {error}") from None
         if self.episodes and not {0, "all"}.isdisjoint(self.shots):
             raise ValueError("episodes have a support of 1, 5, ... shots: remove 0 and 'all' from 'shots'")
+        if self.episodes and isinstance(KINDS[self.kind], PartsKind):
+            raise ValueError(f"kind '{self.kind}' has no episodes: remove 'episodes'")
         return self
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.spec.cell import Cell
 from bench.spec.scenarios.base import ScenarioKind
+from bench.spec.scenarios.continual import Continual
 from bench.spec.scenarios.cross_domain import CrossDomain
 from bench.spec.scenarios.cross_domain_task import CrossDomainTask
 from bench.spec.scenarios.cross_task import CrossTask
@@ -15,6 +16,7 @@ KINDS: dict[str, ScenarioKind] = {
     "cross-domain": CrossDomain(),
     "cross-task": CrossTask(),
     "cross-domain-task": CrossDomainTask(),
+    "continual": Continual(),
 }
 
 

@@ -7,6 +7,7 @@ from itertools import product
 from typing import Literal
 
 from bench.spec.cell import Cell, Shots
+from bench.spec.scenarios.options import PartOptions
 from bench.spec.stages import Items, Partition, StageSpec
 
 Pair = tuple[str | None, str]
@@ -22,6 +23,8 @@ class ScenarioKind:
     """True if source domains can be named apart from the targets."""
     source = "source: another domain"
     """Source of the kind, in words."""
+    keys: frozenset[str] = frozenset()
+    """Keys of `PartOptions` that the kind knows."""
 
     def check(self, sources: list[str] | Literal["all"], shots: Sequence[Shots], target_classes: str) -> None:
         """Check a `[[scenarios]]` table.
@@ -33,6 +36,15 @@ class ScenarioKind:
             raise ValueError("says itself which classes are the target's")
         if self.halves_classes and 0 in shots:
             raise ValueError("has new classes, which 0 shots say nothing about")
+
+    def check_parts(self, options: PartOptions) -> None:
+        """Check the keys of a `[[scenarios]]` table that some kinds alone know.
+
+        Raises:
+            ValueError: the kind does not know one, or lacks one.
+        """
+        if other := sorted(options.said - self.keys):
+            raise ValueError(f"knows no '{other[0]}': remove it")
 
     def pairs(self, sources: Sequence[str], targets: Sequence[str]) -> list[Pair]:
         """Pairs of source and target domains, in the order of the sources."""

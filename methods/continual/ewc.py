@@ -1,0 +1,110 @@
+"""EWC: weights that mattered for earlier tasks are held where those tasks left them.
+
+Kirkpatrick et al. 2017, "Overcoming catastrophic forgetting in neural networks".
+https://arxiv.org/abs/1612.00796
+
+As in the paper: strength / 2 times the squared distance from the weights that each task ended with, weighted
+by the diagonal of the Fisher information there (equation 3). The penalties of several tasks are one: Fisher
+information adds up, and its weighted mean of the weights is the centre; the difference is a constant. The
+diagonal is empirical: the mean squared gradient of the log-likelihood of the labels, over single items.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from bench.api import (
+    Access,
+    Backbone,
+    Batch,
+    Details,
+    GradientMethod,
+    Model,
+    StageItems,
+    Task,
+    even_share,
+    tunable,
+)
+
+
+class Importance(nn.Module):
+    """Diagonal of the Fisher information of some weights, and the centre that they are held to."""
+
+    def __init__(self, weights: list[nn.Parameter]) -> None:
+        super().__init__()
+        for number, tensor in enumerate([*weights, *weights]):
+            self.register_buffer(str(number), torch.zeros_like(tensor.detach()))
+
+    def triples(self, weights: list[nn.Parameter]) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Weights, each with its Fisher information and its centre."""
+        kept = list(self.buffers())
+        return list(zip(weights, kept[: len(weights)], kept[len(weights) :], strict=True))
+
+    def penalty(self, weights: list[nn.Parameter]) -> Tensor:
+        """Squared distance from the centre, weighted: -> ()."""
+        return torch.stack([(f * (p - centre).square()).sum() for p, f, centre in self.triples(weights)]).sum()
+
+    @torch.no_grad()
+    def add(self, weights: list[nn.Parameter], found: list[Tensor]) -> None:
+        """Add the Fisher information at the weights as they are."""
+        for (p, fisher, centre), new in zip(self.triples(weights), found, strict=True):
+            total = fisher + new
+            centre.copy_(torch.where(total > 0, (fisher * centre + new * p) / total, p))
+            fisher.copy_(total)
+
+
+class Ewc(GradientMethod):
+    """Cross-entropy, and a pull towards the weights of earlier tasks by their Fisher information."""
+
+    reference = "hand-computed case"
+    access = Access.TARGET_LABELS
+    needs = Access.TASKS
+    control = "naive"
+
+    strength: float = tunable(100.0, 1.0, 1e5)
+    """Weight of the penalty, lambda in the paper."""
+    samples: int = 128
+    """Items of a task that its Fisher information is estimated from."""
+
+    def build(self, backbone: Backbone, task: Task) -> Model:
+        """Build the backbone, a linear head, and no importance yet."""
+        model = super().build(backbone, task)
+        model.importance = Importance(weights(model))
+        return model
+
+    def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
+        """Cross-entropy and the penalty."""
+        penalty = cast(Importance, model.importance).penalty(weights(model))
+        return super().loss(model, batch, progress) + self.strength / 2 * penalty
+
+    def finish(self, model: Model, items: StageItems, task: Task) -> None:
+        """Add the importance of the weights for the task that ends."""
+        model.eval()
+        chosen = set(even_share(items.labelled.y, self.samples).tolist())
+        rows = (row for x in items.labelled.batches() for row in x.split(1))
+        pairs = [(x, y) for x, (at, y) in zip(rows, enumerate(items.labelled.y)) if at in chosen]
+        cast(Importance, model.importance).add(weights(model), fisher_diagonal(model, weights(model), pairs))
+
+    def report(self, model: Model) -> Details:
+        """Bytes that are kept of earlier tasks."""
+        return {"bytes_kept": sum(b.nbytes for b in cast(Importance, model.importance).buffers())}
+
+
+def weights(model: Model) -> list[nn.Parameter]:
+    """Parameters of the network."""
+    return [*model.backbone.parameters(), *model.head.parameters()]
+
+
+def fisher_diagonal(
+    model: nn.Module, weights: list[nn.Parameter], pairs: list[tuple[Tensor, Tensor]]
+) -> list[Tensor]:
+    """Mean squared gradient of the log-likelihood of single items x (1, ...), y (), by weight."""
+    total = [torch.zeros_like(p) for p in weights]
+    for x, y in pairs:
+        loss = nn.functional.cross_entropy(model(x), y[None])
+        for sum_, gradient in zip(total, torch.autograd.grad(loss, weights), strict=True):
+            sum_ += gradient.square() / len(pairs)
+    return total
