@@ -277,6 +277,18 @@ class Scenario(Frozen):
         return tuple(dict.fromkeys([*([self.source] if self.source else []), *target]))
 
     @property
+    def layout(self) -> str:
+        """Parts of the target in words, as `3 domains in a row`; empty where it has none."""
+        count = len(self.parts)
+        if self.federation:
+            steps = self.federation.local_steps
+            return f"{count} clients, {self.federation.rounds} rounds of {steps} step{'s' * (steps > 1)}"
+        if not count:
+            return ""
+        domains = len({part.domain for part in self.parts})
+        return f"{count} domains in a row" if domains == count else f"{count} groups of classes in a row"
+
+    @property
     def silent(self) -> set[str]:
         """Fields that keys leave out, since they say nothing."""
         return {name for name in ("episodes", "parts", "federation") if not getattr(self, name)}

@@ -23,7 +23,10 @@ Partition = Literal["target-test", "target-validation", "source-validation", "sh
 
 
 class Items(Frozen):
-    """Items of some classes of a domain, or of several: a split of them, or the shots, a draw from `train`."""
+    """Items of some classes of a domain: a split of them, or the shots, which are a draw from `train`.
+
+    Those of several domains come domain by domain.
+    """
 
     domain: Domains
     classes: tuple[str, ...]

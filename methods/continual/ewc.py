@@ -45,7 +45,8 @@ class Importance(nn.Module):
 
     def penalty(self, weights: list[nn.Parameter]) -> Tensor:
         """Squared distance from the centre, weighted: -> ()."""
-        return torch.stack([(f * (p - centre).square()).sum() for p, f, centre in self.triples(weights)]).sum()
+        triples = self.triples(weights)
+        return torch.stack([(fisher * (p - centre).square()).sum() for p, fisher, centre in triples]).sum()
 
     @torch.no_grad()
     def add(self, weights: list[nn.Parameter], found: list[Tensor]) -> None:
@@ -66,7 +67,7 @@ class Ewc(GradientMethod):
 
     strength: float = tunable(100.0, 1.0, 1e5)
     """Weight of the penalty, lambda in the paper."""
-    samples: int = 128
+    samples: int = 64
     """Items of a task that its Fisher information is estimated from."""
 
     def build(self, backbone: Backbone, task: Task) -> Model:
@@ -83,9 +84,10 @@ class Ewc(GradientMethod):
     def finish(self, model: Model, items: StageItems, task: Task) -> None:
         """Add the importance of the weights for the task that ends."""
         model.eval()
-        chosen = set(even_share(items.labelled.y, self.samples).tolist())
-        rows = (row for x in items.labelled.batches() for row in x.split(1))
-        pairs = [(x, y) for x, (at, y) in zip(rows, enumerate(items.labelled.y)) if at in chosen]
+        y = items.labelled.y
+        chosen = set(even_share(y, self.samples).tolist())
+        rows = enumerate(row for x in items.labelled.batches() for row in x.split(1))
+        pairs = [(x, y[at]) for at, x in rows if at in chosen]
         cast(Importance, model.importance).add(weights(model), fisher_diagonal(model, weights(model), pairs))
 
     def report(self, model: Model) -> Details:
@@ -105,6 +107,6 @@ def fisher_diagonal(
     total = [torch.zeros_like(p) for p in weights]
     for x, y in pairs:
         loss = nn.functional.cross_entropy(model(x), y[None])
-        for sum_, gradient in zip(total, torch.autograd.grad(loss, weights), strict=True):
-            sum_ += gradient.square() / len(pairs)
+        for mean, gradient in zip(total, torch.autograd.grad(loss, weights), strict=True):
+            mean.add_(gradient.square() / len(pairs))
     return total

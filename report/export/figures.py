@@ -43,6 +43,7 @@ def drawings(results: Results) -> Iterator[tuple[str, Figure]]:
     for board in results.boards:
         rows = board.block.of(frame)
         named += figures.heat_maps(frame, board.block)
+        named += figures.task_maps(frame, board.block)
         named += [
             ("", pareto.accuracy_against(board, pareto.SECONDS, style)),
             ("", pareto.accuracy_against(board, pareto.MEMORY, style)),

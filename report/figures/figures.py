@@ -11,6 +11,7 @@ from bench.report.figures.drawing import (
     COLOURS,
     INK,
     PAPER,
+    Drawing,
     MethodStyles,
     Picture,
     canvas,
@@ -19,9 +20,10 @@ from bench.report.figures.drawing import (
     inline,
 )
 from bench.report.scores.frame import accuracy_column
+from bench.report.scores.parts import in_tasks
 from bench.report.statistics.aggregate import profiles
 from bench.report.statistics.ranks import Ranks
-from bench.report.statistics.summary import scored
+from bench.report.statistics.summary import scored, shared
 from bench.report.tables.gains import by_shots
 from bench.report.tables.leaderboard import Block
 
@@ -45,11 +47,39 @@ def heat_maps(frame: pd.DataFrame, block: Block) -> list[tuple[str, Picture]]:
     maps = []
     for index, method in enumerate(methods):
         grid = means[method].unstack("target").reindex(index=sources, columns=targets)
-        maps.append((method, _heat_map(method, grid, limits, f"heat-{block.slug}-{index}")))
+        drawing = heat_map(grid, limits, f"heat-{block.slug}-{index}")
+        stacked = grid.stack().dropna()
+        values = [f"{source} to {target} {value:.1f}" for (source, target), value in stacked.items()]
+        alt = f"{method}: test accuracy in percent by source and target. {', '.join(values)}."
+        maps.append((method, Picture(drawing, alt)))
     return maps
 
 
-def _heat_map(method: str, grid: pd.DataFrame, limits: tuple[float, float], name: str) -> Picture:
+def task_maps(frame: pd.DataFrame, block: Block) -> list[tuple[str, Picture]]:
+    """Draw per method the accuracy in percent on each task (columns) after each (rows), a mean over orders.
+
+    All on one colour scale. Below the diagonal is what is remembered of tasks, above it what is known of them
+    before they come.
+    """
+    cells = shared(block.of(frame))
+    cells = cells[cells["parts"].map(in_tasks)]
+    by_method = cells.groupby("method")["parts"]
+    means = {str(method): np.mean([each.matrix for each in found], 0) for method, found in by_method}
+    maps = []
+    for index, (method, matrix) in enumerate(means.items()):
+        names = [f"task {number + 1}" for number in range(len(matrix))]
+        grid = pd.DataFrame(matrix, pd.Index(names, name="after"), pd.Index(names, name="test images of"))
+        limits = min(map(np.min, means.values())), max(map(np.max, means.values()))
+        drawing = heat_map(grid, limits, f"tasks-{block.slug}-{index}")
+        rows = [", ".join(f"{value:.1f}" for value in row) for row in matrix]
+        values = "; ".join(f"after {after} {row}" for after, row in zip(names, rows, strict=True))
+        alt = f"{method}: test accuracy in percent by task. {values}."
+        maps.append((method, Picture(drawing, alt)))
+    return maps
+
+
+def heat_map(grid: pd.DataFrame, limits: tuple[float, float], name: str) -> Drawing:
+    """Draw a table of numbers in colours between two limits; its axes are named as its index and columns."""
     rows, columns = grid.shape
     with canvas(1.1 + 0.62 * columns, 0.95 + 0.42 * rows) as (figure, axes):
         low, high = limits
@@ -66,7 +96,7 @@ def _heat_map(method: str, grid: pd.DataFrame, limits: tuple[float, float], name
             cbar=False,
             ax=axes,
         )
-        axes.set(xlabel="target", ylabel="source")
+        axes.set(xlabel=grid.columns.name, ylabel=grid.index.name)
         slanted = columns > 3
         axes.tick_params(axis="x", rotation=35 if slanted else 0)
         axes.tick_params(axis="y", rotation=0)
@@ -74,10 +104,7 @@ def _heat_map(method: str, grid: pd.DataFrame, limits: tuple[float, float], name
             label.set_horizontalalignment("right" if slanted else "center")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        svg = inline(figure, name)
-    stacked = grid.stack().dropna()
-    values = [f"{source} to {target} {value:.1f}" for (source, target), value in stacked.items()]
-    return Picture(svg, f"{method}: test accuracy in percent by source and target. {', '.join(values)}.")
+        return inline(figure, name)
 
 
 def learning_curves(frame: pd.DataFrame, block: Block, style: MethodStyles) -> Picture | None:

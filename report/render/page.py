@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from bench.report.tables.facts import facts, speeds
 from bench.report.tables.gains import REFERENCES, architectures, gain_parts, gains
 from bench.report.tables.leaderboard import Leaderboard
 from bench.report.tables.negative_transfer import by_block
+from bench.report.tables.parts import tasks
 from bench.report.tables.published import published
 from bench.report.tables.record_links import record_anchor, record_links
 from bench.report.tables.validators import distances, rankings
@@ -121,7 +124,7 @@ def _head(frame: pd.DataFrame, suite: Suite | None, boards: Sequence[Leaderboard
     return {
         "css": asset("page.css"),
         "js": asset("page.js") + asset("explore.js"),
-        "contents": CONTENTS,
+        "contents": [entry for entry in CONTENTS if entry[0] not in _absent(frame)],
         "title": _title(frame, suite),
         "description": suite.description if suite else "",
         "methods": sorted(str(name) for name in frame["method"].dropna().unique()),
@@ -129,6 +132,12 @@ def _head(frame: pd.DataFrame, suite: Suite | None, boards: Sequence[Leaderboard
         "statuses": STATUSES,
         "worth": conclusions.worth(frame, boards),
     }
+
+
+def _absent(frame: pd.DataFrame) -> set[str]:
+    """Anchors of sections that say nothing of these records."""
+    found = {"architectures": architectures(frame), "tasks": tasks(frame)}
+    return {anchor for anchor, rows in found.items() if not rows}
 
 
 def _tables(frame: pd.DataFrame) -> dict[str, Any]:
@@ -139,6 +148,7 @@ def _tables(frame: pd.DataFrame) -> dict[str, Any]:
         "gains": gains(frame),
         "references": REFERENCES,
         "architectures": architectures(frame),
+        "tasks": [(block, [*rows]) for block, rows in groupby(tasks(frame), attrgetter("block"))],
         "rules": RULES,
         "measures": MEASURES,
         "bins": BINS,

@@ -21,6 +21,7 @@ CONTENTS = (
     ("cost", "Cost"),
     ("labels", "Labels"),
     ("pairs", "Pairs"),
+    ("tasks", "Tasks"),
     ("negative-transfer", "Harm"),
     ("gains", "Gains"),
     ("uncertainty", "How sure"),
@@ -50,6 +51,7 @@ class Section:
     scale: float
     """Percent at the right end of the leaderboard's bars."""
     maps: list[tuple[str, Picture]]
+    task_maps: list[tuple[str, Picture]]
     pairs: Pairs
     costs: list[Picture]
     curves: Picture | None
@@ -76,6 +78,7 @@ def section(
         board=board,
         scale=max([*known, *highs, 1.0]),
         maps=[] if drawn_elsewhere else figures.heat_maps(frame, block),
+        task_maps=figures.task_maps(frame, block),
         pairs=by_pair(frame, block, record_links),
         costs=[picture for picture in costs if picture],
         curves=figures.learning_curves(frame, block, styles),

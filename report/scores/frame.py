@@ -19,6 +19,7 @@ from bench.records.selection import HEADLINE, RULES
 from bench.records.store import Store
 from bench.report.scores.bootstrap import intervals
 from bench.report.scores.features import StoredFeatures
+from bench.report.scores.parts import PartAccuracies, bytes_found, part_accuracies
 from bench.report.scores.predictions import Unusable, scored_predictions, stored_predictions
 from bench.report.scores.protocol import protocol, set_apart
 from bench.report.scores.spending import spending
@@ -47,6 +48,9 @@ CELL = (
 )
 """Columns that the cell decides; empty only where a damaged record leaves the question unknown."""
 
+PARTS = ("average", "worst", "forgetting", "backward_transfer", "forward_transfer")
+"""Columns of targets in parts, by the properties of `PartAccuracies`."""
+
 ANSWER = (
     *("reason", "log", "note", "suite", "device", "threads", "created", "again"),
     *("control", "control_key"),
@@ -64,6 +68,7 @@ ANSWER = (
         "low",
         "high",
         *(f"accuracy {name}" for name in (HEADLINE, *(rule.name for rule in RULES))),
+        *("parts", *PARTS, "bytes_kept", "bytes_sent"),
     ),
     *("data_origin", "warnings"),
     *("seconds_own", "seconds_alone", "items_seen", "items_per_second"),
@@ -78,7 +83,7 @@ COLUMNS = ("key", "status", *CELL, *ANSWER)
 
 OBJECTS = (
     *("supervision", "protocol", "features", "predictions", "evaluations"),
-    *("discrepancy_before", "class_names", "streams", "spending"),
+    *("discrepancy_before", "class_names", "streams", "spending", "parts"),
 )
 """Columns of objects (`Supervision`, `ScoredPredictions`, tuples, dicts), to be dropped from exports."""
 
@@ -259,6 +264,9 @@ def _row(store: Store, record: Record, per_image: bool) -> dict[str, Any]:
     if record.episodes:
         # Each of them is a target stage of its own.
         row["target_steps"] *= record.episodes
+    for name, total in (("bytes_kept", max), ("bytes_sent", sum)):
+        if found := bytes_found(record, name):
+            row[name] = total(found)
     if record.outcome.status == "done":
         row.update(_scores(store, record, per_image))
     return row
@@ -304,6 +312,7 @@ def _scores(store: Store, record: Record, per_image: bool) -> dict[str, Any]:
     try:
         predictions = stored_predictions(store, record)
         scored = scored_predictions(record, predictions, per_image)
+        parts = part_accuracies(record, predictions)
     except Unusable as error:
         return {"status": "unreadable", "reason": plain(store, str(error))}
     names = (HEADLINE, *(rule.name for rule in RULES))
@@ -311,7 +320,12 @@ def _scores(store: Store, record: Record, per_image: bool) -> dict[str, Any]:
     lost = scored.undecided
     note = f"{lost} test images have no finite largest logit and count as wrong" if lost else ""
     features = StoredFeatures.of(store, record, predictions)
-    return {"features": features, "predictions": scored, "note": note, **scores}
+    return {"features": features, "predictions": scored, "note": note, **scores, **_parts(parts)}
+
+
+def _parts(parts: PartAccuracies | None) -> dict[str, Any]:
+    """What is known of a target in parts, by column."""
+    return {"parts": parts, **{name: getattr(parts, name) for name in PARTS}} if parts else {}
 
 
 def _cell(cell: Cell) -> dict[str, Any]:

@@ -37,9 +37,7 @@ def decode_images(cells: Sequence[Cell]) -> bool:
         UserError: a domain has no images, or some cannot be decoded and are not to be left out.
     """
     wanted = dict.fromkeys(
-        (cell.scenario.dataset, domain, cell.image_size)
-        for cell in cells
-        for domain in cell.scenario.domains
+        (cell.scenario.dataset, domain, cell.image_size) for cell in cells for domain in cell.scenario.domains
     )
     problems: dict[str, str] = {}
     left_out = False

@@ -203,9 +203,7 @@ class CellExecution:
         seed = stream(self.cell.seed, "method", stage.name)
         classes, batch_size = tuple(classes) or stage.classes, self.cell.budget.batch_size
         before = next(reversed(self.details.values()), {})
-        return Task(
-            stage.name, classes, batch_size, seed, self.cell.recipe, before, self.stages.index(stage)
-        )
+        return Task(stage.name, classes, batch_size, seed, self.cell.recipe, before, self.stages.index(stage))
 
     def build(self, stage: StageSpec) -> Model:
         """Build the network for a stage from the cell's initialisation stream, on the device."""

@@ -61,9 +61,9 @@ def open_parts(
     if cell.fold is not None:
         held["shots-validation"] = [shots(part.domain, part.classes)[1] for part in scenario.parts]
     train = View(inputs, concatenate([split(part, TRAIN) for part in scenario.parts]))
-    wanted = (items for stage in stages for items in (stage.labelled, stage.unlabelled, stage.replay) if items)
+    wanted = [items for stage in stages for items in (stage.labelled, stage.unlabelled, stage.replay)]
     return Partitions(
-        streams={items: drawn(items) for items in dict.fromkeys(wanted)},
+        streams={items: drawn(items) for items in dict.fromkeys(filter(None, wanted))},
         target=train,
         pool=train.take(sample_places(cell.seed, len(train))),
         held_out={name: View(inputs, concatenate(subsets)) for name, subsets in held.items()},

@@ -12,6 +12,8 @@ class Memory(nn.Module):
     After n rows were offered, each of them is in it with probability `capacity` / n. Checkpoints keep it.
     """
 
+    offered: Tensor
+
     def __init__(self, capacity: int) -> None:
         super().__init__()
         self.capacity = capacity
@@ -40,7 +42,7 @@ class Memory(nn.Module):
                 self.rows = torch.cat([self.rows, row[None]])
             elif place < self.capacity:
                 self.rows[place] = row
-            self.offered += 1
+            self.offered.add_(1)
 
     def draw(self, count: int, *shapes: tuple[int, ...]) -> list[Tensor]:
         """Draw so many different items at most, as columns (N, *shape) of these shapes."""

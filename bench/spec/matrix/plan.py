@@ -179,10 +179,11 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
 
 def _in_parts(kind: PartsKind, suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
     """The scenarios of a table whose targets have parts."""
-    targets, classes = _domains(card, suite.domains or card.usual_domains, table.targets), choose_classes(suite, card)
+    targets = _domains(card, suite.domains or card.usual_domains, table.targets)
     if isinstance(table.orders, list):
         named = _domains(card, [], [name for order in table.orders for name in order])
         targets = named if table.targets == "all" else targets
+    classes = choose_classes(suite, card)
     try:
         found = kind.arrangements(table, targets, classes)
     except ValueError as error:

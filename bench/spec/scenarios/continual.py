@@ -1,4 +1,4 @@
-"""Tasks one after the other: domains (domain-incremental), or groups of classes of a domain (class-incremental).
+"""Tasks in a row: domains (domain-incremental), or groups of classes of a domain (class-incremental).
 
 van de Ven et al. 2022, "Three types of incremental learning". https://doi.org/10.1038/s42256-022-00568-3
 One head is for the classes of all tasks, and no task is named when it is tested.

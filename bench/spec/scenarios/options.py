@@ -15,8 +15,8 @@ class PartOptions(Frozen):
 
     orders: Annotated[int, Field(ge=1, le=1000)] | list[list[str]] | None = Field(
         None,
-        description="for kind continual: domains in order, a list for each order; or so many rotations of the "
-        "targets, or of the groups of classes; default: one",
+        description="for kind continual: domains in order, a list for each order; or so many rotations of "
+        "the targets, or of the groups of classes; default: one",
     )
     class_groups: int | None = Field(
         None, ge=2, le=10_000, description="for kind continual: tasks are so many groups of classes instead"
