@@ -15,6 +15,7 @@ from bench.core.errors import UserError, did_you_mean
 from bench.data.corruptions.domains import Corrupted, Corruption
 from bench.data.decoders.image import Fit
 from bench.data.sources import Source
+from bench.spec.cell import TOGETHER
 from bench.spec.toml import Frozen
 
 CARDS = Path(__file__).parents[1] / "datasets"
@@ -205,6 +206,8 @@ def domain_fault(name: str) -> str | None:
     """Explain why a text cannot name a domain; None where it can."""
     if "→" in name:
         return "has an arrow in its name, as pairs of domains have in tables"
+    if TOGETHER in name:
+        return f"has '{TOGETHER}' in its name, as several domains have in tables"
     return "is what tables call a network without a source" if name == "pretrained" else None
 
 

@@ -137,8 +137,8 @@ def untaught(dataset: Dataset, scenario: Scenario) -> tuple[str, ...]:
     Related images, a group, stay together: a class of one or two groups has none left to train on. Of a
     target without shots nothing but the source's classes is trained on.
     """
-    sides = [(scenario.source, scenario.source_classes)] if scenario.source else []
-    if scenario.shots != 0 or scenario.source is None:
+    sides = [(source, scenario.source_classes) for source in scenario.sources]
+    if scenario.shots != 0 or not sides:
         sides.append((scenario.target, scenario.target_classes))
     found = (_untaught(dataset, domain, classes) for domain, classes in sides if domain in dataset.domains)
     return tuple(dict.fromkeys(text for text in found if text))

@@ -255,7 +255,7 @@ class Scenario(Frozen):
     kind: str
     """One of `bench.spec.scenarios.KINDS`."""
     dataset: str
-    source: str | None = None
+    source: Domains | None = None
     source_classes: tuple[str, ...] = ()
     target: str
     target_classes: tuple[str, ...]
@@ -266,15 +266,25 @@ class Scenario(Frozen):
     federation: Federation | None = None
 
     @property
-    def pair(self) -> str:
-        """`source → target`, as tables and figures name it; of a target in parts its name alone."""
-        return self.target if self.parts else f"{self.source or 'pretrained'} → {self.target}"
+    def sources(self) -> tuple[str, ...]:
+        """Source domains; none where there is no source."""
+        return domain_names(self.source)
+
+    @property
+    def source_name(self) -> str | None:
+        """Source as tables name it, as `apple + google`; None where there is none."""
+        return TOGETHER.join(self.sources) or None
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """Domains whose images take part, each once."""
+        """Domains that take part, the target's last, each once."""
         target = [part.domain for part in self.parts] or [self.target]
-        return tuple(dict.fromkeys([*([self.source] if self.source else []), *target]))
+        return tuple(dict.fromkeys((*self.sources, *target)))
+
+    @property
+    def pair(self) -> str:
+        """`source → target`, as tables and figures name it; of a target in parts its name alone."""
+        return self.target if self.parts else f"{self.source_name or 'pretrained'} → {self.target}"
 
     @property
     def layout(self) -> str:

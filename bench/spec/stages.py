@@ -15,6 +15,7 @@ from bench.spec.cell import (
     Recipe,
     Value,
     content_hash,
+    domain_names,
 )
 from bench.spec.toml import Frozen
 
@@ -31,6 +32,11 @@ class Items(Frozen):
     domain: Domains
     classes: tuple[str, ...]
     part: Literal["train", "test", "all", "shots"]
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Domains that they are of."""
+        return domain_names(self.domain)
 
 
 class StageSpec(Frozen):

@@ -358,7 +358,7 @@ def _question(*values: Any) -> dict[str, Any]:
     return {
         "kind": scenario.kind,
         "dataset": scenario.dataset,
-        "source": scenario.source,
+        "source": scenario.source_name,
         "target": scenario.target,
         "pair": scenario.pair,
         "classes": len(scenario.target_classes),

@@ -11,6 +11,7 @@ from bench.report.scores.frame import accuracy_column
 from bench.report.statistics.summary import scored
 from bench.report.tables import formats
 from bench.report.tables.leaderboard import Block, blocks, median
+from bench.spec.cell import TOGETHER
 
 
 def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
@@ -23,7 +24,8 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
         texts = [value if isinstance(value, str) else f"{value:g}" for value in found]
         return formats.listed([text + unit for text in texts])
 
-    domains = sorted({*known["source"].dropna(), *known["target"].dropna()})
+    sources = {name for names in known["source"].dropna().unique() for name in names.split(TOGETHER)}
+    domains = sorted({*sources, *known["target"].dropna()})
     found = [
         ("Dataset", values("dataset")),
         ("Domains", formats.listed(domains)),

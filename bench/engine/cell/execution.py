@@ -304,6 +304,7 @@ class CellExecution:
         """Train on each episode from a copy of the network, and keep its queries' logits."""
         form = self.cell.scenario.episodes
         assert form is not None
+        assert self.partitions.target is not None, "episodes are of a target that methods see"
         inputs = self.partitions.target.inputs
         count = form.count if self.split_point == POOLED else math.ceil(form.count / EXPENSIVE)
         checkpoint = self.checkpoints.of("episodes")

@@ -21,7 +21,7 @@ from bench.data.splits import (
 )
 from bench.engine.evaluation.partitions import Partitions, View, sample_places
 from bench.engine.training.inputs import Inputs, PooledInputs
-from bench.spec.cell import Cell, Part, domain_names
+from bench.spec.cell import Cell, Part
 from bench.spec.stages import Items, Partition, StageSpec
 
 
@@ -48,7 +48,7 @@ def open_parts(
         return placed(domain, classes, kept), placed(domain, classes, held)
 
     def drawn(items: Items) -> View:
-        domains = domain_names(items.domain)
+        domains = items.domains
         if items.part == "shots":
             return View(inputs, concatenate([shots(domain, items.classes)[0] for domain in domains]))
         each = (Part(domain=domain, classes=items.classes) for domain in domains)

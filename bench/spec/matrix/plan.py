@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from math import prod
 from typing import NamedTuple, Protocol
 
 from bench.core.errors import UserError, check_name
-from bench.spec.cell import Cell, Control, Scenario, Value
+from bench.spec.cell import Cell, Control, Domains, Scenario, Value, domain_names
 from bench.spec.matrix.suite import ScenarioTable, Suite
 from bench.spec.scenarios import KINDS
 from bench.spec.scenarios.parts import PartsKind
@@ -105,7 +105,7 @@ def plan(suite: Suite, card: Card, controls: Mapping[str, Control] | None = None
             cell.backbone,
             cell.seed,
             places[cell.method, cell.control_of],
-            cell.scenario.source or "",
+            cell.scenario.source_name or "",
             cell.scenario.target,
             cell.budget.steps,
             str(cell.scenario.shots),
@@ -143,7 +143,7 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
     """The scenarios of one table, over the suite's domains."""
     domains = suite.domains or card.usual_domains
     sources = _domains(card, domains, table.sources)
-    targets = _domains(card, domains, table.targets)
+    targets = [name for side in _domains(card, domains, table.targets) for name in domain_names(side)]
     classes = choose_classes(suite, card)
     old, new = card.task_split(classes)
     kind = KINDS[table.kind]
@@ -161,6 +161,10 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
         )
     if isinstance(kind, PartsKind):
         return _in_parts(kind, suite, table, card)
+    try:
+        pairs = kind.pairs(sources, targets)
+    except ValueError as error:
+        raise UserError(f"suite '{suite.name}': kind '{table.kind}' {error}") from None
     return [
         Scenario(
             kind=table.kind,
@@ -172,17 +176,18 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
             shots=shots,
             episodes=table.episodes,
         )
-        for source, target in kind.pairs(sources, targets)
+        for source, target in pairs
         for shots in table.shots
     ]
 
 
 def _in_parts(kind: PartsKind, suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
     """The scenarios of a table whose targets have parts."""
-    targets = _domains(card, suite.domains or card.usual_domains, table.targets)
-    if isinstance(table.orders, list):
-        named = _domains(card, [], [name for order in table.orders for name in order])
-        targets = named if table.targets == "all" else targets
+    wanted: list[str] | str = table.targets
+    if isinstance(table.orders, list) and wanted == "all":
+        wanted = [name for order in table.orders for name in order]
+    sides = _domains(card, suite.domains or card.usual_domains, wanted)
+    targets = [name for side in sides for name in domain_names(side)]
     classes = choose_classes(suite, card)
     try:
         found = kind.arrangements(table, targets, classes)
@@ -221,8 +226,9 @@ def choose_classes(suite: Suite, card: Card) -> tuple[str, ...]:
     return tuple(dict.fromkeys(suite.classes))
 
 
-def _domains(card: Card, default: list[str], wanted: list[str] | str) -> list[str]:
-    names = default if isinstance(wanted, str) else wanted
-    for name in names:
-        check_name(f"domain of {card.name}", name, card.domains)
-    return list(dict.fromkeys(names))
+def _domains(card: Card, default: list[str], wanted: Sequence[Domains] | str) -> list[Domains]:
+    sides = default if isinstance(wanted, str) else wanted
+    for side in sides:
+        for name in domain_names(side):
+            check_name(f"domain of {card.name}", name, card.domains)
+    return list(dict.fromkeys(sides))

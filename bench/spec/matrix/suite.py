@@ -22,6 +22,7 @@ from bench.spec.cell import (
     Augment,
     Budget,
     Compile,
+    Domains,
     Episodic,
     Overrides,
     Precision,
@@ -31,6 +32,7 @@ from bench.spec.cell import (
     Shots,
 )
 from bench.spec.resources import Resources
+from bench.spec.rules import TARGETLESS
 from bench.spec.scenarios import KINDS
 from bench.spec.scenarios.options import PartOptions
 from bench.spec.scenarios.parts import PartsKind
@@ -84,8 +86,12 @@ class ScenarioTable(PartOptions):
     """A `[[scenarios]]` table of a suite file: a block of the matrix."""
 
     kind: str
-    sources: list[str] | Literal["all"] = "all"
-    targets: list[str] | Literal["all"] = "all"
+    sources: list[Domains] | Literal["all"] = Field(
+        "all", description='for several together: lists of them, as `[["a", "b"]]`'
+    )
+    targets: list[str] | Literal["all"] = Field(
+        "all", description='for kind generalise also `hold_out`: domains, or `"each"`'
+    )
     shots: list[Shots] = Field(min_length=1)
     target_classes: Literal["all", "new"] = Field(
         "all", description="for kind pretrained: `new`, those that are the target's in the task kinds"
@@ -99,6 +105,20 @@ class ScenarioTable(PartOptions):
             raise ValueError(f"unknown kind '{name}': {did_you_mean(name, KINDS)}")
         return name
 
+    @model_validator(mode="before")
+    @classmethod
+    def _holds_targets_out(cls, data: Any) -> Any:
+        """Take `hold_out` for the targets of a kind that shows them to nobody."""
+        if not isinstance(data, dict) or "hold_out" not in data:
+            return data
+        if data.get("kind") in KINDS and KINDS[data["kind"]].shows_target:
+            raise ValueError(f"kind '{data['kind']}' holds no domain out: name 'targets'")
+        if "targets" in data:
+            raise ValueError("'hold_out' names the targets: leave out 'targets'")
+        held_out = data["hold_out"]
+        rest = {name: value for name, value in data.items() if name != "hold_out"}
+        return {**rest, "targets": "all" if held_out == "each" else held_out}
+
     @model_validator(mode="after")
     def _possible(self) -> ScenarioTable:
         try:
@@ -106,6 +126,9 @@ class ScenarioTable(PartOptions):
             KINDS[self.kind].check_parts(self)
         except ValueError as error:
             raise ValueError(f"kind '{self.kind}' {error}") from None
+        for pool in self.sources:
+            if both := [name for name in self.targets if not isinstance(pool, str) and name in pool]:
+                raise ValueError(f"'{both[0]}' is a target and among its sources: leave it out of one")
         if self.episodes and not {0, "all"}.isdisjoint(self.shots):
             raise ValueError("episodes have a support of 1, 5, ... shots: remove 0 and 'all' from 'shots'")
         if self.episodes and isinstance(KINDS[self.kind], PartsKind):
@@ -201,6 +224,16 @@ class Suite(Frozen):
             raise ValueError(
                 "unsplit = true tests on all of the target's images, and shots are among them: "
                 "use shots = [0] in every scenario"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _selects_by_what_is_seen(self) -> Suite:
+        unseen = [table.kind for table in self.scenarios if not KINDS[table.kind].shows_target]
+        if unseen and self.headline not in TARGETLESS:
+            raise ValueError(
+                f"rule '{self.headline}' goes by the target's images, which kind '{unseen[0]}' shows nobody: "
+                f"use headline = '{TARGETLESS[-1]}'"
             )
         return self
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from bench.core.text import counted
 from bench.spec.cell import Part, Shots
-from bench.spec.scenarios.base import ScenarioKind
+from bench.spec.scenarios.base import ScenarioKind, Sides
 from bench.spec.scenarios.options import PartOptions
 
 
@@ -24,11 +24,14 @@ class PartsKind(ScenarioKind):
     takes_sources = False
     source = "no source"
 
-    def check(self, sources: list[str] | Literal["all"], shots: Sequence[Shots], target_classes: str) -> None:
-        """Check that there are labels, and no source."""
-        super().check(sources, shots, target_classes)
+    def check_sources(self, sources: Sides | Literal["all"]) -> None:
+        """Check that there is no source."""
         if sources != "all":
             raise ValueError("has no source: name 'targets' only")
+
+    def check(self, sources: Sides | Literal["all"], shots: Sequence[Shots], target_classes: str) -> None:
+        """Check that there are labels, and no source."""
+        super().check(sources, shots, target_classes)
         if 0 in shots:
             raise ValueError("has no labels at 0 shots: remove 0 from 'shots'")
 
