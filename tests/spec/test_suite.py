@@ -273,8 +273,8 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_missing_suites(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"unknown suite 'smokey': did you mean 'smoke'\?"):
-        load_suite("smokey")
+    with pytest.raises(UserError, match=r"unknown suite 'smokr': did you mean 'smoke'\?"):
+        load_suite("smokr")
     with pytest.raises(UserError, match="no suite file at"):
         load_suite(str(tmp_path / "nowhere.toml"))
     with pytest.raises(UserError, match="no suite file at"):
