@@ -24,6 +24,7 @@ from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.episodic import EpisodicMethod, InnerLoopMethod
 from bench.method.items import Items, StageItems, even_share
 from bench.method.maths.adversarial import discriminator, domain_loss, reversal_strength, reverse_gradient
+from bench.method.maths.importance import Importance, fisher_diagonal
 from bench.method.maths.information import entropy
 from bench.method.maths.inner_loop import Fast, adapt, prototype_head, prototypes
 from bench.method.maths.kernels import discrepancy, gaussian_kernels, squared_distances
@@ -51,6 +52,7 @@ __all__ = [
     "EpisodicMethod",
     "Fast",
     "GradientMethod",
+    "Importance",
     "InnerLoopMethod",
     "Items",
     "Labelled",
@@ -73,6 +75,7 @@ __all__ = [
     "domain_loss",
     "entropy",
     "even_share",
+    "fisher_diagonal",
     "fit_logistic",
     "gaussian_kernels",
     "lacks_transport",

@@ -24,10 +24,13 @@ NAMED = {
     "bench.commands.experiments.feasibility": {"shot"},
     "bench.engine.evaluation.validators": {"bnm"},
     "bench.report.tables.gains": {"linear-probe", "scratch"},
+    "bench.spec.cell": {"joint"},
     "bench.spec.matrix.suite": {"linear-probe"},
     "bench.spec.rules": {"bnm"},
+    "bench.spec.stages": {"replay"},
 }
-"""Modules that compare with a method, which is part of their question; BNM is a validator, shot a word."""
+"""Modules that compare with a method, which is part of their question; BNM is a validator, and shot, joint and
+replay are words."""
 
 
 def code_lines(text: str) -> int:

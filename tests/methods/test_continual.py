@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.api import Backbone, Batch, Labelled, Memory, Model, Task
+from bench.api import Backbone, Batch, Importance, Labelled, Memory, Model, Task, fisher_diagonal
 from bench.methods.continual.der import Dark, Der
-from bench.methods.continual.ewc import Ewc, Importance, fisher_diagonal, weights
+from bench.methods.continual.ewc import Ewc, weights
 from bench.methods.continual.joint import Joint
 from bench.methods.continual.lwf import Lwf, Student, distillation
 from bench.methods.continual.naive import Naive

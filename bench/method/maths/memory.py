@@ -35,10 +35,8 @@ class Memory(nn.Module):
         if not len(self.rows):
             self.rows = rows[:0]
         for row in rows:
-            place = len(self.rows)
-            if place == self.capacity:
-                place = int(torch.randint(int(self.offered) + 1, ()))
-            if place == len(self.rows):
+            place = int(torch.randint(int(self.offered) + 1, ()))
+            if len(self.rows) < self.capacity:
                 self.rows = torch.cat([self.rows, row[None]])
             elif place < self.capacity:
                 self.rows[place] = row
