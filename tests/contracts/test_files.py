@@ -29,8 +29,10 @@ NAMED = {
     "bench.spec.rules": {"bnm"},
     "bench.spec.stages": {"replay"},
 }
-"""Modules that compare with a method, which is part of their question; BNM is a validator, and shot, joint and
-replay are words."""
+"""Modules that compare with a method, which is part of their question.
+
+BNM is a validator; shot, joint and replay are words.
+"""
 
 
 def code_lines(text: str) -> int:
