@@ -16,7 +16,7 @@ from bench.core.text import printable
 from bench.data.card import Card, own_name
 from bench.data.catalog import load_card
 from bench.method.registry import explicit, method_modules, preset, select_methods
-from bench.networks.own_weights import resolve
+from bench.networks.backbones.own_weights import resolve
 from bench.spec.cell import Shots, Value, domain_names
 from bench.spec.matrix.suite import ScenarioTable, Suite, load_suite
 from bench.spec.scenarios import KINDS

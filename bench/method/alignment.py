@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bench.method.base import GradientMethod, Model, tunable
 from bench.method.batch import Access, Batch, Task
 from bench.method.maths.adversarial import discriminator, domain_loss, reversal_strength, reverse_gradient
-from bench.networks.backbones import Backbone
+from bench.networks.backbones.base import Backbone
 from bench.spec.cell import Control
 
 

@@ -14,6 +14,8 @@ from pydantic import (
 )
 
 from bench.core.errors import did_you_mean
+from bench.core.modalities import ModalityName
+from bench.spec.metrics import Metric
 from bench.spec.rules import RULES
 from bench.spec.toml import Frozen
 
@@ -27,7 +29,7 @@ Shots = Annotated[int, Field(ge=0, le=1_000_000)] | Literal["all"]
 
 
 Augment = Literal["none", "crop", "crop-flip", "resized-crop", "rand-augment"]
-"""Augmentation of training images; `crop` for what must not be mirrored, as digits."""
+"""Augmentation of training items; `crop` for images that must not be mirrored, as digits."""
 
 
 def _is_a_rule(name: str) -> str:
@@ -316,7 +318,9 @@ class Cell(Frozen):
     method: str
     overrides: dict[str, Value] = {}
     backbone: str
-    image_size: int = Field(ge=8)
+    modality: ModalityName = "image"
+    metric: Metric = "accuracy"
+    image_size: int = Field(ge=1, description="side of an image in pixels; of other items, their length")
     augment: Augment
     budget: Budget
     seed: int = Field(ge=0)
@@ -350,8 +354,9 @@ class Cell(Frozen):
             silent["transductive"] = True
         if not self.unsplit:
             silent["unsplit"] = True
-        if self.headline == "last":
-            silent["headline"] = True
+        for name in ("headline", "modality", "metric"):
+            if getattr(self, name) == type(self).model_fields[name].default:
+                silent[name] = True
         if self.setting is None:
             silent["setting"] = True
         return content_hash(self.model_dump(mode="json", by_alias=True, exclude=silent))

@@ -33,6 +33,8 @@ CELL = (
     *("kind", "dataset", "source", "target", "pair", "classes", "shots", "supervision"),
     *("method", "overrides", "control_of", "backbone"),
     *(
+        "modality",
+        "metric",
         "image_size",
         "augment",
         "steps",
@@ -366,6 +368,8 @@ def _question(*values: Any) -> dict[str, Any]:
         "shots": supervision.label,
         "supervision": supervision,
         "backbone": cell.backbone,
+        "modality": cell.modality,
+        "metric": cell.metric,
         "image_size": cell.image_size,
         "augment": cell.augment,
         "steps": budget.steps,

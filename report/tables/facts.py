@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
 
+from bench.core.modalities import MODALITIES
 from bench.core.text import counted
 from bench.report.scores.frame import accuracy_column
 from bench.report.statistics.summary import scored
@@ -34,7 +36,7 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
         ("Methods", values("method")),
         ("Backbones", values("backbone")),
         ("Seeds", values("seed")),
-        ("Images", f"{values('image_size', ' px')}; augmentation {values('augment')}"),
+        *_items(known, values),
         (
             "Budget",
             f"{values('steps')} steps in the source stage and half as many in the target stage, "
@@ -52,6 +54,15 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
         texts = {line for text in known["warnings"].dropna().unique() for line in text.splitlines()}
         found += [("Warning", text) for text in sorted(texts)]
     return found if len(known) else []
+
+
+def _items(known: pd.DataFrame, values: Callable[[str, str], str]) -> list[tuple[str, str]]:
+    """Name the sizes and augmentations of the items, by modality."""
+    kinds = [kind for name, kind in MODALITIES.items() if name in set(known["modality"])]
+    augmented = f"augmentation {values('augment', '')}"
+    return [
+        (kind.items.capitalize(), f"{values('image_size', f' {kind.unit}')}; {augmented}") for kind in kinds
+    ]
 
 
 def _recipe(known: pd.DataFrame) -> list[tuple[str, str]]:

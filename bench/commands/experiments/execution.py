@@ -47,7 +47,7 @@ def decode_images(cells: Sequence[Cell]) -> bool:
             for last in (False, False, True):
                 dataset = opened.get(name) or open_dataset(load_card(name), progress)
                 try:
-                    dataset.pixels(domain, size, progress)
+                    dataset.decoded(domain, size, progress)
                     opened[name] = dataset
                     break
                 except BadImages as error:

@@ -79,6 +79,8 @@ def _opened(name: str) -> Dataset | None:
 
 
 def _cached_images(dataset: Dataset | None, domain: str, size: int) -> DomainImages | None:
-    if not dataset or domain not in dataset.domains or not dataset.pixels_path(domain, size).exists():
+    if not dataset or dataset.card.modality != "image" or domain not in dataset.domains:
         return None
-    return DomainImages(dataset, domain, dataset.pixels(domain, size))
+    if not dataset.decoded_path(domain, size).exists():
+        return None
+    return DomainImages(dataset, domain, dataset.decoded(domain, size))

@@ -20,7 +20,7 @@ from bench.engine.training.batches import Batches, Endless, Episodes
 from bench.engine.training.cost import StageResult
 from bench.engine.training.data_parallel import ProcessGroup, SingleProcess, SingleProcessGroup
 from bench.engine.training.generators import seed_generators
-from bench.engine.training.inputs import PooledInputs
+from bench.engine.training.inputs.pooled import PooledInputs
 from bench.engine.training.loop import HeldOut, Hooks, OnEvaluation, Schedule, Training
 from bench.engine.training.loop_state import Resume
 from bench.engine.training.throughput import count_flops

@@ -11,7 +11,8 @@ from bench.core.seeds import stream
 from bench.data.dataset import Dataset
 from bench.data.splits import TEST, VALIDATION, Subset, draw_shots, first_rows, fold_of, pooled
 from bench.engine.evaluation.validators import FEWEST
-from bench.engine.training.inputs import Inputs, PooledInputs
+from bench.engine.training.inputs.base import Inputs
+from bench.engine.training.inputs.pooled import PooledInputs
 from bench.spec.cell import Cell, Domains, domain_names
 from bench.spec.stages import Items, Partition, StageSpec
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from bench.core.errors import UserError
 from bench.core.seeds import stream
 from bench.data.splits import Subset
-from bench.engine.training.inputs import Inputs, PooledInputs, onto
+from bench.engine.training.inputs.base import Inputs, onto
+from bench.engine.training.inputs.pooled import PooledInputs
 from bench.method.base import SecondView
 from bench.method.batch import Batch, Episode
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from math import prod
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from bench.core.errors import UserError, check_name
+from bench.core.modalities import MODALITIES
 from bench.spec.cell import Cell, Control, Domains, Scenario, Value, domain_names
 from bench.spec.matrix.suite import ScenarioTable, Suite
 from bench.spec.scenarios import KINDS
@@ -23,6 +24,14 @@ class Card(Protocol):
     @property
     def name(self) -> str:
         """Name of the dataset."""
+
+    @property
+    def modality(self) -> str:
+        """Modality of its items."""
+
+    @property
+    def metric(self) -> str:
+        """Metric that its results are judged by."""
 
     @property
     def domains(self) -> list[str]:
@@ -60,8 +69,10 @@ def plan(suite: Suite, card: Card, controls: Mapping[str, Control] | None = None
     have cells beside them.
 
     Raises:
-        UserError: unknown domain or class, an empty matrix, or one beyond all measure.
+        UserError: unknown domain or class, a size or an augmentation of other items, an empty matrix, or one
+            beyond all measure.
     """
+    MODALITIES[card.modality].check(suite.image_size, suite.augment)
     variants = _variants(suite, controls or {})
     axes = [values for _, values in suite.settings if values]
     each = prod(map(len, (variants, suite.backbones, suite.seeds, suite.budgets, *axes)))
@@ -81,6 +92,8 @@ def plan(suite: Suite, card: Card, controls: Mapping[str, Control] | None = None
                 scenario=scenario,
                 **variant._asdict(),
                 backbone=backbone,
+                modality=card.modality,
+                metric=card.metric,
                 image_size=suite.image_size,
                 augment=suite.augment,
                 budget=budget.model_copy(update={"batch_size": change.batch_size or budget.batch_size}),
@@ -98,19 +111,21 @@ def plan(suite: Suite, card: Card, controls: Mapping[str, Control] | None = None
         raise UserError(
             f"suite '{suite.name}' asks for no cell: no scenario is left with these sources and targets"
         )
+    return sorted(cells.values(), key=_order(variants))
+
+
+def _order(variants: Sequence[Variant]) -> Callable[[Cell], tuple[Any, ...]]:
+    """Place of a cell in the plan."""
     places = {(variant.method, variant.control_of): place for place, variant in enumerate(variants)}
-    return sorted(
-        cells.values(),
-        key=lambda cell: (
-            cell.backbone,
-            cell.seed,
-            places[cell.method, cell.control_of],
-            cell.scenario.source_name or "",
-            cell.scenario.target,
-            cell.budget.steps,
-            str(cell.scenario.shots),
-            cell.scenario.episodes is not None,
-        ),
+    return lambda cell: (
+        cell.backbone,
+        cell.seed,
+        places[cell.method, cell.control_of],
+        cell.scenario.source_name or "",
+        cell.scenario.target,
+        cell.budget.steps,
+        str(cell.scenario.shots),
+        cell.scenario.episodes is not None,
     )
 
 

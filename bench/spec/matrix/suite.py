@@ -153,7 +153,9 @@ class Suite(Frozen):
     classes: Annotated[int, Field(ge=0, le=1_000_000)] | list[str] | None = Field(
         None, description="names, or the first N of the card (largest first); default: all"
     )
-    image_size: int = Field(64, ge=8, le=1024)
+    image_size: int = Field(
+        64, ge=1, le=2**20, description="side of an image in pixels; of other items, their length"
+    )
     augment: Augment = "crop-flip"
     precision: Precision = "fp32"
     transductive: bool = Field(

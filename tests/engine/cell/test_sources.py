@@ -10,7 +10,7 @@ import torch
 
 from bench.data.dataset import Dataset
 from bench.data.splits import pooled, subset
-from bench.engine.training.inputs import PooledInputs
+from bench.engine.training.inputs.pooled import PooledInputs
 from bench.records.record import Record
 from bench.spec.cell import Cell
 from tests.contracts.test_resume import interrupted

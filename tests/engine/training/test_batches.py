@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from bench.api import Episode
 from bench.data.splits import Subset
 from bench.engine.training.batches import Batches, Endless, Episodes
-from bench.engine.training.inputs import ImageInputs, KeptInputs, PooledInputs, augmentation
+from bench.engine.training.inputs.base import KeptInputs
+from bench.engine.training.inputs.image import ImageInputs, augmentation
+from bench.engine.training.inputs.pooled import PooledInputs
 
 CPU = torch.device("cpu")
 SIZES = st.integers(1, 23), st.integers(1, 50), st.integers(0, 2**62)
