@@ -20,7 +20,8 @@ from bench.data.splits import (
     subset,
 )
 from bench.engine.evaluation.partitions import Partitions, View, sample_places
-from bench.engine.training.inputs import Inputs, PooledInputs
+from bench.engine.training.inputs.base import Inputs
+from bench.engine.training.inputs.pooled import PooledInputs
 from bench.spec.cell import Cell, Part
 from bench.spec.stages import Items, Partition, StageSpec
 
