@@ -22,6 +22,7 @@ from bench.method.base import (
 )
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.episodic import EpisodicMethod, InnerLoopMethod
+from bench.method.federated import FederatedMethod, Federation
 from bench.method.items import Items, StageItems, even_share
 from bench.method.maths.adversarial import discriminator, domain_loss, reversal_strength, reverse_gradient
 from bench.method.maths.importance import Importance, fisher_diagonal
@@ -30,7 +31,7 @@ from bench.method.maths.inner_loop import Fast, adapt, prototype_head, prototype
 from bench.method.maths.kernels import discrepancy, gaussian_kernels, squared_distances
 from bench.method.maths.logistic import Logistic, fit_logistic, strength_before
 from bench.method.maths.memory import Memory
-from bench.method.maths.normalisation import normalise_by_batch, recompute_statistics
+from bench.method.maths.normalisation import BatchNorm, normalise_by_batch, recompute_statistics
 from bench.method.maths.transport import lacks_transport
 from bench.method.maths.weights import Snapshot
 from bench.method.probed import ProbedMethod
@@ -46,12 +47,15 @@ __all__ = [
     "AlignmentMethod",
     "Backbone",
     "Batch",
+    "BatchNorm",
     "CellSkipped",
     "ClosedFormMethod",
     "Details",
     "Episode",
     "EpisodicMethod",
     "Fast",
+    "FederatedMethod",
+    "Federation",
     "GradientMethod",
     "Importance",
     "InnerLoopMethod",

@@ -30,6 +30,8 @@ class Access(Flag):
     """Which source each labelled source image is of, where there are several."""
     TASKS = auto()
     """Several tasks, one after the other."""
+    CLIENTS = auto()
+    """Several clients side by side, and which one each labelled image is of."""
 
 
 StageName = str
@@ -42,6 +44,7 @@ class Task:
 
     before: what the method found in the stage before.
     place: of the stage among those of the method, from 0.
+    clients, local_steps: of a federated scenario, else 0: steps of a client between two rounds.
     """
 
     stage: StageName
@@ -51,6 +54,8 @@ class Task:
     recipe: Recipe = USUAL
     before: Mapping[str, Any] = field(default_factory=dict, hash=False)
     place: int = 0
+    clients: int = 0
+    local_steps: int = 0
 
 
 @dataclass(frozen=True)

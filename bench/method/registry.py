@@ -138,6 +138,7 @@ def method_needs(name: str) -> str:
         Access.TARGET_IMAGES: "images",
         Access.TARGET_LABELS: "shots",
         Access.TASKS: "tasks",
+        Access.CLIENTS: "clients",
     }
     needs = load_method(name).needs
     return ", ".join(word for flag, word in words.items() if flag in needs)

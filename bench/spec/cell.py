@@ -250,6 +250,11 @@ class Federation(Frozen):
     rounds: int = Field(ge=1, le=1_000_000)
     local_steps: int = Field(ge=1, le=1_000_000)
 
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of a client in all rounds."""
+        return self.rounds * self.local_steps
+
 
 class Scenario(Frozen):
     """Transfer kind, source, target and labelled target images per class."""

@@ -18,6 +18,7 @@ from bench.report.export.results import Results
 from bench.report.figures import drawing, figures, pareto
 from bench.report.figures.published import published_marks
 from bench.report.statistics.ranks import average_ranks
+from bench.report.tables.parts import clients
 
 PRINT = {drawing.INK: "#000000", drawing.FAINT: "#b0b0b0", drawing.PAPER: "#ffffff"}
 COLOURED = ("color", "edgecolor", "facecolor", "markeredgecolor", "markerfacecolor")
@@ -44,6 +45,7 @@ def drawings(results: Results) -> Iterator[tuple[str, Figure]]:
         rows = board.block.of(frame)
         named += figures.heat_maps(frame, board.block)
         named += figures.task_maps(frame, board.block)
+        named.append(("", figures.accuracy_by_bytes(clients(frame), board.block, style)))
         named += [
             ("", pareto.accuracy_against(board, pareto.SECONDS, style)),
             ("", pareto.accuracy_against(board, pareto.MEMORY, style)),

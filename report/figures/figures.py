@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -26,6 +28,7 @@ from bench.report.statistics.ranks import Ranks
 from bench.report.statistics.summary import scored, shared
 from bench.report.tables.gains import by_shots
 from bench.report.tables.leaderboard import Block
+from bench.report.tables.parts import ClientRow
 
 
 def heat_maps(frame: pd.DataFrame, block: Block) -> list[tuple[str, Picture]]:
@@ -76,6 +79,21 @@ def task_maps(frame: pd.DataFrame, block: Block) -> list[tuple[str, Picture]]:
         alt = f"{method}: test accuracy in percent by task. {values}."
         maps.append((method, Picture(drawing, alt)))
     return maps
+
+
+def accuracy_by_bytes(rows: Sequence[ClientRow], block: Block, style: MethodStyles) -> Picture | None:
+    """Draw the mean accuracy over a block's clients against the bytes that were sent, where some were."""
+    known = [row for row in rows if row.block == block and row.sent is not None]
+    if not any(row.sent for row in known):
+        return None
+    with canvas(5.0, 3.6 + 0.2 * ((len(known) + 1) // 2)) as (figure, axes):
+        for row in known:
+            draw(axes, [(row.sent or 0) / 2**20], [row.average], row.method, style)
+        axes.set(xlabel="sent in all rounds, MiB", ylabel="mean accuracy over clients, %")
+        finish(figure, axes)
+        svg = inline(figure, f"bytes-{block.slug}")
+    texts = "; ".join(f"{row.method} {row.average:.1f} for {row.sent:,.0f}" for row in known)
+    return Picture(svg, f"Mean accuracy in percent over clients, and bytes sent, {block.title}. {texts}.")
 
 
 def heat_map(grid: pd.DataFrame, limits: tuple[float, float], name: str) -> Drawing:

@@ -22,6 +22,7 @@ CONTENTS = (
     ("labels", "Labels"),
     ("pairs", "Pairs"),
     ("tasks", "Tasks"),
+    ("clients", "Clients"),
     ("negative-transfer", "Harm"),
     ("gains", "Gains"),
     ("uncertainty", "How sure"),

@@ -373,7 +373,7 @@ def _question(*values: Any) -> dict[str, Any]:
         "image_size": cell.image_size,
         "augment": cell.augment,
         "steps": budget.steps,
-        "target_steps": scenario.episodes.steps if scenario.episodes else budget.target_steps,
+        "target_steps": _target_steps(cell),
         "batch_size": budget.batch_size,
         "evaluations_per_stage": budget.evaluations,
         "trials": budget.trials,
@@ -387,6 +387,14 @@ def _question(*values: Any) -> dict[str, Any]:
         "goal": content_hash(goal),
         "protocol": protocol(cell),
     }
+
+
+def _target_steps(cell: Cell) -> int:
+    """Steps of the target stage: of an episode, of all rounds, or of the budget."""
+    scenario = cell.scenario
+    if scenario.federation:
+        return scenario.federation.steps
+    return scenario.episodes.steps if scenario.episodes else cell.budget.target_steps
 
 
 def _control_keys(frame: pd.DataFrame) -> list[str | float]:

@@ -76,6 +76,11 @@ def in_tasks(parts: object) -> bool:
     return isinstance(parts, PartAccuracies) and parts.in_tasks
 
 
+def beside(parts: object) -> bool:
+    """True of the accuracies of clients side by side, and of nothing else."""
+    return isinstance(parts, PartAccuracies) and not parts.in_tasks
+
+
 def part_accuracies(record: Record, predictions: Predictions) -> PartAccuracies | None:
     """Accuracies of a done record by part; None where its target has none.
 

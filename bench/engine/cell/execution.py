@@ -204,7 +204,11 @@ class CellExecution:
         seed = stream(self.cell.seed, "method", stage.name)
         classes, batch_size = tuple(classes) or stage.classes, self.cell.budget.batch_size
         before = next(reversed(self.details.values()), {})
-        return Task(stage.name, classes, batch_size, seed, self.cell.recipe, before, self.stages.index(stage))
+        place, federation = self.stages.index(stage), self.cell.scenario.federation
+        task = Task(stage.name, classes, batch_size, seed, self.cell.recipe, before, place)
+        if federation is None:
+            return task
+        return replace(task, clients=len(self.cell.scenario.parts), local_steps=federation.local_steps)
 
     def build(self, stage: StageSpec) -> Model:
         """Build the network for a stage from the cell's initialisation stream, on the device."""

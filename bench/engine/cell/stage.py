@@ -206,7 +206,7 @@ class Trainer:
             endless("unlabelled", stage.unlabelled) if stage.unlabelled else None,
             source_labels=bool(spec.head) or (scenario.same_classes and not scenario.episodes),
             second_view=method.second_view,
-            with_domains=Access.SOURCE_DOMAINS in method.access,
+            with_domains=bool(method.access & (Access.SOURCE_DOMAINS | Access.CLIENTS)),
         )
 
 

@@ -15,9 +15,17 @@ from bench.data.splits import concatenate
 from bench.engine.evaluation import predict
 from bench.engine.evaluation.partitions import Partitions, View, sample_places
 from bench.engine.evaluation.predict import accuracy, cross_entropy
-from bench.engine.evaluation.validators import NOTHING, DiscrepancyCache, LabelFree, Outputs, label_free
+from bench.engine.evaluation.validators import (
+    NOTHING,
+    DiscrepancyCache,
+    LabelFree,
+    Outputs,
+    joined,
+    label_free,
+)
 from bench.engine.training.cost import CostTracker
 from bench.engine.training.generators import apart
+from bench.engine.training.inputs.pooled import PooledInputs
 from bench.method.base import Method, Model
 from bench.networks.fuse import fuse_batch_norm
 from bench.records.record import Evaluation, Predictions
@@ -146,11 +154,23 @@ class Evaluator:
             _, first, places = np.unique(images.rows, return_index=True, return_inverse=True)
             with self.cost_tracker.throughput.predicting(len(first)):
                 items = View(inputs, images.take(first))
-                seen = predict.outputs(self.method, model, items, self.cell.precision)
+                seen = self._predicted(model, items)
             ends = np.cumsum([len(images) for images in parts.values()])
             for name, mine in zip(parts, np.split(places, ends[:-1]), strict=True):
                 found[name] = seen.take(mine)
         return found
+
+    def _predicted(self, model: Model, items: View) -> Outputs:
+        """Predict items by the network, or those of each client by its own."""
+        if not (isinstance(items.inputs, PooledInputs) and self.method.tests_by_client()):
+            return predict.outputs(self.method, model, items, self.cell.precision)
+        clients = items.inputs.domains(items.subset.rows)
+        found, places = [], []
+        for number in np.unique(clients).tolist():
+            places.append(np.flatnonzero(clients == number))
+            network, mine = self.method.of_client(model, number), items.take(places[-1])
+            found.append(predict.outputs(self.method, network, mine, self.cell.precision))
+        return joined(found).take(np.argsort(np.concatenate(places)))
 
     def _streamed(self, model: Model, items: View) -> Outputs:
         """Predict items of the target, to which a copy of the network adapts as they come."""

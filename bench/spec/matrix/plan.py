@@ -206,6 +206,11 @@ def _in_parts(kind: PartsKind, suite: Suite, table: ScenarioTable, card: Card) -
     classes = choose_classes(suite, card)
     try:
         found = kind.arrangements(table, targets, classes)
+        if table.federation and suite.budget.batch_size < 2 * len(targets):
+            raise ValueError(
+                f"shares each batch of {suite.budget.batch_size} among {len(targets)} clients: "
+                f"use a batch_size of {2 * len(targets)} or more"
+            )
     except ValueError as error:
         raise UserError(f"suite '{suite.name}': kind '{table.kind}' {error}") from None
     return [

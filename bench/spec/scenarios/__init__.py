@@ -8,6 +8,7 @@ from bench.spec.scenarios.continual import Continual
 from bench.spec.scenarios.cross_domain import CrossDomain
 from bench.spec.scenarios.cross_domain_task import CrossDomainTask
 from bench.spec.scenarios.cross_task import CrossTask
+from bench.spec.scenarios.federated import Federated
 from bench.spec.scenarios.generalise import Generalise
 from bench.spec.scenarios.multi_source import MultiSource
 from bench.spec.scenarios.pretrained import Pretrained
@@ -21,6 +22,7 @@ KINDS: dict[str, ScenarioKind] = {
     "multi-source": MultiSource(),
     "generalise": Generalise(),
     "continual": Continual(),
+    "federated": Federated(),
 }
 
 

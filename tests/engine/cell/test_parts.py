@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from bench.data.dataset import Dataset
 from bench.data.splits import subset
+from bench.engine.evaluation.evaluator import Evaluator
 from bench.method.registry import family, method_modules
 from bench.report.scores.parts import part_accuracies
-from bench.spec.cell import Cell, Part
+from bench.spec.cell import Cell, Federation, Part
 from tests.contracts.test_resume import interrupted
-from tests.support.cells import CLASSES, answer, assert_equal, steps_of, tiny_cell
+from tests.support.cells import CLASSES, NORMLESS, TINY, answer, assert_equal, steps_of, tiny_cell
 
 METHODS = sorted(name for name in method_modules() if family(name) == "continual")
+FEDERATED = sorted(name for name in method_modules() if family(name) == "federated")
 ROW = tuple(Part(domain=name, classes=CLASSES) for name in ("google", "twitter", "apple"))
 GROUPS = tuple(Part(domain="twitter", classes=classes) for classes in (CLASSES[2:], CLASSES[:2]))
 
@@ -25,6 +28,15 @@ def in_a_row(method: str, parts: tuple[Part, ...] = ROW, **changes: Any) -> Cell
     cell = tiny_cell(method, None, **changes)
     scenario = cell.scenario.model_copy(update={"kind": "continual", "target": "all", "parts": parts})
     return cell.model_copy(update={"scenario": scenario})
+
+
+def beside(
+    method: str, parts: tuple[Part, ...] = ROW[:2], local_steps: int = 2, rounds: int = 3, **changes: Any
+) -> Cell:
+    cell = tiny_cell(method, None, **changes)
+    federation = Federation(rounds=rounds, local_steps=local_steps)
+    update = {"kind": "federated", "target": "all", "parts": parts, "federation": federation}
+    return cell.model_copy(update={"scenario": cell.scenario.model_copy(update=update)})
 
 
 @pytest.mark.parametrize("method", [*METHODS, "linear-probe", "ncm", "l2-sp"])
@@ -108,3 +120,60 @@ def test_continual_methods_need_tasks(method: str, tmp_path: Path) -> None:
     record, _ = answer(tiny_cell(method), tmp_path)
     assert record.outcome.status == "skipped"
     assert record.outcome.reason == f"{method} needs several tasks in a row, and kind 'cross-domain' has none"
+
+
+@pytest.mark.parametrize("method", [*FEDERATED, "full-finetune"])
+def test_clients_are_tested_by_part(method: str, emoji: Dataset, tmp_path: Path) -> None:
+    record, predictions = answer(beside(method), tmp_path)
+    assert record.outcome.status == "done", f"{record.outcome.reason}\n{record.outcome.log}"
+    assert record.cost.streams == {"target/labelled": 6 * 16}
+    parts = part_accuracies(record, predictions)
+    assert parts
+    assert parts.names == ("google", "twitter")
+    assert parts.matrix.shape == (1, 2)
+    sent = record.details.get("target", {}).get("bytes_sent", 0)
+    assert (sent > 0) == (method in ("fedavg", "fedprox", "fedbn", "scaffold"))
+
+
+@pytest.mark.parametrize("network", [TINY, NORMLESS])
+def test_fedavg_of_one_client_and_one_local_step_is_plain_training(network: str, tmp_path: Path) -> None:
+    shape = {"parts": ROW[:1], "local_steps": 1, "rounds": 6, "backbone": network}
+    _, one = answer(beside("fedavg", **shape), tmp_path)
+    _, plain = answer(beside("centralised", **shape), tmp_path)
+    assert_equal(one, plain)
+
+
+def test_each_client_is_tested_by_its_own_network(tmp_path: Path) -> None:
+    """A network for each of two clients, and the server's, whose head is turned around in one client."""
+    execution = steps_of(beside("local-only"), tmp_path)
+    execution.open()
+    model = execution.build(execution.stages[0])
+    evaluator = Evaluator(execution.cell, execution.method, execution.partitions, execution.cost_tracker)
+    before = evaluator.outputs(model, execution.partitions.held_out)["target-test"].logits
+    head = execution.method.of_client(model, 1).head
+    with torch.no_grad():
+        head.weight.neg_()
+        head.bias.neg_()
+    after = evaluator.outputs(model, execution.partitions.held_out)["target-test"].logits
+    own = execution.partitions.parts["target-test"] == 1
+    np.testing.assert_array_equal(before[~own], after[~own])
+    assert not np.array_equal(before[own], after[own])
+
+
+@pytest.mark.parametrize("method", FEDERATED)
+def test_a_federation_goes_on(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = beside(method, augment="rand-augment")
+    record, predictions = answer(cell, tmp_path / "undisturbed")
+    moments = {("target stage", 1), ("target stage", 4)}
+    again, resumed, times = interrupted(cell, tmp_path / "disturbed", monkeypatch, moments)
+    assert (again.outcome.status, times) == ("done", 2), again.outcome.reason
+    assert_equal(resumed, predictions)
+    assert again.details == record.details
+
+
+@pytest.mark.parametrize("method", FEDERATED)
+def test_federated_methods_need_clients(method: str, tmp_path: Path) -> None:
+    for cell, kind in ((tiny_cell(method), "cross-domain"), (in_a_row(method), "continual")):
+        record, _ = answer(cell, tmp_path)
+        assert record.outcome.status == "skipped"
+        assert record.outcome.reason == f"{method} needs several clients, and kind '{kind}' has none"

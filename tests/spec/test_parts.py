@@ -1,4 +1,4 @@
-"""Continual scenarios: orders, groups of classes, stages by hand, and what is refused."""
+"""Targets in parts: orders, groups of classes, clients, stages by hand, and what is refused."""
 
 from __future__ import annotations
 
@@ -84,6 +84,23 @@ def test_what_the_dataset_cannot_give_is_refused(table: dict[str, Any], said: st
         cells(**table)
 
 
+def test_clients_share_one_stage() -> None:
+    scenario = {"kind": "federated", "shots": [5], "rounds": 3, "local_steps": 4}
+    (cell,) = plan(emoji_suite(classes=4, scenarios=[scenario]), load_card("emoji-home"))
+    assert cell.scenario.pair == "google + twitter + apple"
+    (stage,) = stages(cell)
+    assert stage.steps == 12
+    assert stage.labelled == Items(domain=("google", "twitter", "apple"), classes=CLASSES, part="shots")
+    assert (stage.replay, stage.shared) == (None, False)
+
+
+def test_every_client_has_two_items_of_a_batch() -> None:
+    scenario = {"kind": "federated", "shots": [5], "rounds": 3, "local_steps": 4}
+    suite = emoji_suite(classes=4, scenarios=[scenario], budget={"batch_size": 5})
+    with pytest.raises(UserError, match="shares each batch of 5 among 3 clients: use a batch_size of 6"):
+        plan(suite, load_card("emoji-home"))
+
+
 SUITE = """
 description = "mine"
 dataset = "emoji-home"
@@ -111,6 +128,10 @@ shots = {shots}
         ("continual", '["all"]', "rounds = 3", "knows no 'rounds'"),
         ("continual", "[1]", "[scenarios.episodes]", "has no episodes"),
         ("cross-domain", "[0]", "orders = 2", "knows no 'orders'"),
+        ("federated", '["all"]', "rounds = 0\nlocal_steps = 2", "greater than or equal to 1"),
+        ("federated", '["all"]', "rounds = 2", "needs 'local_steps'"),
+        ("federated", '["all"]', "rounds = 2\nlocal_steps = 2\norders = 2", "knows no 'orders'"),
+        ("federated", '["all"]', 'rounds = 2\nlocal_steps = 2\ntargets = ["apple"]', "takes two clients"),
     ],
 )
 def test_a_wrong_request_is_one_line(kind: str, shots: str, more: str, said: str, tmp_path: Path) -> None:
