@@ -25,6 +25,7 @@ Predictions = dict[str, np.ndarray]
 `<partition>/items`           int32 (images,), row of the image in its domain's decode cache, or in those of
                               several domains one after the other
 `<partition>/parts`           int16 (images,), index into the scenario's parts, where its target has parts
+`target-test/stream`          int32 (images,), places of the images in the order of a scenario's stream
 `before/target-test/logits`   float16 (images, classes), before any training, likewise
 
 `look` is the older word for an evaluation: the names stay, since files of predictions are named by content.

@@ -256,6 +256,15 @@ class Federation(Frozen):
         return self.rounds * self.local_steps
 
 
+class Stream(Frozen):
+    """Stream of test items, each of which comes once: how many at a time, and in what order."""
+
+    batch: int = Field(64, ge=2, le=65_536, description="items at once; a last one alone joins those before")
+    order: Literal["shuffled", "by-class"] = Field(
+        "shuffled", description="by-class: one class after the other, a shift of labels on the way"
+    )
+
+
 class Scenario(Frozen):
     """Transfer kind, source, target and labelled target images per class."""
 
@@ -271,6 +280,8 @@ class Scenario(Frozen):
     parts: tuple[Part, ...] = ()
     """Tasks in order, or clients, of a target that has several; `target` then names them together."""
     federation: Federation | None = None
+    stream: Stream | None = None
+    """How test items come; None: in the usual way, and to methods that adapt to a stream alone."""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -295,8 +306,10 @@ class Scenario(Frozen):
 
     @property
     def layout(self) -> str:
-        """Parts of the target in words, as `3 domains in a row`; empty where it has none."""
+        """Parts of the target in words, as `3 domains in a row`, or its stream; empty where it has none."""
         count = len(self.parts)
+        if self.stream:
+            return f"stream {self.stream.order}, {self.stream.batch} at once"
         if self.federation:
             steps = self.federation.local_steps
             return f"{count} clients, {self.federation.rounds} rounds of {steps} step{'s' * (steps > 1)}"
@@ -308,7 +321,7 @@ class Scenario(Frozen):
     @property
     def silent(self) -> set[str]:
         """Fields that keys leave out, since they say nothing."""
-        return {name for name in ("episodes", "parts", "federation") if not getattr(self, name)}
+        return {name for name in ("episodes", "parts", "federation", "stream") if not getattr(self, name)}
 
     @property
     def same_classes(self) -> bool:

@@ -50,6 +50,7 @@ def drawings(results: Results) -> Iterator[tuple[str, Figure]]:
             ("", pareto.accuracy_against(board, pareto.SECONDS, style)),
             ("", pareto.accuracy_against(board, pareto.MEMORY, style)),
             ("", figures.learning_curves(frame, board.block, style)),
+            ("", figures.stream_curves(frame, board.block, style)),
             ("", figures.performance_profiles(rows, board.block, style)),
             ("", figures.critical_differences(average_ranks(rows), board.block)),
         ]

@@ -9,6 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
+from bench.records.selection import HEADLINE
 from bench.report.figures.drawing import (
     COLOURS,
     INK,
@@ -94,6 +95,30 @@ def accuracy_by_bytes(rows: Sequence[ClientRow], block: Block, style: MethodStyl
         svg = inline(figure, f"bytes-{block.slug}")
     texts = "; ".join(f"{row.method} {row.average:.1f} for {row.sent:,.0f}" for row in known)
     return Picture(svg, f"Mean accuracy in percent over clients, and bytes sent, {block.title}. {texts}.")
+
+
+def stream_curves(frame: pd.DataFrame, block: Block, style: MethodStyles) -> Picture | None:
+    """Mean accuracy of the images so far by the share of a stream that has come, where images came in one."""
+    cells = shared(block.of(frame))
+    cells = cells[cells["stream"].map(lambda order: isinstance(order, np.ndarray))]
+    if cells.empty:
+        return None
+    shares = np.linspace(0.1, 1.0, 10)
+    curves: dict[str, list[np.ndarray]] = {}
+    columns = (cells[name] for name in ("method", "predictions", "stream"))
+    for method, predicted, order in zip(*columns, strict=True):
+        right = predicted.correct[HEADLINE][order].cumsum()
+        seen = np.maximum(1, np.round(shares * len(right)).astype(int))
+        curves.setdefault(method, []).append(100 * right[seen - 1] / seen)
+    means = {method: np.mean(curves[method], 0) for method in sorted(curves)}
+    with canvas(5.0, 3.6 + 0.2 * ((len(means) + 1) // 2)) as (figure, axes):
+        for method, values in means.items():
+            draw(axes, 100 * shares, values, method, style)
+        axes.set(xlabel="test images that have come, %", ylabel="accuracy so far, %")
+        finish(figure, axes)
+        svg = inline(figure, f"stream-{block.slug}")
+    ends = [f"{name} from {values[0]:.1f} to {values[-1]:.1f}" for name, values in means.items()]
+    return Picture(svg, f"Accuracy in percent over the stream, {block.title}. {'; '.join(ends)}.")
 
 
 def heat_map(grid: pd.DataFrame, limits: tuple[float, float], name: str) -> Drawing:

@@ -56,6 +56,7 @@ class Section:
     pairs: Pairs
     costs: list[Picture]
     curves: Picture | None
+    stream: Picture | None
     classes: list[ByClass]
     by_rule: list[leaderboard.RuleScore]
     rule_cells: dict[str, int]
@@ -83,6 +84,7 @@ def section(
         pairs=by_pair(frame, block, record_links),
         costs=[picture for picture in costs if picture],
         curves=figures.learning_curves(frame, block, styles),
+        stream=figures.stream_curves(frame, block, styles),
         classes=winners_and_losers(block.of(frame), board.baseline),
         by_rule=by_rule,
         rule_cells=rule_cells,

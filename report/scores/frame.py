@@ -20,7 +20,7 @@ from bench.records.store import Store
 from bench.report.scores.bootstrap import intervals
 from bench.report.scores.features import StoredFeatures
 from bench.report.scores.parts import PartAccuracies, bytes_found, part_accuracies
-from bench.report.scores.predictions import Unusable, scored_predictions, stored_predictions
+from bench.report.scores.predictions import Unusable, scored_predictions, stored_predictions, stream_order
 from bench.report.scores.protocol import protocol, set_apart
 from bench.report.scores.spending import spending
 from bench.report.scores.supervision import Supervision
@@ -70,7 +70,7 @@ ANSWER = (
         "low",
         "high",
         *(f"accuracy {name}" for name in (HEADLINE, *(rule.name for rule in RULES))),
-        *("parts", *PARTS, "bytes_kept", "bytes_sent"),
+        *("stream", "parts", *PARTS, "bytes_kept", "bytes_sent"),
     ),
     *("data_origin", "warnings"),
     *("seconds_own", "seconds_alone", "items_seen", "items_per_second"),
@@ -85,7 +85,7 @@ COLUMNS = ("key", "status", *CELL, *ANSWER)
 
 OBJECTS = (
     *("supervision", "protocol", "features", "predictions", "evaluations"),
-    *("discrepancy_before", "class_names", "streams", "spending", "parts"),
+    *("discrepancy_before", "class_names", "streams", "spending", "parts", "stream"),
 )
 """Columns of objects (`Supervision`, `ScoredPredictions`, tuples, dicts), to be dropped from exports."""
 
@@ -314,7 +314,7 @@ def _scores(store: Store, record: Record, per_image: bool) -> dict[str, Any]:
     try:
         predictions = stored_predictions(store, record)
         scored = scored_predictions(record, predictions, per_image)
-        parts = part_accuracies(record, predictions)
+        parts, order = part_accuracies(record, predictions), stream_order(predictions)
     except Unusable as error:
         return {"status": "unreadable", "reason": plain(store, str(error))}
     names = (HEADLINE, *(rule.name for rule in RULES))
@@ -322,7 +322,8 @@ def _scores(store: Store, record: Record, per_image: bool) -> dict[str, Any]:
     lost = scored.undecided
     note = f"{lost} test images have no finite largest logit and count as wrong" if lost else ""
     features = StoredFeatures.of(store, record, predictions)
-    return {"features": features, "predictions": scored, "note": note, **scores, **_parts(parts)}
+    known: dict[str, Any] = {"features": features, "predictions": scored, "note": note}
+    return known | scores | _parts(parts) | ({} if order is None else {"stream": order})
 
 
 def _parts(parts: PartAccuracies | None) -> dict[str, Any]:

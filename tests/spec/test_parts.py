@@ -105,7 +105,8 @@ SUITE = """
 description = "mine"
 dataset = "emoji-home"
 backbones = ["test_efficientnet.untrained"]
-methods = ["naive"]
+methods = ["naive", "full-finetune"]
+classes = 4
 
 [[scenarios]]
 kind = "{kind}"
@@ -128,6 +129,12 @@ shots = {shots}
         ("continual", '["all"]', "rounds = 3", "knows no 'rounds'"),
         ("continual", "[1]", "[scenarios.episodes]", "has no episodes"),
         ("cross-domain", "[0]", "orders = 2", "knows no 'orders'"),
+        ("continual", '["all"]', "stream = { batch = 8 }", "has no stream"),
+        ("continual", "[1000]", "", "1,000 shots of emoji-home/"),
+        ("cross-domain", "[0]", "stream = { batch = 100000 }", "less than or equal to 65536"),
+        ("cross-domain", "[0]", "stream = { batch = 50000 }", "a stream of 50000 images at once"),
+        ("cross-domain", "[0]", 'stream = { order = "sorted" }', "'shuffled' or 'by-class'"),
+        ("cross-domain", "[1]", "stream = {}\n[scenarios.episodes]", "episodes are no stream"),
         ("federated", '["all"]', "rounds = 0\nlocal_steps = 2", "greater than or equal to 1"),
         ("federated", '["all"]', "rounds = 2", "needs 'local_steps'"),
         ("federated", '["all"]', "rounds = 2\nlocal_steps = 2\norders = 2", "knows no 'orders'"),
@@ -137,7 +144,7 @@ shots = {shots}
 def test_a_wrong_request_is_one_line(kind: str, shots: str, more: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(SUITE.format(kind=kind, shots=shots, more=more))
-    ran = bench("run", "--suite", str(path), "--plan", cwd=tmp_path)
+    ran = bench("run", "--suite", str(path), cwd=tmp_path)
     assert ran.returncode == 2
     assert said in ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 1

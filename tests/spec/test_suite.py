@@ -69,6 +69,7 @@ OTHER_SCENARIO: dict[str, Any] = {
     "episodes": {"way": 3},
     "parts": [{"domain": "photo", "classes": ["cat", "dog"]}],
     "federation": {"rounds": 3, "local_steps": 2},
+    "stream": {"batch": 8},
 }
 
 

@@ -175,8 +175,12 @@ class Evaluator:
     def _streamed(self, model: Model, items: View) -> Outputs:
         """Predict items of the target, to which a copy of the network adapts as they come."""
         with self.cost_tracker.throughput.predicting(len(items)):
-            seed = stream(self.cell.seed, "stream")
-            return predict.streamed(self.method, model, items, self.cell.precision, seed)
+            form = self.cell.scenario.stream or predict.USUAL_STREAM
+            return predict.streamed(self.method, model, items, self.cell.precision, self._stream_seed, form)
+
+    @property
+    def _stream_seed(self) -> int:
+        return stream(self.cell.seed, "stream")
 
     def discrepancy_now(self, model: Model) -> dict[str, float]:
         """Distances of source and target features by name; empty where there is no source, or no target."""
@@ -216,6 +220,9 @@ class Evaluator:
             out[f"{name}/items"] = items.subset.rows.astype(np.int32)
         for name, numbers in self.partitions.parts.items():
             out[f"{name}/parts"] = numbers.astype(np.int16)
+        if form := self.cell.scenario.stream:
+            test = self.partitions.held_out["target-test"]
+            out["target-test/stream"] = predict.stream_order(test, form, self._stream_seed).astype(np.int32)
         if self.before is not None:
             out["before/target-test/logits"] = self.before
         return out

@@ -190,6 +190,7 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
             target_classes=goal,
             shots=shots,
             episodes=table.episodes,
+            stream=table.stream,
         )
         for source, target in pairs
         for shots in table.shots

@@ -30,6 +30,7 @@ from bench.spec.cell import (
     RequestedSetting,
     RuleName,
     Shots,
+    Stream,
 )
 from bench.spec.resources import Resources
 from bench.spec.rules import TARGETLESS
@@ -97,6 +98,7 @@ class ScenarioTable(PartOptions):
         "all", description="for kind pretrained: `new`, those that are the target's in the task kinds"
     )
     episodes: Episodic | None = Field(None, description="evaluate on episodes instead of on all classes")
+    stream: Stream | None = Field(None, description="test items come once, so many at a time, in this order")
 
     @field_validator("kind")
     @classmethod
@@ -131,8 +133,12 @@ class ScenarioTable(PartOptions):
                 raise ValueError(f"'{both[0]}' is a target and among its sources: leave it out of one")
         if self.episodes and not {0, "all"}.isdisjoint(self.shots):
             raise ValueError("episodes have a support of 1, 5, ... shots: remove 0 and 'all' from 'shots'")
-        if self.episodes and isinstance(KINDS[self.kind], PartsKind):
-            raise ValueError(f"kind '{self.kind}' has no episodes: remove 'episodes'")
+        if isinstance(KINDS[self.kind], PartsKind):
+            for name in ("episodes", "stream"):
+                if getattr(self, name):
+                    raise ValueError(f"kind '{self.kind}' has no {name}: remove '{name}'")
+        if self.stream and self.episodes:
+            raise ValueError("episodes are no stream: remove 'episodes' or 'stream'")
         return self
 
 

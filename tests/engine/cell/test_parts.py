@@ -14,7 +14,7 @@ from bench.data.splits import subset
 from bench.engine.evaluation.evaluator import Evaluator
 from bench.method.registry import family, method_modules
 from bench.report.scores.parts import part_accuracies
-from bench.spec.cell import Cell, Federation, Part
+from bench.spec.cell import Cell, Federation, Part, Stream
 from tests.contracts.test_resume import interrupted
 from tests.support.cells import CLASSES, NORMLESS, TINY, answer, assert_equal, steps_of, tiny_cell
 
@@ -177,3 +177,15 @@ def test_federated_methods_need_clients(method: str, tmp_path: Path) -> None:
         record, _ = answer(cell, tmp_path)
         assert record.outcome.status == "skipped"
         assert record.outcome.reason == f"{method} needs several clients, and kind '{kind}' has none"
+
+
+@pytest.mark.parametrize("method", ["full-finetune", "t3a"])
+def test_a_stream_keeps_its_order(method: str, emoji: Dataset, tmp_path: Path) -> None:
+    cell = tiny_cell(method, shots=0)
+    scenario = cell.scenario.model_copy(update={"stream": Stream(batch=16, order="by-class")})
+    record, predictions = answer(cell.model_copy(update={"scenario": scenario}), tmp_path)
+    assert record.outcome.status == "done", record.outcome.reason
+    order = predictions["target-test/stream"]
+    assert (np.diff(predictions["target-test/labels"][order]) >= 0).all()
+    assert sorted(order) == [*range(len(order))]
+    assert "target-test/stream" not in answer(cell, tmp_path)[1]

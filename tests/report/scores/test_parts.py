@@ -12,13 +12,14 @@ import pytest
 from bench.records.record import Evaluation, Predictions, Record
 from bench.records.selection import select, stage_ends
 from bench.records.store import Store
-from bench.report.figures.figures import task_maps
+from bench.report.figures.drawing import method_styles
+from bench.report.figures.figures import stream_curves, task_maps
 from bench.report.render.page import render
 from bench.report.scores.frame import load_frame
 from bench.report.scores.parts import PartAccuracies
 from bench.report.tables.leaderboard import blocks
-from bench.report.tables.parts import tasks
-from bench.spec.cell import Cell, Part
+from bench.report.tables.parts import clients, tasks
+from bench.spec.cell import Cell, Federation, Part, Stream
 from tests.report.synthetic import CLASSES, cell, logits, record
 
 MATRIX = np.array([[80.0, 20.0, 10.0], [90.0, 70.0, 30.0], [60.0, 50.0, 75.0]])
@@ -153,3 +154,52 @@ def _plain() -> Predictions:
         found[f"look{place}/target-test/logits"], found["target-test/labels"] = logits(range(10), 20)
     found["target-test/groups"] = np.arange(20, dtype=np.int32)
     return found
+
+
+@pytest.mark.parametrize("order", [np.arange(3), np.zeros(20, np.int32), np.full(20, 0.5), np.arange(1, 21)])
+def test_hostile_streams_are_unreadable(order: np.ndarray, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(record(cell()), {**_plain(), "target-test/stream": order})
+    (row,) = load_frame(store).itertuples()
+    assert row.status == "unreadable"
+
+
+def test_accuracy_over_a_stream_by_hand(tmp_path: Path) -> None:
+    """The first ten of twenty images are right, and come last: nothing is right up to half of the stream."""
+    store = Store(tmp_path)
+    order = np.roll(np.arange(20, dtype=np.int32), 10)
+    asked = cell()
+    scenario = asked.scenario.model_copy(update={"stream": Stream(batch=4)})
+    asked = asked.model_copy(update={"scenario": scenario})
+    store.write(record(asked), {**_plain(), "target-test/stream": order})
+    frame = load_frame(store)
+    (block,) = blocks(frame)
+    assert block.shots == "5, stream shuffled, 4 at once"
+    picture = stream_curves(frame, block, method_styles(["linear-probe"]))
+    assert picture
+    assert picture.alt.endswith("linear-probe from 0.0 to 50.0.")
+    assert "as they come in a stream" in render(frame)
+
+
+def test_clients_are_compared_with_themselves_alone(tmp_path: Path) -> None:
+    """Alone 60 and 70; together 80 and 20: the second client is hurt by 50 points."""
+    store = Store(tmp_path)
+    for method, right in (("local-only", [*range(6), *range(10, 17)]), ("fedavg", [*range(8), 10, 11])):
+        asked = in_a_row(method)
+        update = {"kind": "federated", "federation": Federation(rounds=2, local_steps=10)}
+        asked = asked.model_copy(update={"scenario": asked.scenario.model_copy(update=update)})
+        found: Predictions = {}
+        found["look1/target-test/logits"], found["target-test/labels"] = logits(right, 20)
+        found["target-test/groups"] = np.arange(20, dtype=np.int32)
+        found["target-test/parts"] = np.repeat([0, 1], 10).astype(np.int16)
+        sent = {"target": {"bytes_sent": 0 if method == "local-only" else 2**21}}
+        store.write(record(asked, details=sent), found)
+    frame = load_frame(store)
+    together, alone = sorted(clients(frame), key=lambda row: row.method)
+    assert (alone.average, alone.worst, alone.hurt, alone.harm) == (65.0, 60.0, 0, None)
+    assert (together.average, together.worst, together.sent) == (50.0, 20.0, 2**21)
+    assert (together.hurt, together.clients, together.harm) == (1, 2, -50.0)
+    assert tasks(frame) == []
+    page = render(frame)
+    assert 'id="clients"' in page
+    assert "fedavg 50.0 for 2,097,152" in page
