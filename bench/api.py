@@ -23,6 +23,7 @@ from bench.method.base import (
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.episodic import EpisodicMethod, InnerLoopMethod
 from bench.method.federated import FederatedMethod, Federation
+from bench.method.generalisation import GeneralisationMethod, count_sources, risks
 from bench.method.items import Items, StageItems, even_share
 from bench.method.maths.adversarial import discriminator, domain_loss, reversal_strength, reverse_gradient
 from bench.method.maths.importance import Importance, fisher_diagonal
@@ -56,6 +57,7 @@ __all__ = [
     "Fast",
     "FederatedMethod",
     "Federation",
+    "GeneralisationMethod",
     "GradientMethod",
     "Importance",
     "InnerLoopMethod",
@@ -75,6 +77,7 @@ __all__ = [
     "Update",
     "UserError",
     "adapt",
+    "count_sources",
     "discrepancy",
     "discriminator",
     "domain_loss",
@@ -92,6 +95,7 @@ __all__ = [
     "recompute_statistics",
     "reversal_strength",
     "reverse_gradient",
+    "risks",
     "squared_distances",
     "stage_activations",
     "strength_before",

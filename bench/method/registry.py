@@ -135,6 +135,7 @@ def method_needs(name: str) -> str:
 
     words = {
         Access.SOURCE_LABELS: "source",
+        Access.SOURCE_DOMAINS: "several",
         Access.TARGET_IMAGES: "images",
         Access.TARGET_LABELS: "shots",
         Access.TASKS: "tasks",

@@ -18,6 +18,7 @@ TABLES: tuple[Callable[[Results], Table], ...] = (
     per_scenario.by_pair,
     per_scenario.remembered,
     per_scenario.by_client,
+    per_scenario.targets,
     per_scenario.measures,
     per_scenario.classes,
     per_scenario.confused,

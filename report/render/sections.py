@@ -15,6 +15,7 @@ from bench.report.tables.classes import ByClass, winners_and_losers
 from bench.report.tables.leaderboard import Leaderboard
 from bench.report.tables.pairs import Pairs, by_pair
 from bench.report.tables.record_links import RecordLinks
+from bench.report.tables.targets import TargetScores, by_target
 
 CONTENTS = (
     ("leaderboard", "Leaderboard"),
@@ -54,6 +55,7 @@ class Section:
     maps: list[tuple[str, Picture]]
     task_maps: list[tuple[str, Picture]]
     pairs: Pairs
+    targets: list[TargetScores]
     costs: list[Picture]
     curves: Picture | None
     stream: Picture | None
@@ -82,6 +84,7 @@ def section(
         maps=[] if drawn_elsewhere else figures.heat_maps(frame, block),
         task_maps=figures.task_maps(frame, block),
         pairs=by_pair(frame, block, record_links),
+        targets=by_target(frame, block),
         costs=[picture for picture in costs if picture],
         curves=figures.learning_curves(frame, block, styles),
         stream=figures.stream_curves(frame, block, styles),

@@ -28,6 +28,8 @@ class ScenarioKind:
     """Source of the kind, in words."""
     keys: frozenset[str] = frozenset()
     """Keys of `PartOptions` that the kind knows."""
+    pools_sources = False
+    """True if a cell may have several sources, which are trained on together."""
     shows_target = True
     """True if methods may see the target's images without labels, and rules and validators go by them."""
 
