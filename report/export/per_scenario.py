@@ -15,8 +15,8 @@ from bench.report.tables.budgets import budgets as budgets_of
 from bench.report.tables.classes import confusions
 from bench.report.tables.formats import count, decimals, mebibytes, percent, points, seconds
 from bench.report.tables.gains import architectures
-from bench.report.tables.parts import clients, tasks
-from bench.report.tables.targets import by_target
+from bench.report.tables.scenarios.parts import clients, tasks
+from bench.report.tables.scenarios.targets import by_target
 from bench.report.tables.validators import distances
 
 

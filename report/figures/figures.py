@@ -29,7 +29,7 @@ from bench.report.statistics.ranks import Ranks
 from bench.report.statistics.summary import scored, shared
 from bench.report.tables.gains import by_shots
 from bench.report.tables.leaderboard import Block
-from bench.report.tables.parts import ClientRow
+from bench.report.tables.scenarios.parts import ClientRow
 
 
 def heat_maps(frame: pd.DataFrame, block: Block) -> list[tuple[str, Picture]]:

@@ -34,9 +34,9 @@ from bench.report.tables.facts import facts, speeds
 from bench.report.tables.gains import REFERENCES, architectures, gain_parts, gains
 from bench.report.tables.leaderboard import Leaderboard
 from bench.report.tables.negative_transfer import by_block
-from bench.report.tables.parts import clients, tasks
 from bench.report.tables.published import published
 from bench.report.tables.record_links import record_anchor, record_links
+from bench.report.tables.scenarios.parts import clients, tasks
 from bench.report.tables.validators import distances, rankings
 from bench.spec.cell import Cell
 from bench.spec.matrix.suite import Suite

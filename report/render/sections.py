@@ -15,7 +15,7 @@ from bench.report.tables.classes import ByClass, winners_and_losers
 from bench.report.tables.leaderboard import Leaderboard
 from bench.report.tables.pairs import Pairs, by_pair
 from bench.report.tables.record_links import RecordLinks
-from bench.report.tables.targets import TargetScores, by_target
+from bench.report.tables.scenarios.targets import TargetScores, by_target
 
 CONTENTS = (
     ("leaderboard", "Leaderboard"),
