@@ -56,26 +56,14 @@ def stored(logits: Tensor) -> Tensor:
     return below.clamp_min(lowest).where(below.isfinite(), below).half()
 
 
-<<<<<<< HEAD
-def stream_order(items: View, form: Stream, seed: int) -> np.ndarray:
-    """Places of items in the order in which a stream has them, int64 (items,)."""
-=======
 def in_order(x: Tensor, places: Sequence[np.ndarray]) -> Tensor:
     """Put what was computed in batches (N, ...) back to the places of its items; the last was filled up."""
     order = torch.from_numpy(np.concatenate(places)).to(x.device)
     return torch.empty_like(x[: len(order)]).index_copy_(0, order, x[: len(order)])
 
 
-STREAM_BATCH = 64
-"""Test images of a stream that come at once; a last one alone comes with those before it."""
-
-
-def streamed(method: Method, model: Model, items: View, precision: Precision, seed: int) -> Outputs:
-    """Predict items of a stream: batches in random order, each item once, to which a copy of `model` adapts.
-
-    Outputs are in the order of the items, as those of `outputs` are.
-    """
->>>>>>> main
+def stream_order(items: View, form: Stream, seed: int) -> np.ndarray:
+    """Places of items in the order in which a stream has them, int64 (items,)."""
     order = np.random.default_rng(seed).permutation(len(items))
     if form.order == "by-class":
         order = order[np.argsort(items.subset.labels[order], kind="stable")]
