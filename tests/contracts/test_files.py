@@ -25,6 +25,7 @@ NAMED = {
     "bench.engine.evaluation.validators": {"bnm"},
     "bench.networks.split": {"pooled"},
     "bench.report.tables.gains": {"linear-probe", "scratch"},
+    "bench.report.tables.scenarios.parts": {"local-only"},
     "bench.spec.cell": {"joint"},
     "bench.spec.matrix.suite": {"linear-probe"},
     "bench.spec.rules": {"bnm"},
