@@ -57,7 +57,7 @@ def test_what_is_no_text(content: bytes, reason: str) -> None:
 
 def test_own_texts_are_recognised(tmp_path: Path) -> None:
     card = own_card(write_texts(tmp_path / "words.csv"))
-    assert (card.modality, card.domains, len(card.classes)) == ("text", ["ads", "notes"], 4)
+    assert (card.modality, card.domains, len(card.classes)) == ("text", ["ads", "notes", "posts"], 4)
     dataset = open_dataset(card)
     decoded = dataset.decoded("ads", 16)
     assert decoded.shape == (56, 16 * CHARACTERS)
