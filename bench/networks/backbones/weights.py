@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib.util
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.core.paths import cache_part, writing_to_cache
 from bench.core.text import file_name
-from bench.networks.backbones.own_weights import HUB, is_own
+from bench.networks.backbones.own_weights import CONFIG, HUB, is_own
 
 UNTRAINED = "untrained"
 """Tag of a network at random initialisation, as in `tf_efficientnet_lite0.untrained`."""
@@ -105,14 +106,15 @@ def _files(name: str) -> list[Path]:
         return [path] if path else []
     if name.startswith(HUB):
         repository, _, revision = name.removeprefix(HUB).partition("@")
-        return _in_hub_cache(repository, revision or "main")
+        # How such a network's images are normalised, it says itself.
+        return _in_hub_cache(repository, revision or "main", {CONFIG})
     source = _source(name)
     path = Path(source)
     return ([path] if path.is_file() else []) if path.is_absolute() else _in_hub_cache(source)
 
 
-def _in_hub_cache(repository: str, revision: str = "main") -> list[Path]:
-    """Files of weights in the hub's cache, of a branch, a tag or a commit."""
+def _in_hub_cache(repository: str, revision: str = "main", beside: Collection[str] = ()) -> list[Path]:
+    """Files of weights in the hub's cache, of a branch, a tag or a commit, and files `beside` them."""
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
@@ -122,7 +124,8 @@ def _in_hub_cache(repository: str, revision: str = "main") -> list[Path]:
         found = sorted((folder / "snapshots" / revision).iterdir())
     except (OSError, ValueError):
         return []
-    return [path for path in found if path.suffix in WEIGHT_FILES and path.is_file()]
+    wanted = (path for path in found if path.suffix in WEIGHT_FILES or path.name in beside)
+    return [path for path in wanted if path.is_file()]
 
 
 def remember_source(name: str, source: str) -> None:
