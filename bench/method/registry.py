@@ -133,7 +133,12 @@ def method_needs(name: str) -> str:
     """What a scenario must offer, in words of one each, as `source, images`; imports the method."""
     from bench.method.batch import Access
 
-    words = {Access.SOURCE_LABELS: "source", Access.TARGET_IMAGES: "images", Access.TARGET_LABELS: "shots"}
+    words = {
+        Access.SOURCE_LABELS: "source",
+        Access.SOURCE_DOMAINS: "several",
+        Access.TARGET_IMAGES: "images",
+        Access.TARGET_LABELS: "shots",
+    }
     needs = load_method(name).needs
     return ", ".join(word for flag, word in words.items() if flag in needs)
 
