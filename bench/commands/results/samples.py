@@ -26,6 +26,7 @@ class DomainItems:
     dataset: Dataset
     domain: str
     decoded: np.ndarray
+<<<<<<< HEAD
 
     @property
     def heard(self) -> bool:
@@ -39,10 +40,16 @@ class DomainItems:
 
     def first(self, name: str) -> np.ndarray | None:
         """First item of a class; None if there is none."""
+=======
+
+    def first(self, name: str) -> np.ndarray | str | None:
+        """First item of a class as a person looks at it, a picture or a text; None if there is none."""
+>>>>>>> main
         classes = self.dataset.card.classes
         if name not in classes:
             return None
         rows = np.flatnonzero(self.dataset.domains[self.domain].labels == classes.index(name))
+<<<<<<< HEAD
         return np.asarray(self.decoded[rows[0]]) if len(rows) else None
 
 
@@ -51,6 +58,16 @@ def samples(cells: Iterable[Cell]) -> Samples:
     domains: list[DomainItems] = []
     sounds: dict[str, list[np.ndarray]] = {}
     images: dict[str, list[tuple[str, np.ndarray]]] = {}
+=======
+        show = self.dataset.decoder.show
+        return show(self.decoded[rows[0]]) if show and len(rows) else None
+
+
+def samples(cells: Iterable[Cell]) -> Samples:
+    """Collect items of the same classes in every domain of the cells, and find a picture of any class."""
+    domains: list[DomainItems] = []
+    images: dict[str, list[tuple[str, np.ndarray | str]]] = {}
+>>>>>>> main
     credits: dict[str, str] = {}
     opened = cache(_opened)
     for (name, domain, size), classes in sorted(_wanted(cells).items()):
@@ -68,7 +85,12 @@ def samples(cells: Iterable[Cell]) -> Samples:
         credits[domain] = card.credits.get(domain, card.licence.strip())
 
     def find(name: str) -> np.ndarray | None:
+<<<<<<< HEAD
         return next((image for decoded in domains if (image := decoded.picture(name)) is not None), None)
+=======
+        found = (decoded.first(name) for decoded in domains)
+        return next((image for image in found if isinstance(image, np.ndarray)), None)
+>>>>>>> main
 
     return Samples(images, credits, find, sounds)
 
@@ -93,8 +115,13 @@ def _opened(name: str) -> Dataset | None:
 
 
 def _cached_items(dataset: Dataset | None, domain: str, size: int) -> DomainItems | None:
+<<<<<<< HEAD
     if not dataset or dataset.card.modality not in ("image", "audio") or domain not in dataset.domains:
         return None
     if not dataset.decoded_path(domain, size).exists():
         return None
+=======
+    if not dataset or domain not in dataset.domains or not dataset.decoded_path(domain, size).exists():
+        return None
+>>>>>>> main
     return DomainItems(dataset, domain, dataset.decoded(domain, size))
