@@ -118,6 +118,11 @@ def _in_order(
         yield waiting.popleft().result()
 
 
+def imports_main() -> bool:
+    """Return True while a child process imports its parent's script, as of the start method `spawn`."""
+    return bool(getattr(current_process(), "_inheriting", False))
+
+
 def processors() -> int:
     """Processors that this process may use."""
     try:

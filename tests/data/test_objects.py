@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,6 +26,8 @@ from bench.data.sources.manifest import read_manifest
 from tests.data.pictures import as_folders, jpeg, pictures
 
 CLASSES = ["bolt", "nut"]
+datasets = importlib.import_module("datasets")
+"""The Hugging Face library; a folder of ours has its name, and holds no Python."""
 
 
 @pytest.fixture(autouse=True)
@@ -148,7 +150,7 @@ def test_an_image_folder_is_not_copied(tmp_path: Path, own_cache: Path) -> None:
     assert len([*changed.parent.iterdir()]) == 7, "a transform makes other images"
 
 
-def hub(each: int = 4, **columns: Any) -> datasets.Dataset:
+def hub(each: int = 4, **columns: Any) -> Any:
     features = {
         "image": datasets.Image(),
         "label": datasets.ClassLabel(names=CLASSES),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ import click
 from bench.core.errors import UserError
 from bench.data.own import own_card
 from bench.processes.openmp import waiting
+from bench.processes.pool import imports_main
 
 OWN_DATA = "BENCH_OWN_DATA"
 
@@ -24,7 +24,7 @@ def refuse_imports() -> None:
     A child of the start methods `spawn` and `forkserver` imports its parent's script first: without a main
     guard it would run the suite once more, and so would each child.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
+    if imports_main():
         # Printed here, since a server of forks drops the message of an exit.
         click.echo(
             "error: bench.run was called while a child process imports the main script: "
