@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_every_suite(name: str) -> None:
 def test_every_method(name: str) -> None:
     said = show(name)
     assert f"method {name}\n" in said
-    for field in load_method(name).__dataclass_fields__.values():  # type: ignore[attr-defined]
+    for field in fields(load_method(name)):  # type: ignore[arg-type]
         (line,) = re.findall(rf"^ *{name}\.{field.name} +(.*?) *$", said, re.MULTILINE)
         assert line.startswith(str(field.default))
 
