@@ -23,6 +23,13 @@ def suites(context: click.Context, parameter: click.Parameter, incomplete: str) 
     return [*_starting(incomplete, _suites()), CompletionItem(incomplete, type="file")]
 
 
+def editions(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete frozen suites."""
+    from bench.spec.matrix.editions import editions as known
+
+    return _starting(incomplete, sorted(known()))
+
+
 def datasets(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete datasets."""
     return _starting(incomplete, _datasets())

@@ -30,6 +30,7 @@ from bench.spec.cell import (
     RuleName,
     Shots,
 )
+from bench.spec.matrix.editions import editions
 from bench.spec.resources import Resources
 from bench.spec.scenarios import KINDS
 from bench.spec.toml import Frozen, read_toml
@@ -230,6 +231,9 @@ def load_suite(name: str) -> Suite:
         if not path.is_file():
             raise UserError(f"no suite file at '{path}': give a path that exists or a suite's name")
     else:
-        check_name("suite", name, suite_names())
+        known = editions()
+        if name in known:
+            name = known[name].suite
+        check_name("suite", name, [*suite_names(), *known])
         path = SUITES / f"{name}.toml"
     return Suite(**{"name": path.stem, **read_toml(path, Suite)})
