@@ -32,7 +32,8 @@ from bench.method.maths.normalisation import normalise_by_batch, recompute_stati
 from bench.method.maths.transport import lacks_transport
 from bench.method.maths.weights import Snapshot
 from bench.method.probed import ProbedMethod
-from bench.networks.backbones import Backbone, pretrained_head
+from bench.networks.backbones.base import Backbone
+from bench.networks.backbones.create import pretrained_head
 from bench.networks.split import POOLED, stage_activations
 from bench.networks.task_parallel import mean_gradient
 

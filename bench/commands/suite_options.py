@@ -16,8 +16,8 @@ from bench.core.text import printable
 from bench.data.card import Card, own_name
 from bench.data.catalog import load_card
 from bench.method.registry import explicit, method_modules, preset, select_methods
-from bench.networks.own_weights import resolve
-from bench.spec.cell import Shots, Value
+from bench.networks.backbones.own_weights import resolve
+from bench.spec.cell import Shots, Value, domain_names
 from bench.spec.matrix.suite import ScenarioTable, Suite, load_suite
 from bench.spec.scenarios import KINDS
 from bench.spec.toml import check_size, describe
@@ -109,7 +109,8 @@ def _load(name: str | None) -> Suite:
 def _is_about(suite: Suite, card: Card) -> bool:
     """Return True if the domains and classes that a suite names are a card's."""
     sides = [suite.domains, *(side for table in suite.scenarios for side in (table.sources, table.targets))]
-    domains = {name for side in sides if isinstance(side, list) for name in side}
+    named = [one for side in sides if isinstance(side, list) for one in side]
+    domains = {name for one in named for name in domain_names(one)}
     if isinstance(suite.classes, int):
         return domains <= {*card.domains} and suite.classes <= len(card.classes)
     return domains <= {*card.domains} and {*(suite.classes or [])} <= {*card.classes}

@@ -56,8 +56,8 @@ class Worker(Server):
         """Resolve the device and fetch weights; answers with the setting that cells will run in."""
         from bench.engine.cell.devices import check_several, numbers, resolve_device
         from bench.engine.cell.environment import default_threads
-        from bench.networks.backbones import check_backbone, create_backbone
-        from bench.networks.weights import needs_hub
+        from bench.networks.backbones.create import check_backbone, create_backbone
+        from bench.networks.backbones.weights import needs_hub
 
         device, per_cell, cells = (
             resolve_device(request.device),
@@ -92,7 +92,7 @@ class Worker(Server):
 
     def tried(self, name: str, images: TrialImages) -> list[str]:
         """Try a network on images; returns the fault, if any, and notes what training will meet."""
-        from bench.networks.backbones import check_batch_size, check_image_size
+        from bench.networks.backbones.create import check_batch_size, check_image_size
 
         try:
             check_image_size(name, images.image_size)

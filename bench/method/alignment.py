@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bench.method.base import GradientMethod, Model, tunable
 from bench.method.batch import Access, Batch, Task
 from bench.method.maths.adversarial import discriminator, domain_loss, reversal_strength, reverse_gradient
-from bench.networks.backbones import Backbone
+from bench.networks.backbones.base import Backbone
 from bench.spec.cell import Control
 
 
@@ -72,7 +72,7 @@ class AlignmentMethod(GradientMethod):
         assert batch.target_x is not None
         streams = (batch.x, batch.source_x, batch.target_x, batch.target_second)
         views = [batch.x[:0] if x is None else x for x in streams]
-        parts = model.joint(views, (*batch.domains, batch.domains[-1]))
+        parts = model.joint(views, (*batch.sides, batch.sides[-1]))
         # Differences of two domains' distances, covariances and spectra are lost in half precision, and there
         # is no singular value decomposition in it.
         parts = [part.to(torch.promote_types(part.dtype, torch.float32)) for part in parts]

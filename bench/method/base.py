@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bench.core.errors import UserError
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.items import StageItems
-from bench.networks.backbones import Backbone
+from bench.networks.backbones.base import Backbone
 from bench.networks.split import POOLED
 from bench.spec.cell import USUAL, Control, Recipe, Value
 

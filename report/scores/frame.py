@@ -32,6 +32,8 @@ CELL = (
     *("kind", "dataset", "source", "target", "pair", "classes", "shots", "supervision"),
     *("method", "overrides", "control_of", "backbone"),
     *(
+        "modality",
+        "metric",
         "image_size",
         "augment",
         "steps",
@@ -344,7 +346,7 @@ def _question(*values: Any) -> dict[str, Any]:
     return {
         "kind": scenario.kind,
         "dataset": scenario.dataset,
-        "source": scenario.source,
+        "source": scenario.source_name,
         "target": scenario.target,
         "pair": scenario.pair,
         "classes": len(scenario.target_classes),
@@ -352,6 +354,8 @@ def _question(*values: Any) -> dict[str, Any]:
         "shots": supervision.label,
         "supervision": supervision,
         "backbone": cell.backbone,
+        "modality": cell.modality,
+        "metric": cell.metric,
         "image_size": cell.image_size,
         "augment": cell.augment,
         "steps": budget.steps,

@@ -32,8 +32,8 @@ from bench.method.registry import (
     method_summary,
     preset,
 )
-from bench.networks.backbones import create_backbone
-from bench.networks.weights import untrained
+from bench.networks.backbones.create import create_backbone
+from bench.networks.backbones.weights import untrained
 from bench.records.record import Predictions, Record
 from bench.spec.cell import Cell, Recipe
 from bench.spec.matrix.suite import PRESETS

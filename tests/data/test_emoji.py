@@ -284,7 +284,7 @@ def test_index_survives_a_package_that_moved(
     toy_package(tmp_path / "new")
     again = open_dataset(card)
     assert all(path.is_file() for path, _ in again.domains["a"].places)
-    assert again.pixels("a", 8).shape == (4, 8, 8, 3)
+    assert again.decoded("a", 8).shape == (4, 8, 8, 3)
 
 
 def test_toy_package_by_hand(own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,7 +322,7 @@ def test_package_without_images() -> None:
 
 def test_pixels(emoji: Dataset) -> None:
     seen: list[tuple[str, int, int]] = []
-    pixels = emoji.pixels("google", 16, lambda *step: seen.append(step))
+    pixels = emoji.decoded("google", 16, lambda *step: seen.append(step))
     assert isinstance(pixels, np.memmap)
     assert (pixels.shape, pixels.dtype) == ((1154, 16, 16, 3), np.uint8)
     assert not pixels.flags.writeable
@@ -330,9 +330,9 @@ def test_pixels(emoji: Dataset) -> None:
     for row in (0, 500, 1153):
         np.testing.assert_array_equal(pixels[row], decode(emoji.domains["google"].places[row][0], 16))
     seen.clear()
-    np.testing.assert_array_equal(emoji.pixels("google", 16, lambda *step: seen.append(step)), pixels)
+    np.testing.assert_array_equal(emoji.decoded("google", 16, lambda *step: seen.append(step)), pixels)
     assert not seen, "decoded once"
-    assert not list(emoji.pixels_path("google", 16).parent.glob("*.partial"))
+    assert not list(emoji.decoded_path("google", 16).parent.glob("*.partial"))
 
 
 def test_transparency_becomes_white(tmp_path: Path) -> None:

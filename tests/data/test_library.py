@@ -37,7 +37,7 @@ def test_scikit_learns_digits_need_no_network(fresh: Path) -> None:
     assert any("mnist: MNIST is not here" in text for text in dataset.warnings)
     optical, real = dataset.domains["optical"], load_digits()
     assert np.bincount(optical.labels).tolist() == np.bincount(real.target).tolist()
-    pixels = dataset.pixels("optical", 8)
+    pixels = dataset.decoded("optical", 8)
     for row in (0, 700, 1796):
         number = optical.places[row][1]
         np.testing.assert_array_equal(pixels[row, :, :, 1], np.round(real.images[number] / 16 * 255))
@@ -106,7 +106,7 @@ def test_arrays_of_mnists_format(fresh: Path, monkeypatch: pytest.MonkeyPatch) -
     for row in (3, 44):
         number = mnist.places[row][1]
         image = kept[mnist.published[row]][number]
-        np.testing.assert_array_equal(found.pixels("mnist", 28)[row, :, :, 0], image)
+        np.testing.assert_array_equal(found.decoded("mnist", 28)[row, :, :, 0], image)
         assert mnist.labels[row] == number % 10
 
 

@@ -145,11 +145,11 @@ def test_digits_home(digits: Dataset) -> None:
     assert splits(digits, mnist).tolist() == splits(digits, blended).tolist()
     real = load_digits()
     assert optical.labels.tolist() == real.target.tolist()
-    pixels = digits.pixels("optical", 8)
+    pixels = digits.decoded("optical", 8)
     for row in (0, 700, 1796):
         np.testing.assert_array_equal(pixels[row, :, :, 1], np.round(real.images[row] / 16 * 255))
     # Handwriting is light on black, and colourless; over photographs it is neither.
-    plain, over = digits.pixels("mnist", 28), digits.pixels("mnist-m", 28)
+    plain, over = digits.decoded("mnist", 28), digits.decoded("mnist-m", 28)
     assert (plain[..., 0] == plain[..., 2]).all()
     assert plain[:, 0].max() < 50 < over[:, 0].mean()
     assert (over[..., 0] != over[..., 2]).mean() > 0.3

@@ -123,7 +123,7 @@ def _datasets() -> Table:
 
 
 def _backbones() -> Table:
-    from bench.networks.weights import PACKAGED, UNTRAINED
+    from bench.networks.backbones.weights import PACKAGED, UNTRAINED
 
     table = _table("backbone", "weights")
     for name, packaged in PACKAGED.items():

@@ -37,10 +37,7 @@ def decode_images(cells: Sequence[Cell]) -> bool:
         UserError: a domain has no images, or some cannot be decoded and are not to be left out.
     """
     wanted = dict.fromkeys(
-        (cell.scenario.dataset, domain, cell.image_size)
-        for cell in cells
-        for domain in (cell.scenario.source, cell.scenario.target)
-        if domain
+        (cell.scenario.dataset, domain, cell.image_size) for cell in cells for domain in cell.scenario.domains
     )
     problems: dict[str, str] = {}
     left_out = False
@@ -50,7 +47,7 @@ def decode_images(cells: Sequence[Cell]) -> bool:
             for last in (False, False, True):
                 dataset = opened.get(name) or open_dataset(load_card(name), progress)
                 try:
-                    dataset.pixels(domain, size, progress)
+                    dataset.decoded(domain, size, progress)
                     opened[name] = dataset
                     break
                 except BadImages as error:

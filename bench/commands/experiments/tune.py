@@ -31,7 +31,8 @@ from bench.records.selection import label_free_scores
 from bench.records.store import Store
 from bench.spec.cell import Cell, Value, content_hash
 from bench.spec.matrix.suite import Suite
-from bench.spec.rules import LABEL_FREE, TUNES_BY
+from bench.spec.rules import LABEL_FREE, SOURCE_VAL, TUNES_BY
+from bench.spec.scenarios import KINDS
 
 NAMED = ("suite", "methods", "source", "target")
 """Options that a study's name says in words."""
@@ -287,7 +288,10 @@ def allowed_score(record: Record, rule: str = TUNES_BY) -> float | None:
     """
     if not record.evaluations:
         return None
-    if record.request.cell.scenario.shots == 0:
+    scenario = record.request.cell.scenario
+    if not KINDS[scenario.kind].shows_target:
+        rule = SOURCE_VAL
+    if scenario.shots == 0:
         return label_free_scores(record.evaluations, rule)[-1]
     return record.evaluations[-1].accuracy.get("shots-validation")
 

@@ -111,25 +111,24 @@ class Evaluator:
         """Return a network that predicts the same faster, where that pays: for many images."""
         if not self.fuses or self.method.streams():
             return model
-        pool = self._pool
-        one = pool.inputs.take(pool.subset.rows[:1])
-        images = sum(map(len, (pool, *self.partitions.held_out.values())))
+        parts = [
+            *([self.partitions.pool] if self.partitions.pool else []),
+            *self.partitions.held_out.values(),
+        ]
+        one = parts[0].inputs.take(parts[0].subset.rows[:1])
+        images = sum(map(len, parts))
         if images * one.numel() < FEW:
             return model
         return fuse_batch_norm(model.eval(), lambda model: self.method.predict(model, one)[0])
 
-    @property
-    def _pool(self) -> View:
-        assert self.partitions.pool is not None, "no evaluation within episodes needs it"
-        return self.partitions.pool
-
     def outputs(self, model: Model, held_out: Mapping[Partition, View]) -> dict[str, Outputs]:
-        """Predict the images of these partitions and of `POOL`, each image once.
+        """Predict the images of these partitions and of `POOL`, if there is one, each image once.
 
         Where the method adapts to a stream, each partition of the target is one.
         """
         wanted: dict[str, View] = dict(held_out.items())
-        wanted[POOL] = self._pool
+        if self.partitions.pool:
+            wanted[POOL] = self.partitions.pool
         found: dict[str, Outputs] = {}
         for name in [name for name in wanted if name != SOURCE and self.method.streams()]:
             found[name] = self._streamed(model, wanted.pop(name))
@@ -157,8 +156,8 @@ class Evaluator:
             return predict.streamed(self.method, model, items, self.cell.precision, seed)
 
     def discrepancy_now(self, model: Model) -> dict[str, float]:
-        """Distances of source and target features by name; empty where there is no source."""
-        if SOURCE not in self.partitions.held_out:
+        """Distances of source and target features by name; empty where there is no source, or no target."""
+        if not {SOURCE, TARGET} <= self.partitions.held_out.keys():
             return {}
         with self.cost_tracker.phases("evaluate"):
             model = self._fused(model)
@@ -189,7 +188,12 @@ class Evaluator:
         return out
 
     def _label_free(self, outputs: dict[str, Outputs], source_scores: bool) -> LabelFree:
-        """Scores without target labels; with `source_scores` the head is for the source's classes."""
+        """Scores without target labels; with `source_scores` the head is for the source's classes.
+
+        Nothing where nobody may see the target's images.
+        """
+        if POOL not in outputs:
+            return NOTHING
         source, labels = None, None
         if SOURCE in outputs:
             source, places = self._sample(outputs[SOURCE])

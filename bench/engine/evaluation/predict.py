@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bench.core.errors import UserError
 from bench.engine.evaluation.partitions import View
 from bench.engine.evaluation.validators import Outputs
-from bench.engine.training.inputs import Inputs
+from bench.engine.training.inputs.base import Inputs
 from bench.engine.training.loop import autocast
 from bench.engine.training.memory import in_parts
 from bench.method.base import Method, Model
@@ -27,10 +27,9 @@ fast as 64.
 """
 
 
-def at_once(inputs: Inputs, rows: np.ndarray) -> int:
-    """Batch size for images that are computed each alone."""
-    one = inputs.take(rows[:1])
-    return BATCH if one.device.type != "cpu" else min(BATCH, max(4, CACHED // max(1, one.numel())))
+def at_once(inputs: Inputs, device: torch.device) -> int:
+    """Batch size for items that are computed each alone."""
+    return BATCH if device.type != "cpu" else min(BATCH, max(4, CACHED // max(1, inputs.numbers)))
 
 
 def filled(x: Tensor, images: int) -> Tensor:
@@ -118,7 +117,7 @@ def outputs(
 
     logits, features = [], []
     with torch.inference_mode():
-        batch = BATCH if batch_statistics else at_once(inputs, subset.rows)
+        batch = BATCH if batch_statistics else at_once(inputs, next(model.parameters()).device)
         for start in range(0, len(subset), batch):
             x = inputs.take(subset.rows[start : start + batch])
             # Statistics of a batch are of all of it, and of nothing else.

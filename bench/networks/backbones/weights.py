@@ -15,7 +15,7 @@ from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.core.paths import cache_part, writing_to_cache
 from bench.core.text import file_name
-from bench.networks.own_weights import HUB, is_own
+from bench.networks.backbones.own_weights import HUB, is_own
 
 UNTRAINED = "untrained"
 """Tag of a network at random initialisation, as in `tf_efficientnet_lite0.untrained`."""
