@@ -46,7 +46,7 @@ def methods(context: click.Context, parameter: click.Parameter, incomplete: str)
 
 def backbones(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the last of several backbones whose weights need no network."""
-    from bench.networks.weights import PACKAGED
+    from bench.networks.backbones.weights import PACKAGED
 
     return _last(incomplete, sorted(PACKAGED))
 

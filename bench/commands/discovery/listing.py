@@ -27,7 +27,7 @@ def _overview() -> Group:
     """Names of suites, methods by family, datasets and backbones, and what says more."""
     from bench.data.catalog import card_names
     from bench.method.registry import family, method_modules
-    from bench.networks.weights import PACKAGED
+    from bench.networks.backbones.weights import PACKAGED
     from bench.spec.matrix.suite import suite_names
 
     methods = sorted(method_modules(), key=lambda name: (family(name), name))

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.data.catalog import card_names
 from bench.method.registry import FAMILY, family, method_modules
-from bench.networks.weights import PACKAGED
+from bench.networks.backbones.weights import PACKAGED
 from bench.spec.matrix.suite import UNTIL_CONVERGED, Suite
 from bench.spec.scenarios import KINDS
 
@@ -29,7 +29,11 @@ def suite_schema() -> dict[str, Any]:
     fields["backbones"]["items"] = _offered(sorted(PACKAGED))
     fields["dataset"] = {**fields["dataset"], **_offered(card_names())}
     fields["dataset"].pop("type")
-    parts["ScenarioTable"]["properties"]["kind"] |= {"enum": sorted(KINDS)}
+    table = parts["ScenarioTable"]["properties"]
+    table["kind"] |= {"enum": sorted(KINDS)}
+    names = {"type": "array", "items": {"type": "string"}}
+    about = "targets of a kind that shows them to nobody"
+    table["hold_out"] = {"anyOf": [names, {"const": "each"}], "description": about}
     steps = parts["Budget"]["properties"]["steps"]
     number = {name: steps.pop(name) for name in ("type", "minimum", "maximum")}
     steps["anyOf"] = [number, {"type": "array", "items": number, "minItems": 1}, {"const": UNTIL_CONVERGED}]

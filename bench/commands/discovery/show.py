@@ -77,7 +77,7 @@ def suite_facts(name: str) -> Facts:
     yield "seeds", ", ".join(map(str, suite.seeds))
     for table in suite.scenarios:
         sides = [
-            f"{what} {side if isinstance(side, str) else ', '.join(side)}"
+            f"{what} {side if isinstance(side, str) else ', '.join(map(_pool, side))}"
             for what, side in (("sources", table.sources), ("targets", table.targets))
             if what == "targets" or table.kind != "pretrained"
         ]
@@ -89,6 +89,11 @@ def suite_facts(name: str) -> Facts:
         yield "takes", _forecast(suite, cells)
         yield "licence", " ".join(card.licence.split())
     yield "run", f"bench run --suite {name}" + ("" if suite.dataset else " --data FOLDER")
+
+
+def _pool(domains: str | Sequence[str]) -> str:
+    """Name of a domain, or of several that are one source."""
+    return domains if isinstance(domains, str) else " + ".join(domains)
 
 
 def _budget(suite: Suite) -> str:
