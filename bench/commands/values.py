@@ -19,8 +19,9 @@ def names(context: click.Context, parameter: click.Parameter, incomplete: str) -
 
 
 def suites(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete suites, and suite files."""
-    return [*_starting(incomplete, _suites()), CompletionItem(incomplete, type="file")]
+    """Complete suites, or else suite files."""
+    # Shells complete names or paths, not both at once.
+    return _starting(incomplete, _suites()) or files(context, parameter, incomplete)
 
 
 def editions(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -64,12 +65,13 @@ def domains(context: click.Context, parameter: click.Parameter, incomplete: str)
 
 
 def results(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete results folders and baselines."""
+    """Complete results folders and baselines, or else folders."""
     from bench.core.paths import RESULTS
     from bench.records import baselines
 
     folders = sorted(str(path) for path in RESULTS.glob("*") if (path / "records").is_dir())
-    return [*_starting(incomplete, [*folders, *baselines.names()]), CompletionItem(incomplete, type="dir")]
+    known = _starting(incomplete, [*folders, *baselines.names()])
+    return known or [CompletionItem(incomplete, type="dir")]
 
 
 def files(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

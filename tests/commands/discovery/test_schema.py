@@ -83,7 +83,7 @@ def test_packaged_suites(name: str) -> None:
         ("classes", ["office"], True),
         ("set/dann", {"weight": 0.3}, True),
         ("seeds", [-1], False),
-        ("image_size", 4, False),
+        ("image_size", 0, False),
         ("precision", "fp8", False),
         ("scenarios/0/kind", "pretraind", False),
         ("scenarios/0/shots", ["some"], False),
