@@ -36,7 +36,7 @@ def completed(words: str, last: str = "") -> list[str]:
         ("show", "emoji-hom", ["emoji-home", "emoji-home@2"]),
         ("data fetch", "pac", ["pacs"]),
         ("reproduce", "dann-mnist-m", ["dann-mnist-m", "dann-mnist-m-batch-norm"]),
-        ("compare", "smo", ["smoke"]),
+        ("compare", "emoji-ta", ["emoji-tasks"]),
     ],
 )
 def test_values(words: str, last: str, expected: list[str]) -> None:
@@ -54,10 +54,10 @@ def test_bash_takes_the_script(tmp_path: Path) -> None:
     lines = ("import sys", f"sys.path.insert(0, {str(ROOT)!r})", "from bench.cli import main", "main()")
     (tmp_path / "bench").write_text("\n".join([f"#!{sys.executable}", *lines, ""]))
     (tmp_path / "bench").chmod(0o755)
-    words = "COMP_WORDS=(bench run --suite smo); COMP_CWORD=3"
+    words = "COMP_WORDS=(bench run --suite quic); COMP_CWORD=3"
     code = f'{script.stdout}\n{words}; _bench_completion ./bench; echo "${{COMPREPLY[@]}}"'
     process = subprocess.run(["bash", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert process.stdout.split() == ["smoke"], process.stderr
+    assert process.stdout.split() == ["quick"], process.stderr
 
 
 def test_a_shell_of_another_kind(tmp_path: Path) -> None:
