@@ -23,7 +23,7 @@ from bench.commands.options import (
     suite_options,
 )
 from bench.commands.results.verbs import results
-from bench.commands.sharing.verbs import check_submission, site, submit
+from bench.commands.sharing.verbs import check_submission, hub, site, submit
 from bench.core.errors import UserError, did_you_mean
 from bench.core.text import printable
 from bench.core.version import __version__
@@ -483,7 +483,7 @@ def history_add(sources: tuple[str, ...], revision: str | None) -> None:
 
 
 results.add_command(check_submission)
-for verb in (list_, show, init, schema, completion, submit, site):
+for verb in (list_, show, init, schema, completion, submit, site, hub):
     cli.add_command(verb)
 cli.add_command(data)
 cli.add_command(cache)

@@ -89,7 +89,7 @@ def _files(folder: Path, manifest: Manifest) -> Iterator[str]:
         elif path.is_symlink() or not path.is_file():
             yield f"'{path.name}' is no plain file"
     members: dict[str, str] = {}
-    for name, digest in manifest.files.items():
+    for name, digest in sorted(manifest.files.items()):
         if not re.fullmatch(ARCHIVE, name):
             yield f"'{name}' cannot name an archive"
             continue

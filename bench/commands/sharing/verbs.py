@@ -60,3 +60,43 @@ def site(folders: tuple[str, ...], out: Path) -> None:
     from bench.commands.sharing import pages as command
 
     command.build(folders, out)
+
+
+@click.group()
+def hub() -> None:
+    """Push records to a repository on the Hugging Face hub, pull them, or cite them on a model card."""
+
+
+@hub.command()
+@click.argument("repository", metavar="OWNER/NAME")
+@click.option(
+    "--results", metavar="DIR", shell_complete=values.results, help="[default: the one written last]"
+)
+def push(repository: str, results: str | None) -> None:
+    """Write records as Parquet into a dataset's repository, or into a folder (./DIR)."""
+    from bench.commands.sharing import hub as command
+
+    command.push(repository, results)
+
+
+@hub.command()
+@click.argument("repository", metavar="OWNER/NAME")
+@click.option("--into", metavar="DIR", required=True, help="Results folder.")
+def pull(repository: str, into: str) -> None:
+    """Add the records of a dataset's repository, or of a folder of that form, to a results folder."""
+    from bench.commands.sharing import hub as command
+
+    command.pull(repository, into)
+
+
+@hub.command("model-card")
+@click.argument("method", metavar="METHOD", shell_complete=values.methods)
+@click.option("--dataset", "repository", metavar="OWNER/NAME", required=True, help="Where the records are.")
+@click.option(
+    "--results", metavar="DIR", shell_complete=values.results, help="[default: the one written last]"
+)
+def model_card(method: str, repository: str, results: str | None) -> None:
+    """Print evaluation entries for a model's repository: .eval_results/*.yaml."""
+    from bench.commands.sharing import hub as command
+
+    click.echo(command.model_card(method, repository, results), nl=False)
