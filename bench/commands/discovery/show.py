@@ -128,12 +128,13 @@ def _forecast(suite: Suite, cells: Sequence[Cell]) -> str:
 
 def method_facts(name: str) -> Facts:
     """What a method is, what it needs, and what can be set."""
-    method = registry.load_method(name)
-    cost = registry.method_costs().get(name)
-    control = registry.control_of(name)
     yield "is", registry.method_summary(name)
     yield "paper", registry.method_paper(name)
     yield "family", registry.family(name)
+    # What follows is the class's to say, which needs torch.
+    method = registry.load_method(name)
+    cost = registry.method_costs().get(name)
+    control = registry.control_of(name)
     yield "needs", registry.method_needs(name) or "nothing beside what the scenario has"
     if lacks := method.unavailable():
         yield "here", f"it {lacks}"

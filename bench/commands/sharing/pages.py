@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,10 +126,11 @@ def _merged(name: str, parts: Sequence[Part]) -> SuiteResults:
 
 
 def _described(name: str, facts: Callable[[str], Facts], known: bool) -> Described:
-    if not known:
-        return Described(name, {})
+    """Facts of a method or dataset, as far as this installation can say them."""
     left_out = ("in suites", "run", "here")
-    try:
-        return Described(name, {what: text for what, text in facts(name) if what not in left_out})
-    except UserError as error:
-        return Described(name, {"here": f"it cannot be loaded: {error}"})
+    found: dict[str, str] = {}
+    with suppress(UserError, ImportError):
+        for what, text in facts(name) if known else ():
+            if what not in left_out:
+                found[what] = text
+    return Described(name, found)
