@@ -538,7 +538,7 @@ def _run() -> None:
         _complain(str(error))
     except (OSError, MemoryError, ImportError, RuntimeError) as error:
         # A system's limit may be met anywhere; other errors are handled where they happen.
-        line = _limit(error)
+        line = _limit(error) or _lack(error)
         if line is None:
             raise
         _complain(line)
@@ -575,6 +575,14 @@ def _limit(error: Exception) -> str | None:
         number = error.errno
     where = f" ('{error.filename}')" if isinstance(error, OSError) and error.filename else ""
     return f"{LIMITS[number]}{where}" if number is not None else None
+
+
+def _lack(error: Exception) -> str | None:
+    """Say in a line which package an installation for reports lacks; None for other errors."""
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    if not name or name.partition(".")[0] == "bench":
+        return None
+    return f"this needs '{name}', which is not installed: pip install transfer-bench, with what it depends on"
 
 
 def _complain(message: str) -> None:
