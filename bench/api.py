@@ -22,6 +22,7 @@ from bench.method.base import (
 )
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.episodic import EpisodicMethod, InnerLoopMethod
+from bench.method.generalisation import GeneralisationMethod, count_sources, risks
 from bench.method.items import Items, StageItems, even_share
 from bench.method.maths.adversarial import discriminator, domain_loss, reversal_strength, reverse_gradient
 from bench.method.maths.information import entropy
@@ -50,6 +51,7 @@ __all__ = [
     "Episode",
     "EpisodicMethod",
     "Fast",
+    "GeneralisationMethod",
     "GradientMethod",
     "InnerLoopMethod",
     "Items",
@@ -67,6 +69,7 @@ __all__ = [
     "Update",
     "UserError",
     "adapt",
+    "count_sources",
     "discrepancy",
     "discriminator",
     "domain_loss",
@@ -83,6 +86,7 @@ __all__ = [
     "recompute_statistics",
     "reversal_strength",
     "reverse_gradient",
+    "risks",
     "squared_distances",
     "stage_activations",
     "strength_before",

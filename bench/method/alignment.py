@@ -36,6 +36,12 @@ class Side:
         return out
 
     @cached_property
+    def risk(self) -> Tensor:
+        """Mean cross-entropy of its labels: -> ()."""
+        assert self.y is not None, "a side without labels has no risk"
+        return nn.functional.cross_entropy(self.logits, self.y)
+
+    @cached_property
     def probabilities(self) -> Tensor:
         """Predicted probabilities (B, classes)."""
         return self.logits.softmax(1)

@@ -27,7 +27,7 @@ def check_capability(name: str, method: Method, scenario: Scenario) -> None:
             Access.SOURCE_REPLAY: f"a labelled source, and kind '{scenario.kind}' has none",
             Access.TARGET_IMAGES: f"images of the target, which kind '{scenario.kind}' shows nobody",
             Access.TARGET_LABELS: f"labelled target images, and {scenario.shots} shots have none",
-            Access.SOURCE_DOMAINS: f"several sources together, and this is one of kind '{scenario.kind}'",
+            Access.SOURCE_DOMAINS: "several sources together, and this cell has one",
         }
         raise CellSkipped(f"{name} needs {next(what[flag] for flag in lacking)}")
     if method.streams() and not shown:

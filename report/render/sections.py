@@ -15,6 +15,7 @@ from bench.report.tables.classes import ByClass, winners_and_losers
 from bench.report.tables.leaderboard import Leaderboard
 from bench.report.tables.pairs import Pairs, by_pair
 from bench.report.tables.record_links import RecordLinks
+from bench.report.tables.targets import TargetScores, by_target
 
 CONTENTS = (
     ("leaderboard", "Leaderboard"),
@@ -51,6 +52,7 @@ class Section:
     """Percent at the right end of the leaderboard's bars."""
     maps: list[tuple[str, Picture]]
     pairs: Pairs
+    targets: list[TargetScores]
     costs: list[Picture]
     curves: Picture | None
     classes: list[ByClass]
@@ -77,6 +79,7 @@ def section(
         scale=max([*known, *highs, 1.0]),
         maps=[] if drawn_elsewhere else figures.heat_maps(frame, block),
         pairs=by_pair(frame, block, record_links),
+        targets=by_target(frame, block),
         costs=[picture for picture in costs if picture],
         curves=figures.learning_curves(frame, block, styles),
         classes=winners_and_losers(block.of(frame), board.baseline),

@@ -25,6 +25,8 @@ class ScenarioKind:
     """True if source domains can be named apart from the targets."""
     source = "source: another domain"
     """Source of the kind, in words."""
+    pools_sources = False
+    """True if a cell may have several sources, which are trained on together."""
     shows_target = True
     """True if methods may see the target's images without labels, and rules and validators go by them."""
 

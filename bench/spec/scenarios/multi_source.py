@@ -21,6 +21,7 @@ class MultiSource(ScenarioKind):
     """
 
     source = "sources: several other domains together"
+    pools_sources = True
     fewest = 2
     """Sources of a cell."""
 

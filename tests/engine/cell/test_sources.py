@@ -11,12 +11,17 @@ import torch
 from bench.data.dataset import Dataset
 from bench.data.splits import pooled, subset
 from bench.engine.training.inputs.pooled import PooledInputs
+from bench.method.batch import Access
+from bench.method.registry import load_method, select_methods
 from bench.records.record import Record
-from bench.spec.cell import Cell
+from bench.spec.cell import Budget, Cell
 from tests.contracts.test_resume import interrupted
 from tests.support.cells import CLASSES, answer, assert_equal, steps_of, tiny_cell
 
 SOURCES = ("apple", "google")
+
+
+FAMILY = select_methods(["family:generalisation"])
 
 
 def several(method: str = "full-finetune", kind: str = "multi-source", shots: int = 0) -> Cell:
@@ -60,12 +65,51 @@ def test_sources_are_validated_on_together(tmp_path: Path, emoji: Dataset) -> No
     assert {"mmd", "proxy-a-distance"} <= record.discrepancy_before.keys()
 
 
-@pytest.mark.parametrize("method", ["full-finetune", "dann", "linear-probe", "ncm", "coral", "maml"])
-def test_methods_train_on_several_sources(method: str, tmp_path: Path) -> None:
-    for shots in (0, 2):
-        record, _ = answer(several(method, shots=shots), tmp_path)
-        assert record.outcome.status == "done" or record.outcome.reason.startswith(method)
-        assert record.outcome.status == "done" or shots == 0
+@pytest.mark.parametrize("method", ["full-finetune", "dann", "maml", *FAMILY])
+def test_methods_train_on_several_sources_and_then_on_shots(method: str, tmp_path: Path) -> None:
+    record = done(several(method, shots=2), tmp_path)
+    assert {evaluation.stage for evaluation in record.evaluations} == {"target"}
+
+
+@pytest.mark.parametrize("method", FAMILY)
+def test_methods_that_generalise_need_no_target(method: str, tmp_path: Path) -> None:
+    cell = several(method, "generalise")
+    alone, expected = answer(cell, tmp_path / "alone")
+    assert alone.outcome.status == "done", f"{alone.outcome.reason}\n{alone.outcome.log}"
+    answer(cell, tmp_path / "shared")
+    shared, predictions = answer(cell, tmp_path / "shared")
+    assert shared.evaluations == alone.evaluations
+    assert shared.details == alone.details
+    assert_equal(predictions, expected)
+
+
+@pytest.mark.parametrize("method", FAMILY)
+def test_methods_that_generalise_are_resumed(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = several(method, shots=2)
+    record, predictions = answer(cell, tmp_path / "undisturbed")
+    moments = {("source stage", 1), ("source stage", 4), ("target stage", 2)}
+    again, resumed, times = interrupted(cell, tmp_path / "disturbed", monkeypatch, moments)
+    assert times == 3
+    assert again.evaluations == record.evaluations
+    assert again.details == record.details
+    assert_equal(resumed, predictions)
+
+
+def test_one_source_has_nothing_to_be_told_apart(tmp_path: Path) -> None:
+    asking = [name for name in FAMILY if Access.SOURCE_DOMAINS in load_method(name).needs]
+    assert {"group-dro", "irm", "vrex", "coral-dg", "best-single", "pooled"} == {*asking}
+    for name in asking:
+        record, _ = answer(tiny_cell(name, shots=0), tmp_path)
+        assert record.outcome.reason == f"{name} needs several sources together, and this cell has one"
+
+
+def test_batches_have_room_for_every_source(tmp_path: Path) -> None:
+    small = several("irm").model_copy(update={"budget": Budget(steps=2, batch_size=3, evaluations=1)})
+    record, _ = answer(small, tmp_path)
+    assert record.outcome.status == "failed"
+    assert record.outcome.reason.startswith("batches of 3 have no room for 2 of each of 2 sources")
 
 
 def test_a_target_that_nobody_sees_is_opened_for_the_test_alone(tmp_path: Path) -> None:
