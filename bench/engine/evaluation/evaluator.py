@@ -20,6 +20,7 @@ from bench.engine.training.cost import CostTracker
 from bench.engine.training.generators import apart
 from bench.method.base import Method, Model
 from bench.networks.fuse import fuse_batch_norm
+from bench.records.metrics import CREDITS
 from bench.records.record import Evaluation, Predictions
 from bench.spec.cell import Cell
 from bench.spec.stages import Partition, StageSpec
@@ -83,12 +84,26 @@ class Evaluator:
                 step=step,
                 train_loss=loss,
                 accuracy={name: accuracy(values, labels[name]) for name, values in logits.items()},
+                metric=self._metric(logits, labels),
                 loss=losses,
                 validators=scores.validators,
                 discrepancy=scores.discrepancy,
                 diversity=scores.diversity,
             )
         )
+
+    def _metric(
+        self, logits: dict[Partition, np.ndarray], labels: dict[Partition, np.ndarray]
+    ) -> dict[Partition, float]:
+        """Value of the cell's metric by partition; nothing where it is accuracy, or cannot be said."""
+        name = self.cell.metric
+        if name == "accuracy":
+            return {}
+        found = {
+            part: float(CREDITS[name](values, labels[part], values.argmax(1) == labels[part]).mean())
+            for part, values in logits.items()
+        }
+        return {part: value for part, value in found.items() if np.isfinite(value)}
 
     def state_dict(self) -> tuple[dict[str, torch.Tensor], Any]:
         """Return the evaluations so far as tensors and JSON."""
