@@ -26,8 +26,8 @@ from bench.core.errors import UserError
 from bench.core.paths import cache_part, writing_to_cache
 from bench.core.text import printable
 from bench.data.sources.base import SPLIT_NAMES
-from bench.data.sources.manifest import MOST_CHARACTERS, OTHER_NAMES
 from bench.data.sources.parquet import MOST_IMAGES
+from bench.data.sources.tables import MOST_CHARACTERS, OTHER_NAMES
 
 TABLE = ("path", "domain", "label", "group", "split")
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")

@@ -67,7 +67,7 @@ def opened(table: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
 def reds(dataset: Opened, domain: str) -> dict[int, str]:
     """Class by red value, of images as they are decoded."""
     images, names = dataset.domain(domain), dataset.card.classes
-    pixels = dataset.pixels(domain, 8)
+    pixels = dataset.decoded(domain, 8)
     return {int(p[4, 4, 0]): names[label] for p, label in zip(pixels, images.labels, strict=True)}
 
 

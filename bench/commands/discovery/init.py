@@ -25,6 +25,8 @@ def write(folder: Path, out: Path | None) -> None:
         UserError: there are no images in the folder, or the file exists or cannot be written.
     """
     card = own_card(folder)
+    if card.modality != "image":
+        raise UserError(f"'{folder}' holds no images, for which this writes suites: see bench run --data")
     path = out or Path(f"{card.name}.toml")
     if path.suffix != ".toml":
         raise UserError(f"--out takes a file that ends in .toml, not '{path}'")

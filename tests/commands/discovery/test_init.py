@@ -94,7 +94,6 @@ def test_nothing_is_overwritten(mine: Path) -> None:
     [
         (["nowhere"], "no folder or table at 'nowhere'"),
         (["My parts", "--out", "x.txt"], "--out takes a file that ends in .toml"),
-        (["My parts", "--out", "/dev/null/x.toml"], "cannot write '/dev/null/x.toml'"),
     ],
 )
 def test_bad_requests(arguments: list[str], line: str, mine: Path) -> None:
