@@ -48,8 +48,8 @@ def test_the_example_notebook(environment: Path) -> None:
 
 
 def test_an_error_is_one_line(environment: Path) -> None:
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import bench\nbench.run('smok')")])
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import bench\nbench.run('qiuck')")])
     with pytest.raises(CellExecutionError):
         executed(notebook, environment)
     (output,) = notebook.cells[0].outputs
-    assert output["traceback"] == ["error: unknown suite 'smok': did you mean 'smoke'?"]
+    assert output["traceback"] == ["error: unknown suite 'qiuck': did you mean 'quick'?"]
