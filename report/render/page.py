@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-<<<<<<< HEAD
-from itertools import zip_longest
-=======
 from itertools import groupby
 from operator import attrgetter
->>>>>>> main
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +23,6 @@ from bench.report.render import cite, conclusions
 from bench.report.render.fingerprint import NAME, comment
 from bench.report.render.samples import Samples, shown, thumbnails
 from bench.report.render.sections import CONTENTS, section
-from bench.report.render.sounds import sound_uri
 from bench.report.render.templates import asset, environment
 from bench.report.scores.frame import BASELINE, STATUSES, load_frame, methods_only
 from bench.report.scores.supervision import USUAL
@@ -183,28 +178,3 @@ def _cells(everything: pd.DataFrame) -> dict[str, Any]:
 def _title(frame: pd.DataFrame, suite: Suite | None) -> str:
     names = [suite.name] if suite else sorted(frame["suite"].dropna().unique())
     return formats.listed(names, most=3) or "No results yet"
-<<<<<<< HEAD
-
-
-def _samples(samples: Samples | None) -> list[dict[str, Any]]:
-    if samples is None:
-        return []
-    return [
-        {
-            "domain": domain,
-            "credit": samples.credits.get(domain, ""),
-            "images": [
-                {
-                    "name": name,
-                    "uri": png_uri(image),
-                    "height": image.shape[0],
-                    "width": image.shape[1],
-                    "sound": sound_uri(sound) if sound is not None else "",
-                }
-                for (name, image), sound in zip_longest(images, samples.sounds.get(domain, ()))
-            ],
-        }
-        for domain, images in samples.images.items()
-    ]
-=======
->>>>>>> main

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from bench.core.text import printable
+from bench.report.render.sounds import sound_uri, spectrum_picture
 
 THUMB = 40
 """Pixels of a class's picture beside its name."""
@@ -26,16 +27,14 @@ def none_at_hand(name: str) -> np.ndarray | None:
 class Samples:
     """Items to show, filled in by the caller from the decode cache.
 
-    images: by domain, (class name, a picture uint8 (height, width, 3) or a text).
+    images: by domain, (class name, a picture uint8 (height, width, 3), a recording int16 (N,), or a text).
     credits: by domain, whose work the images are and under which licence.
-    sounds: by domain, the recordings that images are pictures of, in their order: int16 (N,) at 16 kHz.
     find: an image of a class, or None where there is none at hand.
     """
 
     images: Mapping[str, Sequence[tuple[str, np.ndarray | str]]]
     credits: Mapping[str, str] = field(default_factory=dict)
     find: Callable[[str], np.ndarray | None] = none_at_hand
-    sounds: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
 
 
 SNIPPET = 240
@@ -43,7 +42,7 @@ SNIPPET = 240
 
 
 def shown(samples: Samples | None) -> list[dict[str, Any]]:
-    """Items by domain as the page shows them: pictures as URIs, the beginnings of texts.
+    """Items by domain as the page shows them: pictures and sounds as URIs, the beginnings of texts.
 
     Escaped by the template; control and bidirectional characters are written out.
     """
@@ -54,9 +53,16 @@ def shown(samples: Samples | None) -> list[dict[str, Any]]:
             "domain": domain,
             "credit": samples.credits.get(domain, ""),
             "images": [
-                {"name": name, "uri": png_uri(item), "height": item.shape[0], "width": item.shape[1]}
+                {
+                    "name": name,
+                    "uri": png_uri(picture),
+                    "height": picture.shape[0],
+                    "width": picture.shape[1],
+                    "sound": sound_uri(item) if item.ndim == 1 else "",
+                }
                 for name, item in items
                 if isinstance(item, np.ndarray)
+                for picture in [_picture(item)]
             ],
             "texts": [(name, snippet(item)) for name, item in items if isinstance(item, str)],
         }
@@ -76,10 +82,15 @@ def thumbnails(samples: Samples | None, names: Iterable[str]) -> dict[str, tuple
     for name in sorted(set(names)) if samples else ():
         image = samples.find(name) if samples else None
         if image is not None:
-            small = Image.fromarray(np.ascontiguousarray(image))
+            small = Image.fromarray(np.ascontiguousarray(_picture(image)))
             small.thumbnail((2 * THUMB, 2 * THUMB))  # twice, for screens with two pixels to one
             found[name] = f"picture-{len(found)}", _uri(small, "webp")
     return found
+
+
+def _picture(item: np.ndarray) -> np.ndarray:
+    """Picture of an item: of a recording, its spectrum."""
+    return spectrum_picture(item) if item.ndim == 1 else item
 
 
 def png_uri(image: np.ndarray) -> str:

@@ -12,7 +12,6 @@ from bench.core.errors import UserError
 from bench.data.catalog import card_names, load_card
 from bench.data.dataset import Dataset, open_dataset
 from bench.report.render.samples import Samples
-from bench.report.render.sounds import spectrum_picture
 from bench.spec.cell import Cell
 
 SHOWN = 10
@@ -26,39 +25,13 @@ class DomainItems:
     dataset: Dataset
     domain: str
     decoded: np.ndarray
-<<<<<<< HEAD
-
-    @property
-    def heard(self) -> bool:
-        """True if they are recordings."""
-        return self.dataset.card.modality == "audio"
-
-    def picture(self, name: str) -> np.ndarray | None:
-        """Picture of the first item of a class, uint8 (height, width, 3); None if there is none."""
-        item = self.first(name)
-        return spectrum_picture(item) if item is not None and self.heard else item
-
-    def first(self, name: str) -> np.ndarray | None:
-        """First item of a class; None if there is none."""
-=======
 
     def first(self, name: str) -> np.ndarray | str | None:
         """First item of a class as a person looks at it, a picture or a text; None if there is none."""
->>>>>>> main
         classes = self.dataset.card.classes
         if name not in classes:
             return None
         rows = np.flatnonzero(self.dataset.domains[self.domain].labels == classes.index(name))
-<<<<<<< HEAD
-        return np.asarray(self.decoded[rows[0]]) if len(rows) else None
-
-
-def samples(cells: Iterable[Cell]) -> Samples:
-    """Collect pictures of items, of the same classes in every domain of the cells, and a lookup of others."""
-    domains: list[DomainItems] = []
-    sounds: dict[str, list[np.ndarray]] = {}
-    images: dict[str, list[tuple[str, np.ndarray]]] = {}
-=======
         show = self.dataset.decoder.show
         return show(self.decoded[rows[0]]) if show and len(rows) else None
 
@@ -67,7 +40,6 @@ def samples(cells: Iterable[Cell]) -> Samples:
     """Collect items of the same classes in every domain of the cells, and find a picture of any class."""
     domains: list[DomainItems] = []
     images: dict[str, list[tuple[str, np.ndarray | str]]] = {}
->>>>>>> main
     credits: dict[str, str] = {}
     opened = cache(_opened)
     for (name, domain, size), classes in sorted(_wanted(cells).items()):
@@ -76,23 +48,17 @@ def samples(cells: Iterable[Cell]) -> Samples:
             continue
         domains.append(decoded)
         for label in classes[:SHOWN]:
-            item, image = decoded.first(label), decoded.picture(label)
-            if item is not None and image is not None:
+            image = decoded.first(label)
+            if image is not None:
                 images.setdefault(domain, []).append((label, image))
-                if decoded.heard:
-                    sounds.setdefault(domain, []).append(item)
         card = decoded.dataset.card
         credits[domain] = card.credits.get(domain, card.licence.strip())
 
     def find(name: str) -> np.ndarray | None:
-<<<<<<< HEAD
-        return next((image for decoded in domains if (image := decoded.picture(name)) is not None), None)
-=======
         found = (decoded.first(name) for decoded in domains)
         return next((image for image in found if isinstance(image, np.ndarray)), None)
->>>>>>> main
 
-    return Samples(images, credits, find, sounds)
+    return Samples(images, credits, find)
 
 
 def _wanted(cells: Iterable[Cell]) -> dict[tuple[str, str, int], tuple[str, ...]]:
@@ -115,13 +81,6 @@ def _opened(name: str) -> Dataset | None:
 
 
 def _cached_items(dataset: Dataset | None, domain: str, size: int) -> DomainItems | None:
-<<<<<<< HEAD
-    if not dataset or dataset.card.modality not in ("image", "audio") or domain not in dataset.domains:
-        return None
-    if not dataset.decoded_path(domain, size).exists():
-        return None
-=======
     if not dataset or domain not in dataset.domains or not dataset.decoded_path(domain, size).exists():
         return None
->>>>>>> main
     return DomainItems(dataset, domain, dataset.decoded(domain, size))

@@ -163,4 +163,5 @@ DECODER = Decoder(
     *("audio", decode, "int16", (None,), ("scipy", "soundfile")),
     scale=PER_MILLISECOND,
     code=("core/waveforms.py",),
+    show=np.asarray,
 )

@@ -16,13 +16,8 @@ from bench.core.files import write_atomically
 from bench.core.paths import cache_part, writing_to_cache
 from bench.core.text import file_name
 from bench.networks.backbones import encoders
-<<<<<<< HEAD
 from bench.networks.backbones.encoders import HUB_TEXT, PINNED, Pinned
-from bench.networks.backbones.own_weights import HUB, UNTRAINED, is_own
-=======
-from bench.networks.backbones.encoders import HUB_TEXT, PINNED
 from bench.networks.backbones.own_weights import CONFIG, HUB, UNTRAINED, is_own
->>>>>>> main
 
 WEIGHT_FILES = {".safetensors", ".bin", ".pth", ".pt", ".npz"}
 
