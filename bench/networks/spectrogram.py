@@ -80,13 +80,13 @@ class OnSpectrograms(nn.Module):
 
 
 class AudioCnn(nn.Module):
-    """Small convolutional network on log-mel spectrograms: waveforms (B, T) -> features (B, 128).
+    """Small convolutional network on log-mel spectrograms: waveforms (B, T) -> features (B, 64).
 
     Four blocks of two 3 × 3 convolutions with batch norm, pooled by 2 in between; mean and maximum of what
-    is left, as in the networks of Kong et al. 2020 (https://arxiv.org/abs/1912.10211), a quarter as wide.
+    is left, as in the networks of Kong et al. 2020 (https://arxiv.org/abs/1912.10211), an eighth as wide.
     """
 
-    WIDTHS = (16, 32, 64, 128)
+    WIDTHS = (8, 16, 32, 64)
 
     def __init__(self) -> None:
         super().__init__()
