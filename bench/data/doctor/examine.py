@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from bench.data.dataset import Dataset, silent
-from bench.data.doctor import counts, duplicates, files, texts
+from bench.data.doctor import counts, duplicates, files, rows, sequences, texts
 from bench.data.doctor.finding import Finding
 from bench.data.doctor.scan import scan_images
 from bench.data.index import Progress
@@ -47,7 +47,6 @@ def examine(dataset: Dataset, progress: Progress = silent) -> Diagnosis:
         *counts.missing(dataset),
         *looked.before,
         *counts.class_balance(dataset),
-        *duplicates.exact(dataset),
         *looked.after,
     ]
     return Diagnosis(dataset.card.name, dataset.origin, _summaries(dataset, looked), findings)
@@ -73,23 +72,41 @@ def _images(dataset: Dataset, progress: Progress) -> Looked:
         }
 
     before = list(files.unreadable(dataset, scan))
-    return Looked(before, [*duplicates.near(dataset, scan), *files.small(dataset, scan)], summary)
+    after = [*duplicates.exact(dataset), *duplicates.near(dataset, scan), *files.small(dataset, scan)]
+    return Looked(before, after, summary)
 
 
 def _texts(dataset: Dataset, progress: Progress) -> Looked:
     read = texts.read_texts(dataset, progress)
-    return Looked([], list(texts.faults(dataset, read)), partial(texts.summary, read))
+    after = [*duplicates.exact(dataset), *texts.faults(dataset, read)]
+    return Looked([], after, partial(texts.summary, read))
 
 
-LOOKS: dict[str, Callable[[Dataset, Progress], Looked]] = {"image": _images, "text": _texts}
+def _rows(dataset: Dataset, progress: Progress) -> Looked:
+    read = rows.read_rows(dataset, progress)
+    return Looked(list(rows.faults(dataset, read)), [], partial(rows.summary, read))
+
+
+def _sequences(dataset: Dataset, progress: Progress) -> Looked:
+    read = sequences.read_sequences(dataset, progress)
+    after = [*duplicates.exact(dataset), *sequences.faults(dataset, read)]
+    return Looked([], after, partial(sequences.summary, read))
+
+
+LOOKS: dict[str, Callable[[Dataset, Progress], Looked]] = {
+    "image": _images,
+    "text": _texts,
+    "table": _rows,
+    "sequence": _sequences,
+}
 """Looks at the items of a dataset, by modality."""
 
 
 def _summaries(dataset: Dataset, looked: Looked) -> list[DomainSummary]:
-    rows: list[DomainSummary] = []
+    found: list[DomainSummary] = []
     for name, domain in dataset.domains.items():
         counts = list(Counter(domain.labels.tolist()).values())
-        rows.append(
+        found.append(
             {
                 "domain": name,
                 dataset.kind.items: len(domain.places),
@@ -100,4 +117,4 @@ def _summaries(dataset: Dataset, looked: Looked) -> list[DomainSummary]:
                 **looked.summary(name),
             }
         )
-    return rows
+    return found
