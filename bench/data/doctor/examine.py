@@ -10,9 +10,11 @@ from functools import partial
 import numpy as np
 
 from bench.data.dataset import Dataset, silent
-from bench.data.doctor import counts, duplicates, files, rows, sequences, texts
+from bench.data.doctor import counts, duplicates, files, texts
 from bench.data.doctor.finding import Finding
+from bench.data.doctor.rows import read_rows, row_faults, row_summary
 from bench.data.doctor.scan import scan_images
+from bench.data.doctor.sequences import read_sequences, sequence_faults, sequence_summary
 from bench.data.index import Progress
 
 DomainSummary = dict[str, str | int | float | None]
@@ -47,6 +49,7 @@ def examine(dataset: Dataset, progress: Progress = silent) -> Diagnosis:
         *counts.missing(dataset),
         *looked.before,
         *counts.class_balance(dataset),
+        *(duplicates.exact(dataset) if looked.copies else []),
         *looked.after,
     ]
     return Diagnosis(dataset.card.name, dataset.origin, _summaries(dataset, looked), findings)
@@ -59,6 +62,18 @@ class Looked:
     before: list[Finding]
     after: list[Finding]
     summary: Callable[[str], DomainSummary]
+    copies: bool = True
+    """Whether equal items are copies of one."""
+
+
+def _rows(dataset: Dataset, progress: Progress) -> Looked:
+    read = read_rows(dataset, progress)
+    return Looked(list(row_faults(dataset, read)), [], partial(row_summary, read), copies=False)
+
+
+def _sequences(dataset: Dataset, progress: Progress) -> Looked:
+    read = read_sequences(dataset, progress)
+    return Looked([], list(sequence_faults(dataset, read)), partial(sequence_summary, read))
 
 
 def _images(dataset: Dataset, progress: Progress) -> Looked:
@@ -72,41 +87,24 @@ def _images(dataset: Dataset, progress: Progress) -> Looked:
         }
 
     before = list(files.unreadable(dataset, scan))
-    after = [*duplicates.exact(dataset), *duplicates.near(dataset, scan), *files.small(dataset, scan)]
-    return Looked(before, after, summary)
+    return Looked(before, [*duplicates.near(dataset, scan), *files.small(dataset, scan)], summary)
 
 
 def _texts(dataset: Dataset, progress: Progress) -> Looked:
     read = texts.read_texts(dataset, progress)
-    after = [*duplicates.exact(dataset), *texts.faults(dataset, read)]
-    return Looked([], after, partial(texts.summary, read))
+    return Looked([], list(texts.faults(dataset, read)), partial(texts.summary, read))
 
 
-def _rows(dataset: Dataset, progress: Progress) -> Looked:
-    read = rows.read_rows(dataset, progress)
-    return Looked(list(rows.faults(dataset, read)), [], partial(rows.summary, read))
-
-
-def _sequences(dataset: Dataset, progress: Progress) -> Looked:
-    read = sequences.read_sequences(dataset, progress)
-    after = [*duplicates.exact(dataset), *sequences.faults(dataset, read)]
-    return Looked([], after, partial(sequences.summary, read))
-
-
-LOOKS: dict[str, Callable[[Dataset, Progress], Looked]] = {
-    "image": _images,
-    "text": _texts,
-    "table": _rows,
-    "sequence": _sequences,
-}
+LOOKS: dict[str, Callable[[Dataset, Progress], Looked]] = {"image": _images, "text": _texts}
 """Looks at the items of a dataset, by modality."""
+LOOKS |= {"table": _rows, "sequence": _sequences}
 
 
 def _summaries(dataset: Dataset, looked: Looked) -> list[DomainSummary]:
-    found: list[DomainSummary] = []
+    rows: list[DomainSummary] = []
     for name, domain in dataset.domains.items():
         counts = list(Counter(domain.labels.tolist()).values())
-        found.append(
+        rows.append(
             {
                 "domain": name,
                 dataset.kind.items: len(domain.places),
@@ -117,4 +115,4 @@ def _summaries(dataset: Dataset, looked: Looked) -> list[DomainSummary]:
                 **looked.summary(name),
             }
         )
-    return found
+    return rows

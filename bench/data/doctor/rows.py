@@ -33,7 +33,7 @@ def read_rows(dataset: Dataset, progress: Progress) -> Tables:
     return tables
 
 
-def faults(dataset: Dataset, tables: Tables) -> Iterator[Finding]:
+def row_faults(dataset: Dataset, tables: Tables) -> Iterator[Finding]:
     """Find columns without values, of one value, and such that tell the class; and equal rows."""
     whole = np.concatenate([*tables.values()])
     labels = np.concatenate([domain.labels for domain in dataset.domains.values()])
@@ -92,7 +92,7 @@ def _equal(dataset: Dataset) -> Iterator[Finding]:
         yield Finding("equal rows", "note", message)
 
 
-def summary(tables: Tables, domain: str) -> dict[str, str | int | float | None]:
+def row_summary(tables: Tables, domain: str) -> dict[str, str | int | float | None]:
     """Columns of a domain, and the percentage of its values that are missing."""
     rows = tables[domain]
     return {"columns": rows.shape[1], "missing, %": round(100 * float((~np.isfinite(rows)).mean()), 1)}

@@ -31,7 +31,7 @@ def read_sequences(dataset: Dataset, progress: Progress) -> Numbers:
     return found
 
 
-def faults(dataset: Dataset, found: Numbers) -> Iterator[Finding]:
+def sequence_faults(dataset: Dataset, found: Numbers) -> Iterator[Finding]:
     """Find sequences with something in them that is no letter."""
     odd = [
         f"{name}: {dataset.domains[name].title(row)}"
@@ -44,7 +44,7 @@ def faults(dataset: Dataset, found: Numbers) -> Iterator[Finding]:
         yield Finding("no letters", "note", message, tuple(odd))
 
 
-def summary(found: Numbers, domain: str) -> dict[str, str | int | float | None]:
+def sequence_summary(found: Numbers, domain: str) -> dict[str, str | int | float | None]:
     """Mean and largest number of letters of a domain's sequences."""
     lengths = [len(numbers) for numbers in found[domain]]
     return {"letters": round(float(np.mean(lengths)), 1), "longest": max(lengths)}
