@@ -15,8 +15,8 @@ from bench.core.packages import NotHere
 from bench.networks.backbones.create import check_backbone, check_image_size, create_backbone, example
 from bench.networks.backbones.families import check_family, family_of
 from bench.networks.backbones.weights import FROM_PACKAGES, needs_hub, untrained, weights_digest
-from bench.networks.sound.onnx import read_tensors
-from bench.networks.sound.spectrogram import LogMel, mel_filters
+from bench.networks.modules.onnx import read_tensors
+from bench.networks.modules.spectrogram import LogMel, mel_filters
 from bench.networks.split import Prefix, suffix
 from tests.support.recordings import tone
 

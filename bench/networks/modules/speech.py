@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.core.errors import UserError
-from bench.networks.sound.spectrogram import power_spectrum
+from bench.networks.modules.spectrogram import power_spectrum
 
 WIDTHS = (24, 48, 72, 96, 96)
 POOLS = ((2, 2), (1, 2), (2, 2), (1, 2), (2, 2))

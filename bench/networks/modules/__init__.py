@@ -1,0 +1,1 @@
+"""Modules: small networks of papers and of our own, layers that they begin with, weights read as data."""
