@@ -20,6 +20,7 @@ from bench.engine.training.cost import CostTracker
 from bench.engine.training.generators import apart
 from bench.method.base import Method, Model
 from bench.networks.fuse import fuse_batch_norm
+from bench.records.open_set import with_rejection
 from bench.records.record import Evaluation, Predictions
 from bench.spec.cell import Cell
 from bench.spec.stages import Partition, StageSpec
@@ -82,13 +83,23 @@ class Evaluator:
                 stage=stage.name,
                 step=step,
                 train_loss=loss,
-                accuracy={name: accuracy(values, labels[name]) for name, values in logits.items()},
+                accuracy={
+                    name: accuracy(self._decided(name, values), labels[name])
+                    for name, values in logits.items()
+                },
                 loss=losses,
                 validators=scores.validators,
                 discrepancy=scores.discrepancy,
                 diversity=scores.diversity,
             )
         )
+
+    def _decided(self, name: Partition, logits: np.ndarray) -> np.ndarray:
+        """Logits with one of the unknown class, where the target has such items."""
+        scenario = self.cell.scenario
+        if not scenario.unknown or name == SOURCE:
+            return logits
+        return with_rejection(logits, len(scenario.target_classes))
 
     def state_dict(self) -> tuple[dict[str, torch.Tensor], Any]:
         """Return the evaluations so far as tensors and JSON."""
