@@ -88,7 +88,7 @@ class Steps:
 
 
 def question(name: str, shots: int, backbone: str | None) -> Cell:
-    """google → twitter, as in the suite `quick`; with several sources or unknown classes for who needs them."""
+    """google → twitter, as in the suite `quick`; of several sources or unknown classes for who needs them."""
     suite = load_suite("quick")
     suite = suite.model_copy(update={"methods": [name], "backbones": [backbone or suite.backbones[0]]})
     cells = plan(suite, load_card(suite.dataset))
