@@ -41,7 +41,7 @@ EXCEPTIONS = {
     "method/episodic.py": SHARED,
     "method/maths": SHARED,
     "method/probed.py": SHARED,
-    "method/registry.py": "names; hyperparameters are in the key",
+    "method/registry.py": "names; hyperparameters are in the key, a recipe's rates in method/base.py",
     "networks/second_order.py": SHARED,
     "networks/task_parallel.py": SHARED,
     "spec/findings.py": "what is compared in records",

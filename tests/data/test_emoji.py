@@ -21,8 +21,10 @@ from bench.data.card import CARDS
 from bench.data.catalog import load_card
 from bench.data.dataset import Dataset, open_dataset
 from bench.data.decoders.image import decode
+from bench.data.sources.base import SourceRequest
 from bench.data.sources.emoji import EmojiPackage
 from bench.data.splits import SPLITS, draw_shots, splits, subset
+from tests.support.checkout import install
 
 CARD = load_card("emoji-home")
 SOURCE = CARD.sources[0]
@@ -396,3 +398,34 @@ def test_fingerprint_is_of_the_content(
     shutil.rmtree(own_cache)
     assert open_dataset(card).fingerprint != before
     assert dataset_module.cache_root() == own_cache
+
+
+def test_an_image_that_is_changed_in_its_package_is_listed_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a patch: the release is the same."""
+    install(tmp_path, "")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "table.tsv").write_text(
+        "codepoints\tgroup\tsubgroup\tname\n1F600\tg\tface\ta\n1F601\tg\tface\tb\n"
+    )
+    for vendor in ("A", "B"):
+        (tmp_path / "pictures" / vendor).mkdir(parents=True)
+        for code in ("1F600", "1F601"):
+            (tmp_path / "pictures" / vendor / f"U+{code}.png").write_bytes(f"{vendor} {code}".encode())
+    source = EmojiPackage(
+        type="emoji-package",
+        package="someone",
+        root="pictures",
+        table="table.tsv",
+        folders={"a": "A", "b": "B"},
+        exclude_groups=[],
+        exclude_subgroups=[],
+        min_class_size=1,
+    )
+    request = SourceRequest("toy", ("a", "b"), ("face",), tmp_path)
+    before = source.listing(request)
+    assert [item.name for item in before.items()["a"]] == ["1f600", "1f601"]
+    assert source.listing(request).digest == before.digest
+    (tmp_path / "pictures" / "B" / "U+1F601.png").write_bytes(b"another picture")
+    assert source.listing(request).digest != before.digest

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from bench.core.errors import UserError
 from bench.core.packages import Member
 from bench.data.card import Card
 from bench.data.catalog import load_card
@@ -119,6 +120,30 @@ def test_later_starts_read_no_package(fresh: Path) -> None:
         path.unlink()
     with pytest.raises(Absent, match="toy 1 is not here: pip install toy==1"):
         open_dataset(card, download=False)
+
+
+@pytest.mark.parametrize("domain", ["plain", "blended"])
+def test_a_damaged_array_in_the_cache_is_made_anew(fresh: Path, domain: str) -> None:
+    """One that others are made of, too, before they are."""
+    card = toy(fresh)
+    before = open_dataset(card, download=False)
+    array, _ = before.domains[domain].places[0]
+    whole = array.read_bytes()
+    array.write_bytes(whole[:-20] + bytes(20))
+    blend, _ = before.domains["blended"].places[0]
+    if domain == "plain":
+        blend.unlink()
+    again = open_dataset(card, download=False)
+    assert again.fingerprint == before.fingerprint
+    assert array.read_bytes() == whole
+
+
+def test_classes_are_as_many_as_the_cards(fresh: Path) -> None:
+    card = toy(fresh)
+    open_dataset(card, download=False)
+    more = gzip.compress(gzip.decompress(table()) + b"\n" + b"0," * (SIDE * SIDE) + b"2")
+    with pytest.raises(UserError, match="plain has 3 or more classes, the card 2"):
+        open_dataset(toy(fresh, content=more), download=False)
 
 
 @pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"1,2\n3"), gzip.compress(b"a,b,c")])
