@@ -23,6 +23,8 @@ CONTENTS = (
     ("cost", "Cost"),
     ("labels", "Labels"),
     ("pairs", "Pairs"),
+    ("tasks", "Tasks"),
+    ("clients", "Clients"),
     ("negative-transfer", "Harm"),
     ("gains", "Gains"),
     ("uncertainty", "How sure"),
@@ -52,11 +54,13 @@ class Section:
     scale: float
     """Percent at the right end of the leaderboard's bars."""
     maps: list[tuple[str, Picture]]
+    task_maps: list[tuple[str, Picture]]
     pairs: Pairs
     targets: list[TargetScores]
     open_set: list[OpenScores]
     costs: list[Picture]
     curves: Picture | None
+    stream: Picture | None
     classes: list[ByClass]
     by_rule: list[leaderboard.RuleScore]
     rule_cells: dict[str, int]
@@ -80,11 +84,13 @@ def section(
         board=board,
         scale=max([*known, *highs, 1.0]),
         maps=[] if drawn_elsewhere else figures.heat_maps(frame, block),
+        task_maps=figures.task_maps(frame, block),
         pairs=by_pair(frame, block, record_links),
         targets=by_target(frame, block),
         open_set=open_scores(frame, block),
         costs=[picture for picture in costs if picture],
         curves=figures.learning_curves(frame, block, styles),
+        stream=figures.stream_curves(frame, block, styles),
         classes=winners_and_losers(block.of(frame), board.baseline),
         by_rule=by_rule,
         rule_cells=rule_cells,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bench.spec.cell import Cell
 from bench.spec.scenarios.base import ScenarioKind
+from bench.spec.scenarios.continual import Continual
 from bench.spec.scenarios.cross_domain import CrossDomain
 from bench.spec.scenarios.cross_domain_task import CrossDomainTask
 from bench.spec.scenarios.cross_task import CrossTask
+from bench.spec.scenarios.federated import Federated
 from bench.spec.scenarios.generalise import Generalise
 from bench.spec.scenarios.multi_source import MultiSource
 from bench.spec.scenarios.open_set import OpenSet
@@ -25,6 +27,8 @@ KINDS: dict[str, ScenarioKind] = {
     "partial": Partial(),
     "open": OpenSet(),
     "source-free": SourceFree(),
+    "continual": Continual(),
+    "federated": Federated(),
 }
 
 

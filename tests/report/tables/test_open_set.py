@@ -15,7 +15,7 @@ from bench.report.tables.leaderboard import Block
 from bench.report.tables.open_set import open_scores
 from tests.report.synthetic import CLASSES, IMAGES, cell, record
 
-OPEN = Block("open", Supervision(0))
+OPEN = Block("open", Supervision(0, layout="1 unknown class"))
 
 
 def store_cell(store: Store, method: str, logits: np.ndarray, labels: np.ndarray) -> None:
