@@ -28,6 +28,8 @@ class Access(Flag):
     """The shots, in the target stage."""
     SOURCE_DOMAINS = auto()
     """Which source each labelled source image is of, where there are several."""
+    UNKNOWN_CLASSES = auto()
+    """Unlabelled target images of classes that the source lacks."""
 
 
 StageName = str

@@ -11,10 +11,15 @@ from bench.spec.scenarios import KINDS
 
 def check_capability(name: str, method: Method, scenario: Scenario) -> None:
     """Raise `CellSkipped` when a method lacks what it needs, or is asked for what it may not use."""
-    shown = KINDS[scenario.kind].shows_target
+    kind = KINDS[scenario.kind]
+    shown = kind.shows_target
     offered = Access.TARGET_IMAGES if shown else Access.NOTHING
     if scenario.source:
-        offered |= Access.SOURCE_LABELS | Access.SOURCE_REPLAY
+        offered |= Access.SOURCE_LABELS
+    if scenario.source and kind.keeps_source:
+        offered |= Access.SOURCE_REPLAY
+    if scenario.unknown:
+        offered |= Access.UNKNOWN_CLASSES
     if len(scenario.sources) > 1:
         offered |= Access.SOURCE_DOMAINS
     if scenario.shots != 0:
@@ -27,9 +32,13 @@ def check_capability(name: str, method: Method, scenario: Scenario) -> None:
             Access.SOURCE_REPLAY: f"a labelled source, and kind '{scenario.kind}' has none",
             Access.TARGET_IMAGES: f"images of the target, which kind '{scenario.kind}' shows nobody",
             Access.TARGET_LABELS: f"labelled target images, and {scenario.shots} shots have none",
+            Access.UNKNOWN_CLASSES: "target images of unknown classes, which this cell has none of",
             Access.SOURCE_DOMAINS: "several sources together, and this cell has one",
         }
         raise CellSkipped(f"{name} needs {next(what[flag] for flag in lacking)}")
+    at_once = not method.starts_from and Access.TARGET_IMAGES in method.access
+    if not kind.keeps_source and (at_once or Access.SOURCE_REPLAY in method.access):
+        raise CellSkipped(f"{name} sees source and target at once, which kind '{scenario.kind}' keeps apart")
     if method.streams() and not shown:
         raise CellSkipped(f"{name} adapts to test images, which kind '{scenario.kind}' shows nobody before")
     if method.task_only and scenario.episodes and scenario.episodes.batch_norm == "inductive":

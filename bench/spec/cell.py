@@ -248,6 +248,10 @@ class Scenario(Frozen):
     target: str
     target_classes: tuple[str, ...]
     shots: Shots
+    absent: tuple[str, ...] = ()
+    """Classes of the source that the target lacks (partial)."""
+    unknown: tuple[str, ...] = ()
+    """Classes of the target that the source lacks (open); all of them are one class, the last."""
     episodes: Episodic | None = None
 
     @property
@@ -269,6 +273,16 @@ class Scenario(Frozen):
     def pair(self) -> str:
         """`source → target`, as tables and figures name it."""
         return f"{self.source_name or 'pretrained'} → {self.target}"
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """Names of what test items may be of, by label: the target's classes, and what is unknown, if any."""
+        return (*self.target_classes, "unknown") if self.unknown else self.target_classes
+
+    @property
+    def silent(self) -> set[str]:
+        """Fields that keys leave out, since they say nothing."""
+        return {name for name in ("absent", "unknown", "episodes") if not getattr(self, name)}
 
     @property
     def same_classes(self) -> bool:
@@ -307,7 +321,7 @@ class Cell(Frozen):
         """16 hexadecimal digits of the SHA-256 of the cell's canonical JSON."""
         # Left out where they say nothing, so that keys are the same as before there were such things.
         silent: dict[str, Any] = {
-            "scenario": set() if self.scenario.episodes else {"episodes"},
+            "scenario": self.scenario.silent,
             "budget": {name for name in ("trials", "longest") if not getattr(self.budget, name)},
             # Why it is asked does not change what is asked.
             "control_of": True,

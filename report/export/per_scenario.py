@@ -15,6 +15,7 @@ from bench.report.tables.budgets import budgets as budgets_of
 from bench.report.tables.classes import confusions
 from bench.report.tables.formats import count, decimals, mebibytes, percent, points, seconds
 from bench.report.tables.gains import architectures
+from bench.report.tables.open_set import open_scores
 from bench.report.tables.targets import by_target
 from bench.report.tables.validators import distances
 
@@ -109,6 +110,17 @@ def by_pair(results: Results) -> Table:
     ]
     columns = {"pair": plain, "method": plain, "accuracy": percent, "cells": count}
     return table_by_block("pairs", "Accuracy in percent by pair of domains", columns, rows)
+
+
+def open_set(results: Results) -> Table:
+    """Known and unknown classes of targets that have such as the source lacks."""
+    columns = {"method": plain, **dict.fromkeys(("HOS", "OS*", "UNK", "OS"), percent), "cells": count}
+    rows = [
+        (block, row.method, row.hos, row.os_star, row.unk, row.os, row.cells)
+        for block, _ in results.blocks()
+        for row in open_scores(results.frame, block)
+    ]
+    return table_by_block("open-set", "Known and unknown classes, percent", columns, rows)
 
 
 def targets(results: Results) -> Table:

@@ -17,6 +17,7 @@ TABLES: tuple[Callable[[Results], Table], ...] = (
     comparisons.over_cells,
     per_scenario.by_pair,
     per_scenario.targets,
+    per_scenario.open_set,
     per_scenario.measures,
     per_scenario.classes,
     per_scenario.confused,

@@ -13,6 +13,7 @@ from bench.report.render.robustness import robustness
 from bench.report.tables import leaderboard
 from bench.report.tables.classes import ByClass, winners_and_losers
 from bench.report.tables.leaderboard import Leaderboard
+from bench.report.tables.open_set import OpenScores, open_scores
 from bench.report.tables.pairs import Pairs, by_pair
 from bench.report.tables.record_links import RecordLinks
 from bench.report.tables.targets import TargetScores, by_target
@@ -53,6 +54,7 @@ class Section:
     maps: list[tuple[str, Picture]]
     pairs: Pairs
     targets: list[TargetScores]
+    open_set: list[OpenScores]
     costs: list[Picture]
     curves: Picture | None
     classes: list[ByClass]
@@ -80,6 +82,7 @@ def section(
         maps=[] if drawn_elsewhere else figures.heat_maps(frame, block),
         pairs=by_pair(frame, block, record_links),
         targets=by_target(frame, block),
+        open_set=open_scores(frame, block),
         costs=[picture for picture in costs if picture],
         curves=figures.learning_curves(frame, block, styles),
         classes=winners_and_losers(block.of(frame), board.baseline),

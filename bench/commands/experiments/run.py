@@ -172,8 +172,13 @@ def _recorded(options: RunOptions) -> tuple[RunPlan, str]:
             continue
         cell = record.request.cell
         _check_own_images(cell)
+        asked = cell.scenario
         scenario = ScenarioTable(
-            kind=cell.scenario.kind, targets=[cell.scenario.target], shots=[cell.scenario.shots]
+            kind=asked.kind,
+            targets=[asked.target],
+            shots=[asked.shots],
+            target_classes=len(asked.target_classes) - len(asked.absent) if asked.absent else "all",
+            unknown=len(asked.unknown) or None,
         )
         suite = Suite(
             name=record.request.suite,

@@ -25,6 +25,10 @@ class ScenarioKind:
     """True if source domains can be named apart from the targets."""
     source = "source: another domain"
     """Source of the kind, in words."""
+    takes: str | None = None
+    """Key of a table that the kind alone knows, and needs: a number of classes."""
+    keeps_source = True
+    """True if source items may be trained on beside the target's, and again after the source stage."""
     pools_sources = False
     """True if a cell may have several sources, which are trained on together."""
     shows_target = True
@@ -122,4 +126,10 @@ def _unlabelled(cell: Cell) -> Items:
     """Target items without labels: by default other ones than methods are tested on."""
     scenario = cell.scenario
     part = "all" if cell.unsplit else "test" if cell.transductive else "train"
-    return Items(domain=scenario.target, classes=scenario.target_classes, part=part)
+    return Items(
+        domain=scenario.target,
+        classes=scenario.target_classes,
+        part=part,
+        absent=scenario.absent,
+        unknown=scenario.unknown,
+    )
