@@ -22,8 +22,8 @@ from bench.spec.matrix.suite import ScenarioTable, Suite, load_suite
 from bench.spec.scenarios import KINDS
 from bench.spec.toml import check_size, describe
 
-OWN_IMAGES, OWN_TASKS = "own-images", "own-tasks"
-"""Default suites for one's own images: of several domains, and of one."""
+OWN = {"image": ("own-images", "own-tasks"), "text": ("own-texts", "own-texts-alone")}
+"""Default suites for one's own items by modality: of several domains, and of one."""
 
 
 def select_suite(options: SuiteOptions) -> Suite:
@@ -87,7 +87,10 @@ def _load(name: str | None) -> Suite:
             raise UserError(f"suite '{name}' is for one's own images: say which with --data FOLDER")
         return suite
     card = load_card(own_name(own))
-    suite = load_suite(name or (OWN_IMAGES if len(card.domains) > 1 else OWN_TASKS))
+    if card.modality != "image":
+        line = f"{own.name}: read as {card.kind.items} (--modality NAME reads it otherwise)"
+        click.echo(printable(line), err=True)
+    suite = load_suite(name or OWN[card.modality][len(card.domains) == 1])
     change: dict[str, Any] = {"name": f"{suite.name}-{card.name}", "dataset": card.name}
     if suite.dataset not in ("", card.name) and not _is_about(suite, card):
         # Names of another dataset's domains and classes say nothing about these images.

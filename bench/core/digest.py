@@ -16,9 +16,11 @@ ROOMS = ("data", "engine", "method", "networks", "spec")
 """Folders of the code that decides a cell's numbers, their subfolders included."""
 
 FILES = (
+    "core/components.py",
     "core/seeds.py",
     "method/maths/logistic.py",
     "method/maths/normalisation.py",
+    "records/metrics.py",
     "records/selection.py",
 )
 """Files that decide numbers and lie elsewhere, or in a folder of `EXCEPTIONS`."""

@@ -55,6 +55,7 @@ MODALITIES = {
         *("image", "images", "px", 8, 1024),
         augmentations=("crop-flip", "crop", "resized-crop", "rand-augment", "none"),
     ),
+    "text": Modality(*("text", "texts", "tokens", 8, 512), augmentations=("word-dropout", "none")),
 }
 """Modalities by name."""
 

@@ -15,7 +15,7 @@ from bench.core.errors import UserError, did_you_mean
 from bench.core.modalities import MODALITIES, Modality, ModalityName
 from bench.data.corruptions.domains import Corrupted, Corruption
 from bench.data.decoders.base import Fit
-from bench.data.sources import Source
+from bench.data.source import Source
 from bench.spec.cell import TOGETHER
 from bench.spec.metrics import Metric
 from bench.spec.toml import Frozen

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.core.components import unite
 from bench.core.digest import code_digest, combine, seal, unseal
 from bench.core.files import write_atomically
 from bench.core.paths import cache_part, writing_to_cache
 from bench.data.card import CARDS, Card
 from bench.data.decoders import DECODERS
 from bench.data.sources.base import Absent, Listing, SourceRequest
-from bench.data.sources.components import unite
 from bench.data.sources.encoded import digest as content_digest
 from bench.data.sources.encoded import encoded_images
 from bench.data.sources.item import Item
@@ -77,7 +77,10 @@ def read_index(card: Card, progress: Progress, download: bool = True) -> Index:
     """List a dataset's images, from the kept index where one matches the card, the code and the copy."""
     listing = find(card, download)
     key = combine(
-        listing.digest, *card.clean_domains, *card.classes, code_digest("data/sources/*.py", "data/index.py")
+        listing.digest,
+        *card.clean_domains,
+        *card.classes,
+        code_digest("data/sources/**/*.py", "core/components.py", "data/index.py"),
     )
     path = cache_part("index") / f"{card.name}-{key}.json"
     try:

@@ -57,7 +57,7 @@ class Worker(Server):
         from bench.engine.cell.devices import check_several, numbers, resolve_device
         from bench.engine.cell.environment import default_threads
         from bench.networks.backbones.create import check_backbone, create_backbone
-        from bench.networks.backbones.weights import needs_hub
+        from bench.networks.backbones.weights import fetched_from
 
         device, per_cell, cells = (
             resolve_device(request.device),
@@ -77,8 +77,8 @@ class Worker(Server):
         faults: list[str] = []
         for backbone in request.backbones:
             check_backbone(backbone)
-            if needs_hub(backbone):
-                self.send(Note(text=f"fetching the weights of {backbone} from the hub"))
+            if place := fetched_from(backbone):
+                self.send(Note(text=f"fetching the weights of {backbone} from {place}"))
             if request.images is not None and (found := self.tried(backbone, request.images)):
                 faults += found
                 continue

@@ -74,6 +74,7 @@ def suffix(backbone: Backbone, split_point: str, item: Tensor) -> Backbone:
     upper.net.set_submodule(split_point, _Carrier())
     stages = backbone.stages[backbone.stages.index(split_point) + 1 :]
     out = Backbone(_Upper(upper.net, split_point), backbone.num_features, [f"net.{name}" for name in stages])
+    out.padded = backbone.padded
     with torch.no_grad():
         activation = Prefix(copy.deepcopy(backbone), split_point)(item)
         try:

@@ -28,7 +28,7 @@ TASK_KINDS = ("cross-task", "cross-domain-task")
 Shots = Annotated[int, Field(ge=0, le=1_000_000)] | Literal["all"]
 
 
-Augment = Literal["none", "crop", "crop-flip", "resized-crop", "rand-augment"]
+Augment = Literal["none", "crop", "crop-flip", "resized-crop", "rand-augment", "word-dropout"]
 """Augmentation of training items; `crop` for images that must not be mirrored, as digits."""
 
 

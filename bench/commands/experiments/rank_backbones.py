@@ -39,7 +39,7 @@ from bench.networks.backbones.create import check_backbone, create_backbone
 from bench.networks.backbones.families import check_family
 from bench.networks.backbones.image import imagenet_head
 from bench.networks.backbones.own_weights import resolve
-from bench.networks.backbones.weights import PACKAGED, available_offline, needs_hub, untrained
+from bench.networks.backbones.weights import PACKAGED, available_offline, fetched_from, untrained
 from bench.networks.split import POOLED
 from bench.spec.cell import Budget, Cell, Precision, Scenario, Setting
 from bench.spec.matrix.plan import choose_classes
@@ -218,8 +218,8 @@ def _features(name: str, ranking: Ranking) -> tuple[Inputs, int]:
         seed=0,
         precision=PRECISION,
     )
-    if needs_hub(name):
-        click.echo(f"fetching the weights of {name} from the hub", err=True)
+    if place := fetched_from(name):
+        click.echo(f"fetching the weights of {name} from {place}", err=True)
     torch.manual_seed(stream(cell.seed, "init", "backbone"))
     backbone = create_backbone(name, ranking.image_size)
     digests = present_digests(dataset, "", [name])

@@ -99,7 +99,7 @@ def _run(plan: RunPlan) -> None:
     def score(cell: Cell) -> float | None:
         (record,) = outcomes(plan, [cell])
         last = record.evaluations[-1] if record and record.evaluations else None
-        return last.accuracy.get("target-validation") if last else None
+        return last.score("target-validation") if last else None
 
     plain = [cell for cell in plan.cells if not cell.scenario.episodes]
     if len(plain) < len(plan.cells):

@@ -304,7 +304,7 @@ def allowed_score(record: Record, rule: str = TUNES_BY) -> float | None:
         rule = SOURCE_VAL
     if scenario.shots == 0:
         return label_free_scores(record.evaluations, rule)[-1]
-    return record.evaluations[-1].accuracy.get("shots-validation")
+    return record.evaluations[-1].score("shots-validation")
 
 
 def _study(store: Store, name: str, question: str) -> optuna.Study:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.data.decoders import image
+from bench.data.decoders import image, text
 
-DECODERS = {decoder.modality: decoder for decoder in (image.DECODER,)}
+DECODERS = {decoder.modality: decoder for decoder in (image.DECODER, text.DECODER)}
 """Decoders by modality."""

@@ -17,11 +17,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from bench.core.components import unite
 from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.data.sources import layouts
 from bench.data.sources.base import Absent, Listing, SourceRequest
-from bench.data.sources.components import unite
 from bench.data.sources.item import Item
 from bench.spec.toml import Frozen
 

@@ -6,20 +6,21 @@ import copy
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from bench.core.digest import combine
 from bench.core.seeds import stream
 from bench.data.dataset import Dataset
 from bench.data.splits import SPLITS, TEST, TRAIN, splits
 from bench.engine.cell.env import CellEnv
-from bench.engine.evaluation.predict import at_once, filled
+from bench.engine.evaluation.predict import at_once, filled, in_order
 from bench.engine.training.artifacts import Made
-from bench.engine.training.inputs.base import Inputs, InputsRequest, KeptInputs
+from bench.engine.training.inputs.base import Inputs, InputsRequest, KeptInputs, in_batches
 from bench.engine.training.inputs.make import INPUTS
 from bench.engine.training.loop import autocast
 from bench.engine.training.memory import in_parts
 from bench.networks.backbones.base import Backbone
-from bench.networks.backbones.weights import UNTRAINED
+from bench.networks.backbones.own_weights import UNTRAINED
 from bench.networks.fuse import fuse_batch_norm
 from bench.networks.split import Prefix
 
@@ -96,11 +97,19 @@ class DomainInputs:
 
         def computed(x: torch.Tensor) -> torch.Tensor:
             with autocast(x.device, self.env.cell.precision):
-                return prefix(x).float().contiguous()
+                activation = prefix(x).float().contiguous()
+            # Of one length, whatever the longest of a batch was.
+            missing = (
+                self.env.cell.image_size - activation.shape[1]
+                if prefix.backbone.padded and activation.ndim == 3
+                else 0
+            )
+            return functional.pad(activation, (0, 0, 0, missing)) if missing else activation
 
         out: list[torch.Tensor] = []
         batch = at_once(items, torch.device(self.env.setting.device))
-        for start in range(0, len(rows), batch):
-            part = items.take(rows[start : start + batch], None if seed is None else stream(seed, start))
+        places: list[np.ndarray] = []
+        for at, part in in_batches(items, rows, batch, seed):
+            places.append(at)
             out += in_parts(computed, filled(part, batch))
-        return torch.cat(out)[: len(rows)]
+        return in_order(torch.cat(out), places)

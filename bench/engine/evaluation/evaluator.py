@@ -28,6 +28,7 @@ from bench.engine.training.generators import apart
 from bench.engine.training.inputs.pooled import PooledInputs
 from bench.method.base import Method, Model
 from bench.networks.fuse import fuse_batch_norm
+from bench.records.metrics import CREDITS
 from bench.records.open_set import with_rejection
 from bench.records.record import Evaluation, Predictions
 from bench.records.selection import stage_ends
@@ -88,22 +89,34 @@ class Evaluator:
             raise CellFailed(f"diverged: logits are not finite after step {step} of the {stage.name} stage")
         labels = {name: items.subset.labels for name, items in self.partitions.held_out.items()}
         losses = {name: cross_entropy(logits[name], labels[name]) for name in logits if name == SOURCE}
+        decided = {name: self._decided(name, values) for name, values in logits.items()}
         self.logits.append(logits)
         self.evaluations.append(
             Evaluation(
                 stage=stage.name,
                 step=step,
                 train_loss=loss,
-                accuracy={
-                    name: accuracy(self._decided(name, values), labels[name])
-                    for name, values in logits.items()
-                },
+                accuracy={name: accuracy(values, labels[name]) for name, values in decided.items()},
+                metric=self._metric(decided, labels),
                 loss=losses,
                 validators=scores.validators,
                 discrepancy=scores.discrepancy,
                 diversity=scores.diversity,
             )
         )
+
+    def _metric(
+        self, logits: dict[Partition, np.ndarray], labels: dict[Partition, np.ndarray]
+    ) -> dict[Partition, float]:
+        """Value of the cell's metric by partition; nothing where it is accuracy, or cannot be said."""
+        name = self.cell.metric
+        if name == "accuracy":
+            return {}
+        found = {
+            part: float(CREDITS[name](values, labels[part], values.argmax(1) == labels[part]).mean())
+            for part, values in logits.items()
+        }
+        return {part: value for part, value in found.items() if np.isfinite(value)}
 
     def _decided(self, name: Partition, logits: np.ndarray) -> np.ndarray:
         """Logits with one of the unknown class, where the target has such items."""

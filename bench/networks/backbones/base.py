@@ -21,13 +21,15 @@ class Backbone(nn.Module):
         num_features: int,
         stages: list[str],
         widths: Mapping[str, int] | None = None,
+        padded: bool = False,
     ) -> None:
-        """`widths`: channels of the activation behind each stage."""
+        """`widths`: channels of the activation behind each stage. `padded`: places of zeros are padding."""
         super().__init__()
         self.net = net
         self.num_features = num_features
         self.stages = stages
         self.widths = dict(widths or {})
+        self.padded = padded
         self.name = ""
         """Name that it was created by, weights included."""
         self.input_shape: tuple[int, ...] | None = None
@@ -47,6 +49,21 @@ class Backbone(nn.Module):
         for name, parameter in self.net.named_parameters():
             parts[places[name.rpartition(".")[0]]].append(parameter)
         return parts
+
+    def there(self, activation: Tensor) -> Tensor | None:
+        """Places of an activation (B, ...) at the split point that are no padding, bool, one channel.
+
+        None where all are.
+        """
+        return (activation != 0).any(self.channel_axis, keepdim=True) if self.padded else None
+
+    def place_mean(self, activation: Tensor) -> Tensor:
+        """Mean (B, C) over the places of an activation (B, ...) at the split point, padding left out."""
+        places = tuple(axis for axis in range(1, activation.ndim) if axis != self.channel_axis)
+        there = self.there(activation)
+        if there is None:
+            return activation.mean(places)
+        return (activation * there).sum(places) / there.sum(places).clamp_min(1)
 
     def plain_attention(self) -> None:
         """Compute attention step by step from now on: fused kernels have one derivative only."""

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from bench.core.errors import UserError
 from bench.core.modalities import MODALITIES
-from bench.networks.backbones import image
+from bench.networks.backbones import image, text
 from bench.networks.backbones.base import Backbone, Family
 from bench.networks.backbones.families import family_of
 
-FAMILIES = {"image": cast(Family, image)}
+FAMILIES = {"image": cast(Family, image), "text": cast(Family, text)}
 """Families of networks by the modality that they were made for."""
 
 

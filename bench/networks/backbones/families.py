@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bench.core.errors import UserError
 from bench.core.modalities import MODALITIES
+from bench.networks.backbones import encoders
 
 USUAL = "image"
 """Family of all other names: those of timm."""
 
-MEMBERS: dict[str, tuple[str, ...]] = {}
+MEMBERS: dict[str, tuple[str, ...]] = {"text": encoders.NAMES}
 """Names of the networks of other families by modality; one that ends in a colon begins all such names."""
 
 

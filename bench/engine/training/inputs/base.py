@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.core.errors import UserError
+from bench.core.seeds import stream
 
 
 class Inputs(Protocol):
@@ -18,6 +20,11 @@ class Inputs(Protocol):
     @property
     def numbers(self) -> int:
         """Numbers of an item that a network begins with, by which evaluation batches are sized."""
+        ...
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """Places (N,) of each item that are no padding; None where items have none."""
         ...
 
     def __len__(self) -> int:
@@ -43,6 +50,21 @@ class InputsRequest:
     channels_last: bool
 
 
+def in_batches(
+    inputs: Inputs, rows: np.ndarray, size: int, seed: int | None = None
+) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Batches of items that are computed each alone, with their places among `rows`; augmented with a seed.
+
+    Items of like lengths come together, without what is padding in all of them.
+    """
+    lengths = None if inputs.lengths is None else inputs.lengths[rows]
+    order = np.arange(len(rows)) if lengths is None else np.argsort(lengths, kind="stable")
+    for start in range(0, len(rows), size):
+        places = order[start : start + size]
+        x = inputs.take(rows[places], None if seed is None else stream(seed, start))
+        yield places, x if lengths is None else x[:, : max(1, int(lengths[places].max()))]
+
+
 def onto(x: Tensor, device: torch.device) -> Tensor:
     """A tensor of the CPU on a device. An accelerator is given the copy to do: neither waits for it."""
     return x if device.type == "cpu" else x.pin_memory().to(device, non_blocking=True)
@@ -58,6 +80,8 @@ class KeptInputs:
     clean: Tensor
     views: Tensor | None = None
     places: np.ndarray | None = None
+
+    lengths = None
 
     @property
     def numbers(self) -> int:

@@ -39,6 +39,8 @@ class ImageInputs:
     channels_last: bool
     augment: Augmentation | None = None
 
+    lengths = None
+
     @property
     def numbers(self) -> int:
         """Numbers of an image."""

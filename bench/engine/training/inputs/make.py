@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bench.engine.training.inputs.base import Inputs, InputsRequest
 from bench.engine.training.inputs.image import image_inputs
+from bench.engine.training.inputs.text import text_inputs
 
-INPUTS: dict[str, Callable[[InputsRequest], Inputs]] = {"image": image_inputs}
+INPUTS: dict[str, Callable[[InputsRequest], Inputs]] = {"image": image_inputs, "text": text_inputs}
 """Makers of inputs by modality."""

@@ -27,6 +27,13 @@ class PooledInputs:
         """Numbers of an item, which are the same in every domain."""
         return self.parts[0].numbers
 
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """Places of each item that are no padding; None where items have none."""
+        found = [part.lengths for part in self.parts]
+        known = [lengths for lengths in found if lengths is not None]
+        return np.concatenate(known) if len(known) == len(found) else None
+
     def __len__(self) -> int:
         """Number of items of all domains."""
         return sum(map(len, self.parts))
