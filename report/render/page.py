@@ -24,7 +24,7 @@ from bench.report.render.sections import CONTENTS, section
 from bench.report.render.templates import asset, environment
 from bench.report.scores.frame import BASELINE, STATUSES, load_frame, methods_only
 from bench.report.scores.supervision import USUAL
-from bench.report.statistics.measures import BINS, MEASURES
+from bench.report.statistics.measures import BINS
 from bench.report.statistics.summary import negative_transfer
 from bench.report.tables import formats, leaderboard
 from bench.report.tables.completeness import Completeness
@@ -140,7 +140,6 @@ def _tables(frame: pd.DataFrame) -> dict[str, Any]:
         "references": REFERENCES,
         "architectures": architectures(frame),
         "rules": RULES,
-        "measures": MEASURES,
         "bins": BINS,
         "feature_maps": feature_maps(frame),
         "rankings": rankings(frame),
