@@ -8,8 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from bench.records.metrics import CREDITS
-from bench.records.open_set import with_rejection
+from bench.records.metrics import CREDITS, with_rejection
 from bench.records.record import Predictions, Record
 from bench.records.selection import HEADLINE, RULES
 from bench.records.store import Store

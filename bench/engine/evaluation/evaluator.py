@@ -20,8 +20,7 @@ from bench.engine.training.cost import CostTracker
 from bench.engine.training.generators import apart
 from bench.method.base import Method, Model
 from bench.networks.fuse import fuse_batch_norm
-from bench.records.metrics import CREDITS
-from bench.records.open_set import with_rejection
+from bench.records.metrics import CREDITS, with_rejection
 from bench.records.record import Evaluation, Predictions
 from bench.spec.cell import Cell
 from bench.spec.stages import Partition, StageSpec
