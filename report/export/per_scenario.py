@@ -7,17 +7,17 @@ from bench.report.export.results import Results
 from bench.report.export.table import HIGH, LOW, Table, bounds, plain, table_by_block
 from bench.report.scores.frame import accuracy_column
 from bench.report.statistics.equal_budget import equal_budgets
-from bench.report.statistics.measures import MEASURES, by_class, by_method
+from bench.report.statistics.measures import by_class, by_method, measures_of
+from bench.report.statistics.open_set import open_scores
 from bench.report.statistics.summary import scored, shared
+from bench.report.statistics.targets import by_target
 from bench.report.tables import leaderboard as boards
 from bench.report.tables.budgets import EXTRA
 from bench.report.tables.budgets import budgets as budgets_of
 from bench.report.tables.classes import confusions
 from bench.report.tables.formats import count, decimals, mebibytes, percent, points, seconds
 from bench.report.tables.gains import architectures
-from bench.report.tables.open_set import open_scores
 from bench.report.tables.parts import clients, tasks
-from bench.report.tables.targets import by_target
 from bench.report.tables.validators import distances
 
 
@@ -114,11 +114,15 @@ def at_equal_budget(results: Results) -> Table:
 
 def measures(results: Results) -> Table:
     """Measures beside accuracy."""
+    asked = measures_of(results.frame)
     columns = {
         f"{measure.name}, {measure.unit}": decimals if measure.unit == "nats" else percent
-        for measure in MEASURES
+        for measure in asked
     }
-    rows = [(block, *row) for block, cells in results.blocks() for row in by_method(cells).itertuples()]
+    names = [measure.name for measure in asked]
+    rows = [
+        (block, *row) for block, cells in results.blocks() for row in by_method(cells)[names].itertuples()
+    ]
     return table_by_block("measures", "More than accuracy", {"method": plain, **columns}, rows)
 
 
@@ -151,8 +155,8 @@ def open_set(results: Results) -> Table:
     columns = {"method": plain, **dict.fromkeys(("HOS", "OS*", "UNK", "OS"), percent), "cells": count}
     rows = [
         (block, row.method, row.hos, row.os_star, row.unk, row.os, row.cells)
-        for block, _ in results.blocks()
-        for row in open_scores(results.frame, block)
+        for block, cells in results.blocks()
+        for row in open_scores(cells)
     ]
     return table_by_block("open-set", "Known and unknown classes, percent", columns, rows)
 
@@ -168,8 +172,8 @@ def targets(results: Results) -> Table:
             *(block, row.method, row.targets, row.mean, row.worst, row.hardest),
             *(row.single, row.gain),
         )
-        for block, _ in results.blocks()
-        for row in by_target(results.frame, block)
+        for block, cells in results.blocks()
+        for row in by_target(results.frame, cells)
     ]
     return table_by_block("targets", "Accuracy in percent by target, several sources together", columns, rows)
 

@@ -28,8 +28,7 @@ from bench.engine.training.generators import apart
 from bench.engine.training.inputs.pooled import PooledInputs
 from bench.method.base import Method, Model
 from bench.networks.fuse import fuse_batch_norm
-from bench.records.metrics import CREDITS
-from bench.records.open_set import with_rejection
+from bench.records.metrics import CREDITS, with_rejection
 from bench.records.record import Evaluation, Predictions
 from bench.records.selection import stage_ends
 from bench.spec.cell import Cell

@@ -12,7 +12,7 @@ from bench.data.catalog import load_card
 from bench.data.dataset import Dataset
 from bench.data.splits import pooled, subset
 from bench.method.registry import load_method
-from bench.records.open_set import with_rejection
+from bench.records.metrics import with_rejection
 from bench.spec.cell import Cell
 from tests.contracts.test_resume import interrupted
 from tests.support.cells import CLASSES, answer, assert_equal, steps_of, tiny_cell

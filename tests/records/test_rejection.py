@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from bench.records.open_set import with_rejection
+from bench.records.metrics import with_rejection
 
 
 def test_items_are_rejected_by_their_entropy() -> None:

@@ -11,8 +11,8 @@ from bench.records.store import Store
 from bench.report.scores.frame import load_frame
 from bench.report.scores.supervision import Supervision
 from bench.report.statistics.measures import by_class, by_method
+from bench.report.statistics.open_set import open_scores
 from bench.report.tables.leaderboard import Block
-from bench.report.tables.open_set import open_scores
 from tests.report.synthetic import CLASSES, IMAGES, cell, record
 
 OPEN = Block("open", Supervision(0, layout="1 unknown class"))
@@ -56,7 +56,7 @@ def store(tmp_path: Path) -> Store:
 
 def test_open_scores(store: Store) -> None:
     frame = load_frame(store)
-    threshold, own = open_scores(frame, OPEN)
+    threshold, own = open_scores(OPEN.of(frame))
     known = (50 + 100 + 100) / 3
     assert threshold.method == "threshold"
     assert threshold.os_star == pytest.approx(known)
@@ -66,7 +66,7 @@ def test_open_scores(store: Store) -> None:
     assert (own.os_star, own.unk, own.os, own.hos) == (0.0, 100.0, 25.0, 0.0)
     accuracy = frame.set_index("method")["accuracy headline"]
     assert accuracy.to_dict() == {"threshold": pytest.approx(100 * 31 / 40), "own": 25.0}
-    assert open_scores(frame, Block("cross-domain", Supervision(0))) == []
+    assert open_scores(Block("cross-domain", Supervision(0)).of(frame)) == []
 
 
 def test_what_is_unknown_is_a_class_and_has_no_confidence(store: Store) -> None:

@@ -10,7 +10,6 @@ import pandas as pd
 from bench.records.selection import HEADLINE
 from bench.report.scores.predictions import ScoredPredictions
 from bench.report.statistics.summary import shared
-from bench.report.tables.leaderboard import Block
 from bench.spec.scenarios import KINDS
 
 
@@ -33,12 +32,12 @@ class OpenScores:
     cells: int
 
 
-def open_scores(frame: pd.DataFrame, block: Block, rule: str = HEADLINE) -> list[OpenScores]:
-    """Scores of a block's methods over the cells that all share, best first; none of another kind."""
-    if KINDS[block.kind].takes != "unknown":
+def open_scores(rows: pd.DataFrame, rule: str = HEADLINE) -> list[OpenScores]:
+    """Scores of methods over the cells of one kind that all share, best first; none of another kind."""
+    if not any(KINDS[kind].takes == "unknown" for kind in rows["kind"].unique()):
         return []
     found = []
-    for method, mine in shared(block.of(frame), rule).groupby("method"):
+    for method, mine in shared(rows, rule).groupby("method"):
         cells = zip(mine["predictions"], mine["classes"], strict=True)
         scores = np.array([cell_scores(predictions, int(classes), rule) for predictions, classes in cells])
         os, os_star, unk, hos = scores.mean(axis=0).tolist()
