@@ -57,10 +57,10 @@ class Der(GradientMethod):
         model.pending = (batch.x, batch.y, logits.detach())
         if len(memory):
             x, _, before = memory.draw(count, *form, logits.shape[1:])
-            loss = loss + self.alpha * nn.functional.mse_loss(model(x), before)
+            loss = loss + self.alpha * nn.functional.mse_loss(model(x.to(batch.x.dtype)), before)
         if len(memory) and self.beta:
             x, y, _ = memory.draw(count, *form, logits.shape[1:])
-            loss = loss + self.beta * nn.functional.cross_entropy(model(x), y.long())
+            loss = loss + self.beta * nn.functional.cross_entropy(model(x.to(batch.x.dtype)), y.long())
         return loss
 
     def after_step(self, model: Model, progress: float) -> None:

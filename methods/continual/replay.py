@@ -39,7 +39,7 @@ class Replay(GradientMethod):
         x, y, memory = batch.x, batch.y, cast(Memory, model.memory)
         if len(memory):
             kept, labels = memory.draw(len(x), x.shape[1:], ())
-            x, y = torch.cat([x, kept]), torch.cat([y, labels.long()])
+            x, y = torch.cat([x, kept.to(x.dtype)]), torch.cat([y, labels.long()])
         return nn.functional.cross_entropy(model(x), y)
 
     def finish(self, model: Model, items: StageItems, task: Task) -> None:

@@ -18,7 +18,7 @@ from bench.report.export.results import Results
 from bench.report.figures import drawing, figures, pareto
 from bench.report.figures.published import published_marks
 from bench.report.statistics.ranks import average_ranks
-from bench.report.tables.parts import clients
+from bench.report.tables.scenarios.parts import clients
 
 PRINT = {drawing.INK: "#000000", drawing.FAINT: "#b0b0b0", drawing.PAPER: "#ffffff"}
 COLOURED = ("color", "edgecolor", "facecolor", "markeredgecolor", "markerfacecolor")

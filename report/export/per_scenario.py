@@ -8,16 +8,16 @@ from bench.report.export.table import HIGH, LOW, Table, bounds, plain, table_by_
 from bench.report.scores.frame import accuracy_column
 from bench.report.statistics.equal_budget import equal_budgets
 from bench.report.statistics.measures import by_class, by_method, measures_of
-from bench.report.statistics.open_set import open_scores
 from bench.report.statistics.summary import scored, shared
-from bench.report.statistics.targets import by_target
 from bench.report.tables import leaderboard as boards
 from bench.report.tables.budgets import EXTRA
 from bench.report.tables.budgets import budgets as budgets_of
 from bench.report.tables.classes import confusions
 from bench.report.tables.formats import count, decimals, mebibytes, percent, points, seconds
 from bench.report.tables.gains import architectures
-from bench.report.tables.parts import clients, tasks
+from bench.report.tables.scenarios.open_set import open_scores
+from bench.report.tables.scenarios.parts import clients, tasks
+from bench.report.tables.scenarios.targets import by_target
 from bench.report.tables.validators import distances
 
 
@@ -173,7 +173,7 @@ def targets(results: Results) -> Table:
             *(row.single, row.gain),
         )
         for block, cells in results.blocks()
-        for row in by_target(results.frame, cells)
+        for row in by_target(results.frame, block)
     ]
     return table_by_block("targets", "Accuracy in percent by target, several sources together", columns, rows)
 

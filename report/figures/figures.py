@@ -23,13 +23,13 @@ from bench.report.figures.drawing import (
     inline,
 )
 from bench.report.scores.frame import accuracy_column
-from bench.report.scores.parts import in_tasks
+from bench.report.scores.parts import PartAccuracies, in_tasks
 from bench.report.statistics.aggregate import profiles
 from bench.report.statistics.ranks import Ranks
 from bench.report.statistics.summary import scored, shared
 from bench.report.tables.gains import by_shots
 from bench.report.tables.leaderboard import Block
-from bench.report.tables.parts import ClientRow
+from bench.report.tables.scenarios.parts import ClientRow
 
 
 def heat_maps(frame: pd.DataFrame, block: Block) -> list[tuple[str, Picture]]:
@@ -39,6 +39,8 @@ def heat_maps(frame: pd.DataFrame, block: Block) -> list[tuple[str, Picture]]:
     a source that does harm stands below it. Methods without a scored cell in the block are left out.
     """
     cells = scored(frame[(frame["shots"] == block.shots) & frame["kind"].isin([block.kind, "pretrained"])])
+    # Those in parts have no pair.
+    cells = cells[~cells["parts"].map(lambda parts: isinstance(parts, PartAccuracies))]
     methods = sorted(cells.loc[cells["kind"] == block.kind, "method"].unique())
     cells = cells[cells["method"].isin(methods)].assign(source=cells["source"].fillna("pretrained"))
     column = accuracy_column()

@@ -21,7 +21,7 @@ from bench.report.figures.feature_maps import feature_maps
 from bench.report.figures.published import published_marks
 from bench.report.render import cite, conclusions
 from bench.report.render.fingerprint import NAME, comment
-from bench.report.render.samples import Samples, png_uri, thumbnails
+from bench.report.render.samples import Samples, shown, thumbnails
 from bench.report.render.sections import CONTENTS, section
 from bench.report.render.templates import asset, environment
 from bench.report.scores.frame import BASELINE, STATUSES, load_frame, methods_only
@@ -34,9 +34,9 @@ from bench.report.tables.facts import facts, speeds
 from bench.report.tables.gains import REFERENCES, architectures, gain_parts, gains
 from bench.report.tables.leaderboard import Leaderboard
 from bench.report.tables.negative_transfer import by_block
-from bench.report.tables.parts import clients, tasks
 from bench.report.tables.published import published
 from bench.report.tables.record_links import record_anchor, record_links
+from bench.report.tables.scenarios.parts import clients, tasks
 from bench.report.tables.validators import distances, rankings
 from bench.spec.cell import Cell
 from bench.spec.matrix.suite import Suite
@@ -111,7 +111,7 @@ def render(
         "record_links": links,
         "record_anchor": record_anchor,
         "shots_curves": figures.shots_curves(frame, styles),
-        "samples": _samples(samples),
+        "samples": shown(samples),
         "pictures": thumbnails(samples, named),
         "commands": cite.commands(frame, folder),
         "citation": cite.citation(frame),
@@ -178,19 +178,3 @@ def _cells(everything: pd.DataFrame) -> dict[str, Any]:
 def _title(frame: pd.DataFrame, suite: Suite | None) -> str:
     names = [suite.name] if suite else sorted(frame["suite"].dropna().unique())
     return formats.listed(names, most=3) or "No results yet"
-
-
-def _samples(samples: Samples | None) -> list[dict[str, Any]]:
-    if samples is None:
-        return []
-    return [
-        {
-            "domain": domain,
-            "credit": samples.credits.get(domain, ""),
-            "images": [
-                {"name": name, "uri": png_uri(image), "height": image.shape[0], "width": image.shape[1]}
-                for name, image in images
-            ],
-        }
-        for domain, images in samples.images.items()
-    ]

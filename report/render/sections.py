@@ -10,13 +10,13 @@ import pandas as pd
 from bench.report.figures import figures, pareto
 from bench.report.figures.drawing import MethodStyles, Picture
 from bench.report.render.robustness import robustness
-from bench.report.statistics.open_set import OpenScores, open_scores
-from bench.report.statistics.targets import TargetScores, by_target
 from bench.report.tables import leaderboard
 from bench.report.tables.classes import ByClass, winners_and_losers
 from bench.report.tables.leaderboard import Leaderboard
 from bench.report.tables.pairs import Pairs, by_pair
 from bench.report.tables.record_links import RecordLinks
+from bench.report.tables.scenarios.open_set import OpenScores, open_scores
+from bench.report.tables.scenarios.targets import TargetScores, by_target
 
 CONTENTS = (
     ("leaderboard", "Leaderboard"),
@@ -86,7 +86,7 @@ def section(
         maps=[] if drawn_elsewhere else figures.heat_maps(frame, block),
         task_maps=figures.task_maps(frame, block),
         pairs=by_pair(frame, block, record_links),
-        targets=by_target(frame, block.of(frame)),
+        targets=by_target(frame, block),
         open_set=open_scores(block.of(frame)),
         costs=[picture for picture in costs if picture],
         curves=figures.learning_curves(frame, block, styles),

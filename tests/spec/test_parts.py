@@ -101,6 +101,13 @@ def test_every_client_has_two_items_of_a_batch() -> None:
         plan(suite, load_card("emoji-home"))
 
 
+@pytest.mark.parametrize(("suite", "count"), [("smoke-continual", 18), ("smoke-federated", 6)])
+def test_a_plan_lists_the_cells(suite: str, count: int, tmp_path: Path) -> None:
+    ran = bench("run", "--suite", suite, "--plan", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert f"{count} cells: " in ran.stdout
+
+
 SUITE = """
 description = "mine"
 dataset = "emoji-home"

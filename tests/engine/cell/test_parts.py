@@ -13,10 +13,12 @@ from bench.data.dataset import Dataset
 from bench.data.splits import subset
 from bench.engine.evaluation.evaluator import Evaluator
 from bench.method.registry import family, method_modules
+from bench.records.store import Store
 from bench.report.scores.parts import part_accuracies
 from bench.spec.cell import Cell, Federation, Part, Stream
 from tests.contracts.test_resume import interrupted
 from tests.support.cells import CLASSES, NORMLESS, TINY, answer, assert_equal, steps_of, tiny_cell
+from tests.support.checkout import bench
 
 METHODS = sorted(name for name in method_modules() if family(name) == "continual")
 FEDERATED = sorted(name for name in method_modules() if family(name) == "federated")
@@ -169,6 +171,16 @@ def test_a_federation_goes_on(method: str, tmp_path: Path, monkeypatch: pytest.M
     assert (again.outcome.status, times) == ("done", 2), again.outcome.reason
     assert_equal(resumed, predictions)
     assert again.details == record.details
+
+
+@pytest.mark.parametrize("cell", [in_a_row("naive"), beside("fedavg")], ids=["tasks", "clients"])
+def test_a_recorded_cell_can_be_asked_again(cell: Cell, tmp_path: Path) -> None:
+    record, predictions = answer(cell, tmp_path / "artifacts")
+    Store(tmp_path / "results").write(record, predictions)
+    asked = ("run", "--cell", record.key, "--results", str(tmp_path / "results"), "--plan")
+    ran = bench(*asked, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert record.key in ran.stdout
 
 
 @pytest.mark.parametrize("method", FEDERATED)

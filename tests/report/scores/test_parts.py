@@ -18,7 +18,7 @@ from bench.report.render.page import render
 from bench.report.scores.frame import load_frame
 from bench.report.scores.parts import PartAccuracies
 from bench.report.tables.leaderboard import blocks
-from bench.report.tables.parts import clients, tasks
+from bench.report.tables.scenarios.parts import clients, tasks
 from bench.spec.cell import Cell, Federation, Part, Stream
 from tests.report.synthetic import CLASSES, cell, logits, record
 

@@ -11,8 +11,8 @@ from bench.records.store import Store
 from bench.report.scores.frame import load_frame
 from bench.report.scores.supervision import Supervision
 from bench.report.statistics.measures import by_class, by_method
-from bench.report.statistics.open_set import open_scores
 from bench.report.tables.leaderboard import Block
+from bench.report.tables.scenarios.open_set import open_scores
 from tests.report.synthetic import CLASSES, IMAGES, cell, record
 
 OPEN = Block("open", Supervision(0, layout="1 unknown class"))

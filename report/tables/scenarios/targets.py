@@ -9,6 +9,7 @@ import pandas as pd
 from bench.records.selection import HEADLINE
 from bench.report.scores.frame import accuracy_column
 from bench.report.statistics.summary import scored, shared
+from bench.report.tables.leaderboard import Block
 from bench.spec.cell import TOGETHER
 from bench.spec.scenarios import KINDS
 
@@ -35,15 +36,15 @@ class TargetScores:
     compared: int
 
 
-def by_target(frame: pd.DataFrame, rows: pd.DataFrame, rule: str = HEADLINE) -> list[TargetScores]:
-    """Scores of methods over the cells of one kind that all share, best first; none of single sources."""
-    if not any(KINDS[kind].pools_sources for kind in rows["kind"].unique()):
+def by_target(frame: pd.DataFrame, block: Block, rule: str = HEADLINE) -> list[TargetScores]:
+    """Scores of a block's methods over the cells that all share, best first; none of single sources."""
+    if not KINDS[block.kind].pools_sources:
         return []
     column = accuracy_column(rule)
     alone = scored(frame[frame["kind"] == ALONE], rule)
     singles = alone.groupby(["method", "goal", "source"])[column].mean().to_dict()
     found = []
-    for method, mine in shared(rows, rule).groupby("method"):
+    for method, mine in shared(block.of(frame), rule).groupby("method"):
         means = mine.groupby("target")[column].mean()
         beside = [
             (mean, max(known))

@@ -9,8 +9,8 @@ import pytest
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame
 from bench.report.scores.supervision import Supervision
-from bench.report.statistics.targets import by_target
 from bench.report.tables.leaderboard import Block
+from bench.report.tables.scenarios.targets import by_target
 from tests.report.synthetic import cell, write
 
 POOLS = {"art": ("photo", "sketch"), "sketch": ("art", "photo")}
@@ -34,7 +34,7 @@ def test_by_target(kind: str, tmp_path: Path) -> None:
         write(store, cell("plain", source, target, 0), right)
     frame = load_frame(store)
     assert {"photo + sketch → art", "art + photo → sketch"} <= {*frame["pair"]}
-    better, plain = by_target(frame, Block(kind, Supervision(0)).of(frame))
+    better, plain = by_target(frame, Block(kind, Supervision(0)))
     assert (better.method, better.targets, better.mean, better.worst, better.hardest) == (
         "better",
         2,
@@ -45,4 +45,4 @@ def test_by_target(kind: str, tmp_path: Path) -> None:
     assert (better.single, better.gain, better.compared) == (None, None, 0), "it ran on no single source"
     assert (plain.mean, plain.worst, plain.hardest) == (37.5, 25.0, "sketch")
     assert (plain.single, plain.gain, plain.compared) == (45.0, 5.0, 1)
-    assert by_target(frame, Block("cross-domain", Supervision(0)).of(frame)) == []
+    assert by_target(frame, Block("cross-domain", Supervision(0))) == []
