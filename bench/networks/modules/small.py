@@ -1,4 +1,4 @@
-"""Small networks of papers, untrained, under names of their own; `backbones.image` makes them known to timm."""
+"""Small networks of papers, untrained, under names of their own, which timm is told in `backbones`."""
 
 from __future__ import annotations
 
