@@ -22,6 +22,7 @@ from bench.method.base import (
 )
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.episodic import EpisodicMethod, InnerLoopMethod
+from bench.method.generalisation import GeneralisationMethod, count_sources, risks
 from bench.method.items import Items, StageItems, even_share
 from bench.method.maths.adversarial import discriminator, domain_loss, reversal_strength, reverse_gradient
 from bench.method.maths.information import entropy
@@ -32,7 +33,8 @@ from bench.method.maths.normalisation import normalise_by_batch, recompute_stati
 from bench.method.maths.transport import lacks_transport
 from bench.method.maths.weights import Snapshot
 from bench.method.probed import ProbedMethod
-from bench.networks.backbones import Backbone, pretrained_head
+from bench.networks.backbones.base import Backbone
+from bench.networks.backbones.create import pretrained_head
 from bench.networks.split import POOLED, stage_activations
 from bench.networks.task_parallel import mean_gradient
 
@@ -49,6 +51,7 @@ __all__ = [
     "Episode",
     "EpisodicMethod",
     "Fast",
+    "GeneralisationMethod",
     "GradientMethod",
     "InnerLoopMethod",
     "Items",
@@ -66,6 +69,7 @@ __all__ = [
     "Update",
     "UserError",
     "adapt",
+    "count_sources",
     "discrepancy",
     "discriminator",
     "domain_loss",
@@ -82,6 +86,7 @@ __all__ = [
     "recompute_statistics",
     "reversal_strength",
     "reverse_gradient",
+    "risks",
     "squared_distances",
     "stage_activations",
     "strength_before",

@@ -93,7 +93,7 @@ def test_rooms_without_torch(module: str) -> None:
 
 
 def test_one_import_of_timm() -> None:
-    assert [name for name in MODULES if "timm" in libraries(name)] == ["bench.networks.backbones"]
+    assert [name for name in MODULES if "timm" in libraries(name)] == ["bench.networks.backbones.image"]
 
 
 def test_concurrency_lives_with_processes_and_executors() -> None:

@@ -100,7 +100,9 @@ def _datasets() -> Table:
 
 
 def _backbones() -> Table:
-    from bench.networks.weights import PACKAGED, UNTRAINED
+    from bench.networks.backbones.encoders import HUB_TEXT, PINNED
+    from bench.networks.backbones.own_weights import UNTRAINED
+    from bench.networks.backbones.weights import PACKAGED
 
     table = _table("backbone", "weights")
     for name, packaged in PACKAGED.items():
@@ -112,6 +114,10 @@ def _backbones() -> Table:
     )
     table.add_row(Text("<name>@FILE, local-dir:FOLDER"), Text("your own weights"))
     table.add_row(Text("hf-hub:OWNER/NAME"), Text("anybody's on the Hugging Face hub"))
+    for name, pinned in PINNED.items():
+        source = "here" if pinned.here else f"fetched when asked for, {pinned.megabytes} MB"
+        table.add_row(Text(name), Text(f"texts, {source}"))
+    table.add_row(Text(f"{HUB_TEXT}OWNER/NAME"), Text("texts, a BERT or RoBERTa of the Hugging Face hub"))
     table.add_row(Text("<name>[.<tag>]"), Text("timm's own, fetched from the Hugging Face hub"))
     return table
 

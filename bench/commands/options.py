@@ -86,7 +86,12 @@ def _environment(variable: str, kind: str = "path") -> Any:
             return
         if kind == "path" and not os.path.exists(str(value)):
             raise UserError(f"{parameter.opts[0]}: there is no '{value}'")
-        os.environ[variable] = os.path.abspath(value) if kind == "path" else "1"
+        as_text: dict[str, Callable[[Any], str]] = {
+            "path": os.path.abspath,
+            "name": str,
+            "flag": lambda _: "1",
+        }
+        os.environ[variable] = as_text[kind](value)
 
     return put
 
@@ -109,11 +114,18 @@ def data_options(command: Any) -> Any:
             help="Folder that holds your copy of the dataset.  [default: $BENCH_DATA]",
         ),
         click.option(
+            "--modality",
+            metavar="NAME",
+            expose_value=False,
+            callback=_environment("BENCH_MODALITY", "name"),
+            help="What your own items are: image, text.  [default: as the table's columns say]",
+        ),
+        click.option(
             "--data",
             metavar="PATH",
             expose_value=False,
             callback=_environment("BENCH_OWN_DATA"),
-            help="Your own images: <domain>/<class>/*, or a table with path, domain, label.",
+            help="Your own images: <domain>/<class>/*, or a table with path (or text), domain, label.",
         ),
     ):
         command = option(command)

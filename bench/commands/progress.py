@@ -25,7 +25,7 @@ RecordScore = Callable[[Record], float | None]
 def test_accuracy(record: Record) -> float | None:
     """Accuracy on the target's test images at the headline rule's evaluation, in [0, 1]; None if not done."""
     place = record.selected.get(record.request.cell.headline)
-    return None if place is None else record.evaluations[place].accuracy["target-test"]
+    return None if place is None else record.evaluations[place].score("target-test")
 
 
 def unknown(cell: Cell) -> float | None:

@@ -16,14 +16,14 @@ from bench.core.text import printable
 from bench.data.card import Card, own_name
 from bench.data.catalog import load_card
 from bench.method.registry import explicit, method_modules, preset, select_methods
-from bench.networks.own_weights import resolve
-from bench.spec.cell import Shots, Value
+from bench.networks.backbones.own_weights import resolve
+from bench.spec.cell import Shots, Value, domain_names
 from bench.spec.matrix.suite import ScenarioTable, Suite, load_suite
 from bench.spec.scenarios import KINDS
 from bench.spec.toml import check_size, describe
 
-OWN_IMAGES, OWN_TASKS = "own-images", "own-tasks"
-"""Default suites for one's own images: of several domains, and of one."""
+OWN = {"image": ("own-images", "own-tasks"), "text": ("own-texts", "own-texts-alone")}
+"""Default suites for one's own items by modality: of several domains, and of one."""
 
 
 def select_suite(options: SuiteOptions) -> Suite:
@@ -87,7 +87,10 @@ def _load(name: str | None) -> Suite:
             raise UserError(f"suite '{name}' is for one's own images: say which with --data FOLDER")
         return suite
     card = load_card(own_name(own))
-    suite = load_suite(name or (OWN_IMAGES if len(card.domains) > 1 else OWN_TASKS))
+    if card.modality != "image":
+        line = f"{own.name}: read as {card.kind.items} (--modality NAME reads it otherwise)"
+        click.echo(printable(line), err=True)
+    suite = load_suite(name or OWN[card.modality][len(card.domains) == 1])
     change: dict[str, Any] = {"name": f"{suite.name}-{card.name}", "dataset": card.name}
     if suite.dataset not in ("", card.name) and not _is_about(suite, card):
         # Names of another dataset's domains and classes say nothing about these images.
@@ -109,7 +112,8 @@ def _load(name: str | None) -> Suite:
 def _is_about(suite: Suite, card: Card) -> bool:
     """Return True if the domains and classes that a suite names are a card's."""
     sides = [suite.domains, *(side for table in suite.scenarios for side in (table.sources, table.targets))]
-    domains = {name for side in sides if isinstance(side, list) for name in side}
+    named = [one for side in sides if isinstance(side, list) for one in side]
+    domains = {name for one in named for name in domain_names(one)}
     if isinstance(suite.classes, int):
         return domains <= {*card.domains} and suite.classes <= len(card.classes)
     return domains <= {*card.domains} and {*(suite.classes or [])} <= {*card.classes}

@@ -16,9 +16,11 @@ ROOMS = ("data", "engine", "method", "networks", "spec")
 """Folders of the code that decides a cell's numbers, their subfolders included."""
 
 FILES = (
+    "core/components.py",
     "core/seeds.py",
     "method/maths/logistic.py",
     "method/maths/normalisation.py",
+    "records/metrics.py",
     "records/selection.py",
 )
 """Files that decide numbers and lie elsewhere, or in a folder of `EXCEPTIONS`."""
@@ -41,7 +43,7 @@ EXCEPTIONS = {
     "method/episodic.py": SHARED,
     "method/maths": SHARED,
     "method/probed.py": SHARED,
-    "method/registry.py": "names; hyperparameters are in the key",
+    "method/registry.py": "names; hyperparameters are in the key, a recipe's rates in method/base.py",
     "networks/second_order.py": SHARED,
     "networks/task_parallel.py": SHARED,
     "spec/findings.py": "what is compared in records",

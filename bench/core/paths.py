@@ -109,6 +109,11 @@ def own_data() -> Path | None:
     return Path(named) if named else None
 
 
+def own_modality() -> str | None:
+    """Return the modality of own items that `--modality` names; None: to be recognised."""
+    return os.environ.get("BENCH_MODALITY") or None
+
+
 def published_results() -> Path | None:
     """Return the table of published results that `--published` names; None where it names none."""
     named = os.environ.get("BENCH_PUBLISHED")

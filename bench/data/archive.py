@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
 import lzma
 import shutil
 import tarfile
@@ -16,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Any
 
+from bench.core.archives import COMPRESSIONS, Bounded, compression
 from bench.core.errors import UserError
 from bench.core.files import open_regular
 from bench.data.index import Progress
@@ -26,18 +23,8 @@ from bench.data.sources.parquet import FLOOR, RATIO
 MOST_BYTES = 200 * 2**30
 """Largest archive in bytes, unpacked."""
 
-MOST_HEADER = 2**20
-"""Largest header of a member in bytes, and largest piece that is read at once."""
-
 MOST_LEVELS = 100
 """Deepest nesting of a member's folders."""
-
-COMPRESSIONS: dict[bytes, Callable[..., Any]] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ": lzma.open,
-}
-"""Readers of compressed files, by how these begin."""
 
 
 def unpack(archive: Path, out: Path, progress: Progress) -> None:
@@ -108,7 +95,7 @@ def _opened(archive: Path) -> Iterator[Iterator[Member]]:
         content.seek(0)
         start = content.read(max(map(len, COMPRESSIONS)))
         content.seek(0)
-        reader = next((open_ for begin, open_ in COMPRESSIONS.items() if start.startswith(begin)), None)
+        reader = compression(start)
         stream = Bounded(reader(content) if reader else content, _most(archive))
         try:
             tar = tarfile.open(fileobj=stream, mode="r:")  # noqa: SIM115
@@ -130,37 +117,6 @@ def _zip_members(archive: Path, file: zipfile.ZipFile) -> Iterator[Member]:
                 "unpack it with another program, and name the folder with --data-root"
             )
         yield Member(member.filename, member.file_size, partial(file.extract, member))
-
-
-class Bounded(io.RawIOBase):
-    """Content of a tar archive that is not read further than so many bytes, nor in large pieces.
-
-    The length of a header is the archive's own word; it would be read into memory.
-    """
-
-    def __init__(self, file: IO[bytes], most: int) -> None:
-        self._file, self._most = file, most
-        self.refused = False
-
-    def read(self, size: int = -1) -> bytes:
-        """Read the next bytes."""
-        if not 0 <= size <= MOST_HEADER or self._file.tell() + size > self._most + MOST_HEADER:
-            self.refused = True
-            raise tarfile.ReadError(
-                f"refused: it goes on after {self._file.tell() / 2**20:.0f} MiB, or has a huge header"
-            )
-        return self._file.read(size)
-
-    def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place, by unpacking what lies before it."""
-        if whence != io.SEEK_SET or position > self._most + MOST_HEADER:
-            self.refused = True
-            raise tarfile.ReadError(f"refused: it goes on after {self._most / 2**20:.0f} MiB")
-        return self._file.seek(position)
-
-    def tell(self) -> int:
-        """Return the place."""
-        return self._file.tell()
 
 
 def _most(archive: Path) -> int:

@@ -12,9 +12,12 @@ from pydantic import Field, field_validator, model_validator
 
 from bench.core.digest import combine
 from bench.core.errors import UserError, did_you_mean
+from bench.core.modalities import MODALITIES, Modality, ModalityName
 from bench.data.corruptions.domains import Corrupted, Corruption
-from bench.data.decoders.image import Fit
-from bench.data.sources import Source
+from bench.data.decoders.base import Fit
+from bench.data.source import Source
+from bench.spec.cell import TOGETHER
+from bench.spec.metrics import Metric
 from bench.spec.toml import Frozen
 
 CARDS = Path(__file__).parents[1] / "datasets"
@@ -34,6 +37,10 @@ SILENT = {
     "sources": "where images come from; the dataset's fingerprint covers what came",
 }
 """Fields of a card that decide no number of a cell, each with the reason."""
+
+
+UNSAID = {"corrupted": [], "modality": "image", "metric": "accuracy"}
+"""Fields that a digest leaves out with these values: they are younger than digests that stay the same."""
 
 
 class SplitSpec(Frozen):
@@ -70,7 +77,9 @@ class Card(Frozen):
     classes: list[str] = Field(
         min_length=2, description="in the order of which `classes = 20` takes the first"
     )
-    fit: Fit = "pad"
+    modality: ModalityName = "image"
+    metric: Metric = Field("accuracy", description="what its results are judged by")
+    fit: Fit = Field("pad", description="how images are made square")
     split: SplitSpec = SplitSpec(seed=2024, test=0.25, validation=0.15)
     task_seed: int = Field(0, description="decides which half of the classes the task kinds transfer to")
     expected: Expected | None = None
@@ -151,9 +160,13 @@ class Card(Frozen):
     @property
     def digest(self) -> str:
         """Digest of the fields that decide numbers: all but `SILENT`."""
-        # Left out where it says nothing, so that digests are the same as before there was such a thing.
-        nothing = set() if self.corrupted else {"corrupted"}
+        nothing = {name for name, value in UNSAID.items() if getattr(self, name) == value}
         return combine(self.model_dump_json(exclude={*SILENT} | nothing))
+
+    @property
+    def kind(self) -> Modality:
+        """Modality of its items."""
+        return MODALITIES[self.modality]
 
     @property
     def clean_domains(self) -> list[str]:
@@ -205,6 +218,8 @@ def domain_fault(name: str) -> str | None:
     """Explain why a text cannot name a domain; None where it can."""
     if "→" in name:
         return "has an arrow in its name, as pairs of domains have in tables"
+    if TOGETHER in name:
+        return f"has '{TOGETHER}' in its name, as several domains have in tables"
     return "is what tables call a network without a source" if name == "pretrained" else None
 
 

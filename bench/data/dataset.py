@@ -1,6 +1,6 @@
-"""Dataset: its images, and their pixels, decoded once and shared by all processes.
+"""Dataset: its items, decoded once and shared by all processes.
 
-Pixels are one memory-mapped uint8 array per domain, size and content, in a file that ends with its checksum.
+Decoded are one memory-mapped array per domain, size and content, in a file that ends with its checksum.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from bench.core.digest import combine
 from bench.core.errors import UserError
+from bench.core.modalities import MODALITIES, Modality
 from bench.core.paths import (
     cache_part,
     cache_root,
@@ -32,8 +33,10 @@ from bench.core.paths import (
 from bench.core.text import counted, file_name
 from bench.data.card import Card
 from bench.data.corruptions.domains import Corruption
-from bench.data.decoding import Fault, decode_images
-from bench.data.index import Index, Progress, Row, bad_images, decoder_digest, read_index, remember_bad
+from bench.data.decoders import DECODERS
+from bench.data.decoders.base import Decoder
+from bench.data.decoding import Fault, Form, decode_items, write_header
+from bench.data.index import Index, Progress, Row, bad_images, read_index, remember_bad
 from bench.data.sources.encoded import NOTHING, Place
 
 LOG = logging.getLogger(__name__)
@@ -97,6 +100,11 @@ class Dataset:
     """Splits of each domain, once `bench.data.splits` has computed them."""
 
     @property
+    def kind(self) -> Modality:
+        """Modality of its items."""
+        return self.card.kind
+
+    @property
     def clean(self) -> Dataset:
         """The same without domains that are others corrupted: its files, each once."""
         names = self.card.clean_domains
@@ -109,37 +117,46 @@ class Dataset:
         """Return a domain; raises a `UserError` where this copy has no images of it."""
         if name not in self.domains:
             why = "; ".join(text for text in self.warnings if name in text) or f"there are {[*self.domains]}"
-            raise UserError(f"no images of {self.card.name}/{name} in {self.origin}: {why}")
+            raise UserError(f"no {self.kind.items} of {self.card.name}/{name} in {self.origin}: {why}")
         return self.domains[name]
 
-    def pixels_path(self, domain: str, size: int) -> Path:
-        """Return the path of a domain's decoded images."""
-        version = combine(self.domain(domain).content, decoder_digest(), self.card.fit)
+    @property
+    def decoder(self) -> Decoder:
+        """Decoder of its items."""
+        return DECODERS[self.card.modality]
+
+    def decoded_path(self, domain: str, size: int) -> Path:
+        """Return the path of a domain's decoded items."""
+        version = combine(self.domain(domain).content, self.decoder.digest, self.card.fit)
         return cache_part("decoded") / f"{self.card.name}-{version}" / f"{file_name(domain)}-{size}.npy"
 
-    def pixels(self, domain: str, size: int, progress: Progress = silent) -> np.ndarray:
-        """uint8 (images, size, size, 3), memory-mapped, read-only; decoded at the first call.
+    def decoded(self, domain: str, size: int, progress: Progress = silent) -> np.ndarray:
+        """Items of a domain, memory-mapped, read-only; decoded at the first call.
+
+        The modality says shape and type, as uint8 (items, size, size, 3) of images.
 
         Raises:
-            BadImages: naming every image of the domain that cannot be decoded.
-            UserError: an image is another than was listed, or the cache cannot be written or read back.
+            BadImages: naming every item of the domain that cannot be decoded.
+            UserError: an item is another than was listed, or the cache cannot be written or read back.
         """
-        path, images = self.pixels_path(domain, size), self.domain(domain)
-        shape = (len(images.places), size, size, 3)
-        pixels = _mapped(path, shape)
-        if pixels is None:
+        path, items = self.decoded_path(domain, size), self.domain(domain)
+        shape, dtype = (len(items.places), *self.decoder.shape(size)), np.dtype(self.decoder.dtype)
+        array = _mapped(path, shape, dtype)
+        if array is None:
             with writing_to_cache():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with FileLock(f"{path}.lock"):
-                    pixels = _mapped(path, shape)
-                    if pixels is None:
+                    array = _mapped(path, shape, dtype)
+                    if array is None:
                         if path.exists():
-                            LOG.warning("decoded images were damaged and are made anew: %s", path)
-                        self._decode(images, size, path, progress)
-                        pixels = _mapped(path, shape)
-        if pixels is None:
+                            LOG.warning(
+                                "decoded %s were damaged and are made anew: %s", self.kind.items, path
+                            )
+                        self._decode(items, size, path, progress)
+                        array = _mapped(path, shape, dtype)
+        if array is None:
             raise UserError(f"cannot read '{path}', written just now: see to its disk, and try again")
-        return pixels
+        return array
 
     def _decode(self, domain: Domain, size: int, out: Path, progress: Progress) -> None:
         temporary = out.with_suffix(".partial")
@@ -149,11 +166,10 @@ class Dataset:
             if domain.corruption:
                 self._corrupt(domain, domain.corruption, size, temporary, progress)
             else:
-                bad = decode_images(
+                bad = decode_items(
                     domain.places,
                     domain.digests,
-                    size,
-                    self.card.fit,
+                    Form(modality=self.card.modality, size=size, fit=self.card.fit),
                     temporary,
                     lambda done: progress(f"decode {domain.name}", done, total),
                 )
@@ -165,17 +181,16 @@ class Dataset:
         finally:
             temporary.unlink(missing_ok=True)
         if bad:
-            _note(domain, bad)
-            raise BadImages(_named(domain, bad))
+            _note(domain, bad, self.card.modality)
+            raise BadImages(_named(domain, bad, self.kind))
 
     def _corrupt(
         self, domain: Domain, corruption: Corruption, size: int, out: Path, progress: Progress
     ) -> None:
         """Corrupt the decoded images of a clean domain into a new `.npy` file."""
-        clean = self.pixels(corruption.of, size, progress)
+        clean = self.decoded(corruption.of, size, progress)
         with out.open("wb") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": clean.shape}
-            np.lib.format.write_array_header_1_0(file, header)
+            write_header(file, clean.shape, "uint8")
             for row, digest in enumerate(domain.digests):
                 file.write(corruption.apply(clean[row], digest).tobytes())
                 progress(f"corrupt {domain.name}", row + 1, len(clean))
@@ -187,7 +202,7 @@ MOST_PASSING = 100
 """Most images of a domain that may be left out because they could not be read for once."""
 
 
-def _note(domain: Domain, bad: dict[int, Fault]) -> None:
+def _note(domain: Domain, bad: dict[int, Fault], modality: str) -> None:
     """Note images that `--skip-bad` leaves out: for good where their content is the reason, else for now.
 
     Raises:
@@ -197,9 +212,9 @@ def _note(domain: Domain, bad: dict[int, Fault]) -> None:
     passing = bad.keys() - lasting
     if len(passing) > MOST_PASSING:
         some = {row: bad[row] for row in passing}
-        raise UserError(f"{_named(domain, some)}: this may pass, so try again")
+        raise UserError(f"{_named(domain, some, MODALITIES[modality])}: this may pass, so try again")
     if lasting:
-        remember_bad({domain.digests[row]: bad[row].reason for row in lasting})
+        remember_bad({domain.digests[row]: bad[row].reason for row in lasting}, modality)
     leave_out_now(domain.digests[row] for row in sorted(passing))
 
 
@@ -207,7 +222,7 @@ _whole: set[tuple[str, int, int, int]] = set()
 """Files of decoded images whose checksum this process has verified, with inode, size and time of change."""
 
 
-def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+def _mapped(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | None:
     """Map a decoded domain into memory; None where the file is missing or damaged."""
     try:
         with path.open("rb") as file:
@@ -217,13 +232,13 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
                 checksum = _checksum(file, status.st_size - CHECKSUM_BYTES)
                 if file.read() != checksum.to_bytes(CHECKSUM_BYTES):
                     return None
-        pixels: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, OverflowError):
         return None
-    if (pixels.shape, pixels.dtype) != (shape, np.uint8):
+    if (array.shape, array.dtype) != (shape, dtype):
         return None
     _whole.add(identity)
-    return pixels
+    return array
 
 
 def _checksum(file: BinaryIO, size: int) -> int:
@@ -234,10 +249,10 @@ def _checksum(file: BinaryIO, size: int) -> int:
     return checksum
 
 
-def _named(domain: Domain, bad: dict[int, Fault], most: int = 10) -> str:
+def _named(domain: Domain, bad: dict[int, Fault], kind: Modality, most: int = 10) -> str:
     named = [f"{domain.title(row)} ({bad[row].reason})" for row in sorted(bad)[:most]]
     more = f" and {len(bad) - most} more" if len(bad) > most else ""
-    return f"{domain.name}: cannot read image {', '.join(named)}{more}"
+    return f"{domain.name}: cannot read {kind.item} {', '.join(named)}{more}"
 
 
 _last: dict[tuple[str, ...], Dataset] = {}
@@ -270,7 +285,7 @@ def open_dataset(card: Card, progress: Progress = silent, download: bool = True)
         UserError: no source has one.
     """
     index = read_index(card, progress, download)
-    bad = {*bad_images(), *left_out_now()} if skip_bad() else set()
+    bad = {*bad_images(card.modality), *left_out_now()} if skip_bad() else set()
     left_out = [
         f"{domain}/{Path(row.path).name}"
         for domain, rows in index.domains.items()
@@ -282,7 +297,9 @@ def open_dataset(card: Card, progress: Progress = silent, download: bool = True)
     if left_out:
         more = " and more" if len(left_out) > 5 else ""
         few = ", ".join(left_out[:5])
-        unreadable = f"{counted(len(left_out), 'unreadable image')} of {card.name}"
+        kind = card.kind
+        unreadable = counted(len(left_out), f"unreadable {kind.item}", f"unreadable {kind.items}")
+        unreadable += f" of {card.name}"
         warnings.append(f"{unreadable} {'is' if len(left_out) == 1 else 'are'} left out: {few}{more}")
     return _dataset(card, index, kept, warnings)
 
@@ -331,14 +348,13 @@ def _counts(card: Card, domains: dict[str, Domain]) -> list[str]:
     for name, domain in domains.items():
         expected = card.expected_images(name)
         if expected is not None and len(domain.names) != expected:
-            warnings.append(
-                f"{card.name}/{name} has {counted(len(domain.names), 'image')}; the card says {expected}"
-            )
+            found = card.kind.counted(len(domain.names))
+            warnings.append(f"{card.name}/{name} has {found}; the card says {expected}")
         missing = [
             card.classes[i]
             for i in np.flatnonzero(np.bincount(domain.labels, minlength=len(card.classes)) == 0)
         ]
         if missing:
             more = " and more" if len(missing) > 5 else ""
-            warnings.append(f"{card.name}/{name} has no image of {', '.join(missing[:5])}{more}")
+            warnings.append(f"{card.name}/{name} has no {card.kind.item} of {', '.join(missing[:5])}{more}")
     return warnings

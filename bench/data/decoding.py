@@ -1,4 +1,4 @@
-"""Decoding of many images straight into a shared file, in processes that a damaged image may crash or stall.
+"""Decoding of many items straight into a shared file, in processes that a damaged one may crash or stall.
 
 `python -m bench.data.decoding` is such a process.
 """
@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from io import FileIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from bench.core.errors import UserError
+from bench.core.modalities import ModalityName
 from bench.core.paths import writing_to_cache
-from bench.data.decoders.image import Fit, Unreadable, decode
+from bench.data.decoders import DECODERS
+from bench.data.decoders.base import Fit, Unreadable
 from bench.data.sources.encoded import Encoded, Place, encoded_images
 from bench.data.sources.encoded import digest as content_digest
 from bench.processes.expendable import ItemServer, Lost, in_expendable_processes
@@ -48,13 +51,20 @@ def numbered(places: Sequence[Place], numbers: Sequence[int]) -> tuple[tuple[int
     return tuple((number, path_text(places[number][0]), places[number][1]) for number in numbers)
 
 
+class Form(Message):
+    """Form that items are decoded to."""
+
+    modality: ModalityName = "image"
+    size: int
+    fit: Fit = "pad"
+
+
 class DecodeRequest(ImagesRequest):
-    """Request to decode images into a file of arrays, the first of which begins at `offset`."""
+    """Request to decode items into a file of arrays, the first of which begins at `offset`."""
 
     digests: tuple[str, ...]
-    """What was listed: decoded images are named by it, so that nothing else may be decoded."""
-    size: int
-    fit: Fit
+    """What was listed: decoded items are named by it, so that nothing else may be decoded."""
+    form: Form
     out: str
     offset: int
 
@@ -88,11 +98,12 @@ def _decode(encoded: Encoded, row: int, listed: str, wanted: DecodeRequest, out:
     if content_digest(encoded) != listed:
         place = next(path for number, path, _ in wanted.images if number == row)
         raise UserError(
-            f"'{text_path(place)}' is another image than was listed: run the same command again. If this "
+            f"'{text_path(place)}' is another item than was listed: run the same command again. If this "
             "stays, it was changed without a change of its size and date: python -m bench cache clear index"
         )
     try:
-        content = decode(encoded, wanted.size, wanted.fit).tobytes()
+        form = wanted.form
+        content = DECODERS[form.modality].decode(encoded, form.size, form.fit).tobytes()
     except Unreadable as error:
         reason = str(error).rpartition(": ")[2] or "unreadable"
         return Fault(reason=reason, lasting=error.lasting).model_dump_json()
@@ -103,36 +114,34 @@ def _decode(encoded: Encoded, row: int, listed: str, wanted: DecodeRequest, out:
     return ""
 
 
-def decode_images(
+def decode_items(
     places: Sequence[Place],
     digests: Sequence[str],
-    size: int,
-    fit: Fit,
+    form: Form,
     out: Path,
     progress: Callable[[int], None],
 ) -> dict[int, Fault]:
-    """Decode images of these contents into a new `.npy` file: uint8 (images, size, size, 3).
+    """Decode items of these contents into a new `.npy` file, (items, ...) of the modality's shape and type.
 
-    Returns the faults of images that cannot be decoded, by their numbers; `progress` is called with how many
+    Returns the faults of items that cannot be decoded, by their numbers; `progress` is called with how many
     are done.
 
     Raises:
         OSError: the file cannot be written.
         UserError: likewise, in a process that decodes; none can be started; a disk cannot be read; or an
-            image has another content.
+            item has another content.
     """
-    shape = (len(places), size, size, 3)
+    decoder = DECODERS[form.modality]
+    shape = (len(places), *decoder.shape(form.size))
     with out.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        write_header(file, shape, decoder.dtype)
         offset = file.tell()
-        file.truncate(offset + math.prod(shape))
+        file.truncate(offset + math.prod(shape) * np.dtype(decoder.dtype).itemsize)
 
     def request(numbers: Sequence[int]) -> DecodeRequest:
         images = numbered(places, numbers)
         listed = tuple(digests[number] for number in numbers)
-        return DecodeRequest(
-            images=images, digests=listed, size=size, fit=fit, out=path_text(out), offset=offset
-        )
+        return DecodeRequest(images=images, digests=listed, form=form, out=path_text(out), offset=offset)
 
     bad: dict[int, Fault] = {}
     outcomes = in_expendable_processes("bench.data.decoding", pieces(places), request)
@@ -145,6 +154,12 @@ def decode_images(
     with out.open("r+b") as whole:
         os.fsync(whole.fileno())
     return bad
+
+
+def write_header(file: BinaryIO, shape: tuple[int, ...], dtype: str) -> None:
+    """Write what a `.npy` file of an array begins with."""
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
 
 
 def pieces(places: Sequence[Place]) -> Iterator[list[int]]:

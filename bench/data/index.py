@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.core.digest import code_digest, combine, package_version, seal, unseal
+from bench.core.components import unite
+from bench.core.digest import code_digest, combine, seal, unseal
 from bench.core.files import write_atomically
 from bench.core.paths import cache_part, writing_to_cache
 from bench.data.card import CARDS, Card
+from bench.data.decoders import DECODERS
 from bench.data.sources.base import Absent, Listing, SourceRequest
-from bench.data.sources.components import unite
 from bench.data.sources.encoded import digest as content_digest
 from bench.data.sources.encoded import encoded_images
 from bench.data.sources.item import Item
@@ -76,7 +77,10 @@ def read_index(card: Card, progress: Progress, download: bool = True) -> Index:
     """List a dataset's images, from the kept index where one matches the card, the code and the copy."""
     listing = find(card, download)
     key = combine(
-        listing.digest, *card.clean_domains, *card.classes, code_digest("data/sources/*.py", "data/index.py")
+        listing.digest,
+        *card.clean_domains,
+        *card.classes,
+        code_digest("data/sources/**/*.py", "core/components.py", "data/index.py"),
     )
     path = cache_part("index") / f"{card.name}-{key}.json"
     try:
@@ -121,31 +125,26 @@ def _identify(card: Card, items: dict[str, list[Item]], progress: Progress) -> d
     }
 
 
-def bad_images() -> dict[str, str]:
-    """Return the digests of images whose content cannot be decoded, with reasons."""
+def bad_images(modality: str) -> dict[str, str]:
+    """Return the digests of items whose content cannot be decoded, with reasons."""
     try:
-        reasons: dict[str, str] = json.loads(unseal(_bad_path().read_bytes()))
+        reasons: dict[str, str] = json.loads(unseal(_bad_path(modality).read_bytes()))
         return reasons
     except (OSError, ValueError):
         return {}
 
 
-def remember_bad(reasons: dict[str, str]) -> None:
+def remember_bad(reasons: dict[str, str], modality: str) -> None:
     """Add to `bad_images`."""
     from filelock import FileLock
 
-    path = _bad_path()
+    path = _bad_path(modality)
     with writing_to_cache():
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
-            content = json.dumps({**bad_images(), **reasons}, sort_keys=True)
+            content = json.dumps({**bad_images(modality), **reasons}, sort_keys=True)
             write_atomically(path, seal(content.encode()))
 
 
-def _bad_path() -> Path:
-    return cache_part("unreadable") / f"{decoder_digest()}.json"
-
-
-def decoder_digest() -> str:
-    """Digest the code that decodes images, the library's version included: other code, other pixels."""
-    return combine(code_digest("data/decoders/*.py"), str(package_version("pillow")))
+def _bad_path(modality: str) -> Path:
+    return cache_part("unreadable") / f"{DECODERS[modality].digest}.json"

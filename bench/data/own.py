@@ -1,18 +1,22 @@
-"""Own images of the user: a folder `<domain>/<class>/*`, or a table of paths, without a card."""
+"""Own items of the user: a folder `<domain>/<class>/*`, or a table of paths or of texts, without a card."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from bench.core.errors import UserError
+from bench.core.errors import UserError, check_name
+from bench.core.modalities import MODALITIES, Modality
 from bench.core.text import printable
 from bench.data.card import Card, domain_fault, own_name
 from bench.data.sources.base import alike
 from bench.data.sources.folder import OwnFolder
 from bench.data.sources.layouts import few
 from bench.data.sources.manifest import OwnTable, read_manifest
+from bench.data.sources.tables import IMAGES, TEXTS, holds
+from bench.data.sources.texts.own import OwnTexts, own_texts
 from bench.data.sources.tree import Tree, read_tree
 from bench.spec.toml import read_toml
 
@@ -20,7 +24,7 @@ CARD = "card.toml"
 """Name of a card in the folder itself, which then holds."""
 
 LEAST = 3
-"""Smallest number of images of a class in every domain: one each for training, validation and test."""
+"""Smallest number of items of a class in every domain: one each for training, validation and test."""
 
 NAMED = 10
 """Most classes that a note names."""
@@ -28,39 +32,80 @@ NAMED = 10
 TABLES = (".csv", ".tsv", ".parquet")
 
 Counts = dict[tuple[str, str], Counter[str]]
-"""Images by (domain, class), and in them by published split."""
+"""Items by (domain, class), and in them by published split."""
+
+
+@dataclass(frozen=True)
+class Own:
+    """What was found where one's own items are."""
+
+    place: Path
+    modality: str
+    source: OwnFolder | OwnTable | OwnTexts
+    counts: Counts = field(default_factory=lambda: defaultdict(Counter))
+    tree: Tree | None = None
+
+    @property
+    def kind(self) -> Modality:
+        """Modality of the items."""
+        return MODALITIES[self.modality]
+
+
+def table_modality(file: Path) -> str:
+    """Modality of the items of a table, by the columns that it has."""
+    return "text" if holds(file, TEXTS) and not holds(file, IMAGES) else "image"
 
 
 @lru_cache(maxsize=4)
-def own_card(place: Path) -> Card:
-    """Make a card for a folder or a table.
+def own_card(place: Path, modality: str | None = None) -> Card:
+    """Make a card for a folder or a table; its modality is recognised where none is named.
 
     Raises:
-        UserError: it does not exist, holds no images, or fewer than two classes are in every domain.
+        UserError: it does not exist, holds no items, or fewer than two classes are in every domain.
     """
     try:
         str(place.resolve()).encode()
     except UnicodeEncodeError:
         raise UserError(f"rename '{printable(str(place))}' or what it is in: the path is not UTF-8") from None
-    counts: Counts = defaultdict(Counter)
+    if modality:
+        check_name("modality", modality, OWN)
     if place.suffix.lower() in TABLES and place.is_file():
-        for row in read_manifest(place):
-            counts[row["domain"], row["label"]][row["split"]] += 1
-        return _card(place, counts, OwnTable(type="own-table", path=str(place.resolve())))
+        return _card(_table(place, modality or table_modality(place)))
     if not place.is_dir():
         raise UserError(
             f"no folder or table at '{place}': --data takes a folder with <domain>/<class>/<images>, "
-            "or a .csv or .parquet with the columns path, domain, label"
+            "or a .csv or .parquet with the columns path (or text), domain, label"
         )
+    if modality not in (None, "image"):
+        raise UserError(f"'{place}' is a folder, and {MODALITIES[modality].items} are read from tables")
     source = OwnFolder(type="own-folder", path=str(place.resolve()))
     tree = read_tree(place)
     if (place / CARD).is_file():
         card = Card(**{"name": own_name(place), **read_toml(place / CARD, Card)})
         notes = [*tree.notes, *_unknown(card, tree)]
         return card.model_copy(update={"name": own_name(place), "sources": [source], "notes": notes})
+    found = Own(place, "image", source, tree=tree)
     for image in tree.images:
-        counts[image.domain, image.label][image.split] += 1
-    return _card(place, counts, source, tree)
+        found.counts[image.domain, image.label][image.split] += 1
+    return _card(found)
+
+
+OWN = ("image", "text")
+"""Modalities that one's own items may be of."""
+
+
+def _table(file: Path, modality: str) -> Own:
+    """Read the rows of a table."""
+    path = str(file.resolve())
+    if modality == "text":
+        found = Own(file, modality, OwnTexts(type="own-texts", path=path))
+        for text in own_texts(file):
+            found.counts[text.domain, text.label][text.split] += 1
+        return found
+    found = Own(file, modality, OwnTable(type="own-table", path=path))
+    for row in read_manifest(file):
+        found.counts[row["domain"], row["label"]][row["split"]] += 1
+    return found
 
 
 def _unknown(card: Card, tree: Tree) -> list[str]:
@@ -75,7 +120,8 @@ def _unknown(card: Card, tree: Tree) -> list[str]:
     return [f"{len(unknown)} folders are no class of the card: {few(unknown)}"] if unknown else []
 
 
-def _card(place: Path, counts: Counts, source: OwnFolder | OwnTable, tree: Tree | None = None) -> Card:
+def _card(own: Own) -> Card:
+    place, counts, tree = own.place, own.counts, own.tree
     domains = sorted({domain for domain, _ in counts})
     labels = sorted({label for _, label in counts})
     notes = list(tree.notes) if tree else []
@@ -89,14 +135,14 @@ def _card(place: Path, counts: Counts, source: OwnFolder | OwnTable, tree: Tree 
             raise UserError(f"domain '{domain}' of '{place}' {fault}: rename it")
     alone = _strangers(counts, domains)
     domains = [domain for domain in domains if domain not in alone]
-    reasons = {label: _shortage(counts, domains, label) for label in labels}
+    reasons = {label: _shortage(counts, domains, label, own.kind) for label in labels}
     shared = [label for label in labels if not reasons[label]]
     left_out = [f"domain {domain} (no class of another)" for domain in alone]
     left_out += [f"{label} ({reasons[label]})" for label in labels if reasons[label]]
     if len(shared) < 2:
         raise UserError(
             f"'{place}' has {len(labels)} classes in {len(domains)} domains ({', '.join(domains[:5])}), but "
-            f"{len(shared)} with {LEAST} images or more in every domain: 2 are needed"
+            f"{len(shared)} with {LEAST} {own.kind.items} or more in every domain: 2 are needed"
             + (f"; read as {tree.reading}" if tree else "")
             + (f"; left out: {few(left_out)}" if left_out else "")
         )
@@ -110,13 +156,14 @@ def _card(place: Path, counts: Counts, source: OwnFolder | OwnTable, tree: Tree 
     how = f" Read as {tree.reading}." if tree else ""
     return Card(
         name=own_name(place),
-        title=f"Own images: {place.resolve().name}",
+        title=f"Own {own.kind.items}: {place.resolve().name}",
         description=f"{len(shared)} classes in {len(domains)} domains.{how}",
         licence="yours",
         domains=domains,
         classes=sorted(shared, key=lambda label: (-sizes[label], label)),
+        modality=own.modality,
         fit="crop",
-        sources=[source],
+        sources=[own.source],
         notes=notes,
     )
 
@@ -130,8 +177,8 @@ def _strangers(counts: Counts, domains: list[str]) -> list[str]:
     return [domain for domain in domains if domain not in known] if 2 * len(known) > len(domains) else []
 
 
-def _shortage(counts: Counts, domains: list[str], label: str) -> str:
-    """Say in which domains a class has too few images; empty where it has enough in all."""
+def _shortage(counts: Counts, domains: list[str], label: str, kind: Modality) -> str:
+    """Say in which domains a class has too few items; empty where it has enough in all."""
     everywhere = [domain for domain, name in counts if name == label]
     if len(everywhere) == 1 and len(domains) > 1:
         return f"only in {everywhere[0]}"
@@ -143,5 +190,5 @@ def _shortage(counts: Counts, domains: list[str], label: str) -> str:
         train = by_split["train"] + by_split[""]
         if train < 1 + (not by_split["validation"]) + (not by_split["test"]):
             which = " to train on" if by_split["validation"] or by_split["test"] else ""
-            reasons.append(f"{train} image{'' if train == 1 else 's'}{which} in {domain}")
+            reasons.append(f"{kind.counted(train)}{which} in {domain}")
     return ", ".join(reasons)

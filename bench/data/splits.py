@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
 import numpy as np
@@ -45,8 +45,23 @@ class Subset:
 
 
 def concatenate(subsets: Sequence[Subset]) -> Subset:
-    """Concatenate subsets of one domain."""
+    """Concatenate subsets whose rows are of the same images."""
     return Subset(*(np.concatenate([getattr(s, f.name) for s in subsets]) for f in fields(Subset)))
+
+
+def first_rows(dataset: Dataset, domains: Sequence[str]) -> np.ndarray:
+    """First row of each of several domains, int64 (domains,), where the rows of one follow another's."""
+    counts = [len(dataset.domain(name).names) for name in domains]
+    return np.cumsum([0, *counts[:-1]])
+
+
+def pooled(dataset: Dataset, domains: Sequence[str], classes: tuple[str, ...], split: str) -> Subset:
+    """Select the images of `subset` in several domains, one after the other; rows are numbered on."""
+    parts = [subset(dataset, domain, classes, split) for domain in domains]
+    starts = first_rows(dataset, domains)
+    return concatenate(
+        [replace(part, rows=part.rows + start) for part, start in zip(parts, starts, strict=True)]
+    )
 
 
 def _order(*parts: object) -> str:
@@ -122,8 +137,8 @@ def untaught(dataset: Dataset, scenario: Scenario) -> tuple[str, ...]:
     Related images, a group, stay together: a class of one or two groups has none left to train on. Of a
     target without shots nothing but the source's classes is trained on.
     """
-    sides = [(scenario.source, scenario.source_classes)] if scenario.source else []
-    if scenario.shots != 0 or scenario.source is None:
+    sides = [(source, scenario.source_classes) for source in scenario.sources]
+    if scenario.shots != 0 or not sides:
         sides.append((scenario.target, scenario.target_classes))
     found = (_untaught(dataset, domain, classes) for domain, classes in sides if domain in dataset.domains)
     return tuple(dict.fromkeys(text for text in found if text))

@@ -56,8 +56,8 @@ class Worker(Server):
         """Resolve the device and fetch weights; answers with the setting that cells will run in."""
         from bench.engine.cell.devices import check_several, numbers, resolve_device
         from bench.engine.cell.environment import default_threads
-        from bench.networks.backbones import check_backbone, create_backbone
-        from bench.networks.weights import needs_hub
+        from bench.networks.backbones.create import check_backbone, create_backbone
+        from bench.networks.backbones.weights import fetched_from
 
         device, per_cell, cells = (
             resolve_device(request.device),
@@ -77,8 +77,8 @@ class Worker(Server):
         faults: list[str] = []
         for backbone in request.backbones:
             check_backbone(backbone)
-            if needs_hub(backbone):
-                self.send(Note(text=f"fetching the weights of {backbone} from the hub"))
+            if place := fetched_from(backbone):
+                self.send(Note(text=f"fetching the weights of {backbone} from {place}"))
             if request.images is not None and (found := self.tried(backbone, request.images)):
                 faults += found
                 continue
@@ -92,7 +92,7 @@ class Worker(Server):
 
     def tried(self, name: str, images: TrialImages) -> list[str]:
         """Try a network on images; returns the fault, if any, and notes what training will meet."""
-        from bench.networks.backbones import check_batch_size, check_image_size
+        from bench.networks.backbones.create import check_batch_size, check_image_size
 
         try:
             check_image_size(name, images.image_size)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bench.method.base import GradientMethod, Model, tunable
 from bench.method.batch import Access, Batch, Task
 from bench.method.maths.adversarial import discriminator, domain_loss, reversal_strength, reverse_gradient
-from bench.networks.backbones import Backbone
+from bench.networks.backbones.base import Backbone
 from bench.spec.cell import Control
 
 
@@ -34,6 +34,12 @@ class Side:
         """Logits (B, classes)."""
         out: Tensor = self.head(self.features)
         return out
+
+    @cached_property
+    def risk(self) -> Tensor:
+        """Mean cross-entropy of its labels: -> ()."""
+        assert self.y is not None, "a side without labels has no risk"
+        return nn.functional.cross_entropy(self.logits, self.y)
 
     @cached_property
     def probabilities(self) -> Tensor:
@@ -72,7 +78,7 @@ class AlignmentMethod(GradientMethod):
         assert batch.target_x is not None
         streams = (batch.x, batch.source_x, batch.target_x, batch.target_second)
         views = [batch.x[:0] if x is None else x for x in streams]
-        parts = model.joint(views, (*batch.domains, batch.domains[-1]))
+        parts = model.joint(views, (*batch.sides, batch.sides[-1]))
         # Differences of two domains' distances, covariances and spectra are lost in half precision, and there
         # is no singular value decomposition in it.
         parts = [part.to(torch.promote_types(part.dtype, torch.float32)) for part in parts]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bench.core.errors import UserError
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.items import StageItems
-from bench.networks.backbones import Backbone
+from bench.networks.backbones.base import Backbone
 from bench.networks.split import POOLED
 from bench.spec.cell import USUAL, Control, Recipe, Value
 
@@ -316,3 +316,15 @@ class ClosedFormMethod(Method):
     def new_head(self, num_features: int, task: Task) -> nn.Module:
         """Make a linear head at zero, from which fitting starts."""
         return zero_head(num_features, task)
+
+
+def recipe_rates(cls: type[Method], recipe: Recipe) -> dict[str, Value]:
+    """Rates that a recipe has for a method: those whose default is the usual one."""
+    usual = {field.name: field.default for field in dataclasses.fields(GradientMethod)}
+    asked = {"learning_rate": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    own = {field.name: field.default for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    return {
+        name: value
+        for name, value in asked.items()
+        if value is not None and name in own and own[name] == usual[name]
+    }

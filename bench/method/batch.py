@@ -26,6 +26,8 @@ class Access(Flag):
     """Unlabelled target training images, in both stages."""
     TARGET_LABELS = auto()
     """The shots, in the target stage."""
+    SOURCE_DOMAINS = auto()
+    """Which source each labelled source image is of, where there are several."""
 
 
 StageName = str
@@ -85,7 +87,8 @@ class Batch:
     target's classes are the source's, `target_second` where the method asks for a second view. `target_at`
     (B,) are the places of the unlabelled images among those of the stage, which are in random order. In an
     episode `y` counts the episode's own classes, and the first `learnt` images are its support, class
-    by class; then come its queries.
+    by class; then come its queries. `domain` and `source_domain` (B,) number the sources that `x` and
+    `source_x` are of, where there are several and `access` asks for it.
     """
 
     x: Tensor
@@ -96,13 +99,15 @@ class Batch:
     episode: Episode | None = None
     target_second: Tensor | None = None
     target_at: Tensor | None = None
+    domain: Tensor | None = None
+    source_domain: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x) if len(self.x) or self.target_x is None else len(self.target_x)
 
     @property
-    def domains(self) -> tuple[int, int, int]:
-        """Domains of `x`, `source_x` and `target_x`: 0 the source, 1 the target.
+    def sides(self) -> tuple[int, int, int]:
+        """Sides of `x`, `source_x` and `target_x`: 0 the source's (of all sources), 1 the target's.
 
         Labelled items are the source's, but where its items are replayed beside the target's.
         """
@@ -131,6 +136,8 @@ class Batch:
             target_x=rows(self.target_x),
             target_second=rows(self.target_second),
             target_at=rows(self.target_at),
+            domain=rows(self.domain),
+            source_domain=rows(self.source_domain),
         )
 
 

@@ -12,7 +12,7 @@ from bench.method.base import Details, GradientMethod, Model, ParameterGroups, t
 from bench.method.batch import Access, Batch, Episode, StageName, Task
 from bench.method.items import StageItems
 from bench.method.maths.inner_loop import Fast, adapt, prototype_head, prototypes
-from bench.networks.backbones import Backbone
+from bench.networks.backbones.base import Backbone
 from bench.networks.split import POOLED
 
 

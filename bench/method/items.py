@@ -36,6 +36,8 @@ class Extractor(Protocol):
 class Items:
     """Items of one stream, not augmented; labels y (N,) and groups (N,) where it is a labelled one.
 
+    domain: (N,) numbers of the sources that they are of, where there are several and `access` asks for it.
+
     An item is an image (3, S, S), or its activation at the method's split point.
     """
 
@@ -43,6 +45,7 @@ class Items:
     count: int
     y: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
     groups: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int32))
+    domain: Tensor | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -75,12 +78,18 @@ class StageItems:
 
 
 @contextlib.contextmanager
-def opened(read: Read, count: int, y: Tensor | None = None, groups: Tensor | None = None) -> Iterator[Items]:
+def opened(
+    read: Read,
+    count: int,
+    y: Tensor | None = None,
+    groups: Tensor | None = None,
+    domain: Tensor | None = None,
+) -> Iterator[Items]:
     """Items that can be read during the block."""
     number = next(_NUMBERS)
     _READERS[number] = read
     try:
-        yield Items(number, count) if y is None or groups is None else Items(number, count, y, groups)
+        yield Items(number, count) if y is None or groups is None else Items(number, count, y, groups, domain)
     finally:
         del _READERS[number]
 

@@ -133,7 +133,12 @@ def method_needs(name: str) -> str:
     """What a scenario must offer, in words of one each, as `source, images`; imports the method."""
     from bench.method.batch import Access
 
-    words = {Access.SOURCE_LABELS: "source", Access.TARGET_IMAGES: "images", Access.TARGET_LABELS: "shots"}
+    words = {
+        Access.SOURCE_LABELS: "source",
+        Access.SOURCE_DOMAINS: "several",
+        Access.TARGET_IMAGES: "images",
+        Access.TARGET_LABELS: "shots",
+    }
     needs = load_method(name).needs
     return ", ".join(word for flag, word in words.items() if flag in needs)
 
@@ -238,13 +243,15 @@ def configure(name: str, overrides: dict[str, Value], recipe: Recipe = USUAL) ->
     """
     from pydantic import TypeAdapter, ValidationError
 
+    from bench.method.base import recipe_rates
+
     cls = load_method(name)
     for key, value in overrides.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{name}.{key}: a finite number, not {value}")
         check_name(f"hyperparameter of {name}", key, [field.name for field in fields(cls)])  # type: ignore[arg-type]
     try:
-        method: Method = TypeAdapter(cls).validate_python({**_rates(cls, recipe), **overrides})
+        method: Method = TypeAdapter(cls).validate_python({**recipe_rates(cls, recipe), **overrides})
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{name}.{first['loc'][0]}: {first['msg']}, not {first['input']!r}") from None
@@ -259,20 +266,6 @@ def control_of(name: str) -> Control | None:
     """
     control = load_method(name).control
     return control if isinstance(control, str) else explicit(name, control or {}) or None
-
-
-def _rates(cls: type[Method], recipe: Recipe) -> dict[str, Value]:
-    """Rates that a recipe has for a method: those whose default is the usual one."""
-    from bench.method.base import GradientMethod
-
-    usual = {field.name: field.default for field in fields(GradientMethod)}
-    asked = {"learning_rate": recipe.learning_rate, "weight_decay": recipe.weight_decay}
-    own = {field.name: field.default for field in fields(cls)}  # type: ignore[arg-type]
-    return {
-        name: value
-        for name, value in asked.items()
-        if value is not None and name in own and own[name] == usual[name]
-    }
 
 
 def search_space(name: str, recipe: Recipe = USUAL) -> dict[str, dict[str, Any]]:

@@ -6,23 +6,32 @@ from bench.core.errors import CellSkipped
 from bench.method.base import GradientMethod, Method
 from bench.method.batch import Access
 from bench.spec.cell import Cell, Scenario
+from bench.spec.scenarios import KINDS
 
 
 def check_capability(name: str, method: Method, scenario: Scenario) -> None:
     """Raise `CellSkipped` when a method lacks what it needs, or is asked for what it may not use."""
-    offered = Access.TARGET_IMAGES
+    shown = KINDS[scenario.kind].shows_target
+    offered = Access.TARGET_IMAGES if shown else Access.NOTHING
     if scenario.source:
         offered |= Access.SOURCE_LABELS | Access.SOURCE_REPLAY
+    if len(scenario.sources) > 1:
+        offered |= Access.SOURCE_DOMAINS
     if scenario.shots != 0:
         offered |= Access.TARGET_LABELS
-    lacking = method.needs & ~offered
+    needed = method.needs | method.access & Access.TARGET_IMAGES
+    lacking = needed & ~offered
     if lacking:
         what = {
             Access.SOURCE_LABELS: f"a labelled source, and kind '{scenario.kind}' has none",
             Access.SOURCE_REPLAY: f"a labelled source, and kind '{scenario.kind}' has none",
+            Access.TARGET_IMAGES: f"images of the target, which kind '{scenario.kind}' shows nobody",
             Access.TARGET_LABELS: f"labelled target images, and {scenario.shots} shots have none",
+            Access.SOURCE_DOMAINS: "several sources together, and this cell has one",
         }
         raise CellSkipped(f"{name} needs {next(what[flag] for flag in lacking)}")
+    if method.streams() and not shown:
+        raise CellSkipped(f"{name} adapts to test images, which kind '{scenario.kind}' shows nobody before")
     if method.task_only and scenario.episodes and scenario.episodes.batch_norm == "inductive":
         raise CellSkipped(
             f"{name} learns from a task's unlabelled images, which inductive episodes do not give: "

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from bench.core.errors import UserError, did_you_mean
-from bench.networks.backbones import Backbone
+from bench.networks.backbones.base import Backbone
 
 POOLED = "pooled"
 """Split point behind the whole network, where pooled features are kept."""
 
 
 class Prefix(nn.Module):
-    """Frozen lower part, always in evaluation mode: images (B, 3, S, S) -> activation at the split point."""
+    """Frozen lower part, always in evaluation mode: items (B, ...) -> activation at the split point."""
 
     def __init__(self, backbone: Backbone, split_point: str) -> None:
         super().__init__()
@@ -43,13 +43,13 @@ class Prefix(nn.Module):
         raise UserError(f"the network's forward pass does not reach '{self.split_point}'")
 
 
-def suffix(backbone: Backbone, split_point: str, image: Tensor) -> Backbone:
+def suffix(backbone: Backbone, split_point: str, item: Tensor) -> Backbone:
     """Upper part: activation at the split point -> features. Shares nothing with `backbone`.
 
     Args:
         backbone: the whole network.
         split_point: `POOLED` or the dotted name of a module, one of `backbone.stages`.
-        image: (1, 3, S, S), on which the split is checked.
+        item: (1, ...), as an image (1, 3, S, S), on which the split is checked.
 
     Raises:
         UserError: the network cannot be split there.
@@ -66,7 +66,7 @@ def suffix(backbone: Backbone, split_point: str, image: Tensor) -> Backbone:
         upper.net.get_submodule(name).register_forward_hook(_note_shape(name, shapes)) for name in lower
     ]
     with torch.no_grad():
-        whole = upper(image)
+        whole = upper(item)
     for handle in handles:
         handle.remove()
     for name, shape in shapes.items():
@@ -74,8 +74,9 @@ def suffix(backbone: Backbone, split_point: str, image: Tensor) -> Backbone:
     upper.net.set_submodule(split_point, _Carrier())
     stages = backbone.stages[backbone.stages.index(split_point) + 1 :]
     out = Backbone(_Upper(upper.net, split_point), backbone.num_features, [f"net.{name}" for name in stages])
+    out.padded = backbone.padded
     with torch.no_grad():
-        activation = Prefix(copy.deepcopy(backbone), split_point)(image)
+        activation = Prefix(copy.deepcopy(backbone), split_point)(item)
         try:
             parts = out.eval()(activation)
         except Exception as error:

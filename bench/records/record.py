@@ -67,6 +67,7 @@ class Evaluation(Frozen):
     train_loss: mean loss since the evaluation before, in nats for most methods.
     accuracy: share in [0, 1], by partition. Those of target partitions use target labels: only the `oracle`
         rule and learning curves may use them. Episodes have `target-test` alone.
+    metric: the cell's metric by partition, in [0, 1]; empty where that is accuracy.
     loss: mean negative log-likelihood in nats, by partition.
     validators: label-free scores by name, higher is better (`bench.engine.evaluation.validators`).
     discrepancy: distances of source and target features by name, lower is closer.
@@ -77,10 +78,15 @@ class Evaluation(Frozen):
     step: int
     train_loss: float | None = None
     accuracy: dict[Partition, float]
+    metric: dict[Partition, float] = {}
     loss: dict[Partition, float] = {}
     validators: dict[str, float] = {}
     discrepancy: dict[str, float] = {}
     diversity: float | None = None
+
+    def score(self, partition: Partition) -> float | None:
+        """Value of the cell's metric on a partition; None where it is not there."""
+        return (self.metric or self.accuracy).get(partition)
 
 
 class StepTimes(Frozen):

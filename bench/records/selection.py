@@ -46,7 +46,7 @@ def validator_scores(evaluations: Sequence[Evaluation], name: str) -> list[float
 def label_free_scores(evaluations: Sequence[Evaluation], name: str) -> list[float | None]:
     """Return the score of each evaluation by one of `LABEL_FREE`; None if unknown."""
     if name == SOURCE_VAL:
-        return [evaluation.accuracy.get("source-validation") for evaluation in evaluations]
+        return [evaluation.score("source-validation") for evaluation in evaluations]
     return validator_scores(evaluations, name)
 
 
@@ -73,7 +73,7 @@ RULES = (
         "oracle",
         "highest accuracy on labelled target validation images, which nobody has in practice",
         True,
-        lambda evaluations: best([each.accuracy.get("target-validation") for each in evaluations]),
+        lambda evaluations: best([each.score("target-validation") for each in evaluations]),
     ),
 )
 

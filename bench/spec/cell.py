@@ -14,6 +14,8 @@ from pydantic import (
 )
 
 from bench.core.errors import did_you_mean
+from bench.core.modalities import ModalityName
+from bench.spec.metrics import Metric
 from bench.spec.rules import RULES
 from bench.spec.toml import Frozen
 
@@ -26,8 +28,8 @@ TASK_KINDS = ("cross-task", "cross-domain-task")
 Shots = Annotated[int, Field(ge=0, le=1_000_000)] | Literal["all"]
 
 
-Augment = Literal["none", "crop", "crop-flip", "resized-crop", "rand-augment"]
-"""Augmentation of training images; `crop` for what must not be mirrored, as digits."""
+Augment = Literal["none", "crop", "crop-flip", "resized-crop", "rand-augment", "word-dropout"]
+"""Augmentation of training items; `crop` for images that must not be mirrored, as digits."""
 
 
 def _is_a_rule(name: str) -> str:
@@ -38,6 +40,19 @@ def _is_a_rule(name: str) -> str:
 
 RuleName = Annotated[str, AfterValidator(_is_a_rule)]
 """Name of one of `bench.spec.rules.RULES`."""
+
+
+TOGETHER = " + "
+"""Between the names of sources that are trained on as one."""
+
+
+Domains = str | tuple[str, ...]
+"""A domain, or several whose items are taken as one, in the order of their names."""
+
+
+def domain_names(domains: Domains | None) -> tuple[str, ...]:
+    """Names of a domain or of several; none of None."""
+    return (domains,) if isinstance(domains, str) else domains or ()
 
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -228,7 +243,7 @@ class Scenario(Frozen):
     kind: str
     """One of `bench.spec.scenarios.KINDS`."""
     dataset: str
-    source: str | None = None
+    source: Domains | None = None
     source_classes: tuple[str, ...] = ()
     target: str
     target_classes: tuple[str, ...]
@@ -236,9 +251,24 @@ class Scenario(Frozen):
     episodes: Episodic | None = None
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """Source domains; none where there is no source."""
+        return domain_names(self.source)
+
+    @property
+    def source_name(self) -> str | None:
+        """Source as tables name it, as `apple + google`; None where there is none."""
+        return TOGETHER.join(self.sources) or None
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Domains that take part, the target last, each once."""
+        return tuple(dict.fromkeys((*self.sources, self.target)))
+
+    @property
     def pair(self) -> str:
         """`source → target`, as tables and figures name it."""
-        return f"{self.source or 'pretrained'} → {self.target}"
+        return f"{self.source_name or 'pretrained'} → {self.target}"
 
     @property
     def same_classes(self) -> bool:
@@ -253,7 +283,9 @@ class Cell(Frozen):
     method: str
     overrides: dict[str, Value] = {}
     backbone: str
-    image_size: int = Field(ge=8)
+    modality: ModalityName = "image"
+    metric: Metric = "accuracy"
+    image_size: int = Field(ge=1, description="side of an image in pixels; of other items, their length")
     augment: Augment
     budget: Budget
     seed: int = Field(ge=0)
@@ -287,8 +319,9 @@ class Cell(Frozen):
             silent["transductive"] = True
         if not self.unsplit:
             silent["unsplit"] = True
-        if self.headline == "last":
-            silent["headline"] = True
+        for name in ("headline", "modality", "metric"):
+            if getattr(self, name) == type(self).model_fields[name].default:
+                silent[name] = True
         if self.setting is None:
             silent["setting"] = True
         return content_hash(self.model_dump(mode="json", by_alias=True, exclude=silent))

@@ -21,5 +21,8 @@ TUNES_BY = "bnm"
 """Rule that scores the trials of `bench tune` where there are no shots; docs/measurements/statistics.md has
 the numbers that chose it."""
 
+TARGETLESS = ("last", SOURCE_VAL)
+"""Rules that look at no image of the target."""
+
 RULES = ("last", *LABEL_FREE, "oracle")
 """Rules that say which evaluation of a run is its result."""

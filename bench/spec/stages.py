@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from bench.spec.cell import USUAL, Augment, Budget, Cell, Precision, Recipe, Value, content_hash
+from bench.spec.cell import (
+    USUAL,
+    Augment,
+    Budget,
+    Cell,
+    Domains,
+    Precision,
+    Recipe,
+    Value,
+    content_hash,
+    domain_names,
+)
 from bench.spec.toml import Frozen
 
 Partition = Literal["target-test", "target-validation", "source-validation", "shots-validation"]
@@ -13,11 +24,19 @@ Partition = Literal["target-test", "target-validation", "source-validation", "sh
 
 
 class Items(Frozen):
-    """Items of some classes of a domain: a split of them, or the shots, which are a draw from `train`."""
+    """Items of some classes of a domain: a split of them, or the shots, which are a draw from `train`.
 
-    domain: str
+    Those of several domains come domain by domain.
+    """
+
+    domain: Domains
     classes: tuple[str, ...]
     part: Literal["train", "test", "all", "shots"]
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Domains that they are of."""
+        return domain_names(self.domain)
 
 
 class StageSpec(Frozen):

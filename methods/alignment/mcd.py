@@ -60,13 +60,13 @@ class Mcd(GradientMethod):
         replayed = batch.x[:0] if batch.source_x is None or batch.source_y is None else batch.source_x
         streams = (batch.x, replayed, batch.target_x)
         heads = cast(TwoHeads, model.head)
-        known = torch.cat(model.joint(streams[:2], batch.domains[:2]))
+        known = torch.cat(model.joint(streams[:2], batch.sides[:2]))
         yield label_loss(heads, known, y), model.parameters()
-        *labelled, target = (features.detach() for features in model.joint(streams, batch.domains))
+        *labelled, target = (features.detach() for features in model.joint(streams, batch.sides))
         labels = label_loss(heads, torch.cat(labelled), y)
         yield labels - self.weight * discrepancy(heads, target), heads.parameters()
         for _ in range(self.repeats):
-            *_, target = model.joint(streams, batch.domains)
+            *_, target = model.joint(streams, batch.sides)
             yield self.weight * discrepancy(heads, target), model.backbone.parameters()
 
 

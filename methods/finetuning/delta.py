@@ -81,7 +81,9 @@ def channel_gains(network: Model, batches: Iterable[tuple[Tensor, Tensor]]) -> l
     """First-order estimates (C,) of what a loss gains without a channel, of the maps behind each stage."""
     found: list[list[Tensor]] = []
     for x, y in batches:
-        features, maps = stage_activations(cast(Backbone, network.backbone), x.requires_grad_())
+        # Gradients begin at the items, or where those are numbers of tokens, at the parameters.
+        (x if x.is_floating_point() else network.backbone).requires_grad_()
+        features, maps = stage_activations(cast(Backbone, network.backbone), x)
         loss = nn.functional.cross_entropy(network.head(features), y, reduction="sum")
         pairs = zip(maps, torch.autograd.grad(loss, maps), strict=True)
         found.append([-(now * slope).detach().transpose(0, 1).flatten(1).sum(1) for now, slope in pairs])

@@ -156,7 +156,6 @@ class Supernet(Model):
                 f"activations {shape} of one image there, this network does not say"
             )
         channels = shape[axis - 1]
-        self.places = tuple(place for place in range(1, len(shape) + 1) if place != axis)
         self.sizes = {"top": backbone.num_features, "cut": channels, "both": backbone.num_features + channels}
         super().__init__(backbone, Heads(self.sizes, classes, width))
         self.frozen = copy.deepcopy(backbone).eval().requires_grad_(False)
@@ -209,8 +208,10 @@ class Supernet(Model):
         """Features of a trunk by tap: activations at the split point (B, ...) -> (B, sizes[tap]) each."""
         unfreeze, adapter = trunk
         if adapter:
-            x = self.adapters[str(adapter)](x)
-        low = x.mean(self.places)
+            adapted = self.adapters[str(adapter)](x)
+            there = cast(Backbone, self.backbone).there(x)
+            x = adapted if there is None else adapted * there
+        low = cast(Backbone, self.backbone).place_mean(x)
         if not any(SPACE[place].tap != "cut" for place in self.trunks().get(trunk, ())):
             return {"cut": low}
         top: Tensor = (self.backbone if unfreeze else self.frozen)(x)

@@ -15,6 +15,7 @@ from bench.report.tables.budgets import budgets as budgets_of
 from bench.report.tables.classes import confusions
 from bench.report.tables.formats import count, decimals, mebibytes, percent, points, seconds
 from bench.report.tables.gains import architectures
+from bench.report.tables.targets import by_target
 from bench.report.tables.validators import distances
 
 
@@ -108,6 +109,23 @@ def by_pair(results: Results) -> Table:
     ]
     columns = {"pair": plain, "method": plain, "accuracy": percent, "cells": count}
     return table_by_block("pairs", "Accuracy in percent by pair of domains", columns, rows)
+
+
+def targets(results: Results) -> Table:
+    """Mean and worst target of kinds that train on several sources together, and the best single source."""
+    columns = {
+        **{"method": plain, "targets": count, "accuracy": percent, "worst": percent, "worst target": plain},
+        **{"best single source": percent, "gain over it": points},
+    }
+    rows = [
+        (
+            *(block, row.method, row.targets, row.mean, row.worst, row.hardest),
+            *(row.single, row.gain),
+        )
+        for block, _ in results.blocks()
+        for row in by_target(results.frame, block)
+    ]
+    return table_by_block("targets", "Accuracy in percent by target, several sources together", columns, rows)
 
 
 def confused(results: Results) -> Table:

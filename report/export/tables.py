@@ -16,6 +16,7 @@ TABLES: tuple[Callable[[Results], Table], ...] = (
     comparisons.ranks,
     comparisons.over_cells,
     per_scenario.by_pair,
+    per_scenario.targets,
     per_scenario.measures,
     per_scenario.classes,
     per_scenario.confused,

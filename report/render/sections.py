@@ -18,6 +18,7 @@ from bench.report.tables.families import FamilyStanding, MethodNotes, by_family
 from bench.report.tables.leaderboard import Block, Leaderboard
 from bench.report.tables.pairs import Pairs, by_pair
 from bench.report.tables.record_links import RecordLinks
+from bench.report.tables.targets import TargetScores, by_target
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ class Section:
     """Percent at the right end of the leaderboard's bars."""
     families: list[FamilyStanding]
     pairs: Pairs
+    targets: list[TargetScores]
     costs: list[Picture]
     curves: Curves | None
     curves_figure: Picture | None
@@ -192,6 +194,7 @@ def section(
         scale=max([*known, *highs, 1.0]),
         families=by_family(board, notes),
         pairs=by_pair(frame, board, record_links, [row.method for row in board.rows]),
+        targets=by_target(frame, block),
         costs=[picture for picture in costs if picture],
         curves=curves,
         curves_figure=figures.learning_curves(frame, block, styles) if curves and not styles.many else None,

@@ -37,7 +37,7 @@ def draws(groups: int) -> np.ndarray:
 
 
 def resampled(cells: Sequence[ScoredPredictions], rule: str) -> np.ndarray:
-    """Accuracy in percent of every cell under the same resamples of groups: (RESAMPLES, cells).
+    """Metric in percent of every cell under the same resamples of groups: (RESAMPLES, cells).
 
     A group that several cells share is drawn for all of them at once, so that differences between
     cells are paired. NaN where a resample draws none of a cell's groups.
@@ -47,14 +47,14 @@ def resampled(cells: Sequence[ScoredPredictions], rule: str) -> np.ndarray:
     right, total = np.zeros((2, len(cells), len(numbers)), dtype=np.float32)
     for row, (cell, where) in enumerate(zip(cells, np.split(index, ends[:-1]), strict=True)):
         total[row] = np.bincount(where, minlength=len(numbers))
-        right[row] = np.bincount(where, weights=cell.correct[rule], minlength=len(numbers))
+        right[row] = np.bincount(where, weights=cell.credit(rule), minlength=len(numbers))
     weights = draws(len(numbers))
     with np.errstate(invalid="ignore"):
         return np.asarray(100.0 * (weights @ right.T) / (weights @ total.T))
 
 
 def intervals(cells: Sequence[ScoredPredictions], rule: str) -> list[Interval | None]:
-    """Interval of each cell's accuracy, percent; None where resampling cannot say.
+    """Interval of each cell's metric, percent; None where resampling cannot say.
 
     With a single group, or with every image right, all resamples are alike. That is a want of evidence, not
     an interval of width zero. Cells whose images have the same groups are resampled at once.
@@ -69,7 +69,7 @@ def intervals(cells: Sequence[ScoredPredictions], rule: str) -> list[Interval | 
             groups = cells[block[0]].groups
             numbers, index = np.unique(groups, return_inverse=True)
             rows = np.arange(len(block))[:, None] * len(numbers) + index
-            right = np.stack([cells[place].correct[rule] for place in block])
+            right = np.stack([cells[place].credit(rule) for place in block])
             counts = np.bincount(rows.ravel(), right.ravel(), len(block) * len(numbers))
             weights = draws(len(numbers))
             total = weights @ np.bincount(index).astype(np.float32)

@@ -32,6 +32,8 @@ CELL = (
     *("kind", "dataset", "source", "target", "pair", "classes", "shots", "supervision"),
     *("method", "overrides", "control_of", "backbone"),
     *(
+        "modality",
+        "metric",
         "image_size",
         "augment",
         "steps",
@@ -76,6 +78,9 @@ ANSWER = (
 
 COLUMNS = ("key", "status", *CELL, *ANSWER)
 
+CHAIN = "chain"
+"""Column, until a frame is whole, that runs of one cell which is to converge have in common."""
+
 OBJECTS = (
     *("supervision", "protocol", "features", "predictions", "evaluations"),
     *("discrepancy_before", "class_names", "streams", "spending"),
@@ -111,7 +116,7 @@ def load_frame(
     cell was run for as their control alone (see `methods_only`), `control` and `control_key` a cell's own
     control.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    columns: dict[str, list[Any]] = {name: [] for name in (*COLUMNS, CHAIN)}
     keys = [cell.key for cell in expected]
     if others or not expected:
         known = set(keys)
@@ -129,10 +134,11 @@ def load_frame(
     # What was deleted since the keys were listed.
     gone = (frame["status"] == "missing") & (frame.index >= len(expected))
     frame = frame[~gone].reset_index(drop=True)
-    frame = _longest_runs(frame)
+    frame = _longest_runs(frame, len(expected))
     frame["control_key"] = _control_keys(frame)
     frame["method"] = _labels(frame)
     _tell_budgets_apart(frame)
+    frame = frame.drop(columns=CHAIN)
     if expected:
         frame.attrs[ASKED] = len(expected)
     return frame
@@ -162,7 +168,7 @@ def _columns(store: Store, keys: Sequence[str], per_image: bool) -> dict[str, li
 
     By column, since a dictionary of seventy values for each of many rows is most of the memory.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    columns: dict[str, list[Any]] = {name: [] for name in (*COLUMNS, CHAIN)}
     _add(columns, (_row_of_key(store, key, per_image) for key in keys))
     # `low` and `high`, where there are predictions.
     places = [place for place, status in enumerate(columns["status"]) if status == "done"]
@@ -272,7 +278,7 @@ def _control(record: Record) -> dict[str, Any]:
     other = cell.model_copy(update={"overrides": {**cell.overrides, **control}})
     if other.key == record.key:
         return {}
-    return {"control": _words(control), "control_key": other.key}
+    return {"control": _words(control), "control_key": _chain(other)}
 
 
 def _words(overrides: Mapping[str, Value]) -> str:
@@ -318,11 +324,22 @@ def _cell(cell: Cell) -> dict[str, Any]:
     """Values of a cell by column."""
     return {
         **_question(*(getattr(cell, name) for name in QUESTION)),
+        CHAIN: _chain(cell),
         "method": cell.method,
         "overrides": _words(cell.overrides),
         "control_of": ", ".join(cell.control_of),
         "seed": cell.seed,
     }
+
+
+def _chain(cell: Cell) -> str:
+    """Key of a cell, if it is to converge with the most steps that it may have."""
+    longest = cell.budget.longest
+    return (
+        cell.model_copy(update={"budget": cell.budget.model_copy(update={"steps": longest})}).key
+        if longest
+        else cell.key
+    )
 
 
 OWN = {"method", "overrides", "control_of", "seed"}
@@ -344,7 +361,7 @@ def _question(*values: Any) -> dict[str, Any]:
     return {
         "kind": scenario.kind,
         "dataset": scenario.dataset,
-        "source": scenario.source,
+        "source": scenario.source_name,
         "target": scenario.target,
         "pair": scenario.pair,
         "classes": len(scenario.target_classes),
@@ -352,6 +369,8 @@ def _question(*values: Any) -> dict[str, Any]:
         "shots": supervision.label,
         "supervision": supervision,
         "backbone": cell.backbone,
+        "modality": cell.modality,
+        "metric": cell.metric,
         "image_size": cell.image_size,
         "augment": cell.augment,
         "steps": budget.steps,
@@ -372,7 +391,9 @@ def _question(*values: Any) -> dict[str, Any]:
 
 
 def _control_keys(frame: pd.DataFrame) -> list[str | float]:
-    """Keys of the rows' controls; of another method that of the same question and seed.
+    """Keys of the rows' controls, of which each may have converged after other steps than the row.
+
+    That of another method is of the same question and seed.
 
     Where the frame has several variants of that method it is the one of defaults, or cannot be said.
     """
@@ -388,7 +409,11 @@ def _control_keys(frame: pd.DataFrame) -> list[str | float]:
         for where, variants in found.items()
     }
     columns = (frame[name] for name in ("control", "question", "seed", "control_key"))
-    return [chosen.get((control, *where), key) for control, *where, key in zip(*columns, strict=True)]
+    ends = dict(zip(frame[CHAIN], frame["key"], strict=True))
+    return [
+        chosen.get((control, *where), ends.get(chain, chain))
+        for control, *where, chain in zip(*columns, strict=True)
+    ]
 
 
 def _labels(frame: pd.DataFrame) -> list[str | None]:
@@ -405,14 +430,27 @@ def _labels(frame: pd.DataFrame) -> list[str | None]:
     ]
 
 
-def _longest_runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Leave out runs of cells that are to converge which were run again with more steps."""
+def _longest_runs(frame: pd.DataFrame, expected: int) -> pd.DataFrame:
+    """Leave out other runs of cells that are to converge than those that their chains end with.
+
+    A chain begins with the run that is expected, or else has fewest steps, and goes on as a run does (see
+    `bench.records.convergence`): what other code was given more steps for, this may have converged before.
+    """
     chained = frame["longest"].fillna(0) > 0
     if not chained.any():
         return frame
-    order = frame[chained].assign(there=frame["status"] != "missing").sort_values(["there", "steps"])
-    last = order.groupby(["method", "overrides", "question", "seed"]).tail(1).index
-    return frame[~chained | frame.index.isin(last)].reset_index(drop=True)
+    order = frame[chained].assign(gone=frame["status"] == "missing", more=frame.index >= expected)
+    order = order.sort_values(["gone", "more", "steps"], kind="stable")
+    goes_on = frame["status"].eq("done") & frame["converged"].eq(False)
+    kept = []
+    for _, runs in order.groupby(["method", "overrides", "question", "seed"]):
+        there = runs[~runs["gone"]]
+        longer = dict(zip(there["steps"], there.index, strict=True))
+        place = runs.index[0]
+        while goes_on[place] and 2 * frame["steps"][place] in longer:
+            place = longer[2 * frame["steps"][place]]
+        kept.append(place)
+    return frame[~chained | frame.index.isin(kept)].reset_index(drop=True)
 
 
 def _tell_budgets_apart(frame: pd.DataFrame) -> None:

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from bench.records.metrics import CREDITS
 from bench.records.record import Predictions, Record
 from bench.records.selection import HEADLINE, RULES
 from bench.records.store import Store
@@ -45,6 +46,7 @@ class ScoredPredictions:
     undecided: images whose logits (under any rule) predict no class; they count as wrong.
     labels: int (images,), index into the target's classes.
     per_image: by selection rule; rules that select the same evaluation share one.
+    credits: by selection rule, (images,), whose mean is the metric of the cell; `correct` for accuracy.
     """
 
     correct: Mapping[str, np.ndarray]
@@ -52,11 +54,20 @@ class ScoredPredictions:
     undecided: int = 0
     labels: np.ndarray = field(default_factory=lambda: np.empty(0, np.int16))
     per_image: Mapping[str, ImagePredictions] = field(default_factory=dict)
+    credits: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def credit(self, rule: str) -> np.ndarray:
+        """Credits of the images under a rule, bool or float32 (images,)."""
+        return self.credits.get(rule, self.correct[rule])
 
     def accuracy(self, rule: str) -> float:
-        """Percent of images classified right under `rule`; NaN where the rule selects no evaluation."""
-        correct = self.correct.get(rule)
-        return float("nan") if correct is None else 100.0 * (int(np.count_nonzero(correct)) / len(correct))
+        """Metric in percent under `rule`, of images classified right; NaN where it selects no evaluation."""
+        if rule not in self.correct:
+            return float("nan")
+        if rule in self.credits:
+            return 100.0 * float(self.credits[rule].mean(dtype=np.float64))
+        correct = self.correct[rule]
+        return 100.0 * (int(np.count_nonzero(correct)) / len(correct))
 
 
 def classified(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -120,13 +131,15 @@ def scored_predictions(
     headline = record.request.cell.headline
     if headline in KNOWN and headline in record.selected:
         selected[HEADLINE] = record.selected[headline]
-    scored = score(predictions, selected, per_image)
+    scored = score(predictions, selected, per_image, record.request.cell.metric)
     if HEADLINE not in scored.correct:
         raise Unusable(f"no predictions are stored for the evaluation that rule '{headline}' selects")
     return scored
 
 
-def score(predictions: Predictions, selected: Mapping[str, int], per_image: bool = True) -> ScoredPredictions:
+def score(
+    predictions: Predictions, selected: Mapping[str, int], per_image: bool = True, metric: str = "accuracy"
+) -> ScoredPredictions:
     """Score the evaluation that each rule selected, by its place.
 
     Rules whose evaluation has no stored logits are left out. Without `per_image` there are no
@@ -148,6 +161,7 @@ def score(predictions: Predictions, selected: Mapping[str, int], per_image: bool
     highest = labels.max()
     right: dict[int, np.ndarray] = {}
     images: dict[int, ImagePredictions] = {}
+    credits: dict[int, np.ndarray] = {}
     undecided = np.zeros(len(labels), dtype=bool)
     for place in dict.fromkeys(selected.values()):
         logits = predictions.get(f"look{place}/{PART}/logits")
@@ -158,6 +172,8 @@ def score(predictions: Predictions, selected: Mapping[str, int], per_image: bool
         # As float32, of which processors find the largest many times as fast.
         logits = logits.astype(np.float32)
         right[place], lost = classified(logits, labels)
+        if metric != "accuracy":
+            credits[place] = CREDITS[metric](logits, labels, right[place])
         if per_image:
             images[place] = image_predictions(logits, labels, lost)
         undecided |= lost
@@ -165,7 +181,8 @@ def score(predictions: Predictions, selected: Mapping[str, int], per_image: bool
     by_rule = {rule: images[place] for rule, place in selected.items() if place in images}
     # Many cells share their test images.
     labels, groups = (_once(array.dtype.str, array.tobytes()) for array in (labels, groups))
-    return ScoredPredictions(correct, groups, int(undecided.sum()), labels, by_rule)
+    credit = {rule: credits[place] for rule, place in selected.items() if place in credits}
+    return ScoredPredictions(correct, groups, int(undecided.sum()), labels, by_rule, credit)
 
 
 @lru_cache(maxsize=2**10)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from bench.core.modalities import MODALITIES
 from bench.spec.cell import Cell, Recipe, content_hash
 
 AXES = {"method", "overrides", "control_of", "seed", "backbone", "headline"}
@@ -28,7 +29,9 @@ WORDS: dict[str, Callable[[Any], str]] = {
     "batch_size": "batches of {}".format,
     "evaluations": _number("evaluation"),
     "trials": _number("tuning trial"),
-    "image_size": "{} px".format,
+    "modality": "{}".format,
+    "metric": "judged by {}".format,
+    "image_size": "{}".format,
     "augment": "augmentation {}".format,
     "precision": "{}".format,
     "dataset": "{}".format,
@@ -58,6 +61,7 @@ def protocol(cell: Cell) -> tuple[Part, ...]:
         # However many steps it took to converge.
         del fields["steps"]
     fields["classes"] = [fields.pop(name) for name in CLASSES]
+    fields["image_size"] = f"{cell.image_size} {MODALITIES[cell.modality].unit}"
     named = ((name, value, WORDS.get(name)) for name, value in fields.items())
     digests = {name: content_hash(value) for name, value in fields.items()}
     return tuple(

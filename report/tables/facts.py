@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
 
+from bench.core.modalities import MODALITIES
 from bench.core.text import counted
 from bench.report.scores.frame import accuracy_column
 from bench.report.statistics.summary import scored
 from bench.report.tables import formats
 from bench.report.tables.leaderboard import Block, blocks, median
+from bench.spec.cell import TOGETHER
 
 
 def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
@@ -23,7 +26,8 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
         texts = [value if isinstance(value, str) else f"{value:g}" for value in found]
         return formats.listed([text + unit for text in texts])
 
-    domains = sorted({*known["source"].dropna(), *known["target"].dropna()})
+    sources = {name for names in known["source"].dropna().unique() for name in names.split(TOGETHER)}
+    domains = sorted({*sources, *known["target"].dropna()})
     found = [
         ("Dataset", values("dataset")),
         ("Domains", formats.listed(domains)),
@@ -32,7 +36,7 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
         ("Methods", values("method")),
         ("Backbones", values("backbone")),
         ("Seeds", values("seed")),
-        ("Images", f"{values('image_size', ' px')}; augmentation {values('augment')}"),
+        *_items(known, values),
         (
             "Budget",
             f"{values('steps')} steps in the source stage and half as many in the target stage, "
@@ -50,6 +54,15 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
         texts = {line for text in known["warnings"].dropna().unique() for line in text.splitlines()}
         found += [("Warning", text) for text in sorted(texts)]
     return found if len(known) else []
+
+
+def _items(known: pd.DataFrame, values: Callable[[str, str], str]) -> list[tuple[str, str]]:
+    """Name the sizes and augmentations of the items, by modality."""
+    kinds = [kind for name, kind in MODALITIES.items() if name in set(known["modality"])]
+    augmented = f"augmentation {values('augment', '')}"
+    return [
+        (kind.items.capitalize(), f"{values('image_size', f' {kind.unit}')}; {augmented}") for kind in kinds
+    ]
 
 
 def _recipe(known: pd.DataFrame) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from bench.report.scores.frame import accuracy_column
 from bench.report.scores.supervision import USUAL
 from bench.report.statistics.summary import scored
 from bench.report.tables.leaderboard import Block
+from bench.spec.cell import TOGETHER
 
 ORACLE = "oracle"
 SOURCE_ALONE = {"erm", "sourceonly"}
@@ -96,7 +97,8 @@ def domains_by_dataset(run: Iterable[tuple[str, object, str]]) -> Domains:
     """Domains of the datasets of (dataset, source, target) that were run: the cards', or those that ran."""
     named: dict[str, set[str]] = defaultdict(set)
     for dataset, source, target in run:
-        named[dataset] |= {name for name in (source, target) if isinstance(name, str)}
+        sources = source.split(TOGETHER) if isinstance(source, str) else []
+        named[dataset] |= {*sources, target}
     known = set(card_names())
     return {
         dataset: tuple(load_card(dataset).domains if dataset in known else sorted(names))

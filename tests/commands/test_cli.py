@@ -644,9 +644,9 @@ def test_numbers_of_options_are_bounded() -> None:
 
 
 def test_wrong_request_from_outside(tmp_path: Path) -> None:
-    process = bench("run", "--suite", "smok", cwd=tmp_path)
+    process = bench("run", "--suite", "quik", cwd=tmp_path)
     assert (process.returncode, process.stdout) == (2, "")
-    assert re.fullmatch(r"error: unknown suite 'smok': did you mean 'smoke'\?\n", process.stderr)
+    assert re.fullmatch(r"error: unknown suite 'quik': did you mean 'quick'\?\n", process.stderr)
 
 
 def test_a_reader_that_goes_away(tmp_path: Path) -> None:

@@ -23,11 +23,12 @@ NAMED = {
     "bench.commands.results.report": {"full-finetune"},
     "bench.commands.experiments.feasibility": {"shot"},
     "bench.engine.evaluation.validators": {"bnm"},
+    "bench.networks.split": {"pooled"},
     "bench.report.tables.gains": {"linear-probe", "scratch"},
     "bench.spec.matrix.suite": {"linear-probe"},
     "bench.spec.rules": {"bnm"},
 }
-"""Modules that compare with a method, which is part of their question; BNM is a validator, shot a word."""
+"""Modules that compare with a method, which is part of their question; three are words of other meanings."""
 
 
 def code_lines(text: str) -> int:

@@ -19,7 +19,7 @@ from bench.api import Model
 from bench.core.errors import CellSkipped
 from bench.core.seeds import stream
 from bench.data.dataset import Dataset
-from bench.data.splits import subset
+from bench.data.splits import pooled
 from bench.engine.evaluation.evaluator import Evaluator
 from bench.engine.evaluation.validators import Outputs
 from bench.method.registry import (
@@ -32,8 +32,8 @@ from bench.method.registry import (
     method_summary,
     preset,
 )
-from bench.networks.backbones import create_backbone
-from bench.networks.weights import untrained
+from bench.networks.backbones.create import create_backbone
+from bench.networks.backbones.weights import untrained
 from bench.records.record import Predictions, Record
 from bench.spec.cell import Cell, Recipe
 from bench.spec.matrix.suite import PRESETS
@@ -47,6 +47,7 @@ SCENARIOS = {
     "unsupervised": {"shots": 0},
     "pretrained": {"source": None, "shots": 2},
     "new-classes": {"kind": "cross-domain-task", "shots": 2},
+    "several sources": {"kind": "multi-source", "source": ("apple", "google"), "shots": 0},
 }
 
 
@@ -106,7 +107,7 @@ def test_answers_in_full(answers: Answers, emoji: Dataset, method: str, scenario
     assert record.selected["oracle"] in range(len(record.evaluations))
     without_labels = "adapt" if load_method(method).adapts else "source"
     assert {look.stage for look in record.evaluations} == {
-        without_labels if scenario == "unsupervised" else "target"
+        without_labels if cell.scenario.shots == 0 else "target"
     }
     assert record.cost.items_seen > 0
     assert record.cost.parameters > 0
@@ -115,13 +116,13 @@ def test_answers_in_full(answers: Answers, emoji: Dataset, method: str, scenario
 
     target, source = cell.scenario.target_classes, cell.scenario.source_classes
     parts = {
-        "target-test": ("twitter", target, "test"),
-        "target-validation": ("twitter", target, "validation"),
+        "target-test": (("twitter",), target, "test"),
+        "target-validation": (("twitter",), target, "validation"),
     }
     if cell.scenario.source:
-        parts["source-validation"] = ("google", source, "validation")
-    for part, (domain, classes, split) in parts.items():
-        expected = subset(emoji, domain, classes, split)
+        parts["source-validation"] = (cell.scenario.sources, source, "validation")
+    for part, (domains, classes, split) in parts.items():
+        expected = pooled(emoji, domains, classes, split)
         np.testing.assert_array_equal(predictions[f"{part}/labels"], expected.labels)
         np.testing.assert_array_equal(predictions[f"{part}/groups"], expected.groups)
         np.testing.assert_array_equal(predictions[f"{part}/items"], expected.rows)

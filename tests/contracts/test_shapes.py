@@ -9,8 +9,8 @@ import pytest
 from bench.core.errors import UserError
 from bench.method.batch import Access
 from bench.method.registry import load_method, method_modules
-from bench.networks.backbones import check_image_size
-from bench.networks.weights import untrained
+from bench.networks.backbones.create import check_image_size
+from bench.networks.backbones.weights import untrained
 from bench.records.record import Record
 from bench.spec.cell import Budget, Cell
 from tests.support.cells import CLASSES, answer, tiny_cell

@@ -179,6 +179,7 @@ OUTSIDE = {
     "core/errors.py": "words of complaints",
     "core/files.py": "how files are written",
     "core/git.py": "which revision this is",
+    "core/modalities.py": "words, and which sizes and augmentations a suite may name",
     "core/packages.py": "reads what a card names by its hash",
     "core/paths.py": "where caches are",
     "core/text.py": "names as they are shown",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import tarfile
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bench.core import packages
 from bench.core.errors import UserError
 from bench.core.packages import Member, NotHere
 
@@ -99,3 +102,70 @@ def test_pip_fetches_the_pinned_wheel_once(
 def test_a_digest_is_one(cached: Path) -> None:
     with pytest.raises(ValueError, match="sha256"):
         toy(sha256="abc")
+
+
+def sdist(folder: Path, content: bytes = CONTENT, size: int = 0) -> Path:
+    """A source distribution with an archive inside, whose code would leave a file behind if it ever ran."""
+
+    def packed(files: dict[str, bytes]) -> bytes:
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w:gz") as archive:
+            for name, inside in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(inside)
+                archive.addfile(member, io.BytesIO(inside))
+        return out.getvalue()
+
+    inner = packed({"more/zeros": bytes(size), "more/table.csv": content})
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "toy_texts-1.0.tar.gz"
+    path.write_bytes(
+        packed(
+            {
+                "toy_texts-1.0/setup.py": f"open({str(folder / 'ran')!r}, 'w')\n".encode(),
+                "toy_texts-1.0/PKG-INFO": b"Metadata-Version: 2.1\nName: toy-texts\nVersion: 1.0\n",
+                "toy_texts-1.0/more.tar.gz": inner,
+            }
+        )
+    )
+    return path
+
+
+def nested(content: bytes = CONTENT, **changes: str) -> Member:
+    known = {"distribution": "toy-texts", "path": "toy_texts-1.0/more.tar.gz", "inside": "more/table.csv"}
+    return toy(content, **{**known, **changes}).model_copy(update={"sdist": True})
+
+
+def test_a_source_distribution_is_fetched_and_read_without_being_run(
+    cached: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = tmp_path / "shelf"
+    sdist(shelf)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
+    assert not nested().here
+    assert nested().read(download=True) == CONTENT
+    assert nested().here
+    assert [path.name for path in (cached.parent / "toy-texts-1.0").iterdir()] == ["toy_texts-1.0.tar.gz"]
+    assert not (shelf / "ran").exists()
+    with pytest.raises(NotHere, match=r"toy-texts 2\.0 cannot be fetched \(no source.*is offered"):
+        nested(version="2.0").read(download=True)
+    assert nested().read(download=False) == CONTENT
+
+
+@pytest.mark.parametrize("damage", ["other", "missing", "inner", "cut", "bomb"])
+def test_a_source_distribution_of_other_content_is_refused(
+    cached: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setattr(packages, "MOST_BYTES", 2**22)
+    path = sdist(
+        cached.parent / "toy-texts-1.0",
+        b"other" if damage == "other" else CONTENT,
+        2**25 if damage == "bomb" else 0,
+    )
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:60])
+    changes = {"missing": {"path": "toy_texts-1.0/none"}, "inner": {"inside": "more/none.csv"}}
+    with pytest.raises(UserError, match=r"of toy-texts 1\.0 is not the file that was pinned"):
+        nested(**changes.get(damage, {})).read(download=False)
+    assert not path.exists()

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
+from bench.core.components import unite
 from bench.data.card import CARDS
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset, silent
 from bench.data.doctor.duplicates import near_pairs
 from bench.data.doctor.scan import scan_images
-from bench.data.sources.components import unite
 
 COLOURS = "red|pink|orange|yellow|green|light blue|blue|purple|brown|black|grey|white"
 HOURS = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"

@@ -18,7 +18,7 @@ from bench.data.dataset import Dataset, open_again, open_dataset
 from bench.data.decoders.image import decode
 from bench.data.own import own_card
 from bench.data.splits import untaught
-from bench.engine.training.inputs import ImageInputs, augmentation
+from bench.engine.training.inputs.image import ImageInputs, augmentation
 from bench.processes.pool import in_threads
 from bench.spec.cell import Scenario
 from tests.data.pictures import as_folders, as_shards, pictures
@@ -30,7 +30,7 @@ from pathlib import Path
 from bench.data.dataset import open_dataset
 from bench.data.own import own_card
 d = open_dataset(own_card(Path(sys.argv[1])))
-print(hashlib.sha256(d.pixels("a", 64).tobytes()).hexdigest())
+print(hashlib.sha256(d.decoded("a", 64).tobytes()).hexdigest())
 """
 
 
@@ -67,7 +67,7 @@ def test_every_row_is_its_own_image(fresh: Path, monkeypatch: pytest.MonkeyPatch
     }
     card = Card(name="s", sources=[Folder(type="folder", path=str(fresh / "s"))], **fields)
     shards = open_dataset(card)
-    pixels = shards.pixels("a", 24)
+    pixels = shards.decoded("a", 24)
     assert shards.domains["a"].digests == dataset.domains["a"].digests
     for row, (path, _) in enumerate(dataset.domains["a"].places):
         np.testing.assert_array_equal(pixels[row], decode(path, 24, "crop"))
@@ -123,7 +123,7 @@ def test_decoded_images_follow_the_classes_of_a_card(fresh: Path) -> None:
     for number in pair:
         classes = [card.classes[largest], card.classes[number]]
         dataset = open_dataset(card.model_copy(update={"classes": classes}))
-        pixels = dataset.pixels("google", 16)
+        pixels = dataset.decoded("google", 16)
         for row, (path, _) in enumerate(dataset.domains["google"].places):
             np.testing.assert_array_equal(pixels[row], decode(path, 16, card.fit))
 
@@ -136,9 +136,9 @@ def test_image_that_changes_after_it_was_listed_is_not_decoded_as_what_was_liste
     listed = path.read_bytes()
     path.write_bytes(other.read_bytes())
     with pytest.raises(UserError, match=rf"{path.name}' is another image than was listed"):
-        dataset.pixels("a", 16)
+        dataset.decoded("a", 16)
     path.write_bytes(listed)
-    np.testing.assert_array_equal(opened(fresh / "d").pixels("a", 16)[0], decode(path, 16, "crop"))
+    np.testing.assert_array_equal(opened(fresh / "d").decoded("a", 16)[0], decode(path, 16, "crop"))
 
 
 def test_in_threads_keeps_the_order_and_passes_errors_on() -> None:
@@ -207,8 +207,8 @@ def test_damaged_pixels_and_index_are_made_anew(fresh: Path, caplog: pytest.LogC
     as_folders(fresh / "d", pictures(["a"], ["x", "y"], 12))
     card = own_card(fresh / "d")
     dataset = open_dataset(card)
-    right = np.array(dataset.pixels("a", 16))
-    path = dataset.pixels_path("a", 16)
+    right = np.array(dataset.decoded("a", 16))
+    path = dataset.decoded_path("a", 16)
     whole = path.read_bytes()
     three_quarters = whole[: len(whole) // 4] + bytes(len(whole) - len(whole) // 4)
     cut, longer = whole[:-1], whole + b"x"
@@ -221,13 +221,13 @@ def test_damaged_pixels_and_index_are_made_anew(fresh: Path, caplog: pytest.LogC
         caplog.clear()
         time.sleep(0.01)  # A file's time of change has steps of some milliseconds.
         path.write_bytes(content)
-        np.testing.assert_array_equal(dataset.pixels("a", 16), right)
+        np.testing.assert_array_equal(dataset.decoded("a", 16), right)
         assert [r.getMessage() for r in caplog.records] == [
             f"decoded images were damaged and are made anew: {path}"
         ]
         assert path.read_bytes() == whole
     caplog.clear()
-    dataset.pixels("a", 16)
+    dataset.decoded("a", 16)
     assert not caplog.records
     (index,) = (fresh / "cache" / "index").glob("*.json")
     listed = index.read_text()

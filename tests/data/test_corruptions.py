@@ -123,7 +123,7 @@ def dataset() -> Dataset:
 def test_a_domain_is_the_clean_one_corrupted(dataset: Dataset) -> None:
     assert len(dataset.card.corruptions) == 75
     clean, foggy = dataset.domain("twitter"), dataset.domain(FOG.name)
-    pixels, fog = dataset.pixels("twitter", 32), dataset.pixels(FOG.name, 32)
+    pixels, fog = dataset.decoded("twitter", 32), dataset.decoded(FOG.name, 32)
     for row in (0, 7, 1100):
         np.testing.assert_array_equal(fog[row], corrupt(pixels[row], clean.digests[row], "fog", 3))
     assert foggy.content != clean.content
@@ -133,10 +133,10 @@ def test_a_domain_is_the_clean_one_corrupted(dataset: Dataset) -> None:
 
 
 def test_what_is_kept_is_used_again(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = np.array(dataset.pixels(FOG.name, 32))
+    before = np.array(dataset.decoded(FOG.name, 32))
     monkeypatch.setattr(Corruption, "apply", None)
     again = open_dataset(load_card("emoji-corruptions"))
-    np.testing.assert_array_equal(again.pixels(FOG.name, 32), before)
+    np.testing.assert_array_equal(again.decoded(FOG.name, 32), before)
 
 
 def test_the_doctor_looks_at_each_file_once(dataset: Dataset) -> None:

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from bench.core.errors import UserError
-from bench.data.decoders.image import Fit, decode
+from bench.data.decoders.base import Fit
+from bench.data.decoders.image import decode
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:

@@ -85,7 +85,7 @@ def test_crashes_and_stalls_are_bad_images(images: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(expendable, "SECONDS", 1.0)
     dataset = open_dataset(own_card(images))
     with pytest.raises(BadImages) as told:
-        dataset.pixels("a", 12)
+        dataset.decoded("a", 12)
     message = str(told.value)
     assert "x/0.png (decoding stopped: its process was killed by SIGABRT)" in message
     assert "y/3.png (decoding stopped: it took longer than 1 s)" in message
@@ -94,7 +94,7 @@ def test_crashes_and_stalls_are_bad_images(images: Path, monkeypatch: pytest.Mon
     assert not [child for child in psutil.Process().children() if "decoding" in " ".join(child.cmdline())]
     monkeypatch.setenv("BENCH_SKIP_BAD", "1")
     dataset = open_dataset(own_card(images))
-    pixels = dataset.pixels("a", 12)
+    pixels = dataset.decoded("a", 12)
     assert len(pixels) == 8
     for row, (path, _) in enumerate(dataset.domains["a"].places):
         np.testing.assert_array_equal(pixels[row], decode(path, 12, dataset.card.fit))
@@ -108,10 +108,10 @@ def test_what_the_system_lacks_is_no_fault_of_an_image(
     spoil(images / "a" / "x" / "0.png", how)
     monkeypatch.setenv("BENCH_SKIP_BAD", "1")
     with pytest.raises(UserError, match=r"^cannot read .*x/0\.png: (Input/output|Too many open).*try again"):
-        open_dataset(own_card(images)).pixels("a", 12)
+        open_dataset(own_card(images)).decoded("a", 12)
     Path("well").touch()
-    assert len(open_dataset(own_card(images)).pixels("a", 12)) == 10
-    assert not bad_images()
+    assert len(open_dataset(own_card(images)).decoded("a", 12)) == 10
+    assert not bad_images("image")
 
 
 @pytest.mark.parametrize("how", ["MEMORY", "KILLED", "BUSY"])
@@ -122,12 +122,12 @@ def test_what_may_pass_is_left_out_for_now(images: Path, how: str, monkeypatch: 
     monkeypatch.setattr(expendable, "SECONDS", 1.0)
     monkeypatch.setenv("BENCH_SKIP_BAD", "1")
     with pytest.raises(BadImages, match=r"x/0\.png \("):
-        open_dataset(own_card(images)).pixels("a", 12)
-    assert len(open_dataset(own_card(images)).pixels("a", 12)) == 8
-    assert len(bad_images()) == 1, "the one that crashes is"
+        open_dataset(own_card(images)).decoded("a", 12)
+    assert len(open_dataset(own_card(images)).decoded("a", 12)) == 8
+    assert len(bad_images("image")) == 1, "the one that crashes is"
     monkeypatch.setenv("BENCH_LEFT_OUT", "")
     Path("well").touch()
-    assert len(open_dataset(own_card(images)).pixels("a", 12)) == 9
+    assert len(open_dataset(own_card(images)).decoded("a", 12)) == 9
 
 
 def test_runs_without_what_may_pass(images: Path) -> None:
@@ -162,7 +162,7 @@ def test_names_that_are_no_text(images: Path) -> None:
     first = images / "a" / "x" / "0.png"
     first.rename(os.fsdecode(os.fsencode(first.parent) + b"/\xff\xe9.png"))
     dataset = open_dataset(own_card(images))
-    assert len(dataset.pixels("a", 12)) == 9
+    assert len(dataset.decoded("a", 12)) == 9
     assert any("1 named in another encoding than UTF-8" in warning for warning in dataset.warnings)
     assert not scan_images(dataset, silent).unreadable
 
@@ -194,13 +194,13 @@ def test_a_cache_on_a_full_disk_is_one_line(images: Path, monkeypatch: pytest.Mo
             pytest.skip("this user may not mount a file system")
         monkeypatch.setenv("BENCH_CACHE", str(images.parent / "disk"))
         with pytest.raises(UserError, match=r"cannot write to the cache '.*': No space left on device; set"):
-            open_dataset(own_card(images)).pixels("a", 128)
+            open_dataset(own_card(images)).decoded("a", 128)
 
 
 def test_a_process_that_cannot_start_is_one_line(images: Path) -> None:
     (images.parent / "site" / "sitecustomize.py").write_text("import os\nos._exit(9)\n")
     with pytest.raises(UserError, match="did not begin its work: its process ended with exit code 9"):
-        open_dataset(own_card(images)).pixels("b", 12)
+        open_dataset(own_card(images)).decoded("b", 12)
 
 
 FULL = """
@@ -215,7 +215,7 @@ from bench.data.own import own_card
 dataset = open_dataset(own_card(Path(sys.argv[1])))
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:
-    dataset.pixels("a", 64)
+    dataset.decoded("a", 64)
 except UserError as error:
     print(error)
 """

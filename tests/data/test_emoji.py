@@ -21,8 +21,10 @@ from bench.data.card import CARDS
 from bench.data.catalog import load_card
 from bench.data.dataset import Dataset, open_dataset
 from bench.data.decoders.image import decode
+from bench.data.sources.base import SourceRequest
 from bench.data.sources.emoji import EmojiPackage
 from bench.data.splits import SPLITS, draw_shots, splits, subset
+from tests.support.checkout import install
 
 CARD = load_card("emoji-home")
 SOURCE = CARD.sources[0]
@@ -284,7 +286,7 @@ def test_index_survives_a_package_that_moved(
     toy_package(tmp_path / "new")
     again = open_dataset(card)
     assert all(path.is_file() for path, _ in again.domains["a"].places)
-    assert again.pixels("a", 8).shape == (4, 8, 8, 3)
+    assert again.decoded("a", 8).shape == (4, 8, 8, 3)
 
 
 def test_toy_package_by_hand(own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,7 +324,7 @@ def test_package_without_images() -> None:
 
 def test_pixels(emoji: Dataset) -> None:
     seen: list[tuple[str, int, int]] = []
-    pixels = emoji.pixels("google", 16, lambda *step: seen.append(step))
+    pixels = emoji.decoded("google", 16, lambda *step: seen.append(step))
     assert isinstance(pixels, np.memmap)
     assert (pixels.shape, pixels.dtype) == ((1154, 16, 16, 3), np.uint8)
     assert not pixels.flags.writeable
@@ -330,9 +332,9 @@ def test_pixels(emoji: Dataset) -> None:
     for row in (0, 500, 1153):
         np.testing.assert_array_equal(pixels[row], decode(emoji.domains["google"].places[row][0], 16))
     seen.clear()
-    np.testing.assert_array_equal(emoji.pixels("google", 16, lambda *step: seen.append(step)), pixels)
+    np.testing.assert_array_equal(emoji.decoded("google", 16, lambda *step: seen.append(step)), pixels)
     assert not seen, "decoded once"
-    assert not list(emoji.pixels_path("google", 16).parent.glob("*.partial"))
+    assert not list(emoji.decoded_path("google", 16).parent.glob("*.partial"))
 
 
 def test_transparency_becomes_white(tmp_path: Path) -> None:
@@ -396,3 +398,34 @@ def test_fingerprint_is_of_the_content(
     shutil.rmtree(own_cache)
     assert open_dataset(card).fingerprint != before
     assert dataset_module.cache_root() == own_cache
+
+
+def test_an_image_that_is_changed_in_its_package_is_listed_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a patch: the release is the same."""
+    install(tmp_path, "")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "table.tsv").write_text(
+        "codepoints\tgroup\tsubgroup\tname\n1F600\tg\tface\ta\n1F601\tg\tface\tb\n"
+    )
+    for vendor in ("A", "B"):
+        (tmp_path / "pictures" / vendor).mkdir(parents=True)
+        for code in ("1F600", "1F601"):
+            (tmp_path / "pictures" / vendor / f"U+{code}.png").write_bytes(f"{vendor} {code}".encode())
+    source = EmojiPackage(
+        type="emoji-package",
+        package="someone",
+        root="pictures",
+        table="table.tsv",
+        folders={"a": "A", "b": "B"},
+        exclude_groups=[],
+        exclude_subgroups=[],
+        min_class_size=1,
+    )
+    request = SourceRequest("toy", ("a", "b"), ("face",), tmp_path)
+    before = source.listing(request)
+    assert [item.name for item in before.items()["a"]] == ["1f600", "1f601"]
+    assert source.listing(request).digest == before.digest
+    (tmp_path / "pictures" / "B" / "U+1F601.png").write_bytes(b"another picture")
+    assert source.listing(request).digest != before.digest

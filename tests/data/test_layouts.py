@@ -78,7 +78,7 @@ def test_the_same_dataset_in_every_layout(
         monkeypatch.setenv("BENCH_DATA", str(root))
         monkeypatch.setenv("BENCH_CACHE", str(fresh / f"cache {name}"))
         dataset = open_dataset(CARD)
-        datasets.append((dataset, dataset.pixels("Real World", 16).copy()))
+        datasets.append((dataset, dataset.decoded("Real World", 16).copy()))
     (plain, pixels), (other, others) = datasets
     assert not other.warnings
     assert other.fingerprint == plain.fingerprint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bench.core.errors import UserError
 from bench.data.card import Card
 from bench.data.catalog import card_names, load_card
 from bench.data.dataset import open_dataset
+from bench.data.sources import library
 from bench.data.sources.library import Library, LibraryPart
 from bench.data.splits import SPLITS, splits
 from tests.data.pictures import jpeg
@@ -37,7 +39,7 @@ def test_scikit_learns_digits_need_no_network(fresh: Path) -> None:
     assert any("mnist: MNIST is not here" in text for text in dataset.warnings)
     optical, real = dataset.domains["optical"], load_digits()
     assert np.bincount(optical.labels).tolist() == np.bincount(real.target).tolist()
-    pixels = dataset.pixels("optical", 8)
+    pixels = dataset.decoded("optical", 8)
     for row in (0, 700, 1796):
         number = optical.places[row][1]
         np.testing.assert_array_equal(pixels[row, :, :, 1], np.round(real.images[number] / 16 * 255))
@@ -68,6 +70,39 @@ def test_changed_labels_in_the_cache_are_made_anew(fresh: Path) -> None:
     assert again.digests == found.digests
     assert again.labels.tolist() == found.labels.tolist()
     assert note.read_text() == before
+
+
+def test_a_damaged_array_in_the_cache_is_made_anew(fresh: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whether its file has another date, which has it listed anew, or the index is gone."""
+    before = open_dataset(load_card("digits"), download=False)
+    (array,) = (fresh / "cache" / "library").glob("*.npy")
+    whole = array.read_bytes()
+    for harm in (lambda: None, lambda: shutil.rmtree(fresh / "cache" / "index")):
+        array.write_bytes(whole[:300] + bytes(64 * 500) + whole[300 + 64 * 500 :])
+        harm()
+        again = open_dataset(load_card("digits"), download=False)
+        assert again.fingerprint == before.fingerprint
+        assert array.read_bytes() == whole
+    assert [record.message for record in caplog.records] == [f"damaged, and made anew: {array}"] * 2
+
+
+def test_other_code_makes_other_arrays(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records of the old code are stale, and those of the new are not to be of the old code's arrays."""
+    open_dataset(load_card("digits"), download=False)
+    monkeypatch.setattr(library, "code_digest", lambda *files: "other")
+    open_dataset(load_card("digits"), download=False)
+    assert len(list((fresh / "cache" / "library").glob("*.npy"))) == 2
+
+
+def test_a_cards_classes_are_compared_with_those_of_what_is_kept(fresh: Path) -> None:
+    """A card that is edited after its first use would name the images of one class by another."""
+    part = LibraryPart(domain="optical", call="load_digits", module="sklearn.datasets")
+    names = [str(number) for number in range(10)]
+    assert len(open_dataset(card("optical", names, part)).domains["optical"].names) == 1797
+    with pytest.raises(UserError, match="class 0 of load_digits is '0', of the card '9'"):
+        open_dataset(card("optical", names[::-1], part))
+    with pytest.raises(UserError, match="load_digits has 10 classes, the card 9"):
+        open_dataset(card("optical", names[:-1], part))
 
 
 def test_changed_pictures_of_a_library_are_listed_anew(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +141,7 @@ def test_arrays_of_mnists_format(fresh: Path, monkeypatch: pytest.MonkeyPatch) -
     for row in (3, 44):
         number = mnist.places[row][1]
         image = kept[mnist.published[row]][number]
-        np.testing.assert_array_equal(found.pixels("mnist", 28)[row, :, :, 0], image)
+        np.testing.assert_array_equal(found.decoded("mnist", 28)[row, :, :, 0], image)
         assert mnist.labels[row] == number % 10
 
 

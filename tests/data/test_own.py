@@ -233,11 +233,11 @@ def test_domains_that_differ_in_case(fresh: Path) -> None:
     assert any("'Photo' and 'photo' are different domains" in note for note in card.notes)
     dataset = open_dataset(card)
     for name in card.domains:
-        pixels = dataset.pixels(name, 16)
+        pixels = dataset.decoded(name, 16)
         for row, (path, _) in enumerate(dataset.domains[name].places):
             assert path.parent.parent.name == name
             np.testing.assert_array_equal(pixels[row], decode(path, 16, card.fit))
-    kept = {dataset.pixels_path(name, 16).name.casefold() for name in card.domains}
+    kept = {dataset.decoded_path(name, 16).name.casefold() for name in card.domains}
     assert len(kept) == 2
 
 

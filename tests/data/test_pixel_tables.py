@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from bench.core.errors import UserError
 from bench.core.packages import Member
 from bench.data.card import Card
 from bench.data.catalog import load_card
@@ -121,6 +122,30 @@ def test_later_starts_read_no_package(fresh: Path) -> None:
         open_dataset(card, download=False)
 
 
+@pytest.mark.parametrize("domain", ["plain", "blended"])
+def test_a_damaged_array_in_the_cache_is_made_anew(fresh: Path, domain: str) -> None:
+    """One that others are made of, too, before they are."""
+    card = toy(fresh)
+    before = open_dataset(card, download=False)
+    array, _ = before.domains[domain].places[0]
+    whole = array.read_bytes()
+    array.write_bytes(whole[:-20] + bytes(20))
+    blend, _ = before.domains["blended"].places[0]
+    if domain == "plain":
+        blend.unlink()
+    again = open_dataset(card, download=False)
+    assert again.fingerprint == before.fingerprint
+    assert array.read_bytes() == whole
+
+
+def test_classes_are_as_many_as_the_cards(fresh: Path) -> None:
+    card = toy(fresh)
+    open_dataset(card, download=False)
+    more = gzip.compress(gzip.decompress(table()) + b"\n" + b"0," * (SIDE * SIDE) + b"2")
+    with pytest.raises(UserError, match="plain has 3 or more classes, the card 2"):
+        open_dataset(toy(fresh, content=more), download=False)
+
+
 @pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"1,2\n3"), gzip.compress(b"a,b,c")])
 def test_what_is_no_table_is_said(fresh: Path, content: bytes) -> None:
     with pytest.raises(Exception, match=r"toy/table\.csv\.gz is no table of images") as error:
@@ -145,11 +170,11 @@ def test_digits_home(digits: Dataset) -> None:
     assert splits(digits, mnist).tolist() == splits(digits, blended).tolist()
     real = load_digits()
     assert optical.labels.tolist() == real.target.tolist()
-    pixels = digits.pixels("optical", 8)
+    pixels = digits.decoded("optical", 8)
     for row in (0, 700, 1796):
         np.testing.assert_array_equal(pixels[row, :, :, 1], np.round(real.images[row] / 16 * 255))
     # Handwriting is light on black, and colourless; over photographs it is neither.
-    plain, over = digits.pixels("mnist", 28), digits.pixels("mnist-m", 28)
+    plain, over = digits.decoded("mnist", 28), digits.decoded("mnist-m", 28)
     assert (plain[..., 0] == plain[..., 2]).all()
     assert plain[:, 0].max() < 50 < over[:, 0].mean()
     assert (over[..., 0] != over[..., 2]).mean() > 0.3

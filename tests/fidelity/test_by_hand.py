@@ -25,7 +25,7 @@ from bench.methods.peft.ssf import Ssf
 from bench.methods.peft.vpt import Vpt
 from bench.methods.search.nas_lite import SPACE, Member, NasLite, Supernet
 from bench.methods.selftraining.pseudo_label import PseudoLabel
-from bench.networks.backbones import create_backbone
+from bench.networks.backbones.create import create_backbone
 from tests.support.items import stage_items
 
 TASK = Task("source", ("a", "b"), 2, seed=0)

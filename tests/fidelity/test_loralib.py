@@ -13,7 +13,7 @@ from torch.func import functional_call
 from bench.api import Backbone, Batch
 from bench.methods.peft.bitfit import Bitfit
 from bench.methods.peft.lora import Lora
-from bench.networks.backbones import create_backbone
+from bench.networks.backbones.create import create_backbone
 from tests.fidelity.compare import FEATURES, TASK, assert_alike, assert_near
 
 Peer = Callable[[str], ModuleType]

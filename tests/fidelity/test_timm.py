@@ -13,7 +13,7 @@ from bench.api import Backbone, Labelled, Model, ParameterGroups
 from bench.methods.finetuning.layer_decay import LayerDecay
 from bench.methods.finetuning.wise_ft import WiseFt
 from bench.methods.selftraining.mean_teacher import MeanTeacher
-from bench.networks.backbones import create_backbone
+from bench.networks.backbones.create import create_backbone
 from tests.fidelity.compare import FEATURES, TASK, assert_near
 from tests.support.items import stage_items
 

@@ -7,7 +7,7 @@ import torch
 
 from bench.api import Task
 from bench.method.registry import configure
-from bench.networks.backbones import create_backbone
+from bench.networks.backbones.create import create_backbone
 
 NETWORKS = ("test_efficientnet", "test_convnext", "test_vit", "swin_tiny_patch4_window7_224")
 

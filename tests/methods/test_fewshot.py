@@ -11,7 +11,8 @@ from torch import nn
 from bench.api import Batch, Episode, EpisodicMethod, Task
 from bench.method.registry import configure, load_method, method_modules
 from bench.methods.fewshot.proto_net import ProtoNet
-from bench.networks.backbones import Backbone, create_backbone
+from bench.networks.backbones.base import Backbone
+from bench.networks.backbones.create import create_backbone
 from tests.support.cells import TINY
 
 EPISODIC = sorted(name for name in method_modules() if issubclass(load_method(name), EpisodicMethod))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bench.api import Backbone, Batch, CellSkipped, Labelled, Model, Task, stage_activations
 from bench.methods.finetuning.co_tuning import CoTuning, relationship
 from bench.methods.finetuning.delta import Delta, attention, channel_gains, map_distance
-from bench.networks.backbones import create_backbone
+from bench.networks.backbones.create import create_backbone
 from tests.support.cells import TINY, answer, assert_equal, tiny_cell
 from tests.support.items import stage_items
 

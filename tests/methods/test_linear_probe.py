@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from bench.api import Backbone, Labelled, Model, Task
 from bench.data.dataset import Dataset
 from bench.data.splits import subset
-from bench.engine.training.inputs import ImageInputs
+from bench.engine.training.inputs.image import ImageInputs
 from bench.method.maths.logistic import GRID
 from bench.methods.finetuning.linear_probe import LinearProbe
-from bench.networks.backbones import create_backbone, normalisation
+from bench.networks.backbones.create import create_backbone
+from bench.networks.backbones.image import normalisation
 from tests.support import items
 
 LITE = "tf_efficientnet_lite0"
@@ -37,7 +38,7 @@ class Features:
 @pytest.fixture(scope="module")
 def features(emoji: Dataset) -> Features:
     classes = tuple(emoji.card.classes[:6])
-    images = ImageInputs(emoji.pixels("google", 48), *normalisation(LITE), torch.device("cpu"), True)
+    images = ImageInputs(emoji.decoded("google", 48), *normalisation(LITE), torch.device("cpu"), True)
     net = create_backbone(LITE).eval()
 
     def labelled(split: str) -> Labelled:

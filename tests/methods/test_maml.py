@@ -19,7 +19,8 @@ from bench.methods.metalearning.anil import Anil
 from bench.methods.metalearning.maml import Maml
 from bench.methods.metalearning.maml_l2l import MamlLearn2Learn, import_learn2learn
 from bench.methods.metalearning.reptile import Reptile
-from bench.networks.backbones import Backbone, create_backbone
+from bench.networks.backbones.base import Backbone
+from bench.networks.backbones.create import create_backbone
 from bench.networks.split import Prefix, suffix
 from tests.support import items
 from tests.support.cells import answer, tiny_cell

@@ -12,7 +12,7 @@ from torch import nn
 from bench.api import Backbone, Batch, Labelled, Task
 from bench.core.errors import CellSkipped, UserError
 from bench.methods.search.nas_lite import SPACE, Adapter, Cosine, NasLite, Supernet
-from bench.networks.backbones import create_backbone
+from bench.networks.backbones.create import create_backbone
 from bench.networks.split import Prefix, suffix
 from tests.support.cells import answer, tiny_cell
 

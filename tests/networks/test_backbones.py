@@ -9,17 +9,16 @@ from PIL import Image
 
 from bench.core.errors import UserError
 from bench.data.decoders.image import decode
-from bench.engine.training.inputs import ImageInputs
-from bench.networks.backbones import (
+from bench.engine.training.inputs.image import ImageInputs
+from bench.networks.backbones.create import (
     check_backbone,
     check_batch_size,
     check_image_size,
     create_backbone,
-    imagenet_classifier,
-    normalisation,
 )
+from bench.networks.backbones.image import imagenet_classifier, normalisation
+from bench.networks.backbones.weights import available_offline, untrained
 from bench.networks.split import Prefix, suffix
-from bench.networks.weights import available_offline, untrained
 from tests.support.checkout import python
 
 LITE = "tf_efficientnet_lite0"

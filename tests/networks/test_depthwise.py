@@ -126,7 +126,7 @@ def test_a_bias_that_is_trained_alone(groups: int) -> None:
 
 
 def test_a_whole_network() -> None:
-    from bench.networks.backbones import create_backbone
+    from bench.networks.backbones.create import create_backbone
 
     net = create_backbone("tf_efficientnet_lite0").to(memory_format=torch.channels_last).eval()
     x = images(16, 3, 64, 64).requires_grad_()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from bench.engine.evaluation import evaluator
-from bench.networks.backbones import create_backbone
+from bench.networks.backbones.create import create_backbone
 from bench.networks.fuse import fuse_batch_norm
 from tests.support.cells import steps_of, tiny_cell
 

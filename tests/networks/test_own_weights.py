@@ -15,13 +15,10 @@ from safetensors.torch import save_file
 from timm.models import save_for_hf
 
 from bench.core.errors import UserError
-from bench.networks.backbones import (
-    check_backbone,
-    create_backbone,
-    normalisation,
-)
-from bench.networks.own_weights import resolve
-from bench.networks.weights import needs_hub, untrained
+from bench.networks.backbones.create import check_backbone, create_backbone
+from bench.networks.backbones.image import normalisation
+from bench.networks.backbones.own_weights import resolve
+from bench.networks.backbones.weights import needs_hub, untrained
 from tests.data.pictures import as_folders, pictures
 from tests.support.checkout import bench
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from bench.core.errors import UserError
-from bench.networks.backbones import Backbone, create_backbone
+from bench.networks.backbones.base import Backbone
+from bench.networks.backbones.create import create_backbone
 from bench.networks.split import POOLED, Prefix, module_at, suffix
 
 NAMES = ("test_efficientnet.untrained", "test_resnet.untrained", "resnet18.untrained")

@@ -20,7 +20,7 @@ from bench.records.record import (
 )
 from bench.records.selection import select
 from bench.records.store import Store
-from bench.spec.cell import Budget, Cell, Scenario, Setting
+from bench.spec.cell import Budget, Cell, Domains, Scenario, Setting
 
 CLASSES = tuple(f"class {number}" for number in range(4))
 IMAGES = 40
@@ -29,7 +29,7 @@ IMAGES = 40
 
 def cell(
     method: str = "linear-probe",
-    source: str | None = "photo",
+    source: Domains | None = "photo",
     target: str = "sketch",
     shots: Any = 5,
     seed: int = 0,

@@ -45,6 +45,7 @@ OTHER: dict[str, Any] = {
     "method": "full-finetune",
     "overrides": {"weight": 0.25},
     "backbone": "small",
+    "metric": "auc",
     "image_size": 48,
     "augment": "crop-flip",
     "budget": {"steps": 11, "batch_size": 4, "evaluations": 2},
@@ -115,6 +116,8 @@ def test_any_field_changes_the_key(field: str) -> None:
     elif field == "control_of":
         # Why a question is asked is no part of it: a method's cell and another's control are one.
         assert Cell(**CELL, control_of=("mdd",)).key == Cell(**CELL).key
+    elif field == "modality":
+        assert Cell(**CELL).model_copy(update={"modality": "text"}).key != Cell(**CELL).key
     else:
         assert Cell(**{**CELL, field: OTHER[field]}).key != Cell(**CELL).key
 
@@ -271,8 +274,8 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_missing_suites(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"unknown suite 'smokey': did you mean 'smoke'\?"):
-        load_suite("smokey")
+    with pytest.raises(UserError, match=r"unknown suite 'quik': did you mean 'quick'\?"):
+        load_suite("quik")
     with pytest.raises(UserError, match="no suite file at"):
         load_suite(str(tmp_path / "nowhere.toml"))
     with pytest.raises(UserError, match="no suite file at"):

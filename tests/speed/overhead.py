@@ -34,7 +34,8 @@ from bench.data.dataset import open_dataset
 from bench.engine.cell.environment import default_threads
 from bench.engine.evaluation.partitions import View, open_partitions
 from bench.executors.messages import ANSWER, CellFinished, CellProgress, CellRequest, CellStarted
-from bench.networks.backbones import create_backbone, normalisation
+from bench.networks.backbones.create import create_backbone
+from bench.networks.backbones.image import normalisation
 from bench.processes.local import LocalWorker
 from bench.processes.protocol import Answers
 from bench.records.record import Record
@@ -121,7 +122,7 @@ class ByHand:
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in normalisation(cell.backbone))
         specs = stages(cell)
         partitions = open_partitions(cell, dataset, specs, _Domain)
-        pixels = {d: dataset.pixels(d, cell.image_size) for d in ("google", "twitter")}
+        pixels = {d: dataset.decoded(d, cell.image_size) for d in ("google", "twitter")}
 
         def images(items: View) -> Images:
             assert isinstance(items.inputs, _Domain)

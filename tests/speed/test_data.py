@@ -39,7 +39,7 @@ from bench.data.own import own_card
 private = lambda: (lambda m: m.rss - m.shared)(psutil.Process().memory_info())
 before, since = private(), time.perf_counter()
 dataset = open_dataset(own_card(Path(sys.argv[1])))
-pixels = dataset.pixels("photo", 224)
+pixels = dataset.decoded("photo", 224)
 inputs = bench.engine.training.batches.ImageInputs(pixels, (0.5,) * 3, (0.5,) * 3, torch.device("cpu"), True)
 x = inputs.take(np.random.default_rng(0).permutation(len(pixels))[:32])
 seconds, megabytes = time.perf_counter() - since, (private() - before) / 1e6
@@ -97,7 +97,7 @@ def first_decode(folder: Path) -> int:
     """From a folder that was never seen to the cache: listed, read, identified, decoded."""
     from bench.data.dataset import open_dataset
 
-    return len(open_dataset(own_card(folder)).pixels("photo", SIZE))
+    return len(open_dataset(own_card(folder)).decoded("photo", SIZE))
 
 
 def batches(folder: Path) -> int:
@@ -106,7 +106,7 @@ def batches(folder: Path) -> int:
 
     from bench.data.dataset import open_dataset
 
-    pixels = open_dataset(own_card(folder)).pixels("photo", SIZE)
+    pixels = open_dataset(own_card(folder)).decoded("photo", SIZE)
     order = np.random.default_rng(0).permutation(len(pixels))
     return sum(
         len(torch.from_numpy(pixels[order[i : i + BATCH]]).permute(0, 3, 1, 2))

@@ -19,7 +19,7 @@ from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.cost import CostTracker
 from bench.method.registry import method_digest
 from bench.records.record import Digests, Predictions, Record
-from bench.spec.cell import Budget, Cell, Scenario, Setting
+from bench.spec.cell import Budget, Cell, Domains, Scenario, Setting
 
 TINY = "test_efficientnet.untrained"
 NORMLESS = "test_efficientnet_ln.untrained"
@@ -28,7 +28,7 @@ CLASSES = tuple(load_card("emoji-home").classes[:4])
 WHERE = where(torch.device("cpu"))
 
 
-def tiny_cell(method: str = "full-finetune", source: str | None = "google", **changes: Any) -> Cell:
+def tiny_cell(method: str = "full-finetune", source: Domains | None = "google", **changes: Any) -> Cell:
     """google -> twitter, four classes of 32 px, a few steps of the tiny network."""
     shots = changes.pop("shots", 2)
     kind = changes.pop("kind", "cross-domain" if source else "pretrained")

@@ -13,9 +13,11 @@ from bench.method.items import opened
 
 
 @contextlib.contextmanager
-def stage_items(data: Labelled, unlabelled: Tensor | None = None) -> Iterator[StageItems]:
-    """Labelled items of a stage (and unlabelled ones of the target)."""
-    with opened(lambda begin, end: data.x[begin:end], len(data.x), data.y, data.groups) as labelled:
+def stage_items(
+    data: Labelled, unlabelled: Tensor | None = None, domain: Tensor | None = None
+) -> Iterator[StageItems]:
+    """Labelled items of a stage (of several sources, and unlabelled ones of the target)."""
+    with opened(lambda begin, end: data.x[begin:end], len(data.x), data.y, data.groups, domain) as labelled:
         if unlabelled is None:
             yield StageItems(labelled)
             return

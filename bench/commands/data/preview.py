@@ -16,7 +16,7 @@ from bench.core.files import write_atomically
 from bench.core.paths import cache_part, writing_to_cache
 from bench.data.corruptions.domains import Corruption
 from bench.data.dataset import Dataset, open_dataset
-from bench.data.decoding import decode_images
+from bench.data.decoding import Form, decode_items
 from bench.data.index import Progress
 from bench.data.sources.encoded import Place
 from bench.report.render.templates import environment
@@ -81,11 +81,10 @@ def contact_sheets(dataset: Dataset, progress: Progress) -> dict[str, tuple[np.n
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".preview-", dir=folder) as temporary:
             file = Path(temporary, "images.npy")
-            bad = decode_images(
+            bad = decode_items(
                 places,
                 digests,
-                SIZE,
-                dataset.card.fit,
+                Form(size=SIZE, fit=dataset.card.fit),
                 file,
                 lambda done: progress("decode", done, len(places)),
             )

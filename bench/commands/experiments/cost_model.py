@@ -52,8 +52,7 @@ def artifact_keys(cell: Cell, traits: MethodTraits) -> dict[str, list[str]]:
         same = [s.dataset, cell.backbone, cell.image_size, cell.precision, cell.augment]
         same += [cell.transductive, cell.unsplit]
         same += [traits.pretrained, traits.split_point, traits.views, cell.seed if drawn else None]
-        domains = dict.fromkeys(domain for domain in (s.source, s.target) if domain)
-        features = [content_hash([domain, *same]) for domain in domains]
+        features = [content_hash([domain, *same]) for domain in s.domains]
     return {"features": features, "stages": [stage.key for stage in _shared(cell, traits)]}
 
 

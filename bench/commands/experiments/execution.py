@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import click
 
@@ -29,6 +30,9 @@ from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.cell import Cell
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def decode_images(cells: Sequence[Cell]) -> bool:
     """Decode the images of cells, before any cell runs; True if bad images were left out.
@@ -37,10 +41,7 @@ def decode_images(cells: Sequence[Cell]) -> bool:
         UserError: a domain has no images, or some cannot be decoded and are not to be left out.
     """
     wanted = dict.fromkeys(
-        (cell.scenario.dataset, domain, cell.image_size)
-        for cell in cells
-        for domain in (cell.scenario.source, cell.scenario.target)
-        if domain
+        (cell.scenario.dataset, domain, cell.image_size) for cell in cells for domain in cell.scenario.domains
     )
     problems: dict[str, str] = {}
     left_out = False
@@ -50,7 +51,7 @@ def decode_images(cells: Sequence[Cell]) -> bool:
             for last in (False, False, True):
                 dataset = opened.get(name) or open_dataset(load_card(name), progress)
                 try:
-                    dataset.pixels(domain, size, progress)
+                    dataset.decoded(domain, size, progress)
                     opened[name] = dataset
                     break
                 except BadImages as error:
@@ -127,6 +128,19 @@ def outcomes(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_acc
         run_cells(plan, todo, score)
     ran = {cell.key for cell in todo}
     return [(plan.store.latest if cell.key in ran else plan.store.read)(cell.key) for cell in cells]
+
+
+def present(plan: RunPlan, cells: Sequence[Cell]) -> pd.DataFrame:
+    """Rows of cells after a run; records of other code or data than today's are of status `stale`.
+
+    Such one is left where its cell has failed anew, or was not run again.
+    """
+    from bench.report.scores.frame import load_frame
+
+    frame = load_frame(plan.store, cells, per_image=False)
+    for key, others in plan.store.stale(cells, plan.digests).items():
+        frame.loc[frame["key"] == key, ["status", "reason"]] = "stale", f"other {', '.join(others)}"
+    return frame
 
 
 def execute(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_accuracy) -> None:

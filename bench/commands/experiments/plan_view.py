@@ -27,7 +27,7 @@ def show(plan: RunPlan, todo: Sequence[Cell] | None, nodes: int | None = None) -
 
     `todo` are those that are to be run; None where that cannot be said.
     """
-    from bench.networks.backbones import check_backbone, check_image_size
+    from bench.networks.backbones.create import check_backbone, check_image_size
 
     suite, cells = plan.suite, plan.cells
     click.echo(printable(f"{plan.card.name}: {' '.join(plan.card.description.split())}"))
@@ -93,8 +93,8 @@ def method_traits(name: str, overrides: dict[str, Value], backbone: str) -> Meth
     """Traits of a method, configured with overrides, on a backbone."""
     from bench.method.batch import Access
     from bench.method.registry import configure
-    from bench.networks.backbones import create_backbone
-    from bench.networks.weights import untrained
+    from bench.networks.backbones.create import create_backbone
+    from bench.networks.backbones.weights import untrained
 
     method = configure(name, overrides)
     first = configure(method.starts_from, {}) if method.starts_from else method

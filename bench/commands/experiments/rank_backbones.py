@@ -33,12 +33,14 @@ from bench.engine.cell.settings import arithmetic
 from bench.engine.evaluation.transferability import h_score, leep, log_me, shrunk_h_score, trans_rate
 from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.cost import CostTracker
-from bench.engine.training.inputs import Inputs
+from bench.engine.training.inputs.base import Inputs
 from bench.method.maths.logistic import fit_logistic
-from bench.networks.backbones import check_backbone, create_backbone, imagenet_head
-from bench.networks.own_weights import resolve
+from bench.networks.backbones.create import check_backbone, create_backbone
+from bench.networks.backbones.families import check_family
+from bench.networks.backbones.image import imagenet_head
+from bench.networks.backbones.own_weights import resolve
+from bench.networks.backbones.weights import PACKAGED, available_offline, fetched_from, untrained
 from bench.networks.split import POOLED
-from bench.networks.weights import PACKAGED, available_offline, needs_hub, untrained
 from bench.spec.cell import Budget, Cell, Precision, Scenario, Setting
 from bench.spec.matrix.plan import choose_classes
 
@@ -93,6 +95,7 @@ def rank(options: RankOptions) -> int:
         card.check_domain(target)
     names = list(dict.fromkeys(map(resolve, options.backbones or _candidates())))
     for name in names:
+        check_family(name, card.modality)
         check_backbone(name)
     resolve_device(options.device)
     dataset = open_dataset(card)
@@ -208,14 +211,15 @@ def _features(name: str, ranking: Ranking) -> tuple[Inputs, int]:
         ),
         method="linear-probe",
         backbone=name,
+        modality=dataset.card.modality,
         image_size=ranking.image_size,
         augment="none",
         budget=Budget(),
         seed=0,
         precision=PRECISION,
     )
-    if needs_hub(name):
-        click.echo(f"fetching the weights of {name} from the hub", err=True)
+    if place := fetched_from(name):
+        click.echo(f"fetching the weights of {name} from {place}", err=True)
     torch.manual_seed(stream(cell.seed, "init", "backbone"))
     backbone = create_backbone(name, ranking.image_size)
     digests = present_digests(dataset, "", [name])

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.commands.experiments.execution import outcomes, prepared
+from bench.commands.experiments.execution import outcomes, prepared, present
 from bench.commands.experiments.halving import halve, matched_cells
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.options import SuiteOptions
@@ -30,6 +30,7 @@ OTHERWISE = {
     "skipped": "are skipped",
     "failed": "have failed",
     "unreadable": "cannot be read",
+    "stale": "are of other code or data",
 }
 """Statuses of cells that advice leaves out, in words."""
 
@@ -55,7 +56,8 @@ def recommend(options: RecommendOptions) -> int:
         with prepared(plan.store):
             _run(plan)
     cells = [longest_run(cell, plan.store) for cell in plan.cells]
-    frame = load_frame(plan.store, cells, per_image=False)
+    # Without a run nobody asks what is there of today: it takes the images.
+    frame = present(plan, cells) if options.run else load_frame(plan.store, cells, per_image=False)
     recommendations = [
         advice for block in blocks(frame) if (advice := advise(frame, block, options.max_seconds))
     ]
@@ -97,7 +99,7 @@ def _run(plan: RunPlan) -> None:
     def score(cell: Cell) -> float | None:
         (record,) = outcomes(plan, [cell])
         last = record.evaluations[-1] if record and record.evaluations else None
-        return last.accuracy.get("target-validation") if last else None
+        return last.score("target-validation") if last else None
 
     plain = [cell for cell in plan.cells if not cell.scenario.episodes]
     if len(plain) < len(plan.cells):

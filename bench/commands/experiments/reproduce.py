@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.commands.experiments.execution import prepared, run_cells
+from bench.commands.experiments.execution import execute, prepared, present, ready
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.results.asked import keep
 from bench.commands.results.report import replace_tables
@@ -78,7 +78,7 @@ def reproduce(options: ReproduceOptions) -> int:
     """Run what is missing for some findings, and print and write verdicts.
 
     A suite that cannot run, as one whose data are missing, is left out with the reason. Returns the exit
-    code: 1 if a cell failed.
+    code: 1 if a cell failed, or has no record of today's code and data after its run.
     """
     findings = [load_finding(name) for name in options.names or finding_names()]
     root = Path(options.results or RESULTS)
@@ -91,9 +91,12 @@ def reproduce(options: ReproduceOptions) -> int:
         suite = load_suite(name)
         asked = [_asked(finding, suite) for finding in findings if finding.suite == name]
         cells = _in_order({key: cell for each in asked for key, cell in each.all.items()}, suite)
-        reason = "" if options.recorded else _run(suite, cells, Store(root / name), options.execution)
-        frame = load_frame(Store(root / name), cells, per_image=False)
-        statuses.update(frame["status"])
+        ours = RunPlan(suite, load_card(suite.dataset), cells, Store(root / name), options.execution)
+        ours, reason = (ours, "") if options.recorded else _run(ours)
+        judged = options.recorded or reason
+        frame = load_frame(ours.store, cells, per_image=False) if judged else present(ours, cells)
+        # What a run was to give and has not; what could not run is said.
+        statuses.update(set(frame["status"]) - ({"missing"} if judged else set()))
         newest = max([newest, *frame["created"].dropna()])
         found |= {each.finding.name: _reproduction(each, frame, reason) for each in asked}
     ordered = [found[finding.name] for finding in findings]
@@ -104,7 +107,7 @@ def reproduce(options: ReproduceOptions) -> int:
     click.echo(f"page: {root / PAGE}")
     if options.update:
         replace_tables(Path(options.update), reproductions.markdown(ordered, made))
-    return 1 if statuses & {"failed", "unreadable"} else 0
+    return 1 if statuses & {"failed", "unreadable", "missing", "stale"} else 0
 
 
 def _asked(finding: Finding, suite: Suite) -> Asked:
@@ -126,13 +129,13 @@ def _recipe(term: Term, suite: Suite) -> tuple[str, dict[str, Value]]:
     """Method and hyperparameters of a term, those that make it its own control included."""
     method, own = term.method, suite.set.get(term.method, {})
     if not term.control:
-        return method, explicit(method, own)
+        return method, explicit(method, own, suite.recipe)
     control = control_of(method)
     if control is None:
         raise UserError(f"method '{method}' declares no control")
     if isinstance(control, str):
-        return control, explicit(control, suite.set.get(control, {}))
-    return method, explicit(method, {**own, **control})
+        return control, explicit(control, suite.set.get(control, {}), suite.recipe)
+    return method, explicit(method, {**own, **control}, suite.recipe)
 
 
 def _in_order(cells: dict[str, Cell], suite: Suite) -> list[Cell]:
@@ -146,23 +149,30 @@ def _in_order(cells: dict[str, Cell], suite: Suite) -> list[Cell]:
     return sorted(cells.values(), key=place)
 
 
-def _run(suite: Suite, cells: Sequence[Cell], store: Store, execution: ExecutionOptions) -> str:
-    """Run the cells that have no current record; returns why that cannot be, or nothing."""
-    card = load_card(suite.dataset)
-    ours = RunPlan(suite, card, cells, store, execution)
+def _run(plan: RunPlan) -> tuple[RunPlan, str]:
+    """Run the cells that have no current record; returns why that cannot be, or nothing.
+
+    Also the plan; where images were left out, with digests of the others.
+
+    Raises:
+        UserError: they were being run, and could not be any more.
+    """
+    cells, store = plan.cells, plan.store
     try:
         with prepared(store):
-            todo, stale = store.missing(cells, ours.digests)
+            todo, stale = store.missing(cells, plan.digests)
             again = f", {stale} stale" if stale else ""
             recorded = len(cells) - len(todo)
             click.echo(f"{counted(len(cells), 'cell')}, {recorded} recorded{again}, {len(todo)} to run")
-            keep(store, suite, card, {})
+            keep(store, plan.suite, plan.card, {})
             if todo:
-                run_cells(ours, todo)
+                plan = ready(plan, todo)
     except UserError as error:
         click.echo(printable(f"skipped: {error}"), err=True)
-        return str(error)
-    return ""
+        return plan, str(error)
+    if todo:
+        execute(plan, todo)
+    return plan, ""
 
 
 def _reproduction(asked: Asked, frame: pd.DataFrame, reason: str) -> Reproduction:

@@ -20,6 +20,7 @@ from bench.data.splits import untaught
 from bench.engine.cell.digests import present_digests
 from bench.executors.protocol import ExecutorOptions
 from bench.method.registry import control_of, method_digest, method_file
+from bench.networks.backbones.families import check_family
 from bench.records.record import Digests
 from bench.records.store import Store
 from bench.spec.cell import Cell, Control
@@ -83,6 +84,8 @@ class RunPlan:
         """
         suite = select_suite(options)
         card = load_card(suite.dataset)
+        for name in suite.backbones:
+            check_family(name, card.modality)
         store = Store(results or RESULTS / f"{suite.name}{suffix}")
         return cls(suite, card, plan(suite, card), store, execution)
 

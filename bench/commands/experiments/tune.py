@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,10 +32,14 @@ from bench.records.selection import label_free_scores
 from bench.records.store import Store
 from bench.spec.cell import Cell, Value, content_hash
 from bench.spec.matrix.suite import Suite
-from bench.spec.rules import LABEL_FREE, TUNES_BY
+from bench.spec.rules import LABEL_FREE, SOURCE_VAL, TUNES_BY
+from bench.spec.scenarios import KINDS
 
 NAMED = ("suite", "methods", "source", "target")
 """Options that a study's name says in words."""
+
+SEAL = "checksum"
+"""Field of a line of a journal."""
 
 Space = dict[str, dict[str, Any]]
 """Ranges of the hyperparameters that are searched."""
@@ -79,7 +84,15 @@ def tune(options: TuneOptions) -> int:
     if len(methods) == 1:
         return _conclude(studies[methods[0]][0], methods[0])
     click.echo(markdown(studies))
-    return 0 if studies else 1
+    failed = [method for method, (study, _) in studies.items() if not _complete(study)]
+    for method in failed:
+        click.echo(f"{method}: every trial failed", err=True)
+    return 0 if studies and not failed else 1
+
+
+def _complete(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Trials of a study that have a score."""
+    return [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
 
 
 def _tune(method: str, options: TuneOptions) -> tuple[optuna.Study, Space]:
@@ -102,7 +115,7 @@ def markdown(studies: Mapping[str, tuple[optuna.Study, Space]]) -> str:
     rows = ["| method | hyperparameter | default | score, % | best | score, % | trials |"]
     rows.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
     for method, (study, space) in studies.items():
-        complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+        complete = _complete(study)
         if not complete:
             continue
         best = max(complete, key=lambda trial: trial.value or 0.0)
@@ -141,8 +154,7 @@ def tuned(plan: RunPlan) -> Suite:
         except Untried as reason:
             click.echo(f"not tuned: {reason}")
             continue
-        complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
-        if not complete:
+        if not _complete(study):
             click.echo(f"{method}: every trial failed; it keeps its defaults", err=True)
             continue
         values = {name: _rounded(value) for name, value in study.best_params.items()}
@@ -287,9 +299,12 @@ def allowed_score(record: Record, rule: str = TUNES_BY) -> float | None:
     """
     if not record.evaluations:
         return None
-    if record.request.cell.scenario.shots == 0:
+    scenario = record.request.cell.scenario
+    if not KINDS[scenario.kind].shows_target:
+        rule = SOURCE_VAL
+    if scenario.shots == 0:
         return label_free_scores(record.evaluations, rule)[-1]
-    return record.evaluations[-1].accuracy.get("shots-validation")
+    return record.evaluations[-1].score("shots-validation")
 
 
 def _study(store: Store, name: str, question: str) -> optuna.Study:
@@ -299,7 +314,7 @@ def _study(store: Store, name: str, question: str) -> optuna.Study:
     # Absolute: optuna's lock is a link to the path, and one that leads nowhere is waited for without end.
     path = str(journal.absolute())
     try:
-        storage = JournalStorage(JournalFileBackend(path, JournalLock(path)))
+        storage = JournalStorage(SealedJournal(path, JournalLock(path)))
         study_name = f"{name} {question}"
         known = [study.study_name for study in storage.get_all_studies()]
         if study_name not in known and any(_is_of(other, name) for other in known):
@@ -321,6 +336,26 @@ def _study(store: Store, name: str, question: str) -> optuna.Study:
 def _is_of(study_name: str, name: str) -> bool:
     """Return True if a study has this name, with or without a question."""
     return study_name == name or study_name.rpartition(" ")[0] == name
+
+
+class SealedJournal(JournalFileBackend):
+    """Journal whose lines hold checksums, so that damage is no other score; older lines hold none."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append lines; raises `OSError`."""
+        super().append_logs([{**log, SEAL: _checksum(log)} for log in logs])
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """Read lines from a number on; raises `ValueError` where one was changed."""
+        for log in super().read_logs(log_number_from):
+            checksum = log.pop(SEAL, None)
+            if checksum not in (None, _checksum(log)):
+                raise ValueError("a checksum differs")
+            yield log
+
+
+def _checksum(log: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(log, sort_keys=True).encode())
 
 
 class JournalLock(JournalFileSymlinkLock):
@@ -361,7 +396,7 @@ def _inside(spec: dict[str, float]) -> bool:
 
 def _conclude(study: optuna.Study, method: str) -> int:
     """Print the best trials and how to use the best one."""
-    complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    complete = _complete(study)
     if not complete:
         click.echo(f"{method}: every trial failed", err=True)
         return 1

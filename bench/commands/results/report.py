@@ -158,7 +158,7 @@ def check_published(store: Store, cells: Sequence[Cell]) -> str:
     """
     asked_for = cells or [record.request.cell for record in store.records()]
     scenarios = {cell.scenario for cell in asked_for}
-    domains = domains_by_dataset((s.dataset, s.source, s.target) for s in scenarios)
+    domains = domains_by_dataset((s.dataset, s.source_name, s.target) for s in scenarios)
     contents = []
     for path, wanted in tables(domains):
         if path == published_results():

@@ -65,8 +65,7 @@ def _wanted(cells: Iterable[Cell]) -> dict[tuple[str, str, int], tuple[str, ...]
         (scenario.dataset, domain, cell.image_size): scenario.target_classes
         for cell in cells
         for scenario in [cell.scenario]
-        for domain in (scenario.source, scenario.target)
-        if domain
+        for domain in scenario.domains
     }
 
 
@@ -80,6 +79,8 @@ def _opened(name: str) -> Dataset | None:
 
 
 def _cached_images(dataset: Dataset | None, domain: str, size: int) -> DomainImages | None:
-    if not dataset or domain not in dataset.domains or not dataset.pixels_path(domain, size).exists():
+    if not dataset or dataset.card.modality != "image" or domain not in dataset.domains:
         return None
-    return DomainImages(dataset, domain, dataset.pixels(domain, size))
+    if not dataset.decoded_path(domain, size).exists():
+        return None
+    return DomainImages(dataset, domain, dataset.decoded(domain, size))

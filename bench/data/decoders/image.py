@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import numpy as np
 from filelock import FileLock
@@ -17,11 +17,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from bench.core.errors import UserError
 from bench.core.files import open_regular
 from bench.core.paths import cache_part, writing_to_cache
+from bench.data.decoders.base import Decoder, Fit, Unreadable
 from bench.data.sources.encoded import MOST_BYTES, OF_THE_FILE, Encoded, cannot_read
 from bench.processes.malloc import trim
-
-Fit = Literal["pad", "crop", "squash"]
-"""Way to make an image square: white margins, a centre crop, or stretching."""
 
 MOST_PIXELS = 100_000_000
 """Largest image in pixels. Larger ones are refused before decoding: a small file can fill the memory."""
@@ -56,17 +54,6 @@ ROOM = 512
 GAP = 1.5
 """Images are averaged over whole pixels as long as they stay this many times larger than asked for, and
 then resampled (Pillow's `reducing_gap`): the error is under 1 % of the range, less than bilinear's."""
-
-
-class Unreadable(UserError):
-    """Image that cannot be decoded; the message says why, without naming it.
-
-    It is `lasting` where its content is the reason, and will be again.
-    """
-
-    def __init__(self, reason: str, lasting: bool = True) -> None:
-        super().__init__(reason)
-        self.lasting = lasting
 
 
 def decode(encoded: Encoded, size: int, fit: Fit = "pad") -> np.ndarray:
@@ -245,3 +232,6 @@ def _rgb(image: Image.Image, scale: float = 1.0) -> Image.Image:
         canvas.alpha_composite(rgba)
         image = canvas
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+DECODER = Decoder("image", decode, "uint8", (None, None, 3), ("pillow",))

@@ -41,7 +41,7 @@ def card_mismatches(dataset: Dataset) -> Iterable[Finding]:
             continue
         counts = np.bincount(domain.labels, minlength=len(expected)).tolist()
         wrong = [
-            f"{label}: {count} images; the card says {right}"
+            f"{label}: {count} {dataset.kind.items}; the card says {right}"
             for label, count, right in zip(dataset.card.classes, counts, expected, strict=True)
             if count != right
         ]
@@ -55,11 +55,15 @@ def missing(dataset: Dataset) -> Iterable[Finding]:
     """Find domains and classes without images."""
     for name in dataset.card.domains:
         if name not in dataset.domains:
-            yield Finding("domain missing", "fault", f"no images of domain {name}")
+            yield Finding("domain missing", "fault", f"no {dataset.kind.items} of domain {name}")
     for name, domain in dataset.domains.items():
         counts = np.bincount(domain.labels, minlength=len(dataset.card.classes))
         for label in np.flatnonzero(counts == 0):
-            yield Finding("class missing", "fault", f"{name} has no image of {dataset.card.classes[label]}")
+            yield Finding(
+                "class missing",
+                "fault",
+                f"{name} has no {dataset.kind.item} of {dataset.card.classes[label]}",
+            )
 
 
 def class_balance(dataset: Dataset) -> Iterable[Finding]:
@@ -72,9 +76,10 @@ def class_balance(dataset: Dataset) -> Iterable[Finding]:
         few = [f"{classes[label]} ({count})" for label, count in groups.items() if 0 < count < LEAST]
         if few:
             yield Finding(
-                "too few images",
+                f"too few {dataset.kind.items}",
                 "fault",
-                f"{name}: fewer than {LEAST} different images, one each to train on, validate and test",
+                f"{name}: fewer than {LEAST} different {dataset.kind.items}, "
+                "one each to train on, validate and test",
                 tuple(few),
             )
         counts = np.bincount(domain.labels, minlength=len(classes))

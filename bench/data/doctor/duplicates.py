@@ -31,7 +31,7 @@ def exact(dataset: Dataset) -> Iterable[Finding]:
         labels = {int(domain.labels[row]) for domain, row in places}
         published = {domain.published[row] for domain, row in places} - {""}
         kind = (
-            "one image, two classes"
+            f"one {dataset.kind.item}, two classes"
             if len(labels) > 1
             else "copies in two splits"
             if len(published) > 1
@@ -44,7 +44,7 @@ def exact(dataset: Dataset) -> Iterable[Finding]:
         harmless = kind == "copies"
         note = "; they are kept in one split" if harmless else ""
         yield Finding(
-            kind, "note" if harmless else "fault", f"{counted(len(images), 'image')}{note}", tuple(images)
+            kind, "note" if harmless else "fault", f"{dataset.kind.counted(len(images))}{note}", tuple(images)
         )
 
 

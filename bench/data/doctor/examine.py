@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 
 from bench.data.dataset import Dataset, silent
-from bench.data.doctor import counts, duplicates, files
+from bench.data.doctor import counts, duplicates, files, texts
 from bench.data.doctor.finding import Finding
-from bench.data.doctor.scan import Scan, scan_images
+from bench.data.doctor.scan import scan_images
 from bench.data.index import Progress
 
 DomainSummary = dict[str, str | int | float | None]
-"""Counts of images and classes of a domain, and the mean width and height of its images in pixels."""
+"""Counts of items and classes of a domain, and their mean size."""
 
 
 @dataclass(frozen=True)
@@ -37,36 +39,65 @@ class Diagnosis:
 
 
 def examine(dataset: Dataset, progress: Progress = silent) -> Diagnosis:
-    """Scan every image of a dataset and run all checks; not of domains that are others corrupted."""
+    """Look at every item of a dataset and run all checks; not of domains that are others corrupted."""
     dataset = dataset.clean
-    scan = scan_images(dataset, progress)
+    looked = LOOKS[dataset.card.modality](dataset, progress)
     findings = [
         *counts.card_mismatches(dataset),
         *counts.missing(dataset),
-        *files.unreadable(dataset, scan),
+        *looked.before,
         *counts.class_balance(dataset),
         *duplicates.exact(dataset),
-        *duplicates.near(dataset, scan),
-        *files.small(dataset, scan),
+        *looked.after,
     ]
-    return Diagnosis(dataset.card.name, dataset.origin, _summaries(dataset, scan), findings)
+    return Diagnosis(dataset.card.name, dataset.origin, _summaries(dataset, looked), findings)
 
 
-def _summaries(dataset: Dataset, scan: Scan) -> list[DomainSummary]:
+@dataclass(frozen=True)
+class Looked:
+    """Findings about single items, before and behind those about counts, and what is told of a domain."""
+
+    before: list[Finding]
+    after: list[Finding]
+    summary: Callable[[str], DomainSummary]
+
+
+def _images(dataset: Dataset, progress: Progress) -> Looked:
+    scan = scan_images(dataset, progress)
+
+    def summary(name: str) -> DomainSummary:
+        sizes = [size for (where, _), size in scan.sizes.items() if where == name]
+        return {
+            side: round(float(np.mean(lengths)), 1) if sizes else None
+            for side, lengths in (("width", [w for w, _ in sizes]), ("height", [h for _, h in sizes]))
+        }
+
+    before = list(files.unreadable(dataset, scan))
+    return Looked(before, [*duplicates.near(dataset, scan), *files.small(dataset, scan)], summary)
+
+
+def _texts(dataset: Dataset, progress: Progress) -> Looked:
+    read = texts.read_texts(dataset, progress)
+    return Looked([], list(texts.faults(dataset, read)), partial(texts.summary, read))
+
+
+LOOKS: dict[str, Callable[[Dataset, Progress], Looked]] = {"image": _images, "text": _texts}
+"""Looks at the items of a dataset, by modality."""
+
+
+def _summaries(dataset: Dataset, looked: Looked) -> list[DomainSummary]:
     rows: list[DomainSummary] = []
     for name, domain in dataset.domains.items():
-        sizes = [size for (where, _), size in scan.sizes.items() if where == name]
         counts = list(Counter(domain.labels.tolist()).values())
         rows.append(
             {
                 "domain": name,
-                "images": len(domain.places),
+                dataset.kind.items: len(domain.places),
                 "expected": dataset.card.expected_images(name),
                 "classes": len(counts),
                 "smallest": min(counts, default=0),
                 "largest": max(counts, default=0),
-                "width": round(float(np.mean([w for w, _ in sizes])), 1) if sizes else None,
-                "height": round(float(np.mean([h for _, h in sizes])), 1) if sizes else None,
+                **looked.summary(name),
             }
         )
     return rows

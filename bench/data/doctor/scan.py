@@ -12,7 +12,8 @@ from functools import partial
 import numpy as np
 
 from bench.data.dataset import Dataset
-from bench.data.decoders.image import Unreadable, upright
+from bench.data.decoders.base import Unreadable
+from bench.data.decoders.image import upright
 from bench.data.decoding import STOPPED, ImagesRequest, numbered, pieces
 from bench.data.index import Progress
 from bench.data.sources.encoded import Encoded, Place

@@ -17,10 +17,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from bench.core.components import unite
 from bench.core.digest import combine
 from bench.core.errors import UserError
+from bench.data.sources import layouts
 from bench.data.sources.base import Absent, Listing, SourceRequest
-from bench.data.sources.components import unite
 from bench.data.sources.item import Item
 from bench.spec.toml import Frozen
 
@@ -46,18 +47,18 @@ class EmojiPackage(Frozen):
     min_class_size: int
 
     def listing(self, request: SourceRequest) -> Listing:
-        """List the installed package; its version, its path and the table of classes decide the items."""
+        """List the installed package; its version, its files and the table of classes decide the items."""
         package = self._distribution()
         named = [request.cards / name for name in (self.table, self.families) if name]
         tables = [path.read_text(encoding="utf-8") for path in named]
         digest = combine(
-            self.model_dump_json(), package.version, str(package.locate_file(self.root)), *tables
+            self.model_dump_json(), package.version, *map(layouts.states_in, self._vendors()), *tables
         )
         return Listing(f"package {self.package} {package.version}", digest, lambda: self.items(request.cards))
 
     def items(self, cards: Path) -> dict[str, list[Item]]:
         """List the cleaned items of every domain, in one order; `cards` is the folder with the table."""
-        files = {domain: self._files(folder) for domain, folder in self.folders.items()}
+        files = dict(zip(self.folders, map(self._files, self._vendors()), strict=True))
         emoji = {
             code: row["subgroup"]
             for row in _rows(cards / self.table)
@@ -86,8 +87,12 @@ class EmojiPackage(Frozen):
             for domain, found in files.items()
         }
 
-    def _files(self, folder: str) -> dict[CodePoints, Path]:
-        root = Path(str(self._distribution().locate_file(self.root))) / folder
+    def _vendors(self) -> list[Path]:
+        """List the folders of the domains."""
+        root = Path(str(self._distribution().locate_file(self.root)))
+        return [root / folder for folder in self.folders.values()]
+
+    def _files(self, root: Path) -> dict[CodePoints, Path]:
         found: dict[CodePoints, Path] = {}
         for path in sorted(root.glob("U+*.png")):
             found.setdefault(_strip(path.stem.replace("U+", "").split("-")), path)

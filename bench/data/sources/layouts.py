@@ -183,6 +183,21 @@ def _texts(file: Path, shard: ParquetFile, column: str) -> list[str]:
         raise UserError(f"{file}: column '{column}' holds numbers that nothing in the file names") from None
 
 
+def states_in(folder: Path) -> str:
+    """Digest that changes when a file of a folder is written again, or the folder moved. Reads no file."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [(entry.name, entry.stat()) for entry in entries]
+    except OSError:
+        found = []
+    return combine(str(folder), *sorted(f"{name} {_state(status)}" for name, status in found))
+
+
+def _state(status: os.stat_result) -> str:
+    # The second time also changes where the file may be read by others than before.
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
 def digest_of(items: Items) -> str:
     """Digest that changes when an item does, or its file is moved or written again. Reads no file."""
     parts = [
@@ -198,6 +213,5 @@ def digest_of(items: Items) -> str:
         except OSError:
             parts.append(f"{name} missing")
         else:
-            # The second time also changes where the file may be read by others than before.
-            parts.append(f"{name} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}")
+            parts.append(f"{name} {_state(status)}")
     return combine(*parts)

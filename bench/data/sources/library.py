@@ -7,26 +7,33 @@ so that no later start needs the library.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
 import inspect
+import logging
 import os
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from bench.core.digest import combine, seal, unseal
+from bench.core.digest import code_digest, combine, seal, unseal
 from bench.core.errors import UserError
-from bench.core.files import write_atomically
+from bench.core.files import atomic_file, write_atomically
 from bench.core.paths import cache_part, data_roots, writing_to_cache
 from bench.data.sources import layouts
 from bench.data.sources.base import Absent, Listing, SourceRequest, normalised
 from bench.data.sources.item import Item
 from bench.spec.toml import Frozen
+
+LOG = logging.getLogger(__name__)
+
+CODE = ("data/sources/library.py", "data/sources/pixel_tables.py")
+"""Code that decides what is kept: other code, other arrays."""
 
 FILES = ("_image_files", "_images", "samples")
 """Attributes in which torchvision's file-based datasets keep their paths."""
@@ -51,8 +58,25 @@ class KeptPart(Frozen):
     """Note in the cache of a part's images: paths of files, or the path of one array (images, H, W[, C])."""
 
     labels: list[int]
+    classes: list[str]
+    """Names of the classes by the labels' numbers; empty where its origin names none."""
     files: list[str] = []
     array: str = ""
+    sha256: str = ""
+    """Of the array's file."""
+
+    @property
+    def there(self) -> bool:
+        """Return True if the images are where they were."""
+        return Path(self.array or self.files[0]).exists()
+
+    @property
+    def whole(self) -> bool:
+        """Return True if the array is what was written; what is in other files is not kept here."""
+        if not self.array:
+            return True
+        with open(self.array, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
 
     def images(self) -> Iterator[tuple[Path, int | None, int]]:
         """Iterate over (path, row in the array, label)."""
@@ -80,51 +104,90 @@ class Library(Frozen):
         """List every part that is here or can be fetched; a domain with a missing part is left out."""
         rows: dict[str, list[Item]] = defaultdict(list)
         problems = []
+        present = []
         for part in self.parts:
             try:
                 kept = _keep(part, request)
             except Absent as reason:
                 problems.append(f"{part.domain}: {reason}")
                 continue
+            present.append(part)
             for path, row, label in kept.images():
                 rows[part.domain].append(Item("", request.classes[label], "", path, row, part.split))
         incomplete = {problem.split(":")[0] for problem in problems}
         items = {domain: listed for domain, listed in rows.items() if domain not in incomplete}
         if not items:
             raise Absent("; ".join(dict.fromkeys(problems)))
-        return Listing(self.title, layouts.digest_of(items), lambda: items, tuple(problems))
+
+        def whole() -> layouts.Items:
+            for part in present:
+                _keep(part, request, read=True)
+            return items
+
+        return Listing(self.title, layouts.digest_of(items), whole, tuple(problems))
 
 
-def _keep(part: LibraryPart, request: SourceRequest) -> KeptPart:
-    """Find a part's images and labels: in the cache, or else with the library."""
-    note = cache_part("library") / f"{part.key}.json"
-    try:
+def _keep(part: LibraryPart, request: SourceRequest, read: bool = False) -> KeptPart:
+    """Find a part's images and labels: in the cache, or else with the library; see `kept_part`."""
+
+    def make(array: Path) -> KeptPart:
+        dataset = _open(part, request)
+        return _of_files(dataset) or _of_arrays(dataset, array)
+
+    kept = kept_part(part.key, make, read)
+    check_classes(part.call, kept, request.classes)
+    return kept
+
+
+def kept_part(key: str, make: Callable[[Path], KeptPart], read: bool) -> KeptPart:
+    """Find a part in the cache, or make it, with its array, if it is one, at the path that `make` is given.
+
+    Whoever is to `read` an array gets a whole one: an index of a damaged one would be of other images.
+    """
+    note = cache_part("library") / f"{combine(key, code_digest(*CODE))}.json"
+    with contextlib.suppress(OSError, ValueError, IndexError):
         kept = KeptPart.model_validate_json(unseal(note.read_bytes()))
-        if Path(kept.array or kept.files[0]).exists():
-            return kept
-    except (OSError, ValueError, IndexError):
-        pass
-    dataset = _open(part, request)
-    _same_classes(part, [str(name) for name in getattr(dataset, "classes", [])], request)
+        if kept.there:
+            if not read or kept.whole:
+                return kept
+            LOG.warning("damaged, and made anew: %s", kept.array)
+    kept = make(note.with_suffix(".npy"))
     with writing_to_cache():
-        kept = _of_files(dataset) or _of_arrays(dataset, note.with_suffix(".npy"))
         write_atomically(note, seal(kept.model_dump_json().encode()))
     return kept
 
 
-def _same_classes(part: LibraryPart, known: list[str], request: SourceRequest) -> None:
-    """Check that the library's classes, where it names them, are those of the card in the same order.
+def keep_array(out: Path, images: np.ndarray, labels: list[int], classes: list[str]) -> KeptPart:
+    """Write images to a file of the cache."""
+    with writing_to_cache(), atomic_file(out) as temporary:
+        with temporary.open("wb") as file:
+            np.save(file, images, allow_pickle=False)
+        with temporary.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return KeptPart(array=str(out), labels=labels, classes=classes, sha256=sha256)
 
-    The library may say more than the card (`0 - zero`).
+
+def check_classes(what: str, kept: KeptPart, classes: Sequence[str]) -> None:
+    """Check that images' classes, where they are named, are those of the card in the same order.
+
+    A library may say more than the card (`0 - zero`).
 
     Raises:
         UserError: another number of classes, or another name at some place.
     """
-    if known and len(known) != len(request.classes):
-        raise UserError(f"{part.call} has {len(known)} classes, the card {len(request.classes)}")
-    for number, (name, own) in enumerate(zip(known, request.classes, strict=False)):
+    known = kept.classes
+    if (known and len(known) != len(classes)) or max(kept.labels, default=0) >= len(classes):
+        count = len(known) or f"{max(kept.labels) + 1} or more"
+        raise UserError(f"{what} has {count} classes, the card {len(classes)}")
+    for number, (name, own) in enumerate(zip(known, classes, strict=False)):
         if normalised(name) != normalised(own) and not name.startswith(f"{own} "):
-            raise UserError(f"class {number} of {part.call} is '{name}', of the card '{own}'")
+            raise UserError(f"class {number} of {what} is '{name}', of the card '{own}'")
+
+
+def _names(dataset: Any) -> list[str]:
+    """Names of a library's classes by their numbers; none where it does not say."""
+    names = getattr(dataset, "classes", getattr(dataset, "target_names", ()))
+    return [str(name) for name in names]
 
 
 def _of_files(dataset: Any) -> KeptPart | None:
@@ -134,7 +197,7 @@ def _of_files(dataset: Any) -> KeptPart | None:
             pairs = isinstance(found[0], tuple)
             files = [os.path.abspath(item[0] if pairs else item) for item in found]
             labels = [item[1] for item in found] if pairs else dataset._labels
-            return KeptPart(files=files, labels=[int(label) for label in labels])
+            return KeptPart(files=files, labels=[int(label) for label in labels], classes=_names(dataset))
     return None
 
 
@@ -148,11 +211,7 @@ def _of_arrays(dataset: Any, out: Path) -> KeptPart:
         pairs = [dataset[row] for row in range(len(dataset))]
         arrays = [np.asarray(image) for image, _ in pairs]
         labels = [int(np.ravel(label)[0]) for _, label in pairs]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{os.getpid()}-{out.name}")
-    np.save(temporary, np.stack(arrays), allow_pickle=False)
-    temporary.replace(out)
-    return KeptPart(array=str(out), labels=labels)
+    return keep_array(out, np.stack(arrays), labels, _names(dataset))
 
 
 def _open(part: LibraryPart, request: SourceRequest) -> Any:

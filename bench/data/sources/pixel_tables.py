@@ -8,8 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,14 +16,13 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from bench.core.digest import code_digest, combine, seal, unseal
+from bench.core.digest import combine
 from bench.core.errors import UserError
-from bench.core.files import atomic_file, write_atomically
 from bench.core.packages import MOST_BYTES, Member, NotHere
-from bench.core.paths import cache_part, writing_to_cache
+from bench.data.sources import layouts
 from bench.data.sources.base import Absent, Listing, SourceRequest
 from bench.data.sources.item import Item
-from bench.data.sources.library import KeptPart
+from bench.data.sources.library import KeptPart, check_classes, keep_array, kept_part
 from bench.spec.toml import Frozen
 
 Images = tuple[np.ndarray, list[int]]
@@ -98,28 +96,24 @@ class PixelTables(Frozen):
 
     def listing(self, request: SourceRequest) -> Listing:
         """List every domain; what is not kept yet is read from the distributions, or fetched."""
-        tables = {table.domain: table for table in self.tables}
         kept: dict[str, KeptPart] = {}
         try:
-            for table in self.tables:
-                key = table.model_dump_json()
-                kept[table.domain] = _keep(key, partial(table.images, request.download))
-            for blend in self.blends:
-                below = kept[blend.of]
-                key = combine(blend.model_dump_json(), tables[blend.of].model_dump_json())
-                kept[blend.domain] = _keep(key, partial(self._blended, blend, below, request.download))
+            for domain in self._domains:
+                kept[domain] = self._keep(domain, request)
         except NotHere as reason:
             raise Absent(str(reason)) from None
         origins = {blend.domain: blend.of for blend in self.blends}
-        digest = combine(self.model_dump_json(), *(part.array for part in kept.values()))
+        items = {
+            domain: _items(origins.get(domain, domain), part, request.classes)
+            for domain, part in kept.items()
+        }
 
-        def items() -> dict[str, list[Item]]:
-            return {
-                domain: _items(origins.get(domain, domain), part, request.classes)
-                for domain, part in kept.items()
-            }
+        def whole() -> layouts.Items:
+            for domain in kept:
+                self._keep(domain, request, read=True)
+            return items
 
-        return Listing(self.title, digest, items)
+        return Listing(self.title, combine(self.model_dump_json(), layouts.digest_of(items)), whole)
 
     @property
     def title(self) -> str:
@@ -128,9 +122,30 @@ class PixelTables(Frozen):
         members += [member for blend in self.blends for member in blend.photographs]
         return "packages " + ", ".join(dict.fromkeys(member.distribution for member in members))
 
-    def _blended(self, blend: Blend, below: KeptPart, download: bool) -> Images:
-        images = np.load(below.array, allow_pickle=False)
-        return blend.images((images, below.labels), download)
+    @property
+    def _domains(self) -> list[str]:
+        """Domains, those that are made of others after these."""
+        return [*(table.domain for table in self.tables), *(blend.domain for blend in self.blends)]
+
+    def _keep(self, domain: str, request: SourceRequest, read: bool = False) -> KeptPart:
+        """Find a domain's images in the cache, or make them; see `kept_part`."""
+        tables = {table.domain: table for table in self.tables}
+        blend = next((blend for blend in self.blends if blend.domain == domain), None)
+        table = tables[blend.of if blend else domain]
+
+        def make(array: Path) -> KeptPart:
+            if not blend:
+                images, labels = table.images(request.download)
+            else:
+                below = self._keep(blend.of, request, read=True)
+                plain = np.load(below.array, allow_pickle=False)
+                images, labels = blend.images((plain, below.labels), request.download)
+            return keep_array(array, images, labels, [])
+
+        key = combine(*([blend.model_dump_json()] if blend else []), table.model_dump_json())
+        kept = kept_part(key, make, read)
+        check_classes(domain, kept, request.classes)
+        return kept
 
 
 def _items(thing: str, part: KeptPart, classes: Sequence[str]) -> list[Item]:
@@ -140,23 +155,3 @@ def _items(thing: str, part: KeptPart, classes: Sequence[str]) -> list[Item]:
         name = f"{thing}-{row:05}"
         found.append(Item(name, classes[label], name, path, row))
     return found
-
-
-def _keep(key: str, make: Callable[[], Images]) -> KeptPart:
-    """Find a domain's array in the cache, or make it."""
-    code = code_digest("data/sources/pixel_tables.py")
-    note = cache_part("library") / f"{combine(key, code)}.json"
-    try:
-        kept = KeptPart.model_validate_json(unseal(note.read_bytes()))
-        if Path(kept.array).exists():
-            return kept
-    except (OSError, ValueError):
-        pass
-    images, labels = make()
-    array = note.with_suffix(".npy")
-    with writing_to_cache():
-        with atomic_file(array) as temporary, temporary.open("wb") as file:
-            np.save(file, images, allow_pickle=False)
-        kept = KeptPart(array=str(array), labels=labels)
-        write_atomically(note, seal(kept.model_dump_json().encode()))
-    return kept

@@ -14,7 +14,7 @@ from bench.core.errors import InputsChanged, OldProcess
 from bench.data.card import Card
 from bench.data.dataset import Dataset
 from bench.method.registry import load_method, method_digest, method_shared_files
-from bench.networks.weights import weights_digest
+from bench.networks.backbones.weights import weights_digest
 from bench.records.record import Digests
 from bench.spec.cell import Cell
 

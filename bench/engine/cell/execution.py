@@ -32,15 +32,16 @@ from bench.engine.training.checkpoints import Checkpoints
 from bench.engine.training.cost import StageResult
 from bench.engine.training.data_parallel import ProcessGroup, SingleProcessGroup
 from bench.engine.training.generators import seed_generators
-from bench.engine.training.inputs import Inputs
+from bench.engine.training.inputs.base import Inputs
 from bench.engine.training.loop_state import Resume
 from bench.method.base import Method, Model
 from bench.method.batch import Task
 from bench.method.registry import configure
 from bench.method.requirements import check_capability, check_per_sample_loss
-from bench.networks.backbones import create_backbone, synchronised
+from bench.networks.backbones.create import create_backbone, example
+from bench.networks.backbones.image import synchronised
+from bench.networks.backbones.weights import untrained
 from bench.networks.split import POOLED, suffix
-from bench.networks.weights import untrained
 from bench.records.record import Evaluation, Predictions
 from bench.records.selection import select
 from bench.spec.scenarios import stages as stages_of
@@ -205,8 +206,7 @@ class CellExecution:
         """Build the network for a stage from the cell's initialisation stream, on the device."""
         setting, backbone = self.env.setting, self.backbone
         if self.split_point is not None:
-            image = torch.zeros(1, 3, self.cell.image_size, self.cell.image_size)
-            backbone = suffix(backbone, self.split_point, image)
+            backbone = suffix(backbone, self.split_point, example(backbone.name, self.cell.image_size))
         seed_generators(stream(self.cell.seed, "init", "head", stage.name))
         model = self.first.build(backbone, self.task(stage))
         if setting.devices > 1 and setting.device != "cpu":
@@ -299,6 +299,7 @@ class CellExecution:
         """Train on each episode from a copy of the network, and keep its queries' logits."""
         form = self.cell.scenario.episodes
         assert form is not None
+        assert self.partitions.target is not None, "episodes are of a target that methods see"
         inputs = self.partitions.target.inputs
         count = form.count if self.split_point == POOLED else math.ceil(form.count / EXPENSIVE)
         checkpoint = self.checkpoints.of("episodes")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.core.seeds import stream
-from bench.data.splits import TEST, subset
+from bench.data.splits import TEST, pooled
 from bench.engine.cell.execution import CellExecution
 from bench.engine.evaluation import predict
 from bench.engine.evaluation.partitions import View
@@ -61,7 +61,7 @@ class ExecutionWithFeatures(CellExecution):
         found = {"target": self.partitions.held_out["target-test"]}
         first = self.stages[0]
         if first.shared and (source := first.labelled):
-            images = subset(self.dataset, source.domain, source.classes, TEST)
+            images = pooled(self.dataset, source.domains, source.classes, TEST)
             found["source"] = View(self.partitions.of(source).inputs, images)
         return {role: _sample(items) for role, items in found.items()}
 

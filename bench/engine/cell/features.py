@@ -1,4 +1,4 @@
-"""Inputs of a cell: pixels, or features that a frozen part of the network makes of them, kept and shared."""
+"""Inputs of a cell: items, or features that a frozen part of the network makes of them, kept and shared."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import copy
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from bench.core.digest import combine
 from bench.core.seeds import stream
 from bench.data.dataset import Dataset
 from bench.data.splits import SPLITS, TEST, TRAIN, splits
 from bench.engine.cell.env import CellEnv
-from bench.engine.evaluation.predict import at_once, filled
+from bench.engine.evaluation.predict import at_once, filled, in_order
 from bench.engine.training.artifacts import Made
-from bench.engine.training.inputs import ImageInputs, Inputs, KeptInputs, augmentation
+from bench.engine.training.inputs.base import Inputs, InputsRequest, KeptInputs, in_batches
+from bench.engine.training.inputs.make import INPUTS
 from bench.engine.training.loop import autocast
 from bench.engine.training.memory import in_parts
-from bench.networks.backbones import Backbone, normalisation
+from bench.networks.backbones.base import Backbone
+from bench.networks.backbones.own_weights import UNTRAINED
 from bench.networks.fuse import fuse_batch_norm
 from bench.networks.split import Prefix
-from bench.networks.weights import UNTRAINED
 
 
 class DomainInputs:
@@ -30,22 +32,22 @@ class DomainInputs:
         self.env, self.dataset = env, dataset
 
     def get(self, domain: str, backbone: Backbone, split_point: str | None, views: int) -> Inputs:
-        """Images, or the features that the part of the backbone below the split point makes of them."""
+        """Items, or the features that the part of the backbone below the split point makes of them."""
         if split_point is None:
-            return self._images(domain)
+            return self._items(domain)
         return self._features(domain, backbone, split_point, views)
 
-    def _images(self, domain: str) -> ImageInputs:
-        cell = self.env.cell
-        mean, std = normalisation(cell.backbone)
-        return ImageInputs(
-            self.dataset.pixels(domain, cell.image_size, self.env.progress),
-            mean,
-            std,
-            torch.device(self.env.setting.device),
-            self.env.setting.channels_last,
-            augmentation(cell.augment, cell.image_size),
+    def _items(self, domain: str) -> Inputs:
+        cell, setting = self.env.cell, self.env.setting
+        request = InputsRequest(
+            decoded=self.dataset.decoded(domain, cell.image_size, self.env.progress),
+            size=cell.image_size,
+            backbone=cell.backbone,
+            augment=cell.augment,
+            device=torch.device(setting.device),
+            channels_last=setting.channels_last,
         )
+        return INPUTS[cell.modality](request)
 
     def _features(self, domain: str, backbone: Backbone, split_point: str, views: int) -> KeptInputs:
         cell, device = self.env.cell, self.env.setting.device
@@ -56,19 +58,19 @@ class DomainInputs:
         views = 0 if cell.augment == "none" else views
 
         def make() -> Made:
-            images = self._images(domain)
+            items = self._items(domain)
             network = copy.deepcopy(backbone).eval().to(device)
             if self.env.setting.channels_last:
                 network.to(memory_format=torch.channels_last)
-            image = images.take(np.arange(1))
-            prefix = Prefix(fuse_batch_norm(network, lambda network: network(image)), split_point)
-            every = np.arange(len(images.pixels))
+            first = items.take(np.arange(1))
+            prefix = Prefix(fuse_batch_norm(network, lambda network: network(first)), split_point)
+            every = np.arange(len(items))
             jobs = [(every, None), *((trained, stream(cell.seed, "view", view)) for view in range(views))]
             out = []
             with self.env.cost_tracker.timed("features") as seconds, torch.inference_mode():
                 for done, (rows, seed) in enumerate(jobs):
                     self.env.progress(f"features of {domain}", done, len(jobs))
-                    out.append(self._run(prefix, images, rows, seed))
+                    out.append(self._run(prefix, items, rows, seed))
             tensors = {"clean": out[0]}
             if views:
                 tensors["views"] = torch.stack(out[1:])
@@ -90,16 +92,24 @@ class DomainInputs:
         kept = tensors.get("views")
         return KeptInputs(tensors["clean"].to(device), None if kept is None else kept.to(device), places)
 
-    def _run(self, prefix: Prefix, images: ImageInputs, rows: np.ndarray, seed: int | None) -> torch.Tensor:
+    def _run(self, prefix: Prefix, items: Inputs, rows: np.ndarray, seed: int | None) -> torch.Tensor:
         """Activations (rows, ...) of one view."""
 
         def computed(x: torch.Tensor) -> torch.Tensor:
             with autocast(x.device, self.env.cell.precision):
-                return prefix(x).float().contiguous()
+                activation = prefix(x).float().contiguous()
+            # Of one length, whatever the longest of a batch was.
+            missing = (
+                self.env.cell.image_size - activation.shape[1]
+                if prefix.backbone.padded and activation.ndim == 3
+                else 0
+            )
+            return functional.pad(activation, (0, 0, 0, missing)) if missing else activation
 
         out: list[torch.Tensor] = []
-        batch = at_once(images, rows)
-        for start in range(0, len(rows), batch):
-            part = images.take(rows[start : start + batch], None if seed is None else stream(seed, start))
+        batch = at_once(items, torch.device(self.env.setting.device))
+        places: list[np.ndarray] = []
+        for at, part in in_batches(items, rows, batch, seed):
+            places.append(at)
             out += in_parts(computed, filled(part, batch))
-        return torch.cat(out)[: len(rows)]
+        return in_order(torch.cat(out), places)

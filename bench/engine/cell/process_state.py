@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.networks.backbones import set_switches, switches
+from bench.networks.backbones.image import set_switches, switches
 
 
 @dataclass(frozen=True)

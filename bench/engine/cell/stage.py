@@ -20,6 +20,7 @@ from bench.engine.training.batches import Batches, Endless, Episodes
 from bench.engine.training.cost import StageResult
 from bench.engine.training.data_parallel import ProcessGroup, SingleProcess, SingleProcessGroup
 from bench.engine.training.generators import seed_generators
+from bench.engine.training.inputs.pooled import PooledInputs
 from bench.engine.training.loop import HeldOut, Hooks, OnEvaluation, Schedule, Training
 from bench.engine.training.loop_state import Resume
 from bench.engine.training.throughput import count_flops
@@ -172,11 +173,14 @@ class Trainer:
         """Items of a stage that the method may see, during the block."""
         labelled, device = stage.labelled, next(stage.model.parameters()).device
         y, groups = (torch.from_numpy(a).to(device) for a in (labelled.subset.labels, labelled.subset.groups))
+        domain = None
+        if isinstance(labelled.inputs, PooledInputs) and Access.SOURCE_DOMAINS in self.method.access:
+            domain = torch.from_numpy(labelled.inputs.domains(labelled.subset.rows)).to(device)
         with contextlib.ExitStack() as stack:
             unlabelled = None
             if view := stage.unlabelled:
                 unlabelled = stack.enter_context(opened(partial(_read, view), len(view)))
-            known = stack.enter_context(opened(partial(_read, labelled), len(labelled), y, groups))
+            known = stack.enter_context(opened(partial(_read, labelled), len(labelled), y, groups, domain))
             yield StageItems(known, unlabelled)
 
     def batches(self, stage: StageRun, labelled: View) -> Batches:
@@ -202,6 +206,7 @@ class Trainer:
             endless("unlabelled", stage.unlabelled) if stage.unlabelled else None,
             source_labels=scenario.same_classes and not scenario.episodes,
             second_view=method.second_view,
+            with_domains=Access.SOURCE_DOMAINS in method.access,
         )
 
 

@@ -20,6 +20,7 @@ from bench.engine.training.cost import CostTracker
 from bench.engine.training.generators import apart
 from bench.method.base import Method, Model
 from bench.networks.fuse import fuse_batch_norm
+from bench.records.metrics import CREDITS
 from bench.records.record import Evaluation, Predictions
 from bench.spec.cell import Cell
 from bench.spec.stages import Partition, StageSpec
@@ -83,12 +84,26 @@ class Evaluator:
                 step=step,
                 train_loss=loss,
                 accuracy={name: accuracy(values, labels[name]) for name, values in logits.items()},
+                metric=self._metric(logits, labels),
                 loss=losses,
                 validators=scores.validators,
                 discrepancy=scores.discrepancy,
                 diversity=scores.diversity,
             )
         )
+
+    def _metric(
+        self, logits: dict[Partition, np.ndarray], labels: dict[Partition, np.ndarray]
+    ) -> dict[Partition, float]:
+        """Value of the cell's metric by partition; nothing where it is accuracy, or cannot be said."""
+        name = self.cell.metric
+        if name == "accuracy":
+            return {}
+        found = {
+            part: float(CREDITS[name](values, labels[part], values.argmax(1) == labels[part]).mean())
+            for part, values in logits.items()
+        }
+        return {part: value for part, value in found.items() if np.isfinite(value)}
 
     def state_dict(self) -> tuple[dict[str, torch.Tensor], Any]:
         """Return the evaluations so far as tensors and JSON."""
@@ -111,25 +126,24 @@ class Evaluator:
         """Return a network that predicts the same faster, where that pays: for many images."""
         if not self.fuses or self.method.streams():
             return model
-        pool = self._pool
-        one = pool.inputs.take(pool.subset.rows[:1])
-        images = sum(map(len, (pool, *self.partitions.held_out.values())))
+        parts = [
+            *([self.partitions.pool] if self.partitions.pool else []),
+            *self.partitions.held_out.values(),
+        ]
+        one = parts[0].inputs.take(parts[0].subset.rows[:1])
+        images = sum(map(len, parts))
         if images * one.numel() < FEW:
             return model
         return fuse_batch_norm(model.eval(), lambda model: self.method.predict(model, one)[0])
 
-    @property
-    def _pool(self) -> View:
-        assert self.partitions.pool is not None, "no evaluation within episodes needs it"
-        return self.partitions.pool
-
     def outputs(self, model: Model, held_out: Mapping[Partition, View]) -> dict[str, Outputs]:
-        """Predict the images of these partitions and of `POOL`, each image once.
+        """Predict the images of these partitions and of `POOL`, if there is one, each image once.
 
         Where the method adapts to a stream, each partition of the target is one.
         """
         wanted: dict[str, View] = dict(held_out.items())
-        wanted[POOL] = self._pool
+        if self.partitions.pool:
+            wanted[POOL] = self.partitions.pool
         found: dict[str, Outputs] = {}
         for name in [name for name in wanted if name != SOURCE and self.method.streams()]:
             found[name] = self._streamed(model, wanted.pop(name))
@@ -157,8 +171,8 @@ class Evaluator:
             return predict.streamed(self.method, model, items, self.cell.precision, seed)
 
     def discrepancy_now(self, model: Model) -> dict[str, float]:
-        """Distances of source and target features by name; empty where there is no source."""
-        if SOURCE not in self.partitions.held_out:
+        """Distances of source and target features by name; empty where there is no source, or no target."""
+        if not {SOURCE, TARGET} <= self.partitions.held_out.keys():
             return {}
         with self.cost_tracker.phases("evaluate"):
             model = self._fused(model)
@@ -189,7 +203,12 @@ class Evaluator:
         return out
 
     def _label_free(self, outputs: dict[str, Outputs], source_scores: bool) -> LabelFree:
-        """Scores without target labels; with `source_scores` the head is for the source's classes."""
+        """Scores without target labels; with `source_scores` the head is for the source's classes.
+
+        Nothing where nobody may see the target's images.
+        """
+        if POOL not in outputs:
+            return NOTHING
         source, labels = None, None
         if SOURCE in outputs:
             source, places = self._sample(outputs[SOURCE])

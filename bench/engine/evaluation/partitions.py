@@ -9,10 +9,11 @@ import numpy as np
 
 from bench.core.seeds import stream
 from bench.data.dataset import Dataset
-from bench.data.splits import TEST, VALIDATION, Subset, draw_shots, fold_of, subset
+from bench.data.splits import TEST, VALIDATION, Subset, draw_shots, first_rows, fold_of, pooled
 from bench.engine.evaluation.validators import FEWEST
-from bench.engine.training.inputs import Inputs
-from bench.spec.cell import Cell
+from bench.engine.training.inputs.base import Inputs
+from bench.engine.training.inputs.pooled import PooledInputs
+from bench.spec.cell import Cell, Domains, domain_names
 from bench.spec.stages import Items, Partition, StageSpec
 
 POOL_SIZE = 256
@@ -40,10 +41,10 @@ class Partitions:
 
     streams: dict[Items, View]
     """Items that stages train on."""
-    target: View
-    """Target items that a method may adapt to without labels."""
+    target: View | None
+    """Target items that a method may adapt to without labels; None where nobody may."""
     pool: View | None
-    """Unlabelled target items for label-free scores; None where each episode has its own."""
+    """Unlabelled target items for label-free scores; None where nobody sees any, or episodes have theirs."""
     held_out: dict[Partition, View]
     apart: np.ndarray = field(default_factory=lambda: np.arange(0))
     """Places of `POOL_SIZE` target validation items at most that no stage trains on, for distances."""
@@ -58,19 +59,19 @@ def open_partitions(
 ) -> Partitions:
     """Partitions of a cell's items; `view` opens a domain as the method takes it."""
     scenario = cell.scenario
-    inputs: dict[tuple[str, tuple[str, ...]], Inputs] = {}
+    inputs: dict[tuple[Domains, tuple[str, ...]], Inputs] = {}
 
-    def open_view(domain: str, classes: tuple[str, ...], items: Subset) -> View:
+    def open_view(domain: Domains, classes: tuple[str, ...], items: Subset) -> View:
         if (domain, classes) not in inputs:
-            inputs[domain, classes] = view(domain)
+            inputs[domain, classes] = _inputs(dataset, domain_names(domain), view)
         return View(inputs[domain, classes], items)
 
-    def split(domain: str, classes: tuple[str, ...], part: str) -> View:
-        return open_view(domain, classes, subset(dataset, domain, classes, part))
+    def split(domain: Domains, classes: tuple[str, ...], part: str) -> View:
+        return open_view(domain, classes, pooled(dataset, domain_names(domain), classes, part))
 
-    unlabelled = next(stage.unlabelled for stage in stages if stage.unlabelled)
-    target = split(unlabelled.domain, unlabelled.classes, unlabelled.part)
-    streams = {unlabelled: target}
+    unlabelled = next((stage.unlabelled for stage in stages if stage.unlabelled), None)
+    target = split(unlabelled.domain, unlabelled.classes, unlabelled.part) if unlabelled else None
+    streams = {unlabelled: target} if unlabelled and target else {}
     for stage in stages:
         if (items := stage.labelled) and stage.shared:
             streams[items] = split(items.domain, items.classes, items.part)
@@ -85,13 +86,17 @@ def open_partitions(
             streams[stage.labelled] = open_view(stage.labelled.domain, stage.labelled.classes, shots)
     whole = cell.unsplit
     held_out: dict[Partition, View] = {
-        "target-test": split(scenario.target, scenario.target_classes, "all" if whole else TEST),
-        "target-validation": split(scenario.target, scenario.target_classes, "all" if whole else VALIDATION),
+        "target-test": split(scenario.target, scenario.target_classes, "all" if whole else TEST)
     }
+    if target:
+        part = "all" if whole else VALIDATION
+        held_out["target-validation"] = split(scenario.target, scenario.target_classes, part)
     if held_shots is not None:
         held_out["shots-validation"] = open_view(scenario.target, scenario.target_classes, held_shots)
     if scenario.source and not whole:
         held_out["source-validation"] = split(scenario.source, scenario.source_classes, VALIDATION)
+    if target is None:
+        return Partitions(streams, None, None, held_out)
     rest = View(target.inputs, target.subset.without(shots))
     # What was trained on with labels says little; with `all` shots there is nothing else.
     pool = rest if len(rest) >= FEWEST else target
@@ -99,6 +104,13 @@ def open_partitions(
     trained_on = [items.subset.rows for stream, items in streams.items() if stream.domain == scenario.target]
     apart = np.flatnonzero(~np.isin(held_out["target-validation"].subset.rows, np.concatenate(trained_on)))
     return Partitions(streams, target, pool, held_out, apart[sample_places(cell.seed, len(apart))])
+
+
+def _inputs(dataset: Dataset, domains: Sequence[str], view: Callable[[str], Inputs]) -> Inputs:
+    """Inputs of a domain, or of several as one."""
+    if len(domains) == 1:
+        return view(domains[0])
+    return PooledInputs(tuple(map(view, domains)), first_rows(dataset, domains))
 
 
 def sample_places(seed: int, items: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bench.core.errors import UserError
 from bench.engine.evaluation.partitions import View
 from bench.engine.evaluation.validators import Outputs
-from bench.engine.training.inputs import Inputs
+from bench.engine.training.inputs.base import Inputs, in_batches
 from bench.engine.training.loop import autocast
 from bench.engine.training.memory import in_parts
 from bench.method.base import Method, Model
@@ -27,10 +27,9 @@ fast as 64.
 """
 
 
-def at_once(inputs: Inputs, rows: np.ndarray) -> int:
-    """Batch size for images that are computed each alone."""
-    one = inputs.take(rows[:1])
-    return BATCH if one.device.type != "cpu" else min(BATCH, max(4, CACHED // max(1, one.numel())))
+def at_once(inputs: Inputs, device: torch.device) -> int:
+    """Batch size for items that are computed each alone."""
+    return BATCH if device.type != "cpu" else min(BATCH, max(4, CACHED // max(1, inputs.numbers)))
 
 
 def filled(x: Tensor, images: int) -> Tensor:
@@ -55,6 +54,12 @@ def stored(logits: Tensor) -> Tensor:
     below = logits - logits.amax(1, keepdim=True)
     lowest = torch.finfo(torch.float16).min
     return below.clamp_min(lowest).where(below.isfinite(), below).half()
+
+
+def in_order(x: Tensor, places: Sequence[np.ndarray]) -> Tensor:
+    """Put what was computed in batches (N, ...) back to the places of its items; the last was filled up."""
+    order = torch.from_numpy(np.concatenate(places)).to(x.device)
+    return torch.empty_like(x[: len(order)]).index_copy_(0, order, x[: len(order)])
 
 
 STREAM_BATCH = 64
@@ -116,19 +121,18 @@ def outputs(
         with autocast(x.device, precision):
             return method.predict(model, x)
 
-    logits, features = [], []
+    logits, features, places = list[Tensor](), list[Tensor](), list[np.ndarray]()
     with torch.inference_mode():
-        batch = BATCH if batch_statistics else at_once(inputs, subset.rows)
-        for start in range(0, len(subset), batch):
-            x = inputs.take(subset.rows[start : start + batch])
+        batch = BATCH if batch_statistics else at_once(inputs, next(model.parameters()).device)
+        for at, x in in_batches(inputs, subset.rows, batch):
+            places.append(at)
             # Statistics of a batch are of all of it, and of nothing else.
             for scores, seen in [predicted(x)] if batch_statistics else in_parts(predicted, filled(x, batch)):
                 logits.append(stored(scores))
                 features.append(seen.float().flatten(1))
     if batch_statistics:
         model.eval()
-    # Only the last batch is filled up.
-    scores, seen = (torch.cat(parts)[: len(subset)].cpu() for parts in (logits, features))
+    scores, seen = (in_order(torch.cat(parts), places).cpu() for parts in (logits, features))
     return Outputs(scores, seen, subset.groups)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -12,15 +12,13 @@ from torch import Tensor
 from bench.core.errors import UserError
 from bench.core.seeds import stream
 from bench.data.splits import Subset
-from bench.engine.training.inputs import (
-    Inputs,
-    onto,
-)
+from bench.engine.training.inputs.base import Inputs, onto
+from bench.engine.training.inputs.pooled import PooledInputs
 from bench.method.base import SecondView
 from bench.method.batch import Batch, Episode
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _order(seed: int, epoch: int, images: int) -> np.ndarray:
     """Order of a pass; anew for each step, that of many images would cost as much as the step."""
     order = np.random.default_rng(stream(seed, "order", epoch)).permutation(images)
@@ -28,9 +26,22 @@ def _order(seed: int, epoch: int, images: int) -> np.ndarray:
     return order
 
 
+def _in_passes(seed: int, places: np.ndarray, images: int) -> np.ndarray:
+    """Images at these places of endless shuffled passes over so many."""
+    picked = np.empty(len(places), dtype=np.int64)
+    for epoch in np.unique(places // images).tolist():
+        mine = places // images == epoch
+        picked[mine] = _order(seed, epoch, images)[places[mine] % images]
+    return picked
+
+
 @dataclass(frozen=True)
 class Endless:
-    """Endless shuffled passes over a subset, of which any step can be asked for."""
+    """Endless shuffled passes over a subset, of which any step can be asked for.
+
+    Those of pooled domains take turns, item by item, each with passes of its own: however large the domains
+    are, their shares of a batch differ by one item at most.
+    """
 
     inputs: Inputs
     subset: Subset
@@ -52,13 +63,30 @@ class Endless:
             second = self.inputs.take(rows, stream(self.seed, "second", step), strong=second_view == "strong")
         return x, second, onto(torch.from_numpy(picked), x.device)
 
+    def domains(self, step: int) -> Tensor | None:
+        """Numbers of the domains of a step's items, (B,); None where there is but one domain."""
+        if not isinstance(self.inputs, PooledInputs):
+            return None
+        return torch.from_numpy(self.inputs.domains(self.subset.rows[self._picked(step)]))
+
+    @cached_property
+    def _by_domain(self) -> list[np.ndarray]:
+        """Places of each domain's items in a subset of several; of none in one of a single domain."""
+        if not isinstance(self.inputs, PooledInputs):
+            return []
+        domains = self.inputs.domains(self.subset.rows)
+        return [np.flatnonzero(domains == number) for number in np.unique(domains)]
+
     def _picked(self, step: int) -> np.ndarray:
-        n = len(self.subset)
         places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        turns = len(self._by_domain)
+        if turns < 2:
+            return _in_passes(self.seed, places, len(self.subset))
         picked = np.empty(self.batch_size, dtype=np.int64)
-        for epoch in np.unique(places // n).tolist():
-            mine = places // n == epoch
-            picked[mine] = _order(self.seed, epoch, n)[places[mine] % n]
+        for turn, mine in enumerate(self._by_domain):
+            its = places % turns == turn
+            seed = stream(self.seed, "domain", turn)
+            picked[its] = mine[_in_passes(seed, places[its] // turns, len(mine))]
         return picked
 
 
@@ -118,6 +146,8 @@ class Batches:
     """Whether labels of replayed source images mean what the head says."""
     second_view: SecondView | None = None
     """Second view of the target's images."""
+    with_domains: bool = False
+    """Whether the method sees which source an item is of."""
 
     def batch(self, step: int) -> Batch:
         """The batch of a step."""
@@ -132,7 +162,24 @@ class Batches:
             assert target_x is not None, "a stage without labels has unlabelled images"
             x, y = target_x[:0], torch.empty(0, dtype=torch.long, device=target_x.device)
         episode = self.labelled.episode if isinstance(self.labelled, Episodes) else None
-        return Batch(x, y, source_x, source_y, target_x, episode, second, places)
+        return Batch(
+            x,
+            y,
+            source_x,
+            source_y,
+            target_x,
+            episode,
+            second,
+            places,
+            domain=self._domains(self.labelled, step, x.device),
+            source_domain=self._domains(self.source, step, x.device),
+        )
+
+    def _domains(self, items: Endless | Episodes | None, step: int, device: torch.device) -> Tensor | None:
+        if not self.with_domains or not isinstance(items, Endless):
+            return None
+        domains = items.domains(step)
+        return None if domains is None else onto(domains, device)
 
     @property
     def batch_size(self) -> int:

@@ -20,7 +20,7 @@ from bench.engine.training.loop_state import LoopState, Resume
 from bench.method.base import GradientMethod, Model
 from bench.method.batch import Batch, Labelled, Task
 from bench.method.maths.normalisation import BatchNorm
-from bench.networks.backbones import Backbone
+from bench.networks.backbones.base import Backbone
 from bench.networks.depthwise import quick
 from bench.spec.cell import Precision
 

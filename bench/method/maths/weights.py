@@ -28,6 +28,12 @@ class Snapshot(nn.Module):
         return torch.stack([(now - before).square().sum() for now, before in pairs]).sum()
 
     @torch.no_grad()
+    def follow(self, module: nn.Module, share: float) -> None:
+        """Move each copy by `share` of the way to the module's parameter or statistic."""
+        for now, mine in zip(_numbers(module), self.buffers(), strict=True):
+            mine.lerp_(now, share)
+
+    @torch.no_grad()
     def mix_into(self, module: nn.Module, share: float) -> None:
         """Replace each parameter and statistic in place by `share` of itself and the rest of its copy."""
         for now, before in zip(_numbers(module), self.buffers(), strict=True):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from math import prod
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from bench.core.errors import UserError, check_name
-from bench.spec.cell import Cell, Control, Scenario, Value
+from bench.core.modalities import MODALITIES
+from bench.spec.cell import Cell, Control, Domains, Scenario, Value, domain_names
 from bench.spec.matrix.suite import ScenarioTable, Suite
 from bench.spec.scenarios import KINDS
 
@@ -22,6 +23,14 @@ class Card(Protocol):
     @property
     def name(self) -> str:
         """Name of the dataset."""
+
+    @property
+    def modality(self) -> str:
+        """Modality of its items."""
+
+    @property
+    def metric(self) -> str:
+        """Metric that its results are judged by."""
 
     @property
     def domains(self) -> list[str]:
@@ -59,8 +68,10 @@ def plan(suite: Suite, card: Card, controls: Mapping[str, Control] | None = None
     have cells beside them.
 
     Raises:
-        UserError: unknown domain or class, an empty matrix, or one beyond all measure.
+        UserError: unknown domain or class, a size or an augmentation of other items, an empty matrix, or one
+            beyond all measure.
     """
+    MODALITIES[card.modality].check(suite.image_size, suite.augment)
     variants = _variants(suite, controls or {})
     axes = [values for _, values in suite.settings if values]
     each = prod(map(len, (variants, suite.backbones, suite.seeds, suite.budgets, *axes)))
@@ -80,6 +91,8 @@ def plan(suite: Suite, card: Card, controls: Mapping[str, Control] | None = None
                 scenario=scenario,
                 **variant._asdict(),
                 backbone=backbone,
+                modality=card.modality,
+                metric=card.metric,
                 image_size=suite.image_size,
                 augment=suite.augment,
                 budget=budget.model_copy(update={"batch_size": change.batch_size or budget.batch_size}),
@@ -97,19 +110,21 @@ def plan(suite: Suite, card: Card, controls: Mapping[str, Control] | None = None
         raise UserError(
             f"suite '{suite.name}' asks for no cell: no scenario is left with these sources and targets"
         )
+    return sorted(cells.values(), key=_order(variants))
+
+
+def _order(variants: Sequence[Variant]) -> Callable[[Cell], tuple[Any, ...]]:
+    """Place of a cell in the plan."""
     places = {(variant.method, variant.control_of): place for place, variant in enumerate(variants)}
-    return sorted(
-        cells.values(),
-        key=lambda cell: (
-            cell.backbone,
-            cell.seed,
-            places[cell.method, cell.control_of],
-            cell.scenario.source or "",
-            cell.scenario.target,
-            cell.budget.steps,
-            str(cell.scenario.shots),
-            cell.scenario.episodes is not None,
-        ),
+    return lambda cell: (
+        cell.backbone,
+        cell.seed,
+        places[cell.method, cell.control_of],
+        cell.scenario.source_name or "",
+        cell.scenario.target,
+        cell.budget.steps,
+        str(cell.scenario.shots),
+        cell.scenario.episodes is not None,
     )
 
 
@@ -140,7 +155,7 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
     """The scenarios of one table, over the suite's domains."""
     domains = suite.domains or card.usual_domains
     sources = _domains(card, domains, table.sources)
-    targets = _domains(card, domains, table.targets)
+    targets = [name for side in _domains(card, domains, table.targets) for name in domain_names(side)]
     classes = choose_classes(suite, card)
     old, new = card.task_split(classes)
     kind = KINDS[table.kind]
@@ -156,6 +171,10 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
             f"suite '{suite.name}': {table.episodes.way}-way episodes, but kind '{table.kind}' has "
             f"{len(goal)} target classes: use a smaller 'way'"
         )
+    try:
+        pairs = kind.pairs(sources, targets)
+    except ValueError as error:
+        raise UserError(f"suite '{suite.name}': kind '{table.kind}' {error}") from None
     return [
         Scenario(
             kind=table.kind,
@@ -167,7 +186,7 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
             shots=shots,
             episodes=table.episodes,
         )
-        for source, target in kind.pairs(sources, targets)
+        for source, target in pairs
         for shots in table.shots
     ]
 
@@ -190,8 +209,9 @@ def choose_classes(suite: Suite, card: Card) -> tuple[str, ...]:
     return tuple(dict.fromkeys(suite.classes))
 
 
-def _domains(card: Card, default: list[str], wanted: list[str] | str) -> list[str]:
-    names = default if isinstance(wanted, str) else wanted
-    for name in names:
-        check_name(f"domain of {card.name}", name, card.domains)
-    return list(dict.fromkeys(names))
+def _domains(card: Card, default: list[str], wanted: Sequence[Domains] | str) -> list[Domains]:
+    sides = default if isinstance(wanted, str) else wanted
+    for side in sides:
+        for name in domain_names(side):
+            check_name(f"domain of {card.name}", name, card.domains)
+    return list(dict.fromkeys(sides))

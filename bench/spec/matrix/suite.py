@@ -22,6 +22,7 @@ from bench.spec.cell import (
     Augment,
     Budget,
     Compile,
+    Domains,
     Episodic,
     Overrides,
     Precision,
@@ -31,6 +32,7 @@ from bench.spec.cell import (
     Shots,
 )
 from bench.spec.resources import Resources
+from bench.spec.rules import TARGETLESS
 from bench.spec.scenarios import KINDS
 from bench.spec.toml import Frozen, read_toml
 
@@ -82,8 +84,12 @@ class ScenarioTable(Frozen):
     """A `[[scenarios]]` table of a suite file: a block of the matrix."""
 
     kind: str
-    sources: list[str] | Literal["all"] = "all"
-    targets: list[str] | Literal["all"] = "all"
+    sources: list[Domains] | Literal["all"] = Field(
+        "all", description='for several together: lists of them, as `[["a", "b"]]`'
+    )
+    targets: list[str] | Literal["all"] = Field(
+        "all", description='for kind generalise also `hold_out`: domains, or `"each"`'
+    )
     shots: list[Shots] = Field(min_length=1)
     target_classes: Literal["all", "new"] = Field(
         "all", description="for kind pretrained: `new`, those that are the target's in the task kinds"
@@ -97,12 +103,29 @@ class ScenarioTable(Frozen):
             raise ValueError(f"unknown kind '{name}': {did_you_mean(name, KINDS)}")
         return name
 
+    @model_validator(mode="before")
+    @classmethod
+    def _holds_targets_out(cls, data: Any) -> Any:
+        """Take `hold_out` for the targets of a kind that shows them to nobody."""
+        if not isinstance(data, dict) or "hold_out" not in data:
+            return data
+        if data.get("kind") in KINDS and KINDS[data["kind"]].shows_target:
+            raise ValueError(f"kind '{data['kind']}' holds no domain out: name 'targets'")
+        if "targets" in data:
+            raise ValueError("'hold_out' names the targets: leave out 'targets'")
+        held_out = data["hold_out"]
+        rest = {name: value for name, value in data.items() if name != "hold_out"}
+        return {**rest, "targets": "all" if held_out == "each" else held_out}
+
     @model_validator(mode="after")
     def _possible(self) -> ScenarioTable:
         try:
             KINDS[self.kind].check(self.sources, self.shots, self.target_classes)
         except ValueError as error:
             raise ValueError(f"kind '{self.kind}' {error}") from None
+        for pool in self.sources:
+            if both := [name for name in self.targets if not isinstance(pool, str) and name in pool]:
+                raise ValueError(f"'{both[0]}' is a target and among its sources: leave it out of one")
         if self.episodes and not {0, "all"}.isdisjoint(self.shots):
             raise ValueError("episodes have a support of 1, 5, ... shots: remove 0 and 'all' from 'shots'")
         return self
@@ -125,7 +148,9 @@ class Suite(Frozen):
     classes: Annotated[int, Field(ge=0, le=1_000_000)] | list[str] | None = Field(
         None, description="names, or the first N of the card (largest first); default: all"
     )
-    image_size: int = Field(64, ge=8, le=1024)
+    image_size: int = Field(
+        64, ge=1, le=2**20, description="side of an image in pixels; of other items, their length"
+    )
     augment: Augment = "crop-flip"
     precision: Precision = "fp32"
     transductive: bool = Field(
@@ -196,6 +221,16 @@ class Suite(Frozen):
             raise ValueError(
                 "unsplit = true tests on all of the target's images, and shots are among them: "
                 "use shots = [0] in every scenario"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _selects_by_what_is_seen(self) -> Suite:
+        unseen = [table.kind for table in self.scenarios if not KINDS[table.kind].shows_target]
+        if unseen and self.headline not in TARGETLESS:
+            raise ValueError(
+                f"rule '{self.headline}' goes by the target's images, which kind '{unseen[0]}' shows nobody: "
+                f"use headline = '{TARGETLESS[-1]}'"
             )
         return self
 

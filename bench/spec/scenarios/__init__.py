@@ -7,6 +7,8 @@ from bench.spec.scenarios.base import ScenarioKind
 from bench.spec.scenarios.cross_domain import CrossDomain
 from bench.spec.scenarios.cross_domain_task import CrossDomainTask
 from bench.spec.scenarios.cross_task import CrossTask
+from bench.spec.scenarios.generalise import Generalise
+from bench.spec.scenarios.multi_source import MultiSource
 from bench.spec.scenarios.pretrained import Pretrained
 from bench.spec.stages import StageSpec
 
@@ -15,6 +17,8 @@ KINDS: dict[str, ScenarioKind] = {
     "cross-domain": CrossDomain(),
     "cross-task": CrossTask(),
     "cross-domain-task": CrossDomainTask(),
+    "multi-source": MultiSource(),
+    "generalise": Generalise(),
 }
 
 

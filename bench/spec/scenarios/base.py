@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Literal
 
-from bench.spec.cell import Cell, Shots
+from bench.spec.cell import Cell, Domains, Shots
 from bench.spec.stages import Items, Partition, StageSpec
 
-Pair = tuple[str | None, str]
+Pair = tuple[Domains | None, str]
 """Source and target domain; no source where there is none."""
+
+Sides = Sequence[Domains]
+"""Source domains as a suite names them: one by one, or in pools."""
 
 
 class ScenarioKind:
@@ -22,8 +25,12 @@ class ScenarioKind:
     """True if source domains can be named apart from the targets."""
     source = "source: another domain"
     """Source of the kind, in words."""
+    pools_sources = False
+    """True if a cell may have several sources, which are trained on together."""
+    shows_target = True
+    """True if methods may see the target's images without labels, and rules and validators go by them."""
 
-    def check(self, sources: list[str] | Literal["all"], shots: Sequence[Shots], target_classes: str) -> None:
+    def check(self, sources: Sides | Literal["all"], shots: Sequence[Shots], target_classes: str) -> None:
         """Check a `[[scenarios]]` table.
 
         Raises:
@@ -33,9 +40,23 @@ class ScenarioKind:
             raise ValueError("says itself which classes are the target's")
         if self.halves_classes and 0 in shots:
             raise ValueError("has new classes, which 0 shots say nothing about")
+        self.check_sources(sources)
 
-    def pairs(self, sources: Sequence[str], targets: Sequence[str]) -> list[Pair]:
-        """Pairs of source and target domains, in the order of the sources."""
+    def check_sources(self, sources: Sides | Literal["all"]) -> None:
+        """Check the sources of a table.
+
+        Raises:
+            ValueError: the kind cannot have them.
+        """
+        if any(not isinstance(source, str) for source in sources):
+            raise ValueError("has one source in a cell: name several together under kind 'multi-source'")
+
+    def pairs(self, sources: Sides, targets: Sequence[str]) -> list[Pair]:
+        """Pairs of source and target domains, in the order of the sources.
+
+        Raises:
+            ValueError: a target is left without a source.
+        """
         return [(source, target) for source, target in product(sources, targets) if source != target]
 
     def stages(self, cell: Cell) -> list[StageSpec]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from bench.spec.cell import Shots
-from bench.spec.scenarios.base import Pair, ScenarioKind
+from bench.spec.scenarios.base import Pair, ScenarioKind, Sides
 
 
 class CrossTask(ScenarioKind):
@@ -16,12 +15,11 @@ class CrossTask(ScenarioKind):
     takes_sources = False
     source = "source: other classes"
 
-    def check(self, sources: list[str] | Literal["all"], shots: Sequence[Shots], target_classes: str) -> None:
+    def check_sources(self, sources: Sides | Literal["all"]) -> None:
         """Check that only targets are named."""
-        super().check(sources, shots, target_classes)
         if sources != "all":
             raise ValueError("stays in one domain: name 'targets' only")
 
-    def pairs(self, sources: Sequence[str], targets: Sequence[str]) -> list[Pair]:
+    def pairs(self, sources: Sides, targets: Sequence[str]) -> list[Pair]:
         """Each target with itself."""
         return [(target, target) for target in targets]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from bench.commands.experiments.execution import outcomes
@@ -48,6 +49,18 @@ def test_recommend_runs_what_it_needs_and_no_more(tmp_path: Path) -> None:
     assert {record.request.cell.scenario.shots for record in records} == {3}
     dear = bench("recommend", "--suite", "tiny.toml", "--max-seconds", "0", cwd=tmp_path)
     assert "no method is within these seconds" in dear.stdout
+    # Who was dropped is not run again, and what is there of it by other code says nothing.
+    asked = Counter(record.request.cell.method for record in records)
+    dropped = next(record for record in records if asked[record.request.cell.method] == 1)
+    store, cell = Store(tmp_path / "results/tiny"), dropped.request.cell
+    other = cell.model_copy(update={"seed": 1 - cell.seed})
+    request = dropped.request.model_copy(update={"cell": other})
+    stale = {"key": other.key, "request": request, "digests": dropped.digests.without_method}
+    store.write(dropped.model_copy(update=stale), store.predictions(dropped))
+    again = bench("recommend", "--suite", "tiny.toml", "--shots", "3", "--run", cwd=tmp_path)
+    assert "1 of 6 cells are of other code or data and in no number here" in again.stdout, again.stderr
+    lying = bench("recommend", "--suite", "tiny.toml", "--shots", "3", cwd=tmp_path)
+    assert "other code" not in lying.stdout
 
 
 def test_recommend_unknown_shots(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from bench.cli import cli, main
 from bench.data.catalog import load_card
 from bench.method.registry import load_method
 from bench.records.store import Store
+from bench.spec import findings
 from bench.spec.cell import Cell
 from bench.spec.findings import finding_names, load_finding
 from bench.spec.matrix.plan import plan
@@ -123,3 +124,53 @@ def test_a_name_that_is_close(capsys: pytest.CaptureFixture[str], monkeypatch: p
         main()
     assert stop.value.code == 2
     assert capsys.readouterr().err == "error: unknown finding 'maml-anill': did you mean 'maml-anil'?\n"
+
+
+OWN = """
+description = "d"
+dataset = "emoji-home"
+classes = 4
+image_size = 32
+backbones = ["test_efficientnet.untrained"]
+methods = ["full-finetune", "linear-probe"]
+seeds = [0, 1, 2]
+budget = { steps = 2, batch_size = 1, evaluations = 1 }
+# The usual rate, which is another than the recipe's.
+set = { full-finetune = { learning_rate = 0.001 } }
+recipe = { learning_rate = 0.01 }
+scenarios = [{ kind = "pretrained", targets = ["twitter"], shots = [3] }]
+"""
+FINDING = """
+title = "Own"
+paper = "Somebody 2020"
+url = "https://example.org"
+says = "So."
+suite = "tiny.toml"
+[[comparisons]]
+about = "one over the other"
+plus = [{ method = "full-finetune" }]
+minus = [{ method = "linear-probe" }]
+expected = "higher"
+margin = 1.0
+"""
+
+
+def test_no_verdict_on_records_of_other_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the code was edited, and the cells fail by it: batch norm has no statistics of one image."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(findings, "FINDINGS", tmp_path)
+    (tmp_path / "tiny.toml").write_text(OWN)
+    (tmp_path / "own.toml").write_text(FINDING)
+    suite = load_suite("tiny.toml")
+    store = Store(tmp_path / "results" / "tiny.toml")
+    store.prepare()
+    for each in plan(suite, load_card(suite.dataset)):
+        right = range((32 if each.method == "full-finetune" else 20) + each.seed)
+        store.write(record(each), predictions({0: right, 1: right}))
+    recorded = reproduce("own", "--recorded", "--results", "results")
+    assert (recorded.exit_code, "Own – reproduced" in recorded.output) == (0, True), recorded.output
+    done = reproduce("own", "--results", "results")
+    assert done.exit_code == 1, done.output
+    assert "6 cells, 0 recorded, 6 stale, 6 to run" in done.output
+    assert "Own – not run" in done.output
+    assert "3 cells stale: other method, engine, images" in " ".join(done.output.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,15 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from scipy.stats import spearmanr
 
-from bench.commands.experiments.tune import FOLDS, allowed_score, next_trial, suggested, with_folds
+from bench.commands.experiments.tune import (
+    FOLDS,
+    _study,
+    allowed_score,
+    next_trial,
+    suggested,
+    with_folds,
+)
+from bench.core.errors import UserError
 from bench.method.registry import search_space
 from bench.records.selection import COLLAPSED, label_free_scores, validator_scores
 from bench.records.store import Store
@@ -333,6 +342,24 @@ def test_a_damaged_journal_is_one_line(tmp_path: Path) -> None:
         assert "Traceback" not in process.stderr
 
 
+def test_a_journal_whose_scores_were_changed_is_none(tmp_path: Path) -> None:
+    """Any digit of a score or of a value that was tried; lines of before there were checksums are read."""
+    journal = tmp_path / "studies.journal"
+    begun = _study(Store(tmp_path), "s", "q")
+    trial = begun.ask({"rate": optuna.distributions.FloatDistribution(0.1, 0.9)})
+    begun.tell(trial, 0.25)
+    whole = journal.read_text()
+    assert _study(Store(tmp_path), "s", "q").best_value == 0.25
+    tried = str(trial.params["rate"])[:6]
+    for old, new in (("0.25", "0.95"), (tried, f"0.9{tried[3:]}1")):
+        assert old in whole
+        journal.write_text(whole.replace(old, new))
+        with pytest.raises(UserError, match=r"is not a journal of studies \(ValueError: a checksum differs"):
+            _study(Store(tmp_path), "s", "q")
+    journal.write_text(re.sub(r',"checksum":\d+', "", whole))
+    assert _study(Store(tmp_path), "s", "q").best_value == 0.25
+
+
 def test_several_methods_get_equally_many_trials(tmp_path: Path) -> None:
     """Over one hyperparameter; what cannot be tuned is said, and the others go on."""
     (tmp_path / "tiny.toml").write_text(SUITE.replace("shots = [0, 3]", "shots = [0]"))
@@ -355,3 +382,16 @@ def test_several_methods_get_equally_many_trials(tmp_path: Path) -> None:
         for name in record.request.cell.overrides
     }
     assert tried == {("bitfit", "learning_rate"), ("full-finetune", "learning_rate")}
+
+
+def test_a_method_of_several_all_of_whose_trials_fail(tmp_path: Path) -> None:
+    """Batch norm has no statistics of one image; a closed form does without."""
+    suite = SUITE.replace("shots = [0, 3]", "shots = [3]").replace("batch_size = 8", "batch_size = 1")
+    (tmp_path / "tiny.toml").write_text(suite)
+    done = bench(
+        *("tune", "--suite", "tiny.toml", "--method", "full-finetune,linear-probe", "--trials", "1"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1, done.stdout
+    assert "full-finetune: every trial failed\n" in done.stderr
+    assert "| linear-probe |" in done.stdout

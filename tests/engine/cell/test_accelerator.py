@@ -23,7 +23,8 @@ from bench.engine.evaluation.predict import filled
 from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.data_parallel import Rank
 from bench.method.registry import method_modules
-from bench.networks.backbones import create_backbone, synchronised
+from bench.networks.backbones.create import create_backbone
+from bench.networks.backbones.image import synchronised
 from bench.records.record import Predictions, Record
 from bench.records.store import Store
 from bench.spec.cell import Budget, Cell, RequestedSetting, Setting

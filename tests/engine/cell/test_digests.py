@@ -23,9 +23,9 @@ from bench.engine.cell.features import DomainInputs
 from bench.engine.cell.runner import Context, run_cell
 from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.cost import CostTracker
-from bench.networks.backbones import create_backbone
+from bench.networks.backbones.create import create_backbone
+from bench.networks.backbones.weights import PACKAGED, Packaged, weights_digest
 from bench.networks.split import POOLED
-from bench.networks.weights import PACKAGED, Packaged, weights_digest
 from bench.records.record import Digests
 from bench.spec.cell import Setting
 from bench.spec.matrix.plan import plan
@@ -50,6 +50,8 @@ CARD_CHANGES: dict[str, Any] = {
     "corrupted": [Corrupted(of="google", kinds=["fog"])],
     "default_domains": ["google"],
     "classes": ["b", "a"],
+    "modality": "text",
+    "metric": "auc",
     "fit": "crop",
     "split": SplitSpec(seed=7, test=0.25, validation=0.15),
     "task_seed": 9,

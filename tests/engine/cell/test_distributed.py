@@ -33,7 +33,8 @@ from bench.executors.placement import assign_devices
 from bench.executors.protocol import ExecutorOptions
 from bench.method.batch import slice_bounds
 from bench.method.registry import configure, load_method, method_modules
-from bench.networks.backbones import create_backbone, synchronised
+from bench.networks.backbones.create import create_backbone
+from bench.networks.backbones.image import synchronised
 from bench.records.record import Predictions, Record
 from bench.records.store import Store
 from bench.spec.cell import Budget, Cell, RequestedSetting, Setting

@@ -17,7 +17,7 @@ from bench.data.splits import Subset, concatenate
 from bench.engine.cell.execution import EXPENSIVE
 from bench.engine.evaluation import predict
 from bench.engine.evaluation.partitions import View
-from bench.engine.training.inputs import KeptInputs
+from bench.engine.training.inputs.base import KeptInputs
 from bench.method.registry import configure, method_modules
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame

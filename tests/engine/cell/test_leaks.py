@@ -27,7 +27,8 @@ from bench.engine.evaluation.evaluator import Evaluator
 from bench.engine.evaluation.partitions import Partitions, View
 from bench.engine.training.batches import Batches, Endless
 from bench.engine.training.cost import StageResult
-from bench.engine.training.inputs import ImageInputs, KeptInputs
+from bench.engine.training.inputs.base import KeptInputs
+from bench.engine.training.inputs.image import ImageInputs
 from tests.leaks import arrays, reach
 from tests.support.cells import CLASSES, steps_of, tiny_cell
 

@@ -84,7 +84,7 @@ def bare(digits: Dataset, seed: int) -> float:
 
     def images(domain: str, part: str) -> tuple[Tensor, Tensor]:
         chosen = subset(digits, domain, classes, part)
-        pixels = torch.from_numpy(np.array(digits.pixels(domain, SIDE)[chosen.rows]))
+        pixels = torch.from_numpy(np.array(digits.decoded(domain, SIDE)[chosen.rows]))
         return pixels.permute(0, 3, 1, 2) / 127.5 - 1, torch.from_numpy(chosen.labels)
 
     (x, y), (u, _) = images(SOURCE, TRAIN), images(TARGET, TRAIN)

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from bench.api import Episode
 from bench.data.splits import Subset
 from bench.engine.training.batches import Batches, Endless, Episodes
-from bench.engine.training.inputs import ImageInputs, KeptInputs, augmentation
+from bench.engine.training.inputs.base import KeptInputs
+from bench.engine.training.inputs.image import ImageInputs, augmentation
+from bench.engine.training.inputs.pooled import PooledInputs
 
 CPU = torch.device("cpu")
 SIZES = st.integers(1, 23), st.integers(1, 50), st.integers(0, 2**62)
@@ -183,7 +185,8 @@ def test_a_batch_has_no_room_for_target_labels() -> None:
     stream = endless(10, 4, 0)
     batch = Batches(stream, target=endless(10, 4, 1)).batch(0)
     assert set(vars(batch)) == {
-        *("x", "y", "source_x", "source_y", "target_x", "target_second", "target_at", "episode")
+        *("x", "y", "source_x", "source_y", "target_x", "target_second", "target_at", "episode"),
+        *("domain", "source_domain"),
     }
     assert batch.target_second is None
     assert batch.source_x is batch.source_y is None
@@ -212,3 +215,57 @@ def test_episodes(way: int, support: int, query: int, seed: int, step: int) -> N
     assert len(pairs) == way, "an episode's label is one class"
     if support + query > 2:
         assert 3 not in own
+
+
+def pooled_stream(sizes: list[int], batch_size: int, seed: int = 0) -> Endless:
+    """Endless passes over domains of these sizes; item i of all of them is the number i."""
+    parts = torch.arange(float(sum(sizes)))[:, None].split(sizes)
+    starts = np.cumsum([0, *sizes[:-1]])
+    inputs = PooledInputs(tuple(map(KeptInputs, parts)), starts)
+    return Endless(inputs, everything(sum(sizes)), batch_size, seed)
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=4), st.integers(1, 13), st.integers(0, 2**62))
+def test_pooled_domains_have_equal_shares(sizes: list[int], batch_size: int, seed: int) -> None:
+    items, steps = pooled_stream(sizes, batch_size, seed), 12
+    taken = [items.take(step) for step in range(steps)]
+    starts = np.cumsum([0, *sizes])
+    for step, (x, y) in enumerate(taken):
+        domains = items.domains(step)
+        assert domains is not None
+        assert domains.tolist() == (np.searchsorted(starts, x[:, 0].numpy(), side="right") - 1).tolist()
+        assert torch.equal(y, x[:, 0].long() % 3)
+        counts = torch.bincount(domains, minlength=len(sizes))
+        assert counts.max() - counts.min() <= 1
+    seen = torch.cat([x[:, 0] for x, _ in taken]).long()
+    for start, size in zip(starts, sizes, strict=False):
+        mine = seen[(seen >= start) & (seen < start + size)]
+        for one in mine[: len(mine) // size * size].view(-1, size):
+            assert sorted(one.tolist()) == list(range(start, start + size)), "each once per pass of its own"
+
+
+def test_pooled_inputs_keep_the_order_of_rows() -> None:
+    inputs = pooled_stream([3, 2], 1).inputs
+    assert inputs.take(np.array([4, 0, 3, 2]))[:, 0].tolist() == [4, 0, 3, 2]
+    assert inputs.take(np.array([1, 2, 3]))[:, 0].tolist() == [1, 2, 3]
+    assert inputs.take(np.arange(0)).shape == (0, 1)
+
+
+def test_one_domain_of_a_pool_is_taken_as_a_whole() -> None:
+    """Where a class or a hold-out leaves items of one domain alone."""
+    items = pooled_stream([3, 2], 4)
+    one = Endless(items.inputs, items.subset.take(np.array([3, 4])), 4, seed=0)
+    assert sorted(one.take(0)[0][:, 0].tolist()) == [3, 3, 4, 4]
+
+
+def test_a_method_that_does_not_ask_sees_no_domains() -> None:
+    items = pooled_stream([3, 2], 4)
+    assert Batches(items).batch(0).domain is None
+    batch = Batches(items, source=items, with_domains=True).batch(0)
+    assert batch.domain is not None
+    assert batch.domain.tolist() == [0, 1, 0, 1]
+    assert batch.source_domain is not None
+    half = batch.slice(1, 2)
+    assert half.domain is not None
+    assert half.domain.tolist() == [0, 1]
+    assert Batches(endless(4, 2, 0), with_domains=True).batch(0).domain is None, "there is one"

@@ -18,7 +18,8 @@ from bench.core.errors import CellFailed
 from bench.data.dataset import Dataset
 from bench.data.splits import Subset, draw_shots, subset
 from bench.engine.training.batches import Batches, Endless
-from bench.engine.training.inputs import ImageInputs, KeptInputs
+from bench.engine.training.inputs.base import KeptInputs
+from bench.engine.training.inputs.image import ImageInputs
 from bench.engine.training.loop import HeldOut, Hooks, Schedule, Training
 from tests.support.cells import CLASSES, steps_of, tiny_cell
 from tests.support.checkout import install

@@ -15,7 +15,7 @@ from bench.api import Batch, GradientMethod, Model, Task
 from bench.core.errors import CellFailed
 from bench.data.splits import Subset
 from bench.engine.training.batches import Batches, Endless
-from bench.engine.training.inputs import KeptInputs
+from bench.engine.training.inputs.base import KeptInputs
 from bench.engine.training.loop import Hooks, Schedule, Training
 from bench.engine.training.memory import in_parts
 from bench.method.registry import method_modules

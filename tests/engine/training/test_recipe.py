@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bench.api import AlignmentMethod, Backbone, GradientMethod, Model, Side, Task
 from bench.data.splits import Subset
 from bench.engine.training.batches import Batches, Endless
-from bench.engine.training.inputs import KeptInputs
+from bench.engine.training.inputs.base import KeptInputs
 from bench.engine.training.loop import Hooks, Schedule, Training
 from bench.method.batch import Batch
 from bench.method.registry import configure, explicit, hyperparameters, search_space

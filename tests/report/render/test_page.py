@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.records import convergence
 from bench.records.record import Cost
 from bench.records.store import Store
+from bench.report.render.fingerprint import code_files
 from bench.report.render.page import build
 from bench.report.render.samples import Samples
 from bench.report.tables.families import MethodNotes
 from bench.spec.matrix.suite import ScenarioTable, Suite
 from tests.report import synthetic
+from tests.support.checkout import ROOT, python
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "path", "rect", "line", "use", "image"}
 
@@ -323,3 +326,16 @@ def test_reports_load_no_torch() -> None:
     code = f"import sys, {rooms}; sys.exit('torch' in sys.modules)"
     root = Path(__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_a_page_is_made_anew_by_other_code(tmp_path: Path) -> None:
+    """Whatever code a page's numbers come through is in its fingerprint: rules and convergence, too."""
+    code = (
+        "import sys, bench.report.render.page\n"
+        "print(*(module.__file__ for name, module in sys.modules.items() if name.startswith('bench.')))"
+    )
+    found = python("-c", code, cwd=tmp_path)
+    loaded = {Path(name).resolve() for name in found.stdout.split()}
+    assert Path(convergence.__file__).resolve() in loaded, found.stderr
+    rest = loaded - {path.resolve() for path in code_files()}
+    assert {path.relative_to(ROOT).parts[1] for path in rest} <= {"processes"}

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
+from bench.records.record import Evaluation
 from bench.records.store import Store
 from bench.report.scores.frame import COLUMNS, load_frame
 from bench.report.scores.supervision import Supervision
+from bench.report.tables.gains import gain_parts
 from bench.report.tables.leaderboard import leaderboards
-from bench.spec.cell import Budget
+from bench.spec.cell import Budget, Cell
 from tests.report import synthetic
 
 
@@ -30,6 +32,52 @@ def test_a_row_says_all_of_a_cell(store: Store) -> None:
     assert row["low"] < 50.0 < row["high"]
     assert (row["seconds_own"], row["seconds_alone"], row["peak_memory_mib"]) == (4.0, 10.0, 2.0)
     assert row["packages"] == "numpy 2.1, torch 2.9"
+
+
+def test_the_run_that_counts_is_where_the_chain_ends(store: Store) -> None:
+    """What other code was given twice the steps for may have converged before, by today's."""
+
+    def run(steps: int, losses: tuple[float, ...], right: int) -> Cell:
+        budget = Budget(steps=steps, batch_size=8, evaluations=3, longest=160)
+        asked = synthetic.cell(shots=5, budget=budget)
+        evaluations = tuple(
+            Evaluation(stage="target", step=place + 1, train_loss=loss, accuracy={"target-test": 0.5})
+            for place, loss in enumerate(losses)
+        )
+        synthetic.write(store, asked, right, evaluations=evaluations, selected={"last": 1})
+        return asked
+
+    still, stands = (3.0, 2.0, 1.0), (3.0, 1.0, 1.0)
+    first = run(40, still, 10)
+    run(80, still, 20)
+    run(160, still, 30)
+    for expected, others in (([first], True), ([], False)):
+        assert load_frame(store, expected, others=others)["steps"].tolist() == [160]
+    first = run(40, stands, 14)
+    for expected, others in (([first], True), ([], False)):
+        frame = load_frame(store, expected, others=others)
+        assert frame[["steps", "accuracy last"]].to_numpy().tolist() == [[40, 35.0]]
+    store.path(first.key).unlink()
+    assert load_frame(store, [first], others=True)["steps"].tolist() == [160], "of what is there"
+
+
+def test_a_control_may_converge_after_other_steps_than_its_method(store: Store) -> None:
+    def run(steps: int, losses: tuple[float, ...], right: int, **changes: Any) -> Cell:
+        budget = Budget(steps=steps, batch_size=8, evaluations=3, longest=160)
+        asked = synthetic.cell("dann", shots=5, budget=budget, **changes)
+        evaluations = tuple(
+            Evaluation(stage="target", step=place + 1, train_loss=loss, accuracy={"target-test": 0.5})
+            for place, loss in enumerate(losses)
+        )
+        told = {"evaluations": evaluations, "selected": {"last": 1}, "control": {"weight": 0.0}}
+        synthetic.write(store, asked, right, **told)
+        return asked
+
+    run(40, (3.0, 2.0, 1.0), 10)
+    run(80, (3.0, 1.0, 1.0), 24)
+    control = run(40, (3.0, 1.0, 1.0), 20, overrides={"weight": 0.0}, control_of=("dann",))
+    (parts,) = gain_parts(load_frame(store, [control], others=True), "linear-probe")
+    assert (parts.control, parts.idea.points, parts.idea.cells) == ("weight=0.0", 10.0, 1)
 
 
 def test_no_table_mixes_budgets(store: Store) -> None:

@@ -26,7 +26,8 @@ from torchvision.transforms import v2
 from bench.data.catalog import load_card
 from bench.engine.cell.stage import StageRun
 from bench.engine.training.loop import Hooks, Schedule, Training
-from bench.networks.backbones import create_backbone, normalisation
+from bench.networks.backbones.create import create_backbone
+from bench.networks.backbones.image import normalisation
 from bench.spec.cell import Cell
 from bench.spec.matrix.plan import plan
 from bench.spec.matrix.suite import load_suite

@@ -24,7 +24,8 @@ from bench.data.dataset import open_dataset
 from bench.data.own import own_card
 from bench.data.splits import TEST, TRAIN, subset
 from bench.engine.cell.environment import default_threads
-from bench.networks.backbones import create_backbone, normalisation
+from bench.networks.backbones.create import create_backbone
+from bench.networks.backbones.image import normalisation
 from bench.records.store import Store
 from tests.speed.race.track import DOMAINS, SIZE, Row
 

@@ -79,7 +79,7 @@ def image_folder(root: Path, size: int = SIZE + SIZE // 8) -> Path:
     card = load_card("emoji-home")
     dataset = open_dataset(card)
     for name in DOMAINS:
-        domain, pixels = dataset.domains[name], dataset.pixels(name, size)
+        domain, pixels = dataset.domains[name], dataset.decoded(name, size)
         for row, label in enumerate(domain.labels):
             path = root / name / card.classes[int(label)] / f"{row:05d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,12 @@ from bench.core.paths import cache_part, writing_to_cache
 LOCAL, HUB = "local-dir:", "hf-hub:"
 """timm's own prefixes: of a folder with `config.json` and weights, and of such a repository."""
 
+HUBS = (HUB, "transformers:")
+"""Beginnings of names of repositories, in which `@` stands before a revision."""
+
+UNTRAINED = "untrained"
+"""Tag of a network at random initialisation, as in `tf_efficientnet_lite0.untrained`."""
+
 FORMATS = {".safetensors": "model.safetensors"} | dict.fromkeys(
     (".pth", ".pt", ".bin", ".tar"), "pytorch_model.bin"
 )
@@ -36,7 +42,7 @@ MOST_CONFIG = 2**20
 
 def is_own(name: str) -> bool:
     """True if the weights of a backbone are one's own."""
-    return "@" in name and not name.startswith(HUB)
+    return "@" in name and not name.startswith(HUBS)
 
 
 def resolve(name: str) -> str:
@@ -48,7 +54,7 @@ def resolve(name: str) -> str:
     if name.startswith(LOCAL):
         return _kept_folder(Path(name.removeprefix(LOCAL)))
     network, at, place = name.partition("@")
-    if name.startswith(HUB) or not at or DIGEST.fullmatch(place.removesuffix(".untrained")):
+    if name.startswith(HUBS) or not at or DIGEST.fullmatch(place.removesuffix(".untrained")):
         return name
     path = Path(place).expanduser()
     if path.suffix.lower() not in FORMATS:

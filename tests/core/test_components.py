@@ -5,7 +5,7 @@ from itertools import chain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.data.sources.components import unite
+from bench.core.components import unite
 
 
 def test_sets_that_overlap_by_hand() -> None:

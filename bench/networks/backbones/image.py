@@ -1,4 +1,4 @@
-"""Networks by their timm names, and small ones of papers beside them. No other file imports timm."""
+"""Networks for images by their timm names, small ones of papers beside them. No other file imports timm."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import copy
 import logging
 import re
 import sys
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -17,62 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from bench.core.errors import CellSkipped, UserError, did_you_mean
-from bench.networks import small
-from bench.networks.own_weights import CONFIG, HUB, is_own, kept_weights
-from bench.networks.weights import PACKAGED, UNTRAINED, available_offline, remember_source
+from bench.networks.backbones import small
+from bench.networks.backbones.base import Backbone
+from bench.networks.backbones.own_weights import CONFIG, HUB, UNTRAINED, is_own, kept_weights
+from bench.networks.backbones.weights import PACKAGED, available_offline, remember_source
 
 Switches = dict[str, bool | int | None]
 
 for _network in small.NETWORKS:
     timm.models.register_model(_network)
-
-
-class Backbone(nn.Module):
-    """Network without its classifier: normalised images (B, 3, S, S) -> features (B, `num_features`).
-
-    `stages` are the names of its modules after which the resolution changes, from input to output. Where
-    a lower part is frozen, `net` is what remains, and takes that part's activations instead of images.
-    """
-
-    def __init__(
-        self, net: nn.Module, num_features: int, stages: list[str], widths: Mapping[str, int] | None = None
-    ) -> None:
-        """`widths`: channels of the activation behind each stage."""
-        super().__init__()
-        self.net = net
-        self.num_features = num_features
-        self.stages = stages
-        self.widths = dict(widths or {})
-        self.name = ""
-        """Name that it was created by, weights included."""
-        self.input_shape: tuple[int, ...] | None = None
-        """Shape of one image's activation at the split point, where the lower part is frozen."""
-        self.channel_axis: int | None = None
-        """Axis of the channels in a batch of such activations; None where it is not known."""
-
-    def stage_parameters(self) -> list[list[nn.Parameter]]:
-        """Parameters from input to output: one list per stage, the last with all that comes behind it."""
-        parts: list[list[nn.Parameter]] = [[] for _ in self.stages or ["all"]]
-        place, places = len(parts) - 1, dict[str, int]()
-        # Backwards, so that what lies between two stages belongs to the one it leads to. By modules, since a
-        # stage may end in one without parameters.
-        for name, _ in reversed(list(self.net.named_modules())):
-            inside = [n for n, stage in enumerate(self.stages) if f"{name}.".startswith(f"{stage}.")]
-            place = places[name] = inside[0] if inside else place
-        for name, parameter in self.net.named_parameters():
-            parts[places[name.rpartition(".")[0]]].append(parameter)
-        return parts
-
-    def plain_attention(self) -> None:
-        """Compute attention step by step from now on: fused kernels have one derivative only."""
-        for module in self.modules():
-            if getattr(module, "fused_attn", False):
-                cast(Any, module).fused_attn = False
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pooled features: (B, 3, S, S) -> (B, num_features)."""
-        out: Tensor = self.net(x)
-        return out
 
 
 def synchronised(model: nn.Module) -> nn.Module:
@@ -85,7 +37,7 @@ def synchronised(model: nn.Module) -> nn.Module:
     return out
 
 
-def check_backbone(name: str) -> None:
+def check(name: str) -> None:
     """Check that timm knows the name (its tag may be `untrained`); a `UserError` with a suggestion if not.
 
     One's own weights have to be in the cache; what is on the hub is not asked for.
@@ -113,7 +65,7 @@ def check_backbone(name: str) -> None:
         )
 
 
-def create_backbone(name: str, image_size: int | None = None) -> Backbone:
+def create(name: str, image_size: int | None = None) -> Backbone:
     """Create a network with its weights; random ones are drawn from torch's global generator.
 
     A network that is built for one size of images, such as a vision transformer, is built for `image_size`
@@ -131,63 +83,48 @@ def create_backbone(name: str, image_size: int | None = None) -> Backbone:
     return backbone
 
 
-def pretrained_head(backbone: Backbone) -> nn.Module:
-    """Classifier that a backbone was pretrained with: pooled features (B, D) -> logits of those classes.
+def head(name: str) -> nn.Module:
+    """Classifier that a network was pretrained with: pooled features (B, D) -> logits of those classes.
 
     Raises:
         CellSkipped: its weights come without one.
     """
-    name = backbone.name
-    head: nn.Module = nn.Identity()
+    found: nn.Module = nn.Identity()
     if name in PACKAGED:
-        head = imagenet_head(name)
+        found = imagenet_head(name)
     elif name and not name.endswith(f".{UNTRAINED}") and not is_own(name):
         with torch.random.fork_rng(devices=[]):
-            head = cast(Any, timm.create_model(name, pretrained=True)).get_classifier()
-    if isinstance(head, nn.Identity):
+            found = cast(Any, timm.create_model(name, pretrained=True)).get_classifier()
+    if isinstance(found, nn.Identity):
         raise CellSkipped(f"'{name}' comes without the classifier that it was pretrained with")
-    return head.eval()
+    return found.eval()
 
 
-def check_image_size(name: str, image_size: int) -> None:
-    """Check that a network takes images of this size, by building it without weights and running it once.
+def example(name: str, size: int, count: int = 1) -> Tensor:
+    """Black images (count, 3, size, size)."""
+    return torch.zeros(count, 3, size, size)
 
-    Raises:
-        UserError: it does not, or it cannot be built.
+
+def made_for(name: str) -> int | None:
+    """Size of the images that a network was made for; None where it is not known."""
+    config = timm.get_pretrained_cfg(_architecture(name))
+    return int(config.input_size[-1]) if config else None
+
+
+def fault(name: str, size: int, count: int, training: bool) -> str:
+    """Reason why a network does not take a batch of images; empty where it does, or is not here yet.
+
+    Found by building it without weights and running it once.
     """
-    arch = _architecture(name)
-    if reason := _tried(arch, image_size, 1, training=False):
-        config = timm.get_pretrained_cfg(arch)
-        own = f"; it was made for {config.input_size[-1]} px" if config else ""
-        raise UserError(f"backbone '{name}' cannot take images of {image_size} px ({reason}){own}")
-
-
-def check_batch_size(name: str, image_size: int, batch_size: int) -> None:
-    """Check that a network can be trained on batches of this size: a single image may have no statistics.
-
-    Raises:
-        UserError: it cannot, since batch norm would have one value per channel.
-    """
-    if batch_size > 1:
-        return
-    if reason := _tried(_architecture(name), image_size, batch_size, training=True):
-        raise UserError(
-            f"backbone '{name}' cannot be trained on batches of one image of {image_size} px ({reason}): "
-            "use batch_size = 2 or more"
-        )
-
-
-def _tried(arch: str, image_size: int, batch_size: int, training: bool) -> str:
-    """Reason why a network without weights does not take a batch; empty where it does, or is not here yet."""
-    reason = ""
+    arch, reason = _architecture(name), ""
     if arch.startswith(HUB):
         return reason
     # Without memory and arithmetic, which takes a tenth of a second; or in earnest, where that cannot be.
     for device in ("meta", "cpu"):
         try:
             with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.device(device):
-                net = _created(arch, _own_size(arch, image_size), pretrained=False).train(training)
-                net(torch.zeros(batch_size, 3, image_size, image_size))
+                net = _created(arch, _own_size(arch, size), pretrained=False).train(training)
+                net(example(name, size, count))
             return ""
         except Exception as error:
             # Networks check this in their own ways: asserts, errors of shapes, of windows and of strides.

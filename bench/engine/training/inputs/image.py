@@ -1,4 +1,4 @@
-"""Inputs: items of a domain as the network takes them, augmented and normalised."""
+"""Inputs of images: pixels as the network takes them, augmented and normalised."""
 
 from __future__ import annotations
 
@@ -11,15 +11,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from bench.core.errors import UserError
-
-
-class Inputs(Protocol):
-    """The images of one domain, as the network takes them."""
-
-    def take(self, rows: np.ndarray, augment_seed: int | None = None, strong: bool = False) -> Tensor:
-        """Inputs of these rows on the device; augmented when a seed is given, strongly if asked for."""
-        ...
+from bench.engine.training.inputs.base import InputsRequest, onto
+from bench.networks.backbones.image import normalisation
 
 
 class Augmentation(Protocol):
@@ -35,11 +28,6 @@ class Augmentation(Protocol):
         ...
 
 
-def onto(x: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on a device. An accelerator is given the copy to do: neither waits for it."""
-    return x if device.type == "cpu" else x.pin_memory().to(device, non_blocking=True)
-
-
 @dataclass(frozen=True)
 class ImageInputs:
     """Pixels out of the decode cache: uint8 (N, S, S, 3) -> normalised (B, 3, S, S)."""
@@ -50,6 +38,17 @@ class ImageInputs:
     device: torch.device
     channels_last: bool
     augment: Augmentation | None = None
+
+    lengths = None
+
+    @property
+    def numbers(self) -> int:
+        """Numbers of an image."""
+        return int(np.prod(self.pixels.shape[1:]))
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.pixels)
 
     def take(self, rows: np.ndarray, augment_seed: int | None = None, strong: bool = False) -> Tensor:
         """Normalised images (B, 3, S, S)."""
@@ -79,30 +78,13 @@ class ImageInputs:
         return torch.tensor(of_channels).mul_(255).repeat(self.pixels.shape[2]).to(self.device)
 
 
-@dataclass(frozen=True)
-class KeptInputs:
-    """Features that a frozen part of the network made of the images: (N, ...), on the device.
-
-    `views` (V, M, ...) are augmented views of the M images with a place in `places` (N,), -1 for none.
-    """
-
-    clean: Tensor
-    views: Tensor | None = None
-    places: np.ndarray | None = None
-
-    def take(self, rows: np.ndarray, augment_seed: int | None = None, strong: bool = False) -> Tensor:
-        """Activations (B, ...); with a seed, of a random view each, where views are kept.
-
-        Raises:
-            UserError: strongly augmented ones are asked for, which are not kept.
-        """
-        if strong:
-            raise UserError("a method with a split point has no strong second view: images are needed for it")
-        if augment_seed is None or self.views is None or self.places is None:
-            return self.clean[onto(torch.from_numpy(rows), self.clean.device)]
-        chosen = np.random.default_rng(augment_seed).integers(len(self.views), size=len(rows))
-        places = (torch.from_numpy(chosen), torch.from_numpy(self.places[rows]))
-        return self.views[tuple(onto(place, self.views.device) for place in places)]
+def image_inputs(request: InputsRequest) -> ImageInputs:
+    """Inputs of images, normalised as those that the network was trained with."""
+    mean, std = normalisation(request.backbone)
+    return ImageInputs(
+        *(request.decoded, mean, std, request.device, request.channels_last),
+        augment=augmentation(request.augment, request.size),
+    )
 
 
 def augmentation(name: str, size: int) -> Augmentation | None:

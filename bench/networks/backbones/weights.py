@@ -15,10 +15,9 @@ from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.core.paths import cache_part, writing_to_cache
 from bench.core.text import file_name
-from bench.networks.own_weights import HUB, is_own
-
-UNTRAINED = "untrained"
-"""Tag of a network at random initialisation, as in `tf_efficientnet_lite0.untrained`."""
+from bench.networks.backbones import encoders
+from bench.networks.backbones.encoders import HUB_TEXT, PINNED
+from bench.networks.backbones.own_weights import HUB, UNTRAINED, is_own
 
 WEIGHT_FILES = {".safetensors", ".bin", ".pth", ".pt", ".npz"}
 
@@ -63,12 +62,23 @@ PACKAGED = {
 
 def needs_hub(name: str) -> bool:
     """True if the weights come over the network, or out of the hub's own cache."""
-    return name not in PACKAGED and not is_own(name) and not name.endswith(f".{UNTRAINED}")
+    known = name in PACKAGED or name in PINNED or is_own(name)
+    return not known and not name.endswith(f".{UNTRAINED}")
+
+
+def fetched_from(name: str) -> str:
+    """Where weights come from, in words, where that is no file of this machine yet; empty where it may be."""
+    if needs_hub(name):
+        return "the hub"
+    if name in PINNED and not PINNED[name].here:
+        found = PINNED[name]
+        return f"package {found.distribution} {found.version} ({found.megabytes} MB, {found.licence})"
+    return ""
 
 
 def untrained(name: str) -> str:
     """Name of the same network at random initialisation."""
-    if is_own(name) or name.startswith(HUB):
+    if is_own(name) or name.startswith((HUB, HUB_TEXT)):
         return f"{name.removesuffix(f'.{UNTRAINED}')}.{UNTRAINED}"
     return f"{name.split('.', maxsplit=1)[0]}.{UNTRAINED}"
 
@@ -84,6 +94,8 @@ def weights_digest(name: str) -> str | None:
     None for one's own too, which their name holds the digest of.
     A file is read once a process, and again where its size or time of change has changed.
     """
+    if pinned := encoders.digest(name):
+        return pinned
     files = _files(name)
     states = [(str(path), path.stat()) for path in files]
     return (
@@ -103,16 +115,20 @@ def _files(name: str) -> list[Path]:
     if not needs_hub(name):
         path = PACKAGED[name].found() if name in PACKAGED else None
         return [path] if path else []
-    if name.startswith(HUB):
-        repository, _, revision = name.removeprefix(HUB).partition("@")
-        return _in_hub_cache(repository, revision or "main")
+    for prefix in (HUB, HUB_TEXT):
+        if name.startswith(prefix):
+            repository, _, revision = name.removeprefix(prefix).partition("@")
+            found = _in_hub_cache(repository, revision or "main")
+            return [path for path in found if prefix == HUB_TEXT or path.suffix in WEIGHT_FILES]
     source = _source(name)
     path = Path(source)
-    return ([path] if path.is_file() else []) if path.is_absolute() else _in_hub_cache(source)
+    if path.is_absolute():
+        return [path] if path.is_file() else []
+    return [found for found in _in_hub_cache(source) if found.suffix in WEIGHT_FILES]
 
 
 def _in_hub_cache(repository: str, revision: str = "main") -> list[Path]:
-    """Files of weights in the hub's cache, of a branch, a tag or a commit."""
+    """Files in the hub's cache, of a branch, a tag or a commit."""
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
@@ -122,7 +138,7 @@ def _in_hub_cache(repository: str, revision: str = "main") -> list[Path]:
         found = sorted((folder / "snapshots" / revision).iterdir())
     except (OSError, ValueError):
         return []
-    return [path for path in found if path.suffix in WEIGHT_FILES and path.is_file()]
+    return [path for path in found if path.is_file()]
 
 
 def remember_source(name: str, source: str) -> None:

@@ -1,0 +1,25 @@
+"""Any source of a dataset, as cards name it by its `type`."""
+
+from __future__ import annotations
+
+from bench.data.sources.emoji import EmojiPackage
+from bench.data.sources.folder import Folder, OwnFolder
+from bench.data.sources.hub import Hub
+from bench.data.sources.library import Library
+from bench.data.sources.manifest import Manifest, OwnTable
+from bench.data.sources.pixel_tables import PixelTables
+from bench.data.sources.texts.own import OwnTexts
+from bench.data.sources.texts.rated import RatedTexts
+
+Source = (
+    EmojiPackage
+    | Folder
+    | Hub
+    | Library
+    | Manifest
+    | OwnFolder
+    | OwnTable
+    | OwnTexts
+    | PixelTables
+    | RatedTexts
+)

@@ -1,0 +1,1 @@
+"""Texts out of tables: rated ones of packages, and one's own."""

@@ -1,0 +1,142 @@
+"""BERT as a sequence of layers in which padding is zero: tokens (B, L) -> mean of their vectors (B, D).
+
+Devlin et al. 2019, https://arxiv.org/abs/1810.04805; without dropout. A place is padding where its vector is
+zero, which each layer sees for itself and keeps: so a network can be split between layers, and what lies
+below be kept, without a mask beside it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench.networks.backbones.encoders import Form
+
+
+def there(x: Tensor) -> Tensor:
+    """Places that are no padding: (B, L, D) -> bool (B, L, 1)."""
+    return (x != 0).any(-1, keepdim=True)
+
+
+class Embed(nn.Module):
+    """Vectors of tokens, with those of their places: numbers plus one (B, L), 0 for padding -> (B, L, D)."""
+
+    def __init__(self, form: Form) -> None:
+        super().__init__()
+        self.first = form.first_position
+        self.words = nn.Embedding(form.vocab_size, form.hidden_size)
+        self.places = nn.Embedding(form.max_position_embeddings, form.hidden_size)
+        self.kinds = nn.Embedding(form.type_vocab_size, form.hidden_size)
+        self.norm = nn.LayerNorm(form.hidden_size, form.layer_norm_eps)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Vectors, zero at padding."""
+        places = torch.arange(self.first, self.first + tokens.shape[1], device=tokens.device)
+        words = self.words((tokens - 1).clamp_min(0))
+        x = self.norm(words + self.kinds.weight[0] + self.places(places))
+        out: Tensor = x * (tokens > 0).unsqueeze(-1)
+        return out
+
+
+class Attention(nn.Module):
+    """Attention of each token to all that are no padding."""
+
+    fused_attn: bool
+    """Whether in one kernel, which has one derivative only."""
+
+    def __init__(self, form: Form) -> None:
+        super().__init__()
+        self.heads, self.fused_attn = form.num_attention_heads, True
+        self.query, self.key, self.value, self.out = (
+            nn.Linear(form.hidden_size, form.hidden_size) for _ in range(4)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Vectors (B, L, D) -> (B, L, D)."""
+        allowed = there(x).transpose(1, 2).unsqueeze(1)
+        q, k, v = (
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
+        )
+        if self.fused_attn:
+            mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+        else:
+            scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+            mixed = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).softmax(-1) @ v
+        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return out
+
+
+class Block(nn.Module):
+    """Layer of a BERT: attention and two linear layers, each added to its input and normalised."""
+
+    def __init__(self, form: Form) -> None:
+        super().__init__()
+        width, eps = form.hidden_size, form.layer_norm_eps
+        self.attention, self.norm1 = Attention(form), nn.LayerNorm(width, eps)
+        self.up, self.down = (
+            nn.Linear(width, form.intermediate_size),
+            nn.Linear(form.intermediate_size, width),
+        )
+        self.norm2 = nn.LayerNorm(width, eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Vectors (B, L, D) -> (B, L, D), padding at zero."""
+        kept = there(x)
+        x = self.norm1(x + self.attention(x))
+        x = self.norm2(x + self.down(functional.gelu(self.up(x))))
+        return x * kept
+
+
+class MeanPool(nn.Module):
+    """Mean of the vectors that are no padding: (B, L, D) -> (B, D)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mean over places."""
+        return x.sum(1) / there(x).sum(1).clamp_min(1)
+
+
+def stage_names(form: Form) -> list[str]:
+    """Names of the layers, from input to output."""
+    return [f"layer{number}" for number in range(form.num_hidden_layers)]
+
+
+def bert(form: Form) -> nn.Sequential:
+    """Encoder at random initialisation: normal with a standard deviation of 0.02, as in the paper's code."""
+    layers: list[tuple[str, nn.Module]] = [("embed", Embed(form))]
+    layers += [(name, Block(form)) for name in stage_names(form)]
+    net = nn.Sequential(OrderedDict([*layers, ("pool", MeanPool())]))
+    for module in net.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+    return net
+
+
+THEIRS = {
+    "words": "embeddings.word_embeddings",
+    "places": "embeddings.position_embeddings",
+    "kinds": "embeddings.token_type_embeddings",
+    "norm": "embeddings.LayerNorm",
+    "attention.query": "attention.self.query",
+    "attention.key": "attention.self.key",
+    "attention.value": "attention.self.value",
+    "attention.out": "attention.output.dense",
+    "norm1": "attention.output.LayerNorm",
+    "up": "intermediate.dense",
+    "down": "output.dense",
+    "norm2": "output.LayerNorm",
+}
+"""Names of the parts in the files of the library transformers, by ours."""
+
+
+def their_name(own: str) -> str:
+    """Name in the files of the library transformers of a parameter, as `layer0.up.bias`."""
+    stage, _, rest = own.partition(".")
+    part, _, kind = rest.rpartition(".")
+    before = "" if stage == "embed" else f"encoder.layer.{stage.removeprefix('layer')}."
+    return f"{before}{THEIRS[part]}.{kind}"

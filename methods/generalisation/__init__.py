@@ -1,0 +1,1 @@
+"""Generalisation: several sources are learnt from, for a domain that nobody has seen."""

@@ -1,0 +1,51 @@
+"""Every registered method on texts: it answers in full, or is skipped with a reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.core.errors import CellSkipped
+from bench.data.catalog import load_card
+from bench.data.dataset import open_dataset
+from bench.method.registry import load_method, method_modules
+from tests.support.cells import steps_of
+from tests.support.texts import text_cell, write_texts
+
+METHODS = sorted(method_modules())
+SKIPPED = {"vpt": "vision transformer", "co-tuning": "classifier that it was pretrained with"}
+"""Methods that need what an encoder of texts lacks, and words of the reason."""
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_texts(tmp_path_factory.mktemp("texts") / "words.csv")
+
+
+@pytest.mark.parametrize("shots", [0, 2])
+@pytest.mark.parametrize("method", METHODS)
+def test_answers_on_texts_or_says_why_not(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, shots: int
+) -> None:
+    monkeypatch.setenv("BENCH_OWN_DATA", str(table))
+    cell = text_cell(table, method, shots)
+    run = steps_of(cell, tmp_path)
+    reason, predictions = "", {}
+    try:
+        predictions = run.run()
+    except CellSkipped as skipped:
+        reason = str(skipped)
+    if reason:
+        assert shots == 0 or method in SKIPPED or load_method(method).unavailable(), reason
+        assert shots == 0 or SKIPPED.get(method, "") in reason
+        return
+    assert method not in SKIPPED
+    domain = open_dataset(load_card(cell.scenario.dataset)).domains["ads"]
+    labels = predictions["target-test/labels"]
+    assert 0 < len(labels) == len(predictions["target-test/items"]) < len(domain.names)
+    logits = predictions[f"look{run.selected['last']}/target-test/logits"]
+    assert logits.shape == (len(labels), 4)
+    assert np.isfinite(logits).all()
+    assert run.evaluations
