@@ -160,14 +160,10 @@ def _question(frame: pd.DataFrame, suite: Suite | None) -> str:
         return suite.description
     datasets = formats.listed(sorted(str(name) for name in frame["dataset"].dropna().unique()), most=3)
     sources = [kind.source for name, kind in KINDS.items() if name in set(frame["kind"].dropna())]
-    known = [source.removeprefix(SOURCE) for source in sources if source.startswith(SOURCE)]
+    known = [named.partition(";")[0] for source in sources if (named := source.partition(": ")[2])]
     if not known:
         return f"Which method transfers a pretrained network best{f' to {datasets}' if sources else ''}?"
     return f"Which method transfers best from {known[-1]} of {datasets}?"
-
-
-SOURCE = "source: "
-"""Beginning of the words in which a kind of transfer names its source, if it has one."""
 
 
 def _shots(frame: pd.DataFrame, styles: MethodStyles) -> list[tuple[str, Curves, Picture | None]]:

@@ -81,7 +81,7 @@ def by_pair(
     keys = {place: (len(part), part.iloc[0]) for place, part in grouped["key"]}
     gains = means - means.loc[board.baseline] if board.baseline in means.index else means * np.nan
     size = np.abs(gains.to_numpy()[gains.to_numpy() != 0])
-    scale = float(np.nanquantile(size, 0.9)) if np.isfinite(size).any() else 1.0
+    scale = float(np.nanquantile(size, 0.75)) if np.isfinite(size).any() else 1.0
     highest = means.max() if len(means) > 1 else means.max() + np.inf
 
     def score(method: str, pair: str) -> Score | None:

@@ -24,10 +24,11 @@ for (const [number, table] of every("table[data-pairs]").entries()) {
     ([name, text]) => map.setAttribute(name, text),
   );
   const signed = (gap) => `${gap < 0 ? "−" : "+"}${Math.abs(gap).toFixed(1)}`;
-  const level = (gap) => Math.sign(gap) * Math.min(4, Math.ceil((4 * Math.abs(gap)) / table.dataset.scale));
 
   // Source by target, where there are both.
-  const draw = (known) => {
+  const draw = (known, widest) => {
+    const scale = Math.min(table.dataset.scale, widest);
+    const level = (gap) => Math.sign(gap) * Math.min(4, Math.ceil((4 * Math.abs(gap)) / scale));
     const [sources, targets] = ["source", "target"].map((side) => [...new Set(known.map((pair) => pair[side]))].sort());
     if (sources.length < 2 || targets.length < 2) return [];
     const grid = make("table", "", { className: "grid" });
@@ -70,7 +71,7 @@ for (const [number, table] of every("table[data-pairs]").entries()) {
         return line;
       }),
     );
-    map.replaceChildren(...draw(known));
+    map.replaceChildren(...draw(known, widest));
     map.hidden = !map.childElementCount;
   };
   for (const select of [one, other])
@@ -86,6 +87,7 @@ for (const [number, table] of every("table[data-pairs]").entries()) {
   fold.open = pairs.length <= 12;
   sides.append(map, fold);
   box.append(controls, said, sides);
-  table.closest(".scroll").before(box);
+  const before = table.closest(".scroll").previousElementSibling;
+  (before.matches(".tools") ? before : table.closest(".scroll")).before(box);
   update();
 }
