@@ -6,10 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from bench.cli import main
 from bench.commands.results.asked import keep
+from bench.commands.results.baseline import save
 from bench.commands.results.report import build
 from bench.data.catalog import load_card
 from bench.records.store import Store
@@ -65,9 +64,8 @@ def test_the_page_is_built_again_as_the_run_wrote_it(results: Store) -> None:
 
 
 def test_the_suite_goes_into_a_baseline_and_out_again(results: Store) -> None:
-    saved = CliRunner().invoke(main, ["baseline", "save", "kept", "--results", str(results.root)])
-    assert saved.exit_code == 0, saved.output
+    save("kept", str(results.root))
     assert told(build("kept", "kept.html")) == [True, True, True]
     (results.root / "suite.json").unlink()
-    CliRunner().invoke(main, ["baseline", "save", "kept", "--results", str(results.root)])
+    save("kept", str(results.root))
     assert told(build("kept", "kept.html")) == [False, False, False], "an earlier suite does not stay"
