@@ -100,7 +100,9 @@ def _datasets() -> Table:
 
 
 def _backbones() -> Table:
+    from bench.core.modalities import MODALITIES
     from bench.networks.backbones.encoders import HUB_TEXT, PINNED
+    from bench.networks.backbones.families import UNTRAINED_ONLY
     from bench.networks.backbones.own_weights import UNTRAINED
     from bench.networks.backbones.weights import PACKAGED
 
@@ -112,6 +114,8 @@ def _backbones() -> Table:
     table.add_row(
         Text(f"ganin_mnist[_bn].{UNTRAINED}"), Text("the small network of Ganin et al. 2016 for digits")
     )
+    for name, modality in UNTRAINED_ONLY.items():
+        table.add_row(Text(f"{name}.{UNTRAINED}"), Text(f"{MODALITIES[modality].items}, of our own"))
     table.add_row(Text("<name>@FILE, local-dir:FOLDER"), Text("your own weights"))
     table.add_row(Text("hf-hub:OWNER/NAME"), Text("anybody's on the Hugging Face hub"))
     for name, pinned in PINNED.items():

@@ -56,6 +56,8 @@ MODALITIES = {
         augmentations=("crop-flip", "crop", "resized-crop", "rand-augment", "none"),
     ),
     "text": Modality(*("text", "texts", "tokens", 8, 512), augmentations=("word-dropout", "none")),
+    "table": Modality(*("row", "rows", "columns", 1, 4096), augmentations=("none",)),
+    "sequence": Modality(*("sequence", "sequences", "letters", 4, 4096), augmentations=("none",)),
 }
 """Modalities by name."""
 

@@ -8,6 +8,8 @@ from bench.data.sources.hub import Hub
 from bench.data.sources.library import Library
 from bench.data.sources.manifest import Manifest, OwnTable
 from bench.data.sources.pixel_tables import PixelTables
+from bench.data.sources.tabular.rows import PackageRows
+from bench.data.sources.tabular.sequences import PackageSequences
 from bench.data.sources.texts.own import OwnTexts
 from bench.data.sources.texts.rated import RatedTexts
 
@@ -20,6 +22,8 @@ Source = (
     | OwnFolder
     | OwnTable
     | OwnTexts
+    | PackageRows
+    | PackageSequences
     | PixelTables
     | RatedTexts
 )

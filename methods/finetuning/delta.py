@@ -98,5 +98,5 @@ def attention(gains: Tensor) -> Tensor:
 
 def map_distance(maps: Tensor, before: Tensor, weights: Tensor) -> Tensor:
     """Half the mean squared distance of feature maps (B, C, ...), channels weighted, times C: -> ()."""
-    by_channel = (maps - before).float().square().flatten(2).mean(2)
+    by_channel = (maps - before).float().square().unsqueeze(-1).flatten(2).mean(2)
     return len(weights) / 2 * (by_channel * weights).sum(1).mean()

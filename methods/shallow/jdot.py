@@ -78,7 +78,7 @@ class Jdot(ClosedFormMethod):
         import ot
 
         distances = torch.cdist(x, target).square()
-        distances = self.alpha * distances / distances.mean()
+        distances = self.alpha * distances / distances.mean().clamp_min(torch.finfo(distances.dtype).tiny)
         weights = [distances.new_full((count,), 1 / count) for count in distances.shape]
         start = torch.zeros(x.shape[1], labels.shape[1], dtype=x.dtype, device=x.device)
         cost, before = distances, torch.zeros_like(distances)

@@ -11,6 +11,7 @@ from the source's classifier.
 
 from __future__ import annotations
 
+import warnings
 from typing import cast
 
 import torch
@@ -61,7 +62,9 @@ class OtMapping(ClosedFormMethod):
             places = even_share(y, self.most)
             x, y, groups = x[places], y[places], groups[places]
             distances = torch.cdist(x.double(), target.double()).square()
-            plan = class_plan(distances / distances.median(), y, self.entropic, self.grouped)
+            # Where all items look alike, any plan will do.
+            scale = distances.median().clamp_min(torch.finfo(distances.dtype).tiny)
+            plan = class_plan(distances / scale, y, self.entropic, self.grouped)
             x = (plan @ target.double() / plan.sum(1, keepdim=True)).to(target.dtype)
         l2 = strength_before(task.before, y, groups)
         return fit_logistic(head, x, y, groups, task.seed, l2)
@@ -80,6 +83,11 @@ def class_plan(cost: Tensor, y: Tensor, entropic: float, grouped: float, rounds:
     penalty = torch.zeros_like(cost)
     for _ in range(rounds):
         # By POT's own function there would be a number for each pair and class.
-        plan: Tensor = ot.sinkhorn(*weights, cost + grouped * penalty, entropic, numItermax=200, warn=False)
+        problem = (*weights, cost + grouped * penalty, entropic)
+        with warnings.catch_warnings(action="ignore"):
+            plan: Tensor = ot.sinkhorn(*problem, numItermax=200, warn=False)
+        # An item far from all others has no mass left in floating point, except by logarithms, slowly.
+        if not torch.allclose(plan.sum(1), weights[0], rtol=1e-3, atol=0.0):
+            plan = ot.sinkhorn(*problem, method="sinkhorn_log", numItermax=200, warn=False)
         penalty = member @ (0.5 * (member.T @ plan + 1e-3).rsqrt())
     return plan

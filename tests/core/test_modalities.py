@@ -49,7 +49,10 @@ def test_families_by_name() -> None:
 def test_inputs_of_images_say_how_many_and_how_large() -> None:
     pixels = np.zeros((5, 8, 8, 3), dtype=np.uint8)
     inputs = INPUTS["image"](
-        InputsRequest(pixels, 8, "tf_efficientnet_lite0", "none", torch.device("cpu"), channels_last=True)
+        InputsRequest(
+            *(pixels, 8, "tf_efficientnet_lite0", "none", torch.device("cpu"), True),
+            reference=lambda: pixels,
+        )
     )
     assert len(inputs) == 5
     assert inputs.numbers == inputs.take(np.arange(1)).numel() == 3 * 8 * 8

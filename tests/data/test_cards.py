@@ -18,6 +18,7 @@ from tests.data.pictures import as_folders, pictures
 TOTALS = {
     "cifar10": (10, 60_000),
     "cifar100": (100, 60_000),
+    "credit": (2, 30_000),
     "digits": (10, 70_000 + 9_298 + 99_289 + 1_797),
     "digits-home": (10, 2 * 5_000 + 1_797),
     "domainnet": (345, 409_832 + 176_743),
@@ -30,10 +31,12 @@ TOTALS = {
     "flowers102": (102, 1_020 + 1_020 + 6_149),
     "food101": (101, 101_000),
     "medmnist": (11, 58_830 + 23_583 + 25_211),
+    "mhc-binding": (2, 31_267),
     "office-31": (31, 4_110),
     "office-home": (65, 15_588),
     "oxford-iiit-pet": (37, 3_680 + 3_669),
     "pacs": (7, 9_991),
+    "peptides": (2, 6_706),
 }
 """Classes and images, as published for the whole."""
 

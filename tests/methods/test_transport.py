@@ -73,6 +73,24 @@ def test_a_group_penalty_gives_a_target_item_mass_of_one_class() -> None:
     assert purity[1] > purity[0] + 0.05
 
 
+@transport
+def test_an_item_far_from_all_others_keeps_its_mass() -> None:
+    """In floating point `exp(-cost / entropic)` is nothing for all of its pairs."""
+    cost = torch.tensor([[0.0, 1.0], [1.0, 0.0], [100.0, 101.0]], dtype=torch.float64)
+    plan = class_plan(cost, torch.tensor([0, 1, 0]), 0.05, 0.0)
+    torch.testing.assert_close(plan.sum(1), torch.full((3,), 1 / 3, dtype=torch.float64), rtol=1e-3, atol=0)
+    torch.testing.assert_close(plan.sum(0), torch.full((2,), 1 / 2, dtype=torch.float64), rtol=1e-3, atol=0)
+
+
+@transport
+@pytest.mark.parametrize("method", [OtMapping(), Jdot()], ids=["ot-mapping", "jdot"])
+def test_items_that_all_look_alike_leave_a_head_that_is_finite(method: Method) -> None:
+    y = torch.arange(20) % 2
+    model = method.build(Backbone(nn.Identity(), 2, []), TASK)
+    fit(method, model, Labelled(torch.ones(20, 2), y, torch.arange(20)), TASK, torch.ones(20, 2))
+    assert model(torch.ones(20, 2)).isfinite().all()
+
+
 def test_prototypes_move_between_clusters_of_unlabelled_images() -> None:
     """One shot a class, both on the same side of their clusters."""
     torch.manual_seed(0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench.data.decoders import image, text
+from bench.data.decoders import image, sequence, table, text
 
-DECODERS = {decoder.modality: decoder for decoder in (image.DECODER, text.DECODER)}
+ALL = (image.DECODER, text.DECODER, table.DECODER, sequence.DECODER)
+DECODERS = {decoder.modality: decoder for decoder in ALL}
 """Decoders by modality."""

@@ -11,12 +11,12 @@ from torch.nn import functional
 from bench.core.digest import combine
 from bench.core.seeds import stream
 from bench.data.dataset import Dataset
-from bench.data.splits import SPLITS, TEST, TRAIN, splits
+from bench.data.splits import SPLITS, TEST, TRAIN, splits, subset
 from bench.engine.cell.env import CellEnv
 from bench.engine.evaluation.predict import at_once, filled, in_order
 from bench.engine.training.artifacts import Made
 from bench.engine.training.inputs.base import Inputs, InputsRequest, KeptInputs, in_batches
-from bench.engine.training.inputs.make import INPUTS
+from bench.engine.training.inputs.make import FITTED, INPUTS
 from bench.engine.training.loop import autocast
 from bench.engine.training.memory import in_parts
 from bench.networks.backbones.base import Backbone
@@ -46,8 +46,29 @@ class DomainInputs:
             augment=cell.augment,
             device=torch.device(setting.device),
             channels_last=setting.channels_last,
+            reference=self._reference,
         )
         return INPUTS[cell.modality](request)
+
+    def _reference(self) -> np.ndarray:
+        """Training items of the sources; where there is none, those of the target."""
+        cell, (domains, classes) = self.env.cell, self._taught
+        part = "all" if cell.unsplit else TRAIN
+        items = [
+            self.dataset.decoded(domain, cell.image_size, self.env.progress)[
+                subset(self.dataset, domain, classes, part).rows
+            ]
+            for domain in domains
+        ]
+        return np.concatenate(items)
+
+    @property
+    def _taught(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Domains and classes that the first stage trains on."""
+        scenario = self.env.cell.scenario
+        if scenario.sources:
+            return scenario.sources, scenario.source_classes
+        return (scenario.target,), scenario.target_classes
 
     def _features(self, domain: str, backbone: Backbone, split_point: str, views: int) -> KeptInputs:
         cell, device = self.env.cell, self.env.setting.device
@@ -83,6 +104,7 @@ class DomainInputs:
             f"{domain} {cell.image_size} {cell.backbone} {cell.precision} {split_point}",
             f"{views} {cell.augment if views else ''} {seed} {len(augmented) if views else ''}",
             self.env.setting.model_dump_json(),
+            *([repr(self._taught)] if cell.modality in FITTED else []),
         )
         tensors, notes, made = self.env.artifacts.get("features", key, make)
         if not made:

@@ -62,7 +62,8 @@ class Backbone(nn.Module):
         places = tuple(axis for axis in range(1, activation.ndim) if axis != self.channel_axis)
         there = self.there(activation)
         if there is None:
-            return activation.mean(places)
+            # Of no axes, torch takes the mean over all.
+            return activation.mean(places) if places else activation
         return (activation * there).sum(places) / there.sum(places).clamp_min(1)
 
     def plain_attention(self) -> None:

@@ -8,11 +8,16 @@ from torch import Tensor, nn
 
 from bench.core.errors import UserError
 from bench.core.modalities import MODALITIES
-from bench.networks.backbones import image, text
+from bench.networks.backbones import image, sequence, table, text
 from bench.networks.backbones.base import Backbone, Family
 from bench.networks.backbones.families import family_of
 
-FAMILIES = {"image": cast(Family, image), "text": cast(Family, text)}
+FAMILIES = {
+    "image": cast(Family, image),
+    "text": cast(Family, text),
+    "table": table.FAMILY,
+    "sequence": sequence.FAMILY,
+}
 """Families of networks by the modality that they were made for."""
 
 

@@ -9,7 +9,16 @@ from bench.networks.backbones import encoders
 USUAL = "image"
 """Family of all other names: those of timm."""
 
-MEMBERS: dict[str, tuple[str, ...]] = {"text": encoders.NAMES}
+UNTRAINED_ONLY = {"mlp": "table", "ft_transformer": "table", "peptide_cnn": "sequence"}
+"""Modality of each network of our own that has no pretrained weights."""
+
+MEMBERS: dict[str, tuple[str, ...]] = {
+    "text": encoders.NAMES,
+    **{
+        modality: tuple(name for name, own in UNTRAINED_ONLY.items() if own == modality)
+        for modality in ("table", "sequence")
+    },
+}
 """Names of the networks of other families by modality; one that ends in a colon begins all such names."""
 
 

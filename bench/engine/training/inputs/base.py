@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,6 +48,8 @@ class InputsRequest:
     augment: str
     device: torch.device
     channels_last: bool
+    reference: Callable[[], np.ndarray]
+    """Decoded items that the cell's first stage trains on: what inputs are fitted to, if to anything."""
 
 
 def in_batches(

@@ -1,0 +1,1 @@
+"""Sources of rows of numbers and of sequences of letters, out of tables in pinned distributions."""
