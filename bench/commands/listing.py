@@ -79,8 +79,9 @@ def _row(name: str, paper: str, needs: str, cost: str, reference: str) -> Text:
 
 
 LEGEND = (
-    "needs: a labelled source, unlabelled images of the target, shots. step: time of a training step, where "
-    "full fine-tuning's is 1; * of one fit instead. checked against: what tests compare its maths with."
+    "needs: a labelled source, unlabelled images of the target, shots, tasks in a row, clients. step: time "
+    "of a training step, where full fine-tuning's is 1; * of one fit instead. checked against: what tests "
+    "compare its maths with."
 )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from bench.report.figures.published import published_marks
 from bench.report.render import cite, conclusions
 from bench.report.render.fingerprint import NAME, comment
 from bench.report.render.glossary import GLOSSARY
-from bench.report.render.samples import Samples, png_uri, thumbnails
+from bench.report.render.samples import Samples, shown, thumbnails
 from bench.report.render.sections import GROUPS, ranked, ranked_by_block, section
 from bench.report.render.templates import asset, environment
 from bench.report.scores.frame import BASELINE, STATUSES, load_frame, methods_only
@@ -38,6 +40,7 @@ from bench.report.tables.leaderboard import Leaderboard
 from bench.report.tables.negative_transfer import by_block
 from bench.report.tables.published import published
 from bench.report.tables.record_links import record_anchor, record_links
+from bench.report.tables.scenarios.parts import clients, tasks
 from bench.report.tables.validators import distances, rankings
 from bench.spec.cell import Cell
 from bench.spec.matrix.suite import Suite
@@ -101,7 +104,7 @@ def render(
     spreads = {each.board.block: each.robustness["spreads"] for each in sections}
     variables = {
         **_head(frame, suite, boards),
-        **_tables(frame, boards),
+        **_tables(frame, boards, styles),
         **_cells(everything, boards),
         "answers": [conclusions.answer(board, transfer, parts) for board in boards],
         "generality": conclusions.generality(spreads, boards),
@@ -120,7 +123,7 @@ def render(
         "record_links": links,
         "record_anchor": record_anchor,
         "shots": _shots(frame, styles),
-        "samples": _samples(samples),
+        "samples": shown(samples),
         "pictures": thumbnails(samples, named),
         "commands": cite.commands(frame, folder),
         "citation": cite.citation(frame),
@@ -174,7 +177,7 @@ def _shots(frame: pd.DataFrame, styles: MethodStyles) -> list[tuple[str, Curves,
     return [(kind, curves, pictures.get(kind)) for kind, curves in found if curves]
 
 
-def _tables(frame: pd.DataFrame, boards: Sequence[Leaderboard]) -> dict[str, Any]:
+def _tables(frame: pd.DataFrame, boards: Sequence[Leaderboard], styles: MethodStyles) -> dict[str, Any]:
     """Variables of the tables of all blocks together."""
     return {
         "facts": facts(frame),
@@ -182,6 +185,13 @@ def _tables(frame: pd.DataFrame, boards: Sequence[Leaderboard]) -> dict[str, Any
         "gains": ranked_by_block(gains(frame), boards),
         "references": REFERENCES,
         "architectures": architectures(frame),
+        "tasks": [(block, [*rows]) for block, rows in groupby(tasks(frame), attrgetter("block"))],
+        "clients": [(block, [*rows]) for block, rows in groupby(clients(frame), attrgetter("block"))],
+        "bytes_figures": [
+            picture
+            for block in leaderboard.blocks(frame)
+            if (picture := figures.accuracy_by_bytes(clients(frame), block, styles))
+        ],
         "rules": RULES,
         "bins": BINS,
         "feature_maps": feature_maps(frame),
@@ -212,19 +222,3 @@ def _cells(everything: pd.DataFrame, boards: Sequence[Leaderboard]) -> dict[str,
 def _title(frame: pd.DataFrame, suite: Suite | None) -> str:
     names = [suite.name] if suite else sorted(frame["suite"].dropna().unique())
     return formats.listed(names, most=3) or "No results yet"
-
-
-def _samples(samples: Samples | None) -> list[dict[str, Any]]:
-    if samples is None:
-        return []
-    return [
-        {
-            "domain": domain,
-            "credit": samples.credits.get(domain, ""),
-            "images": [
-                {"name": name, "uri": png_uri(image), "height": image.shape[0], "width": image.shape[1]}
-                for name, image in images
-            ],
-        }
-        for domain, images in samples.images.items()
-    ]

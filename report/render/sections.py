@@ -18,7 +18,7 @@ from bench.report.tables.families import FamilyStanding, MethodNotes, by_family
 from bench.report.tables.leaderboard import Block, Leaderboard
 from bench.report.tables.pairs import Pairs, by_pair
 from bench.report.tables.record_links import RecordLinks
-from bench.report.tables.targets import TargetScores, by_target
+from bench.report.tables.scenarios.targets import TargetScores, by_target
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ GROUPS: dict[str, tuple[Part, ...]] = {
         Part("leaderboard", "Leaderboard", _some("boards"), "no record tells its cell", shown=True),
         Part("families", "Families", _of_boards("families"), "families of these methods are not known here"),
         Part("pairs", "Source and target", _of_boards("matrix"), "no done cell to draw", shown=True),
+        Part("tasks", "Tasks one after the other", _some("tasks"), "no tasks were learnt in turn"),
+        Part("clients", "Clients side by side", _some("clients"), "no clients were trained together"),
         Part("cost", "Accuracy and cost", _of_boards("costs"), "no done cell to draw"),
         Part(
             "labels",
@@ -129,7 +131,9 @@ class Section:
     families: list[FamilyStanding]
     pairs: Pairs
     targets: list[TargetScores]
+    task_maps: list[tuple[str, Picture]]
     costs: list[Picture]
+    stream: Picture | None
     curves: Curves | None
     curves_figure: Picture | None
     classes: list[ByClass]
@@ -195,7 +199,9 @@ def section(
         families=by_family(board, notes),
         pairs=by_pair(frame, board, record_links, [row.method for row in board.rows]),
         targets=by_target(frame, block),
+        task_maps=figures.task_maps(frame, block),
         costs=[picture for picture in costs if picture],
+        stream=figures.stream_curves(frame, block, styles),
         curves=curves,
         curves_figure=figures.learning_curves(frame, block, styles) if curves and not styles.many else None,
         classes=ranked(winners_and_losers(block.of(frame), board.baseline), board),

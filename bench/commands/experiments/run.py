@@ -172,9 +172,9 @@ def _recorded(options: RunOptions) -> tuple[RunPlan, str]:
             continue
         cell = record.request.cell
         _check_own_images(cell)
-        scenario = ScenarioTable(
-            kind=cell.scenario.kind, targets=[cell.scenario.target], shots=[cell.scenario.shots]
-        )
+        asked = cell.scenario
+        rounds = asked.federation.model_dump() if asked.federation else {}
+        scenario = ScenarioTable(kind=asked.kind, targets=[asked.target], shots=[asked.shots], **rounds)
         suite = Suite(
             name=record.request.suite,
             description=f"cell {key}",
