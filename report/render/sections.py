@@ -106,7 +106,12 @@ GROUPS: dict[str, tuple[Part, ...]] = {
             lambda page: page["published"].rows or page["published"].faults,
             "no card of these datasets has a table for what was run (bench report --published FILE adds one)",
         ),
-        Part("samples", "Sample images", _some("samples"), "the images are not at hand where this was built"),
+        Part(
+            "samples",
+            "Sample images",
+            _some("samples"),
+            "the items are not at hand: this page was built where the dataset is not, or without reading it",
+        ),
     ),
     "Reproduce": (
         Part("run", "What was run", _some("facts"), "nothing that can be read yet"),

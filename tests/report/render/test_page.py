@@ -84,7 +84,7 @@ def test_a_page_tells_what_the_records_say(store: Store) -> None:
     assert "Means over the 4 cells that 2 methods share" in text
     assert "toy-suite" in text
     assert "uses target labels" in text
-    assert "images are not at hand" in text
+    assert "items are not at hand" in text
     keys = store.keys()
     assert len(keys) == 24
     for key in keys:
