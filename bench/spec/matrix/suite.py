@@ -32,6 +32,7 @@ from bench.spec.cell import (
     Shots,
     Stream,
 )
+from bench.spec.matrix.editions import editions
 from bench.spec.resources import Resources
 from bench.spec.rules import TARGETLESS
 from bench.spec.scenarios import KINDS
@@ -276,6 +277,9 @@ def load_suite(name: str) -> Suite:
         if not path.is_file():
             raise UserError(f"no suite file at '{path}': give a path that exists or a suite's name")
     else:
-        check_name("suite", name, suite_names())
+        known = editions()
+        if name in known:
+            name = known[name].suite
+        check_name("suite", name, [*suite_names(), *known])
         path = SUITES / f"{name}.toml"
     return Suite(**{"name": path.stem, **read_toml(path, Suite)})
