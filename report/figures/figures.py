@@ -28,9 +28,9 @@ from bench.report.scores.parts import PartAccuracies, in_tasks
 from bench.report.statistics.aggregate import profiles
 from bench.report.statistics.ranks import Ranks
 from bench.report.statistics.summary import scored, shared
-from bench.report.tables.curves import learning
 from bench.report.tables.gains import by_shots
 from bench.report.tables.leaderboard import Block
+from bench.report.tables.methods.curves import learning
 from bench.report.tables.scenarios.parts import ClientRow
 
 

@@ -17,8 +17,8 @@ from bench.report.figures.drawing import (
     tip,
 )
 from bench.report.tables import formats
-from bench.report.tables.decision import decide
 from bench.report.tables.leaderboard import Leaderboard, Standing
+from bench.report.tables.methods.decision import decide
 
 
 @dataclass(frozen=True)

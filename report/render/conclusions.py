@@ -11,9 +11,9 @@ from bench.core.text import counted
 from bench.report.statistics.generality import Spread
 from bench.report.statistics.summary import Difference, difference
 from bench.report.tables import formats
-from bench.report.tables.decision import Decision, decide
 from bench.report.tables.gains import GainParts, by_shots
 from bench.report.tables.leaderboard import TASK, Block, Leaderboard, Standing
+from bench.report.tables.methods.decision import Decision, decide
 from bench.report.tables.negative_transfer import of_block
 
 NAMED = 3

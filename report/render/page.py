@@ -32,11 +32,11 @@ from bench.report.statistics.measures import BINS
 from bench.report.statistics.summary import negative_transfer
 from bench.report.tables import formats, leaderboard
 from bench.report.tables.completeness import Completeness
-from bench.report.tables.curves import Curves, shots_curves
 from bench.report.tables.facts import Speed, facts, speeds
-from bench.report.tables.families import MethodNotes, grouped
 from bench.report.tables.gains import REFERENCES, architectures, gain_parts, gains
 from bench.report.tables.leaderboard import Leaderboard
+from bench.report.tables.methods.curves import Curves, shots_curves
+from bench.report.tables.methods.families import MethodNotes, grouped
 from bench.report.tables.negative_transfer import by_block
 from bench.report.tables.published import published
 from bench.report.tables.record_links import record_anchor, record_links

@@ -13,9 +13,9 @@ from bench.report.figures.drawing import MethodStyles, Picture
 from bench.report.render.robustness import robustness
 from bench.report.tables import leaderboard
 from bench.report.tables.classes import ByClass, winners_and_losers
-from bench.report.tables.curves import Curves, learning_curves
-from bench.report.tables.families import FamilyStanding, MethodNotes, by_family
 from bench.report.tables.leaderboard import Block, Leaderboard
+from bench.report.tables.methods.curves import Curves, learning_curves
+from bench.report.tables.methods.families import FamilyStanding, MethodNotes, by_family
 from bench.report.tables.pairs import Pairs, by_pair
 from bench.report.tables.record_links import RecordLinks
 from bench.report.tables.scenarios.targets import TargetScores, by_target

@@ -21,7 +21,7 @@ from bench.records.record import Cost, StageCost
 from bench.records.store import Store
 from bench.report.render import browser
 from bench.report.render.page import build
-from bench.report.tables.families import MethodNotes
+from bench.report.tables.methods.families import MethodNotes
 from tests.report import synthetic
 
 DOMAINS, SEEDS, SHOTS = ("google", "apple", "twitter", "facebook"), 3, (0, 5)

@@ -24,8 +24,8 @@ from bench.report.render.fingerprint import NAME, code_digest, has_fingerprint
 from bench.report.render.markdown import equal_table, markdown_table
 from bench.report.scores.external import LARGEST, PublishedTable, few, read_published
 from bench.report.scores.frame import BASELINE, load_frame
-from bench.report.tables.families import MethodNotes
 from bench.report.tables.formats import listed
+from bench.report.tables.methods.families import MethodNotes
 from bench.report.tables.published import SOURCE_ALONE as ALONE
 from bench.report.tables.published import domains_by_dataset, tables
 from bench.spec.cell import Cell

@@ -11,7 +11,7 @@ import pytest
 from bench.records.store import Store
 from bench.report.render import browser
 from bench.report.render.page import build
-from bench.report.tables.families import MethodNotes
+from bench.report.tables.methods.families import MethodNotes
 from tests.report import synthetic
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

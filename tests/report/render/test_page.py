@@ -16,7 +16,7 @@ from bench.records.store import Store
 from bench.report.render.fingerprint import code_files
 from bench.report.render.page import build
 from bench.report.render.samples import Samples
-from bench.report.tables.families import MethodNotes
+from bench.report.tables.methods.families import MethodNotes
 from bench.spec.matrix.suite import ScenarioTable, Suite
 from tests.report import synthetic
 from tests.support.checkout import ROOT, python

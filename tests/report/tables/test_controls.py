@@ -17,8 +17,8 @@ from bench.report.render.terminal import terminal_table
 from bench.report.scores.frame import load_frame, methods_only
 from bench.report.statistics.summary import negative_transfer
 from bench.report.tables.completeness import Completeness
-from bench.report.tables.families import MethodNotes
 from bench.report.tables.gains import GainParts, gain_parts
+from bench.report.tables.methods.families import MethodNotes
 from bench.spec.cell import Control
 from tests.report import synthetic
 
