@@ -173,7 +173,6 @@ def test_words_are_explained_to_the_finger(chromium: Any, address: str) -> None:
     context = chromium.new_context(has_touch=True, viewport={"width": 400, "height": 900})
     page = context.new_page()
     page.goto(address)
-    page.locator(".decision button.term").first.scroll_into_view_if_needed()
     page.locator("button.term", has_text="cell").first.tap()
     assert page.get_by_role("tooltip").inner_text().startswith("One method on one pair")
     page.get_by_role("button", name="Filter").tap()
