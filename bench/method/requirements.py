@@ -13,6 +13,10 @@ def check_capability(name: str, method: Method, scenario: Scenario) -> None:
     """Raise `CellSkipped` when a method lacks what it needs, or is asked for what it may not use."""
     shown = KINDS[scenario.kind].shows_target
     offered = Access.TARGET_IMAGES if shown else Access.NOTHING
+    if scenario.federation:
+        offered |= Access.CLIENTS
+    elif scenario.parts:
+        offered |= Access.TASKS | Access.SOURCE_REPLAY
     if scenario.source:
         offered |= Access.SOURCE_LABELS | Access.SOURCE_REPLAY
     if len(scenario.sources) > 1:
@@ -25,6 +29,8 @@ def check_capability(name: str, method: Method, scenario: Scenario) -> None:
         what = {
             Access.SOURCE_LABELS: f"a labelled source, and kind '{scenario.kind}' has none",
             Access.SOURCE_REPLAY: f"a labelled source, and kind '{scenario.kind}' has none",
+            Access.CLIENTS: f"several clients, and kind '{scenario.kind}' has none",
+            Access.TASKS: f"several tasks in a row, and kind '{scenario.kind}' has none",
             Access.TARGET_IMAGES: f"images of the target, which kind '{scenario.kind}' shows nobody",
             Access.TARGET_LABELS: f"labelled target images, and {scenario.shots} shots have none",
             Access.SOURCE_DOMAINS: "several sources together, and this cell has one",

@@ -47,7 +47,9 @@ class StageSpec(Frozen):
     """None in a stage that knows no labels, and adapts to `unlabelled` alone."""
     unlabelled: Items | None = None
     replay: Items | None = None
-    """Labelled items of an earlier stage."""
+    """Labelled items of earlier stages."""
+    head: tuple[str, ...] = ()
+    """Classes that the head is for, where they are more than the items'."""
     steps: int
     evaluate_on: tuple[Partition, ...] = ()
 
@@ -61,7 +63,12 @@ class StageSpec(Frozen):
         """Classes that the head is for."""
         items = self.labelled or self.unlabelled
         assert items is not None, "a stage has items"
-        return items.classes
+        return self.head or items.classes
+
+    @property
+    def silent(self) -> set[str]:
+        """Fields that keys leave out, since they say nothing."""
+        return set() if self.head else {"head"}
 
     def restricted(self, unlabelled: bool, replay: bool) -> StageSpec:
         """Return the stage without the streams that a method may not see."""
@@ -89,7 +96,13 @@ class SharedStage(Frozen):
         # Whether the cell is asked again with more steps does not change what this stage is.
         return content_hash(
             self.model_dump(
-                mode="json", by_alias=True, exclude={"recipe": self.recipe.silent, "budget": {"longest"}}
+                mode="json",
+                by_alias=True,
+                exclude={
+                    "recipe": self.recipe.silent,
+                    "budget": {"longest"},
+                    "stage": self.stage.silent,
+                },
             )
         )
 

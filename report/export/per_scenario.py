@@ -15,7 +15,8 @@ from bench.report.tables.budgets import budgets as budgets_of
 from bench.report.tables.classes import confusions
 from bench.report.tables.formats import count, decimals, mebibytes, percent, points, seconds
 from bench.report.tables.gains import architectures
-from bench.report.tables.targets import by_target
+from bench.report.tables.scenarios.parts import clients, tasks
+from bench.report.tables.scenarios.targets import by_target
 from bench.report.tables.validators import distances
 
 
@@ -44,6 +45,39 @@ def leaderboard(results: Results) -> Table:
     return table_by_block(
         "leaderboard", f"Accuracy in percent, gain over {results.baseline} in points", columns, rows
     )
+
+
+def remembered(results: Results) -> Table:
+    """What methods remember of tasks."""
+    columns = {
+        **{"method": plain, "average accuracy": percent, "deviation": percent, "forgetting": points},
+        **{"backward transfer": points, "forward transfer": points, "bytes kept": count, "cells": count},
+    }
+    rows = [
+        (
+            *(row.block, row.method, row.average, row.deviation, row.forgetting),
+            *(row.backward, row.forward, row.kept, row.cells),
+        )
+        for row in tasks(results.frame)
+    ]
+    title = "Tasks: average accuracy in percent; forgetting, backward and forward transfer in points"
+    return table_by_block("tasks", title, columns, rows)
+
+
+def by_client(results: Results) -> Table:
+    """What methods give to clients."""
+    columns = {
+        **{"method": plain, "mean client": percent, "worst client": percent, "bytes sent": count},
+        **{"clients hurt": count, "clients": count, "largest loss": points, "cells": count},
+    }
+    rows = [
+        (
+            *(row.block, row.method, row.average, row.worst, row.sent),
+            *(row.hurt, row.clients, row.harm, row.cells),
+        )
+        for row in clients(results.frame)
+    ]
+    return table_by_block("clients", "Clients: accuracy in percent, loss in points", columns, rows)
 
 
 def rules(results: Results) -> Table:

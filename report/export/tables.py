@@ -16,6 +16,8 @@ TABLES: tuple[Callable[[Results], Table], ...] = (
     comparisons.ranks,
     comparisons.over_cells,
     per_scenario.by_pair,
+    per_scenario.remembered,
+    per_scenario.by_client,
     per_scenario.targets,
     per_scenario.measures,
     per_scenario.classes,

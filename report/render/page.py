@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from bench.processes.garbage import paused_gc
 from bench.records.selection import RULES
 from bench.records.store import Store
 from bench.report.figures import figures, pareto
-from bench.report.figures.drawing import method_styles
+from bench.report.figures.drawing import MethodStyles, method_styles
 from bench.report.figures.feature_maps import feature_maps
 from bench.report.figures.published import published_marks
 from bench.report.render import cite, conclusions
@@ -34,6 +36,7 @@ from bench.report.tables.leaderboard import Leaderboard
 from bench.report.tables.negative_transfer import by_block
 from bench.report.tables.published import published
 from bench.report.tables.record_links import record_anchor, record_links
+from bench.report.tables.scenarios.parts import clients, tasks
 from bench.report.tables.validators import distances, rankings
 from bench.spec.cell import Cell
 from bench.spec.matrix.suite import Suite
@@ -94,7 +97,7 @@ def render(
     named = [name for part in sections for row in part.classes for name in row.names]
     variables = {
         **_head(frame, suite, boards),
-        **_tables(frame),
+        **_tables(frame, styles),
         **_cells(everything),
         "answers": [conclusions.answer(board, transfer, parts) for board in boards],
         "parts": parts,
@@ -121,7 +124,7 @@ def _head(frame: pd.DataFrame, suite: Suite | None, boards: Sequence[Leaderboard
     return {
         "css": asset("page.css"),
         "js": asset("page.js") + asset("explore.js"),
-        "contents": CONTENTS,
+        "contents": [entry for entry in CONTENTS if entry[0] not in _absent(frame)],
         "title": _title(frame, suite),
         "description": suite.description if suite else "",
         "methods": sorted(str(name) for name in frame["method"].dropna().unique()),
@@ -131,7 +134,13 @@ def _head(frame: pd.DataFrame, suite: Suite | None, boards: Sequence[Leaderboard
     }
 
 
-def _tables(frame: pd.DataFrame) -> dict[str, Any]:
+def _absent(frame: pd.DataFrame) -> set[str]:
+    """Anchors of sections that say nothing of these records."""
+    found = {"architectures": architectures(frame), "tasks": tasks(frame), "clients": clients(frame)}
+    return {anchor for anchor, rows in found.items() if not rows}
+
+
+def _tables(frame: pd.DataFrame, styles: MethodStyles) -> dict[str, Any]:
     """Variables of the tables of all blocks together."""
     return {
         "facts": facts(frame),
@@ -139,6 +148,13 @@ def _tables(frame: pd.DataFrame) -> dict[str, Any]:
         "gains": gains(frame),
         "references": REFERENCES,
         "architectures": architectures(frame),
+        "tasks": [(block, [*rows]) for block, rows in groupby(tasks(frame), attrgetter("block"))],
+        "clients": [(block, [*rows]) for block, rows in groupby(clients(frame), attrgetter("block"))],
+        "bytes_figures": [
+            picture
+            for block in leaderboard.blocks(frame)
+            if (picture := figures.accuracy_by_bytes(clients(frame), block, styles))
+        ],
         "rules": RULES,
         "bins": BINS,
         "feature_maps": feature_maps(frame),

@@ -15,13 +15,15 @@ from bench.report.tables.classes import ByClass, winners_and_losers
 from bench.report.tables.leaderboard import Leaderboard
 from bench.report.tables.pairs import Pairs, by_pair
 from bench.report.tables.record_links import RecordLinks
-from bench.report.tables.targets import TargetScores, by_target
+from bench.report.tables.scenarios.targets import TargetScores, by_target
 
 CONTENTS = (
     ("leaderboard", "Leaderboard"),
     ("cost", "Cost"),
     ("labels", "Labels"),
     ("pairs", "Pairs"),
+    ("tasks", "Tasks"),
+    ("clients", "Clients"),
     ("negative-transfer", "Harm"),
     ("gains", "Gains"),
     ("uncertainty", "How sure"),
@@ -51,10 +53,12 @@ class Section:
     scale: float
     """Percent at the right end of the leaderboard's bars."""
     maps: list[tuple[str, Picture]]
+    task_maps: list[tuple[str, Picture]]
     pairs: Pairs
     targets: list[TargetScores]
     costs: list[Picture]
     curves: Picture | None
+    stream: Picture | None
     classes: list[ByClass]
     by_rule: list[leaderboard.RuleScore]
     rule_cells: dict[str, int]
@@ -78,10 +82,12 @@ def section(
         board=board,
         scale=max([*known, *highs, 1.0]),
         maps=[] if drawn_elsewhere else figures.heat_maps(frame, block),
+        task_maps=figures.task_maps(frame, block),
         pairs=by_pair(frame, block, record_links),
         targets=by_target(frame, block),
         costs=[picture for picture in costs if picture],
         curves=figures.learning_curves(frame, block, styles),
+        stream=figures.stream_curves(frame, block, styles),
         classes=winners_and_losers(block.of(frame), board.baseline),
         by_rule=by_rule,
         rule_cells=rule_cells,

@@ -103,6 +103,22 @@ def image_predictions(logits: np.ndarray, labels: np.ndarray, undecided: np.ndar
     return ImagePredictions(predicted, np.exp(highest - total), total - true, odds)
 
 
+def stream_order(predictions: Predictions) -> np.ndarray | None:
+    """Places of the test images in the order of a stream, int (images,); None where they came in none.
+
+    Raises:
+        Unusable: it is no order of these images.
+    """
+    order, labels = predictions.get(f"{PART}/stream"), predictions[f"{PART}/labels"]
+    if order is None:
+        return None
+    if order.shape != labels.shape or order.dtype.kind not in "iu":
+        raise Unusable(f"a stream {order.shape} of {len(labels)} images")
+    if not np.array_equal(np.sort(order), np.arange(len(labels))):
+        raise Unusable("a stream that is no order of the test images")
+    return order
+
+
 def stored_predictions(store: Store, record: Record) -> Predictions:
     """Predictions that are stored beside a done record.
 

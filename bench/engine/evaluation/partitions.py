@@ -48,6 +48,8 @@ class Partitions:
     held_out: dict[Partition, View]
     apart: np.ndarray = field(default_factory=lambda: np.arange(0))
     """Places of `POOL_SIZE` target validation items at most that no stage trains on, for distances."""
+    parts: dict[Partition, np.ndarray] = field(default_factory=dict)
+    """Number of each held-out item's part, int (items,), where the target has parts."""
 
     def of(self, items: Items) -> View:
         """Items of a stream, or of a partition that stages train on."""

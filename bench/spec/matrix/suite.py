@@ -30,10 +30,14 @@ from bench.spec.cell import (
     RequestedSetting,
     RuleName,
     Shots,
+    Stream,
 )
+from bench.spec.matrix.editions import editions
 from bench.spec.resources import Resources
 from bench.spec.rules import TARGETLESS
 from bench.spec.scenarios import KINDS
+from bench.spec.scenarios.options import PartOptions
+from bench.spec.scenarios.parts import PartsKind
 from bench.spec.toml import Frozen, read_toml
 
 SUITES = Path(__file__).parents[2] / "suites"
@@ -80,7 +84,7 @@ class Settings(Frozen):
         return found
 
 
-class ScenarioTable(Frozen):
+class ScenarioTable(PartOptions):
     """A `[[scenarios]]` table of a suite file: a block of the matrix."""
 
     kind: str
@@ -95,6 +99,7 @@ class ScenarioTable(Frozen):
         "all", description="for kind pretrained: `new`, those that are the target's in the task kinds"
     )
     episodes: Episodic | None = Field(None, description="evaluate on episodes instead of on all classes")
+    stream: Stream | None = Field(None, description="test items come once, so many at a time, in this order")
 
     @field_validator("kind")
     @classmethod
@@ -121,6 +126,7 @@ class ScenarioTable(Frozen):
     def _possible(self) -> ScenarioTable:
         try:
             KINDS[self.kind].check(self.sources, self.shots, self.target_classes)
+            KINDS[self.kind].check_parts(self)
         except ValueError as error:
             raise ValueError(f"kind '{self.kind}' {error}") from None
         for pool in self.sources:
@@ -128,6 +134,12 @@ class ScenarioTable(Frozen):
                 raise ValueError(f"'{both[0]}' is a target and among its sources: leave it out of one")
         if self.episodes and not {0, "all"}.isdisjoint(self.shots):
             raise ValueError("episodes have a support of 1, 5, ... shots: remove 0 and 'all' from 'shots'")
+        if isinstance(KINDS[self.kind], PartsKind):
+            for name in ("episodes", "stream"):
+                if getattr(self, name):
+                    raise ValueError(f"kind '{self.kind}' has no {name}: remove '{name}'")
+        if self.stream and self.episodes:
+            raise ValueError("episodes are no stream: remove 'episodes' or 'stream'")
         return self
 
 
@@ -265,6 +277,9 @@ def load_suite(name: str) -> Suite:
         if not path.is_file():
             raise UserError(f"no suite file at '{path}': give a path that exists or a suite's name")
     else:
-        check_name("suite", name, suite_names())
+        known = editions()
+        if name in known:
+            name = known[name].suite
+        check_name("suite", name, [*suite_names(), *known])
         path = SUITES / f"{name}.toml"
     return Suite(**{"name": path.stem, **read_toml(path, Suite)})

@@ -7,6 +7,7 @@ from itertools import product
 from typing import Literal
 
 from bench.spec.cell import Cell, Domains, Shots
+from bench.spec.scenarios.options import PartOptions
 from bench.spec.stages import Items, Partition, StageSpec
 
 Pair = tuple[Domains | None, str]
@@ -25,6 +26,8 @@ class ScenarioKind:
     """True if source domains can be named apart from the targets."""
     source = "source: another domain"
     """Source of the kind, in words."""
+    keys: frozenset[str] = frozenset()
+    """Keys of `PartOptions` that the kind knows."""
     pools_sources = False
     """True if a cell may have several sources, which are trained on together."""
     shows_target = True
@@ -41,6 +44,15 @@ class ScenarioKind:
         if self.halves_classes and 0 in shots:
             raise ValueError("has new classes, which 0 shots say nothing about")
         self.check_sources(sources)
+
+    def check_parts(self, options: PartOptions) -> None:
+        """Check the keys of a `[[scenarios]]` table that some kinds alone know.
+
+        Raises:
+            ValueError: the kind does not know one, or lacks one.
+        """
+        if other := sorted(options.said - self.keys):
+            raise ValueError(f"knows no '{other[0]}': remove it")
 
     def check_sources(self, sources: Sides | Literal["all"]) -> None:
         """Check the sources of a table.
