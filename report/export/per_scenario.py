@@ -7,7 +7,7 @@ from bench.report.export.results import Results
 from bench.report.export.table import HIGH, LOW, Table, bounds, plain, table_by_block
 from bench.report.scores.frame import accuracy_column
 from bench.report.statistics.equal_budget import equal_budgets
-from bench.report.statistics.measures import by_class, by_method, measures_of
+from bench.report.statistics.measures import MEASURES, by_class, by_method
 from bench.report.statistics.summary import scored, shared
 from bench.report.tables import leaderboard as boards
 from bench.report.tables.budgets import EXTRA
@@ -113,15 +113,11 @@ def at_equal_budget(results: Results) -> Table:
 
 def measures(results: Results) -> Table:
     """Measures beside accuracy."""
-    asked = measures_of(results.frame)
     columns = {
         f"{measure.name}, {measure.unit}": decimals if measure.unit == "nats" else percent
-        for measure in asked
+        for measure in MEASURES
     }
-    names = [measure.name for measure in asked]
-    rows = [
-        (block, *row) for block, cells in results.blocks() for row in by_method(cells)[names].itertuples()
-    ]
+    rows = [(block, *row) for block, cells in results.blocks() for row in by_method(cells).itertuples()]
     return table_by_block("measures", "More than accuracy", {"method": plain, **columns}, rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -234,8 +235,8 @@ def _middle(curve: pd.Series) -> tuple[list[float], list[float]]:
 
 def critical_differences(ranks: Ranks, block: Block) -> Picture | None:
     """Demšar's diagram: methods on the line of average ranks, bars over those not told apart by Nemenyi."""
-    if ranks.critical is None:
-        return None
+    if ranks.critical is None or find_spec("scikit_posthocs") is None:
+        return None  # an installation for reports alone may lack it
     import scikit_posthocs  # slow to import, and only needed where ranks can be tested
 
     mean = pd.Series(ranks.mean)

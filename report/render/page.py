@@ -26,7 +26,7 @@ from bench.report.render.sections import CONTENTS, section
 from bench.report.render.templates import asset, environment
 from bench.report.scores.frame import BASELINE, STATUSES, load_frame, methods_only
 from bench.report.scores.supervision import USUAL
-from bench.report.statistics.measures import BINS
+from bench.report.statistics.measures import BINS, MEASURES
 from bench.report.statistics.summary import negative_transfer
 from bench.report.tables import formats, leaderboard
 from bench.report.tables.completeness import Completeness
@@ -156,6 +156,7 @@ def _tables(frame: pd.DataFrame, styles: MethodStyles) -> dict[str, Any]:
             if (picture := figures.accuracy_by_bytes(clients(frame), block, styles))
         ],
         "rules": RULES,
+        "measures": MEASURES,
         "bins": BINS,
         "feature_maps": feature_maps(frame),
         "rankings": rankings(frame),

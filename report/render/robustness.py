@@ -11,7 +11,7 @@ from bench.report.figures.drawing import MethodStyles
 from bench.report.statistics.aggregate import aggregates
 from bench.report.statistics.equal_budget import equal_budgets
 from bench.report.statistics.generality import spreads
-from bench.report.statistics.measures import by_class, by_method, measures_of
+from bench.report.statistics.measures import MEASURES, by_class, by_method
 from bench.report.statistics.ranks import average_ranks
 from bench.report.tables.budgets import budgets
 from bench.report.tables.leaderboard import Leaderboard
@@ -47,9 +47,7 @@ def _measures(rows: pd.DataFrame) -> dict[str, Any]:
         "measures": [
             {
                 "method": method,
-                "scores": [
-                    (measure, float(table.loc[method, measure.name])) for measure in measures_of(rows)
-                ],
+                "scores": [(measure, float(table.loc[method, measure.name])) for measure in MEASURES],
                 "worst": list(present[method].nsmallest(WORST).items()),
             }
             for method in methods

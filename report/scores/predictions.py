@@ -30,13 +30,11 @@ class ImagePredictions:
     predicted: int16 (images,), the class of the largest logit; -1 where there is none (see `classified`).
     confidence: float32 (images,), the softmax probability of that class; NaN where there is none.
     nll: float32 (images,), negative log-likelihood of the true class in nats; NaN likewise.
-    odds: float32 (images,), log-odds of the second of two classes, NaN likewise; empty where there are more.
     """
 
     predicted: np.ndarray
     confidence: np.ndarray
     nll: np.ndarray
-    odds: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
 
 
 @dataclass(frozen=True)
@@ -99,8 +97,7 @@ def image_predictions(logits: np.ndarray, labels: np.ndarray, undecided: np.ndar
     highest, true = scores.max(axis=1), scores[np.arange(len(labels)), labels]
     # Nothing overflows: the highest is finite where there is one. (scipy's `logsumexp` is ten times slower.)
     total = highest + np.log(np.exp(scores - highest[:, None]).sum(axis=1))
-    odds = scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores[:0, 0]
-    return ImagePredictions(predicted, np.exp(highest - total), total - true, odds)
+    return ImagePredictions(predicted, np.exp(highest - total), total - true)
 
 
 def stream_order(predictions: Predictions) -> np.ndarray | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, fields
+from functools import cache
 from itertools import islice
 
 from rich.console import Console
@@ -167,7 +168,13 @@ def _control(control: object) -> str:
 
 
 def _suites(wanted: Callable[[Suite], bool]) -> list[str]:
-    return [name for name in suite_names() if wanted(load_suite(name))]
+    return [name for name in suite_names() if wanted(_loaded(name))]
+
+
+@cache
+def _loaded(name: str) -> Suite:
+    """Packaged suite, read once."""
+    return load_suite(name)
 
 
 # A dataset -----------------------------------------------------------------------------------------------
