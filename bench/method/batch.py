@@ -32,6 +32,8 @@ class Access(Flag):
     """Several tasks, one after the other."""
     CLIENTS = auto()
     """Several clients side by side, and which one each labelled image is of."""
+    UNKNOWN_CLASSES = auto()
+    """Unlabelled target images of classes that the source lacks."""
 
 
 StageName = str

@@ -276,6 +276,10 @@ class Scenario(Frozen):
     target: str
     target_classes: tuple[str, ...]
     shots: Shots
+    absent: tuple[str, ...] = ()
+    """Classes of the source that the target lacks (partial)."""
+    unknown: tuple[str, ...] = ()
+    """Classes of the target that the source lacks (open); all of them are one class, the last."""
     episodes: Episodic | None = None
     parts: tuple[Part, ...] = ()
     """Tasks in order, or clients, of a target that has several; `target` then names them together."""
@@ -306,22 +310,36 @@ class Scenario(Frozen):
 
     @property
     def layout(self) -> str:
-        """Parts of the target in words, as `3 domains in a row`, or its stream; empty where it has none."""
-        count = len(self.parts)
+        """Target in words, as `3 domains in a row` or `20 unknown classes`; empty where it is a plain one."""
+        count, words = len(self.parts), list[str]()
+        if self.absent:
+            words.append(
+                f"{len(self.target_classes) - len(self.absent)} of {len(self.target_classes)} classes"
+            )
+        if self.unknown:
+            words.append(f"{len(self.unknown)} unknown class{'es' * (len(self.unknown) > 1)}")
         if self.stream:
-            return f"stream {self.stream.order}, {self.stream.batch} at once"
+            words.append(f"stream {self.stream.order}, {self.stream.batch} at once")
         if self.federation:
             steps = self.federation.local_steps
-            return f"{count} clients, {self.federation.rounds} rounds of {steps} step{'s' * (steps > 1)}"
-        if not count:
-            return ""
-        domains = len({part.domain for part in self.parts})
-        return f"{count} domains in a row" if domains == count else f"{count} groups of classes in a row"
+            words.append(
+                f"{count} clients, {self.federation.rounds} rounds of {steps} step{'s' * (steps > 1)}"
+            )
+        elif count:
+            domains = len({part.domain for part in self.parts})
+            words.append(f"{count} {'domains' if domains == count else 'groups of classes'} in a row")
+        return ", ".join(words)
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """Names of what test items may be of, by label: the target's classes, and what is unknown, if any."""
+        return (*self.target_classes, "unknown") if self.unknown else self.target_classes
 
     @property
     def silent(self) -> set[str]:
         """Fields that keys leave out, since they say nothing."""
-        return {name for name in ("episodes", "parts", "federation", "stream") if not getattr(self, name)}
+        optional = ("absent", "unknown", "episodes", "parts", "federation", "stream")
+        return {name for name in optional if not getattr(self, name)}
 
     @property
     def same_classes(self) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from bench.spec.cell import (
     USUAL,
@@ -32,6 +34,16 @@ class Items(Frozen):
     domain: Domains
     classes: tuple[str, ...]
     part: Literal["train", "test", "all", "shots"]
+    absent: tuple[str, ...] = ()
+    """Classes of those that no item is of."""
+    unknown: tuple[str, ...] = ()
+    """Further classes; nobody is told labels of their items."""
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what says nothing: keys of shared stages are as before there were such things."""
+        values: dict[str, Any] = handler(self)
+        return {name: value for name, value in values.items() if value or name not in ("absent", "unknown")}
 
     @property
     def domains(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from bench.report.tables.budgets import budgets as budgets_of
 from bench.report.tables.classes import confusions
 from bench.report.tables.formats import count, decimals, mebibytes, percent, points, seconds
 from bench.report.tables.gains import architectures
+from bench.report.tables.scenarios.open_set import open_scores
 from bench.report.tables.scenarios.parts import clients, tasks
 from bench.report.tables.scenarios.targets import by_target
 from bench.report.tables.validators import distances
@@ -145,6 +146,17 @@ def by_pair(results: Results) -> Table:
     return table_by_block("pairs", "Accuracy in percent by pair of domains", columns, rows)
 
 
+def open_set(results: Results) -> Table:
+    """Known and unknown classes of targets that have such as the source lacks."""
+    columns = {"method": plain, **dict.fromkeys(("HOS", "OS*", "UNK", "OS"), percent), "cells": count}
+    rows = [
+        (block, row.method, row.hos, row.os_star, row.unk, row.os, row.cells)
+        for block, cells in results.blocks()
+        for row in open_scores(cells)
+    ]
+    return table_by_block("open-set", "Known and unknown classes, percent", columns, rows)
+
+
 def targets(results: Results) -> Table:
     """Mean and worst target of kinds that train on several sources together, and the best single source."""
     columns = {
@@ -156,7 +168,7 @@ def targets(results: Results) -> Table:
             *(block, row.method, row.targets, row.mean, row.worst, row.hardest),
             *(row.single, row.gain),
         )
-        for block, _ in results.blocks()
+        for block, cells in results.blocks()
         for row in by_target(results.frame, block)
     ]
     return table_by_block("targets", "Accuracy in percent by target, several sources together", columns, rows)

@@ -15,6 +15,7 @@ from bench.report.tables.classes import ByClass, winners_and_losers
 from bench.report.tables.leaderboard import Leaderboard
 from bench.report.tables.pairs import Pairs, by_pair
 from bench.report.tables.record_links import RecordLinks
+from bench.report.tables.scenarios.open_set import OpenScores, open_scores
 from bench.report.tables.scenarios.targets import TargetScores, by_target
 
 CONTENTS = (
@@ -56,6 +57,7 @@ class Section:
     task_maps: list[tuple[str, Picture]]
     pairs: Pairs
     targets: list[TargetScores]
+    open_set: list[OpenScores]
     costs: list[Picture]
     curves: Picture | None
     stream: Picture | None
@@ -85,6 +87,7 @@ def section(
         task_maps=figures.task_maps(frame, block),
         pairs=by_pair(frame, block, record_links),
         targets=by_target(frame, block),
+        open_set=open_scores(block.of(frame)),
         costs=[picture for picture in costs if picture],
         curves=figures.learning_curves(frame, block, styles),
         stream=figures.stream_curves(frame, block, styles),

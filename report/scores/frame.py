@@ -380,7 +380,7 @@ def _question(*values: Any) -> dict[str, Any]:
         "target": scenario.target,
         "pair": scenario.pair,
         "classes": len(scenario.target_classes),
-        "class_names": tuple(printable(name) for name in scenario.target_classes),
+        "class_names": tuple(printable(name) for name in scenario.target_names),
         "shots": supervision.label,
         "supervision": supervision,
         "backbone": cell.backbone,

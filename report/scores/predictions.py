@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
 
-from bench.records.metrics import CREDITS
+from bench.records.metrics import CREDITS, with_rejection
 from bench.records.record import Predictions, Record
 from bench.records.selection import HEADLINE, RULES
 from bench.records.store import Store
@@ -147,10 +147,33 @@ def scored_predictions(
     headline = record.request.cell.headline
     if headline in KNOWN and headline in record.selected:
         selected[HEADLINE] = record.selected[headline]
+    scenario = record.request.cell.scenario
+    if scenario.unknown:
+        predictions = _opened(predictions, len(scenario.target_classes))
     scored = score(predictions, selected, per_image, record.request.cell.metric)
+    if scenario.unknown:
+        scored = replace(
+            scored, per_image={name: _undoubted(each) for name, each in scored.per_image.items()}
+        )
     if HEADLINE not in scored.correct:
         raise Unusable(f"no predictions are stored for the evaluation that rule '{headline}' selects")
     return scored
+
+
+def _opened(predictions: Predictions, classes: int) -> Predictions:
+    """Predictions whose logits of test images have a class for what is unknown, the last."""
+    return {
+        name: with_rejection(values, classes)
+        if name.endswith(f"/{PART}/logits") and values.ndim == 2
+        else values
+        for name, values in predictions.items()
+    }
+
+
+def _undoubted(images: ImagePredictions) -> ImagePredictions:
+    """The same without confidences: a rule that rejects has none."""
+    nothing = np.full_like(images.confidence, np.nan)
+    return ImagePredictions(images.predicted, nothing, nothing)
 
 
 def score(

@@ -29,6 +29,7 @@ NAMED = {
     "bench.spec.cell": {"joint"},
     "bench.spec.matrix.suite": {"linear-probe"},
     "bench.spec.rules": {"bnm"},
+    "bench.spec.scenarios.source_free": {"replay"},
     "bench.spec.stages": {"replay"},
 }
 """Modules that compare with a method, which is part of their question; others are words of other meanings."""

@@ -185,7 +185,14 @@ def _recorded(options: RunOptions) -> tuple[RunPlan, str]:
         _check_own_images(cell)
         asked = cell.scenario
         rounds = asked.federation.model_dump() if asked.federation else {}
-        scenario = ScenarioTable(kind=asked.kind, targets=[asked.target], shots=[asked.shots], **rounds)
+        scenario = ScenarioTable(
+            kind=asked.kind,
+            targets=[asked.target],
+            shots=[asked.shots],
+            target_classes=len(asked.target_classes) - len(asked.absent) if asked.absent else "all",
+            unknown=len(asked.unknown) or None,
+            **rounds,
+        )
         suite = Suite(
             name=record.request.suite,
             description=f"cell {key}",

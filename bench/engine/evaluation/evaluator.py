@@ -28,7 +28,7 @@ from bench.engine.training.generators import apart
 from bench.engine.training.inputs.pooled import PooledInputs
 from bench.method.base import Method, Model
 from bench.networks.fuse import fuse_batch_norm
-from bench.records.metrics import CREDITS
+from bench.records.metrics import CREDITS, with_rejection
 from bench.records.record import Evaluation, Predictions
 from bench.records.selection import stage_ends
 from bench.spec.cell import Cell
@@ -88,14 +88,15 @@ class Evaluator:
             raise CellFailed(f"diverged: logits are not finite after step {step} of the {stage.name} stage")
         labels = {name: items.subset.labels for name, items in self.partitions.held_out.items()}
         losses = {name: cross_entropy(logits[name], labels[name]) for name in logits if name == SOURCE}
+        decided = {name: self._decided(name, values) for name, values in logits.items()}
         self.logits.append(logits)
         self.evaluations.append(
             Evaluation(
                 stage=stage.name,
                 step=step,
                 train_loss=loss,
-                accuracy={name: accuracy(values, labels[name]) for name, values in logits.items()},
-                metric=self._metric(logits, labels),
+                accuracy={name: accuracy(values, labels[name]) for name, values in decided.items()},
+                metric=self._metric(decided, labels),
                 loss=losses,
                 validators=scores.validators,
                 discrepancy=scores.discrepancy,
@@ -115,6 +116,13 @@ class Evaluator:
             for part, values in logits.items()
         }
         return {part: value for part, value in found.items() if np.isfinite(value)}
+
+    def _decided(self, name: Partition, logits: np.ndarray) -> np.ndarray:
+        """Logits with one of the unknown class, where the target has such items."""
+        scenario = self.cell.scenario
+        if not scenario.unknown or name == SOURCE:
+            return logits
+        return with_rejection(logits, len(scenario.target_classes))
 
     def state_dict(self) -> tuple[dict[str, torch.Tensor], Any]:
         """Return the evaluations so far as tensors and JSON."""

@@ -168,6 +168,7 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
             f"suite '{suite.name}': kind '{table.kind}' halves the classes, "
             f"and {len(classes)} are too few: use 4 or more"
         )
+    classes, absent, unknown = _shares(suite, table, classes)
     goal = new if new_only else classes
     if table.episodes and table.episodes.way > len(goal):
         raise UserError(
@@ -189,12 +190,34 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
             target=target,
             target_classes=goal,
             shots=shots,
+            absent=absent,
+            unknown=unknown,
             episodes=table.episodes,
             stream=table.stream,
         )
         for source, target in pairs
         for shots in table.shots
     ]
+
+
+def _shares(
+    suite: Suite, table: ScenarioTable, classes: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Classes of the source, those of them that the target lacks, and those that it has beside them."""
+    if isinstance(count := table.target_classes, int):
+        if count >= len(classes):
+            raise UserError(
+                f"suite '{suite.name}': target_classes = {count} of the source's {len(classes)}: use fewer"
+            )
+        return classes, classes[count:], ()
+    if table.unknown:
+        if table.unknown > len(classes) - 2:
+            raise UserError(
+                f"suite '{suite.name}': unknown = {table.unknown} of {len(classes)} classes leave the source "
+                "less than two: use fewer"
+            )
+        return classes[: -table.unknown], (), classes[-table.unknown :]
+    return classes, (), ()
 
 
 def _in_parts(kind: PartsKind, suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:

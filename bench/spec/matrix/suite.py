@@ -95,8 +95,13 @@ class ScenarioTable(PartOptions):
         "all", description='for kind generalise also `hold_out`: domains, or `"each"`'
     )
     shots: list[Shots] = Field(min_length=1)
-    target_classes: Literal["all", "new"] = Field(
-        "all", description="for kind pretrained: `new`, those that are the target's in the task kinds"
+    target_classes: Literal["all", "new"] | Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        "all",
+        description="for kind pretrained: `new`, those that are the target's in the task kinds; "
+        "for kind partial: the first N of the classes",
+    )
+    unknown: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        None, description="for kind open: the last N of the classes, which the source lacks"
     )
     episodes: Episodic | None = Field(None, description="evaluate on episodes instead of on all classes")
     stream: Stream | None = Field(None, description="test items come once, so many at a time, in this order")
@@ -122,10 +127,24 @@ class ScenarioTable(PartOptions):
         rest = {name: value for name, value in data.items() if name != "hold_out"}
         return {**rest, "targets": "all" if held_out == "each" else held_out}
 
+    def _check_numbers(self) -> None:
+        """Check that a number of classes is said where the kind takes one, and nowhere else."""
+        said = {
+            "target_classes": isinstance(self.target_classes, int),
+            "unknown": self.unknown is not None,
+        }
+        takes = KINDS[self.kind].takes
+        if takes and not said.pop(takes):
+            raise ValueError(f"needs a number of classes: {takes} = N")
+        if other := [name for name, is_said in said.items() if is_said]:
+            raise ValueError(f"takes no number of classes as '{other[0]}': remove it")
+
     @model_validator(mode="after")
     def _possible(self) -> ScenarioTable:
+        classes = self.target_classes if isinstance(self.target_classes, str) else "all"
         try:
-            KINDS[self.kind].check(self.sources, self.shots, self.target_classes)
+            KINDS[self.kind].check(self.sources, self.shots, classes)
+            self._check_numbers()
             KINDS[self.kind].check_parts(self)
         except ValueError as error:
             raise ValueError(f"kind '{self.kind}' {error}") from None

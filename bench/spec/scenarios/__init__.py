@@ -11,7 +11,10 @@ from bench.spec.scenarios.cross_task import CrossTask
 from bench.spec.scenarios.federated import Federated
 from bench.spec.scenarios.generalise import Generalise
 from bench.spec.scenarios.multi_source import MultiSource
+from bench.spec.scenarios.open_set import OpenSet
+from bench.spec.scenarios.partial import Partial
 from bench.spec.scenarios.pretrained import Pretrained
+from bench.spec.scenarios.source_free import SourceFree
 from bench.spec.stages import StageSpec
 
 KINDS: dict[str, ScenarioKind] = {
@@ -21,6 +24,9 @@ KINDS: dict[str, ScenarioKind] = {
     "cross-domain-task": CrossDomainTask(),
     "multi-source": MultiSource(),
     "generalise": Generalise(),
+    "partial": Partial(),
+    "open": OpenSet(),
+    "source-free": SourceFree(),
     "continual": Continual(),
     "federated": Federated(),
 }
