@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: demo help test-fast test test-all lint format learn2learn peers speed race torture false-alarms audit clean
+.PHONY: demo help test-fast test test-all lint format site test-lowest learn2learn peers speed race torture false-alarms audit clean
 
 demo: $(VENV)/.installed  ## run the quick suite and say where the report is
 	@$(PY) -m bench run --suite quick
@@ -31,6 +31,16 @@ lint: $(VENV)/.installed-test  ## style and types
 format: $(VENV)/.installed-test  ## rewrite files in the style that `make lint` checks
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
+
+site: $(VENV)/.installed  ## a static site of the committed results, in build/site
+	@$(PY) -m bench site results/baselines/* --out build/site
+
+# What the lowest versions break is an import or a call: the tests that train nothing find it.
+test-lowest: $(VENV)/.installed  ## the quick tests, with the lowest versions of what pyproject.toml asks for
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet uv
+	VIRTUAL_ENV=$(VENV)-lowest $(VENV)-lowest/bin/uv pip install --quiet --resolution lowest-direct --editable '.[test]'
+	@OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -m "not slow and not heavy" -n 2 --dist loadfile
 
 learn2learn: $(VENV)/.installed-learn2learn  ## the reference for MAML: the method maml-l2l, and tests of maml
 

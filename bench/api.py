@@ -22,14 +22,17 @@ from bench.method.base import (
 )
 from bench.method.batch import Access, Batch, Episode, Labelled, StageName, Task
 from bench.method.episodic import EpisodicMethod, InnerLoopMethod
+from bench.method.federated import FederatedMethod, Federation
 from bench.method.generalisation import GeneralisationMethod, count_sources, risks
 from bench.method.items import Items, StageItems, even_share
 from bench.method.maths.adversarial import discriminator, domain_loss, reversal_strength, reverse_gradient
+from bench.method.maths.importance import Importance, fisher_diagonal
 from bench.method.maths.information import entropy
 from bench.method.maths.inner_loop import Fast, adapt, prototype_head, prototypes
 from bench.method.maths.kernels import discrepancy, gaussian_kernels, squared_distances
 from bench.method.maths.logistic import Logistic, fit_logistic, strength_before
-from bench.method.maths.normalisation import normalise_by_batch, recompute_statistics
+from bench.method.maths.memory import Memory
+from bench.method.maths.normalisation import BatchNorm, normalise_by_batch, recompute_statistics
 from bench.method.maths.transport import lacks_transport
 from bench.method.maths.weights import Snapshot
 from bench.method.probed import ProbedMethod
@@ -45,18 +48,23 @@ __all__ = [
     "AlignmentMethod",
     "Backbone",
     "Batch",
+    "BatchNorm",
     "CellSkipped",
     "ClosedFormMethod",
     "Details",
     "Episode",
     "EpisodicMethod",
     "Fast",
+    "FederatedMethod",
+    "Federation",
     "GeneralisationMethod",
     "GradientMethod",
+    "Importance",
     "InnerLoopMethod",
     "Items",
     "Labelled",
     "Logistic",
+    "Memory",
     "Method",
     "Model",
     "ParameterGroups",
@@ -75,6 +83,7 @@ __all__ = [
     "domain_loss",
     "entropy",
     "even_share",
+    "fisher_diagonal",
     "fit_logistic",
     "gaussian_kernels",
     "lacks_transport",

@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
+from bench.commands import values
 from bench.commands.data.verbs import cache, data
+from bench.commands.discovery.verbs import completion, init, list_, schema, show
 from bench.commands.options import (
     Seconds,
     SuiteOptions,
@@ -21,6 +23,7 @@ from bench.commands.options import (
     suite_options,
 )
 from bench.commands.results.verbs import results
+from bench.commands.sharing.verbs import check_submission, hub, site, submit
 from bench.core.errors import UserError, did_you_mean
 from bench.core.text import printable
 from bench.core.version import __version__
@@ -56,8 +59,20 @@ def cli() -> None:
 
 @cli.command()
 @suite_options()
-@click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
-@click.option("--results", metavar="DIR", help="Where records and the report go.  [default: results/<suite>]")
+@click.option(
+    "--device",
+    metavar="DEV",
+    shell_complete=values.devices,
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda[:i], mps.",
+)
+@click.option(
+    "--results",
+    metavar="DIR",
+    shell_complete=values.results,
+    help="Where records and the report go.  [default: results/<suite>]",
+)
 @click.option("--plan", "plan_only", is_flag=True, help="Print the cells and what they share, run nothing.")
 @click.option(
     "--simulate",
@@ -74,6 +89,7 @@ def cli() -> None:
 @click.option(
     "--executor",
     metavar="local|ray|slurm",
+    shell_complete=values.executors,
     default="local",
     help="Where cells run: processes here, a Ray cluster, Slurm jobs.  [default: local]",
 )
@@ -113,6 +129,7 @@ def run(selection: SuiteOptions, no_share: bool, **options: Any) -> None:
 @click.option(
     "--method",
     metavar="M,...",
+    shell_complete=values.methods,
     multiple=True,
     required=True,
     callback=parse_list,
@@ -127,8 +144,20 @@ def run(selection: SuiteOptions, no_share: bool, **options: Any) -> None:
     show_default=True,
     help=f"What scores trials at 0 shots: {', '.join(LABEL_FREE)}.",
 )
-@click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
-@click.option("--results", metavar="DIR", help="Where trials are kept.  [default: results/<suite>-tuning]")
+@click.option(
+    "--device",
+    metavar="DEV",
+    shell_complete=values.devices,
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda[:i], mps.",
+)
+@click.option(
+    "--results",
+    metavar="DIR",
+    shell_complete=values.results,
+    help="Where trials are kept.  [default: results/<suite>-tuning]",
+)
 def tune(selection: SuiteOptions, **options: Any) -> None:
     """Search a method's hyperparameters with what the protocol allows.
 
@@ -143,15 +172,25 @@ def tune(selection: SuiteOptions, **options: Any) -> None:
 
 @cli.command("rank-backbones")
 @suite_options("methods", "source", "shots", "backbone", "steps", "seeds", "sets", "controls")
-@click.option("--dataset", metavar="D", help="A dataset's name, instead of a suite.")
+@click.option(
+    "--dataset", metavar="D", shell_complete=values.datasets, help="A dataset's name, instead of a suite."
+)
 @click.option(
     "--backbones",
     metavar="A,B",
+    shell_complete=values.backbones,
     multiple=True,
     callback=parse_list,
     help="Candidates.  [default: those available offline]",
 )
-@click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
+@click.option(
+    "--device",
+    metavar="DEV",
+    shell_complete=values.devices,
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda[:i], mps.",
+)
 @click.option("--verify", is_flag=True, help="Fit a probe on each and print how well the scores rank them.")
 def rank_backbones(selection: SuiteOptions, **options: Any) -> None:
     """Order pretrained networks for a target without training them.
@@ -177,8 +216,20 @@ def rank_backbones(selection: SuiteOptions, **options: Any) -> None:
 @click.option("--max-seconds", metavar="X", type=Seconds(), help="Only methods within X s a cell.")
 @equal_option
 @click.option("--run", is_flag=True, help="Run what is missing, by successive halving over methods.")
-@click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
-@click.option("--results", metavar="DIR", help="Where the records are.  [default: results/<suite>]")
+@click.option(
+    "--device",
+    metavar="DEV",
+    shell_complete=values.devices,
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda[:i], mps.",
+)
+@click.option(
+    "--results",
+    metavar="DIR",
+    shell_complete=values.results,
+    help="Where the records are.  [default: results/<suite>]",
+)
 def recommend(selection: SuiteOptions, **options: Any) -> None:
     """Recommend a method, with its uncertainty, from a suite's records."""
     from bench.commands.experiments import recommend as command
@@ -187,13 +238,25 @@ def recommend(selection: SuiteOptions, **options: Any) -> None:
 
 
 @cli.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=values.findings)
 @click.option("--list", "list_only", is_flag=True, help="List the findings, run nothing.")
 @click.option("--recorded", is_flag=True, help="Judge what is recorded, by whatever code, and run nothing.")
 @click.option("--update", metavar="FILE", help="Replace the tables of a Markdown file too.")
-@click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
+@click.option(
+    "--device",
+    metavar="DEV",
+    shell_complete=values.devices,
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda[:i], mps.",
+)
 @click.option("--workers", metavar="N", type=click.IntRange(1, 4096), help="Cells at once.  [default: 1]")
-@click.option("--results", metavar="DIR", help="Where the suites' folders are.  [default: results]")
+@click.option(
+    "--results",
+    metavar="DIR",
+    shell_complete=values.results,
+    help="Where the suites' folders are.  [default: results]",
+)
 def reproduce(list_only: bool, device: str, workers: int | None, **options: Any) -> None:
     """Measure findings of papers again: run their suites, and judge what they say by the records.
 
@@ -213,8 +276,20 @@ def reproduce(list_only: bool, device: str, workers: int | None, **options: Any)
 @cli.command("check-search")
 @suite_options("methods", "controls")
 @click.option("--draws", metavar="N", type=click.IntRange(2, 1000), default=4, show_default=True)
-@click.option("--device", metavar="DEV", default="auto", show_default=True, help="auto, cpu, cuda[:i], mps.")
-@click.option("--results", metavar="DIR", help="Where records are kept.  [default: results/<suite>-search]")
+@click.option(
+    "--device",
+    metavar="DEV",
+    shell_complete=values.devices,
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda[:i], mps.",
+)
+@click.option(
+    "--results",
+    metavar="DIR",
+    shell_complete=values.results,
+    help="Where records are kept.  [default: results/<suite>-search]",
+)
 def check_search(selection: SuiteOptions, **options: Any) -> None:
     """Compare nas-lite with random members of its space, and with random search, at equal cost.
 
@@ -226,20 +301,21 @@ def check_search(selection: SuiteOptions, **options: Any) -> None:
     sys.exit(command.check(command.CheckSearchOptions(selection, **options)))
 
 
-@cli.command("list")
-@click.argument("what", metavar="suites|methods|datasets|backbones")
-def list_(what: str) -> None:
-    """List suites, methods, datasets or backbones."""
-    from bench.commands import listing
-
-    listing.show(what)
-
-
 @cli.command()
 @data_options
 @published_option
-@click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
-@click.option("--suite", metavar="NAME", help="The suite to go by.  [default: the one last run there]")
+@click.option(
+    "--results",
+    metavar="DIR",
+    shell_complete=values.results,
+    help="A results folder.  [default: the one written last]",
+)
+@click.option(
+    "--suite",
+    metavar="NAME",
+    shell_complete=values.suites,
+    help="The suite to go by.  [default: the one last run there]",
+)
 @click.option(
     "--out", metavar="FILE", help="The page, or tables as .md.  [default: report.html in the folder]"
 )
@@ -284,8 +360,18 @@ def report(
 @data_options
 @published_option
 @click.argument("folder", metavar="DIR")
-@click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
-@click.option("--suite", metavar="NAME", help="The suite to go by.  [default: the one last run there]")
+@click.option(
+    "--results",
+    metavar="DIR",
+    shell_complete=values.results,
+    help="A results folder.  [default: the one written last]",
+)
+@click.option(
+    "--suite",
+    metavar="NAME",
+    shell_complete=values.suites,
+    help="The suite to go by.  [default: the one last run there]",
+)
 def export(folder: str, results: str | None, suite: str | None) -> None:
     """Write every table and figure of the report into a folder.
 
@@ -297,8 +383,13 @@ def export(folder: str, results: str | None, suite: str | None) -> None:
 
 
 @cli.command()
-@click.argument("tracker", metavar="mlflow|tensorboard|wandb")
-@click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
+@click.argument("tracker", metavar="mlflow|tensorboard|wandb", shell_complete=values.trackers)
+@click.option(
+    "--results",
+    metavar="DIR",
+    shell_complete=values.results,
+    help="A results folder.  [default: the one written last]",
+)
 @click.option("--to", metavar="WHERE", help="A folder, or MLflow's address.  [default: the tracker's own]")
 def track(tracker: str, results: str | None, to: str | None) -> None:
     """Write records as runs of an experiment tracker, through its own library.
@@ -311,8 +402,8 @@ def track(tracker: str, results: str | None, to: str | None) -> None:
 
 
 @cli.command()
-@click.argument("base", metavar="BASE")
-@click.argument("new", metavar="NEW")
+@click.argument("base", metavar="BASE", shell_complete=values.results)
+@click.argument("new", metavar="NEW", shell_complete=values.results)
 @click.option("--max-accuracy-drop", metavar="POINTS", type=float, help="Let this much pass.")
 @click.option("--max-slowdown", metavar="SHARE", type=float, help="0.15: let 15 % pass.")
 @click.option("--out", metavar="FILE", multiple=True, help="Write .html, .json or .md; may be repeated.")
@@ -333,7 +424,12 @@ def baseline() -> None:
 
 @baseline.command("save")
 @click.argument("name", metavar="NAME")
-@click.option("--results", metavar="DIR", help="A results folder.  [default: the one written last]")
+@click.option(
+    "--results",
+    metavar="DIR",
+    shell_complete=values.results,
+    help="A results folder.  [default: the one written last]",
+)
 def baseline_save(name: str, results: str | None) -> None:
     """Save a results folder as results/baselines/NAME, small enough to commit."""
     from bench.commands.results import baseline as command
@@ -386,6 +482,9 @@ def history_add(sources: tuple[str, ...], revision: str | None) -> None:
     command.add(sources, revision)
 
 
+results.add_command(check_submission)
+for verb in (list_, show, init, schema, completion, submit, site, hub):
+    cli.add_command(verb)
 cli.add_command(data)
 cli.add_command(cache)
 cli.add_command(results)
@@ -439,7 +538,7 @@ def _run() -> None:
         _complain(str(error))
     except (OSError, MemoryError, ImportError, RuntimeError) as error:
         # A system's limit may be met anywhere; other errors are handled where they happen.
-        line = _limit(error)
+        line = _limit(error) or _lack(error)
         if line is None:
             raise
         _complain(line)
@@ -476,6 +575,14 @@ def _limit(error: Exception) -> str | None:
         number = error.errno
     where = f" ('{error.filename}')" if isinstance(error, OSError) and error.filename else ""
     return f"{LIMITS[number]}{where}" if number is not None else None
+
+
+def _lack(error: Exception) -> str | None:
+    """Say in a line which package an installation for reports lacks; None for other errors."""
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    if not name or name.partition(".")[0] == "bench":
+        return None
+    return f"this needs '{name}', which is not installed: pip install transfer-bench, with what it depends on"
 
 
 def _complain(message: str) -> None:

@@ -30,7 +30,7 @@ LAYERS = (
     ("bench.report.figures",),
     ("bench.report.render",),
     ("bench.report.regression",),
-    ("bench.report.export", "bench.report.history", "bench.report.trackers"),
+    ("bench.report.export", "bench.report.history", "bench.report.site", "bench.report.trackers"),
     ("bench.commands",),
     ("bench.cli",),
     ("bench.api",),

@@ -112,9 +112,10 @@ LIGHT = [
     *("bench.processes.pool", "bench.processes.local", "bench.processes.signals", "bench.processes.garbage"),
     *("bench.method.registry", "bench.cli"),
     *("bench.data.catalog", "bench.data.dataset", "bench.data.splits", "bench.data.decoders.image"),
-    *("bench.commands.listing", "bench.commands.progress"),
+    *("bench.commands.discovery.listing", "bench.commands.progress"),
     *(f"bench.commands.experiments.{name}" for name in ("run", "cost_model", "simulation")),
-    *(f"bench.commands.results.{name}" for name in ("report", "baseline", "notebook", "maintenance")),
+    *(f"bench.commands.results.{name}" for name in ("report", "baseline", "maintenance")),
+    "bench.commands.python.results",
 ]
 LIGHT = [name for name in LIGHT if not name.startswith("bench.executors.ray") and "slurm" not in name]
 REPORT = [name for name in within("bench.report") if not name.startswith("bench.report.trackers.")]

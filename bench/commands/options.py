@@ -1,4 +1,4 @@
-"""Parsing of command-line options that several verbs share. Light: imports nothing but click."""
+"""Parsing of command-line options that several verbs share. Light: loads nothing but click."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from bench.commands import values
 from bench.core.errors import UserError
 
 
@@ -109,6 +110,7 @@ def data_options(command: Any) -> Any:
         click.option(
             "--data-root",
             metavar="DIR",
+            shell_complete=values.files,
             expose_value=False,
             callback=_environment("BENCH_DATA"),
             help="Folder that holds your copy of the dataset.  [default: $BENCH_DATA]",
@@ -123,6 +125,7 @@ def data_options(command: Any) -> Any:
         click.option(
             "--data",
             metavar="PATH",
+            shell_complete=values.files,
             expose_value=False,
             callback=_environment("BENCH_OWN_DATA"),
             help="Your own images: <domain>/<class>/*, or a table with path (or text), domain, label.",
@@ -137,6 +140,7 @@ def published_option(command: Any) -> Any:
     return click.option(
         "--published",
         metavar="FILE",
+        shell_complete=values.files,
         expose_value=False,
         callback=_environment("BENCH_PUBLISHED"),
         help="Published results to show beside these: a table with method, pair, accuracy, ...",
@@ -171,16 +175,36 @@ SUITE_OPTIONS: dict[str, Any] = {
     "suite": click.option(
         "--suite",
         metavar="NAME",
+        shell_complete=values.suites,
         help="A suite's name, or the path of a suite file (.toml).  [default with --data: own-images]",
     ),
-    "methods": _several("--methods", metavar="A,B", help="Only these methods."),
+    "methods": _several(
+        "--methods", metavar="A,B", shell_complete=values.methods, help="Only these methods."
+    ),
     # Split later, when it is known which names have a comma in them.
-    "source": click.option("--source", metavar="X,Y", multiple=True, help="Only these source domains."),
-    "target": click.option("--target", metavar="X,Y", multiple=True, help="Only these target domains."),
+    "source": click.option(
+        "--source",
+        metavar="X,Y",
+        multiple=True,
+        shell_complete=values.domains,
+        help="Only these source domains.",
+    ),
+    "target": click.option(
+        "--target",
+        metavar="X,Y",
+        multiple=True,
+        shell_complete=values.domains,
+        help="Only these target domains.",
+    ),
     "shots": _several(
         "--shots", metavar="0,5,all", help="These labelled target images per class instead of the suite's."
     ),
-    "backbone": _several("--backbone", metavar="B", help="This timm network instead of the suite's."),
+    "backbone": _several(
+        "--backbone",
+        metavar="B",
+        shell_complete=values.backbones,
+        help="This timm network instead of the suite's.",
+    ),
     "image_size": click.option(
         "--image-size",
         metavar="PX",

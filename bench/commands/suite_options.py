@@ -104,14 +104,17 @@ def _load(name: str | None) -> Suite:
         count = suite.classes if isinstance(suite.classes, int) else None
         change["domains"] = None
         change["classes"] = min(count, len(card.classes)) if count else None
-        everywhere = {"sources": "all", "targets": "all"}
-        change["scenarios"] = [table.model_copy(update=everywhere) for table in suite.scenarios]
+        change["scenarios"] = [
+            table.model_copy(update={"sources": "all", "targets": "all", "orders": table.count})
+            for table in suite.scenarios
+        ]
     return suite.model_copy(update=change)
 
 
 def _is_about(suite: Suite, card: Card) -> bool:
     """Return True if the domains and classes that a suite names are a card's."""
     sides = [suite.domains, *(side for table in suite.scenarios for side in (table.sources, table.targets))]
+    sides += [order for table in suite.scenarios for order in table.named_orders]
     named = [one for side in sides if isinstance(side, list) for one in side]
     domains = {name for one in named for name in domain_names(one)}
     if isinstance(suite.classes, int):

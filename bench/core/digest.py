@@ -32,6 +32,7 @@ METHODS = "methods"
 EXCEPTIONS = {
     "data/archive.py": "unpacks what has a digest of its own",
     "data/doctor": "findings about a dataset, for its owner",
+    "data/objects.py": "writes images into files, whose content has a digest",
     "engine/cell/environment.py": "describes the machine",
     "engine/cell/feature_export.py": "features beside the predictions, for figures",
     "engine/cell/messages.py": "form of messages between the processes of a cell",

@@ -12,8 +12,12 @@ from pathlib import Path
 class UserError(Exception):
     """Error that the user can fix: one line that says what is wrong, where, and how to fix it.
 
-    The command line prints it without a traceback and exits with code 2.
+    The command line prints it without a traceback and exits with code 2; a notebook prints it alike.
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """Lines that IPython shows instead of a traceback."""
+        return [f"error: {self}"]
 
 
 class CellSkipped(Exception):

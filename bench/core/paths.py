@@ -55,7 +55,16 @@ def cache_limit() -> int:
 
 
 CachePart = Literal[
-    "artifacts", "decoded", "downloads", "fetched", "index", "library", "own-weights", "unreadable", "weights"
+    "artifacts",
+    "decoded",
+    "downloads",
+    "fetched",
+    "index",
+    "library",
+    "objects",
+    "own-weights",
+    "unreadable",
+    "weights",
 ]
 """Folder of the cache."""
 MARK = "CACHEDIR.TAG"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
@@ -55,13 +55,32 @@ def first_rows(dataset: Dataset, domains: Sequence[str]) -> np.ndarray:
     return np.cumsum([0, *counts[:-1]])
 
 
-def pooled(dataset: Dataset, domains: Sequence[str], classes: tuple[str, ...], split: str) -> Subset:
-    """Select the images of `subset` in several domains, one after the other; rows are numbered on."""
-    parts = [subset(dataset, domain, classes, split) for domain in domains]
+def pooled(
+    dataset: Dataset,
+    domains: Sequence[str],
+    classes: tuple[str, ...],
+    split: str,
+    absent: Collection[str] = (),
+    unknown: tuple[str, ...] = (),
+) -> Subset:
+    """Select the images of `subset` in several domains, one after the other; rows are numbered on.
+
+    Those of the `absent` classes are left out; those of the `unknown` ones come too, with the label behind
+    the last of `classes`.
+    """
+    parts = [
+        _known(subset(dataset, domain, (*classes, *unknown), split), classes, absent) for domain in domains
+    ]
     starts = first_rows(dataset, domains)
     return concatenate(
         [replace(part, rows=part.rows + start) for part, start in zip(parts, starts, strict=True)]
     )
+
+
+def _known(images: Subset, classes: tuple[str, ...], absent: Collection[str]) -> Subset:
+    """Images of classes that are not absent; those of further classes have one label."""
+    kept = images.take(np.flatnonzero(~np.isin(images.labels, [classes.index(name) for name in absent])))
+    return replace(kept, labels=np.minimum(kept.labels, len(classes)))
 
 
 def _order(*parts: object) -> str:

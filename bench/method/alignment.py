@@ -69,6 +69,10 @@ class AlignmentMethod(GradientMethod):
         """Scalar term that falls as source and target become alike."""
         raise NotImplementedError(f"{type(self).__name__} has no align()")
 
+    def label_loss(self, model: Model, logits: Tensor, y: Tensor) -> Tensor:
+        """Loss of logits (N, C) of items with labels (N,): cross-entropy."""
+        return nn.functional.cross_entropy(logits, y)
+
     def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
         """Label loss on all labelled items, and the alignment of source with unlabelled target items.
 
@@ -92,7 +96,7 @@ class AlignmentMethod(GradientMethod):
         logits, y = labelled.logits, batch.y
         if batch.source_y is not None:
             logits, y = torch.cat([logits, replayed.logits]), torch.cat([y, batch.source_y])
-        label_loss = nn.functional.cross_entropy(logits, y)
+        label_loss = self.label_loss(model, logits, y)
         source = labelled if batch.source_x is None else replayed
         return label_loss + self.weight * self.align(model, source, target, progress)
 

@@ -160,6 +160,10 @@ class Method:
         features = model.features(x)
         return model.head(features), features
 
+    def of_client(self, model: Model, number: int) -> Model:
+        """Network that predicts the test items of a client, where a federated method has several."""
+        return model
+
     def stream(self, model: Model, batches: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield logits (B, classes) and features (B, D) of each batch of test images, adapting on the way.
 
@@ -168,6 +172,11 @@ class Method:
         later evaluations do not see; gradients are on.
         """
         raise NotImplementedError
+
+    @classmethod
+    def tests_by_client(cls) -> bool:
+        """True if each client's test items have a network of their own, by `of_client`."""
+        return False
 
     @classmethod
     def streams(cls) -> bool:

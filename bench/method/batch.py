@@ -21,17 +21,23 @@ class Access(Flag):
     SOURCE_LABELS = auto()
     """Labelled source images in the source stage."""
     SOURCE_REPLAY = auto()
-    """Labelled source images in the target stage too."""
+    """Labelled source images in the target stage too, or those of earlier tasks in later ones."""
     TARGET_IMAGES = auto()
     """Unlabelled target training images, in both stages."""
     TARGET_LABELS = auto()
     """The shots, in the target stage."""
     SOURCE_DOMAINS = auto()
     """Which source each labelled source image is of, where there are several."""
+    TASKS = auto()
+    """Several tasks, one after the other."""
+    CLIENTS = auto()
+    """Several clients side by side, and which one each labelled image is of."""
+    UNKNOWN_CLASSES = auto()
+    """Unlabelled target images of classes that the source lacks."""
 
 
 StageName = str
-"""Name of a stage: `source`; `target` with labels, or `adapt` without any."""
+"""Name of a stage: `source`; `target` with labels, or `adapt` without any; `task-1` and so on."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,8 @@ class Task:
     """Task of a stage: its classes, batch size and seed, and the recipe of training.
 
     before: what the method found in the stage before.
+    place: of the stage among those of the method, from 0.
+    clients, local_steps: of a federated scenario, else 0: steps of a client between two rounds.
     """
 
     stage: StageName
@@ -47,6 +55,9 @@ class Task:
     seed: int
     recipe: Recipe = USUAL
     before: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    place: int = 0
+    clients: int = 0
+    local_steps: int = 0
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class EpisodicMethod(GradientMethod):
 
     def fits(self, stage: StageName) -> bool:
         """True in the target stage: the shots are adapted to in one go."""
-        return stage == "target"
+        return stage != "source"
 
     def trains(self, stage: StageName) -> bool:
         """True in the source stage, which is meta-trained on."""

@@ -138,6 +138,8 @@ def method_needs(name: str) -> str:
         Access.SOURCE_DOMAINS: "several",
         Access.TARGET_IMAGES: "images",
         Access.TARGET_LABELS: "shots",
+        Access.TASKS: "tasks",
+        Access.CLIENTS: "clients",
     }
     needs = load_method(name).needs
     return ", ".join(word for flag, word in words.items() if flag in needs)

@@ -11,26 +11,25 @@ from bench.spec.scenarios import KINDS
 
 def check_capability(name: str, method: Method, scenario: Scenario) -> None:
     """Raise `CellSkipped` when a method lacks what it needs, or is asked for what it may not use."""
-    shown = KINDS[scenario.kind].shows_target
-    offered = Access.TARGET_IMAGES if shown else Access.NOTHING
-    if scenario.source:
-        offered |= Access.SOURCE_LABELS | Access.SOURCE_REPLAY
-    if len(scenario.sources) > 1:
-        offered |= Access.SOURCE_DOMAINS
-    if scenario.shots != 0:
-        offered |= Access.TARGET_LABELS
+    kind = KINDS[scenario.kind]
     needed = method.needs | method.access & Access.TARGET_IMAGES
-    lacking = needed & ~offered
+    lacking = needed & ~_offered(scenario)
     if lacking:
         what = {
             Access.SOURCE_LABELS: f"a labelled source, and kind '{scenario.kind}' has none",
             Access.SOURCE_REPLAY: f"a labelled source, and kind '{scenario.kind}' has none",
+            Access.CLIENTS: f"several clients, and kind '{scenario.kind}' has none",
+            Access.TASKS: f"several tasks in a row, and kind '{scenario.kind}' has none",
             Access.TARGET_IMAGES: f"images of the target, which kind '{scenario.kind}' shows nobody",
             Access.TARGET_LABELS: f"labelled target images, and {scenario.shots} shots have none",
+            Access.UNKNOWN_CLASSES: "target images of unknown classes, which this cell has none of",
             Access.SOURCE_DOMAINS: "several sources together, and this cell has one",
         }
         raise CellSkipped(f"{name} needs {next(what[flag] for flag in lacking)}")
-    if method.streams() and not shown:
+    at_once = not method.starts_from and Access.TARGET_IMAGES in method.access
+    if not kind.keeps_source and (at_once or Access.SOURCE_REPLAY in method.access):
+        raise CellSkipped(f"{name} sees source and target at once, which kind '{scenario.kind}' keeps apart")
+    if method.streams() and not kind.shows_target:
         raise CellSkipped(f"{name} adapts to test images, which kind '{scenario.kind}' shows nobody before")
     if method.task_only and scenario.episodes and scenario.episodes.batch_norm == "inductive":
         raise CellSkipped(
@@ -44,6 +43,27 @@ def check_capability(name: str, method: Method, scenario: Scenario) -> None:
     # Last, since it alone can be mended: what holds on every machine is the better reason.
     if lacks := method.unavailable():
         raise CellSkipped(f"{name} {lacks}")
+
+
+def _offered(scenario: Scenario) -> Access:
+    """Access that a scenario has to offer."""
+    kind = KINDS[scenario.kind]
+    offered = Access.TARGET_IMAGES if kind.shows_target else Access.NOTHING
+    if scenario.federation:
+        offered |= Access.CLIENTS
+    elif scenario.parts:
+        offered |= Access.TASKS | Access.SOURCE_REPLAY
+    if scenario.source:
+        offered |= Access.SOURCE_LABELS
+    if scenario.source and kind.keeps_source:
+        offered |= Access.SOURCE_REPLAY
+    if scenario.unknown:
+        offered |= Access.UNKNOWN_CLASSES
+    if len(scenario.sources) > 1:
+        offered |= Access.SOURCE_DOMAINS
+    if scenario.shots != 0:
+        offered |= Access.TARGET_LABELS
+    return offered
 
 
 def check_per_sample_loss(cell: Cell, method: Method, devices: int) -> None:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from itertools import chain
-from multiprocessing import resource_tracker
+from multiprocessing import current_process, resource_tracker
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -54,6 +54,10 @@ def in_processes(work: Callable[[A], B], items: Iterable[A], most: int) -> Itera
     # Not the standard library's, which runs a script that forgot `if __name__ == "__main__"` again and again.
     from loky import get_reusable_executor
 
+    if current_process().daemon:
+        # As a process of a pool is, which may start none.
+        yield from map(work, items)
+        return
     workers = min(processors(), most)
     pool = get_reusable_executor(workers, timeout=IDLE, initializer=_follow, initargs=(os.getpid(),))
     with _without_interruptions():
@@ -112,6 +116,11 @@ def _in_order(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+def imports_main() -> bool:
+    """Return True while a child process imports its parent's script, as of the start method `spawn`."""
+    return bool(getattr(current_process(), "_inheriting", False))
 
 
 def processors() -> int:

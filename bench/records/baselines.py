@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -21,7 +22,7 @@ from bench.core.git import commit, git
 from bench.core.paths import RESULTS
 from bench.records.archive import NEW, archive_names, remove_archives, replace_archives, to_zip
 from bench.records.codec import encode
-from bench.records.record import Predictions
+from bench.records.record import Predictions, Record
 from bench.records.store import Store
 
 BASELINES = RESULTS / "baselines"
@@ -55,8 +56,27 @@ def save(store: Store, name: str) -> Path:
     """
     if not NAME.fullmatch(name):
         raise UserError(f"'{name}' cannot name a baseline: use letters, digits, '-', '_' and '.'")
+    archives = packed(store, store.records())
+    if not archives:
+        raise UserError(f"no records in '{store.root}': run a suite first, or name its folder with --results")
+    target = BASELINES / name
+    try:
+        replace_archives(target, archives)
+    except OSError as error:
+        raise UserError(
+            f"cannot write '{target}': {error.strerror or error}; an earlier baseline '{name}' is still there"
+        ) from None
+    return target
+
+
+def packed(store: Store, records: Iterable[Record]) -> dict[str, bytes]:
+    """Pack records of a store into an archive per method, by name.
+
+    Raises:
+        UserError: predictions are damaged.
+    """
     archives: dict[str, dict[str, bytes]] = defaultdict(dict)
-    for record in store.records():
+    for record in records:
         members = archives[re.sub(r"[^\w.-]", "-", record.request.cell.method)]
         place = f"records/{record.key[:2]}/{record.key}"
         try:
@@ -69,16 +89,7 @@ def save(store: Store, name: str) -> Path:
         members[f"{place}.json"] = encode(slim)
         if blob:
             members[f"{place}.safetensors"] = blob
-    if not archives:
-        raise UserError(f"no records in '{store.root}': run a suite first, or name its folder with --results")
-    target = BASELINES / name
-    try:
-        replace_archives(target, {f"{name}.zip": to_zip(members) for name, members in archives.items()})
-    except OSError as error:
-        raise UserError(
-            f"cannot write '{target}': {error.strerror or error}; an earlier baseline '{name}' is still there"
-        ) from None
-    return target
+    return {f"{name}.zip": to_zip(members) for name, members in archives.items()}
 
 
 def slimmed(predictions: Predictions) -> Predictions:

@@ -17,11 +17,16 @@ Predictions = dict[str, np.ndarray]
 """Arrays beside a record, by name:
 
 `look<i>/<partition>/logits`  float16 (images, classes), at evaluation i: of test images for each evaluation
-                              that some rule selects, of target and shots validation images for that of the
-                              headline rule alone; less each image's highest, but in records of before that
+                              that some rule selects and the last one of each stage, of target and shots
+                              validation images for that of the headline rule alone; less each image's
+                              highest, but in records of before that
 `<partition>/labels`          int16 (images,), index into the classes of that partition
 `<partition>/groups`          int32 (images,), images that share a group are related (bootstrap by it)
-`<partition>/items`           int32 (images,), row of the image in its domain's decode cache
+`<partition>/items`           int32 (images,), row of the image in its domain's decode cache, or in those of
+                              several domains one after the other
+`<partition>/parts`           int16 (images,), index into the scenario's parts, where its target has parts
+`target-test/stream`          int32 (images,), places of the images in the order of a scenario's stream
+`before/target-test/logits`   float16 (images, classes), before any training, likewise
 
 `look` is the older word for an evaluation: the names stay, since files of predictions are named by content.
 

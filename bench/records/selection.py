@@ -81,7 +81,14 @@ HEADLINE = "headline"
 """Name that stands, where scores are read, for the rule that a cell's suite names (`Cell.headline`)."""
 
 
+def stage_ends(evaluations: Sequence[Evaluation]) -> list[int]:
+    """Places of the last evaluation of each stage, in order."""
+    return list({evaluation.stage: place for place, evaluation in enumerate(evaluations)}.values())
+
+
 def select(evaluations: Sequence[Evaluation]) -> dict[str, int]:
-    """Select an evaluation by each rule; rules that are undefined are left out."""
-    picked = {rule.name: rule.select(evaluations) for rule in RULES}
-    return {name: index for name, index in picked.items() if index is not None}
+    """Select an evaluation of the last stage by each rule; rules that are undefined are left out."""
+    last = [evaluation for evaluation in evaluations if evaluation.stage == evaluations[-1].stage]
+    before = len(evaluations) - len(last)
+    picked = {rule.name: rule.select(last) for rule in RULES}
+    return {name: before + index for name, index in picked.items() if index is not None}

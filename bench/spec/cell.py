@@ -237,6 +237,34 @@ class Episodic(Frozen):
         return f"{self.way}-way" + (", transductive" if self.batch_norm == "transductive" else "")
 
 
+class Part(Frozen):
+    """Part of a target: a task of a continual scenario, or a client of a federated one."""
+
+    domain: str
+    classes: tuple[str, ...]
+
+
+class Federation(Frozen):
+    """Rounds of a federated scenario, in each of which every client takes so many steps of its own."""
+
+    rounds: int = Field(ge=1, le=1_000_000)
+    local_steps: int = Field(ge=1, le=1_000_000)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of a client in all rounds."""
+        return self.rounds * self.local_steps
+
+
+class Stream(Frozen):
+    """Stream of test items, each of which comes once: how many at a time, and in what order."""
+
+    batch: int = Field(64, ge=2, le=65_536, description="items at once; a last one alone joins those before")
+    order: Literal["shuffled", "by-class"] = Field(
+        "shuffled", description="by-class: one class after the other, a shift of labels on the way"
+    )
+
+
 class Scenario(Frozen):
     """Transfer kind, source, target and labelled target images per class."""
 
@@ -248,7 +276,16 @@ class Scenario(Frozen):
     target: str
     target_classes: tuple[str, ...]
     shots: Shots
+    absent: tuple[str, ...] = ()
+    """Classes of the source that the target lacks (partial)."""
+    unknown: tuple[str, ...] = ()
+    """Classes of the target that the source lacks (open); all of them are one class, the last."""
     episodes: Episodic | None = None
+    parts: tuple[Part, ...] = ()
+    """Tasks in order, or clients, of a target that has several; `target` then names them together."""
+    federation: Federation | None = None
+    stream: Stream | None = None
+    """How test items come; None: in the usual way, and to methods that adapt to a stream alone."""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -262,13 +299,47 @@ class Scenario(Frozen):
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """Domains that take part, the target last, each once."""
-        return tuple(dict.fromkeys((*self.sources, self.target)))
+        """Domains that take part, the target's last, each once."""
+        target = [part.domain for part in self.parts] or [self.target]
+        return tuple(dict.fromkeys((*self.sources, *target)))
 
     @property
     def pair(self) -> str:
-        """`source → target`, as tables and figures name it."""
-        return f"{self.source_name or 'pretrained'} → {self.target}"
+        """`source → target`, as tables and figures name it; of a target in parts its name alone."""
+        return self.target if self.parts else f"{self.source_name or 'pretrained'} → {self.target}"
+
+    @property
+    def layout(self) -> str:
+        """Target in words, as `3 domains in a row` or `20 unknown classes`; empty where it is a plain one."""
+        count, words = len(self.parts), list[str]()
+        if self.absent:
+            words.append(
+                f"{len(self.target_classes) - len(self.absent)} of {len(self.target_classes)} classes"
+            )
+        if self.unknown:
+            words.append(f"{len(self.unknown)} unknown class{'es' * (len(self.unknown) > 1)}")
+        if self.stream:
+            words.append(f"stream {self.stream.order}, {self.stream.batch} at once")
+        if self.federation:
+            steps = self.federation.local_steps
+            words.append(
+                f"{count} clients, {self.federation.rounds} rounds of {steps} step{'s' * (steps > 1)}"
+            )
+        elif count:
+            domains = len({part.domain for part in self.parts})
+            words.append(f"{count} {'domains' if domains == count else 'groups of classes'} in a row")
+        return ", ".join(words)
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """Names of what test items may be of, by label: the target's classes, and what is unknown, if any."""
+        return (*self.target_classes, "unknown") if self.unknown else self.target_classes
+
+    @property
+    def silent(self) -> set[str]:
+        """Fields that keys leave out, since they say nothing."""
+        optional = ("absent", "unknown", "episodes", "parts", "federation", "stream")
+        return {name for name in optional if not getattr(self, name)}
 
     @property
     def same_classes(self) -> bool:
@@ -307,7 +378,7 @@ class Cell(Frozen):
         """16 hexadecimal digits of the SHA-256 of the cell's canonical JSON."""
         # Left out where they say nothing, so that keys are the same as before there were such things.
         silent: dict[str, Any] = {
-            "scenario": set() if self.scenario.episodes else {"episodes"},
+            "scenario": self.scenario.silent,
             "budget": {name for name in ("trials", "longest") if not getattr(self.budget, name)},
             # Why it is asked does not change what is asked.
             "control_of": True,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from bench.spec.cell import (
     USUAL,
@@ -32,6 +34,16 @@ class Items(Frozen):
     domain: Domains
     classes: tuple[str, ...]
     part: Literal["train", "test", "all", "shots"]
+    absent: tuple[str, ...] = ()
+    """Classes of those that no item is of."""
+    unknown: tuple[str, ...] = ()
+    """Further classes; nobody is told labels of their items."""
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what says nothing: keys of shared stages are as before there were such things."""
+        values: dict[str, Any] = handler(self)
+        return {name: value for name, value in values.items() if value or name not in ("absent", "unknown")}
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -47,7 +59,9 @@ class StageSpec(Frozen):
     """None in a stage that knows no labels, and adapts to `unlabelled` alone."""
     unlabelled: Items | None = None
     replay: Items | None = None
-    """Labelled items of an earlier stage."""
+    """Labelled items of earlier stages."""
+    head: tuple[str, ...] = ()
+    """Classes that the head is for, where they are more than the items'."""
     steps: int
     evaluate_on: tuple[Partition, ...] = ()
 
@@ -61,7 +75,12 @@ class StageSpec(Frozen):
         """Classes that the head is for."""
         items = self.labelled or self.unlabelled
         assert items is not None, "a stage has items"
-        return items.classes
+        return self.head or items.classes
+
+    @property
+    def silent(self) -> set[str]:
+        """Fields that keys leave out, since they say nothing."""
+        return set() if self.head else {"head"}
 
     def restricted(self, unlabelled: bool, replay: bool) -> StageSpec:
         """Return the stage without the streams that a method may not see."""
@@ -89,7 +108,13 @@ class SharedStage(Frozen):
         # Whether the cell is asked again with more steps does not change what this stage is.
         return content_hash(
             self.model_dump(
-                mode="json", by_alias=True, exclude={"recipe": self.recipe.silent, "budget": {"longest"}}
+                mode="json",
+                by_alias=True,
+                exclude={
+                    "recipe": self.recipe.silent,
+                    "budget": {"longest"},
+                    "stage": self.stage.silent,
+                },
             )
         )
 

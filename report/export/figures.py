@@ -16,8 +16,10 @@ from matplotlib.figure import Figure
 
 from bench.report.export.results import Results
 from bench.report.figures import drawing, figures, pareto
+from bench.report.figures.drawing import Picture
 from bench.report.figures.published import published_marks
 from bench.report.statistics.ranks import average_ranks
+from bench.report.tables.scenarios.parts import clients
 
 PRINT = {drawing.INK: "#000000", drawing.FAINT: "#b0b0b0", drawing.PAPER: "#ffffff"}
 COLOURED = ("color", "edgecolor", "facecolor", "markeredgecolor", "markerfacecolor")
@@ -38,15 +40,21 @@ def drawings(results: Results) -> Iterator[tuple[str, Figure]]:
     """Figures with names that a file can have."""
     frame = results.frame
     style = drawing.method_styles(frame["method"].dropna().unique())
-    named = [("", pareto.overview(results.boards, style)), *figures.shots_curves(frame, style)]
+    named: list[tuple[str, Picture | None]] = [
+        ("", picture) for _, picture in pareto.panels(results.boards, style)
+    ]
+    named += figures.shots_curves(frame, style)
     named += [("", picture) for _, picture in published_marks(results.published.rows, style)]
     for board in results.boards:
         rows = board.block.of(frame)
         named += figures.heat_maps(frame, board.block)
+        named += figures.task_maps(frame, board.block)
+        named.append(("", figures.accuracy_by_bytes(clients(frame), board.block, style)))
         named += [
             ("", pareto.accuracy_against(board, pareto.SECONDS, style)),
             ("", pareto.accuracy_against(board, pareto.MEMORY, style)),
             ("", figures.learning_curves(frame, board.block, style)),
+            ("", figures.stream_curves(frame, board.block, style)),
             ("", figures.performance_profiles(rows, board.block, style)),
             ("", figures.critical_differences(average_ranks(rows), board.block)),
         ]

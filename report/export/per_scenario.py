@@ -7,7 +7,7 @@ from bench.report.export.results import Results
 from bench.report.export.table import HIGH, LOW, Table, bounds, plain, table_by_block
 from bench.report.scores.frame import accuracy_column
 from bench.report.statistics.equal_budget import equal_budgets
-from bench.report.statistics.measures import by_class, by_method, measures_of
+from bench.report.statistics.measures import MEASURES, by_class, by_method
 from bench.report.statistics.summary import scored, shared
 from bench.report.tables import leaderboard as boards
 from bench.report.tables.budgets import EXTRA
@@ -15,7 +15,9 @@ from bench.report.tables.budgets import budgets as budgets_of
 from bench.report.tables.classes import confusions
 from bench.report.tables.formats import count, decimals, mebibytes, percent, points, seconds
 from bench.report.tables.gains import architectures
-from bench.report.tables.targets import by_target
+from bench.report.tables.scenarios.open_set import open_scores
+from bench.report.tables.scenarios.parts import clients, tasks
+from bench.report.tables.scenarios.targets import by_target
 from bench.report.tables.validators import distances
 
 
@@ -44,6 +46,39 @@ def leaderboard(results: Results) -> Table:
     return table_by_block(
         "leaderboard", f"Accuracy in percent, gain over {results.baseline} in points", columns, rows
     )
+
+
+def remembered(results: Results) -> Table:
+    """What methods remember of tasks."""
+    columns = {
+        **{"method": plain, "average accuracy": percent, "deviation": percent, "forgetting": points},
+        **{"backward transfer": points, "forward transfer": points, "bytes kept": count, "cells": count},
+    }
+    rows = [
+        (
+            *(row.block, row.method, row.average, row.deviation, row.forgetting),
+            *(row.backward, row.forward, row.kept, row.cells),
+        )
+        for row in tasks(results.frame)
+    ]
+    title = "Tasks: average accuracy in percent; forgetting, backward and forward transfer in points"
+    return table_by_block("tasks", title, columns, rows)
+
+
+def by_client(results: Results) -> Table:
+    """What methods give to clients."""
+    columns = {
+        **{"method": plain, "mean client": percent, "worst client": percent, "bytes sent": count},
+        **{"clients hurt": count, "clients": count, "largest loss": points, "cells": count},
+    }
+    rows = [
+        (
+            *(row.block, row.method, row.average, row.worst, row.sent),
+            *(row.hurt, row.clients, row.harm, row.cells),
+        )
+        for row in clients(results.frame)
+    ]
+    return table_by_block("clients", "Clients: accuracy in percent, loss in points", columns, rows)
 
 
 def rules(results: Results) -> Table:
@@ -79,15 +114,11 @@ def at_equal_budget(results: Results) -> Table:
 
 def measures(results: Results) -> Table:
     """Measures beside accuracy."""
-    asked = measures_of(results.frame)
     columns = {
         f"{measure.name}, {measure.unit}": decimals if measure.unit == "nats" else percent
-        for measure in asked
+        for measure in MEASURES
     }
-    names = [measure.name for measure in asked]
-    rows = [
-        (block, *row) for block, cells in results.blocks() for row in by_method(cells)[names].itertuples()
-    ]
+    rows = [(block, *row) for block, cells in results.blocks() for row in by_method(cells).itertuples()]
     return table_by_block("measures", "More than accuracy", {"method": plain, **columns}, rows)
 
 
@@ -115,6 +146,17 @@ def by_pair(results: Results) -> Table:
     return table_by_block("pairs", "Accuracy in percent by pair of domains", columns, rows)
 
 
+def open_set(results: Results) -> Table:
+    """Known and unknown classes of targets that have such as the source lacks."""
+    columns = {"method": plain, **dict.fromkeys(("HOS", "OS*", "UNK", "OS"), percent), "cells": count}
+    rows = [
+        (block, row.method, row.hos, row.os_star, row.unk, row.os, row.cells)
+        for block, cells in results.blocks()
+        for row in open_scores(cells)
+    ]
+    return table_by_block("open-set", "Known and unknown classes, percent", columns, rows)
+
+
 def targets(results: Results) -> Table:
     """Mean and worst target of kinds that train on several sources together, and the best single source."""
     columns = {
@@ -126,7 +168,7 @@ def targets(results: Results) -> Table:
             *(block, row.method, row.targets, row.mean, row.worst, row.hardest),
             *(row.single, row.gain),
         )
-        for block, _ in results.blocks()
+        for block, cells in results.blocks()
         for row in by_target(results.frame, block)
     ]
     return table_by_block("targets", "Accuracy in percent by target, several sources together", columns, rows)

@@ -1,4 +1,4 @@
-"""Images for the page: a row per domain, and one of any class by name."""
+"""Items for the page: a row per domain, and a picture of any class by name."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import base64
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from bench.core.text import printable
 
 THUMB = 40
 """Pixels of a class's picture beside its name."""
@@ -21,16 +24,48 @@ def none_at_hand(name: str) -> np.ndarray | None:
 
 @dataclass(frozen=True)
 class Samples:
-    """Images to show, filled in by the caller from the decode cache.
+    """Items to show, filled in by the caller from the decode cache.
 
-    images: by domain, (class name, uint8 (height, width, 3)).
+    images: by domain, (class name, a picture uint8 (height, width, 3) or a text).
     credits: by domain, whose work the images are and under which licence.
     find: an image of a class, or None where there is none at hand.
     """
 
-    images: Mapping[str, Sequence[tuple[str, np.ndarray]]]
+    images: Mapping[str, Sequence[tuple[str, np.ndarray | str]]]
     credits: Mapping[str, str] = field(default_factory=dict)
     find: Callable[[str], np.ndarray | None] = none_at_hand
+
+
+SNIPPET = 240
+"""Characters of a text that are shown."""
+
+
+def shown(samples: Samples | None) -> list[dict[str, Any]]:
+    """Items by domain as the page shows them: pictures as URIs, the beginnings of texts.
+
+    Escaped by the template; control and bidirectional characters are written out.
+    """
+    if samples is None:
+        return []
+    return [
+        {
+            "domain": domain,
+            "credit": samples.credits.get(domain, ""),
+            "images": [
+                {"name": name, "uri": png_uri(item), "height": item.shape[0], "width": item.shape[1]}
+                for name, item in items
+                if isinstance(item, np.ndarray)
+            ],
+            "texts": [(name, snippet(item)) for name, item in items if isinstance(item, str)],
+        }
+        for domain, items in samples.images.items()
+    ]
+
+
+def snippet(text: str) -> str:
+    """Beginning of a text on one line, without characters that would change how others are shown."""
+    line = " ".join(text.split())
+    return printable(line[:SNIPPET] + ("…" if len(line) > SNIPPET else ""))
 
 
 def thumbnails(samples: Samples | None, names: Iterable[str]) -> dict[str, tuple[str, str]]:

@@ -37,12 +37,19 @@ def terminal_table(frame: pd.DataFrame, baseline: str, source_alone: str | None 
         for board in boards
         for part in (Text(heading(board), style="bold"), _table(board, transfer, parts))
     ]
-    note = f"accuracy in percent, mean over the shared cells; gain in points over {baseline}; seconds alone"
+    note = f"{_metric(frame)} in percent, mean over the shared cells; gain in points over {baseline}"
+    note += "; seconds alone"
     if parts:
         note += "; idea: points over the control, which has the same recipe; the rest is the recipe's"
     completeness = Completeness.of(frame)
     partial = [Text(line, style="bold") for line in completeness.lines if completeness.missing]
     return Group(*partial, *tables, Text(note, style="dim"))
+
+
+def _metric(frame: pd.DataFrame) -> str:
+    """What the column `accuracy` holds, in words."""
+    others = sorted({*frame["metric"].dropna()} - {"accuracy"})
+    return f"accuracy ({', '.join(others)})" if others else "accuracy"
 
 
 def _table(board: Leaderboard, transfer: pd.DataFrame, parts: Sequence[GainParts]) -> Table:

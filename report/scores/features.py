@@ -34,7 +34,7 @@ class StoredFeatures:
             ValueError: what is in it does not belong together, or is not finite.
         """
         stored, scenario = self.store.predictions(self.record), self.record.request.cell.scenario
-        names = {"source": scenario.source_classes, "target": scenario.target_classes}
+        names = {"source": scenario.source_classes, "target": scenario.target_names}
         domains = [domain for domain in DOMAINS if f"features/{domain}/labels" in stored]
         try:
             features = {

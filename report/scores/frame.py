@@ -19,7 +19,8 @@ from bench.records.selection import HEADLINE, RULES
 from bench.records.store import Store
 from bench.report.scores.bootstrap import intervals
 from bench.report.scores.features import StoredFeatures
-from bench.report.scores.predictions import Unusable, scored_predictions, stored_predictions
+from bench.report.scores.parts import PartAccuracies, bytes_found, part_accuracies
+from bench.report.scores.predictions import Unusable, scored_predictions, stored_predictions, stream_order
 from bench.report.scores.protocol import protocol, set_apart
 from bench.report.scores.spending import spending
 from bench.report.scores.supervision import Supervision
@@ -49,6 +50,9 @@ CELL = (
 )
 """Columns that the cell decides; empty only where a damaged record leaves the question unknown."""
 
+PARTS = ("average", "worst", "forgetting", "backward_transfer", "forward_transfer")
+"""Columns of targets in parts, by the properties of `PartAccuracies`."""
+
 ANSWER = (
     *("reason", "log", "note", "suite", "device", "threads", "created", "again"),
     *("control", "control_key"),
@@ -66,6 +70,7 @@ ANSWER = (
         "low",
         "high",
         *(f"accuracy {name}" for name in (HEADLINE, *(rule.name for rule in RULES))),
+        *("stream", "parts", *PARTS, "bytes_kept", "bytes_sent"),
     ),
     *("data_origin", "warnings"),
     *("seconds_own", "seconds_alone", "items_seen", "items_per_second"),
@@ -83,7 +88,7 @@ CHAIN = "chain"
 
 OBJECTS = (
     *("supervision", "protocol", "features", "predictions", "evaluations"),
-    *("discrepancy_before", "class_names", "streams", "spending"),
+    *("discrepancy_before", "class_names", "streams", "spending", "parts", "stream"),
 )
 """Columns of objects (`Supervision`, `ScoredPredictions`, tuples, dicts), to be dropped from exports."""
 
@@ -265,6 +270,9 @@ def _row(store: Store, record: Record, per_image: bool) -> dict[str, Any]:
     if record.episodes:
         # Each of them is a target stage of its own.
         row["target_steps"] *= record.episodes
+    for name, total in (("bytes_kept", max), ("bytes_sent", sum)):
+        if found := bytes_found(record, name):
+            row[name] = total(found)
     if record.outcome.status == "done":
         row.update(_scores(store, record, per_image))
     return row
@@ -310,6 +318,7 @@ def _scores(store: Store, record: Record, per_image: bool) -> dict[str, Any]:
     try:
         predictions = stored_predictions(store, record)
         scored = scored_predictions(record, predictions, per_image)
+        parts, order = part_accuracies(record, predictions), stream_order(predictions)
     except Unusable as error:
         return {"status": "unreadable", "reason": plain(store, str(error))}
     names = (HEADLINE, *(rule.name for rule in RULES))
@@ -317,7 +326,13 @@ def _scores(store: Store, record: Record, per_image: bool) -> dict[str, Any]:
     lost = scored.undecided
     note = f"{lost} test images have no finite largest logit and count as wrong" if lost else ""
     features = StoredFeatures.of(store, record, predictions)
-    return {"features": features, "predictions": scored, "note": note, **scores}
+    known: dict[str, Any] = {"features": features, "predictions": scored, "note": note}
+    return known | scores | _parts(parts) | ({} if order is None else {"stream": order})
+
+
+def _parts(parts: PartAccuracies | None) -> dict[str, Any]:
+    """What is known of a target in parts, by column."""
+    return {"parts": parts, **{name: getattr(parts, name) for name in PARTS}} if parts else {}
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
@@ -365,7 +380,7 @@ def _question(*values: Any) -> dict[str, Any]:
         "target": scenario.target,
         "pair": scenario.pair,
         "classes": len(scenario.target_classes),
-        "class_names": tuple(printable(name) for name in scenario.target_classes),
+        "class_names": tuple(printable(name) for name in scenario.target_names),
         "shots": supervision.label,
         "supervision": supervision,
         "backbone": cell.backbone,
@@ -374,7 +389,7 @@ def _question(*values: Any) -> dict[str, Any]:
         "image_size": cell.image_size,
         "augment": cell.augment,
         "steps": budget.steps,
-        "target_steps": scenario.episodes.steps if scenario.episodes else budget.target_steps,
+        "target_steps": _target_steps(cell),
         "batch_size": budget.batch_size,
         "evaluations_per_stage": budget.evaluations,
         "trials": budget.trials,
@@ -388,6 +403,14 @@ def _question(*values: Any) -> dict[str, Any]:
         "goal": content_hash(goal),
         "protocol": protocol(cell),
     }
+
+
+def _target_steps(cell: Cell) -> int:
+    """Steps of the target stage: of an episode, of all rounds, or of the budget."""
+    scenario = cell.scenario
+    if scenario.federation:
+        return scenario.federation.steps
+    return scenario.episodes.steps if scenario.episodes else cell.budget.target_steps
 
 
 def _control_keys(frame: pd.DataFrame) -> list[str | float]:

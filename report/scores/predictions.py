@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
 
-from bench.records.metrics import CREDITS
+from bench.records.metrics import CREDITS, with_rejection
 from bench.records.record import Predictions, Record
 from bench.records.selection import HEADLINE, RULES
 from bench.records.store import Store
@@ -30,13 +30,11 @@ class ImagePredictions:
     predicted: int16 (images,), the class of the largest logit; -1 where there is none (see `classified`).
     confidence: float32 (images,), the softmax probability of that class; NaN where there is none.
     nll: float32 (images,), negative log-likelihood of the true class in nats; NaN likewise.
-    odds: float32 (images,), log-odds of the second of two classes, NaN likewise; empty where there are more.
     """
 
     predicted: np.ndarray
     confidence: np.ndarray
     nll: np.ndarray
-    odds: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
 
 
 @dataclass(frozen=True)
@@ -99,8 +97,23 @@ def image_predictions(logits: np.ndarray, labels: np.ndarray, undecided: np.ndar
     highest, true = scores.max(axis=1), scores[np.arange(len(labels)), labels]
     # Nothing overflows: the highest is finite where there is one. (scipy's `logsumexp` is ten times slower.)
     total = highest + np.log(np.exp(scores - highest[:, None]).sum(axis=1))
-    odds = scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores[:0, 0]
-    return ImagePredictions(predicted, np.exp(highest - total), total - true, odds)
+    return ImagePredictions(predicted, np.exp(highest - total), total - true)
+
+
+def stream_order(predictions: Predictions) -> np.ndarray | None:
+    """Places of the test images in the order of a stream, int (images,); None where they came in none.
+
+    Raises:
+        Unusable: it is no order of these images.
+    """
+    order, labels = predictions.get(f"{PART}/stream"), predictions[f"{PART}/labels"]
+    if order is None:
+        return None
+    if order.shape != labels.shape or order.dtype.kind not in "iu":
+        raise Unusable(f"a stream {order.shape} of {len(labels)} images")
+    if not np.array_equal(np.sort(order), np.arange(len(labels))):
+        raise Unusable("a stream that is no order of the test images")
+    return order
 
 
 def stored_predictions(store: Store, record: Record) -> Predictions:
@@ -134,10 +147,33 @@ def scored_predictions(
     headline = record.request.cell.headline
     if headline in KNOWN and headline in record.selected:
         selected[HEADLINE] = record.selected[headline]
+    scenario = record.request.cell.scenario
+    if scenario.unknown:
+        predictions = _opened(predictions, len(scenario.target_classes))
     scored = score(predictions, selected, per_image, record.request.cell.metric)
+    if scenario.unknown:
+        scored = replace(
+            scored, per_image={name: _undoubted(each) for name, each in scored.per_image.items()}
+        )
     if HEADLINE not in scored.correct:
         raise Unusable(f"no predictions are stored for the evaluation that rule '{headline}' selects")
     return scored
+
+
+def _opened(predictions: Predictions, classes: int) -> Predictions:
+    """Predictions whose logits of test images have a class for what is unknown, the last."""
+    return {
+        name: with_rejection(values, classes)
+        if name.endswith(f"/{PART}/logits") and values.ndim == 2
+        else values
+        for name, values in predictions.items()
+    }
+
+
+def _undoubted(images: ImagePredictions) -> ImagePredictions:
+    """The same without confidences: a rule that rejects has none."""
+    nothing = np.full_like(images.confidence, np.nan)
+    return ImagePredictions(images.predicted, nothing, nothing)
 
 
 def score(

@@ -16,7 +16,7 @@ from bench.spec.cell import Cell, Recipe, content_hash
 
 AXES = {"method", "overrides", "control_of", "seed", "backbone", "headline"}
 """Fields of a cell in which those of one table may differ, or that its supervision names."""
-SCENARIO_AXES = {"kind", "source", "target", "shots"}
+SCENARIO_AXES = {"kind", "source", "target", "shots", "parts", "federation", "stream"}
 CLASSES = ("source_classes", "target_classes")
 
 

@@ -17,8 +17,9 @@ USES_TARGET_LABELS = frozenset(rule.name for rule in RULES if rule.uses_target_l
 
 @dataclass(frozen=True)
 class Supervision:
-    """Labelled target images per class, the episodes that are evaluated, the rule that selects, the budget.
+    """Labelled target images per class, episodes, parts, the rule that selects, the budget.
 
+    layout: parts of the target (`bench.spec.cell.Scenario.layout`); empty where it has none.
     episodes: as `5-way`; empty where all classes are evaluated at once.
     rule: the selection rule where it is not the `USUAL` one, else empty: no table mixes rules, and every
         table names them.
@@ -31,6 +32,7 @@ class Supervision:
 
     shots: int | Literal["all"]
     episodes: str = ""
+    layout: str = ""
     rule: str = ""
     protocol: str = ""
     steps: int = 0
@@ -41,7 +43,8 @@ class Supervision:
         episodes = cell.scenario.episodes
         rule = "" if cell.headline == USUAL else cell.headline
         steps = -1 if cell.budget.longest else 0
-        return cls(cell.scenario.shots, episodes.label if episodes else "", rule, steps=steps)
+        form, layout = episodes.label if episodes else "", cell.scenario.layout
+        return cls(cell.scenario.shots, form, layout, rule, steps=steps)
 
     def __lt__(self, other: Supervision) -> bool:
         """Order by number of shots, then by what else there is."""
@@ -88,6 +91,7 @@ class Supervision:
     def _more(self) -> list[str]:
         return [
             *([self.episodes] if self.episodes else []),
+            *([self.layout] if self.layout else []),
             *([f"chosen by {self.rule}"] if self.rule else []),
             *([self.protocol] if self.protocol else []),
             *self._budget,
@@ -102,4 +106,5 @@ class Supervision:
         episodes = [f"{self.episodes} episodes"] if self.episodes else []
         rule = [f"chosen by {self.rule}{uses_labels}"] if self.rule else []
         protocol = [self.protocol] if self.protocol else []
-        return ", ".join([labels, *episodes, *rule, *protocol, *self._budget])
+        layout = [self.layout] if self.layout else []
+        return ", ".join([labels, *episodes, *layout, *rule, *protocol, *self._budget])

@@ -63,20 +63,6 @@ def calibration_error(images: ImagePredictions, correct: np.ndarray) -> float:
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def area_under_curve(labels: np.ndarray, images: ImagePredictions) -> float:
-    """Area under the ROC curve of two classes: share of pairs in the right order, ties as half of one.
-
-    Hanley & McNeil 1982. NaN where a class has no image, or an image no usable logits.
-    """
-    positive = labels == 1
-    if np.isnan(images.odds).any() or not 0 < positive.sum() < len(images.odds):
-        return float("nan")
-    _, where, counts = np.unique(images.odds, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[where]
-    ones = int(positive.sum())
-    return float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * (len(labels) - ones)))
-
-
 @dataclass(frozen=True)
 class Measure:
     """Score of one cell under a rule, and how it is read."""
@@ -99,31 +85,20 @@ MEASURES = (
 )
 
 
-AREA = Measure("AUC", "%", False, lambda c, r: 100 * area_under_curve(c.labels, c.per_image[r]))
-"""Measure of two classes, of datasets that are judged by it."""
-
-
-def measures_of(rows: pd.DataFrame) -> tuple[Measure, ...]:
-    """Measures of some rows: `MEASURES`, behind `AREA` where that judges all of them."""
-    judged = len(rows) > 0 and (rows["metric"] == "auc").all() and (rows["classes"] == 2).all()
-    return (AREA, *MEASURES) if judged else MEASURES
-
-
 def measured(cells: pd.DataFrame, rule: str = HEADLINE) -> pd.DataFrame:
-    """Scored cells with a column for each of `measures_of` them, by its name."""
+    """Scored cells with a column for each of `MEASURES`, by its name."""
     columns = {
-        measure.name: [measure.of(cell, rule) for cell in cells["predictions"]]
-        for measure in measures_of(cells)
+        measure.name: [measure.of(cell, rule) for cell in cells["predictions"]] for measure in MEASURES
     }
     return cells.assign(**{name: np.array(values, dtype=float) for name, values in columns.items()})
 
 
 def by_method(rows: pd.DataFrame, rule: str = HEADLINE) -> pd.DataFrame:
-    """Mean of each measure over the cells that all methods share: methods × names of `measures_of` the rows.
+    """Mean of each measure over the cells that all methods share: methods × names of `MEASURES`.
 
     NaN where a cell of the method has none: leaving that cell out would flatter.
     """
-    names = [measure.name for measure in measures_of(rows)]
+    names = [measure.name for measure in MEASURES]
     cells = measured(shared(rows, rule), rule)
     return cells.groupby("method")[names].agg(lambda column: column.mean(skipna=False))
 

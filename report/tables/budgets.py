@@ -31,7 +31,7 @@ def declared(streams: Mapping[str, int], steps: Mapping[str, int], batch: int) -
     total = 0
     for stage in dict.fromkeys(name.split("/")[0] for name in streams):
         trains = f"{stage}/labelled" in streams
-        total += steps.get(stage, 0) * batch if trains else streams.get(f"{stage}/fitted", 0)
+        total += steps.get(stage, steps["source"]) * batch if trains else streams.get(f"{stage}/fitted", 0)
     return total
 
 
@@ -117,7 +117,7 @@ def _stages(row: Any) -> str:
     stages = []
     for stage in dict.fromkeys(name.split("/")[0] for name in row.streams):
         closed = f"{stage}/fitted" in row.streams and f"{stage}/labelled" not in row.streams
-        stages.append(f"{stage} {'closed form' if closed else steps.get(stage, 0)}")
+        stages.append(f"{stage} {'closed form' if closed else steps.get(stage, steps['source'])}")
     return ", ".join(stages)
 
 

@@ -14,6 +14,7 @@ from bench.report.statistics.summary import scored
 from bench.report.tables import formats
 from bench.report.tables.leaderboard import Block, blocks, median
 from bench.spec.cell import TOGETHER
+from bench.spec.metrics import METRICS
 
 
 def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
@@ -46,6 +47,7 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
         *_recipe(known),
         *_warning(known, "transductive", "methods adapt to the target's test images, unlabelled"),
         *_warning(known, "unsplit", "no image is held out, and all of the target's are tested"),
+        *_metric(known),
         ("Evaluations chosen by", values("headline")),
         ("Run on", f"{values('device') or formats.DASH}; threads: {values('threads') or formats.DASH}"),
     ]
@@ -63,6 +65,13 @@ def _items(known: pd.DataFrame, values: Callable[[str, str], str]) -> list[tuple
     return [
         (kind.items.capitalize(), f"{values('image_size', f' {kind.unit}')}; {augmented}") for kind in kinds
     ]
+
+
+def _metric(known: pd.DataFrame) -> list[tuple[str, str]]:
+    """Say what results are judged by, where that is not accuracy."""
+    others = sorted({*known["metric"]} - {"accuracy"})
+    texts = [f"{name} ({METRICS[name]}), wherever this page says accuracy" for name in others]
+    return [("Judged by", "; ".join(texts))] if texts else []
 
 
 def _recipe(known: pd.DataFrame) -> list[tuple[str, str]]:

@@ -25,10 +25,14 @@ NAMED = {
     "bench.engine.evaluation.validators": {"bnm"},
     "bench.networks.split": {"pooled"},
     "bench.report.tables.gains": {"linear-probe", "scratch"},
+    "bench.report.tables.scenarios.parts": {"local-only"},
+    "bench.spec.cell": {"joint"},
     "bench.spec.matrix.suite": {"linear-probe"},
     "bench.spec.rules": {"bnm"},
+    "bench.spec.scenarios.source_free": {"replay"},
+    "bench.spec.stages": {"replay"},
 }
-"""Modules that compare with a method, which is part of their question; three are words of other meanings."""
+"""Modules that compare with a method, which is part of their question; others are words of other meanings."""
 
 
 def code_lines(text: str) -> int:

@@ -10,6 +10,7 @@ import pytest
 from bench.core.errors import CellSkipped
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
+from bench.method.batch import Access
 from bench.method.registry import load_method, method_modules
 from tests.support.cells import steps_of
 from tests.support.texts import text_cell, write_texts
@@ -30,7 +31,8 @@ def test_answers_on_texts_or_says_why_not(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, shots: int
 ) -> None:
     monkeypatch.setenv("BENCH_OWN_DATA", str(table))
-    cell = text_cell(table, method, shots)
+    several = Access.SOURCE_DOMAINS in load_method(method).needs
+    cell = text_cell(table, method, shots, ("notes", "posts") if several else "notes")
     run = steps_of(cell, tmp_path)
     reason, predictions = "", {}
     try:

@@ -174,7 +174,6 @@ def imports_of(path: Path) -> set[Path]:
 
 
 OUTSIDE = {
-    "commands/results/notebook.py": "reads records; reached through bench.load_results alone",
     "core/digest.py": "digests",
     "core/errors.py": "words of complaints",
     "core/files.py": "how files are written",

@@ -12,6 +12,7 @@ from bench.core.errors import UserError
 from bench.data.dataset import open_dataset
 from bench.data.decoders import DECODERS
 from bench.data.decoders.base import Unreadable
+from bench.data.doctor.examine import examine
 from bench.data.sources.tabular.columns import MOST_CATEGORIES, numbers, read_csv
 from bench.data.splits import splits
 from tests.support.tabular import ROWS, credit_csv, sequence_card, table_card
@@ -135,3 +136,29 @@ def test_letters_by_hand() -> None:
     for modality in ("table", "sequence"):
         with pytest.raises(Unreadable):
             DECODERS[modality].decode(b"\x89PNG", 6)
+
+
+def test_the_doctor_knows_columns(fresh: Path) -> None:
+    """Of five: what is owed shifts, 3 is constant, 4 is the label itself, 5 is missing in one domain."""
+    random, lines = np.random.default_rng(1), ["number,limit,owed,same,told,gone,late"]
+    for row in range(80):
+        limit, late = (50, 200)[row // 40], row % 2
+        gone = row if row < 40 else ""
+        lines.append(f"{row},{limit},{random.normal():.3f},7,{late + 3},{gone},{late}")
+    lines += ["80,50,1,7,3,1,0", "81,50,1,7,3,1,0"]
+    dataset = open_dataset(table_card("\n".join(lines).encode()), download=False)
+    diagnosis = examine(dataset)
+    found = {finding.kind: finding for finding in diagnosis.findings}
+    assert found["constant columns"].images == ("column 2",)
+    assert found["columns that tell the class"].images == ("column 3",)
+    assert found["columns missing in a domain"].images == ("large: column 4",)
+    assert found["equal rows"].level == "note"
+    assert not diagnosis.healthy
+    assert diagnosis.domains[0]["columns"] == 5
+
+
+def test_the_doctor_of_sound_rows_and_sequences(fresh: Path) -> None:
+    assert examine(open_dataset(table_card(), download=False)).healthy
+    diagnosis = examine(open_dataset(sequence_card(), download=False))
+    assert [finding.kind for finding in diagnosis.findings] == ["copies in two domains"]
+    assert diagnosis.domains[0]["longest"] == 11

@@ -23,6 +23,8 @@ from bench.data.doctor.examine import examine
 from bench.data.own import own_card
 from bench.data.sources.texts.rated import RatedTable, RatedTexts
 from bench.data.splits import splits
+from bench.report.render.samples import Samples, shown
+from bench.report.render.templates import environment
 from tests.support.checkout import bench
 from tests.support.texts import write_texts
 
@@ -55,7 +57,7 @@ def test_what_is_no_text(content: bytes, reason: str) -> None:
 
 def test_own_texts_are_recognised(tmp_path: Path) -> None:
     card = own_card(write_texts(tmp_path / "words.csv"))
-    assert (card.modality, card.domains, len(card.classes)) == ("text", ["ads", "notes"], 4)
+    assert (card.modality, card.domains, len(card.classes)) == ("text", ["ads", "notes", "posts"], 4)
     dataset = open_dataset(card)
     decoded = dataset.decoded("ads", 16)
     assert decoded.shape == (56, 16 * CHARACTERS)
@@ -231,3 +233,13 @@ def test_the_command_says_what_was_recognised(tmp_path: Path) -> None:
     unknown = bench(*options, "--modality", "vidoe", cwd=tmp_path)
     assert unknown.returncode == 2
     assert "unknown modality 'vidoe'" in unknown.stderr
+
+
+def test_a_page_shows_the_beginning_of_a_text_escaped() -> None:
+    texts = [("x", "<script>alert(1)</script> \u202eevil\n" + "long " * 100)]
+    (domain,) = shown(Samples({"web": texts}))
+    assert domain["images"] == []
+    page = environment().get_template("run.html").render(samples=[domain], facts=[])
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; \\u202eevil long" in page
+    assert "<script>" not in page
+    assert len(domain["texts"][0][1]) < 260

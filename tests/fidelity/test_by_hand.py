@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import POOLED, Backbone, Batch, GradientMethod, Labelled, Model, Side, Task
+from bench.methods.alignment.osbp import Osbp, boundary_loss
+from bench.methods.alignment.pada import Pada, class_weights
 from bench.methods.finetuning.bss import Bss
 from bench.methods.finetuning.full_finetune import FullFinetune
 from bench.methods.finetuning.gradual_unfreeze import GradualUnfreeze
@@ -357,3 +359,61 @@ def test_pseudo_label(progress: float, rise: float) -> None:
     loss = PseudoLabel(threshold=0.95).align(model, source, target, progress)
     gradients = [(logits, [[-0.01 * rise / 2, 0.01 * rise / 2], [0.0, 0.0]])]
     assert_loss(loss, rise * -math.log(0.99) / 2, gradients)
+
+
+# Partial and open targets ------------------------------------------------------------------------------
+
+
+def test_pada() -> None:
+    """The first class weighs 1, the second 3/5.
+
+    Target logits (log 3, 0) and (0, 0) have mean probabilities (5/8, 3/8). Source items of both classes have
+    cross-entropies log 4/3 and log 4: their mean, weighted, is (log 4/3 + 3/5 log 4) / (8/5).
+    """
+    logits = numbers([[LOG3, 0.0], [0.0, 0.0]])
+    torch.testing.assert_close(class_weights(logits), numbers([1.0, 3 / 5]))
+    method = Pada(hidden=2)
+    model = method.build(Backbone(nn.Identity(), 2, []), TASK)
+    set_to(model.class_weights, [1.0, 3 / 5])
+    source = numbers([[LOG3, 0.0], [LOG3, 0.0]])
+    loss = method.label_loss(model, source, torch.tensor([0, 1]))
+    torch.testing.assert_close(loss, numbers((math.log(4 / 3) + 3 / 5 * math.log(4)) / (8 / 5)))
+    # The discriminator says 0 of everything, log 2 of each; source items weigh 5/4 and 3/4, the target's 1.
+    for parameter in model.discriminator.parameters():
+        set_to(parameter, torch.zeros_like(parameter).tolist())
+    sides = Side(nn.Identity(), source, torch.tensor([0, 1])), Side(nn.Identity(), source)
+    torch.testing.assert_close(method.align(model, *sides, 0.5).detach(), numbers(math.log(2)))
+
+
+def test_pada_weighs_source_items_by_their_class() -> None:
+    """A discriminator that says log 3 of the first of two source items and 0 of all else.
+
+    Losses are log 4/3 and log 2 of the source's, log 2 of both of the target's; weights 5/4, 3/4, 1 and 1.
+    """
+    method = Pada(hidden=2)
+    model = method.build(Backbone(nn.Identity(), 1, []), TASK)
+    set_to(model.class_weights, [1.0, 3 / 5])
+    model.discriminator = nn.Linear(1, 1, bias=False)
+    set_to(model.discriminator.weight, [[LOG3]])
+    source = Side(nn.Identity(), numbers([[1.0], [0.0]]), torch.tensor([0, 1]))
+    loss = method.align(model, source, Side(nn.Identity(), numbers([[0.0], [0.0]])), 0.5)
+    by_hand = (5 / 4 * math.log(4 / 3) + (3 / 4 + 2) * math.log(2)) / 4
+    torch.testing.assert_close(loss.detach(), numbers(by_hand))
+
+
+def test_osbp() -> None:
+    """Logits (0, 0, log 6): the unknown class has 6/8; with a boundary of a half the loss is log 4 / √3.
+
+    -(log 3/4 + log 1/4) / 2. The gradient by the odds is 3/4 - 1/2; by the features it comes reversed.
+    """
+    logits = numbers([[0.0, 0.0, math.log(6)]])
+    torch.testing.assert_close(boundary_loss(logits, 0.5), numbers(math.log(4 / math.sqrt(3))))
+    method = Osbp()
+    model = method.build(Backbone(nn.Identity(), 2, []), TASK)
+    assert model.head.out_features == 3, "a class more than the source has"
+    set_to(model.head.weight, [[0.0, 0.0], [0.0, 0.0], [math.log(6), 0.0]])
+    set_to(model.head.bias, [0.0, 0.0, 0.0])
+    features = numbers([[1.0, 0.0]]).requires_grad_()
+    loss = method.align(model, Side(model.head, features), Side(model.head, features), 0.5)
+    gradients = [(model.head.bias, [-1 / 8, -1 / 8, 1 / 4]), (features, [[-math.log(6) / 4, 0.0]])]
+    assert_loss(loss, math.log(4 / math.sqrt(3)), gradients)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from huggingface_hub import constants
 from safetensors.torch import save_file
 from timm.models import save_for_hf
 
@@ -18,7 +19,7 @@ from bench.core.errors import UserError
 from bench.networks.backbones.create import check_backbone, create_backbone
 from bench.networks.backbones.image import normalisation
 from bench.networks.backbones.own_weights import resolve
-from bench.networks.backbones.weights import needs_hub, untrained
+from bench.networks.backbones.weights import needs_hub, untrained, weights_digest
 from tests.data.pictures import as_folders, pictures
 from tests.support.checkout import bench
 
@@ -151,6 +152,27 @@ def test_names_of_the_hub() -> None:
         check_backbone(name)
         assert needs_hub(name)
         assert untrained(untrained(name)) == f"{name}.untrained"
+
+
+def test_how_a_network_of_the_hub_takes_images_is_in_its_digest(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a repository that describes its network; what timm knows, the release of timm stands for."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home))
+    found = {}
+    for repository, name in (("me/mine", "hf-hub:me/mine"), ("timm/resnet18.a1_in1k", "resnet18.a1_in1k")):
+        folder = home / f"models--{repository.replace('/', '--')}"
+        (folder / "snapshots" / "abc").mkdir(parents=True)
+        (folder / "refs").mkdir()
+        (folder / "refs" / "main").write_text("abc")
+        (folder / "snapshots" / "abc" / "model.safetensors").write_bytes(b"weights")
+        found[name] = []
+        for mean in ("0.5", "0.485"):
+            (folder / "snapshots" / "abc" / "config.json").write_text(f'{{"mean": {mean}}}')
+            found[name].append(weights_digest(name))
+    assert len({*found["hf-hub:me/mine"]}) == 2
+    assert len({*found["resnet18.a1_in1k"]}) == 1
+    assert None not in found["resnet18.a1_in1k"]
 
 
 def test_damaged_weights_in_the_cache_are_not_used(home: Path, net: torch.nn.Module) -> None:

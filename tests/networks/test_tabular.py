@@ -19,6 +19,7 @@ def test_parts_of_a_network_in_a_row_are_the_network(name: str) -> None:
     network = create_backbone(name, 9).eval()
     x = example(name, 9)
     assert network(x).shape == (1, network.num_features)
+    assert create_backbone(name).stages == network.stages, "its form without a size"
     for stage in (*network.stages, POOLED):
         upper = suffix(network, stage, x)
         lower = Prefix(network, stage)

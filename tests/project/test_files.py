@@ -80,6 +80,14 @@ def test_form_for_changes() -> None:
     assert "- [ ] " in text
 
 
+def test_what_reports_need_is_a_part_of_what_everything_needs() -> None:
+    lines = (ROOT / "requirements-report.txt").read_text(encoding="utf-8").splitlines()
+    needed = {line for line in lines if not line.startswith("#")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert needed < {*project["dependencies"]}
+    assert not [line for line in needed if line.startswith(("torch", "timm"))]
+
+
 def test_citation() -> None:
     citation = load(ROOT / "CITATION.cff")
     assert {"cff-version", "message", "title", "authors"} <= citation.keys(), "the format's required keys"

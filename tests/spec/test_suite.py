@@ -67,6 +67,9 @@ OTHER_SCENARIO: dict[str, Any] = {
     "target_classes": ["cat", "dog", "eel"],
     "shots": "all",
     "episodes": {"way": 3},
+    "parts": [{"domain": "photo", "classes": ["cat", "dog"]}],
+    "federation": {"rounds": 3, "local_steps": 2},
+    "stream": {"batch": 8},
 }
 
 

@@ -24,7 +24,8 @@ import torch
 
 from bench.core.errors import CellSkipped
 from bench.data.catalog import load_card
-from bench.method.registry import COSTS, method_modules, select_methods
+from bench.method.batch import Access
+from bench.method.registry import COSTS, load_method, method_modules, select_methods
 from bench.spec.cell import Cell
 from bench.spec.matrix.plan import plan
 from bench.spec.matrix.suite import load_suite
@@ -87,11 +88,18 @@ class Steps:
 
 
 def question(name: str, shots: int, backbone: str | None) -> Cell:
-    """google → twitter, as in the suite `quick`."""
+    """google → twitter, as in the suite `quick`; of several sources or unknown classes for who needs them."""
     suite = load_suite("quick")
     suite = suite.model_copy(update={"methods": [name], "backbones": [backbone or suite.backbones[0]]})
     cells = plan(suite, load_card(suite.dataset))
-    return next(cell for cell in cells if cell.scenario.source and cell.scenario.shots == shots)
+    cell = next(cell for cell in cells if cell.scenario.source and cell.scenario.shots == shots)
+    change: dict[str, object] = {}
+    if Access.SOURCE_DOMAINS in (needs := load_method(name).needs):
+        change = {"kind": "multi-source", "source": ("apple", "google")}
+    elif Access.UNKNOWN_CLASSES in needs:
+        known, unknown = cell.scenario.target_classes[:-2], cell.scenario.target_classes[-2:]
+        change = {"kind": "open", "source_classes": known, "target_classes": known, "unknown": unknown}
+    return cell.model_copy(update={"scenario": cell.scenario.model_copy(update=change)})
 
 
 def relative(steps: Steps, reference: Steps) -> tuple[str, float]:

@@ -34,6 +34,7 @@ def tiny_cell(method: str = "full-finetune", source: Domains | None = "google", 
     kind = changes.pop("kind", "cross-domain" if source else "pretrained")
     old, new = (CLASSES[:2], CLASSES[2:]) if kind == "cross-domain-task" else (CLASSES, CLASSES)
     episodes = changes.pop("episodes", None)
+    absent, unknown = changes.pop("absent", ()), changes.pop("unknown", ())
     scenario = Scenario(
         kind=kind,
         dataset="emoji-home",
@@ -42,6 +43,8 @@ def tiny_cell(method: str = "full-finetune", source: Domains | None = "google", 
         target="twitter",
         target_classes=new,
         shots=shots,
+        absent=absent,
+        unknown=unknown,
         episodes=episodes,
     )
     known: dict[str, Any] = {

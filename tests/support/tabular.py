@@ -32,12 +32,12 @@ def member(name: str, content: bytes) -> Member:
     return Member(distribution=name, version=digest[:8], path="data.csv", sha256=digest)
 
 
-def credit_csv() -> bytes:
+def credit_csv(rows: int = ROWS) -> bytes:
     """Rows of people below and above a limit of 100: what they owe tells who pays; some ages are missing."""
     random = np.random.default_rng(5)
     lines = ["number,limit,owed,age,town,married,late"]
-    for row in range(2 * ROWS):
-        limit, late = (50 if row < ROWS else 200), row % 2
+    for row in range(2 * rows):
+        limit, late = (50 if row < rows else 200), row % 2
         owed = random.normal(limit + 300 * late, 60)
         age = "" if row % 7 == 0 else str(int(random.integers(20, 70)))
         town = random.choice(["north", "south"])

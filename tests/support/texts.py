@@ -1,4 +1,4 @@
-"""A tiny task of texts: made-up sentences whose words tell the class, in two domains. Imports torch."""
+"""A tiny task of texts: made-up sentences whose words tell the class, in three domains."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ WORDS = {
     "fruit": ("apple", "plum", "ripe", "tree"),
     "tool": ("saw", "hammer", "bench", "steel"),
 }
-FILL = {"notes": ("a", "the", "some", "seen"), "ads": ("buy", "now!", "best", "the")}
+FILL = {
+    "notes": ("a", "the", "some", "seen"),
+    "ads": ("buy", "now!", "best", "the"),
+    "posts": ("so", "my", "lol", "the"),
+}
 TINY = "tiny_encoder.untrained"
 
 
@@ -38,7 +42,7 @@ def sentences(domain: str, each: int = 14) -> list[tuple[str, str]]:
 
 
 def write_texts(path: Path) -> Path:
-    """Write the table of both domains."""
+    """Write the table of all domains."""
     with path.open("w", newline="", encoding="utf-8") as file:
         lines = csv.writer(file)
         lines.writerow(["text", "label", "domain"])
@@ -47,14 +51,16 @@ def write_texts(path: Path) -> Path:
     return path
 
 
-def text_cell(table: Path, method: str, shots: int = 2, source: str | None = "notes", **changes: Any) -> Cell:
+def text_cell(
+    table: Path, method: str, shots: int = 2, source: str | tuple[str, ...] = "notes", **changes: Any
+) -> Cell:
     """notes -> ads, four classes, a few steps of the tiny encoder."""
     card = own_card(table)
     scenario = Scenario(
-        kind="cross-domain" if source else "pretrained",
+        kind="cross-domain" if isinstance(source, str) else "multi-source",
         dataset=card.name,
         source=source,
-        source_classes=CLASSES if source else (),
+        source_classes=CLASSES,
         target="ads",
         target_classes=CLASSES,
         shots=shots,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from bench.commands import values
 from bench.commands.options import data_options
 
 
@@ -25,7 +26,7 @@ def list_() -> None:
 
 
 @data.command()
-@click.argument("name")
+@click.argument("name", shell_complete=values.datasets)
 @click.option("--archive", type=click.Path(path_type=Path), help="Unpack this zip or tar instead.")
 @data_options
 def fetch(name: str, archive: Path | None) -> None:
@@ -36,7 +37,7 @@ def fetch(name: str, archive: Path | None) -> None:
 
 
 @data.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=values.datasets)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("preview"), show_default=True)
 @data_options
 def preview(name: str | None, out: Path) -> None:
@@ -47,7 +48,7 @@ def preview(name: str | None, out: Path) -> None:
 
 
 @data.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=values.datasets)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @data_options
 def check(name: str | None, as_json: bool) -> None:

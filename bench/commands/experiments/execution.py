@@ -171,6 +171,9 @@ def _predicted(plan: RunPlan) -> Callable[[Cell], float | None]:
 
 
 _open: dict[str, Executor] = {}
+if hasattr(os, "register_at_fork"):
+    # A child has its parent's pipes, and must not answer to its parent's workers.
+    os.register_at_fork(after_in_child=_open.clear)
 
 
 def executor_for(plan: RunPlan) -> Executor:

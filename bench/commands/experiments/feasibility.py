@@ -13,8 +13,8 @@ from bench.core.errors import TooFewImages, UserError
 from bench.core.text import counted, printable
 from bench.data.dataset import Dataset, open_again
 from bench.data.episodes import draw_episodes
-from bench.data.splits import TRAIN, subset
-from bench.spec.cell import Cell, Scenario
+from bench.data.splits import TEST, TRAIN, subset
+from bench.spec.cell import Cell, Part, Scenario
 
 
 def check_images(plan: RunPlan, cells: Sequence[Cell]) -> None:
@@ -27,19 +27,23 @@ def check_images(plan: RunPlan, cells: Sequence[Cell]) -> None:
     """
     found = shortages(plan, cells)
     if found and sum(found.values()) == len(plan.cells):
-        raise UserError(f"no cell can be run: {'; '.join(found)}: ask for fewer --shots or other classes")
+        raise UserError(f"no cell can be run: {'; '.join(found)}: {_mend(cells)}")
     for line, count in found.items():
         click.echo(printable(f"skipped: {line} ({counted(count, 'cell')})"), err=True)
+
+
+def _mend(cells: Sequence[Cell]) -> str:
+    streams = any(cell.scenario.stream for cell in cells)
+    return "ask for " + ("a smaller 'batch', " if streams else "") + "fewer --shots or other classes"
 
 
 def shortages(plan: RunPlan, cells: Sequence[Cell]) -> dict[str, int]:
     """What the images cannot give of what cells ask for, a line each, and of how many cells."""
     scenarios: dict[str, list[Scenario]] = defaultdict(list)
     for cell in cells:
-        if cell.scenario.shots not in (0, "all"):
-            scenarios[cell.scenario.model_dump_json(exclude={"source", "source_classes", "kind"})].append(
-                cell.scenario
-            )
+        scenario = cell.scenario
+        if scenario.shots not in (0, "all") or scenario.stream:
+            scenarios[scenario.model_dump_json(exclude={"source", "source_classes", "kind"})].append(scenario)
     found: dict[str, int] = defaultdict(int)
     if scenarios:
         dataset = open_again(plan.card, next(iter(plan.digests.values())).dataset)
@@ -51,19 +55,37 @@ def shortages(plan: RunPlan, cells: Sequence[Cell]) -> dict[str, int]:
 
 def _shortage(dataset: Dataset, scenario: Scenario) -> str | None:
     """Say what the images of a scenario's target are too few for; None where they are enough."""
-    target, classes, shots = scenario.target, scenario.target_classes, int(scenario.shots)
-    dataset.domain(target)  # raises where this copy lacks it
+    parts = scenario.parts or (Part(domain=scenario.target, classes=scenario.target_classes),)
+    for part in parts:
+        dataset.domain(part.domain)  # raises where this copy lacks it
     if scenario.episodes:
         try:
             next(draw_episodes(dataset, scenario, 1))
         except TooFewImages as error:
             return str(error)
         return None
-    counts = np.bincount(subset(dataset, target, classes, TRAIN).labels, minlength=len(classes))
+    if scenario.stream:
+        items = len(subset(dataset, scenario.target, scenario.target_classes, TEST))
+        if scenario.stream.batch > items:
+            return (
+                f"a stream of {scenario.stream.batch} images at once: {dataset.card.name}/{scenario.target} "
+                f"has {counted(items, 'test image')}"
+            )
+    shots = scenario.shots
+    if shots in (0, "all"):
+        return None
+    return next(filter(None, (_few_shots(dataset, part, int(shots)) for part in parts)), None)
+
+
+def _few_shots(dataset: Dataset, part: Part, shots: int) -> str | None:
+    """Say which class of a domain has fewer training images than shots."""
+    counts = np.bincount(
+        subset(dataset, part.domain, part.classes, TRAIN).labels, minlength=len(part.classes)
+    )
     least = int(counts.argmin())
     if counts[least] >= shots:
         return None
     return (
-        f"{counted(shots, 'shot')} of {dataset.card.name}/{target}: its smallest class '{classes[least]}' "
-        f"has {counted(int(counts[least]), 'training image')}"
+        f"{counted(shots, 'shot')} of {dataset.card.name}/{part.domain}: its smallest class "
+        f"'{part.classes[least]}' has {counted(int(counts[least]), 'training image')}"
     )

@@ -56,8 +56,8 @@ def run(options: RunOptions) -> int:
     """Run what is missing of a suite; returns the exit code: 0 all done, 1 some cell failed."""
     if options.simulate and not options.plan_only:
         raise UserError("--simulate estimates a plan: give --plan too")
-    plan, images = _recorded(options) if options.cell else (_planned(options), "")
     if options.plan_only:
+        plan, _ = _resolved(options)
         with fast_imports():
             from bench.commands.experiments.plan_view import show
 
@@ -65,6 +65,17 @@ def run(options: RunOptions) -> int:
                 load_method(method)
         show(plan, _to_run(plan, options), options.simulate)
         return 0
+    return _conclude(*carry_out(options), options.keep_stale)
+
+
+def _resolved(options: RunOptions) -> tuple[RunPlan, str]:
+    """Plan of the suite, or of one recorded cell with the digest of its images then."""
+    return _recorded(options) if options.cell else (_planned(options), "")
+
+
+def carry_out(options: RunOptions) -> tuple[RunPlan, Sequence[Cell]]:
+    """Run what is missing of a suite, without a report; returns the plan and the cells that have run."""
+    plan, images = _resolved(options)
     with prepared(plan.store):
         if plan.store.empty:
             # There will be something to do: a worker loads its libraries while images are listed.
@@ -90,7 +101,7 @@ def run(options: RunOptions) -> int:
             _run_lost(plan)
         if not options.cell:
             plan, todo = _until_converged(plan, todo, options)
-    return _conclude(plan, todo, options.keep_stale)
+    return plan, todo
 
 
 def _planned(options: RunOptions) -> RunPlan:
@@ -172,8 +183,15 @@ def _recorded(options: RunOptions) -> tuple[RunPlan, str]:
             continue
         cell = record.request.cell
         _check_own_images(cell)
+        asked = cell.scenario
+        rounds = asked.federation.model_dump() if asked.federation else {}
         scenario = ScenarioTable(
-            kind=cell.scenario.kind, targets=[cell.scenario.target], shots=[cell.scenario.shots]
+            kind=asked.kind,
+            targets=[asked.target],
+            shots=[asked.shots],
+            target_classes=len(asked.target_classes) - len(asked.absent) if asked.absent else "all",
+            unknown=len(asked.unknown) or None,
+            **rounds,
         )
         suite = Suite(
             name=record.request.suite,

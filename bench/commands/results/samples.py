@@ -1,4 +1,4 @@
-"""Sample images for a report, out of the cache of decoded images; nothing is decoded or fetched."""
+"""Sample items for a report, out of the cache of decoded ones; nothing is decoded or fetched."""
 
 from __future__ import annotations
 
@@ -19,30 +19,31 @@ SHOWN = 10
 
 
 @dataclass(frozen=True)
-class DomainImages:
-    """Decoded images of one domain: uint8 (images, size, size, 3), and the class of each."""
+class DomainItems:
+    """Decoded items of one domain, and the class of each."""
 
     dataset: Dataset
     domain: str
-    pixels: np.ndarray
+    decoded: np.ndarray
 
-    def first(self, name: str) -> np.ndarray | None:
-        """First image of a class, uint8 (size, size, 3); None if there is none."""
+    def first(self, name: str) -> np.ndarray | str | None:
+        """First item of a class as a person looks at it, a picture or a text; None if there is none."""
         classes = self.dataset.card.classes
         if name not in classes:
             return None
         rows = np.flatnonzero(self.dataset.domains[self.domain].labels == classes.index(name))
-        return np.asarray(self.pixels[rows[0]]) if len(rows) else None
+        show = self.dataset.decoder.show
+        return show(self.decoded[rows[0]]) if show and len(rows) else None
 
 
 def samples(cells: Iterable[Cell]) -> Samples:
-    """Collect images of the same classes in every domain of the cells, and a lookup of one of any class."""
-    domains: list[DomainImages] = []
-    images: dict[str, list[tuple[str, np.ndarray]]] = {}
+    """Collect items of the same classes in every domain of the cells, and find a picture of any class."""
+    domains: list[DomainItems] = []
+    images: dict[str, list[tuple[str, np.ndarray | str]]] = {}
     credits: dict[str, str] = {}
     opened = cache(_opened)
     for (name, domain, size), classes in sorted(_wanted(cells).items()):
-        decoded = _cached_images(opened(name), domain, size)
+        decoded = _cached_items(opened(name), domain, size)
         if decoded is None:
             continue
         domains.append(decoded)
@@ -54,7 +55,8 @@ def samples(cells: Iterable[Cell]) -> Samples:
         credits[domain] = card.credits.get(domain, card.licence.strip())
 
     def find(name: str) -> np.ndarray | None:
-        return next((image for decoded in domains if (image := decoded.first(name)) is not None), None)
+        found = (decoded.first(name) for decoded in domains)
+        return next((image for image in found if isinstance(image, np.ndarray)), None)
 
     return Samples(images, credits, find)
 
@@ -78,9 +80,7 @@ def _opened(name: str) -> Dataset | None:
         return None
 
 
-def _cached_images(dataset: Dataset | None, domain: str, size: int) -> DomainImages | None:
-    if not dataset or dataset.card.modality != "image" or domain not in dataset.domains:
+def _cached_items(dataset: Dataset | None, domain: str, size: int) -> DomainItems | None:
+    if not dataset or domain not in dataset.domains or not dataset.decoded_path(domain, size).exists():
         return None
-    if not dataset.decoded_path(domain, size).exists():
-        return None
-    return DomainImages(dataset, domain, dataset.decoded(domain, size))
+    return DomainItems(dataset, domain, dataset.decoded(domain, size))

@@ -6,6 +6,8 @@ import sys
 
 import click
 
+from bench.commands import values
+
 
 @click.group()
 def results() -> None:
@@ -13,7 +15,7 @@ def results() -> None:
 
 
 @results.command()
-@click.argument("folder", metavar="[DIR]", required=False)
+@click.argument("folder", metavar="[DIR]", required=False, shell_complete=values.results)
 def verify(folder: str | None) -> None:
     """Check every record and its predictions; damaged ones go to DIR/quarantine, exit code 1.
 
@@ -38,7 +40,7 @@ def merge(into: str, others: tuple[str, ...]) -> None:
 
 
 @results.command()
-@click.argument("folder", metavar="[DIR]", required=False)
+@click.argument("folder", metavar="[DIR]", required=False, shell_complete=values.results)
 @click.option("--versions", is_flag=True, help="Remove earlier records and failed attempts too.")
 def gc(folder: str | None, versions: bool) -> None:
     """Remove files that no record refers to, which killed processes left behind.
@@ -51,7 +53,7 @@ def gc(folder: str | None, versions: bool) -> None:
 
 
 @results.command()
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", metavar="DIR", shell_complete=values.results)
 @click.argument("key", metavar="[KEY]", required=False)
 def versions(folder: str, key: str | None) -> None:
     """List earlier records that newer ones have replaced, and attempts that failed beside a done record.
@@ -64,7 +66,7 @@ def versions(folder: str, key: str | None) -> None:
 
 
 @results.command()
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", metavar="DIR", shell_complete=values.results)
 @click.argument("key", metavar="KEY")
 @click.argument("version", metavar="VERSION", type=click.IntRange(1))
 def restore(folder: str, key: str, version: int) -> None:

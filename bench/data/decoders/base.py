@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -53,6 +54,8 @@ class Decoder:
     """Packages whose releases may decode otherwise."""
     scale: int = 1
     """Length of an axis of the item's size, in units of that size."""
+    show: Callable[[np.ndarray], np.ndarray | str] | None = None
+    """What a person looks at of a decoded item: a picture, uint8 (H, W, 3), or a text; None: nothing yet."""
 
     def shape(self, size: int) -> tuple[int, ...]:
         """Shape of an item of a size."""

@@ -234,4 +234,4 @@ def _rgb(image: Image.Image, scale: float = 1.0) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-DECODER = Decoder("image", decode, "uint8", (None, None, 3), ("pillow",))
+DECODER = Decoder("image", decode, "uint8", (None, None, 3), ("pillow",), show=np.asarray)

@@ -56,4 +56,4 @@ def as_text(points: np.ndarray) -> str:
     return "".join(map(chr, points[points > 0]))
 
 
-DECODER = Decoder("text", decode, "int32", (None,), scale=CHARACTERS)
+DECODER = Decoder("text", decode, "int32", (None,), scale=CHARACTERS, show=as_text)

@@ -12,7 +12,9 @@ import numpy as np
 from bench.data.dataset import Dataset, silent
 from bench.data.doctor import counts, duplicates, files, texts
 from bench.data.doctor.finding import Finding
+from bench.data.doctor.rows import read_rows, row_faults, row_summary
 from bench.data.doctor.scan import scan_images
+from bench.data.doctor.sequences import read_sequences, sequence_faults, sequence_summary
 from bench.data.index import Progress
 
 DomainSummary = dict[str, str | int | float | None]
@@ -47,7 +49,7 @@ def examine(dataset: Dataset, progress: Progress = silent) -> Diagnosis:
         *counts.missing(dataset),
         *looked.before,
         *counts.class_balance(dataset),
-        *duplicates.exact(dataset),
+        *(duplicates.exact(dataset) if looked.copies else []),
         *looked.after,
     ]
     return Diagnosis(dataset.card.name, dataset.origin, _summaries(dataset, looked), findings)
@@ -60,6 +62,18 @@ class Looked:
     before: list[Finding]
     after: list[Finding]
     summary: Callable[[str], DomainSummary]
+    copies: bool = True
+    """Whether equal items are copies of one."""
+
+
+def _rows(dataset: Dataset, progress: Progress) -> Looked:
+    read = read_rows(dataset, progress)
+    return Looked(list(row_faults(dataset, read)), [], partial(row_summary, read), copies=False)
+
+
+def _sequences(dataset: Dataset, progress: Progress) -> Looked:
+    read = read_sequences(dataset, progress)
+    return Looked([], list(sequence_faults(dataset, read)), partial(sequence_summary, read))
 
 
 def _images(dataset: Dataset, progress: Progress) -> Looked:
@@ -83,6 +97,7 @@ def _texts(dataset: Dataset, progress: Progress) -> Looked:
 
 LOOKS: dict[str, Callable[[Dataset, Progress], Looked]] = {"image": _images, "text": _texts}
 """Looks at the items of a dataset, by modality."""
+LOOKS |= {"table": _rows, "sequence": _sequences}
 
 
 def _summaries(dataset: Dataset, looked: Looked) -> list[DomainSummary]:

@@ -27,6 +27,7 @@ from bench.engine.cell.stage import StageRun, Trainer, visible_stages
 from bench.engine.evaluation import predict
 from bench.engine.evaluation.evaluator import Evaluator
 from bench.engine.evaluation.partitions import View, open_partitions
+from bench.engine.evaluation.parts import open_parts
 from bench.engine.training.artifacts import Made, Tensors
 from bench.engine.training.checkpoints import Checkpoints
 from bench.engine.training.cost import StageResult
@@ -152,6 +153,8 @@ class CellExecution:
         with self.cost_tracker.phases("build"):
             model = self.build(self.stages[0])
         self.discrepancy_before = evaluator.discrepancy_now(model)
+        if self.cell.scenario.parts:
+            evaluator.evaluate_before(model)
         for stage in self.stages:
             if stage.shared:
                 self._run_shared(stage, model, evaluator if stage == self.stages[-1] else None)
@@ -192,7 +195,8 @@ class CellExecution:
         def view(domain: str) -> Inputs:
             return domains.get(domain, self.backbone, self.split_point, self.first.views)
 
-        self.partitions = open_partitions(cell, dataset, stages_of(cell), view)
+        open_them = open_parts if cell.scenario.parts else open_partitions
+        self.partitions = open_them(cell, dataset, stages_of(cell), view)
         self.trainer = Trainer(self.env, self.method, self.partitions, self.group)
 
     def task(self, stage: StageSpec, classes: Sequence[str] = ()) -> Task:
@@ -200,7 +204,11 @@ class CellExecution:
         seed = stream(self.cell.seed, "method", stage.name)
         classes, batch_size = tuple(classes) or stage.classes, self.cell.budget.batch_size
         before = next(reversed(self.details.values()), {})
-        return Task(stage.name, classes, batch_size, seed, self.cell.recipe, before)
+        place, federation = self.stages.index(stage), self.cell.scenario.federation
+        task = Task(stage.name, classes, batch_size, seed, self.cell.recipe, before, place)
+        if federation is None:
+            return task
+        return replace(task, clients=len(self.cell.scenario.parts), local_steps=federation.local_steps)
 
     def build(self, stage: StageSpec) -> Model:
         """Build the network for a stage from the cell's initialisation stream, on the device."""
@@ -279,7 +287,8 @@ class CellExecution:
     def _run_own(self, stage: StageSpec, model: Model, evaluator: Evaluator) -> None:
         """Train a stage of this cell alone, and evaluate on its way."""
         with self.cost_tracker.stage(stage.name) as seconds:
-            resume = Resume(self.checkpoints.of(stage.name), evaluator)
+            others_follow = stage != self.stages[-1]
+            resume = Resume(self.checkpoints.of(stage.name), evaluator, others_follow)
             result = self.trainer.run(
                 self._stage_run(stage, model),
                 lambda step, loss: evaluator.evaluate(stage, model, step, loss),

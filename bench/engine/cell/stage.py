@@ -204,9 +204,9 @@ class Trainer:
             known,
             endless("source", self.partitions.of(spec.replay)) if spec.replay else None,
             endless("unlabelled", stage.unlabelled) if stage.unlabelled else None,
-            source_labels=scenario.same_classes and not scenario.episodes,
+            source_labels=bool(spec.head) or (scenario.same_classes and not scenario.episodes),
             second_view=method.second_view,
-            with_domains=Access.SOURCE_DOMAINS in method.access,
+            with_domains=bool(method.access & (Access.SOURCE_DOMAINS | Access.CLIENTS)),
         )
 
 

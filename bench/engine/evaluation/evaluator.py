@@ -15,13 +15,22 @@ from bench.data.splits import concatenate
 from bench.engine.evaluation import predict
 from bench.engine.evaluation.partitions import Partitions, View, sample_places
 from bench.engine.evaluation.predict import accuracy, cross_entropy
-from bench.engine.evaluation.validators import NOTHING, DiscrepancyCache, LabelFree, Outputs, label_free
+from bench.engine.evaluation.validators import (
+    NOTHING,
+    DiscrepancyCache,
+    LabelFree,
+    Outputs,
+    joined,
+    label_free,
+)
 from bench.engine.training.cost import CostTracker
 from bench.engine.training.generators import apart
+from bench.engine.training.inputs.pooled import PooledInputs
 from bench.method.base import Method, Model
 from bench.networks.fuse import fuse_batch_norm
-from bench.records.metrics import CREDITS
+from bench.records.metrics import CREDITS, with_rejection
 from bench.records.record import Evaluation, Predictions
+from bench.records.selection import stage_ends
 from bench.spec.cell import Cell
 from bench.spec.stages import Partition, StageSpec
 
@@ -45,6 +54,8 @@ class Evaluator:
     """True if fused batch norms are faster on the device, and the network is not compiled."""
     evaluations: list[Evaluation] = field(default_factory=list)
     logits: list[dict[Partition, np.ndarray]] = field(default_factory=list)
+    before: np.ndarray | None = None
+    """Logits of test items before any training, where the target has parts."""
     _discrepancy: DiscrepancyCache = field(default_factory=DiscrepancyCache)
 
     def evaluate(self, stage: StageSpec, model: Model, step: int, loss: float | None) -> None:
@@ -77,14 +88,15 @@ class Evaluator:
             raise CellFailed(f"diverged: logits are not finite after step {step} of the {stage.name} stage")
         labels = {name: items.subset.labels for name, items in self.partitions.held_out.items()}
         losses = {name: cross_entropy(logits[name], labels[name]) for name in logits if name == SOURCE}
+        decided = {name: self._decided(name, values) for name, values in logits.items()}
         self.logits.append(logits)
         self.evaluations.append(
             Evaluation(
                 stage=stage.name,
                 step=step,
                 train_loss=loss,
-                accuracy={name: accuracy(values, labels[name]) for name, values in logits.items()},
-                metric=self._metric(logits, labels),
+                accuracy={name: accuracy(values, labels[name]) for name, values in decided.items()},
+                metric=self._metric(decided, labels),
                 loss=losses,
                 validators=scores.validators,
                 discrepancy=scores.discrepancy,
@@ -104,6 +116,13 @@ class Evaluator:
             for part, values in logits.items()
         }
         return {part: value for part, value in found.items() if np.isfinite(value)}
+
+    def _decided(self, name: Partition, logits: np.ndarray) -> np.ndarray:
+        """Logits with one of the unknown class, where the target has such items."""
+        scenario = self.cell.scenario
+        if not scenario.unknown or name == SOURCE:
+            return logits
+        return with_rejection(logits, len(scenario.target_classes))
 
     def state_dict(self) -> tuple[dict[str, torch.Tensor], Any]:
         """Return the evaluations so far as tensors and JSON."""
@@ -158,17 +177,33 @@ class Evaluator:
             _, first, places = np.unique(images.rows, return_index=True, return_inverse=True)
             with self.cost_tracker.throughput.predicting(len(first)):
                 items = View(inputs, images.take(first))
-                seen = predict.outputs(self.method, model, items, self.cell.precision)
+                seen = self._predicted(model, items)
             ends = np.cumsum([len(images) for images in parts.values()])
             for name, mine in zip(parts, np.split(places, ends[:-1]), strict=True):
                 found[name] = seen.take(mine)
         return found
 
+    def _predicted(self, model: Model, items: View) -> Outputs:
+        """Predict items by the network, or those of each client by its own."""
+        if not (isinstance(items.inputs, PooledInputs) and self.method.tests_by_client()):
+            return predict.outputs(self.method, model, items, self.cell.precision)
+        clients = items.inputs.domains(items.subset.rows)
+        found, places = [], []
+        for number in np.unique(clients).tolist():
+            places.append(np.flatnonzero(clients == number))
+            network, mine = self.method.of_client(model, number), items.take(places[-1])
+            found.append(predict.outputs(self.method, network, mine, self.cell.precision))
+        return joined(found).take(np.argsort(np.concatenate(places)))
+
     def _streamed(self, model: Model, items: View) -> Outputs:
         """Predict items of the target, to which a copy of the network adapts as they come."""
         with self.cost_tracker.throughput.predicting(len(items)):
-            seed = stream(self.cell.seed, "stream")
-            return predict.streamed(self.method, model, items, self.cell.precision, seed)
+            form = self.cell.scenario.stream or predict.USUAL_STREAM
+            return predict.streamed(self.method, model, items, self.cell.precision, self._stream_seed, form)
+
+    @property
+    def _stream_seed(self) -> int:
+        return stream(self.cell.seed, "stream")
 
     def discrepancy_now(self, model: Model) -> dict[str, float]:
         """Distances of source and target features by name; empty where there is no source, or no target."""
@@ -184,14 +219,20 @@ class Evaluator:
             source, _ = self._sample(outputs[SOURCE])
             return self._discrepancy(source, outputs[TARGET], self._fold_seed).scores
 
+    def evaluate_before(self, model: Model) -> None:
+        """Predict the test items before any training."""
+        with self.cost_tracker.phases("evaluate"):
+            self.before = self.outputs(model, self.partitions.held_out)["target-test"].logits.numpy()
+
     def predictions(self, selected: dict[str, int]) -> Predictions:
         """Logits of the evaluations that some rule selects, with labels and groups to score them by.
 
-        Those of test images for all of them, of target validation images for the headline's alone, of source
-        ones for none: rules go by scores that evaluations hold already, and records are to stay small.
+        Those of test images for all of them and for the last one of each stage, of target validation images
+        for the headline's alone, of source ones for none: rules go by scores that evaluations hold already,
+        and records are to stay small.
         """
         out: Predictions = {}
-        for place in sorted(set(selected.values())):
+        for place in sorted({*selected.values(), *stage_ends(self.evaluations)}):
             for name, logits in self.logits[place].items():
                 headline = place == selected.get(self.cell.headline) and name != SOURCE
                 if name == "target-test" or headline:
@@ -200,6 +241,13 @@ class Evaluator:
             out[f"{name}/labels"] = items.subset.labels.astype(np.int16)
             out[f"{name}/groups"] = items.subset.groups.astype(np.int32)
             out[f"{name}/items"] = items.subset.rows.astype(np.int32)
+        for name, numbers in self.partitions.parts.items():
+            out[f"{name}/parts"] = numbers.astype(np.int16)
+        if form := self.cell.scenario.stream:
+            test = self.partitions.held_out["target-test"]
+            out["target-test/stream"] = predict.stream_order(test, form, self._stream_seed).astype(np.int32)
+        if self.before is not None:
+            out["before/target-test/logits"] = self.before
         return out
 
     def _label_free(self, outputs: dict[str, Outputs], source_scores: bool) -> LabelFree:

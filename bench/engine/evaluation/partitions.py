@@ -48,6 +48,8 @@ class Partitions:
     held_out: dict[Partition, View]
     apart: np.ndarray = field(default_factory=lambda: np.arange(0))
     """Places of `POOL_SIZE` target validation items at most that no stage trains on, for distances."""
+    parts: dict[Partition, np.ndarray] = field(default_factory=dict)
+    """Number of each held-out item's part, int (items,), where the target has parts."""
 
     def of(self, items: Items) -> View:
         """Items of a stream, or of a partition that stages train on."""
@@ -69,8 +71,12 @@ def open_partitions(
     def split(domain: Domains, classes: tuple[str, ...], part: str) -> View:
         return open_view(domain, classes, pooled(dataset, domain_names(domain), classes, part))
 
+    def on_target(part: str) -> View:
+        items = (scenario.target,), scenario.target_classes, part, scenario.absent, scenario.unknown
+        return open_view(scenario.target, scenario.target_classes, pooled(dataset, *items))
+
     unlabelled = next((stage.unlabelled for stage in stages if stage.unlabelled), None)
-    target = split(unlabelled.domain, unlabelled.classes, unlabelled.part) if unlabelled else None
+    target = on_target(unlabelled.part) if unlabelled else None
     streams = {unlabelled: target} if unlabelled and target else {}
     for stage in stages:
         if (items := stage.labelled) and stage.shared:
@@ -85,12 +91,9 @@ def open_partitions(
         if stage.labelled and not stage.shared:
             streams[stage.labelled] = open_view(stage.labelled.domain, stage.labelled.classes, shots)
     whole = cell.unsplit
-    held_out: dict[Partition, View] = {
-        "target-test": split(scenario.target, scenario.target_classes, "all" if whole else TEST)
-    }
+    held_out: dict[Partition, View] = {"target-test": on_target("all" if whole else TEST)}
     if target:
-        part = "all" if whole else VALIDATION
-        held_out["target-validation"] = split(scenario.target, scenario.target_classes, part)
+        held_out["target-validation"] = on_target("all" if whole else VALIDATION)
     if held_shots is not None:
         held_out["shots-validation"] = open_view(scenario.target, scenario.target_classes, held_shots)
     if scenario.source and not whole:

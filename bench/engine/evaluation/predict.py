@@ -16,7 +16,7 @@ from bench.engine.training.inputs.base import Inputs, in_batches
 from bench.engine.training.loop import autocast
 from bench.engine.training.memory import in_parts
 from bench.method.base import Method, Model
-from bench.spec.cell import Precision
+from bench.spec.cell import Precision, Stream
 
 BATCH = 256
 CACHED = 64 * 3 * 64 * 64
@@ -62,26 +62,41 @@ def in_order(x: Tensor, places: Sequence[np.ndarray]) -> Tensor:
     return torch.empty_like(x[: len(order)]).index_copy_(0, order, x[: len(order)])
 
 
-STREAM_BATCH = 64
-"""Test images of a stream that come at once; a last one alone comes with those before it."""
-
-
-def streamed(method: Method, model: Model, items: View, precision: Precision, seed: int) -> Outputs:
-    """Predict items of a stream: batches in random order, each item once, to which a copy of `model` adapts.
-
-    Outputs are in the order of the items, as those of `outputs` are.
-    """
+def stream_order(items: View, form: Stream, seed: int) -> np.ndarray:
+    """Places of items in the order in which a stream has them, int64 (items,)."""
     order = np.random.default_rng(seed).permutation(len(items))
+    if form.order == "by-class":
+        order = order[np.argsort(items.subset.labels[order], kind="stable")]
+    return order
+
+
+USUAL_STREAM = Stream()
+
+
+def streamed(
+    method: Method,
+    model: Model,
+    items: View,
+    precision: Precision,
+    seed: int,
+    form: Stream = USUAL_STREAM,
+) -> Outputs:
+    """Predict items of a stream: batches in its order, each item once, to which a copy of `model` adapts.
+
+    A last item alone comes with those before it. Outputs are in the order of the items, as those of
+    `outputs` are.
+    """
+    order = stream_order(items, form, seed)
     asked: list[int] = []
     logits, features = list[Tensor](), list[Tensor]()
 
     def batches() -> Iterator[Tensor]:
         # Batch norm has no statistics of one image.
-        starts = range(0, max(1, len(items) - 1), STREAM_BATCH)
+        starts = range(0, max(1, len(items) - 1), form.batch)
         for start in starts:
             if len(logits) < len(asked):
                 raise UserError("stream() takes a batch before it has answered the one before")
-            end = len(items) if start == starts[-1] else start + STREAM_BATCH
+            end = len(items) if start == starts[-1] else start + form.batch
             x = items.inputs.take(items.subset.rows[order[start:end]])
             asked.append(len(x))
             yield x

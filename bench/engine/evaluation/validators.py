@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,12 @@ class Outputs:
         """The images at these positions."""
         places = torch.from_numpy(picked).to(self.features.device)
         return Outputs(self.logits[places], self.features[places], self.groups[picked])
+
+
+def joined(parts: Sequence[Outputs]) -> Outputs:
+    """Outputs one after the other."""
+    logits, features = (torch.cat([getattr(part, name) for part in parts]) for name in ("logits", "features"))
+    return Outputs(logits, features, np.concatenate([part.groups for part in parts]))
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,11 @@ class Checkpoint:
             self._cost_tracker.phases.seconds[phase] += seconds
         return tensors, kept["notes"]
 
+    @property
+    def kept(self) -> bool:
+        """True if there is a place to save to."""
+        return self._path is not None
+
     def due(self) -> bool:
         """True if the last one is long ago, or the work is to stop."""
         late = time.monotonic() - self._last >= EVERY

@@ -105,6 +105,7 @@ class Training:
         process.same_loop(state)
         if self.held_out and validations and state.step > max(validations):
             self.batches = self.held_out.afterwards
+        begun = state.step
         accumulation = Accumulation(state, self._loss(device), _why_whole(self.method, model, process))
         evaluations = set(schedule.evaluation_steps())
         model.per_domain = schedule.task.recipe.batch_norm == "per-domain"
@@ -133,6 +134,8 @@ class Training:
                 self._training_mode()
             if self.resume:
                 self.resume.after_step(state)
+        if self.resume and state.step > begun:
+            self.resume.conclude(state)
         return state.parts
 
     def _updates(self, state: LoopState, batch: Batch, progress: float) -> Tensor:

@@ -33,11 +33,12 @@ class Collected(Protocol):
 class Resume:
     """Resumption of a stage where its checkpoint left it; it saves how far the stage is.
 
-    `notes` are the stage's own beside the loop's: what it knew before the loop began.
+    `notes` are the stage's own beside the loop's: what it knew before the loop began. `others_follow`: the
+    stage's end is saved too, since later stages begin with it.
     """
 
-    def __init__(self, checkpoint: Checkpoint, collected: Collected) -> None:
-        self._checkpoint, self._collected = checkpoint, collected
+    def __init__(self, checkpoint: Checkpoint, collected: Collected, others_follow: bool = False) -> None:
+        self._checkpoint, self._collected, self._others_follow = checkpoint, collected, others_follow
         self._found = checkpoint.load()
         self.notes: Notes = self._found[1]["stage"] if self._found else {}
 
@@ -57,8 +58,15 @@ class Resume:
 
     def after_step(self, loop: LoopState) -> None:
         """Save a checkpoint if one is due."""
-        if not self._checkpoint.due():
-            return
+        if self._checkpoint.due():
+            self._save(loop)
+
+    def conclude(self, loop: LoopState) -> None:
+        """Save the end of a stage that others follow."""
+        if self._others_follow and self._checkpoint.kept:
+            self._save(loop)
+
+    def _save(self, loop: LoopState) -> None:
         mine, loop_notes = loop.state_dict()
         theirs, collected_notes = self._collected.state_dict()
         tensors = {f"loop.{n}": t for n, t in mine.items()} | {f"collected.{n}": t for n, t in theirs.items()}

@@ -15,6 +15,10 @@ Make = Callable[[int], Backbone]
 """Makes a network for items of a size."""
 
 
+USUAL = 32
+"""Size that a network is built for where none is said, to see its form."""
+
+
 class UntrainedFamily:
     """Networks by the names of their architectures; all are called `NAME.untrained`."""
 
@@ -36,15 +40,13 @@ class UntrainedFamily:
             raise UserError(f"'{architecture}' has no pretrained weights: use '{architecture}.{UNTRAINED}'")
 
     def create(self, name: str, size: int | None) -> Backbone:
-        """Create a network; its weights are drawn from torch's global generator.
+        """Create a network for items of a size; its weights are drawn from torch's global generator.
 
         Raises:
-            UserError: unknown name, or no size is given.
+            UserError: unknown name.
         """
         self.check(name)
-        if size is None:
-            raise UserError(f"backbone '{name}' is built for one size of items: give image_size")
-        return self._makers[name.partition(".")[0]](size)
+        return self._makers[name.partition(".")[0]](size or USUAL)
 
     def head(self, name: str) -> nn.Module:
         """Raise `CellSkipped`: there is no classifier that such a network was pretrained with."""

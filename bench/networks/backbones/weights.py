@@ -17,7 +17,7 @@ from bench.core.paths import cache_part, writing_to_cache
 from bench.core.text import file_name
 from bench.networks.backbones import encoders
 from bench.networks.backbones.encoders import HUB_TEXT, PINNED
-from bench.networks.backbones.own_weights import HUB, UNTRAINED, is_own
+from bench.networks.backbones.own_weights import CONFIG, HUB, UNTRAINED, is_own
 
 WEIGHT_FILES = {".safetensors", ".bin", ".pth", ".pt", ".npz"}
 
@@ -119,7 +119,9 @@ def _files(name: str) -> list[Path]:
         if name.startswith(prefix):
             repository, _, revision = name.removeprefix(prefix).partition("@")
             found = _in_hub_cache(repository, revision or "main")
-            return [path for path in found if prefix == HUB_TEXT or path.suffix in WEIGHT_FILES]
+            # How such a network's images are normalised, it says itself.
+            decisive = {path for path in found if path.suffix in WEIGHT_FILES or path.name == CONFIG}
+            return [path for path in found if prefix == HUB_TEXT or path in decisive]
     source = _source(name)
     path = Path(source)
     if path.is_absolute():

@@ -12,6 +12,7 @@ from bench.core.modalities import MODALITIES
 from bench.spec.cell import Cell, Control, Domains, Scenario, Value, domain_names
 from bench.spec.matrix.suite import ScenarioTable, Suite
 from bench.spec.scenarios import KINDS
+from bench.spec.scenarios.parts import PartsKind
 
 MOST = 1_000_000
 """Most cells of a plan: more would take the memory before they could take the time."""
@@ -147,6 +148,8 @@ def _variants(suite: Suite, controls: Mapping[str, Control]) -> list[Variant]:
 def _count(suite: Suite, table: ScenarioTable, card: Card) -> int:
     """Most scenarios of a table, without making them."""
     domains = suite.domains or card.usual_domains
+    if isinstance(table.orders, list):
+        return len(table.orders) * len(table.shots)
     sides = [table.targets, *([table.sources] if KINDS[table.kind].takes_sources else [])]
     return prod(len(domains if side == "all" else side) for side in sides) * len(table.shots)
 
@@ -165,12 +168,15 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
             f"suite '{suite.name}': kind '{table.kind}' halves the classes, "
             f"and {len(classes)} are too few: use 4 or more"
         )
+    classes, absent, unknown = _shares(suite, table, classes)
     goal = new if new_only else classes
     if table.episodes and table.episodes.way > len(goal):
         raise UserError(
             f"suite '{suite.name}': {table.episodes.way}-way episodes, but kind '{table.kind}' has "
             f"{len(goal)} target classes: use a smaller 'way'"
         )
+    if isinstance(kind, PartsKind):
+        return _in_parts(kind, suite, table, card)
     try:
         pairs = kind.pairs(sources, targets)
     except ValueError as error:
@@ -184,9 +190,64 @@ def scenarios(suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
             target=target,
             target_classes=goal,
             shots=shots,
+            absent=absent,
+            unknown=unknown,
             episodes=table.episodes,
+            stream=table.stream,
         )
         for source, target in pairs
+        for shots in table.shots
+    ]
+
+
+def _shares(
+    suite: Suite, table: ScenarioTable, classes: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Classes of the source, those of them that the target lacks, and those that it has beside them."""
+    if isinstance(count := table.target_classes, int):
+        if count >= len(classes):
+            raise UserError(
+                f"suite '{suite.name}': target_classes = {count} of the source's {len(classes)}: use fewer"
+            )
+        return classes, classes[count:], ()
+    if table.unknown:
+        if table.unknown > len(classes) - 2:
+            raise UserError(
+                f"suite '{suite.name}': unknown = {table.unknown} of {len(classes)} classes leave the source "
+                "less than two: use fewer"
+            )
+        return classes[: -table.unknown], (), classes[-table.unknown :]
+    return classes, (), ()
+
+
+def _in_parts(kind: PartsKind, suite: Suite, table: ScenarioTable, card: Card) -> list[Scenario]:
+    """The scenarios of a table whose targets have parts."""
+    wanted: list[str] | str = table.targets
+    if isinstance(table.orders, list) and wanted == "all":
+        wanted = [name for order in table.orders for name in order]
+    sides = _domains(card, suite.domains or card.usual_domains, wanted)
+    targets = [name for side in sides for name in domain_names(side)]
+    classes = choose_classes(suite, card)
+    try:
+        found = kind.arrangements(table, targets, classes)
+        if table.federation and suite.budget.batch_size < 2 * len(targets):
+            raise ValueError(
+                f"shares each batch of {suite.budget.batch_size} among {len(targets)} clients: "
+                f"use a batch_size of {2 * len(targets)} or more"
+            )
+    except ValueError as error:
+        raise UserError(f"suite '{suite.name}': kind '{table.kind}' {error}") from None
+    return [
+        Scenario(
+            kind=table.kind,
+            dataset=card.name,
+            target=target,
+            target_classes=classes,
+            shots=shots,
+            parts=parts,
+            federation=table.federation,
+        )
+        for target, parts in found
         for shots in table.shots
     ]
 

@@ -30,10 +30,14 @@ from bench.spec.cell import (
     RequestedSetting,
     RuleName,
     Shots,
+    Stream,
 )
+from bench.spec.matrix.editions import editions
 from bench.spec.resources import Resources
 from bench.spec.rules import TARGETLESS
 from bench.spec.scenarios import KINDS
+from bench.spec.scenarios.options import PartOptions
+from bench.spec.scenarios.parts import PartsKind
 from bench.spec.toml import Frozen, read_toml
 
 SUITES = Path(__file__).parents[2] / "suites"
@@ -80,7 +84,7 @@ class Settings(Frozen):
         return found
 
 
-class ScenarioTable(Frozen):
+class ScenarioTable(PartOptions):
     """A `[[scenarios]]` table of a suite file: a block of the matrix."""
 
     kind: str
@@ -91,10 +95,16 @@ class ScenarioTable(Frozen):
         "all", description='for kind generalise also `hold_out`: domains, or `"each"`'
     )
     shots: list[Shots] = Field(min_length=1)
-    target_classes: Literal["all", "new"] = Field(
-        "all", description="for kind pretrained: `new`, those that are the target's in the task kinds"
+    target_classes: Literal["all", "new"] | Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        "all",
+        description="for kind pretrained: `new`, those that are the target's in the task kinds; "
+        "for kind partial: the first N of the classes",
+    )
+    unknown: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        None, description="for kind open: the last N of the classes, which the source lacks"
     )
     episodes: Episodic | None = Field(None, description="evaluate on episodes instead of on all classes")
+    stream: Stream | None = Field(None, description="test items come once, so many at a time, in this order")
 
     @field_validator("kind")
     @classmethod
@@ -117,10 +127,25 @@ class ScenarioTable(Frozen):
         rest = {name: value for name, value in data.items() if name != "hold_out"}
         return {**rest, "targets": "all" if held_out == "each" else held_out}
 
+    def _check_numbers(self) -> None:
+        """Check that a number of classes is said where the kind takes one, and nowhere else."""
+        said = {
+            "target_classes": isinstance(self.target_classes, int),
+            "unknown": self.unknown is not None,
+        }
+        takes = KINDS[self.kind].takes
+        if takes and not said.pop(takes):
+            raise ValueError(f"needs a number of classes: {takes} = N")
+        if other := [name for name, is_said in said.items() if is_said]:
+            raise ValueError(f"takes no number of classes as '{other[0]}': remove it")
+
     @model_validator(mode="after")
     def _possible(self) -> ScenarioTable:
+        classes = self.target_classes if isinstance(self.target_classes, str) else "all"
         try:
-            KINDS[self.kind].check(self.sources, self.shots, self.target_classes)
+            KINDS[self.kind].check(self.sources, self.shots, classes)
+            self._check_numbers()
+            KINDS[self.kind].check_parts(self)
         except ValueError as error:
             raise ValueError(f"kind '{self.kind}' {error}") from None
         for pool in self.sources:
@@ -128,6 +153,12 @@ class ScenarioTable(Frozen):
                 raise ValueError(f"'{both[0]}' is a target and among its sources: leave it out of one")
         if self.episodes and not {0, "all"}.isdisjoint(self.shots):
             raise ValueError("episodes have a support of 1, 5, ... shots: remove 0 and 'all' from 'shots'")
+        if isinstance(KINDS[self.kind], PartsKind):
+            for name in ("episodes", "stream"):
+                if getattr(self, name):
+                    raise ValueError(f"kind '{self.kind}' has no {name}: remove '{name}'")
+        if self.stream and self.episodes:
+            raise ValueError("episodes are no stream: remove 'episodes' or 'stream'")
         return self
 
 
@@ -265,6 +296,9 @@ def load_suite(name: str) -> Suite:
         if not path.is_file():
             raise UserError(f"no suite file at '{path}': give a path that exists or a suite's name")
     else:
-        check_name("suite", name, suite_names())
+        known = editions()
+        if name in known:
+            name = known[name].suite
+        check_name("suite", name, [*suite_names(), *known])
         path = SUITES / f"{name}.toml"
     return Suite(**{"name": path.stem, **read_toml(path, Suite)})

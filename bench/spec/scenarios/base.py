@@ -7,6 +7,7 @@ from itertools import product
 from typing import Literal
 
 from bench.spec.cell import Cell, Domains, Shots
+from bench.spec.scenarios.options import PartOptions
 from bench.spec.stages import Items, Partition, StageSpec
 
 Pair = tuple[Domains | None, str]
@@ -25,6 +26,14 @@ class ScenarioKind:
     """True if source domains can be named apart from the targets."""
     source = "source: another domain"
     """Source of the kind, in words."""
+    takes: str | None = None
+    """Key of a table that the kind alone knows, and needs: a number of classes."""
+    unlabelled = ""
+    """Why there are no labels of the target; empty where there may be shots."""
+    keeps_source = True
+    """True if source items may be trained on beside the target's, and again after the source stage."""
+    keys: frozenset[str] = frozenset()
+    """Keys of `PartOptions` that the kind knows."""
     pools_sources = False
     """True if a cell may have several sources, which are trained on together."""
     shows_target = True
@@ -40,7 +49,18 @@ class ScenarioKind:
             raise ValueError("says itself which classes are the target's")
         if self.halves_classes and 0 in shots:
             raise ValueError("has new classes, which 0 shots say nothing about")
+        if self.unlabelled and {*shots} != {0}:
+            raise ValueError(f"{self.unlabelled}: use shots = [0]")
         self.check_sources(sources)
+
+    def check_parts(self, options: PartOptions) -> None:
+        """Check the keys of a `[[scenarios]]` table that some kinds alone know.
+
+        Raises:
+            ValueError: the kind does not know one, or lacks one.
+        """
+        if other := sorted(options.said - self.keys):
+            raise ValueError(f"knows no '{other[0]}': remove it")
 
     def check_sources(self, sources: Sides | Literal["all"]) -> None:
         """Check the sources of a table.
@@ -122,4 +142,10 @@ def _unlabelled(cell: Cell) -> Items:
     """Target items without labels: by default other ones than methods are tested on."""
     scenario = cell.scenario
     part = "all" if cell.unsplit else "test" if cell.transductive else "train"
-    return Items(domain=scenario.target, classes=scenario.target_classes, part=part)
+    return Items(
+        domain=scenario.target,
+        classes=scenario.target_classes,
+        part=part,
+        absent=scenario.absent,
+        unknown=scenario.unknown,
+    )

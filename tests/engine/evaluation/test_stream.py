@@ -15,6 +15,7 @@ from bench.core.errors import UserError
 from bench.data.splits import Subset
 from bench.engine.evaluation import predict
 from bench.engine.evaluation.partitions import View
+from bench.spec.cell import Stream
 from tests.support.cells import answer, steps_of, tiny_cell
 
 
@@ -92,6 +93,18 @@ def test_no_image_comes_last_alone(count: int, sizes: list[int]) -> None:
     outputs = predict.streamed(method, network(), ITEMS.take(np.arange(count)), "fp32", seed=7)
     assert [len(batch) for batch in method.seen] == sizes
     assert (outputs.logits[:, 0] - outputs.logits[:, 1]).tolist() == list(range(count))
+
+
+def test_a_stream_of_classes_one_after_the_other() -> None:
+    labels = np.arange(COUNT) % 3
+    items = View(Numbers(), Subset(ITEMS.subset.rows, labels, ITEMS.subset.groups))
+    method, form = Recording(seen=[]), Stream(batch=40, order="by-class")
+    outputs = predict.streamed(method, network(), items, "fp32", 7, form)
+    assert [len(batch) for batch in method.seen] == [40, 40, 40, 30]
+    order = [number for batch in method.seen for number in batch]
+    assert (np.diff(labels[order]) >= 0).all()
+    assert order[:50] != sorted(order[:50]), "in random order within a class"
+    assert (outputs.logits[:, 0] - outputs.logits[:, 1]).tolist() == list(range(COUNT))
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, roc_auc_score
+from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
 
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame
 from bench.report.scores.predictions import classified, image_predictions
 from bench.report.statistics.measures import (
-    area_under_curve,
     by_class,
     by_method,
     calibration_error,
@@ -46,21 +45,6 @@ def test_against_scikit_learn(seed: int, images: int) -> None:
     expected = log_loss(labels, shares, labels=range(CLASSES))
     assert negative_log_likelihood(images) == pytest.approx(expected, rel=1e-4)
     assert 0.0 <= calibration_error(images, right) <= 1.0
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**31), st.integers(2, 60))
-def test_area_against_scikit_learn(seed: int, images: int) -> None:
-    """Of logits of few different values, so that there are ties."""
-    random = np.random.default_rng(seed)
-    labels = random.integers(2, size=images)
-    logits = random.integers(-2, 3, (images, 2)).astype(np.float16)
-    logits -= logits.max(axis=1, keepdims=True)
-    found = area_under_curve(labels, image_predictions(logits, labels, np.zeros(images, dtype=bool)))
-    if len(set(labels.tolist())) == 1:
-        assert np.isnan(found)
-    else:
-        assert found == pytest.approx(roc_auc_score(labels, logits[:, 1] - logits[:, 0]), abs=1e-9)
 
 
 def test_calibration_by_hand() -> None:

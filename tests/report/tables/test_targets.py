@@ -10,7 +10,7 @@ from bench.records.store import Store
 from bench.report.scores.frame import load_frame
 from bench.report.scores.supervision import Supervision
 from bench.report.tables.leaderboard import Block
-from bench.report.tables.targets import by_target
+from bench.report.tables.scenarios.targets import by_target
 from tests.report.synthetic import cell, write
 
 POOLS = {"art": ("photo", "sketch"), "sketch": ("art", "photo")}

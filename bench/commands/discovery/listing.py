@@ -14,11 +14,34 @@ from bench.core.errors import UserError, check_name
 from bench.core.text import printable
 
 
-def show(what: str) -> None:
-    """Print one of the lists."""
+def show(what: str | None) -> None:
+    """Print one of the lists, or the names of what is in all."""
+    if what is None:
+        Console().print(_overview())
+        return
     check_name("list", what, LISTS)
-    console = Console()
-    console.print(LISTS[what]())
+    Console().print(LISTS[what]())
+
+
+def _overview() -> Group:
+    """Names of suites, methods by family, datasets and backbones, and what says more."""
+    from bench.data.catalog import card_names
+    from bench.method.registry import family, method_modules
+    from bench.networks.backbones.weights import PACKAGED
+    from bench.spec.matrix.suite import suite_names
+
+    methods = sorted(method_modules(), key=lambda name: (family(name), name))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row(Text("suites", "bold"), Text(", ".join(suite_names())))
+    for group, names in itertools.groupby(methods, family):
+        table.add_row(Text(printable(f"methods: {group}"), "bold"), Text(printable(", ".join(names))))
+    table.add_row(Text("datasets", "bold"), Text(printable(", ".join(card_names()))))
+    table.add_row(Text("backbones", "bold"), Text(f"{', '.join(PACKAGED)}, any of timm, your own"))
+    return Group(
+        table, Text(), Text("bench show NAME says more of one, bench list suites|methods|… of all.", "dim")
+    )
 
 
 def _table(*columns: str) -> Table:
@@ -79,8 +102,9 @@ def _row(name: str, paper: str, needs: str, cost: str, reference: str) -> Text:
 
 
 LEGEND = (
-    "needs: a labelled source, unlabelled images of the target, shots. step: time of a training step, where "
-    "full fine-tuning's is 1; * of one fit instead. checked against: what tests compare its maths with."
+    "needs: a labelled source, unlabelled images of the target, shots, tasks in a row, clients. step: time "
+    "of a training step, where full fine-tuning's is 1; * of one fit instead. checked against: what tests "
+    "compare its maths with."
 )
 
 

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli import cli
+from bench.data.catalog import card_names
 from bench.method.registry import (
     COSTS,
     OTHERS,
@@ -19,6 +20,7 @@ from bench.method.registry import (
     method_paper,
     method_summary,
 )
+from bench.spec.matrix.suite import suite_names
 
 OWN = sorted(name for name in method_modules() if family(name) != OTHERS)
 
@@ -77,3 +79,10 @@ def test_costs_are_measured() -> None:
     assert all(re.fullmatch(r"[\d.e+-]+\*?", cost) for cost in method_costs().values())
     assert float(method_costs().get("full-finetune", 1)) == pytest.approx(1, abs=0.2)
     assert method_costs().get("linear-probe", "9*").endswith("*")
+
+
+def test_a_bare_list_names_everything() -> None:
+    result = CliRunner().invoke(cli, ["list"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    words = set(re.split(r"[,\s]+", result.output))
+    assert {*method_modules(), *suite_names(), *card_names(), "tf_efficientnet_lite0"} <= words

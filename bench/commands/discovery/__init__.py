@@ -1,0 +1,1 @@
+"""Verbs that say what there is: list, show, init, schema, completion."""

@@ -1,0 +1,1 @@
+"""Verbs of Python: what `bench` offers to scripts and notebooks."""

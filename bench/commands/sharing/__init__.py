@@ -1,0 +1,1 @@
+"""Verbs that share results: submit, check a submission, site, hub."""

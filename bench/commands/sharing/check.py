@@ -1,0 +1,187 @@
+"""`bench results check-submission`: whether records that somebody hands in are what they say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from bench.commands.sharing.questions import Questions, questions_of
+from bench.commands.sharing.submission import ARCHIVE, MANIFEST, MARK, Manifest, coverage
+from bench.core.errors import UserError
+from bench.core.files import read_bounded
+from bench.records.archive import DAMAGE, LARGEST, MEMBER
+from bench.records.record import Predictions, Record
+from bench.records.store import Store
+from bench.report.scores.predictions import PART, Unusable, score
+from bench.spec.toml import describe
+
+LARGEST_MANIFEST = 2**20
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Submission that was read, with its faults, a line each."""
+
+    folder: Path
+    manifest: Manifest | None
+    store: Store | None
+    records: list[Record]
+    faults: list[str]
+
+
+def read(folder: Path, known: Sequence[Store] = ()) -> Submission:
+    """Read a submission and check it: files, checksums, questions, fingerprints, predictions, coverage.
+
+    `known` are results that it would be merged with: of a key that is there, predictions have to be the same.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise UserError(f"no submission at '{folder}': name a folder that bench submit has written")
+    try:
+        manifest = Manifest.model_validate(json.loads(read_bounded(folder / MANIFEST, LARGEST_MANIFEST)))
+        questions = questions_of(manifest.edition)
+    except ValidationError as error:
+        return Submission(folder, None, None, [], [f"{MANIFEST}: {describe(error, Manifest)}"])
+    except (OSError, ValueError, RecursionError, UserError) as error:
+        return Submission(folder, None, None, [], [f"{MANIFEST}: {' '.join(str(error).split())}"])
+    faults = [*_files(folder, manifest), *_frozen(manifest, questions)]
+    if faults:
+        # What is in files that are not those of the manifest is nobody's to judge.
+        return Submission(folder, manifest, None, [], faults)
+    store = Store(folder)
+    records = list(store.records())
+    faults = [f"{path.name}: {reason}" for path, reason in store.unreadable.items()]
+    labels: dict[str, bytes] = {}
+    for record in records:
+        title = f"{record.key} ({record.request.cell.title})"
+        faults += [f"{title} {fault}" for fault in _record(store, record, questions, labels)]
+    faults += [
+        f"{name} lacks {missing} of {len(questions.keys)} cells"
+        for name, missing in coverage(records, questions).items()
+        if missing > 0
+    ]
+    found = Counter(record.request.cell.method for record in records)
+    if dict(found) != manifest.methods:
+        faults.append(f"{MANIFEST} names {manifest.methods}, but there are {dict(found)}")
+    for other in known:
+        faults += conflicts(store, records, other)
+    return Submission(folder, manifest, store, records, faults)
+
+
+def _files(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """Faults of the folder's files: foreign, missing or changed ones, and of the archives' members."""
+    wanted = {MANIFEST, MARK, *manifest.files}
+    for path in sorted(folder.iterdir()):
+        if path.name not in wanted:
+            yield f"'{path.name}' is a foreign file"
+        elif path.is_symlink() or not path.is_file():
+            yield f"'{path.name}' is no plain file"
+    members: dict[str, str] = {}
+    for name, digest in sorted(manifest.files.items()):
+        if not re.fullmatch(ARCHIVE, name):
+            yield f"'{name}' cannot name an archive"
+            continue
+        try:
+            content = read_bounded(folder / name, LARGEST)
+        except OSError as error:
+            yield f"{name}: {error.strerror or error}"
+            continue
+        if hashlib.sha256(content).hexdigest() != digest:
+            yield f"{name} has another checksum than {MANIFEST} says"
+            continue
+        try:
+            inside = zipfile.ZipFile(BytesIO(content)).namelist()
+        except DAMAGE as error:
+            yield f"{name} is no archive: {error}"
+            continue
+        for member in inside:
+            if not MEMBER.fullmatch(member):
+                yield f"{name} holds the foreign file '{member}'"
+            elif member in members:
+                yield f"{member} is there twice, in {members[member]} and {name}"
+            members[member] = name
+
+
+def _frozen(manifest: Manifest, questions: Questions) -> Iterator[str]:
+    edition = questions.edition
+    for what in ("protocol", "questions", "dataset"):
+        theirs, ours = getattr(manifest, what), getattr(edition, what)
+        if theirs != ours:
+            yield f"{MANIFEST}: {what} {theirs} is not that of {questions.name}, {ours}"
+
+
+def _record(store: Store, record: Record, questions: Questions, labels: dict[str, bytes]) -> Iterator[str]:
+    """Faults of a record and of its predictions; `labels` are those of a question's test images so far."""
+    if fault := questions.fault(record):
+        yield fault
+        return
+    if not record.done:
+        return
+    try:
+        predictions = store.predictions(record)
+        yield from _predictions(record, predictions)
+    except (OSError, Unusable) as error:
+        yield f"has predictions that cannot be used: {error}"
+        return
+    scenario = record.request.cell.scenario
+    asked = f"{scenario.target} {scenario.target_classes} {scenario.episodes} {record.request.cell.seed}"
+    mine = b"".join(predictions[f"{PART}/{name}"].tobytes() for name in ("items", "labels"))
+    if labels.setdefault(asked, mine) != mine:
+        yield "has other test images or labels than others of its question"
+
+
+def _predictions(record: Record, predictions: Predictions) -> Iterator[str]:
+    """Faults of a done record's predictions: their form, and the accuracies that follow from them."""
+    cell = record.request.cell
+    classes = cell.scenario.episodes.way if cell.scenario.episodes else len(cell.scenario.target_classes)
+    found = score(predictions, record.selected, per_image=False)
+    if int(found.labels.max()) >= classes:
+        yield f"has a label {int(found.labels.max())} of {classes} classes"
+    for name, array in predictions.items():
+        if name.endswith(f"/{PART}/logits") and array.shape != (len(found.labels), classes):
+            yield f"has logits of the shape {array.shape} for {len(found.labels)} labels of {classes} classes"
+    for rule, place in record.selected.items():
+        if rule not in found.correct:
+            yield f"lacks the logits of the evaluation that rule '{rule}' selects"
+            continue
+        said, follows = record.evaluations[place].accuracy["target-test"], found.accuracy(rule) / 100
+        # An image whose best two classes tie in float16 may be answered otherwise.
+        if abs(said - follows) > 1.5 / len(found.labels):
+            yield f"says {said:.1%} by rule '{rule}', but its logits say {follows:.1%}"
+
+
+def conflicts(store: Store, records: Sequence[Record], other: Store) -> Iterator[str]:
+    """Records of another store that have the key of one here, and other predictions."""
+    for record in records:
+        theirs = other.read(record.key)
+        if theirs is None or not (record.done and theirs.done):
+            continue
+        try:
+            same = _same(store.predictions(record), other.predictions(theirs))
+        except OSError as error:
+            yield f"{record.key} cannot be compared with that in '{other.root}': {error}"
+            continue
+        if not same:
+            yield f"{record.key} ({record.request.cell.title}) has other predictions in '{other.root}'"
+
+
+def _same(mine: Predictions, theirs: Predictions) -> bool:
+    """Return True if the classes that both sides predict are the same."""
+    names = [name for name in mine if name.endswith(f"/{PART}/logits") and name in theirs]
+    return bool(names) and all(
+        mine[name].shape == theirs[name].shape
+        and np.array_equal(mine[name].argmax(1), theirs[name].argmax(1))
+        for name in names
+    )

@@ -1,0 +1,170 @@
+"""`bench hub push | pull | model-card`: records on the Hugging Face hub, through its own library."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import pandas as pd
+
+from bench.commands.results.folder import open_named_or_latest
+from bench.commands.sharing import parquet
+from bench.core.errors import UserError, check_name
+from bench.core.files import write_atomically
+from bench.core.text import counted, printable
+from bench.records.leases import Leases
+from bench.records.record import Record
+from bench.records.store import Store
+from bench.report.scores.frame import accuracy_column, load_frame
+
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+DATA = "data"
+"""Folder of a dataset's repository that its viewer reads."""
+
+
+def push(repository: str, results: str | None) -> None:
+    """Write the records of a results folder into a dataset's repository, or a folder of that form.
+
+    Raises:
+        UserError: there are no records, or the hub does not take them.
+    """
+    store = open_named_or_latest(results)
+    by_suite: dict[str, list[Record]] = defaultdict(list)
+    for record in store.records():
+        by_suite[record.request.suite].append(record)
+    with tempfile.TemporaryDirectory() as folder:
+        count = 0
+        for suite, records in by_suite.items():
+            name = f"{DATA}/{re.sub(r'[^A-Za-z0-9@._-]', '-', suite)}.parquet"
+            count += parquet.write(Path(folder) / name, store, records)
+        if not count:
+            raise UserError(f"no records in '{store.root}'")
+        local = _local(repository)
+        if local is not None:
+            _copied(Path(folder), local)
+        else:
+            with _hub():
+                from huggingface_hub import HfApi
+
+                api = HfApi()
+                api.create_repo(repository, repo_type="dataset", exist_ok=True)
+                api.upload_folder(repo_id=repository, repo_type="dataset", folder_path=folder)
+    click.echo(printable(f"{repository}: {counted(count, 'record')} of {', '.join(by_suite)}"))
+
+
+def pull(repository: str, into: str) -> None:
+    """Add the records of a dataset's repository, or of a folder of that form, to a results folder.
+
+    A record that is there and done stays. Damaged ones end it; what was added before is whole.
+
+    Raises:
+        UserError: the repository is out of reach, holds no records, or a damaged one.
+    """
+    local = _local(repository)
+    if local is None:
+        with _hub():
+            from huggingface_hub import snapshot_download
+
+            local = Path(
+                snapshot_download(repository, repo_type="dataset", allow_patterns=f"{DATA}/*.parquet")
+            )
+    files = sorted(local.glob(f"{DATA}/*.parquet"))
+    if not files:
+        raise UserError(f"no records at '{repository}': a repository of records has {DATA}/*.parquet")
+    store = Store(into)
+    store.prepare()
+    added = kept = 0
+    for file in files:
+        for record, predictions in parquet.read(file):
+            present = store.read(record.key)
+            if present and (present.done or not record.done):
+                kept += 1
+                continue
+            with Leases(store.root).holding(record.key) as held:
+                if not held:
+                    raise UserError(f"another process works on {record.key}: try again when it is done")
+                store.write(record, predictions)
+            added += 1
+    click.echo(f"{into}: {counted(added, 'record')} added, {kept} were there")
+
+
+def model_card(method: str, repository: str, results: str | None) -> str:
+    """Evaluation entries of a method, as `.eval_results/*.yaml` of a model's repository holds them.
+
+    One for each suite, kind and number of labels: the mean accuracy over its done cells, in percent.
+
+    Raises:
+        UserError: no such repository's name, or no done cell of the method.
+    """
+    import yaml
+    from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+
+    if not REPOSITORY.fullmatch(repository):
+        raise UserError(
+            f"'{printable(repository)}' is no name of a dataset's repository: OWNER/NAME, where records are"
+        )
+    frame = load_frame(open_named_or_latest(results), per_image=False)
+    done = frame[frame["status"] == "done"]
+    check_name("method with a done cell", method, done["method"].unique())
+    mine = done[done["method"] == method]
+    column = accuracy_column()
+    entries = [
+        EvalResultEntry(
+            dataset_id=repository,
+            task_id=f"{suite}, {kind}, {shots} shots",
+            value=round(float(rows[column].mean()), 2),
+            date=max(rows["created"])[:10],
+            notes=f"{method} on {', '.join(sorted(rows['backbone'].unique()))}, "
+            f"mean of {counted(len(rows), 'cell')}, accuracy in percent",
+        )
+        for (suite, kind, shots), rows in mine.groupby(["suite", "kind", "shots"])
+        if not pd.isna(rows[column].mean())
+    ]
+    return str(yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True))
+
+
+def _local(repository: str) -> Path | None:
+    """Folder that a repository's name is; None for one on the hub."""
+    if (os.sep in repository and not REPOSITORY.fullmatch(repository)) or Path(repository).is_dir():
+        return Path(repository).expanduser()
+    if not REPOSITORY.fullmatch(repository):
+        raise UserError(f"'{printable(repository)}' is no repository: OWNER/NAME, or a folder with '/' in it")
+    return None
+
+
+def _copied(source: Path, target: Path) -> None:
+    try:
+        for path in source.rglob("*.parquet"):
+            place = target / path.relative_to(source)
+            write_atomically(place, path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot write '{target}': {error}") from None
+
+
+@contextmanager
+def _hub() -> Iterator[None]:
+    """Turn what the hub's library raises into one line."""
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    )
+
+    try:
+        yield
+    except (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        OSError,
+    ) as error:
+        line = " ".join(str(error).split())[:200]
+        raise UserError(f"the Hugging Face hub: {line}; hf auth login, or another name") from None

@@ -1,0 +1,116 @@
+"""Records in a repository of datasets: as Parquet, in a folder of that form; entries for a model's card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from bench.cli import cli
+from bench.core.errors import UserError
+from bench.records.store import Store
+from tests.support.checkout import ROOT
+
+SMOKE = ROOT / "results" / "baselines" / "smoke"
+
+
+def hub(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli, ["hub", *map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hub") / "repository"
+    result = hub("push", f"{folder}/", "--results", SMOKE)
+    assert result.output.endswith("9 records of smoke\n")
+    return folder
+
+
+def test_there_and_back(repository: Path, tmp_path: Path) -> None:
+    result = hub("pull", repository, "--into", tmp_path / "all")
+    assert "9 records added, 0 were there" in result.output
+    base, found = Store(SMOKE), Store(tmp_path / "all")
+    for record in base.records():
+        same = found.read(record.key)
+        assert same == record
+        for name, array in base.predictions(record).items():
+            np.testing.assert_array_equal(found.predictions(same)[name], array)
+    assert "0 records added, 9 were there" in hub("pull", repository, "--into", tmp_path / "all").output
+
+
+def test_rows_can_be_read_without_this_program(repository: Path) -> None:
+    frame = pd.read_parquet(repository / "data" / "smoke.parquet")
+    assert {*frame["method"]} == {"dann", "full-finetune", "linear-probe"}
+    records = {record.key: record for record in Store(SMOKE).records()}
+    for row in frame.itertuples():
+        record = records[row.key]
+        assert row.status == record.outcome.status
+        if record.done:
+            accuracy = record.evaluations[record.selected["last"]].accuracy["target-test"]
+            assert row.accuracy == accuracy
+
+
+def damaged(repository: Path, tmp_path: Path, **values: object) -> Path:
+    table = pq.read_table(repository / "data" / "smoke.parquet").to_pylist()
+    table[0] |= values
+    (tmp_path / "bad" / "data").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(table), tmp_path / "bad" / "data" / "smoke.parquet")
+    return tmp_path / "bad"
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"predictions": b"x"}, "are not those that it was written with"),
+        ({"predictions": None}, "are not those that it was written with"),
+        ({"record": "{}"}, "smoke.parquet holds a damaged record"),
+        ({"record": None}, "smoke.parquet holds a damaged record: not JSON"),
+    ],
+)
+def test_damaged_rows(values: dict[str, object], line: str, repository: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=line):
+        hub("pull", damaged(repository, tmp_path, **values), "--into", tmp_path / "all")
+
+
+def test_other_files(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with pytest.raises(UserError, match="no records at"):
+        hub("pull", tmp_path, "--into", tmp_path / "all")
+    pd.DataFrame({"x": [1]}).to_parquet(tmp_path / "data" / "x.parquet")
+    with pytest.raises(UserError, match=r"x.parquet is no file of records: it has no column 'predictions'"):
+        hub("pull", tmp_path, "--into", tmp_path / "all")
+    (tmp_path / "data" / "x.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"cannot read x.parquet"):
+        hub("pull", tmp_path, "--into", tmp_path / "all")
+
+
+@pytest.mark.parametrize("name", ["mine", "a/b/c d"])
+def test_names_of_no_repository(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError):
+        hub("pull", name, "--into", tmp_path / "all")
+
+
+def test_a_hub_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match="the Hugging Face hub: "):
+        hub("pull", "nobody-here/nothing", "--into", tmp_path / "all")
+
+
+def test_entries_of_a_model_card(tmp_path: Path) -> None:
+    result = hub("model-card", "linear-probe", "--dataset", "me/results", "--results", SMOKE)
+    entries = yaml.safe_load(result.output)
+    records = [record for record in Store(SMOKE).records() if record.request.cell.method == "linear-probe"]
+    accuracies = [100 * r.evaluations[r.selected["last"]].accuracy["target-test"] for r in records]
+    assert sorted(entry["value"] for entry in entries) == sorted(round(value, 2) for value in accuracies)
+    assert {entry["dataset"]["id"] for entry in entries} == {"me/results"}
+    with pytest.raises(UserError, match="unknown method with a done cell 'lineer-probe': did you mean"):
+        hub("model-card", "lineer-probe", "--dataset", "me/results", "--results", SMOKE)
+    with pytest.raises(UserError, match="no name of a dataset's repository"):
+        hub("model-card", "linear-probe", "--dataset", "results", "--results", SMOKE)

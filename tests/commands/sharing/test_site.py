@@ -1,0 +1,143 @@
+"""The site: pages of merged results that lead to each other, Parquet beside them, names as text."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from bench.cli import cli
+from bench.core.errors import UserError
+from bench.records.store import Store
+from bench.report.scores.frame import load_frame
+from bench.report.site.build import slug
+from bench.report.tables.leaderboard import leaderboards
+from tests.support.checkout import ROOT
+
+SMOKE, TASKS = (str(ROOT / "results" / "baselines" / name) for name in ("smoke", "emoji-tasks"))
+
+
+def site(out: Path, *folders: str) -> Path:
+    result = CliRunner().invoke(cli, ["site", *folders, "--out", str(out)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return out
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return site(tmp_path_factory.mktemp("site"), SMOKE)
+
+
+class Page(HTMLParser):
+    """Links, tags and texts of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_pages_lead_to_each_other(built: Path) -> None:
+    reached, ahead = set[Path](), {built / "index.html"}
+    while ahead:
+        page = ahead.pop()
+        reached.add(page)
+        if page.suffix == ".html":
+            links = Page(page).links
+            assert links
+            assert not [link for link in links if re.match(r"\w+:|//", link)], "no request to anywhere"
+            ahead |= {(page.parent / unquote(link)).resolve() for link in links} - reached
+    assert reached == {path.resolve() for path in built.rglob("*.*") if path.is_file()}
+    methods = {path.stem for path in (built / "methods").iterdir()}
+    assert methods == {"dann", "full-finetune", "linear-probe"}
+    assert {path.stem for path in (built / "datasets").iterdir()} == {"emoji-home"}
+
+
+def test_numbers_are_the_records(built: Path) -> None:
+    boards = leaderboards(load_frame(Store(Path(SMOKE)), per_image=False), "linear-probe")
+    text = Page(built / "suites" / "smoke@1.html").text
+    for board in boards:
+        assert board.block.title in text
+        for row in board.rows:
+            assert row.accuracy is None or f"{row.accuracy:.1f}" in text
+    frame = pd.read_parquet(built / "data" / "smoke@1.parquet")
+    assert {*frame["key"]} == {*Store(Path(SMOKE)).keys()}
+    assert "accuracy last" in frame
+
+
+def test_methods_and_datasets_say_what_they_are(built: Path) -> None:
+    assert "Ganin 2016" in Page(built / "methods" / "dann.html").text
+    assert "Noto Emoji by Google, Apache 2.0" in Page(built / "datasets" / "emoji-home.html").text
+
+
+def test_the_same_results_give_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    again = site(tmp_path / "again", SMOKE)
+    for path in built.rglob("*.*"):
+        assert path.read_bytes() == (again / path.relative_to(built)).read_bytes()
+
+
+def test_a_submission_stands_beside_a_baseline_once(tmp_path: Path) -> None:
+    out = str(tmp_path / "me")
+    CliRunner().invoke(
+        cli, ["submit", "smoke@1", "--by", "Jo", "--results", SMOKE, "--out", out], catch_exceptions=False
+    )
+    pages = site(tmp_path / "site", out, SMOKE)
+    assert len(pd.read_parquet(pages / "data" / "smoke@1.parquet")) == 9
+    text = Page(pages / "suites" / "smoke@1.html").text
+    assert "Jo" in text
+    assert "reproduced" not in text
+
+
+def test_a_submission_with_a_fault_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "me"
+    CliRunner().invoke(cli, ["submit", "smoke@1", "--by", "me", "--results", SMOKE, "--out", str(out)])
+    (out / "x.txt").write_text("x")
+    with pytest.raises(UserError, match=r"is refused: 'x.txt' is a foreign file"):
+        site(tmp_path / "site", str(out))
+    assert not (tmp_path / "site").exists()
+
+
+def test_names_are_text(tmp_path: Path) -> None:
+    base, store = Store(Path(SMOKE)), Store(tmp_path / "<b>odd")
+    store.prepare()
+    evil = '"><script>alert(1)</script>'
+    for record in base.records():
+        cell = record.request.cell.model_copy(update={"method": evil})
+        request = record.request.model_copy(update={"cell": cell, "suite": "../<i>mine"})
+        if record.request.cell.method == "dann":
+            odd = record.model_copy(update={"request": request, "key": cell.key})
+            store.write(odd, base.predictions(record))
+    pages = site(tmp_path / "site", str(store.root))
+    assert {path.parent.parent for path in pages.glob("*/*")} == {pages}, "no name leads out of the folder"
+    for path in pages.rglob("*.html"):
+        page = Page(path)
+        assert not {"script", "b", "i"} & {*page.tags}
+    assert evil in Page(next((pages / "suites").iterdir())).text
+
+
+def test_file_names() -> None:
+    assert slug("emoji-home@1") == "emoji-home@1"
+    odd = ["a/b", "a:b", "a b", "..", ".", "é", "x" * 300, "<b>"]
+    assert len({slug(name) for name in odd}) == len(odd)
+    assert all(re.fullmatch(r"[\w@.-]+", slug(name)) and not slug(name).startswith(".") for name in odd)
+
+
+def test_it_replaces_an_earlier_one(built: Path, tmp_path: Path) -> None:
+    pages = Path(shutil.copytree(built, tmp_path / "site"))
+    site(pages, TASKS)
+    assert "emoji-tasks@1" in Page(pages / "index.html").text
