@@ -10,14 +10,15 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
-from bench.core.errors import UserError
+from bench.core.packages import NotHere
 from bench.data.catalog import load_card
 from bench.data.dataset import Dataset, open_dataset
+from bench.data.sources.base import Absent
 from bench.data.splits import TEST, TRAIN, subset
 from bench.engine.training.inputs.base import InputsRequest, in_batches
 from bench.engine.training.inputs.make import INPUTS
 from bench.networks.backbones.create import create_backbone
-from bench.networks.backbones.encoders import PINNED
+from bench.networks.backbones.encoders import PINNED, WEIGHTS
 from bench.spec.cell import Budget, Cell, Scenario
 from tests.support.cells import steps_of
 
@@ -28,11 +29,10 @@ SOURCE, TARGET = "tweets", "products"
 @pytest.fixture(scope="module")
 def reviews() -> Dataset:
     pytest.importorskip("tokenizers")
-    if not PINNED["minilm"].here:
-        pytest.skip("the weights of minilm are not on this machine: bench run --suite quick-text")
     try:
-        return open_dataset(load_card("reviews"), download=False)
-    except UserError as reason:
+        PINNED["minilm"].member(WEIGHTS).read(download=True)
+        return open_dataset(load_card("reviews"))
+    except (NotHere, Absent) as reason:
         pytest.skip(str(reason))
 
 
