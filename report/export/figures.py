@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from bench.report.export.results import Results
 from bench.report.figures import drawing, figures, pareto
+from bench.report.figures.drawing import Picture
 from bench.report.figures.published import published_marks
 from bench.report.statistics.ranks import average_ranks
 from bench.report.tables.scenarios.parts import clients
@@ -39,7 +40,10 @@ def drawings(results: Results) -> Iterator[tuple[str, Figure]]:
     """Figures with names that a file can have."""
     frame = results.frame
     style = drawing.method_styles(frame["method"].dropna().unique())
-    named = [("", pareto.overview(results.boards, style)), *figures.shots_curves(frame, style)]
+    named: list[tuple[str, Picture | None]] = [
+        ("", picture) for _, picture in pareto.panels(results.boards, style)
+    ]
+    named += figures.shots_curves(frame, style)
     named += [("", picture) for _, picture in published_marks(results.published.rows, style)]
     for board in results.boards:
         rows = board.block.of(frame)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import matplotlib as mpl
@@ -21,6 +22,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 # black is the page's ink. Markers repeat at another period, so that 7 × 8 methods differ in one or the other.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#010203")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
+GLYPHS = (
+    *("M5 1a4 4 0 1 0 .01 0z", "M1 1h8v8h-8z", "M5 1l4 8h-8z", "M5 0l5 5l-5 5l-5-5z", "M5 9l4-8h-8z"),
+    "M4 1h2v3h3v2h-3v3h-2v-3h-3v-2h3z",
+    "M2 0l3 3l3-3l2 2l-3 3l3 3l-2 2l-3-3l-3 3l-2-2l3-3l-3-3z",
+    "M1 5l8 4v-8z",
+)
+"""The same as outlines in a box of 10 × 10, for legends outside of figures."""
 
 # Stand-ins that `_inline` replaces by colours of the page's style sheet, so that light and dark both work.
 INK, FAINT, PAPER = COLOURS[-1], "#040506", "#070809"
@@ -69,16 +77,53 @@ class Picture:
         return self.drawing.svg
 
 
-MethodStyles = Mapping[str, tuple[str, str]]
-"""Colour and marker by method."""
+MANY = 14
+"""Methods up to which each has a colour and a marker of its own on a page; more are told apart by family."""
 
 
-def method_styles(methods: Iterable[str]) -> MethodStyles:
-    """Assign a colour and a marker to each method, for every figure of a page."""
-    return {
-        name: (COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)])
-        for index, name in enumerate(sorted(methods))
-    }
+@dataclass(frozen=True)
+class MethodStyles:
+    """Colour and marker by method; `families` is empty where these are of the methods, not of families."""
+
+    of: Mapping[str, tuple[str, str]]
+    families: Mapping[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, method: str) -> tuple[str, str]:
+        """Colour and marker of a method."""
+        return self.of[method]
+
+    def __contains__(self, method: object) -> bool:
+        """Return True if the method has a style."""
+        return method in self.of
+
+    @property
+    def many(self) -> bool:
+        """True where there are too many methods for a legend."""
+        return len(self.of) > MANY
+
+    @property
+    def keys(self) -> list[tuple[str, str, str]]:
+        """Family, colour of the page and outline of the marker, by family."""
+        found = {family: self.of[method] for method, family in self.families.items()}
+        return [
+            (family, THEME.get(colour, colour), GLYPHS[MARKERS.index(marker)])
+            for family, (colour, marker) in sorted(found.items())
+        ]
+
+
+def method_styles(methods: Iterable[str], family: Callable[[str], str] | None = None) -> MethodStyles:
+    """Assign a colour and a marker to each method, for every figure of a page; if many, to each `family`."""
+    names = sorted(methods)
+    families = {name: family(name) for name in names} if family and len(names) > MANY else {}
+    if not any(families.values()):
+        return MethodStyles(dict(zip(names, _styles(), strict=False)))
+    by_family = dict(zip(sorted({*families.values()}), _styles(), strict=False))
+    return MethodStyles({name: by_family[families[name]] for name in names}, families)
+
+
+def _styles() -> Iterator[tuple[str, str]]:
+    for index in count():
+        yield COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
 
 
 @contextmanager
@@ -107,22 +152,23 @@ def draw(
         x, y, color=colour, marker=marker, markersize=8, linewidth=1.4, label=method if named else None
     )
     line.set(markeredgecolor=PAPER, markeredgewidth=0.7, linestyle="-" if len(x) > 1 else "none")
-    tip(line, tooltip or method)
+    tip(line, tooltip or method, method)
 
 
-TIP = "tip: "
+TIP, OF = "tip: ", " ¦ "
 
 
-def tip(artist: Artist, text: str) -> None:
-    """Words that a browser shows where the pointer rests on a part of a figure."""
-    artist.set_gid(TIP + text)
+def tip(artist: Artist, text: str, method: str = "") -> None:
+    """Words that a browser shows where the pointer rests on a part of a figure, and the method it is of."""
+    artist.set_gid(f"{TIP}{method}{OF}{text}")
 
 
 def cost_scale(axes: Axes, values: Sequence[float], name: str) -> None:
     """Scale an x axis of costs with room beside the points: logarithmic, unless they span little."""
     low, high = min(values), max(values)
     if high / low < 4:
-        axes.margins(x=0.1)
+        room = 0.1 * (high - low or high)
+        axes.set_xlim(low - room, high + room)
         axes.set_xlabel(name)
         return
     axes.set_xscale("log")
@@ -151,13 +197,20 @@ def inline(figure: Figure, name: str) -> Drawing:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     # An id that holds a tip becomes a title, which SVG shows on hover; two artists may say the same.
-    svg = re.sub(rf'<g id="{TIP}([^"]*)">', r"<g><title>\1</title>", svg)
+    svg = re.sub(rf'<g id="{TIP}{OF}([^"]*)">', r"<g><title>\1</title>", svg)
+    svg = re.sub(rf'<g id="{TIP}([^"]*?){OF}([^"]*)">', r'<g data-method="\1"><title>\2</title>', svg)
+    # More digits than a screen has pixels are half of the text.
+    svg = re.sub(r'(?<= )(?:d|x|y|points|transform|width|height)="[^"]*"', _shortened, svg)
     prefix = re.sub(r"[^A-Za-z0-9_-]", "-", name)
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = svg.replace("url(#", f"url(#{prefix}-").replace('xlink:href="#', f'xlink:href="#{prefix}-')
     for stand_in, colour in THEME.items():
         svg = svg.replace(stand_in, colour)
     return Drawing(prefix, Markup(svg.strip()), figure)
+
+
+def _shortened(attribute: re.Match[str]) -> str:
+    return re.sub(r"(\.\d\d)\d+", r"\1", attribute[0])
 
 
 Box = tuple[float, float, float, float]
@@ -174,7 +227,10 @@ def label(
     points: Sequence[tuple[float, float]],
     size: float = 9,
 ) -> None:
-    """Write names beside their places, each on the side where it covers the fewest points and other names."""
+    """Write names beside their places, each on the side where it covers the fewest points and other names.
+
+    A name that is a method's goes where the method is left out of a page.
+    """
     figure.draw_without_rendering()  # Lays out, so that places on paper are known.
     scale = 72 / figure.dpi
     taken: list[Box] = [(x - 4, y - 4, x + 4, y + 4) for x, y in scale * axes.transData.transform(points)]
@@ -192,7 +248,8 @@ def label(
             if covered < fewest:
                 best, where, fewest = side, box, covered
         taken.append(where)
-        axes.annotate(name, place, best[:2], textcoords="offset points", fontsize=size, ha=best[2])
+        text = axes.annotate(name, place, best[:2], textcoords="offset points", fontsize=size, ha=best[2])
+        tip(text, name, name)
 
 
 def _overlap(a: Box, b: Box) -> bool:

@@ -22,6 +22,7 @@ from bench.report.figures.drawing import (
     draw,
     finish,
     inline,
+    tip,
 )
 from bench.report.scores.frame import accuracy_column
 from bench.report.scores.parts import PartAccuracies, in_tasks
@@ -30,6 +31,7 @@ from bench.report.statistics.ranks import Ranks
 from bench.report.statistics.summary import scored, shared
 from bench.report.tables.gains import by_shots
 from bench.report.tables.leaderboard import Block
+from bench.report.tables.methods.curves import learning
 from bench.report.tables.scenarios.parts import ClientRow
 
 
@@ -158,28 +160,20 @@ def learning_curves(frame: pd.DataFrame, block: Block, style: MethodStyles) -> P
 
     For inspection only: it is drawn from target test labels, and no evaluation may be chosen by it.
     """
-    cells = scored(block.of(frame))
-    table = pd.DataFrame(
-        [
-            (method, each.step, 100.0 * each.accuracy["target-test"])
-            for method, evaluations in zip(cells["method"], cells["evaluations"], strict=True)
-            for each in evaluations
-            if each.stage == evaluations[-1].stage
-        ],
-        columns=["method", "step", "accuracy"],
-    )
-    if table["step"].nunique() < 2:
+    means = learning(frame, block)
+    if means.shape[1] < 2:
         return None
-    means = table.groupby(["method", "step"])["accuracy"].mean()
-    methods = sorted(table["method"].unique())
+    methods = sorted(means.index)
     with canvas(5.0, 3.6 + 0.2 * ((len(methods) + 1) // 2)) as (figure, axes):
         for method in methods:
-            draw(axes, means[method].index, means[method].to_numpy(), method, style)
+            known = means.loc[method].dropna()
+            draw(axes, known.index, known.to_numpy(), method, style)
         axes.set(xlabel="optimiser step of the last stage", ylabel="test accuracy, %")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         finish(figure, axes)
         svg = inline(figure, f"curve-{block.slug}")
-    ends = [f"{name} from {means[name].iloc[0]:.1f} to {means[name].iloc[-1]:.1f}" for name in methods]
+    known = {name: means.loc[name].dropna() for name in methods}
+    ends = [f"{name} from {each.iloc[0]:.1f} to {each.iloc[-1]:.1f}" for name, each in known.items()]
     return Picture(svg, f"Test accuracy in percent by step, {block.title}. {'; '.join(ends)}.")
 
 
@@ -217,9 +211,13 @@ def performance_profiles(frame: pd.DataFrame, block: Block, style: MethodStyles)
         return None
     with canvas(5.0, 3.6 + 0.2 * ((curves.shape[1] + 1) // 2)) as (figure, axes):
         for method in curves:
-            axes.step(curves.index, curves[method], where="post", color=style[method][0], label=method)
+            (line,) = axes.step(
+                curves.index, curves[method], where="post", color=style[method][0], label=method
+            )
+            tip(line, method, method)
             # Few markers, so that methods of one colour are told apart.
-            axes.plot(*_middle(curves[method]), color=style[method][0], marker=style[method][1])
+            (mark,) = axes.plot(*_middle(curves[method]), color=style[method][0], marker=style[method][1])
+            tip(mark, method, method)
         axes.set(xlabel="test accuracy, %", ylabel="cells above, %", ylim=(0, 103))
         finish(figure, axes)
         svg = inline(figure, f"profile-{block.slug}")

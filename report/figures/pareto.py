@@ -12,16 +12,13 @@ from bench.report.figures.drawing import (
     canvas,
     cost_scale,
     draw,
-    finish,
     inline,
     label,
+    tip,
 )
 from bench.report.tables import formats
 from bench.report.tables.leaderboard import Leaderboard, Standing
-
-MOST = 4
-"""Blocks in the overview; more would hide each other."""
-DASHES = ("-", "--", ":", "-.")
+from bench.report.tables.methods.decision import decide
 
 
 @dataclass(frozen=True)
@@ -63,23 +60,71 @@ def with_cost(board: Leaderboard, cost: CostAxis) -> list[tuple[Standing, float,
 
 def accuracy_against(board: Leaderboard, cost: CostAxis, style: MethodStyles) -> Picture | None:
     """Mean accuracy (with its interval) against a cost, log scale, and the front through the best ones."""
-    points = with_cost(board, cost)
-    if not points:
-        return None
+    return _picture(board, with_cost(board, cost), cost, style, Limits()) if with_cost(board, cost) else None
+
+
+def panels(boards: Sequence[Leaderboard], style: MethodStyles) -> list[tuple[Leaderboard, Picture]]:
+    """Draw accuracy against seconds in a panel for each block, all with the same axes."""
+    drawn = [(board, points) for board in boards if (points := with_cost(board, SECONDS))]
+    ends = [
+        (end, value)
+        for _, points in drawn
+        for row, value, accuracy in points
+        for end in (*(row.interval or ()), accuracy)
+    ]
+    if not ends:
+        return []
+    costs, heights = [value for _, value in ends], [end for end, _ in ends]
+    room = 0.06 * max(max(heights) - min(heights), 1.0)
+    limits = Limits(
+        (min(costs), max(costs)), (min(heights) - room, max(heights) + 2 * room), "panel", (4.1, 3.0)
+    )
+    return [(board, _picture(board, points, SECONDS, style, limits)) for board, points in drawn]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of costs and accuracies that figures share, None: their own; their name and size in inches."""
+
+    costs: tuple[float, float] | None = None
+    heights: tuple[float, float] | None = None
+    name: str = ""
+    size: tuple[float, float] = (5.2, 3.8)
+
+
+def _picture(
+    board: Leaderboard,
+    points: Sequence[tuple[Standing, float, float]],
+    cost: CostAxis,
+    style: MethodStyles,
+    limits: Limits,
+) -> Picture:
     best = pareto_front([(value, accuracy) for _, value, accuracy in points])
-    with canvas(5.0, 3.6 + 0.2 * ((len(points) + 1) // 2)) as (figure, axes):
+    width, height = limits.size
+    with canvas(width, height) as (figure, axes):
         # Steps: at any cost in between, the cheaper method is what one can have.
         x, y = [points[i][1] for i in best], [points[i][2] for i in best]
         axes.step(x, y, where="post", color=INK, linewidth=1.0, linestyle="--", alpha=0.6)
         for row, value, accuracy in sorted(points, key=lambda point: point[0].method):
             if row.interval:
                 colour = style[row.method][0]
-                axes.plot([value] * 2, row.interval, color=colour, linewidth=1.2, alpha=0.7)
+                (bar,) = axes.plot([value] * 2, row.interval, color=colour, linewidth=1.2, alpha=0.6)
+                tip(bar, row.method, row.method)
             draw(axes, [value], [accuracy], row.method, style, _point(row, cost.write(value)))
-        cost_scale(axes, [value for _, value, _ in points], cost.axis)
+        cost_scale(axes, limits.costs or [value for _, value, _ in points], cost.axis)
         axes.set_ylabel("test accuracy, %")
-        finish(figure, axes)
-        svg = inline(figure, f"{cost.name}-{board.block.slug}")
+        axes.grid(axis="y")
+        axes.set_axisbelow(True)
+        axes.set_ymargin(0.15)
+        axes.set_ylim(limits.heights)
+        named = _named(board, points, best)
+        label(
+            figure,
+            axes,
+            [(row.method, (value, accuracy)) for row, value, accuracy in points if row.method in named],
+            [(value, accuracy) for _, value, accuracy in points],
+        )
+        svg = inline(figure, f"{limits.name or cost.name}-{board.block.slug}")
     texts = [_point(row, cost.write(value)) for row, value, _ in points]
     names = formats.listed([points[i][0].method for i in best])
     return Picture(
@@ -88,37 +133,17 @@ def accuracy_against(board: Leaderboard, cost: CostAxis, style: MethodStyles) ->
     )
 
 
-def overview(boards: Sequence[Leaderboard], style: MethodStyles) -> Picture | None:
-    """Draw all methods of the first blocks against seconds, a front for each block."""
-    drawn = [(board, with_cost(board, SECONDS)) for board in boards]
-    drawn = [(board, points) for board, points in drawn if points][:MOST]
-    if not drawn:
-        return None
-    methods = sorted({row.method for _, points in drawn for row, *_ in points})
-    seen: set[str] = set()
-    names: list[tuple[str, tuple[float, float]]] = []
-    with canvas(6.4, 3.7 + 0.2 * ((len(methods) + 3) // 4)) as (figure, axes):
-        for dashes, (board, points) in zip(DASHES, drawn, strict=False):
-            best = [points[i] for i in pareto_front([(value, accuracy) for _, value, accuracy in points])]
-            x, y = [value for _, value, _ in best], [accuracy for *_, accuracy in best]
-            axes.step(x, y, where="post", color=INK, linewidth=1.1, linestyle=dashes, alpha=0.65)
-            names.append((board.block.short, (x[0], y[0])))
-            for row, value, accuracy in points:
-                tooltip = f"{_point(row, SECONDS.write(value))}, {board.block.short}"
-                draw(axes, [value], [accuracy], row.method, style, tooltip, named=row.method not in seen)
-                seen.add(row.method)
-        cost_scale(axes, [value for _, points in drawn for _, value, _ in points], SECONDS.axis)
-        axes.set_ylabel("test accuracy, %")
-        finish(figure, axes, columns=4)
-        label(
-            figure, axes, names, [(value, accuracy) for _, points in drawn for _, value, accuracy in points]
-        )
-        svg = inline(figure, "overview")
-    parts = [
-        f"{board.block.title}: " + "; ".join(_point(row, SECONDS.write(value)) for row, value, _ in points)
-        for board, points in drawn
-    ]
-    return Picture(svg, f"Test accuracy against seconds. {'. '.join(parts)}.")
+LABELLED = 10
+"""Points up to which each is labelled; of more, only those that matter for a decision."""
+
+
+def _named(
+    board: Leaderboard, points: Sequence[tuple[Standing, float, float]], front: Sequence[int]
+) -> set[str]:
+    """Methods to label: all if they are few, else the front, the baseline and those of the decision."""
+    if len(points) <= LABELLED:
+        return {row.method for row, *_ in points}
+    return {*decide(board).named, board.baseline, *(points[i][0].method for i in front)}
 
 
 def _point(row: Standing, cost: str) -> str:

@@ -73,7 +73,11 @@ def _picture(marks: Sequence[Mark], pairs: set[str], style: MethodStyles, name: 
             return mark
 
         for method, which, accuracy in marks:
-            tip(draw(method, which, [accuracy], [places[method]]), f"{method} {accuracy:.1f} %, {which}")
+            tip(
+                draw(method, which, [accuracy], [places[method]]),
+                f"{method} {accuracy:.1f} %, {which}",
+                method,
+            )
         legend = [draw("", which, [], []) for which in series]
         axes.set_xlabel(f"test accuracy, %, over {over}")
         axes.set_yticks([*places.values()], [*places])

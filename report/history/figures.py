@@ -65,7 +65,7 @@ def _picture(title: str, found: Sequence[Series], name: str) -> Picture:
     style = method_styles({s.name for s in found})
     accuracy = found[0].quantity == "accuracy"
     in_legend: set[str] = set()
-    with canvas(7.0, 3.6 + 0.2 * ((len(style) + 1) // 2)) as (figure, axes):
+    with canvas(7.0, 3.6 + 0.2 * ((len(style.of) + 1) // 2)) as (figure, axes):
         for s in found:
             x = [places[revision] for revision in s.revisions]
             draw(axes, x, s.values, s.name, style, named=s.name not in in_legend)

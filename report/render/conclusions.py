@@ -2,61 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from bench.core.text import counted
+from bench.report.statistics.generality import Spread
 from bench.report.statistics.summary import Difference, difference
 from bench.report.tables import formats
 from bench.report.tables.gains import GainParts, by_shots
 from bench.report.tables.leaderboard import TASK, Block, Leaderboard, Standing
+from bench.report.tables.methods.decision import Decision, decide
 from bench.report.tables.negative_transfer import of_block
 
-CHEAPER = 0.8
-"""Share of the best one's seconds up to which a method is called cheaper."""
 NAMED = 3
 """Methods named in a sentence before the rest are only counted."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Conclusion about one block; `best` and `cheaper` are None where there is no such method to name.
+    """Conclusions about one block in sentences, each empty where there is nothing to say.
 
-    cheaper: of the methods that are not separable from the best, the one that costs least, if clearly less.
-    share: its seconds in words of the best one's, as in `a third`.
+    text: the best method, its lead, and what is as good; ideas: of methods and their recipes; harm: by the
+    source or by adapting.
     """
 
-    block: Block
+    decision: Decision
     text: str
-    best: Standing | None = None
-    cheaper: Standing | None = None
-    share: str = ""
+    ideas: str = ""
+    harm: str = ""
+
+    @property
+    def block(self) -> Block:
+        """Block that the answer is about."""
+        return self.decision.board.block
 
 
 def answer(board: Leaderboard, transfer: pd.DataFrame, parts: Sequence[GainParts] = ()) -> Answer:
-    """Name the best method of a block, its lead, what is as good and cheaper, ideas and negative transfer.
+    """Name the best method of a block, its lead, what is as good, ideas and negative transfer.
 
     Args:
         transfer: the table of `bench.report.statistics.summary.negative_transfer`, of all blocks.
         parts: what `bench.report.tables.gains.gain_parts` found, of all blocks.
     """
-    best = board.best
+    decision, best = decide(board), board.best
     if best is None:
-        return Answer(board.block, "Nothing can be compared yet.")
+        return Answer(decision, "Nothing can be compared yet.")
     ideas = _ideas([row for row in parts if row.block == board.block])
+    harm = _negative_transfer(board.block, transfer)
     if board.compared == 1:
         over = counted(board.cells, "cell")
-        return Answer(board.block, f"Only {best.method} has results, on {over}. {ideas}".strip(), best)
-    cheaper, share = _cheaper(board, best)
-    sentences = (
-        f"{best.method} has the highest accuracy{_gain(board, best)}",
-        _alike(board),
-        ideas,
-        _negative_transfer(board.block, transfer),
-    )
-    return Answer(board.block, " ".join(filter(None, sentences)), best, cheaper, share)
+        return Answer(decision, f"Only {best.method} has results, on {over}.", ideas, harm)
+    text = f"{best.method} has the highest accuracy{_gain(board, best)} {_alike(board)}"
+    return Answer(decision, text, ideas, harm)
 
 
 def _gain(board: Leaderboard, best: Standing) -> str:
@@ -78,13 +77,34 @@ def _alike(board: Leaderboard) -> str:
     return f"{formats.listed(list(board.rivals), most=NAMED)} {verb} not separable from it."
 
 
-def _cheaper(board: Leaderboard, best: Standing) -> tuple[Standing | None, str]:
-    rivals = [row for row in board.rows if row.method in board.rivals and row.seconds]
-    if not rivals or not best.seconds:
-        return None, ""
-    cheapest = min(rivals, key=lambda row: row.seconds or 0.0)
-    share = (cheapest.seconds or 0.0) / best.seconds
-    return (cheapest, formats.part(share)) if share <= CHEAPER else (None, "")
+def generality(spreads: Mapping[Block, Sequence[Spread]], boards: Sequence[Leaderboard]) -> str:
+    """Say in a sentence whether the leads of the best methods would hold for other domains.
+
+    Args:
+        spreads: of the methods of each block (`bench.report.statistics.generality.spreads`).
+    """
+    leads = [
+        (board, next((row.gain for row in spreads[board.block] if row.method == board.best.method), None))
+        for board in boards
+        if board.best and not board.best.is_baseline
+    ]
+    known = [(board, gain) for board, gain in leads if gain]
+    if not known:
+        return "How other domains than these would do cannot be said." if leads else ""
+    holds = [
+        f"{board.block.short} {formats.interval(gain, signed=True)}" for board, gain in known if gain.low > 0
+    ]
+    may_not = [
+        f"{board.block.short} {formats.interval(gain, signed=True)}" for board, gain in known if gain.low <= 0
+    ]
+    over = f"over {known[0][0].baseline}"
+    parts = [
+        f"the best one's lead {over} holds in points with {formats.listed(holds)}" if holds else "",
+        f"{'it' if holds else f'the best one’s lead {over}'} may vanish with {formats.listed(may_not)}"
+        if may_not
+        else "",
+    ]
+    return f"On other domains like these {', and '.join(filter(None, parts))} (95 % intervals)."
 
 
 def _ideas(parts: Sequence[GainParts]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from bench.core.files import write_atomically
 from bench.core.paths import shown_path
@@ -16,13 +17,14 @@ from bench.processes.garbage import paused_gc
 from bench.records.selection import RULES
 from bench.records.store import Store
 from bench.report.figures import figures, pareto
-from bench.report.figures.drawing import MethodStyles, method_styles
+from bench.report.figures.drawing import MethodStyles, Picture, method_styles
 from bench.report.figures.feature_maps import feature_maps
 from bench.report.figures.published import published_marks
 from bench.report.render import cite, conclusions
 from bench.report.render.fingerprint import NAME, comment
+from bench.report.render.glossary import GLOSSARY
 from bench.report.render.samples import Samples, shown, thumbnails
-from bench.report.render.sections import CONTENTS, section
+from bench.report.render.sections import GROUPS, ranked, ranked_by_block, section
 from bench.report.render.templates import asset, environment
 from bench.report.scores.frame import BASELINE, STATUSES, load_frame, methods_only
 from bench.report.scores.supervision import USUAL
@@ -30,9 +32,11 @@ from bench.report.statistics.measures import BINS, MEASURES
 from bench.report.statistics.summary import negative_transfer
 from bench.report.tables import formats, leaderboard
 from bench.report.tables.completeness import Completeness
-from bench.report.tables.facts import facts, speeds
+from bench.report.tables.facts import Speed, facts, speeds
 from bench.report.tables.gains import REFERENCES, architectures, gain_parts, gains
 from bench.report.tables.leaderboard import Leaderboard
+from bench.report.tables.methods.curves import Curves, shots_curves
+from bench.report.tables.methods.families import MethodNotes, grouped
 from bench.report.tables.negative_transfer import by_block
 from bench.report.tables.published import published
 from bench.report.tables.record_links import record_anchor, record_links
@@ -40,6 +44,7 @@ from bench.report.tables.scenarios.parts import clients, tasks
 from bench.report.tables.validators import distances, rankings
 from bench.spec.cell import Cell
 from bench.spec.matrix.suite import Suite
+from bench.spec.scenarios import KINDS
 
 
 def build(
@@ -49,7 +54,7 @@ def build(
     samples: Samples | None = None,
     *,
     expected: Sequence[Cell] = (),
-    source_alone: str | None = None,
+    notes: MethodNotes | None = None,
     fingerprint: str = "",
 ) -> Path:
     """Write the page of a results folder and return where: `out`, or `report.html` in the folder.
@@ -59,7 +64,7 @@ def build(
         samples: images to show, from the decode cache.
         expected: cells of the suite, of which those without a record are missing; default: it is not known.
             Other records of the folder are shown too.
-        source_alone: the method that stands for the source stage alone at 0 shots; default: the baseline.
+        notes: what is known of methods beside their records.
         fingerprint: what the file ends with, as a comment, if all records can be read; see
             `bench.report.render.fingerprint`.
 
@@ -68,7 +73,7 @@ def build(
     """
     with paused_gc():
         frame = load_frame(Store(store_root), expected, others=True)
-        html = render(frame, shown_path(Path(store_root)), suite, samples, source_alone=source_alone)
+        html = render(frame, shown_path(Path(store_root)), suite, samples, notes=notes)
     target = out or Path(store_root) / NAME
     # What cannot be read now may be another time, without a change of any file.
     end = "" if (frame["status"] == "unreadable").any() else comment(fingerprint)
@@ -82,70 +87,102 @@ def render(
     suite: Suite | None = None,
     samples: Samples | None = None,
     *,
-    source_alone: str | None = None,
+    notes: MethodNotes | None = None,
 ) -> str:
     """Render the page of a frame, as HTML. The same frame gives the same text. See `build`."""
+    notes = notes or MethodNotes()
     baseline = suite.baseline if suite else BASELINE
-    alone = source_alone or baseline
+    alone = notes.source_alone or baseline
     everything, frame = frame, methods_only(frame)
     boards = leaderboard.leaderboards(frame, baseline)
-    styles = method_styles(frame["method"].dropna().unique())
+    styles = method_styles(frame["method"].dropna().unique(), notes.family)
     beside = published(frame, alone)
     links = record_links(everything, folder)
     parts, transfer = gain_parts(everything, baseline), negative_transfer(everything, alone)
-    sections = [section(frame, board, styles, links) for board in boards]
+    sections = [section(frame, board, styles, links, notes) for board in boards]
     named = [name for part in sections for row in part.classes for name in row.names]
+    spreads = {each.board.block: each.robustness["spreads"] for each in sections}
     variables = {
         **_head(frame, suite, boards),
-        **_tables(frame, styles),
-        **_cells(everything),
+        **_tables(frame, boards, styles),
+        **_cells(everything, boards),
         "answers": [conclusions.answer(board, transfer, parts) for board in boards],
-        "parts": parts,
-        "negative_transfer": by_block(transfer),
+        "generality": conclusions.generality(spreads, boards),
+        "parts": ranked_by_block(parts, boards),
+        "negative_transfer": ranked_by_block(by_block(transfer), boards),
         "published": beside,
         "published_marks": published_marks(beside.rows, styles),
-        "overview": pareto.overview(boards, styles),
+        "panels": pareto.panels(boards, styles),
         "baseline": baseline,
         "source_alone": alone,
+        "family": notes.family,
+        "keys": styles.keys,
+        "about": notes.about,
+        "grouped": grouped([str(name) for name in frame["method"].dropna().unique()], notes),
         "boards": sections,
         "record_links": links,
         "record_anchor": record_anchor,
-        "shots_curves": figures.shots_curves(frame, styles),
+        "shots": _shots(frame, styles),
         "samples": shown(samples),
         "pictures": thumbnails(samples, named),
         "commands": cite.commands(frame, folder),
         "citation": cite.citation(frame),
     }
-    return environment().get_template("page.html").render(variables)
+    return environment().get_template("page.html").render(variables | _contents(variables))
+
+
+def _contents(variables: dict[str, Any]) -> dict[str, Any]:
+    """Sections that have something to show, by group, and those that have not."""
+    filled = {group: [part for part in parts if part.filled(variables)] for group, parts in GROUPS.items()}
+    absent = [part for group, parts in GROUPS.items() for part in parts if part not in filled[group]]
+    return {
+        "contents": {group: parts for group, parts in filled.items() if parts},
+        "anchors": {part.anchor for parts in filled.values() for part in parts},
+        "absent": absent,
+    }
 
 
 def _head(frame: pd.DataFrame, suite: Suite | None, boards: Sequence[Leaderboard]) -> dict[str, Any]:
     """Variables of the head of a page."""
     return {
         "css": asset("page.css"),
-        "js": asset("page.js") + asset("explore.js"),
-        "contents": [entry for entry in CONTENTS if entry[0] not in _absent(frame)],
+        "js": Markup("").join(asset(name) for name in ("page.js", "filter.js", "explore.js")),
         "title": _title(frame, suite),
+        "question": _question(frame, suite),
         "description": suite.description if suite else "",
-        "methods": sorted(str(name) for name in frame["method"].dropna().unique()),
         "headline": formats.listed(sorted(frame["headline"].dropna().unique())) or USUAL,
         "statuses": STATUSES,
+        "glossary": GLOSSARY,
         "worth": conclusions.worth(frame, boards),
     }
 
 
-def _absent(frame: pd.DataFrame) -> set[str]:
-    """Anchors of sections that say nothing of these records."""
-    found = {"architectures": architectures(frame), "tasks": tasks(frame), "clients": clients(frame)}
-    return {anchor for anchor, rows in found.items() if not rows}
+def _question(frame: pd.DataFrame, suite: Suite | None) -> str:
+    """Question that the page answers: the suite's own, or what its kinds of transfer ask."""
+    if suite and suite.description.rstrip().endswith("?"):
+        return suite.description
+    datasets = formats.listed(sorted(str(name) for name in frame["dataset"].dropna().unique()), most=3)
+    sources = [kind.source for name, kind in KINDS.items() if name in set(frame["kind"].dropna())]
+    known = [named.partition(";")[0] for source in sources if (named := source.partition(": ")[2])]
+    if not known:
+        return f"Which method transfers a pretrained network best{f' to {datasets}' if sources else ''}?"
+    return f"Which method transfers best from {known[-1]} of {datasets}?"
 
 
-def _tables(frame: pd.DataFrame, styles: MethodStyles) -> dict[str, Any]:
+def _shots(frame: pd.DataFrame, styles: MethodStyles) -> list[tuple[str, Curves, Picture | None]]:
+    """Accuracy by shots of each kind that has several, and their figures where methods are few."""
+    pictures = {} if styles.many else dict(figures.shots_curves(frame, styles))
+    kinds = sorted(str(kind) for kind in frame["kind"].dropna().unique())
+    found = [(kind, shots_curves(frame, kind)) for kind in kinds]
+    return [(kind, curves, pictures.get(kind)) for kind, curves in found if curves]
+
+
+def _tables(frame: pd.DataFrame, boards: Sequence[Leaderboard], styles: MethodStyles) -> dict[str, Any]:
     """Variables of the tables of all blocks together."""
     return {
         "facts": facts(frame),
-        "speeds": speeds(frame),
-        "gains": gains(frame),
+        "speeds": [row for board in boards for row in ranked(_first(speeds(frame), board), board)],
+        "gains": ranked_by_block(gains(frame), boards),
         "references": REFERENCES,
         "architectures": architectures(frame),
         "tasks": [(block, [*rows]) for block, rows in groupby(tasks(frame), attrgetter("block"))],
@@ -160,17 +197,24 @@ def _tables(frame: pd.DataFrame, styles: MethodStyles) -> dict[str, Any]:
         "bins": BINS,
         "feature_maps": feature_maps(frame),
         "rankings": rankings(frame),
-        "distances": distances(frame),
+        "distances": ranked_by_block(distances(frame), boards),
     }
 
 
-def _cells(everything: pd.DataFrame) -> dict[str, Any]:
+def _first(rows: Sequence[Speed], board: Leaderboard) -> list[Speed]:
+    """Rows of which a board's block is the first."""
+    return [row for row in rows if row.blocks[0] == board.block]
+
+
+def _cells(everything: pd.DataFrame, boards: Sequence[Leaderboard]) -> dict[str, Any]:
     """Variables of what there is of all cells, those of controls among them."""
+    coverage, order = leaderboard.coverage(everything), [row.method for board in boards for row in board.rows]
+    coverage = coverage.loc[sorted(coverage.index, key=lambda name: [*order, name].index(name))]
     return {
         "completeness": Completeness.of(everything),
         "counts": {status: int((everything["status"] == status).sum()) for status in STATUSES},
         "controls": len(everything) - len(methods_only(everything)),
-        "coverage": list(leaderboard.coverage(everything).itertuples()),
+        "coverage": list(coverage.itertuples()),
         "reasons": list(leaderboard.reasons(everything).itertuples()),
         "provenance": list(leaderboard.provenance(everything).itertuples()),
     }

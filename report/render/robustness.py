@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -22,26 +23,28 @@ WORST = 3
 
 def robustness(frame: pd.DataFrame, board: Leaderboard, styles: MethodStyles) -> dict[str, Any]:
     """Variables of `uncertainty.html`, `measures.html` and `budgets.html`; empty where there is nothing."""
-    rows = board.block.of(frame)
-    found = spreads(rows, board.baseline)
+    rows, order = board.block.of(frame), {row.method: place for place, row in enumerate(board.rows)}
+    found = sorted(spreads(rows, board.baseline), key=lambda row: order[row.method])
     ranks = average_ranks(rows) if found else None
     return {
         "spreads": found,
         "domains_known": any(row.domains is not None for row in found),
         "compared": sorted(board.comparisons, key=lambda row: (row.p is None, row.p or 0.0)),
         "ranks": ranks,
-        "rank_figure": figures.critical_differences(ranks, board.block) if ranks else None,
+        "rank_figure": figures.critical_differences(ranks, board.block)
+        if ranks and not styles.many
+        else None,
         "aggregates": aggregates(rows),
-        "profile": figures.performance_profiles(rows, board.block, styles),
-        "budgets": budgets(rows),
+        "profile": None if styles.many else figures.performance_profiles(rows, board.block, styles),
+        "budgets": sorted(budgets(rows), key=lambda row: order[row.method]),
         "equal": equal_budgets(rows),
-        **_measures(rows),
+        **_measures(rows, order),
     }
 
 
-def _measures(rows: pd.DataFrame) -> dict[str, Any]:
+def _measures(rows: pd.DataFrame, order: Mapping[str, int]) -> dict[str, Any]:
     table, classes = by_method(rows), by_class(rows)
-    methods = [str(name) for name in table.index]
+    methods = sorted((str(name) for name in table.index), key=lambda name: order[name])
     present = classes[classes["images"] > 0]
     return {
         "measures": [

@@ -22,7 +22,7 @@ def unbroken(text: str) -> Markup:
 
 FILTERS = (
     *(formats.percent, formats.points, formats.interval, formats.seconds, counted),
-    *(formats.probability, formats.count, formats.decimals, formats.listed, formats.mebibytes),
+    *(formats.probability, formats.count, formats.decimals, formats.listed, formats.mebibytes, formats.pace),
     *(correlation, unbroken),
 )
 

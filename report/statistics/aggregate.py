@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from bench.records.selection import HEADLINE
 from bench.report.scores.bootstrap import LEAST_SPREAD, RESAMPLES, Interval, tails
@@ -49,11 +48,17 @@ def aggregates(rows: pd.DataFrame, rule: str = HEADLINE) -> list[Aggregate]:
         middle: float | None = None
         interval: Interval | None = None
         if len(values) >= FEWEST:
-            middle = float(stats.trim_mean(values, 0.25))
+            middle = float(interquartile(values.to_numpy(dtype=float)))
             interval = stratified(values.to_numpy(dtype=float), cells["question"].to_numpy())
         low, mean, median = float(values.min()), float(values.mean()), float(values.median())
         found.append(Aggregate(str(method), len(values), mean, median, middle, interval, low))
     return sorted(found, key=lambda row: (-row.mean, row.method))
+
+
+def interquartile(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis without the lowest and the highest quarter, each rounded down."""
+    cut = values.shape[-1] // 4
+    return np.asarray(np.sort(values)[..., cut : values.shape[-1] - cut].mean(axis=-1))
 
 
 def stratified(values: np.ndarray, questions: np.ndarray) -> Interval | None:
@@ -74,7 +79,7 @@ def stratified(values: np.ndarray, questions: np.ndarray) -> Interval | None:
     means = []
     for _ in range(RESAMPLES // AT_ONCE):
         places = first + (random.random((AT_ONCE, len(values))) * runs).astype(int)
-        means.append(stats.trim_mean(values[order][places], 0.25, axis=1))
+        means.append(interquartile(values[order][places]))
     samples = np.concatenate(means)
     return Interval(*map(float, tails(samples))) if np.ptp(samples) > LEAST_SPREAD else None
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 
 from bench.records.selection import HEADLINE
 from bench.report.scores.bootstrap import LEVEL, Interval, count_groups, resampled
 from bench.report.scores.frame import accuracy_column
 from bench.report.statistics.randomisation import holm
-from bench.report.statistics.summary import SAME, complete, error_of_mean, shared
+from bench.report.statistics.summary import SAME, complete, error_at, shared
 from bench.report.statistics.uncertainty import pooled_between
 
 
@@ -40,7 +41,7 @@ class Comparison:
 def comparisons(rows: pd.DataFrame, rule: str = HEADLINE) -> list[Comparison]:
     """Compare every pair of methods over the cells that all of them share; the family that Holm corrects for.
 
-    The test is that of `statistics.summary.error_of_mean`: over test images, and over runs with several
+    The test is that of `statistics.summary.error_at`: over test images, and over runs with several
     seeds, whose variance is pooled over the methods.
     """
     cells = shared(rows, rule).sort_values([*SAME, "method"])
@@ -51,13 +52,14 @@ def comparisons(rows: pd.DataFrame, rule: str = HEADLINE) -> list[Comparison]:
     predictions = list(cells["predictions"])
     # Cells are sorted by question and seed first, so that the last axis is the method.
     samples = resampled(predictions, rule).reshape(-1, len(layout), len(methods))
+    samples = np.ascontiguousarray(np.moveaxis(samples, -1, 0))
     values = cells[accuracy_column(rule)].to_numpy(dtype=float).reshape(len(layout), len(methods))
     groups, full = count_groups(predictions), complete(layout)
     pooled = pooled_between(values[full].mean(axis=0).T) if len(full) else None
     found = []
     for one, other in combinations(range(len(methods)), 2):
         gaps = values[:, one] - values[:, other]
-        error = error_of_mean(layout, gaps, samples[:, :, one] - samples[:, :, other], groups, pooled)
+        error = error_at(full, gaps, samples[one] - samples[other], groups, pooled)
         points = float(gaps.mean())
         found.append((methods[one], methods[other], points, error))
     alone = [error.p_value(points) if error else None for *_, points, error in found]

@@ -7,9 +7,10 @@ there are several seeds (`bench.report.statistics.uncertainty`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,10 @@ from bench.report.statistics.uncertainty import Error, image_error, run_error
 
 SAME = ("question", "seed")
 """Columns that two cells have in common when only their methods differ."""
+
+
+Cells: TypeAlias = pd.DataFrame | Mapping[str, np.ndarray]
+"""Columns of cells by name."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +66,28 @@ def shared(rows: pd.DataFrame, rule: str = HEADLINE) -> pd.DataFrame:
     return cells[answered == cells["method"].nunique()]
 
 
-def complete(cells: pd.DataFrame) -> np.ndarray:
+def complete(cells: Cells) -> np.ndarray:
     """Places of the cells whose question every seed has answered: int (questions, seeds)."""
-    places = pd.Series(np.arange(len(cells)), index=[cells["question"], cells["seed"]])
-    return places.unstack("seed").dropna().to_numpy(dtype=int)
+    questions, seeds = (
+        np.unique(np.asarray(cells[name]), return_inverse=True) for name in ("question", "seed")
+    )
+    places = np.full((len(questions[0]), len(seeds[0])), -1)
+    places[questions[1], seeds[1]] = np.arange(len(questions[1]))
+    return places[(places >= 0).all(axis=1)]
 
 
-def error_of_mean(
-    cells: pd.DataFrame, values: np.ndarray, samples: np.ndarray, groups: int, pooled: Error | None = None
+def error_of_mean(cells: Cells, values: np.ndarray, samples: np.ndarray, groups: int) -> Error | None:
+    """Error of the mean of a value that each cell has, through test images and, with several seeds, runs.
+
+    Args:
+        cells: rows with `question` and `seed`, at most one for each combination.
+        values, samples, groups: see `error_at`.
+    """
+    return error_at(complete(cells), values, samples, groups)
+
+
+def error_at(
+    places: np.ndarray, values: np.ndarray, samples: np.ndarray, groups: int, pooled: Error | None = None
 ) -> Error | None:
     """Error of the mean of a value that each cell has, through test images and, with several seeds, runs.
 
@@ -76,13 +95,12 @@ def error_of_mean(
     runs are held fixed.
 
     Args:
-        cells: rows with `question` and `seed`, at most one for each combination.
+        places: of the cells of those questions, as `complete` finds them.
         values: (cells,), percent or points.
         samples: the same under each resample of the test images, (resamples, cells).
         groups: groups of related test images.
         pooled: see `bench.report.statistics.uncertainty.run_error`.
     """
-    places = complete(cells)
     if places.shape[0] and places.shape[1] > 1:
         return run_error(values[places].mean(axis=0), np.nanmean(samples[:, places], axis=1), pooled)
     return image_error(np.nanmean(samples, axis=1), groups)
@@ -110,25 +128,29 @@ def difference(
     `others` holds at most one cell for each combination of these values.
     """
     column = accuracy_column(rule)
-    needed = list(dict.fromkeys([*on, *SAME, column, "predictions"]))
-    # Rows are wide: what is not needed is left behind before anything is copied.
-    left, right = (scored(part[[*needed, "status"]], rule)[needed] for part in (rows, others))
-    # Not by pandas' merge, which takes milliseconds for these few rows, a thousand times a page.
+    # By arrays, not by pandas, which takes milliseconds for these few rows, a thousand times a page.
+    left, right = (_arrays(part, {*on, *SAME, column, "predictions"}, rule) for part in (rows, others))
     places = {key: place for place, key in enumerate(_keys(right, on))}
     found = [(place, places[key]) for place, key in enumerate(_keys(left, on)) if key in places]
     if not found:
         return NOTHING
     mine_at, theirs_at = (list(rows) for rows in zip(*found, strict=True))
-    pairs, other = left.iloc[mine_at], right.iloc[theirs_at]
-    gaps = pairs[column].to_numpy(dtype=float) - other[column].to_numpy(dtype=float)
-    predictions = [*pairs["predictions"], *other["predictions"]]
+    pairs = {name: left[name][mine_at] for name in SAME}
+    gaps = (left[column][mine_at] - right[column][theirs_at]).astype(float)
+    predictions = [*left["predictions"][mine_at], *right["predictions"][theirs_at]]
     one, two = np.hsplit(resampled(predictions, rule), 2)
     points = float(gaps.mean())
     error = error_of_mean(pairs, gaps, one - two, count_groups(predictions))
-    return Difference(points, error.interval(points) if error else None, len(pairs), error)
+    return Difference(points, error.interval(points) if error else None, len(found), error)
 
 
-def _keys(rows: pd.DataFrame, on: tuple[str, ...]) -> Iterator[tuple[object, ...]]:
+def _arrays(rows: pd.DataFrame, names: Iterable[str], rule: str) -> dict[str, np.ndarray]:
+    """Columns of the scored cells among rows."""
+    is_scored = np.asarray(rows["status"] == "done") & np.asarray(rows[accuracy_column(rule)].notna())
+    return {name: np.asarray(rows[name])[is_scored] for name in names}
+
+
+def _keys(rows: Mapping[str, np.ndarray], on: tuple[str, ...]) -> Iterator[tuple[object, ...]]:
     return zip(*(rows[name].tolist() for name in on), strict=True)
 
 
@@ -138,8 +160,8 @@ def seed_deviation(rows: pd.DataFrame, rule: str = HEADLINE) -> float | None:
     Over the questions that every seed answered, so that seeds are compared on the same ones.
     """
     cells = scored(rows, rule)
-    wide = cells.pivot_table(index="question", columns="seed", values=accuracy_column(rule)).dropna()
-    return float(wide.mean().std(ddof=1)) if wide.shape[0] and wide.shape[1] > 1 else None
+    runs = cells[accuracy_column(rule)].to_numpy(dtype=float)[complete(cells)]
+    return float(runs.mean(axis=0).std(ddof=1)) if runs.shape[0] and runs.shape[1] > 1 else None
 
 
 def controls(rows: pd.DataFrame, everything: pd.DataFrame) -> pd.DataFrame:

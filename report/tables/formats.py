@@ -75,25 +75,17 @@ def mebibytes(value: float | None) -> str:
     return f"{value:,.0f} MiB" if known(value) else DASH
 
 
-FRACTIONS = (
-    "half",
-    "a third",
-    "a quarter",
-    "a fifth",
-    "a sixth",
-    "a seventh",
-    "an eighth",
-    "a ninth",
-    "a tenth",
-)
+ALIKE = 1.05
+"""Ratio of two times up to which they are called the same."""
 
 
-def part(value: float) -> str:
-    """Share in words: `a third`, or `38 %` where no simple fraction is within a tenth of it."""
-    for number, word in enumerate(FRACTIONS, start=2):
-        if abs(value * number - 1.0) <= 0.1:
-            return word
-    return f"{100 * value:.0f} %" if value >= 0.01 else "under 1 %"
+def pace(share: float | None) -> str:
+    """Share of another's time in words: `2.6× faster`, `1.4× slower`, `as fast`, or a dash."""
+    if not known(share) or share <= 0:
+        return DASH
+    ratio = max(share, 1 / share)
+    size = f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:,.0f}"
+    return f"{size}× {'faster' if share < 1 else 'slower'}" if ratio > ALIKE else "as fast"
 
 
 def listed(names: list[str], most: int = 12) -> str:

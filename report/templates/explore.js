@@ -1,59 +1,93 @@
-// Two methods side by side on every pair, out of the tables of pairs. Without this script the tables stand alone.
-for (const table of document.querySelectorAll("table[data-pairs]")) {
-  const names = [...table.tHead.rows[0].cells].slice(1).map((cell) => cell.dataset.method);
-  if (names.length < 2 || table.tBodies[0].rows.length < 2) continue;
-  const make = (tag, text, more = {}) => Object.assign(document.createElement(tag), { textContent: text }, more);
+// Two methods side by side on every pair, out of the matrices. Without this script these stand alone.
+for (const [number, table] of every("table[data-pairs]").entries()) {
+  const rows = [...table.tBodies[0].rows];
+  const pairs = [...table.tHead.rows[0].cells].slice(2).map((head) => ({ ...head.dataset, name: head.textContent.trim() }));
+  if (rows.length < 2 || pairs.length < 2) continue;
+  const names = rows.map((row) => row.dataset.method);
   const choose = (label, chosen) => {
-    const select = document.createElement("select");
+    const select = make("select");
     names.forEach((name, place) => select.append(make("option", name, { value: place, selected: place === chosen })));
     const wrap = make("label", `${label} `);
     wrap.append(select);
     return [wrap, select];
   };
-  const mean = (column) => {
-    const values = [...table.tBodies[0].rows].map((row) => row.cells[column + 1].dataset.value).filter((v) => v !== "");
-    return values.length ? values.reduce((sum, value) => sum + Number(value), 0) / values.length : -1;
-  };
-  const order = names.map((_, place) => place).sort((a, b) => mean(b) - mean(a));
-  const [first, one] = choose("Compare", order[0]);
-  const [second, other] = choose("with", order[1]);
+  const kept = (state.get(`compare${number}`) ?? "").split(",").map((name) => names.indexOf(name));
+  const best = kept[0] >= 0 ? kept[0] : 0;
+  const usual = names.indexOf(table.dataset.baseline);
+  const [first, one] = choose("Compare", best);
+  const [second, other] = choose("with", kept[1] >= 0 ? kept[1] : usual >= 0 && usual !== best ? usual : best ? 0 : 1);
   const said = make("p", "", { className: "soft" });
-  const list = make("div", "", { className: "versus" });
   said.setAttribute("role", "status");
-  const show = () => {
-    const rows = [...table.tBodies[0].rows].map((row) => {
-      const [a, b] = [one, other].map((select) => row.cells[Number(select.value) + 1]);
-      return { name: row.cells[0].textContent, a, b, gap: a.dataset.value - b.dataset.value };
-    });
-    const known = rows.filter((row) => row.a.dataset.value !== "" && row.b.dataset.value !== "");
-    known.sort((x, y) => y.gap - x.gap);
-    const widest = Math.max(1, ...known.map((row) => Math.abs(row.gap)));
+  const list = make("div", "", { className: "versus" });
+  const map = make("div", "", { className: "scroll" });
+  Object.entries({ role: "region", tabindex: "0", "aria-label": `Differences by source and target, ${table.dataset.pairs}` }).forEach(
+    ([name, text]) => map.setAttribute(name, text),
+  );
+  const signed = (gap) => `${gap < 0 ? "−" : "+"}${Math.abs(gap).toFixed(1)}`;
+
+  // Source by target, where there are both.
+  const draw = (known, widest) => {
+    const scale = Math.min(table.dataset.scale, widest);
+    const level = (gap) => Math.sign(gap) * Math.min(4, Math.ceil((4 * Math.abs(gap)) / scale));
+    const [sources, targets] = ["source", "target"].map((side) => [...new Set(known.map((pair) => pair[side]))].sort());
+    if (sources.length < 2 || targets.length < 2) return [];
+    const grid = make("table", "", { className: "grid" });
+    grid.createCaption().textContent = "Points by source (rows) and target (columns).";
+    const head = grid.createTHead().insertRow();
+    head.append(make("th", "source", { scope: "col" }), ...targets.map((name) => make("th", name, { scope: "col" })));
+    for (const source of sources) {
+      const line = (grid.tBodies[0] ?? grid.createTBody()).insertRow();
+      line.append(make("th", source, { scope: "row" }));
+      for (const target of targets) {
+        const pair = known.find((each) => each.source === source && each.target === target);
+        line.append(make("td", pair ? signed(pair.gap) : "", { className: pair ? `n l${level(pair.gap)}` : "n" }));
+      }
+    }
+    return [grid];
+  };
+  const update = () => {
+    const [a, b] = [one, other].map((select) => rows[Number(select.value)]);
+    const known = pairs
+      .map((pair, place) => ({ ...pair, a: a.cells[place + 2], b: b.cells[place + 2] }))
+      .filter((pair) => pair.a.dataset.value !== "" && pair.b.dataset.value !== "")
+      .map((pair) => ({ ...pair, gap: pair.a.dataset.value - pair.b.dataset.value }))
+      .sort((x, y) => y.gap - x.gap);
+    const widest = Math.max(1, ...known.map((pair) => Math.abs(pair.gap)));
     const [left, right] = [names[one.value], names[other.value]];
-    const won = known.filter((row) => row.gap > 0).length;
-    const lost = known.filter((row) => row.gap < 0).length;
+    const won = known.filter((pair) => pair.gap > 0).length;
+    const lost = known.filter((pair) => pair.gap < 0).length;
     said.textContent = `${left} is ahead of ${right} on ${won} of ${known.length} pairs and behind on ${lost}; whether a gap is more than chance is not said here.`;
     list.replaceChildren(
-      ...known.map((row) => {
-        const line = make("div", "");
+      ...known.map((pair) => {
+        const line = make("div");
         const bar = make("span", "", { className: "gap" });
-        const fill = make("i", "");
-        fill.style.width = `${(50 * Math.abs(row.gap)) / widest}%`;
-        fill.style.marginLeft = row.gap < 0 ? `${50 - (50 * -row.gap) / widest}%` : "50%";
+        const fill = make("i");
+        fill.style.width = `${(50 * Math.abs(pair.gap)) / widest}%`;
+        fill.style.marginLeft = pair.gap < 0 ? `${50 - (50 * -pair.gap) / widest}%` : "50%";
         bar.append(fill);
         const numbers = make("span", "", { className: "n" });
-        numbers.append(row.a.firstChild.cloneNode(true), " against ", row.b.firstChild.cloneNode(true));
-        const size = `${row.gap < 0 ? "−" : "+"}${Math.abs(row.gap).toFixed(1)}`;
-        line.append(make("span", row.name), bar, make("span", size, { className: "n" }), numbers);
+        numbers.append(pair.a.firstChild.cloneNode(true), " against ", pair.b.firstChild.cloneNode(true));
+        line.append(make("span", pair.name), bar, make("span", signed(pair.gap), { className: "n" }), numbers);
         return line;
       }),
     );
+    map.replaceChildren(...draw(known, widest));
+    map.hidden = !map.childElementCount;
   };
-  one.addEventListener("change", show);
-  other.addEventListener("change", show);
+  for (const select of [one, other])
+    select.addEventListener("change", () => {
+      update();
+      keep(`compare${number}`, `${names[one.value]},${names[other.value]}`);
+    });
   const box = make("div", "", { className: "explorer" });
-  const controls = make("p", "");
+  const controls = make("p");
   controls.append(first, " ", second);
-  box.append(controls, said, list);
-  table.closest("details").before(box);
-  show();
+  const [sides, fold] = [make("div", "", { className: "sides" }), make("details")];
+  fold.append(make("summary", "Every pair"), list);
+  fold.open = pairs.length <= 12;
+  sides.append(map, fold);
+  box.append(controls, said, sides);
+  const before = table.closest(".scroll").previousElementSibling;
+  (before.matches(".tools") ? before : table.closest(".scroll")).before(box);
+  update();
 }

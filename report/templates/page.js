@@ -1,5 +1,32 @@
 // What makes the page handier. Without this script everything is there to read, in its first order.
 const every = (selector, from = document) => [...from.querySelectorAll(selector)];
+const make = (tag, text = "", more = {}) => Object.assign(document.createElement(tag), { textContent: text }, more);
+
+// What is chosen on the page stands behind its anchor in the address, as #pairs~family=peft, so that a link shows the same.
+const [atFirst, behind = ""] = location.hash.slice(1).split("~");
+const state = new URLSearchParams(behind);
+const anchor = () => location.hash.slice(1).split("~")[0];
+const keep = (name, value) => {
+  if (value) state.set(name, value);
+  else state.delete(name);
+  const text = state.toString();
+  history.replaceState(null, "", `#${anchor()}${text && `~${text}`}`);
+};
+
+const copy = async (text, button) => {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const field = make("textarea", "", { value: text });
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  }
+  const before = button.textContent;
+  button.textContent = "Copied";
+  setTimeout(() => (button.textContent = before), 1500);
+};
 
 // Sorting by a column's head.
 const value = (row, column) => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
@@ -8,11 +35,10 @@ const compare = (x, y, up) => {
   const order = x - y || (isNaN(x - y) ? x.localeCompare(y) : 0);
   return up ? order : -order;
 };
-for (const table of every("table[data-sortable]")) {
+const sortable = (table) => {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
-    const button = document.createElement("button");
-    button.type = "button";
+    const button = make("button", "", { type: "button" });
     button.append(...head.childNodes);
     if (head.title) {
       button.dataset.tip = head.title;
@@ -27,16 +53,15 @@ for (const table of every("table[data-sortable]")) {
       table.tBodies[0].append(...rows);
     });
   });
-}
+};
 
 // A field that leaves only the rows of a long table that hold its words.
-for (const table of every("table[data-sortable]")) {
+const searchable = (table) => {
   const rows = [...table.tBodies[0].rows];
-  if (rows.length < 15) continue;
-  const label = document.createElement("label");
-  const field = Object.assign(document.createElement("input"), { type: "search" });
-  label.className = "find";
-  label.append("Only rows with ", field);
+  if (rows.length < 15) return [];
+  const label = make("label", "Only rows with ", { className: "find" });
+  const field = make("input", "", { type: "search" });
+  label.append(field);
   field.addEventListener("input", () => {
     const words = field.value.toLowerCase().split(/\s+/);
     for (const row of rows) {
@@ -44,23 +69,57 @@ for (const table of every("table[data-sortable]")) {
       row.classList.toggle("unlike", !words.every((word) => text.includes(word)));
     }
   });
-  table.closest(".scroll").before(label);
-}
+  return [label];
+};
 
-// Which methods all tables show.
-const choice = document.querySelector("#methods");
-if (choice) {
-  choice.hidden = false;
-  choice.addEventListener("change", () => {
-    const shown = new Set(every("input:checked", choice).map((box) => box.value));
-    for (const part of every("[data-method]")) part.hidden = !shown.has(part.dataset.method);
-    const all = every("input", choice).length;
-    choice.querySelector("summary").textContent = shown.size < all ? `${shown.size} of ${all} methods` : "All methods";
+// The rows of a table that are shown, as a file. A spreadsheet computes nothing: no text begins as a formula does.
+const csv = (table) => {
+  const quote = (cell) => {
+    const exact = cell.dataset.value;
+    const text = exact !== undefined && exact !== "" && !isNaN(exact) ? exact : cell.textContent.trim().replace(/\s+/g, " ");
+    const safe = isNaN(text) ? text.replace(/^[−](?=[\d.]+$)/, "-").replace(/^(?=[=+@\t-](?![\d.]+$))/, "'") : text;
+    return /[",\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  };
+  const rows = every("tr", table).filter((row) => !row.hidden && !row.classList.contains("unlike"));
+  return rows.map((row) => [...row.cells].map(quote).join(",")).join("\r\n") + "\r\n";
+};
+const savable = (table) => {
+  const button = make("button", "CSV", { type: "button", className: "tool" });
+  const name = table.closest("[aria-label]")?.getAttribute("aria-label") ?? "table";
+  button.setAttribute("aria-label", `Save as CSV: ${name}`);
+  button.addEventListener("click", () => {
+    const address = URL.createObjectURL(new Blob(["\ufeff", csv(table)], { type: "text/csv" }));
+    make("a", "", { href: address, download: `${name.replace(/[^\w-]+/g, "-")}.csv` }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 1000);
   });
-}
+  return button;
+};
+const copyable = (code) => {
+  const button = make("button", "Copy", { type: "button", className: "tool" });
+  button.addEventListener("click", () => copy(code.textContent, button));
+  code.after(" ", button);
+};
 
-// Words about a head, beside it, for the pointer and the keyboard.
-const tip = Object.assign(document.createElement("div"), { id: "tip", hidden: true });
+// Tables get their tools when they are first unfolded: there may be hundreds.
+const prepared = new WeakSet();
+const prepare = (from) => {
+  for (const table of every("table[data-sortable]", from)) {
+    const folded = table.closest("details:not([open])");
+    if (prepared.has(table) || folded) continue;
+    prepared.add(table);
+    const tools = make("div", "", { className: "tools" });
+    tools.append(...searchable(table), savable(table));
+    table.closest(".scroll").before(tools);
+    sortable(table);
+    if (table.matches(".records")) every("code", table).forEach(copyable);
+  }
+};
+prepare(document);
+document.addEventListener("toggle", (event) => event.target.open && prepare(event.target), true);
+every("code.command").forEach(copyable);
+
+// Words about a head or a term, beside it, for the pointer, the keyboard and the finger.
+const tip = make("div", "", { id: "tip", hidden: true });
 tip.setAttribute("role", "tooltip");
 document.body.append(tip);
 const hide = () => {
@@ -84,32 +143,35 @@ const show = (event) => {
 const follow = () => (document.activeElement?.matches("[aria-describedby=tip]") ? place(document.activeElement) : hide());
 document.addEventListener("pointerover", show);
 document.addEventListener("focusin", show);
+document.addEventListener("click", show);
 document.addEventListener("scroll", follow, true);
 document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
 
-// A link to a record opens the group that holds it.
+// A link to a record opens the group that holds it, and what is chosen stays in the address.
 const reveal = () => {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const target = document.getElementById(decodeURIComponent(anchor()));
   for (let box = target; box; box = box.parentElement) if (box.tagName === "DETAILS") box.open = true;
+  target?.closest("details.part, .parts")?.querySelector("summary")?.parentElement.setAttribute("open", "");
   target?.scrollIntoView();
+  if (state.size && !location.hash.includes("~")) keep();
 };
 addEventListener("hashchange", reveal);
-if (location.hash) reveal();
+if (atFirst) addEventListener("load", reveal);
 
 // The section in sight is marked in the contents.
-const entries = new Map(every("nav a").map((link) => [link.hash.slice(1), link]));
+const entries = new Map(every("nav ul a").map((link) => [link.hash.slice(1), link]));
 const watch = new IntersectionObserver(
   (seen) => {
     for (const { target, isIntersecting } of seen) {
-      const link = entries.get(target.getAttribute("aria-labelledby") ?? "answer");
+      const name = target.getAttribute("aria-labelledby") ?? target.querySelector("h2")?.id;
+      const link = entries.get(target.tagName === "HEADER" ? "answer" : name);
       if (isIntersecting) {
-        entries.forEach((other) => other.removeAttribute("aria-current"));
+        const level = target.tagName === "SECTION" ? "nav ul ul a" : "nav .groups > li > a";
+        every(level).forEach((other) => other.removeAttribute("aria-current"));
         link?.setAttribute("aria-current", "true");
-        const bar = link?.closest("ul");
-        if (bar) bar.scrollTo({ left: link.offsetLeft - bar.clientWidth / 2 });
       }
     }
   },
   { rootMargin: "-20% 0px -75% 0px" },
 );
-every("header, main section").forEach((part) => watch.observe(part));
+every("header, main .parts, main section").forEach((part) => watch.observe(part));

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
@@ -64,6 +65,20 @@ def keep(store: Store, suite: Suite, card: Card, controls: Mapping[str, Control]
             write_atomically(path, content)
     except OSError as error:
         raise UserError(f"cannot write '{path}': {error.strerror or error}") from None
+
+
+def carry(store: Store, folder: Path) -> None:
+    """Copy what a results folder keeps of its suite to one of the same records; none: remove it there.
+
+    Raises:
+        UserError: it cannot be read or written.
+    """
+    try:
+        write_atomically(folder / NAME, read_bounded(store.root / NAME, LARGEST))
+    except FileNotFoundError:
+        (folder / NAME).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot copy '{store.root / NAME}': {error.strerror or error}") from None
 
 
 def asked(store: Store, name: str | None = None) -> Asked:

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bench.commands.results.asked import carry
 from bench.commands.results.folder import latest_folder
 from bench.core.text import counted, printable
 from bench.records import baselines
@@ -17,6 +18,7 @@ def save(name: str, results: str | None) -> None:
     """Save a results folder, by default the one written last, as a baseline."""
     store = Store(results) if results else Store(latest_folder())
     target = baselines.save(store, name)
+    carry(store, target)
     for path, reason in store.unreadable.items():
         click.echo(printable(f"warning: left out {path}: {reason}"), err=True)
     size = baselines.size(name)

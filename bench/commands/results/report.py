@@ -18,13 +18,14 @@ from bench.core.files import read_bounded, write_atomically
 from bench.core.paths import published_results
 from bench.core.text import printable
 from bench.data.sources.base import normalised
-from bench.method.registry import method_modules
+from bench.method.registry import family, family_summary, method_modules
 from bench.records.store import Store
 from bench.report.render.fingerprint import NAME, code_digest, has_fingerprint
 from bench.report.render.markdown import equal_table, markdown_table
 from bench.report.scores.external import LARGEST, PublishedTable, few, read_published
 from bench.report.scores.frame import BASELINE, load_frame
 from bench.report.tables.formats import listed
+from bench.report.tables.methods.families import MethodNotes
 from bench.report.tables.published import SOURCE_ALONE as ALONE
 from bench.report.tables.published import domains_by_dataset, tables
 from bench.spec.cell import Cell
@@ -113,8 +114,11 @@ def build_page(store: Store, suite: Suite | None, cells: Sequence[Cell], out: Pa
     page = out or store.root / NAME
     beside = check_published(store, cells)
     described = suite.model_dump_json() if suite else ""
+    notes = method_notes()
+    families = (f"{name} {family}" for name, family in notes.families.items())
     fingerprint = combine(
-        code_digest(), store.state(), str(store.root), described, beside, *(cell.key for cell in cells)
+        *(code_digest(), store.state(), str(store.root), described, beside),
+        *(*families, *(cell.key for cell in cells)),
     )
     if not out and has_fingerprint(page, fingerprint):
         return page
@@ -132,10 +136,16 @@ def build_page(store: Store, suite: Suite | None, cells: Sequence[Cell], out: Pa
                 suite,
                 shown,
                 expected=cells,
-                source_alone=SOURCE_ALONE,
+                notes=notes,
                 fingerprint=fingerprint,
             ),
         )
+
+
+def method_notes() -> MethodNotes:
+    """What this checkout knows of methods: their families, by the folders of `methods/`; none is imported."""
+    families = {name: family(name) for name in method_modules()}
+    return MethodNotes(SOURCE_ALONE, families, {name: family_summary(name) for name in {*families.values()}})
 
 
 def check_published(store: Store, cells: Sequence[Cell]) -> str:

@@ -164,7 +164,7 @@ def test_figures_are_whole_and_in_the_ink_of_print(filled: Path) -> None:
     names = sorted(path.stem for path in folder.glob("*.svg"))
     assert len(list(folder.iterdir())) == len(FIGURE_FORMATS) * len(names)
     assert {name.split("-")[0] for name in names} == {
-        *("overview", "shots", "heat", "seconds", "memory", "curve", "ranks", "profile")
+        *("panel", "shots", "heat", "seconds", "memory", "curve", "ranks", "profile")
     }
     assert "heat-cross-domain-5-0-cmd-c-calc-A1-b-50-of-x_1-y-z-b" in names
     for name in names:

@@ -20,7 +20,8 @@ def drawn(store: Store) -> list[Picture]:
     board = leaderboard(frame, BLOCK, "linear-probe")
     pictures = [picture for _, picture in figures.heat_maps(frame, BLOCK)]
     pictures += [pareto.accuracy_against(board, cost, styles) for cost in (pareto.SECONDS, pareto.MEMORY)]
-    pictures += [pareto.overview([board], styles), figures.learning_curves(frame, BLOCK, styles)]
+    pictures += [picture for _, picture in pareto.panels([board], styles)]
+    pictures += [figures.learning_curves(frame, BLOCK, styles)]
     return [picture for picture in pictures if picture]
 
 
@@ -62,4 +63,4 @@ def test_nothing_to_draw(store: Store) -> None:
 
 def test_many_methods_differ_in_colour_or_marker() -> None:
     styles = method_styles([f"m{number}" for number in range(40)])
-    assert len(set(styles.values())) == 40
+    assert len(set(styles.of.values())) == 40

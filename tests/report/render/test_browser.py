@@ -11,6 +11,7 @@ import pytest
 from bench.records.store import Store
 from bench.report.render import browser
 from bench.report.render.page import build
+from bench.report.tables.methods.families import MethodNotes
 from tests.report import synthetic
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -26,7 +27,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     store = Store(tmp_path_factory.mktemp("page") / "results")
     synthetic.fill(store, {"linear-probe": 20, "dann": 26, LONG: 8}, PAIRS, seeds=[0, 1])
     store.write(synthetic.record(synthetic.cell("maml"), "failed", "diverged at step 7", "a log"), {})
-    return build(store.root).as_uri()
+    families = {"linear-probe": "finetuning", "dann": "alignment", "maml": "metalearning"}
+    return build(store.root, notes=MethodNotes(families=families)).as_uri()
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +60,12 @@ def test_everything_is_there_without_scripts(chromium: Any, address: str) -> Non
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(address)
-    assert page.get_by_role("heading", level=1).inner_text() == "toy-suite"
+    assert page.get_by_role("heading", level=1).inner_text().startswith("Which method")
     first = page.locator("section[aria-labelledby=leaderboard] tbody tr").first
     assert first.inner_text().startswith("dann")
     first.get_by_role("link").click()
     assert page.locator("details.group:target summary").inner_text().startswith("dann, cross-domain")
-    assert not page.locator("#methods").is_visible()
+    assert not page.locator("#filter").is_visible()
 
 
 def test_a_number_leads_to_its_record(chromium: Any, address: str) -> None:
@@ -106,6 +108,105 @@ def test_methods_can_be_left_out_of_all_tables(chromium: Any, address: str) -> N
     page.locator("#methods").get_by_label("linear-probe", exact=True).uncheck()
     assert not rows.first.is_visible()
     assert page.locator("#methods summary").inner_text() == "3 of 4 methods"
+
+
+def filtered(chromium: Any, address: str, **chosen: str) -> Any:
+    page = chromium.new_page()
+    page.goto(address)
+    for name, value in chosen.items():
+        field = page.locator(f"#filter [name={name}]")
+        field.select_option(value) if name in ("family", "question") else field.fill(value)
+    return page
+
+
+def rows(page: Any, section: str = "leaderboard") -> list[str]:
+    found = page.locator(f"section[aria-labelledby={section}] tbody tr[data-method]")
+    return [row.get_attribute("data-method") for row in found.all() if row.is_visible()]
+
+
+def test_filters_act_on_tables_and_figures_and_stand_in_the_address(chromium: Any, address: str) -> None:
+    page = filtered(chromium, address, find="dan", question="cross-domain-5")
+    assert set(rows(page)) == {"dann"}
+    marks = page.locator(".panels [data-method]")
+    assert {mark.get_attribute("data-method") for mark in marks.all() if mark.is_visible()} == {"dann"}
+    assert page.locator(".decision tbody tr:visible").count() == 1
+    assert "The most accurate is dann: 65.0 %" in page.locator("#within").inner_text()
+    assert page.url.endswith("#~find=dan&question=cross-domain-5")
+    other = chromium.new_page()
+    other.goto(page.url)
+    assert rows(other) == ["dann"]
+    other.get_by_role("button", name="Show all").click()
+    other.wait_for_function("!location.hash.includes('find')")
+    assert len(rows(other)) > 6
+    assert not other.locator("#within").is_visible()
+
+
+def test_filters_by_family_and_seconds(chromium: Any, address: str) -> None:
+    page = filtered(chromium, address, family="finetuning")
+    assert set(rows(page)) == {"linear-probe"}
+    page = filtered(chromium, address, seconds="9")
+    assert rows(page) == [], "every cell took ten seconds"
+    page.locator("#filter [name=seconds]").fill("10")
+    assert "maml" not in rows(page), "its seconds are not known"
+    assert "dann" in rows(page)
+
+
+def test_a_link_keeps_the_filter(chromium: Any, address: str) -> None:
+    page = filtered(chromium, address, find="dann")
+    page.locator("section[aria-labelledby=leaderboard] tbody th a:visible").first.click()
+    page.locator("details.group[open]").wait_for()
+    assert "records-" in page.url
+    assert page.url.endswith("~find=dann")
+
+
+def test_a_table_is_saved_as_it_is_shown(chromium: Any, address: str) -> None:
+    page = filtered(chromium, address, find="a-method")
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Save as CSV: Leaderboard, cross-domain, 5 labelled").click()
+    head, *lines = Path(saving.value.path()).read_text(encoding="utf-8-sig").splitlines()
+    assert head.startswith("method,family,place,group,")
+    assert [line.split(",")[0] for line in lines] == [LONG]
+    assert lines[0].split(",")[4] == "20"
+
+
+def test_words_are_explained_to_the_finger(chromium: Any, address: str) -> None:
+    context = chromium.new_context(has_touch=True, viewport={"width": 400, "height": 900})
+    page = context.new_page()
+    page.goto(address)
+    page.locator("button.term", has_text="cell").first.tap()
+    assert page.get_by_role("tooltip").inner_text().startswith("One method on one pair")
+    page.get_by_role("button", name="Filter").tap()
+    assert page.locator("#filter").is_visible()
+
+
+def test_main_numbers_need_no_sideways_scroll_on_a_phone(chromium: Any, address: str) -> None:
+    page = chromium.new_page(viewport={"width": 400, "height": 900})
+    page.goto(address)
+    for table in page.locator("table.cards").all():
+        assert table.evaluate("(table) => table.scrollWidth") <= 400
+        for cell in table.locator("td[data-label^=accuracy]").all():
+            assert cell.bounding_box()["x"] + cell.bounding_box()["width"] <= 400
+
+
+def test_every_command_can_be_copied(chromium: Any, address: str) -> None:
+    context = chromium.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto(address)
+    code = page.locator("code.command").first
+    code.locator("xpath=following-sibling::button").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == code.inner_text()
+
+
+def test_one_method_is_mapped_by_source_and_target(chromium: Any, address: str) -> None:
+    page = chromium.new_page()
+    page.goto(address)
+    box = page.locator(".explorer").first
+    assert box.locator("table.grid thead th").all_inner_texts()[1:] == ["clip", "photo", "sketch"]
+    assert set(box.locator("table.grid td").all_inner_texts()) == {"+15.0", ""}
+    box.get_by_label("Compare").select_option(label=LONG)
+    assert set(box.locator("table.grid td").all_inner_texts()) == {"−30.0", ""}
+    assert "compare0=a-method" in page.url
 
 
 def test_the_keyboard_reaches_the_answer_and_what_heads_mean(chromium: Any, address: str) -> None:

@@ -16,6 +16,7 @@ from bench.records.store import Store
 from bench.report.render.fingerprint import code_files
 from bench.report.render.page import build
 from bench.report.render.samples import Samples
+from bench.report.tables.methods.families import MethodNotes
 from bench.spec.matrix.suite import ScenarioTable, Suite
 from tests.report import synthetic
 from tests.support.checkout import ROOT, python
@@ -83,7 +84,7 @@ def test_a_page_tells_what_the_records_say(store: Store) -> None:
     assert "Means over the 4 cells that 2 methods share" in text
     assert "toy-suite" in text
     assert "uses target labels" in text
-    assert "images are not at hand" in text
+    assert "items are not at hand" in text
     keys = store.keys()
     assert len(keys) == 24
     for key in keys:
@@ -112,6 +113,34 @@ def test_a_suite_names_page_and_baseline(store: Store) -> None:
     assert "my & suite" in text
     assert "what for & why" in text
     assert "25.0 points above a" in text
+    assert "Which method transfers best from another domain of toys?" in text
+    asked = suite.model_copy(update={"description": "Do five labels help?"})
+    assert "<h1>Do five labels help?</h1>" in build(store.root, suite=asked).read_text(encoding="utf-8")
+
+
+def test_families_are_what_the_caller_knows(store: Store) -> None:
+    synthetic.fill(store, {"linear-probe": 20, "dann": 26, "dann-like": 12}, shots=[5])
+    text, _ = page(store)
+    assert "Families" in text.split("Not on this page:")[1], "records do not say it"
+    notes = MethodNotes(
+        families={"linear-probe": "finetuning", "dann": "alignment"}, about={"alignment": "apart."}
+    )
+    text, _ = page(store, notes=notes)
+    assert "Families" not in text.split("Not on this page:")[1]
+    assert "alignment dann 65.0" in text
+    assert "unknown dann-like 30.0" in text, "not installed here"
+
+
+def test_matrix_is_coloured_by_the_gain_over_the_baseline(store: Store) -> None:
+    for method, rights in {"linear-probe": (20, 20), "dann": (28, 18)}.items():
+        for target, right in zip(("photo", "sketch"), rights, strict=True):
+            synthetic.write(store, synthetic.cell(method, "clip", target), right)
+    html = build(store.root).read_text(encoding="utf-8")
+    matrix = html[html.index('<table class="matrix"') :]
+    rows = re.findall(r'<tr data-method="([\w-]+)">(.*?)</tr>', matrix[: matrix.index("</table>")], re.DOTALL)
+    assert [name for name, _ in rows] == ["dann", "linear-probe"], "by rank"
+    levels = [re.findall(r'class="n l(-?\d)" data-value="([\d.]+)"', row) for _, row in rows]
+    assert levels == [[("4", "70"), ("-2", "45")], [("0", "50"), ("0", "50")]]
 
 
 def test_empty_folder(store: Store) -> None:
@@ -249,7 +278,7 @@ def test_numbers_lead_to_their_records(store: Store) -> None:
     for key in keys:
         assert f'<a href="#record-{key}">' in html or f'<a class=best href="#record-{key}">' in html
         assert f'<tr id="record-{key}">' in html
-    groups = re.findall(r'<details class="group" id="([\w-]+)"><summary>([\w-]+), cross', html)
+    groups = re.findall(r'<details class="group" id="([\w-]+)"[^>]*><summary>([\w-]+), cross', html)
     assert [name for _, name in groups] == ["dann", "linear-probe"]
     for anchor, _ in groups:
         assert html.count(f'href="#{anchor}"') > 5

@@ -18,6 +18,7 @@ from bench.report.scores.frame import load_frame, methods_only
 from bench.report.statistics.summary import negative_transfer
 from bench.report.tables.completeness import Completeness
 from bench.report.tables.gains import GainParts, gain_parts
+from bench.report.tables.methods.families import MethodNotes
 from bench.spec.cell import Control
 from tests.report import synthetic
 
@@ -115,7 +116,7 @@ def test_the_export_holds_both_gains(controlled: Store, tmp_path: Path) -> None:
 
 def test_page_and_terminal_say_both(controlled: Store) -> None:
     frame = load_frame(controlled)
-    page = render(frame, source_alone="full-finetune")
+    page = render(frame, notes=MethodNotes("full-finetune"))
     assert "dann: its idea gains 30.0 points (95&nbsp;% interval" in page
     assert "its recipe loses 15.0 points" in page
     assert "tent: its idea makes no clear difference (+0.0 points" in page

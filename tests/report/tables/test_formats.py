@@ -40,3 +40,18 @@ def test_words() -> None:
     assert formats.listed(["a", "b", "c"]) == "a, b and c"
     assert formats.listed([]) == ""
     assert formats.listed(list("abcd"), most=2) == "a, b and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.38, "2.6× faster"),
+        (2.0, "2.0× slower"),
+        (0.97, "as fast"),
+        (0.01, "100× faster"),
+        (None, "–"),
+        (0, "–"),
+    ],
+)
+def test_pace(share, text) -> None:
+    assert formats.pace(share) == text

@@ -1,0 +1,1 @@
+"""Methods of a table: the decision between them, their families, their curves."""
