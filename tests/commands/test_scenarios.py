@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from bench.cli import cli
+from bench.cli import main
 from bench.commands.experiments.tune import allowed_score
 from tests.report.synthetic import cell, record
 
@@ -32,11 +32,15 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def planned(table: str, domains: str = THREE, more: str = "") -> tuple[int, str]:
-    """Exit code and output of planning a suite."""
+def planned(
+    monkeypatch: pytest.MonkeyPatch, table: str, domains: str = THREE, more: str = ""
+) -> int | str | None:
+    """Exit code of planning a suite."""
     Path("mine.toml").write_text(SUITE.format(table=table, domains=domains, more=more), encoding="utf-8")
-    result = CliRunner().invoke(cli, ["run", "--suite", "mine.toml", "--plan"])
-    return result.exit_code, result.output
+    monkeypatch.setattr(sys, "argv", ["bench", "run", "--suite", "mine.toml", "--plan"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return stopped.value.code
 
 
 @pytest.mark.parametrize(
@@ -49,10 +53,13 @@ def planned(table: str, domains: str = THREE, more: str = "") -> tuple[int, str]
         ('kind = "source-free"', "apple → google"),
     ],
 )
-def test_kinds_are_planned(table: str, pair: str) -> None:
-    code, output = planned(table)
-    assert code == 0, output
-    assert pair in output
+def test_kinds_are_planned(
+    table: str, pair: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = planned(monkeypatch, table)
+    output = capsys.readouterr()
+    assert not code, output.err
+    assert pair in output.out
 
 
 @pytest.mark.parametrize(
@@ -70,10 +77,16 @@ def test_kinds_are_planned(table: str, pair: str) -> None:
         ('kind = "generalise"', THREE, 'headline = "oracle"', "rule 'oracle' goes by the target's images"),
     ],
 )
-def test_what_cannot_be_is_a_line(table: str, domains: str, more: str, said: str) -> None:
-    code, output = planned(table, domains, more)
-    assert code == 2
-    (line,) = output.splitlines()
+def test_what_cannot_be_is_a_line(
+    table: str,
+    domains: str,
+    more: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert planned(monkeypatch, table, domains, more) == 2
+    (line,) = capsys.readouterr().err.splitlines()
     assert said in line
 
 
