@@ -108,7 +108,8 @@ def _budget(suite: Suite, kind: Modality) -> str:
     steps = ", ".join(str(budget.steps) for budget in suite.budgets)
     until = f", until converged (at most {suite.budget.longest})" if suite.budget.longest else ""
     budget = suite.budget
-    return f"{steps} steps of {budget.batch_size} {kind.items}{until}, {budget.evaluations} evaluations a stage"
+    size = f"{budget.batch_size} {kind.items}"
+    return f"{steps} steps of {size}{until}, {budget.evaluations} evaluations a stage"
 
 
 def _forecast(suite: Suite, cells: Sequence[Cell]) -> str:
