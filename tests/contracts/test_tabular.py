@@ -18,7 +18,7 @@ METHODS = sorted(method_modules())
 IMAGES = {"vpt": "vision transformer", "co-tuning": "pretrained classifier"}
 LACKING = {
     "mlp.untrained": {**IMAGES, "mixstyle": "statistics over positions"},
-    "ft_transformer.untrained": {**IMAGES, "stochnorm": "batch norm", "adabn": "batch norm"},
+    "ft_transformer.untrained": IMAGES,
     "peptide_cnn.untrained": {**IMAGES, "mixup": "something in between", "boosted-trees": "rows of tables"},
 }
 """Methods that need what a network or its items lack, and words of the reason."""

@@ -13,7 +13,7 @@ import importlib.util
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
 import bench.cli, bench.commands.experiments.run, bench.report.render.page, timm
-from bench.networks.backbones import create_backbone
+from bench.networks.backbones.create import create_backbone
 card = load_card("emoji-home")
 assert len(open_dataset(card).domains["google"].names) == 1154
 assert create_backbone("test_efficientnet.untrained").num_features > 0

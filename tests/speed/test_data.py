@@ -33,14 +33,14 @@ WARM = """
 import json, os, sys, time
 from pathlib import Path
 import numpy as np, psutil, torch
-import bench.engine.training.batches
+from bench.engine.training.inputs import image
 from bench.data.dataset import open_dataset
 from bench.data.own import own_card
 private = lambda: (lambda m: m.rss - m.shared)(psutil.Process().memory_info())
 before, since = private(), time.perf_counter()
 dataset = open_dataset(own_card(Path(sys.argv[1])))
 pixels = dataset.decoded("photo", 224)
-inputs = bench.engine.training.batches.ImageInputs(pixels, (0.5,) * 3, (0.5,) * 3, torch.device("cpu"), True)
+inputs = image.ImageInputs(pixels, (0.5,) * 3, (0.5,) * 3, torch.device("cpu"), True)
 x = inputs.take(np.random.default_rng(0).permutation(len(pixels))[:32])
 seconds, megabytes = time.perf_counter() - since, (private() - before) / 1e6
 print(json.dumps({"images": len(pixels), "seconds": seconds, "megabytes": megabytes}))

@@ -106,9 +106,10 @@ LOOKS: dict[str, Callable[[Dataset, Progress], Looked]] = {
     "image": _images,
     "text": _texts,
     "audio": _recordings,
+    "table": _rows,
+    "sequence": _sequences,
 }
 """Looks at the items of a dataset, by modality."""
-LOOKS |= {"table": _rows, "sequence": _sequences}
 
 
 def _summaries(dataset: Dataset, looked: Looked) -> list[DomainSummary]:

@@ -54,10 +54,10 @@ def test_bash_takes_the_script(tmp_path: Path) -> None:
     lines = ("import sys", f"sys.path.insert(0, {str(ROOT)!r})", "from bench.cli import main", "main()")
     (tmp_path / "bench").write_text("\n".join([f"#!{sys.executable}", *lines, ""]))
     (tmp_path / "bench").chmod(0o755)
-    words = "COMP_WORDS=(bench run --suite quic); COMP_CWORD=3"
+    words = "COMP_WORDS=(bench run --suite digit); COMP_CWORD=3"
     code = f'{script.stdout}\n{words}; _bench_completion ./bench; echo "${{COMPREPLY[@]}}"'
     process = subprocess.run(["bash", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert process.stdout.split() == ["quick"], process.stderr
+    assert process.stdout.split() == ["digits"], process.stderr
 
 
 def test_a_shell_of_another_kind(tmp_path: Path) -> None:
