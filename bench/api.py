@@ -34,6 +34,7 @@ from bench.method.maths.logistic import Logistic, fit_logistic, strength_before
 from bench.method.maths.memory import Memory
 from bench.method.maths.normalisation import BatchNorm, normalise_by_batch, recompute_statistics
 from bench.method.maths.transport import lacks_transport
+from bench.method.maths.trees import Trees
 from bench.method.maths.weights import Snapshot
 from bench.method.probed import ProbedMethod
 from bench.networks.backbones.base import Backbone
@@ -74,6 +75,7 @@ __all__ = [
     "StageItems",
     "StageName",
     "Task",
+    "Trees",
     "Update",
     "UserError",
     "adapt",

@@ -43,6 +43,8 @@ EXCEPTIONS = {
     "engine/training/throughput.py": "time, operations and energy",
     "method/alignment.py": SHARED,
     "method/episodic.py": SHARED,
+    "method/federated.py": SHARED,
+    "method/generalisation.py": SHARED,
     "method/maths": SHARED,
     "method/probed.py": SHARED,
     "method/registry.py": "names; hyperparameters are in the key, a recipe's rates in method/base.py",

@@ -68,8 +68,7 @@ class Delta(GradientMethod):
     def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
         """Cross-entropy and both penalties."""
         features, maps = stage_activations(cast(Backbone, model.backbone), batch.x)
-        with torch.no_grad():
-            _, before = stage_activations(cast(Backbone, model.start).eval(), batch.x)
+        _, before = torch.no_grad()(stage_activations)(cast(Backbone, model.start).eval(), batch.x)
         pairs = enumerate(zip(maps, before, strict=True))
         distances = [map_distance(*pair, model.get_buffer(f"attention{number}")) for number, pair in pairs]
         norm = torch.stack([p.square().sum() for p in model.head.parameters()]).sum()

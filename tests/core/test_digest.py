@@ -174,6 +174,7 @@ def imports_of(path: Path) -> set[Path]:
 
 
 OUTSIDE = {
+    "core/archives.py": "unpacks members that are pinned by their content",
     "core/digest.py": "digests",
     "core/errors.py": "words of complaints",
     "core/files.py": "how files are written",
@@ -233,10 +234,12 @@ INNER_LOOP = ["method/maths/inner_loop.py"]
 EPISODIC = ["method/episodic.py", *INNER_LOOP]
 TASKS = ["networks/second_order.py", "networks/task_parallel.py"]
 ADVERSARIAL = ["method/alignment.py", "method/maths/adversarial.py"]
-MATHS = ["information", "inner_loop", "kernels", "transport", "weights"]
+MATHS = ["importance", "information", "inner_loop", "kernels", "memory", "transport", "trees", "weights"]
 EVERYTHING = [
     "method/alignment.py",
     "method/episodic.py",
+    "method/federated.py",
+    "method/generalisation.py",
     "method/maths/adversarial.py",
     *(f"method/maths/{name}.py" for name in MATHS),
     "method/probed.py",

@@ -9,8 +9,8 @@ import pytest
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from bench.api import Trees
 from bench.data import catalog
-from bench.methods.shallow.boosted_trees import Trees
 from tests.support.cells import assert_equal, steps_of
 from tests.support.tabular import credit_csv, table_card, tabular_cell
 

@@ -47,6 +47,7 @@ def suite_text(card: Card) -> str:
     """Suite file for a card of own images: pairs of its domains, or new classes of its only one."""
     several = len(card.domains) > 1
     asks = _pairs(card) if several else TASKS
+    usual = load_suite("own-images" if several else "own-tasks")
     first = "pairs of domains" if several else "new classes"
     return f"""# A suite for your images: {printable(card.name)}.
 # bench run --suite THIS --data FOLDER runs it, with --plan it says what would run. All keys: bench schema.
@@ -61,8 +62,8 @@ image_size = 224                # smaller is faster: 96 takes about a fifth of t
 backbones = ["tf_efficientnet_lite0"]   # ImageNet, in a package; bench list backbones; or FILE of yours
 
 # bench list methods; bench show NAME says what one is. Patterns and families work too: "family:alignment".
-methods = [{", ".join(f'"{name}"' for name in (SEVERAL if several else ONE))}]
-baseline = "linear-probe"       # what gains are measured against
+methods = [{", ".join(f'"{name}"' for name in usual.methods)}]
+baseline = "{usual.baseline}"       # what gains are measured against
 # controls = true               # run each method's recipe without its idea beside it
 seeds = [0]                     # [0, 1, 2] says how much runs differ, and takes three times as long
 
@@ -73,8 +74,6 @@ evaluations = 4                 # of each stage; a rule that knows no target lab
 {asks}"""
 
 
-SEVERAL = ("linear-probe", "partial-finetune", "full-finetune", "dann")
-ONE = ("linear-probe", "partial-finetune", "full-finetune", "proto-net")
 TASKS = """
 # Half of the classes are the source, half the target: what does training on the one help with the other?
 [[scenarios]]

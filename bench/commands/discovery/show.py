@@ -157,7 +157,7 @@ def method_facts(name: str) -> Facts:
     for preset, values in method.presets.items():
         yield f"preset {preset}", ", ".join(f"{key} = {value}" for key, value in values.items())
     yield "in suites", ", ".join(_suites(lambda suite: name in suite.methods)) or "none by name"
-    methods = ",".join(dict.fromkeys(("linear-probe", name)))
+    methods = ",".join(dict.fromkeys((load_suite("quick").baseline, name)))
     yield "run", f"bench run --suite quick --methods {methods}"
 
 
