@@ -43,7 +43,7 @@ def heat_maps(frame: pd.DataFrame, block: Block) -> list[tuple[str, Picture]]:
     """
     cells = scored(frame[(frame["shots"] == block.shots) & frame["kind"].isin([block.kind, "pretrained"])])
     # Those in parts have no pair.
-    cells = cells[~cells["parts"].map(lambda parts: isinstance(parts, PartAccuracies))]
+    cells = cells[cells["parts"].map(lambda parts: isinstance(parts, PartAccuracies)).eq(False)]
     methods = sorted(cells.loc[cells["kind"] == block.kind, "method"].unique())
     cells = cells[cells["method"].isin(methods)].assign(source=cells["source"].fillna("pretrained"))
     column = accuracy_column()
@@ -71,7 +71,7 @@ def task_maps(frame: pd.DataFrame, block: Block) -> list[tuple[str, Picture]]:
     before they come.
     """
     cells = shared(block.of(frame))
-    cells = cells[cells["parts"].map(in_tasks)]
+    cells = cells[cells["parts"].map(in_tasks).eq(True)]
     by_method = cells.groupby("method")["parts"]
     means = {str(method): np.mean([each.matrix for each in found], 0) for method, found in by_method}
     maps = []
@@ -105,7 +105,7 @@ def accuracy_by_bytes(rows: Sequence[ClientRow], block: Block, style: MethodStyl
 def stream_curves(frame: pd.DataFrame, block: Block, style: MethodStyles) -> Picture | None:
     """Mean accuracy of the images so far by the share of a stream that has come, where images came in one."""
     cells = shared(block.of(frame))
-    cells = cells[cells["stream"].map(lambda order: isinstance(order, np.ndarray))]
+    cells = cells[cells["stream"].map(lambda order: isinstance(order, np.ndarray)).eq(True)]
     if cells.empty:
         return None
     shares = np.linspace(0.1, 1.0, 10)

@@ -15,8 +15,9 @@ from rich.text import Text
 from bench.commands.experiments.cost_model import CostModel, MethodTraits
 from bench.commands.options import SuiteOptions
 from bench.commands.progress import duration
-from bench.commands.suite_options import select_suite
+from bench.commands.suite_options import OWN, select_suite
 from bench.core.errors import UserError, did_you_mean
+from bench.core.modalities import MODALITIES, Modality
 from bench.core.paths import RESULTS
 from bench.core.text import counted, printable
 from bench.data.card import Card
@@ -69,12 +70,13 @@ def suite_facts(name: str) -> Facts:
     """What a suite asks, of what, and what it costs."""
     suite = select_suite(SuiteOptions(name)) if load_suite(name).dataset else load_suite(name)
     yield "asks", suite.description
-    yield "dataset", suite.dataset or "your own images (--data FOLDER)"
+    kind = load_card(suite.dataset).kind if suite.dataset else _own_kind(name)
+    yield "dataset", suite.dataset or f"your own {kind.items} (--data PATH)"
     yield "methods", f"{len(suite.methods)}: {', '.join(suite.methods)}"
     yield "baseline", suite.baseline + (", and each method's control" if suite.controls else "")
     yield "backbones", ", ".join(suite.backbones)
-    yield "images", f"{suite.image_size} pixels wide, {suite.augment}"
-    yield "budget", _budget(suite)
+    yield kind.items, f"{suite.image_size} {kind.unit}, {suite.augment}"
+    yield "budget", _budget(suite, kind)
     yield "seeds", ", ".join(map(str, suite.seeds))
     for table in suite.scenarios:
         sides = [
@@ -89,7 +91,7 @@ def suite_facts(name: str) -> Facts:
         yield "cells", f"{len(cells)}" + (", without controls" if suite.controls else "")
         yield "takes", _forecast(suite, cells)
         yield "licence", " ".join(card.licence.split())
-    yield "run", f"bench run --suite {name}" + ("" if suite.dataset else " --data FOLDER")
+    yield "run", f"bench run --suite {name}" + ("" if suite.dataset else " --data PATH")
 
 
 def _pool(domains: str | Sequence[str]) -> str:
@@ -97,11 +99,17 @@ def _pool(domains: str | Sequence[str]) -> str:
     return domains if isinstance(domains, str) else " + ".join(domains)
 
 
-def _budget(suite: Suite) -> str:
+def _own_kind(name: str) -> Modality:
+    """Modality of one's own items that a suite without a dataset asks for."""
+    return MODALITIES[next((modality for modality, suites in OWN.items() if name in suites), "image")]
+
+
+def _budget(suite: Suite, kind: Modality) -> str:
     steps = ", ".join(str(budget.steps) for budget in suite.budgets)
     until = f", until converged (at most {suite.budget.longest})" if suite.budget.longest else ""
     budget = suite.budget
-    return f"{steps} steps of {budget.batch_size} images{until}, {budget.evaluations} evaluations a stage"
+    size = f"{budget.batch_size} {kind.items}"
+    return f"{steps} steps of {size}{until}, {budget.evaluations} evaluations a stage"
 
 
 def _forecast(suite: Suite, cells: Sequence[Cell]) -> str:
@@ -181,7 +189,7 @@ def _loaded(name: str) -> Suite:
 
 
 def dataset_facts(name: str) -> Facts:
-    """Card of a dataset, with its licence, and where its images are."""
+    """Card of a dataset, with its licence, and where its items are."""
     card = load_card(name)
     yield "is", card.title
     yield "about", " ".join(card.description.split())
@@ -191,7 +199,7 @@ def dataset_facts(name: str) -> Facts:
         f"{len(card.classes)}: {', '.join(card.classes[:20])}" + (", …" if card.classes[20:] else ""),
     )
     if counts := [count for domain in card.clean_domains if (count := card.expected_images(domain))]:
-        yield "images", f"{sum(counts):,}"
+        yield card.kind.items, f"{sum(counts):,}"
     yield (
         "split",
         f"by seed {card.split.seed}: {card.split.test:.0%} test, {card.split.validation:.0%} validation",

@@ -45,7 +45,7 @@ def tasks(frame: pd.DataFrame) -> list[TaskRow]:
             kept=_mean(cells["bytes_kept"]),
             cells=len(cells),
         )
-        for block, method, cells in _by_method(frame[frame["parts"].map(in_tasks)])
+        for block, method, cells in _by_method(frame[frame["parts"].map(in_tasks).eq(True)])
     ]
     return sorted(rows, key=lambda row: (row.block.kind, row.block.supervision, -row.average))
 
@@ -78,13 +78,13 @@ def clients(frame: pd.DataFrame) -> list[ClientRow]:
     """Methods of each federated block, the highest mean over clients first."""
     rows = [
         _client_row(block, method, cells, frame)
-        for block, method, cells in _by_method(frame[frame["parts"].map(beside)])
+        for block, method, cells in _by_method(frame[frame["parts"].map(beside).eq(True)])
     ]
     return sorted(rows, key=lambda row: (row.block.kind, row.block.supervision, -row.average))
 
 
 def _client_row(block: Block, method: str, cells: pd.DataFrame, frame: pd.DataFrame) -> ClientRow:
-    alone = frame[(frame["method"] == ALONE) & frame["parts"].map(beside)]
+    alone = frame[(frame["method"] == ALONE) & frame["parts"].map(beside).eq(True)]
     known = {
         tuple(key): parts.last
         for *key, parts in zip(*(alone[name] for name in (*SAME, "parts")), strict=True)

@@ -46,6 +46,7 @@ def test_every_width_and_theme(chromium: Any, address: str) -> None:
         assert visit.width <= visit.window, f"scrolls sideways at {visit.window} px"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(browser.axe() is None, reason="axe-playwright-python is not installed")
 def test_axe_finds_nothing(chromium: Any, address: str) -> None:
     for visit in browser.visits(chromium, address, widths=(1280,), rules=browser.axe()):
@@ -216,7 +217,7 @@ def test_the_keyboard_reaches_the_answer_and_what_heads_mean(chromium: Any, addr
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "answer"
     page.locator("section[aria-labelledby=leaderboard] thead button", has_text="group").first.focus()
-    assert page.get_by_role("tooltip").inner_text() == "Methods that share a letter are not separable"
+    assert page.get_by_role("tooltip").inner_text() == "Methods that share a letter are not separable."
     page.keyboard.press("Escape")
     assert not page.locator("#tip").is_visible()
 
