@@ -404,7 +404,6 @@ WRONG = {
     "command": Wrong(("rnu",), ("unknown command 'rnu'", "'run'")),
     "option": Wrong((*RUN, "--methds", "dann"), ("--methds", "--methods")),
     "list": Wrong(("list", "method"), ("unknown list 'method'", "'methods'")),
-    "list-nothing": Wrong(("list",), ("Missing argument", "suites|methods|datasets|backbones")),
     "no-suite": Wrong(("run",), ("--suite",)),
     "suite": Wrong(("run", "--suite", "smok"), ("unknown suite 'smok'", "'smoke'")),
     "suite-file-missing": Wrong(("run", "--suite", "nowhere/own.toml"), ("nowhere/own.toml",)),
