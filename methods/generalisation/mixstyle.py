@@ -46,6 +46,8 @@ class Mixstyle(GradientMethod):
 def _mix(
     channels: int, probability: float, alpha: float, stage: nn.Module, inputs: tuple[Tensor], output: Tensor
 ) -> Tensor:
+    if output.ndim == 2:
+        raise CellSkipped("mixstyle mixes statistics over positions, and features of this network have none")
     if not stage.training or float(torch.rand(())) >= probability:
         return output
     last = output.ndim == 3 or output.shape[1] != channels

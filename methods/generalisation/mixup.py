@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bench.api import Batch, GradientMethod, Model, tunable
+from bench.api import Batch, CellSkipped, GradientMethod, Model, tunable
 
 
 class Mixup(GradientMethod):
@@ -25,9 +25,11 @@ class Mixup(GradientMethod):
     """Both parameters of the share's Beta distribution; 0: images are as they are."""
 
     def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
-        """Loss of a mixture."""
+        """Loss of a mixture; `CellSkipped` for items that are indices of tokens."""
         if not self.alpha:
             return super().loss(model, batch, progress)
+        if not batch.x.is_floating_point():
+            raise CellSkipped("mixup needs items with something in between, which tokens have not")
         share = float(torch.distributions.Beta(self.alpha, self.alpha).sample())
         order = torch.randperm(len(batch.x)).to(batch.x.device)
         logits = model(share * batch.x + (1 - share) * batch.x[order])

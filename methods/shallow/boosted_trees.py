@@ -59,8 +59,7 @@ class BoostedTrees(Method):
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         x, y = items.labelled.x, items.labelled.y
-        if x.ndim != 2 or not x.is_floating_point():
-            raise CellSkipped("boosted-trees takes rows of tables, and these items are none")
+        _check_rows(x)
         grown = HistGradientBoostingClassifier(
             learning_rate=self.rate, max_iter=self.trees, early_stopping=False, random_state=task.seed % 2**32
         )
@@ -76,4 +75,10 @@ class BoostedTrees(Method):
 
     def predict(self, model: Model, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, classes), and the rows as features (B, F)."""
+        _check_rows(x)
         return model.head(x), x
+
+
+def _check_rows(x: Tensor) -> None:
+    if x.ndim != 2 or not x.is_floating_point():
+        raise CellSkipped("boosted-trees takes rows of tables, and these items are none")

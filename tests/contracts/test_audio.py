@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from bench.core.errors import CellSkipped
-from bench.method.batch import Access
-from bench.method.registry import load_method, method_modules
+from bench.method.registry import method_modules
 from bench.spec.cell import Budget, Cell, Scenario
-from tests.support.cells import steps_of
+from tests.support.cells import steps_of, usual_shots
 from tests.support.recordings import TONES, two_voices
 
 METHODS = sorted(method_modules())
@@ -27,7 +26,10 @@ TUNING = (
     "maml",
     "nas-lite",
 )
-CASES = [*((method, USUAL) for method in METHODS), *((m, name) for name in OTHERS for m in TUNING)]
+CASES = [
+    *((method, USUAL) for method in METHODS),
+    *(pytest.param(method, name, marks=pytest.mark.slow) for name in OTHERS for method in TUNING),
+]
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +65,7 @@ def test_answers_or_says_why_not(
 ) -> None:
     """Without labels of the target where the method makes no use of them, else with two per class."""
     monkeypatch.setenv("BENCH_OWN_DATA", str(voices))
-    kind = load_method(method)
-    shots = 0 if kind.adapts or Access.TARGET_LABELS not in kind.access else 2
-    run = steps_of(question(method, network, shots), artifacts)
+    run = steps_of(question(method, network, usual_shots(method)), artifacts)
     try:
         predictions = run.run()
     except CellSkipped as skipped:

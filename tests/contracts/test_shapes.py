@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import UserError
-from bench.method.batch import Access
-from bench.method.registry import load_method, method_modules
+from bench.method.registry import method_modules
 from bench.networks.backbones.create import check_image_size
 from bench.networks.backbones.weights import untrained
 from bench.records.record import Record
 from bench.spec.cell import Budget, Cell
-from tests.support.cells import CLASSES, answer, tiny_cell
+from tests.support.cells import CLASSES, answer, tiny_cell, usual_shots
 
 METHODS = sorted(method_modules())
 SIZE = 32
@@ -45,10 +44,9 @@ SLOW = {
 
 def question(method: str, network: str) -> Cell:
     """Two classes, two steps; of a method that adapts without labels, without them."""
-    kind = load_method(method)
-    shots = 0 if kind.adapts or Access.TARGET_LABELS not in kind.access else 2
     budget = Budget(steps=2, batch_size=8, evaluations=1)
-    cell = tiny_cell(method, backbone=untrained(network), image_size=SIZE, shots=shots, budget=budget)
+    named = untrained(network)
+    cell = tiny_cell(method, backbone=named, image_size=SIZE, shots=usual_shots(method), budget=budget)
     two = {"source_classes": CLASSES[:2], "target_classes": CLASSES[:2]}
     return cell.model_copy(update={"scenario": cell.scenario.model_copy(update=two)})
 

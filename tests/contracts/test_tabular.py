@@ -10,22 +10,39 @@ import pytest
 from bench.core.errors import CellSkipped
 from bench.data import catalog
 from bench.data.card import Card
-from bench.method.registry import load_method, method_modules
-from tests.support.cells import steps_of
+from bench.method.registry import method_modules
+from tests.support.cells import refusal, steps_of, usual_shots
 from tests.support.tabular import CARDS, NETWORKS, tabular_cell
 
 METHODS = sorted(method_modules())
+IMAGES = {"vpt": "vision transformer", "co-tuning": "pretrained classifier"}
 LACKING = {
-    "vpt": "vision transformer",
-    "co-tuning": "pretrained classifier",
-    "stochnorm": "batch norm",
-    "adabn": "batch norm",
+    "mlp.untrained": {**IMAGES, "mixstyle": "statistics over positions"},
+    "ft_transformer.untrained": IMAGES,
+    "peptide_cnn.untrained": {**IMAGES, "mixup": "something in between", "boosted-trees": "rows of tables"},
 }
-"""Methods that need what these networks lack, and words of the reason."""
-NAMED = [(kind, name) for kind, names in NETWORKS.items() for name in names]
+"""Methods that need what a network or its items lack, and words of the reason."""
+CASES = [
+    pytest.param(
+        method,
+        (modality, network),
+        shots,
+        marks=() if (network, shots) == (names[0], usual_shots(method)) else pytest.mark.slow,
+        id=f"{method}-{network}-{shots}",
+    )
+    for modality, names in NETWORKS.items()
+    for network in names
+    for method in METHODS
+    for shots in (0, 2)
+]
 
 
-@pytest.fixture(params=NAMED, ids=[name for _, name in NAMED])
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("artifacts")
+
+
+@pytest.fixture
 def asked(
     request: pytest.FixtureRequest, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Card, str]:
@@ -38,19 +55,20 @@ def asked(
     return card, network
 
 
-@pytest.mark.parametrize("shots", [0, 2])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "asked", "shots"), CASES, indirect=["asked"])
 def test_answers_or_says_why_not(asked: tuple[Card, str], artifacts: Path, method: str, shots: int) -> None:
     card, network = asked
-    run = steps_of(tabular_cell(card, method, network, shots), artifacts)
+    cell = tabular_cell(card, method, network, shots)
+    run = steps_of(cell, artifacts)
     try:
         predictions = run.run()
     except CellSkipped as skipped:
         reason = str(skipped)
         assert "\n" not in reason
-        if shots and not load_method(method).unavailable():
-            assert LACKING.get(method, "makes no use of labelled") in reason
+        assert reason == refusal(cell) or LACKING[network].get(method, "-") in reason, reason
         return
+    assert method not in LACKING[network]
+    assert not refusal(cell)
     labels = predictions["target-test/labels"]
     assert {0, 1} == set(labels.tolist())
     logits = predictions[f"look{run.selected['last']}/target-test/logits"]

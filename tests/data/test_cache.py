@@ -135,7 +135,7 @@ def test_image_that_changes_after_it_was_listed_is_not_decoded_as_what_was_liste
     other, _ = dataset.domains["b"].places[0]
     listed = path.read_bytes()
     path.write_bytes(other.read_bytes())
-    with pytest.raises(UserError, match=rf"{path.name}' is another image than was listed"):
+    with pytest.raises(UserError, match=rf"{path.name}' is another item than was listed"):
         dataset.decoded("a", 16)
     path.write_bytes(listed)
     np.testing.assert_array_equal(opened(fresh / "d").decoded("a", 16)[0], decode(path, 16, "crop"))

@@ -239,7 +239,7 @@ def test_a_page_shows_the_beginning_of_a_text_escaped() -> None:
     texts = [("x", "<script>alert(1)</script> \u202eevil\n" + "long " * 100)]
     (domain,) = shown(Samples({"web": texts}))
     assert domain["images"] == []
-    page = environment().get_template("run.html").render(samples=[domain], facts=[])
+    page = environment().get_template("samples.html").render(samples=[domain])
     assert "&lt;script&gt;alert(1)&lt;/script&gt; \\u202eevil long" in page
     assert "<script>" not in page
     assert len(domain["texts"][0][1]) < 260

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench.core.errors import CellSkipped
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset, silent
 from bench.engine.cell.digests import present_digests
@@ -17,7 +18,9 @@ from bench.engine.cell.execution import CellExecution
 from bench.engine.cell.runner import Context, run_cell
 from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.cost import CostTracker
-from bench.method.registry import method_digest
+from bench.method.batch import Access
+from bench.method.registry import configure, load_method, method_digest
+from bench.method.requirements import check_capability
 from bench.records.record import Digests, Predictions, Record
 from bench.spec.cell import Budget, Cell, Domains, Scenario, Setting
 
@@ -55,6 +58,21 @@ def tiny_cell(method: str = "full-finetune", source: Domains | None = "google", 
         "seed": 3,
     }
     return Cell(scenario=scenario, method=method, **{**known, **changes})
+
+
+def usual_shots(method: str) -> int:
+    """Two per class, or none for a method that adapts without labels or makes no use of the target's."""
+    kind = load_method(method)
+    return 0 if kind.adapts or Access.TARGET_LABELS not in kind.access else 2
+
+
+def refusal(cell: Cell) -> str:
+    """Why the method is not for this scenario, on any network and any items; empty where it is."""
+    try:
+        check_capability(cell.method, configure(cell.method, cell.overrides), cell.scenario)
+    except CellSkipped as reason:
+        return str(reason)
+    return ""
 
 
 def digests(method: str, dataset_name: str = "emoji-home") -> Digests:
