@@ -404,7 +404,6 @@ WRONG = {
     "command": Wrong(("rnu",), ("unknown command 'rnu'", "'run'")),
     "option": Wrong((*RUN, "--methds", "dann"), ("--methds", "--methods")),
     "list": Wrong(("list", "method"), ("unknown list 'method'", "'methods'")),
-    "list-nothing": Wrong(("list",), ("Missing argument", "suites|methods|datasets|backbones")),
     "no-suite": Wrong(("run",), ("--suite",)),
     "suite": Wrong(("run", "--suite", "smok"), ("unknown suite 'smok'", "'smoke'")),
     "suite-file-missing": Wrong(("run", "--suite", "nowhere/own.toml"), ("nowhere/own.toml",)),
@@ -454,7 +453,7 @@ WRONG = {
     "nested-key": Wrong(OWN, ("budget.stepz", "'steps'"), extra="[budget]\nstepz = 3\n"),
     "scenario-key": Wrong(OWN, ("scenarios.0.soruces", "'sources'"), extra='soruces = ["google"]\n'),
     "type": Wrong(OWN, ("own.toml", "'image_size'", "'big'"), {"image_size": '"big"'}),
-    "range": Wrong(OWN, ("'image_size'", "8", "4"), {"image_size": "4"}),
+    "range": Wrong(OWN, ("image_size = 4", "8 to 1024 px"), {"image_size": "4"}),
     "shots": Wrong(OWN, ("scenarios.0.shots", "-1"), {"shots": "[-1]"}),
     "kind": Wrong(OWN, ("scenarios.0.kind", "cross-domain", "'crossdomain'"), {"kind": '"crossdomain"'}),
     "evaluations": Wrong(
@@ -646,7 +645,7 @@ def test_numbers_of_options_are_bounded() -> None:
 def test_wrong_request_from_outside(tmp_path: Path) -> None:
     process = bench("run", "--suite", "quik", cwd=tmp_path)
     assert (process.returncode, process.stdout) == (2, "")
-    assert re.fullmatch(r"error: unknown suite 'quik': did you mean 'quick'\?\n", process.stderr)
+    assert re.fullmatch(r"error: unknown suite 'quik': did you mean 'quick'[^\n?]*\?\n", process.stderr)
 
 
 def test_a_reader_that_goes_away(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def served(store: Store) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 def test_a_page_that_follows_its_records(store: Store, served: tuple[str, subprocess.Popen[str]]) -> None:
     address, process = served
     assert "being built" in get(address)
-    wait_for(lambda: "<h1>toy-suite</h1>" in get(address))
+    wait_for(lambda: '<p class="kicker">toy-suite' in get(address))
     page = get(address)
     assert "connect-src 'self'" in page
     version = get(f"{address}version")

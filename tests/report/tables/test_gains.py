@@ -28,7 +28,7 @@ def test_gains_by_hand(store: Store) -> None:
 def test_no_reference_no_gains(store: Store) -> None:
     synthetic.fill(store, {"dann": 32}, shots=[5])
     assert gains(load_frame(store)) == []
-    assert "Cannot be said: none of linear-probe and scratch" in render(load_frame(store))
+    assert "<dd>none of linear-probe and scratch shares a question" in render(load_frame(store))
 
 
 def test_a_curve_is_over_the_same_pairs(store: Store) -> None:
