@@ -67,6 +67,8 @@ OTHER_SCENARIO: dict[str, Any] = {
     "target_classes": ["cat", "dog", "eel"],
     "shots": "all",
     "episodes": {"way": 3},
+    "absent": ["dog"],
+    "unknown": ["fox"],
     "parts": [{"domain": "photo", "classes": ["cat", "dog"]}],
     "federation": {"rounds": 3, "local_steps": 2},
     "stream": {"batch": 8},
@@ -277,8 +279,8 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_missing_suites(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"unknown suite 'quik': did you mean 'quick'\?"):
-        load_suite("quik")
+    with pytest.raises(UserError, match=r"unknown suite 'smokes': did you mean 'smoke'"):
+        load_suite("smokes")
     with pytest.raises(UserError, match="no suite file at"):
         load_suite(str(tmp_path / "nowhere.toml"))
     with pytest.raises(UserError, match="no suite file at"):
