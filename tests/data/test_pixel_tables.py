@@ -146,7 +146,11 @@ def test_classes_are_as_many_as_the_cards(fresh: Path) -> None:
         open_dataset(toy(fresh, content=more), download=False)
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"1,2\n3"), gzip.compress(b"a,b,c")])
+@pytest.mark.parametrize(
+    "content",
+    [b"no gzip", gzip.compress(b"1,2\n3"), gzip.compress(b"a,b,c")],
+    ids=["no gzip", "rows of two lengths", "letters"],
+)
 def test_what_is_no_table_is_said(fresh: Path, content: bytes) -> None:
     with pytest.raises(Exception, match=r"toy/table\.csv\.gz is no table of images") as error:
         open_dataset(toy(fresh, content=content), download=False)

@@ -22,6 +22,7 @@ from bench.records.leases import Leases
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.report.scores.frame import accuracy_column, load_frame
+from bench.report.site.build import slug
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 DATA = "data"
@@ -41,7 +42,7 @@ def push(repository: str, results: str | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         count = 0
         for suite, records in by_suite.items():
-            name = f"{DATA}/{re.sub(r'[^A-Za-z0-9@._-]', '-', suite)}.parquet"
+            name = f"{DATA}/{slug(suite)}.parquet"
             count += parquet.write(Path(folder) / name, store, records)
         if not count:
             raise UserError(f"no records in '{store.root}'")

@@ -114,3 +114,14 @@ def test_entries_of_a_model_card(tmp_path: Path) -> None:
         hub("model-card", "lineer-probe", "--dataset", "me/results", "--results", SMOKE)
     with pytest.raises(UserError, match="no name of a dataset's repository"):
         hub("model-card", "linear-probe", "--dataset", "results", "--results", SMOKE)
+
+
+def test_suites_of_like_names_have_files_of_their_own(tmp_path: Path) -> None:
+    base, store = Store(SMOKE), Store(tmp_path / "results")
+    store.prepare()
+    for record, suite in zip(base.records(), ("a b", "a/b", "a-b"), strict=False):
+        request = record.request.model_copy(update={"suite": suite})
+        store.write(record.model_copy(update={"request": request}), base.predictions(record))
+    hub("push", f"{tmp_path / 'repository'}/", "--results", tmp_path / "results")
+    assert "3 records added" in hub("pull", tmp_path / "repository", "--into", tmp_path / "all").output
+    assert {record.request.suite for record in Store(tmp_path / "all").records()} == {"a b", "a/b", "a-b"}

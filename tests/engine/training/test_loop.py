@@ -344,8 +344,10 @@ def test_a_method_sees_what_it_declares_and_no_more(
             continue
         counts[stage] += 1
         assert set(vars(thing)) == {
-            *("x", "y", "source_x", "source_y", "target_x", "target_second", "target_at", "episode")
+            *("x", "y", "source_x", "source_y", "target_x", "target_second", "target_at", "episode"),
+            *("domain", "source_domain"),
         }
+        assert (thing.domain, thing.source_domain) == (None, None), "there is one source"
         check(known, thing.x, thing.y, *(("google", source) if stage == "source" else ("twitter", shots)))
         replay = stage == "target" and access in ("replay", "everything")
         assert (thing.source_x is not None, thing.source_y is not None) == (replay, replay)
