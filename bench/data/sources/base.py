@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.data.sources.item import Item
 
@@ -41,6 +42,19 @@ class Listing:
     items: Callable[[], dict[str, list[Item]]]
     """Function that lists the items by domain; called only when no index of that digest is kept."""
     warnings: tuple[str, ...] = ()
+
+
+def file_key(file: Path) -> str:
+    """Digest of where a file lies and when it was changed: as cheap as it has to be at every start.
+
+    Raises:
+        Absent: there is none.
+    """
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise Absent(f"cannot read {file}: {error.strerror}") from None
+    return combine(str(file), str(status.st_size), str(status.st_mtime_ns), str(status.st_ino))
 
 
 def normalised(name: str) -> str:
