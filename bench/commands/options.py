@@ -14,6 +14,7 @@ import click
 from bench.commands import values
 from bench.core.errors import UserError
 from bench.core.paths import COLUMNS, column_variable
+from bench.core.text import printable
 
 
 def parse_list(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[str] | None:
@@ -86,10 +87,17 @@ def _environment(variable: str, kind: str = "path") -> Any:
     def put(context: click.Context, parameter: click.Parameter, value: Any) -> None:
         if not value:
             return
-        if kind == "path" and not os.path.exists(str(value)):
+        if kind == "data" and value.startswith("hf:"):
+            from bench.data.sources.shards.fetching import shards_at
+
+            place, said = shards_at(value)
+            click.echo(printable(said), err=True)
+            value = str(place)
+        if kind in ("path", "data") and not os.path.exists(str(value)):
             raise UserError(f"{parameter.opts[0]}: there is no '{value}'")
         as_text: dict[str, Callable[[Any], str]] = {
             "path": os.path.abspath,
+            "data": os.path.abspath,
             "name": str,
             "flag": lambda _: "1",
         }
@@ -99,6 +107,9 @@ def _environment(variable: str, kind: str = "path") -> Any:
 
 
 COLUMN_HELP = {
+    "text": "holds texts",
+    "image": "holds images, or where they are",
+    "audio": "holds recordings",
     "label": "holds classes",
     "domain": "holds domains",
     "group": "says which items are never split apart",
@@ -146,8 +157,9 @@ def data_options(command: Any) -> Any:
             metavar="PATH",
             shell_complete=values.files,
             expose_value=False,
-            callback=_environment("BENCH_OWN_DATA"),
-            help="Your own items: <domain>/<class>/*, or a table with path, text or numbers, domain, label.",
+            callback=_environment("BENCH_OWN_DATA", "data"),
+            help="Your own items: <domain>/<class>/*, a table with path, text or numbers, domain, label; or "
+            "hf:OWNER/NAME[@REVISION], parquet files of the Hugging Face hub.",
         ),
     ):
         command = option(command)

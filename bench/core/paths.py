@@ -123,7 +123,10 @@ def own_modality() -> str | None:
     return os.environ.get("BENCH_MODALITY") or None
 
 
-COLUMNS = ("label", "domain", "group")
+ITEM_COLUMNS = ("text", "image", "audio")
+"""What a column of one's own table that holds items may be named for; it names their modality, too."""
+
+COLUMNS = (*ITEM_COLUMNS, "label", "domain", "group")
 """What columns of one's own table may be named for."""
 
 
@@ -133,7 +136,7 @@ def column_variable(column: str) -> str:
 
 
 def own_columns() -> tuple[tuple[str, str], ...]:
-    """Return the columns that `--label`, `--domain` and `--group` name, as pairs of option and name."""
+    """Return the columns that `--label`, `--domain` and others name, as pairs of option and name."""
     named = ((column, os.environ.get(column_variable(column))) for column in COLUMNS)
     return tuple((column, name) for column, name in named if name)
 

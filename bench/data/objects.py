@@ -27,6 +27,7 @@ from bench.core.paths import cache_part, writing_to_cache
 from bench.core.text import printable
 from bench.data.sources.base import SPLIT_NAMES
 from bench.data.sources.parquet import MOST_IMAGES
+from bench.data.sources.shards.fetching import SCHEME, shards_at
 from bench.data.sources.tables import MOST_CHARACTERS, OTHER_NAMES
 
 TABLE = ("path", "domain", "label", "group", "split")
@@ -57,6 +58,8 @@ def as_own_data(data: Any) -> Path:
     Raises:
         UserError: `data` is of no kind that is known, or an item of it is no labelled image.
     """
+    if isinstance(data, str) and data.startswith(SCHEME):
+        return shards_at(data)[0]
     if isinstance(data, str | os.PathLike):
         return Path(data).expanduser()
     kind = re.sub(r"[^a-z0-9]+", "-", type(data).__name__.lower()).strip("-") or "data"

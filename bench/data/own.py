@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
 from bench.core.errors import UserError, check_name
 from bench.core.modalities import MODALITIES, Modality
+from bench.core.paths import ITEM_COLUMNS
 from bench.core.text import printable
 from bench.data.card import Card, domain_fault, own_name
 from bench.data.sources.base import alike
 from bench.data.sources.folder import OwnFolder
 from bench.data.sources.layouts import few
 from bench.data.sources.manifest import OwnTable, read_manifest
-from bench.data.sources.tables import IMAGES, OTHER_NAMES, TEXTS, holds
+from bench.data.sources.parquet import LIST, is_list, table_title
+from bench.data.sources.shards.kept import facts_of
+from bench.data.sources.shards.own import OwnFiles
+from bench.data.sources.tables import IMAGES, OTHER_NAMES, TEXTS, header_of, item_column
 from bench.data.sources.tabular.own import OwnRows, own_rows
 from bench.data.sources.texts.own import OwnTexts, own_texts
 from bench.data.sources.tree import Tree, read_tree
@@ -31,7 +35,7 @@ LEAST = 3
 NAMED = 10
 """Most classes that a note names."""
 
-TABLES = (".csv", ".tsv", ".parquet")
+TABLES = (".csv", ".tsv", ".parquet", LIST)
 
 METRICS = {"table": "auc"}
 """What results are judged by, of a modality whose classes are rarely alike in size."""
@@ -46,7 +50,7 @@ class Own:
 
     place: Path
     modality: str
-    source: OwnFolder | OwnTable | OwnTexts | OwnRows
+    source: OwnFolder | OwnTable | OwnTexts | OwnRows | OwnFiles
     counts: Counts = field(default_factory=lambda: defaultdict(Counter))
     tree: Tree | None = None
     columns: list[str] = field(default_factory=list)
@@ -59,11 +63,11 @@ class Own:
         return MODALITIES[self.modality]
 
 
-def table_modality(file: Path, named: Mapping[str, str]) -> str:
+def table_modality(header: Sequence[str], named: Mapping[str, str]) -> str:
     """Modality of the items of a table, by the columns that it has: of rows where none holds other items."""
-    if holds(file, replace(IMAGES, named=named)):
+    if item_column(header, replace(IMAGES, named=named)):
         return "image"
-    return "text" if holds(file, replace(TEXTS, named=named)) else "table"
+    return "text" if item_column(header, replace(TEXTS, named=named)) else "table"
 
 
 @lru_cache(maxsize=4)
@@ -90,7 +94,10 @@ def own_card(place: Path, modality: str | None = None, columns: tuple[tuple[str,
         )
     if columns:
         option, name = columns[0]
-        raise UserError(f"--{option} {name} names a column of a table, and '{place}' is a folder")
+        raise UserError(
+            f"--{option} {name} names a column of a table, and '{place}' is a folder; its parquet files are "
+            f"read as one table with --data hf:{place}"
+        )
     return _folder(place, modality)
 
 
@@ -119,20 +126,48 @@ OWN = ("image", "text", "audio", "table")
 
 
 def _table(file: Path, chosen: str | None, named: dict[str, str]) -> Own:
-    """Read a table of images or texts, or whose rows are the items."""
-    path, modality = str(file.resolve()), chosen or table_modality(file, named)
-    if modality == "audio":
-        raise UserError(f"'{file}' is a table, and recordings are read from folders <domain>/<class>")
+    """Read a table of images, recordings or texts, or whose rows are the items."""
+    items = [name for name in ITEM_COLUMNS if name in named]
+    if len(items) > 1 or (items and chosen not in (None, *items)):
+        other = f"--modality {chosen}" if len(items) == 1 else f"--{items[1]}"
+        raise UserError(f"--{items[0]} and {other} both say what the items are: give one of them")
+    path, header = str(file.resolve()), header_of(file)
+    if "image" in named:
+        named["path"] = named.pop("image")
+    modality = items[0] if items else chosen or table_modality(header, named)
     if modality == "table":
-        return _rows(file, path, named, recognised=chosen is None)
-    if modality == "text":
+        found = _rows(file, path, named, recognised=chosen is None)
+    elif modality == "text":
         found = Own(file, modality, OwnTexts(type="own-texts", path=path, columns=named))
         for text in own_texts(file, named):
             found.counts[text.domain, text.label][text.split] += 1
-        return found
-    found = Own(file, modality, OwnTable(type="own-table", path=path, columns=named))
-    for row in read_manifest(file, named):
-        found.counts[row["domain"], row["label"]][row["split"]] += 1
+    elif is_list(file):
+        found = _files(file, modality, header, named)
+    elif modality == "audio":
+        raise UserError(
+            f"'{file}' is a table, and recordings are read from folders <domain>/<class>, or out of parquet "
+            "files: --data hf:FOLDER --audio COLUMN"
+        )
+    else:
+        found = Own(file, modality, OwnTable(type="own-table", path=path, columns=named))
+        for row in read_manifest(file, named):
+            found.counts[row["domain"], row["label"]][row["split"]] += 1
+    if is_list(file) and {domain for domain, _ in found.counts} == {file.stem}:
+        there = ", ".join(header[:NAMED])
+        found.notes.append(f"one domain: no column says which, and --domain names one; there are {there}")
+    return found
+
+
+def _files(file: Path, modality: str, header: Sequence[str], named: dict[str, str]) -> Own:
+    """Read shards that hold files of images or recordings."""
+    item = named.pop("path", None) or named.pop("audio", None) or item_column(header, IMAGES)
+    if item is None:
+        there = ", ".join(header[:NAMED])
+        raise UserError(f"{table_title(file)}: name the column of files with --{modality}; there are {there}")
+    source = OwnFiles(type="own-files", path=str(file.resolve()), item=item, columns=named)
+    found = Own(file, modality, source)
+    for domain, label, _, split in facts_of(source.kept()):
+        found.counts[domain, label][split] += 1
     return found
 
 
@@ -143,7 +178,7 @@ def _rows(file: Path, path: str, named: dict[str, str], recognised: bool) -> Own
         # More likely one of images or texts, under a name that is not known.
         others = (f"'{name}' (nor {', '.join(OTHER_NAMES[name])})" for name in ("path", "text"))
         raise UserError(
-            f"{file} has no column {', nor '.join(others)}, and none of numbers: rename the one of images "
+            f"{table_title(file)} has no column {', nor '.join(others)}, and none of numbers: rename the one of images "
             "or texts; if its rows are the items, say --modality table"
         )
     notes = [f"left out: {few(rows.left_out, NAMED)}"] if rows.left_out else []

@@ -8,6 +8,7 @@ from bench.data.sources.hub import Hub
 from bench.data.sources.library import Library
 from bench.data.sources.manifest import Manifest, OwnTable
 from bench.data.sources.pixel_tables import PixelTables
+from bench.data.sources.shards.own import OwnFiles
 from bench.data.sources.speech.synthesised import Synthesised
 from bench.data.sources.tabular.own import OwnRows
 from bench.data.sources.tabular.rows import PackageRows
@@ -21,6 +22,7 @@ Source = (
     | Hub
     | Library
     | Manifest
+    | OwnFiles
     | OwnFolder
     | OwnRows
     | OwnTable

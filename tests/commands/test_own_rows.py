@@ -88,4 +88,7 @@ def test_the_doctor_and_wrong_names(folder: Path) -> None:
     (folder / "photos").mkdir()
     images = bench("data", "check", "--data", "photos", "--label", "x", cwd=folder)
     assert images.returncode == 2
-    assert images.stderr.endswith("--label x names a column of a table, and '" + named + "' is a folder\n")
+    assert images.stderr.endswith(
+        "--label x names a column of a table, and '" + named + "' is a folder; its parquet files are read "
+        f"as one table with --data hf:{named}\n"
+    )

@@ -19,6 +19,7 @@ LAYOUT: dict[str, Level] = {
     "left out": "fault",
     "names alike": "fault",
     "many values": "note",
+    "one domain": "note",
 }
 """Warnings of a source about the layout of a copy, by the words that they begin with."""
 

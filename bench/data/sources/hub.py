@@ -71,7 +71,7 @@ class Hub(Frozen):
         except LocalEntryNotFoundError:
             if not download:
                 raise Absent(f"{self.repository} is not in the hub's cache") from None
-        _check_network()
+        check_network()
         try:
             return get(False)
         except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
@@ -79,7 +79,7 @@ class Hub(Frozen):
             raise Absent(f"the hub does not give {self.repository}/{name}: {reason}") from None
 
 
-def _check_network() -> None:
+def check_network() -> None:
     """Raise `Absent` at once without a network, instead of after the hub library's many retries."""
     from huggingface_hub.constants import ENDPOINT
 

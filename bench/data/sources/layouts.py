@@ -14,7 +14,7 @@ from bench.core.files import open_regular
 from bench.data.sources.base import NameLookup, SourceRequest, normalised
 from bench.data.sources.encoded import image_column
 from bench.data.sources.item import Item
-from bench.data.sources.parquet import check_rows, column_values, open_shard
+from bench.data.sources.parquet import check_rows, class_names, column_values, open_shard
 from bench.data.sources.walk import Unread, walk
 
 if TYPE_CHECKING:
@@ -170,16 +170,13 @@ def shards(files: list[Path], request: SourceRequest, columns: dict[str, str]) -
 
 def _texts(file: Path, shard: ParquetFile, column: str) -> list[str]:
     """Read a column as names; numbers are named by the metadata that the hub's own library writes."""
-    import json
-
     values = column_values(shard, column)
     if not values or isinstance(values[0], str):
         return [str(value) for value in values]
+    names = class_names(shard, column)
     try:
-        features = json.loads((shard.schema_arrow.metadata or {})[b"huggingface"])["info"]["features"]
-        names = features[column]["names"]
-        return [str(names[value]) for value in values]
-    except (KeyError, TypeError, ValueError, IndexError, RecursionError):
+        return [(names or [])[value] for value in values]
+    except (TypeError, IndexError):
         raise UserError(f"{file}: column '{column}' holds numbers that nothing in the file names") from None
 
 

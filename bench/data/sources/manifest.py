@@ -66,7 +66,7 @@ def read_manifest(file: Path, named: Mapping[str, str] | None = None) -> list[di
         UserError: unreadable or too large, a column is missing or there twice, a cell empty or no split.
     """
     rows = []
-    for number, text in read_table(file, replace(IMAGES, named=named or {})):
+    for number, text in read_table(file, IMAGES.of(file, named or {})):
         if "\0" in text["path"]:
             raise UserError(f"{file}, line {number}: a path holds no NUL, as '{text['path']}' does")
         rows.append(text)

@@ -1,14 +1,23 @@
-"""Parquet files of images: opened by what their metadata say, before any row is read."""
+"""Parquet files of items: opened by what their metadata say, before any row is read; lists of such shards.
+
+A list is a small file of the cache that stands for all shards of a dataset, as a table stands for its rows.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.core.digest import combine
 from bench.core.errors import UserError
-from bench.core.files import open_regular
+from bench.core.files import open_regular, write_atomically
+from bench.core.paths import cache_part, writing_to_cache
+from bench.data.sources.base import SPLIT_NAMES, file_key
+from bench.spec.toml import Frozen
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
@@ -73,3 +82,94 @@ def column_values(file: ParquetFile, column: str) -> list[Any]:
         else:
             out += values.to_pylist()
     return out
+
+
+def class_names(file: ParquetFile, column: str) -> list[str] | None:
+    """Names that the numbers of a column stand for, as the hub's own library writes them; None for none."""
+    try:
+        features = json.loads((file.schema_arrow.metadata or {})[b"huggingface"])["info"]["features"]
+        return [str(name) for name in features[column]["names"]]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+
+
+# Lists of shards --------------------------------------------------------------------------------------------
+
+LIST = ".shards"
+"""How the name of a list of shards ends."""
+
+ENDING = ".parquet"
+
+MOST_SHARDS = 10_000
+"""Most shards of a dataset."""
+
+
+class Shards(Frozen):
+    """Shards of a dataset, in order of their names, and what they are called in records."""
+
+    title: str
+    files: list[str]
+
+
+def keep_list(name: str, title: str, folder: Path) -> Path:
+    """Write the list of the shards below a folder into the cache; its name is the dataset's.
+
+    Raises:
+        UserError: there are none, or too many.
+    """
+    files = sorted(str(path.absolute()) for path in folder.rglob(f"*{ENDING}"))
+    if not files:
+        raise UserError(
+            f"{title} has no parquet files; of others the hub may hold some @refs/convert/parquet"
+        )
+    if len(files) > MOST_SHARDS:
+        raise UserError(f"refused: {title} has more than {MOST_SHARDS:,} parquet files")
+    place = cache_part("objects") / combine("shards", title, *files) / f"{name}{LIST}"
+    if not place.is_file():
+        with writing_to_cache():
+            write_atomically(place, Shards(title=title, files=files).model_dump_json().encode())
+    return place
+
+
+def is_list(table: Path) -> bool:
+    """Return True for the path of a list of shards."""
+    return table.suffix == LIST
+
+
+def read_list(table: Path) -> Shards:
+    """Read a list of shards.
+
+    Raises:
+        UserError: it has gone from the cache.
+    """
+    try:
+        return Shards.model_validate_json(table.read_bytes())
+    except (OSError, ValueError):
+        raise UserError(f"cannot read the list of shards '{table}': run the same command again") from None
+
+
+def parquet_files(table: Path) -> list[Path]:
+    """Parquet files of a table: its shards, or itself; none where it is of another form."""
+    if is_list(table):
+        return [Path(file) for file in read_list(table).files]
+    return [table] if table.suffix.lower() == ENDING else []
+
+
+def table_title(table: Path) -> str:
+    """What a table is called in records, without where it lies."""
+    return read_list(table).title if is_list(table) else f"table {table.name}"
+
+
+def table_key(table: Path) -> str:
+    """Digest of where the files of a table lie and when they were changed.
+
+    Raises:
+        Absent: one is not there.
+    """
+    return combine(*map(file_key, dict.fromkeys([table, *parquet_files(table)])))
+
+
+def split_of(shard: Path) -> str:
+    """Split that a shard's name says, or its folder's, as `train-00000-of-00003.parquet`; empty for none."""
+    names = (re.split(r"[-_.]", shard.name.lower())[0], shard.parent.name.lower())
+    return next((SPLIT_NAMES[name] for name in names if name in SPLIT_NAMES), "")

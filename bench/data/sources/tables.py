@@ -7,15 +7,27 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from bench.core.errors import UserError, did_you_mean
 from bench.core.files import open_regular
 from bench.core.paths import COLUMNS
 from bench.data.sources.base import SPLIT_NAMES
-from bench.data.sources.parquet import check_rows, column_values, open_shard
+from bench.data.sources.parquet import (
+    check_rows,
+    class_names,
+    column_values,
+    is_list,
+    open_shard,
+    parquet_files,
+    split_of,
+    table_title,
+)
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
 
 DELIMITERS = ",;\t"
 
@@ -50,16 +62,23 @@ class Columns:
     may_be_empty: tuple[str, ...] = ()
     named: Mapping[str, str] = field(default_factory=dict)
     """What a table calls some of them, where its owner says so."""
+    alone: str = ""
+    """Domain of all items of a table that has no column of them; empty: it needs one."""
 
     @property
     def required(self) -> tuple[str, ...]:
         """Columns without which it is no such table."""
-        return ("domain", "label") if self.item is None else (self.item, "domain", "label")
+        domain = () if self.alone else ("domain",)
+        return (*([self.item] if self.item else []), *domain, "label")
 
     @property
     def all(self) -> tuple[str, ...]:
         """Those, and the others that are read."""
-        return (*self.required, "group", "split")
+        return tuple(dict.fromkeys((*self.required, "domain", "group", "split")))
+
+    def of(self, table: Path, named: Mapping[str, str]) -> Columns:
+        """The same for one table, whose owner names some; of shards, one that may lack domains."""
+        return replace(self, named=named, alone=table.stem if is_list(table) else "")
 
 
 IMAGES, TEXTS, ROWS = Columns("path"), Columns("text", ("text",)), Columns(None)
@@ -71,32 +90,37 @@ def read_table(file: Path, columns: Columns) -> Rows:
     Raises:
         UserError: unreadable or too large, a column is missing or there twice, a cell empty or no split.
     """
-    read = _parquet if file.suffix.lower() == ".parquet" else _csv
+    read = _parquet if parquet_files(file) else _csv
+    what = table_title(file) if is_list(file) else file
     for count, (number, text) in enumerate(read(file, columns), 1):
         for name in columns.required:
             if not text[name] and name not in columns.may_be_empty:
-                raise UserError(f"{file}, line {number}: '{name}' is empty")
+                raise UserError(f"{what}, line {number}: '{name}' is empty")
         split = text["split"].lower()
         if split and split not in SPLIT_NAMES:
             raise UserError(
-                f"{file}, line {number}: split '{text['split']}': train, validation, test or empty"
+                f"{what}, line {number}: split '{text['split']}': train, validation, test or empty"
             )
         check_rows(file, count)
         yield number, {**text, "split": SPLIT_NAMES.get(split, "")}
 
 
-def holds(file: Path, columns: Columns) -> bool:
-    """Return True if a table has the column of these items, by any of its names.
+def header_of(table: Path) -> list[str]:
+    """Names of the columns of a table.
 
     Raises:
-        UserError: the table cannot be read.
+        UserError: it cannot be read.
     """
-    if file.suffix.lower() == ".parquet":
+    for file in parquet_files(table):
         with open_shard(file) as shard:
-            header = list(shard.schema_arrow.names)
-    else:
-        header = max((read_header(file, each)[1] for each in (IMAGES, TEXTS)), key=len)
-    return any(column == columns.item for column in _columns(header, columns))
+            return list(shard.schema_arrow.names)
+    return max((read_header(table, each)[1] for each in (IMAGES, TEXTS)), key=len)
+
+
+def item_column(header: Sequence[str], columns: Columns) -> str | None:
+    """Column of a header that holds these items, by any of its names; None where it has none."""
+    places = _columns(header, columns).get(columns.item or "")
+    return header[places[0]] if places else None
 
 
 def read_header(file: Path, columns: Columns) -> tuple[str, list[str]]:
@@ -167,13 +191,38 @@ def _lines(text: TextIO) -> Iterator[str]:
         yield line
 
 
-def _parquet(file: Path, columns: Columns) -> Rows:
-    with open_shard(file) as shard:
-        names = shard.schema_arrow.names
-        places = find_columns(file, names, columns)
-        values = {name: column_values(shard, names[at]) if at >= 0 else [] for name, at in places.items()}
-        for row in range(shard.metadata.num_rows):
-            yield row + 2, {name: _text(cells[row]) if cells else "" for name, cells in values.items()}
+def _parquet(table: Path, columns: Columns) -> Rows:
+    for file in parquet_files(table):
+        with open_shard(file) as shard:
+            cells = parquet_cells(shard, file, columns, is_list(table))
+            for row in range(shard.metadata.num_rows):
+                yield row + 2, {name: texts[row] for name, texts in cells.items()}
+
+
+def parquet_cells(
+    shard: ParquetFile, file: Path, columns: Columns, one_of_many: bool
+) -> dict[str, list[str]]:
+    """Known columns of a parquet file as text, by what they say; numbers of classes as their names.
+
+    A shard may say in its name which split its rows are of.
+    """
+    names = shard.schema_arrow.names
+    places = find_columns(file, names, columns)
+    usual = {"domain": columns.alone, "split": split_of(file) if one_of_many else ""}
+    return {
+        name: _texts(column_values(shard, names[at]), class_names(shard, names[at]))
+        if at >= 0
+        else [usual.get(name, "")] * shard.metadata.num_rows
+        for name, at in places.items()
+    }
+
+
+def _texts(values: list[object], names: list[str] | None) -> list[str]:
+    """Values as text, whole numbers as the names they stand for; -1 stands for none."""
+    if names is None:
+        return [_text(value) for value in values]
+    known = dict(enumerate(names))
+    return [known.get(value, "") if isinstance(value, int) else _text(value) for value in values]
 
 
 def find_columns(file: Path, header: Sequence[str], columns: Columns) -> dict[str, int]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,11 +15,18 @@ from bench.core.digest import code_digest, combine
 from bench.core.errors import UserError
 from bench.core.files import open_regular
 from bench.core.modalities import MODALITIES
-from bench.data.sources.base import SPLIT_NAMES, Listing, SourceRequest, file_key
+from bench.data.sources.base import SPLIT_NAMES, Listing, SourceRequest
 from bench.data.sources.item import Item
 from bench.data.sources.library import KeptPart, keep_array, kept_part
-from bench.data.sources.parquet import check_rows, column_values, open_shard
-from bench.data.sources.tables import ROWS, find_columns, not_utf8, read_header
+from bench.data.sources.parquet import (
+    check_rows,
+    is_list,
+    open_shard,
+    parquet_files,
+    table_key,
+    table_title,
+)
+from bench.data.sources.tables import ROWS, find_columns, not_utf8, parquet_cells, read_header
 from bench.data.sources.tabular.columns import (
     MOST_CATEGORIES,
     categories,
@@ -94,7 +100,7 @@ class OwnRows(Frozen):
                     found[domain].append(item)
             return {domain: rows for domain, rows in found.items() if rows}
 
-        return Listing(f"table {file.name}", _key(file, self.columns), items)
+        return Listing(table_title(file), _key(file, self.columns), items)
 
 
 def own_rows(file: Path, named: Mapping[str, str], read: bool = False) -> KeptRows:
@@ -107,13 +113,13 @@ def own_rows(file: Path, named: Mapping[str, str], read: bool = False) -> KeptRo
 
 
 def _key(file: Path, named: Mapping[str, str]) -> str:
-    code = code_digest("data/sources/tabular/*.py", "data/sources/tables.py")
-    return combine(file_key(file), code, *(text for pair in named.items() for text in pair))
+    code = code_digest("data/sources/tabular/*.py", "data/sources/tables.py", "data/sources/parquet.py")
+    return combine(table_key(file), code, *(text for pair in named.items() for text in pair))
 
 
 def _kept(file: Path, named: Mapping[str, str], out: Path) -> KeptRows:
     """Write the rows of a table as one array, float32 (rows, F)."""
-    read = _parquet if file.suffix.lower() == ".parquet" else _csv
+    read = _parquet if parquet_files(file) else _csv
     cells, table, left_out = read(file, named)
     _check(file, cells, named)
     empty = [name for name in table.column_names if _is_empty(table.column(name))]
@@ -203,23 +209,30 @@ def _nameless(header: Sequence[str]) -> list[str]:
     return [f"column {at} (it has no name)" for at, name in enumerate(header, 1) if not name]
 
 
-def _parquet(file: Path, named: Mapping[str, str]) -> tuple[Cells, Table, list[str]]:
-    """What a parquet file says of its rows, its columns of features, and those that are none."""
-    with open_shard(file) as shard:
-        schema = shard.schema_arrow
-        places = find_columns(file, schema.names, replace(ROWS, named=named))
-        names = _features(file, schema.names, places)
-        odd = _odd(schema, names)
-        names = [name for name in names if name not in odd]
-        check_cells(str(file), shard.metadata.num_rows, len(names))
-        cells = {
-            name: [_text(value) for value in column_values(shard, schema.names[at])]
-            if at >= 0
-            else [""] * shard.metadata.num_rows
-            for name, at in places.items()
-        }
-        left_out = [*_nameless(schema.names), *odd.values()]
-        return cells, shard.read(columns=names, use_threads=False), left_out
+def _parquet(table: Path, named: Mapping[str, str]) -> tuple[Cells, Table, list[str]]:
+    """What parquet files say of their rows, their columns of features, and those that are none."""
+    import pyarrow as pa
+
+    cells: Cells = defaultdict(list)
+    parts: list[Table] = []
+    left_out: dict[str, None] = {}
+    for file in parquet_files(table):
+        with open_shard(file) as shard:
+            schema, columns = shard.schema_arrow, ROWS.of(table, named)
+            names = _features(file, schema.names, find_columns(file, schema.names, columns))
+            odd = _odd(schema, names)
+            names = [name for name in names if name not in odd]
+            for name, texts in parquet_cells(shard, file, columns, is_list(table)).items():
+                cells[name] += texts
+            check_cells(str(file), len(cells["label"]), len(names))
+            check_rows(file, len(cells["label"]))
+            left_out |= dict.fromkeys([*_nameless(schema.names), *odd.values()])
+            parts.append(shard.read(columns=names, use_threads=False))
+    try:
+        return cells, pa.concat_tables(parts, promote_options="permissive"), [*left_out]
+    except pa.ArrowException as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"{table_title(table)}: its shards have other columns each: {reason}") from None
 
 
 def _text(value: object) -> str:
@@ -231,7 +244,7 @@ def _csv(file: Path, named: Mapping[str, str]) -> tuple[Cells, Table, list[str]]
     """What a CSV says of its rows, its columns of features, and those that are none."""
     import pyarrow as pa
 
-    columns = replace(ROWS, named=named)
+    columns = ROWS.of(file, named)
     delimiter, header = read_header(file, columns)
     places = find_columns(file, header, columns)
     names = _features(file, header, places)

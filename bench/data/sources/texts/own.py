@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,9 +10,10 @@ from pydantic import Field
 
 from bench.core.digest import combine
 from bench.core.errors import UserError
-from bench.data.sources.base import Listing, SourceRequest, file_key
+from bench.data.sources.base import Listing, SourceRequest
+from bench.data.sources.parquet import table_key, table_title
+from bench.data.sources.shards.kept import Stored, items_of, keep
 from bench.data.sources.tables import TEXTS, read_table
-from bench.data.sources.texts.kept import Text, items_of, keep
 from bench.spec.toml import Frozen
 
 
@@ -27,20 +27,21 @@ class OwnTexts(Frozen):
     def listing(self, request: SourceRequest) -> Listing:
         """List the rows of the card's domains and classes."""
         file = Path(self.path)
-        key = combine(file_key(file), *(text for pair in self.columns.items() for text in pair))
+        key = combine(table_key(file), *(text for pair in self.columns.items() for text in pair))
         kept = keep(key, lambda: own_texts(file, self.columns))
-        return Listing(f"table {file.name}", key, lambda: items_of(kept, request)[0])
+        return Listing(table_title(file), key, lambda: items_of(kept, request)[0])
 
 
-def own_texts(file: Path, named: Mapping[str, str]) -> Iterator[Text]:
+def own_texts(file: Path, named: Mapping[str, str]) -> Iterator[Stored]:
     """Read the texts of a table, some of whose columns are named.
 
     Raises:
         UserError: it cannot be read, lacks a column, or lists nothing.
     """
     empty = True
-    for _, row in read_table(file, replace(TEXTS, named=named)):
+    for _, row in read_table(file, TEXTS.of(file, named)):
         empty = False
-        yield Text(row["domain"], row["label"], row["group"], row["split"], row["text"])
+        content = row["text"].encode("utf-8", "replace")
+        yield Stored(row["domain"], row["label"], row["group"], row["split"], content)
     if empty:
         raise UserError(f"{file} lists no text")

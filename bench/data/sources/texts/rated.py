@@ -11,7 +11,7 @@ from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.core.packages import Member, NotHere
 from bench.data.sources.base import Absent, Listing, SourceRequest
-from bench.data.sources.texts.kept import Text, items_of, keep
+from bench.data.sources.shards.kept import Stored, items_of, keep
 from bench.spec.toml import Frozen
 
 
@@ -24,7 +24,7 @@ class RatedTable(Frozen):
     domain: str
     member: Member
 
-    def texts(self, bands: dict[str, tuple[FiniteFloat, FiniteFloat]], download: bool) -> Iterator[Text]:
+    def texts(self, bands: dict[str, tuple[FiniteFloat, FiniteFloat]], download: bool) -> Iterator[Stored]:
         """Read the texts whose rating is within a class's band, without its ends."""
         content = self.member.read(download)
         for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
@@ -35,7 +35,8 @@ class RatedTable(Frozen):
                 raise UserError(f"{self.member.path}, line {number}: no identity, rating and text") from None
             for label, (low, high) in bands.items():
                 if low < rating < high and text:
-                    yield Text(self.domain, label, f"{self.domain} {identity.partition('_')[0]}", "", text)
+                    group = f"{self.domain} {identity.partition('_')[0]}"
+                    yield Stored(self.domain, label, group, "", text.encode("utf-8", "replace"))
 
 
 class RatedTexts(Frozen):
@@ -56,7 +57,7 @@ class RatedTexts(Frozen):
     def listing(self, request: SourceRequest) -> Listing:
         """List every domain; what is not kept yet is read from the distributions, or fetched."""
 
-        def texts() -> Iterator[Text]:
+        def texts() -> Iterator[Stored]:
             for table in self.tables:
                 yield from table.texts(self.bands, request.download)
 
