@@ -75,7 +75,7 @@ clean:  ## remove the environment
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(if $(TORCH_INDEX),$(PY) -m pip install --quiet --index-url $(TORCH_INDEX) torch torchvision)
+	$(if $(TORCH_INDEX),PIP_INDEX_URL=$(TORCH_INDEX) $(PY) -m pip install --quiet torch torchvision)
 	$(PY) -m pip install --quiet --no-warn-conflicts --editable .
 	@touch $@
 
