@@ -75,7 +75,9 @@ def main(arguments: list[str]) -> None:
         libraries = size(packages["torch"], cuda_alone=True)
         print(f"{sum(cuda.values()):8.0f} MiB  of these {len(cuda)} packages for CUDA")
         print(f"{libraries:8.0f} MiB  torch's own libraries for CUDA")
-        print(f"{sum(sizes.values()) - sum(cuda.values()) - libraries:8.0f} MiB  the rest (computed, not installed)")
+        print(
+            f"{sum(sizes.values()) - sum(cuda.values()) - libraries:8.0f} MiB  the rest (computed, not installed)"
+        )
 
 
 if __name__ == "__main__":
