@@ -18,7 +18,6 @@ from bench.data.sources.folder import OwnFolder
 from bench.data.sources.layouts import few
 from bench.data.sources.manifest import OwnTable, read_manifest
 from bench.data.sources.parquet import LIST, is_list, table_title
-from bench.data.sources.shards.kept import facts_of
 from bench.data.sources.shards.own import OwnFiles
 from bench.data.sources.tables import IMAGES, OTHER_NAMES, TEXTS, header_of, item_column
 from bench.data.sources.tabular.own import OwnRows, own_rows
@@ -166,7 +165,7 @@ def _files(file: Path, modality: str, header: Sequence[str], named: dict[str, st
         raise UserError(f"{table_title(file)}: name the column of files with --{modality}; there are {there}")
     source = OwnFiles(type="own-files", path=str(file.resolve()), item=item, columns=named)
     found = Own(file, modality, source)
-    for domain, label, _, split in facts_of(source.kept()):
+    for domain, label, _, split in source.facts():
         found.counts[domain, label][split] += 1
     return found
 
@@ -178,8 +177,8 @@ def _rows(file: Path, path: str, named: dict[str, str], recognised: bool) -> Own
         # More likely one of images or texts, under a name that is not known.
         others = (f"'{name}' (nor {', '.join(OTHER_NAMES[name])})" for name in ("path", "text"))
         raise UserError(
-            f"{table_title(file)} has no column {', nor '.join(others)}, and none of numbers: rename the one of images "
-            "or texts; if its rows are the items, say --modality table"
+            f"{table_title(file)} has no column {', nor '.join(others)}, and none of numbers: rename the one "
+            "of images or texts; if its rows are the items, say --modality table"
         )
     notes = [f"left out: {few(rows.left_out, NAMED)}"] if rows.left_out else []
     notes += [f"many values: {text}" for text in rows.many[:NAMED]]

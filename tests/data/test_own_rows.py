@@ -229,6 +229,7 @@ def test_wrong_names_are_one_line(fresh: Path, named: dict[str, str], reason: st
             r"2 columns for 'label' \(.*\): remove .*, or say which with --label",
         ),
         ("domain,label\nx,y\n", "no column beside those of labels, domains"),
+        ('a,domain,label\n1,"x,y\n2,x,y\n', "a quote is not closed"),
         ("a,a,domain,label\n1,1,x,y\n", "2 columns are called 'a': rename all but one"),
         ("a,domain,label,split\n1,x,y,dev\n", "row 1: split 'dev': train, validation, test or empty"),
         (f"a,domain,label\n1,{'x' * 300},y\n", "has 300 characters: the longest domain has 200"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections import defaultdict
@@ -54,7 +55,13 @@ def file_key(file: Path) -> str:
         status = file.stat()
     except OSError as error:
         raise Absent(f"cannot read {file}: {error.strerror}") from None
-    return combine(str(file), str(status.st_size), str(status.st_mtime_ns), str(status.st_ino))
+    return combine(str(file), state_of(status), str(status.st_ino))
+
+
+def state_of(status: os.stat_result) -> str:
+    """Text that changes when a file is written again, whatever its times are set to."""
+    # The second time also changes where the file may be read by others than before.
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def normalised(name: str) -> str:

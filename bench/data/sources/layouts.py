@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.core.files import open_regular
-from bench.data.sources.base import NameLookup, SourceRequest, normalised
+from bench.data.sources.base import NameLookup, SourceRequest, normalised, state_of
 from bench.data.sources.encoded import image_column
 from bench.data.sources.item import Item
 from bench.data.sources.parquet import check_rows, class_names, column_values, open_shard
@@ -187,12 +187,7 @@ def states_in(folder: Path) -> str:
             found = [(entry.name, entry.stat()) for entry in entries]
     except OSError:
         found = []
-    return combine(str(folder), *sorted(f"{name} {_state(status)}" for name, status in found))
-
-
-def _state(status: os.stat_result) -> str:
-    # The second time also changes where the file may be read by others than before.
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+    return combine(str(folder), *sorted(f"{name} {state_of(status)}" for name, status in found))
 
 
 def digest_of(items: Items) -> str:
@@ -210,5 +205,5 @@ def digest_of(items: Items) -> str:
         except OSError:
             parts.append(f"{name} missing")
         else:
-            parts.append(f"{name} {_state(status)}")
+            parts.append(f"{name} {state_of(status)}")
     return combine(*parts)

@@ -52,10 +52,13 @@ def shards_at(name: str) -> tuple[Path, str]:
 def _snapshot(repository: str, revision: str) -> tuple[Path, str]:
     """Folder of the commit that a revision is now, and how it came here; without a network, what is here."""
     from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_OFFLINE
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     pattern = f"*{ENDING}"
     try:
+        if HF_HUB_OFFLINE:
+            raise Absent("HF_HUB_OFFLINE")
         check_network()
     except Absent:
         try:

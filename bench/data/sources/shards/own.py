@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,7 @@ from bench.core.digest import combine
 from bench.core.errors import UserError, did_you_mean
 from bench.data.sources.base import Listing, SourceRequest
 from bench.data.sources.parquet import open_shard, parquet_files, table_key, table_title
-from bench.data.sources.shards.kept import Stored, items_of, keep
+from bench.data.sources.shards.kept import Items, Stored, facts_of, kept_file, kept_listing
 from bench.data.sources.tables import ROWS, read_table
 from bench.spec.toml import Frozen
 
@@ -28,13 +29,17 @@ class OwnFiles(Frozen):
     item: str = Field(description="column of the files")
     columns: dict[str, str] = Field({}, description="what the shards call their other columns")
 
-    def kept(self) -> Path:
-        """Find the files in the cache, or copy them there.
+    def facts(self) -> Iterator[tuple[str, str, str, str]]:
+        """Domain, label, group and split of each file; the files are copied into the cache.
 
         Raises:
             UserError: a shard cannot be read, lacks a column, or holds no files in it.
         """
-        return keep(self._key, lambda: own_files(Path(self.path), self.item, self.columns))
+        return facts_of(kept_file(self._key, self._files))
+
+    @property
+    def _files(self) -> Items:
+        return partial(own_files, Path(self.path), self.item, self.columns)
 
     @property
     def _key(self) -> str:
@@ -43,15 +48,14 @@ class OwnFiles(Frozen):
 
     def listing(self, request: SourceRequest) -> Listing:
         """List the rows of the card's domains and classes."""
-        kept = self.kept()
-        return Listing(table_title(Path(self.path)), self._key, lambda: items_of(kept, request)[0])
+        return kept_listing(table_title(Path(self.path)), self._key, self._files, request)
 
 
 def own_files(table: Path, item: str, named: Mapping[str, str]) -> Iterator[Stored]:
     """Read the files in a column of shards, a few at a time.
 
     Raises:
-        UserError: as `OwnFiles.kept`.
+        UserError: as `OwnFiles.facts`.
     """
     rows = read_table(table, ROWS.of(table, named))
     files = (content for shard in parquet_files(table) for content in _contents(shard, item))

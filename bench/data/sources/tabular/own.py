@@ -8,14 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from bench.core.digest import code_digest, combine
 from bench.core.errors import UserError
 from bench.core.files import open_regular
 from bench.core.modalities import MODALITIES
-from bench.data.sources.base import SPLIT_NAMES, Listing, SourceRequest
+from bench.data.sources.base import SPLIT_NAMES, Listing, SourceRequest, state_of
 from bench.data.sources.item import Item
 from bench.data.sources.library import KeptPart, keep_array, kept_part
 from bench.data.sources.parquet import (
@@ -100,7 +99,8 @@ class OwnRows(Frozen):
                     found[domain].append(item)
             return {domain: rows for domain, rows in found.items() if rows}
 
-        return Listing(table_title(file), _key(file, self.columns), items)
+        state = state_of(Path(own_rows(file, self.columns).array).stat())
+        return Listing(table_title(file), combine(_key(file, self.columns), state), items)
 
 
 def own_rows(file: Path, named: Mapping[str, str], read: bool = False) -> KeptRows:
@@ -283,12 +283,23 @@ def _odd(schema: Schema, names: Sequence[str]) -> dict[str, str]:
 
 
 def _lines(file: Path) -> int:
-    """Lines of a file at most: line feeds, or carriage returns where those are more."""
-    counts = np.zeros(2, dtype=np.int64)
+    """Lines of a file at most: line feeds, or carriage returns where those are more.
+
+    Raises:
+        UserError: a quote is not closed: it would swallow rows behind it.
+    """
+    feeds = returns = quotes = 0
     with open_regular(file) as content:
         while piece := content.read(BLOCK):
-            counts += [piece.count(b"\n"), piece.count(b"\r")]
-    return int(counts.max())
+            feeds += piece.count(b"\n")
+            returns += piece.count(b"\r")
+            quotes += piece.count(b'"')
+    if quotes % 2:
+        raise UserError(
+            f"cannot read the table {file}: a quote is not closed (does a cell "
+            "begin with a quote that it does not end with?)"
+        )
+    return max(feeds, returns)
 
 
 def _read(file: Path, header: Sequence[str], delimiter: str, names: Sequence[str], **convert: Any) -> Table:

@@ -12,7 +12,7 @@ from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.data.sources.base import Listing, SourceRequest
 from bench.data.sources.parquet import table_key, table_title
-from bench.data.sources.shards.kept import Stored, items_of, keep
+from bench.data.sources.shards.kept import Stored, kept_listing
 from bench.data.sources.tables import TEXTS, read_table
 from bench.spec.toml import Frozen
 
@@ -28,8 +28,7 @@ class OwnTexts(Frozen):
         """List the rows of the card's domains and classes."""
         file = Path(self.path)
         key = combine(table_key(file), *(text for pair in self.columns.items() for text in pair))
-        kept = keep(key, lambda: own_texts(file, self.columns))
-        return Listing(table_title(file), key, lambda: items_of(kept, request)[0])
+        return kept_listing(table_title(file), key, lambda: own_texts(file, self.columns), request)
 
 
 def own_texts(file: Path, named: Mapping[str, str]) -> Iterator[Stored]:
