@@ -266,7 +266,8 @@ def find_columns(file: Path, header: Sequence[str], columns: Columns) -> dict[st
             continue
         if given:
             advice = did_you_mean(given, {text.strip() for text in header})
-            raise UserError(f"{file} has no column '{given}', as --{name} says: {advice}")
+            option = "image" if name == "path" else name
+            raise UserError(f"{file} has no column '{given}', as --{option} says: {advice}")
         there = ", ".join(f"'{text.strip()[:40]}'" for text in header[:12])
         option = f": name it with --{name}" if name in COLUMNS else ""
         raise UserError(
