@@ -31,7 +31,9 @@ class Text(NamedTuple):
     text: str
 
 
-def kept_listing(title: str, key: str, texts: Callable[[], Iterable[Text]], request: SourceRequest) -> Listing:
+def kept_listing(
+    title: str, key: str, texts: Callable[[], Iterable[Text]], request: SourceRequest
+) -> Listing:
     """List texts whose table is found in the cache by a key, or made.
 
     Raises:
