@@ -21,7 +21,7 @@ from bench.core.files import write_atomically
 from bench.core.text import counted, printable
 from bench.records import maintenance
 from bench.records.codec import Damaged
-from bench.records.record import Record
+from bench.records.record import Predictions, Record
 from bench.records.store import Store
 from bench.report.scores.frame import accuracy_column, load_frame
 from bench.report.site.build import slug
@@ -87,15 +87,20 @@ def pull(repository: str, into: str) -> None:
     counts: Counter[str] = Counter()
     for file in files:
         for record, predictions in parquet.read(file):
-            try:
-                with writing(store):
-                    outcome = maintenance.add(store, record, lambda _, found=predictions: found)
-            except Damaged as error:
-                raise UserError(f"{file.name} holds {record.key}, which cannot be added: {error}") from None
-            if outcome == "busy":
-                raise UserError(f"another process works on {record.key}: try again when it is done")
-            counts[outcome] += 1
+            counts[_added(store, record, predictions)] += 1
     click.echo(f"{into}: {added_and_kept(store, counts)}")
+
+
+def _added(store: Store, record: Record, predictions: Predictions) -> str:
+    """Add a record; returns what came of it, see `maintenance.add`."""
+    try:
+        with writing(store):
+            outcome = maintenance.add(store, record, lambda _: predictions)
+    except Damaged as error:
+        raise UserError(f"{record.key} cannot be added: {error}") from None
+    if outcome == "busy":
+        raise UserError(f"another process works on {record.key}: try again when it is done")
+    return outcome
 
 
 def model_card(method: str, repository: str, results: str | None) -> str:
