@@ -1,4 +1,4 @@
-"""Check that every link and picture of a built site leads somewhere: `python -m tests.project.links FOLDER`."""
+"""Check that every link and picture of a built site leads somewhere: `python -m tests.project.links DIR`."""
 
 from __future__ import annotations
 
