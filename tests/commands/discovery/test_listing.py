@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -21,6 +22,7 @@ from bench.method.registry import (
     method_summary,
 )
 from bench.spec.matrix.suite import suite_names
+from tests.support.checkout import python
 
 OWN = sorted(name for name in method_modules() if family(name) != OTHERS)
 
@@ -86,3 +88,12 @@ def test_a_bare_list_names_everything() -> None:
     assert result.exit_code == 0
     words = set(re.split(r"[,\s]+", result.output))
     assert {*method_modules(), *suite_names(), *card_names(), "tf_efficientnet_lite0"} <= words
+
+
+def test_methods_are_listed_without_torch(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['torch'] = None; from bench.cli import cli; cli(['list', 'methods'])"
+    process = python("-c", code, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    (dann,) = (line for line in process.stdout.splitlines() if line.startswith("dann "))
+    assert re.split(r"\s{2,}", dann)[:3] == ["dann", "Ganin 2016", "?"]
+    assert " ".join(process.stdout.split()).endswith("?: an installation without torch cannot say.")
