@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 
 .PHONY: demo help test-fast test test-all lint format site test-lowest learn2learn peers speed race torture false-alarms audit clean
 
-demo: $(VENV)/.installed  ## run the quick suite and say where the report is
+demo: $(VENV)/.installed  ## run the quick suite, whose report grows meanwhile, and say where it is
 	@$(PY) -m bench run --suite quick
 
 help:  ## this list

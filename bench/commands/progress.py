@@ -21,6 +21,9 @@ LONG = 5.0
 RecordScore = Callable[[Record], float | None]
 """Score of a finished cell that progress shows, in [0, 1]; None if there is none."""
 
+Ended = Callable[[Record], str]
+"""What is done when a cell has ended; returns what is to be said of it."""
+
 
 def test_accuracy(record: Record) -> float | None:
     """Accuracy on the target's test images at the headline rule's evaluation, in [0, 1]; None if not done."""
@@ -99,9 +102,12 @@ def _method(cell: Cell) -> str:
 class LineProgress:
     """Progress as a line for each finished cell, with the number of cells done and the time to go."""
 
-    def __init__(self, cells: Sequence[Cell], console: Console, score: RecordScore, time: TimeToGo) -> None:
+    def __init__(
+        self, cells: Sequence[Cell], console: Console, score: RecordScore, time: TimeToGo, ended: Ended
+    ) -> None:
         self.console = console
         self.score = score
+        self.ended = ended
         self.total = len(cells)
         self.done = 0
         self._time = time
@@ -136,6 +142,8 @@ class LineProgress:
             highlight=False,
             soft_wrap=True,
         )
+        if said := self.ended(record):
+            self.note(said)
 
     def _outcome(self, record: Record) -> str:
         score = self.score(record)
@@ -152,8 +160,10 @@ class LineProgress:
 class BarProgress(LineProgress):
     """Progress as the same lines, above an overall bar and a bar of the running cell."""
 
-    def __init__(self, cells: Sequence[Cell], console: Console, score: RecordScore, time: TimeToGo) -> None:
-        super().__init__(cells, console, score, time)
+    def __init__(
+        self, cells: Sequence[Cell], console: Console, score: RecordScore, time: TimeToGo, ended: Ended
+    ) -> None:
+        super().__init__(cells, console, score, time, ended)
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -192,14 +202,21 @@ class BarProgress(LineProgress):
         self.bars.update(self._all, completed=self.done, eta=self.eta().strip())
 
 
+def nothing(record: Record) -> str:
+    """Do nothing when a cell has ended."""
+    return ""
+
+
 @contextmanager
-def watch(cells: Sequence[Cell], score: RecordScore, time: TimeToGo) -> Iterator[LineProgress]:
+def watch(
+    cells: Sequence[Cell], score: RecordScore, time: TimeToGo, ended: Ended = nothing
+) -> Iterator[LineProgress]:
     """Watcher of a run that fits the error stream; `score` is what it prints of a finished cell."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield LineProgress(cells, console, score, time)
+        yield LineProgress(cells, console, score, time, ended)
         return
-    bars = BarProgress(cells, console, score, time)
+    bars = BarProgress(cells, console, score, time, ended)
     with bars.bars:
         yield bars
 
