@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from statistics import mean, median
+from statistics import fmean, median
 
 from bench.commands.experiments.simulation import Schedule, ScheduledCell, simulate
 from bench.method.registry import MethodCost, method_costs, method_start
@@ -174,16 +174,21 @@ def cheapest_first(cells: Sequence[Cell]) -> list[Cell]:
     with all the cells that begin with them.
     """
     starts = {method: method_start(method) or method for method in {cell.method for cell in cells}}
-    rounds: dict[tuple[str, int], dict[tuple[str, str], list[Cell]]] = {}
+    efforts: dict[tuple[str, str], float] = {}
+    rounds: dict[tuple[str, int], dict[tuple[str, str], list[tuple[float, Cell]]]] = {}
     for cell in cells:
+        alike = cell.method, _work(cell)
+        if alike not in efforts:
+            efforts[alike] = effort(cell, starts[cell.method])
         groups = rounds.setdefault((cell.backbone, cell.seed), {})
-        groups.setdefault((starts[cell.method], str(cell.scenario.source)), []).append(cell)
+        group = groups.setdefault((starts[cell.method], str(cell.scenario.source)), [])
+        group.append((efforts[alike], cell))
 
-    def work(group: Sequence[Cell]) -> float:
-        return mean(effort(cell, starts[cell.method]) for cell in group)
+    def work(group: Sequence[tuple[float, Cell]]) -> float:
+        return fmean(steps for steps, _ in group)
 
     ordered = [group for groups in rounds.values() for group in sorted(groups.values(), key=work)]
-    return [cell for group in ordered for cell in group]
+    return [cell for group in ordered for _, cell in group]
 
 
 def effort(cell: Cell, start: str) -> float:
