@@ -256,7 +256,7 @@ def label(
     written: list[Box] = []
     for name, place in names:
         x, y = scale * axes.transData.transform(place)
-        width = 0.55 * size * len(name)
+        width = 0.6 * size * len(name)
         free: list[tuple[float, Side, Box]] = []
         for side in (*BESIDE, *AWAY):
             start, base = x + side[0] - (width if side[2] == "right" else 0), y + side[1]

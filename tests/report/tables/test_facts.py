@@ -86,7 +86,7 @@ def boxes(figure: Figure, axes: Axes) -> list[Bbox]:
 
 def test_labels_of_a_crowd_do_not_overlap() -> None:
     """The first are there; lines lead to those that stand away; what has no place is left out."""
-    crowd = [(5 + 0.3 * (place % 6), 5 + 0.25 * (place // 6)) for place in range(30)]
+    crowd = [(5 + 0.1 * (place % 10), 5 + 0.2 * (place // 10)) for place in range(80)]
     names = [(f"a-method-{place}", point) for place, point in enumerate(crowd)]
     with canvas(4, 3) as (figure, axes):
         axes.set(xlim=(0, 10), ylim=(0, 10))
