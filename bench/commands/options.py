@@ -42,6 +42,23 @@ def whole_number(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) <= 18 else None
 
 
+device_option = click.option(
+    "--device",
+    metavar="DEV",
+    shell_complete=values.devices,
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda[:i], mps.",
+)
+
+
+def results_option(text: str) -> Any:
+    """Option that names a results folder."""
+    return click.option("--results", metavar="DIR", shell_complete=values.results, help=text)
+
+
+recorded_option = results_option("A results folder.  [default: the one written last]")
+
 equal_option = click.option(
     "--equal",
     metavar="steps|items|seconds",
@@ -207,9 +224,10 @@ SUITE_OPTIONS: dict[str, Any] = {
     ),
     "image_size": click.option(
         "--image-size",
-        metavar="PX",
-        type=click.IntRange(8, 1024),
-        help="Images of this size instead of the suite's.",
+        metavar="N",
+        # What an item may have, its modality says (`bench.core.modalities`), which is not light.
+        type=click.IntRange(1, 10_000),
+        help="Items of this size instead of the suite's: pixels, tokens, columns, milliseconds.",
     ),
     "steps": click.option(
         "--steps",
