@@ -7,7 +7,7 @@ TORCH_INDEX ?=
 
 .PHONY: demo help test-fast test test-all lint format site docs test-lowest learn2learn peers speed race torture false-alarms audit clean
 
-demo: $(VENV)/.installed  ## run the quick suite and say where the report is
+demo: $(VENV)/.installed  ## run the quick suite, whose report grows meanwhile, and say where it is
 	@$(PY) -m bench run --suite quick
 
 help:  ## this list

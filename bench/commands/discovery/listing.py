@@ -99,7 +99,7 @@ def _method(name: str, loads: bool) -> list[RenderableType]:
     except UserError as error:
         return [Text(printable(f"{name}  cannot be loaded: {error}"))]
     about = Text(printable(summary + (f" It {lacks}." if lacks else "")), "dim")
-    cost, reference = registry.method_costs().get(name, "–"), registry.method_reference(name)
+    cost, reference = str(registry.method_costs().get(name, "–")), registry.method_reference(name)
     return [_row(name, registry.method_paper(name), needs, cost, reference), Padding(about, (0, 0, 0, 4))]
 
 

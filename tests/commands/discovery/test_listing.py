@@ -49,7 +49,7 @@ def test_methods_stand_under_their_families(listed: list[str]) -> None:
 
 def test_facts_of_a_method(listed: list[str]) -> None:
     place = next(n for n, line in enumerate(listed) if line.startswith("dann "))
-    cost = method_costs().get("dann", "–")
+    cost = str(method_costs().get("dann", "–"))
     assert re.split(r"\s{2,}", listed[place]) == ["dann", "Ganin 2016", "source, images", cost, "dalib 0.2"]
     assert listed[place + 1].strip() in method_summary("dann")
 
@@ -78,9 +78,9 @@ def test_costs_are_measured() -> None:
     """By a command that says so in the file; a method that was not measured has none."""
     assert "python -m tests.speed.steps" in COSTS.read_text(encoding="utf-8").splitlines()[0]
     assert set(method_costs()) <= set(method_modules())
-    assert all(re.fullmatch(r"[\d.e+-]+\*?", cost) for cost in method_costs().values())
-    assert float(method_costs().get("full-finetune", 1)) == pytest.approx(1, abs=0.2)
-    assert method_costs().get("linear-probe", "9*").endswith("*")
+    assert all(cost.time > 0 for cost in method_costs().values())
+    assert method_costs()["full-finetune"].time == pytest.approx(1, abs=0.2)
+    assert str(method_costs()["linear-probe"]) == f"{method_costs()['linear-probe'].time}*"
 
 
 def test_a_bare_list_names_everything() -> None:
