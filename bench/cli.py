@@ -215,7 +215,21 @@ def rank_backbones(selection: SuiteOptions, **options: Any) -> None:
 )
 @click.option("--max-seconds", metavar="X", type=Seconds(), help="Only methods within X s a cell.")
 @equal_option
-@click.option("--run", is_flag=True, help="Run what is missing, by successive halving over methods.")
+@click.option("--run", is_flag=True, help="Run what is missing, most expected gain a second first.")
+@click.option(
+    "--budget",
+    metavar="SHARE",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.25,
+    show_default=True,
+    help="With --run: share of the cost of running everything that may be spent.",
+)
+@click.option(
+    "--simulate",
+    metavar="DIR",
+    shell_complete=values.results,
+    help="Instead: replay schedules of --run on records, a folder's or a baseline's.",
+)
 @click.option(
     "--device",
     metavar="DEV",
