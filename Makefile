@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+# An index of torch's builds, such as the one without CUDA that torch's own page of installation names.
+TORCH_INDEX ?=
 
 .PHONY: demo help test-fast test test-all lint format site test-lowest learn2learn peers speed race torture false-alarms audit clean
 
@@ -73,6 +75,7 @@ clean:  ## remove the environment
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
+	$(if $(TORCH_INDEX),PIP_INDEX_URL=$(TORCH_INDEX) $(PY) -m pip install --quiet torch torchvision)
 	$(PY) -m pip install --quiet --no-warn-conflicts --editable .
 	@touch $@
 

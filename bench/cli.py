@@ -13,13 +13,17 @@ from bench.commands import values
 from bench.commands.data.verbs import cache, data
 from bench.commands.discovery.verbs import completion, init, list_, schema, show
 from bench.commands.options import (
+    Bounded,
     Seconds,
     SuiteOptions,
     data_options,
+    device_option,
     equal_option,
     parse_list,
     parse_nodes,
     published_option,
+    recorded_option,
+    results_option,
     suite_options,
 )
 from bench.commands.results.verbs import results
@@ -59,20 +63,8 @@ def cli() -> None:
 
 @cli.command()
 @suite_options()
-@click.option(
-    "--device",
-    metavar="DEV",
-    shell_complete=values.devices,
-    default="auto",
-    show_default=True,
-    help="auto, cpu, cuda[:i], mps.",
-)
-@click.option(
-    "--results",
-    metavar="DIR",
-    shell_complete=values.results,
-    help="Where records and the report go.  [default: results/<suite>]",
-)
+@device_option
+@results_option("Where records and the report go.  [default: results/<suite>]")
 @click.option("--plan", "plan_only", is_flag=True, help="Print the cells and what they share, run nothing.")
 @click.option(
     "--simulate",
@@ -144,20 +136,8 @@ def run(selection: SuiteOptions, no_share: bool, **options: Any) -> None:
     show_default=True,
     help=f"What scores trials at 0 shots: {', '.join(LABEL_FREE)}.",
 )
-@click.option(
-    "--device",
-    metavar="DEV",
-    shell_complete=values.devices,
-    default="auto",
-    show_default=True,
-    help="auto, cpu, cuda[:i], mps.",
-)
-@click.option(
-    "--results",
-    metavar="DIR",
-    shell_complete=values.results,
-    help="Where trials are kept.  [default: results/<suite>-tuning]",
-)
+@device_option
+@results_option("Where trials are kept.  [default: results/<suite>-tuning]")
 def tune(selection: SuiteOptions, **options: Any) -> None:
     """Search a method's hyperparameters with what the protocol allows.
 
@@ -183,14 +163,7 @@ def tune(selection: SuiteOptions, **options: Any) -> None:
     callback=parse_list,
     help="Candidates.  [default: those available offline]",
 )
-@click.option(
-    "--device",
-    metavar="DEV",
-    shell_complete=values.devices,
-    default="auto",
-    show_default=True,
-    help="auto, cpu, cuda[:i], mps.",
-)
+@device_option
 @click.option("--verify", is_flag=True, help="Fit a probe on each and print how well the scores rank them.")
 def rank_backbones(selection: SuiteOptions, **options: Any) -> None:
     """Order pretrained networks for a target without training them.
@@ -219,7 +192,7 @@ def rank_backbones(selection: SuiteOptions, **options: Any) -> None:
 @click.option(
     "--budget",
     metavar="SHARE",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Bounded(0, 1, min_open=True),
     default=0.25,
     show_default=True,
     help="With --run: share of the cost of running everything that may be spent.",
@@ -230,22 +203,14 @@ def rank_backbones(selection: SuiteOptions, **options: Any) -> None:
     shell_complete=values.results,
     help="Instead: replay schedules of --run on records, a folder's or a baseline's.",
 )
-@click.option(
-    "--device",
-    metavar="DEV",
-    shell_complete=values.devices,
-    default="auto",
-    show_default=True,
-    help="auto, cpu, cuda[:i], mps.",
-)
-@click.option(
-    "--results",
-    metavar="DIR",
-    shell_complete=values.results,
-    help="Where the records are.  [default: results/<suite>]",
-)
+@device_option
+@results_option("Where the records are.  [default: results/<suite>]")
 def recommend(selection: SuiteOptions, **options: Any) -> None:
-    """Recommend a method, with its uncertainty, from a suite's records."""
+    """Recommend a method, with its uncertainty, from a suite's records.
+
+    With --run, and for several networks (--backbone A,B), it says for each question which method on which
+    network, chosen by validation items. What is recorded counts, so that the same command goes on.
+    """
     from bench.commands.experiments import recommend as command
 
     sys.exit(command.recommend(command.RecommendOptions(selection, **options)))
@@ -256,21 +221,9 @@ def recommend(selection: SuiteOptions, **options: Any) -> None:
 @click.option("--list", "list_only", is_flag=True, help="List the findings, run nothing.")
 @click.option("--recorded", is_flag=True, help="Judge what is recorded, by whatever code, and run nothing.")
 @click.option("--update", metavar="FILE", help="Replace the tables of a Markdown file too.")
-@click.option(
-    "--device",
-    metavar="DEV",
-    shell_complete=values.devices,
-    default="auto",
-    show_default=True,
-    help="auto, cpu, cuda[:i], mps.",
-)
+@device_option
 @click.option("--workers", metavar="N", type=click.IntRange(1, 4096), help="Cells at once.  [default: 1]")
-@click.option(
-    "--results",
-    metavar="DIR",
-    shell_complete=values.results,
-    help="Where the suites' folders are.  [default: results]",
-)
+@results_option("Where the suites' folders are.  [default: results]")
 def reproduce(list_only: bool, device: str, workers: int | None, **options: Any) -> None:
     """Measure findings of papers again: run their suites, and judge what they say by the records.
 
@@ -290,20 +243,8 @@ def reproduce(list_only: bool, device: str, workers: int | None, **options: Any)
 @cli.command("check-search")
 @suite_options("methods", "controls")
 @click.option("--draws", metavar="N", type=click.IntRange(2, 1000), default=4, show_default=True)
-@click.option(
-    "--device",
-    metavar="DEV",
-    shell_complete=values.devices,
-    default="auto",
-    show_default=True,
-    help="auto, cpu, cuda[:i], mps.",
-)
-@click.option(
-    "--results",
-    metavar="DIR",
-    shell_complete=values.results,
-    help="Where records are kept.  [default: results/<suite>-search]",
-)
+@device_option
+@results_option("Where records are kept.  [default: results/<suite>-search]")
 def check_search(selection: SuiteOptions, **options: Any) -> None:
     """Compare nas-lite with random members of its space, and with random search, at equal cost.
 
@@ -318,12 +259,7 @@ def check_search(selection: SuiteOptions, **options: Any) -> None:
 @cli.command()
 @data_options
 @published_option
-@click.option(
-    "--results",
-    metavar="DIR",
-    shell_complete=values.results,
-    help="A results folder.  [default: the one written last]",
-)
+@recorded_option
 @click.option(
     "--suite",
     metavar="NAME",
@@ -374,12 +310,7 @@ def report(
 @data_options
 @published_option
 @click.argument("folder", metavar="DIR")
-@click.option(
-    "--results",
-    metavar="DIR",
-    shell_complete=values.results,
-    help="A results folder.  [default: the one written last]",
-)
+@recorded_option
 @click.option(
     "--suite",
     metavar="NAME",
@@ -398,12 +329,7 @@ def export(folder: str, results: str | None, suite: str | None) -> None:
 
 @cli.command()
 @click.argument("tracker", metavar="mlflow|tensorboard|wandb", shell_complete=values.trackers)
-@click.option(
-    "--results",
-    metavar="DIR",
-    shell_complete=values.results,
-    help="A results folder.  [default: the one written last]",
-)
+@recorded_option
 @click.option("--to", metavar="WHERE", help="A folder, or MLflow's address.  [default: the tracker's own]")
 def track(tracker: str, results: str | None, to: str | None) -> None:
     """Write records as runs of an experiment tracker, through its own library.
@@ -438,12 +364,7 @@ def baseline() -> None:
 
 @baseline.command("save")
 @click.argument("name", metavar="NAME")
-@click.option(
-    "--results",
-    metavar="DIR",
-    shell_complete=values.results,
-    help="A results folder.  [default: the one written last]",
-)
+@recorded_option
 def baseline_save(name: str, results: str | None) -> None:
     """Save a results folder as results/baselines/NAME, small enough to commit."""
     from bench.commands.results import baseline as command

@@ -6,6 +6,7 @@ Objects are told apart by what they offer, so that no library of theirs is impor
 from __future__ import annotations
 
 import csv
+import filecmp
 import hashlib
 import io
 import os
@@ -202,7 +203,7 @@ def _text(value: Any) -> str:
 
 
 def _written(kind: str, found: Iterable[Entry]) -> Path:
-    """Write entries as a table beside their images; where the same are there already, that is the table."""
+    """Write entries as a table beside their images; where the same are there, undamaged, that is the table."""
     root = cache_part("objects")
     with writing_to_cache():
         root.mkdir(parents=True, exist_ok=True)
@@ -223,7 +224,9 @@ def _written(kind: str, found: Iterable[Entry]) -> Path:
         place = root / digest
         with writing_to_cache():
             (folder / f"{name}.csv").write_text(text.getvalue(), encoding="utf-8", newline="")
-            if not (place / f"{name}.csv").is_file():
+            names = os.listdir(folder)
+            same, *_ = filecmp.cmpfiles(place, folder, names, shallow=False)
+            if len(same) < len(names):
                 shutil.rmtree(place, ignore_errors=True)
                 folder.rename(place)
         return place / f"{name}.csv"

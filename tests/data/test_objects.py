@@ -242,3 +242,14 @@ def test_an_error_of_a_dataset_is_its_own() -> None:
 
     with pytest.raises(FileNotFoundError, match="mine"):
         as_own_data(Broken(colours()))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "img"])
+def test_a_damaged_copy_in_the_cache_is_written_anew(suffix: str) -> None:
+    """A label or a pixel that is another is not the dataset that is handed over."""
+    table = as_own_data(Mine(pil(colours())))
+    whole = {path.name: path.read_bytes() for path in table.parent.iterdir()}
+    harmed = sorted(table.parent.glob(f"*.{suffix}"))[0]
+    harmed.write_bytes(harmed.read_bytes().replace(b"bolt", b"nut ", 1)[:-2] + b"..")
+    assert as_own_data(Mine(pil(colours()))) == table
+    assert {path.name: path.read_bytes() for path in table.parent.iterdir()} == whole

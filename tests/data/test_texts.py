@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -122,6 +124,50 @@ def test_bad_tables_are_one_line(tmp_path: Path, header: str, lines: list[str], 
     with pytest.raises(UserError, match=reason) as raised:
         own_card(table(tmp_path / "t.csv", header, *lines))
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("closed_later", [True, False], ids=["closed in another row", "never closed"])
+def test_a_quote_that_is_not_closed_swallows_no_rows(tmp_path: Path, closed_later: bool) -> None:
+    """Where the text comes last, the rows behind it would be a part of it, and nothing would be missing."""
+    lines = [f"{label},web,text {number}" for number in range(9) for label in ("x", "y")]
+    lines[2] = 'x,web,"Great" it said'
+    lines[9] = 'y,web,"odd'
+    if closed_later:
+        lines[12] = 'x,web,she said "no" twice'
+    for wrong in (2, 9):
+        with pytest.raises(UserError, match=rf"line {wrong + 2}: .*begin with a quote"):
+            own_card(table(tmp_path / "t.csv", "label,domain,text", *lines))
+        lines[wrong] = 'x,web,"""Great"" it said"'
+    card = own_card(table(tmp_path / "t.csv", "label,domain,text", *lines))
+    assert len(open_dataset(card).domains["web"].names) == len(lines)
+
+
+def test_a_table_that_is_changed_under_its_date_is_read_anew(tmp_path: Path) -> None:
+    """Another label of the same length leaves the size, and a program may put the date back."""
+    path = table(tmp_path / "t.csv", "text,label,domain", *ENOUGH)
+    before, status = open_dataset(own_card(path)).domains["web"], path.stat()
+    table(path, "text,label,domain", *[line.replace("text 3,x", "text 3,y") for line in ENOUGH])
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    own_card.cache_clear()
+    after = open_dataset(own_card(path)).domains["web"]
+    assert sorted(after.labels.tolist()) != sorted(before.labels.tolist())
+
+
+@pytest.mark.parametrize("harm", ["index gone", "date", "cut"])
+def test_damaged_texts_in_the_cache_are_made_anew(tmp_path: Path, harm: str) -> None:
+    card = own_card(table(tmp_path / "t.csv", "text,label,domain", *ENOUGH))
+    before = open_dataset(card)
+    (kept,) = (tmp_path / "cache" / "library").glob("*.parquet")
+    whole, status = kept.read_bytes(), kept.stat()
+    other = whole.replace(b"text 3", b"next 3", 1)
+    assert other != whole
+    kept.write_bytes(whole[: len(whole) // 2] if harm == "cut" else other)
+    if harm == "index gone":
+        os.utime(kept, ns=(status.st_atime_ns, status.st_mtime_ns))
+        shutil.rmtree(tmp_path / "cache" / "index")
+    again = open_dataset(card)
+    assert again.fingerprint == before.fingerprint
+    assert [as_text(points)[:4] for points in again.decoded("web", 8)] == ["text"] * len(ENOUGH)
 
 
 def test_a_label_that_occurs_once_is_left_out_and_said(tmp_path: Path) -> None:

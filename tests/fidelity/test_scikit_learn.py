@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +15,7 @@ from bench.api import Backbone, Batch, Episode, Labelled
 from bench.methods.fewshot.r2d2 import R2d2
 from bench.methods.finetuning.linear_probe import LinearProbe
 from bench.methods.finetuning.lp_finetune import LpFinetune
+from bench.methods.shallow.boosted_trees import BoostedTrees
 from tests.fidelity.compare import FEATURES, TASK, assert_near
 from tests.support.items import fit
 
@@ -91,3 +93,19 @@ def test_r2d2(peer: Peer) -> None:
     # By the logarithm of the strength.
     slope = 0.4 * (theirs(x, 0.4 + 1e-5) - theirs(x, 0.4 - 1e-5)) / 2e-5
     assert_near(of_ridge, slope, "gradient of ridge")
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_boosted_trees(peer: Peer, classes: int) -> None:
+    """With the method's defaults: a rate of 0.1, 100 trees."""
+    x, y = torch.randn(200, 5, dtype=torch.float32), torch.arange(200) % classes
+    x[:, 0] += y
+    task = replace(TASK, classes=tuple(map(str, range(classes))))
+    method = BoostedTrees()
+    model = method.build(Backbone(nn.Identity(), 5, []), task)
+    fit(method, model, Labelled(x, y, torch.arange(200)), task)
+    theirs = peer("sklearn.ensemble").HistGradientBoostingClassifier(early_stopping=False)
+    unseen = torch.randn(100, 5, dtype=torch.float32)
+    logits, _ = method.predict(model, unseen)
+    expected = torch.from_numpy(theirs.fit(x.numpy(), y.numpy()).predict_proba(unseen.numpy()))
+    assert_near(logits.softmax(1), expected, "probabilities")

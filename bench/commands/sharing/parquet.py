@@ -69,7 +69,7 @@ def _row(store: Store, record: Record) -> dict[str, object]:
         "key": record.key,
         "suite": record.request.suite,
         "dataset": cell.scenario.dataset,
-        "source": None if cell.scenario.source is None else str(cell.scenario.source),
+        "source": cell.scenario.source_name,
         "target": cell.scenario.target,
         "shots": str(cell.scenario.shots),
         "method": cell.method,

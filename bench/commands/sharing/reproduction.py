@@ -55,8 +55,7 @@ def reproduce(submission: Submission, count: int, execution: ExecutionOptions) -
             click.echo(printable(f"{theirs.key} ({theirs.request.cell.title}): {found[theirs.key]['says']}"))
     alike = all(each["alike"] for each in found.values())
     if alike:
-        digest = hashlib.sha256(read_bounded(submission.folder / MANIFEST, 2**20)).hexdigest()
-        mark = {"manifest": digest, "cells": found}
+        mark = {"manifest": _digest(submission.folder), "cells": found}
         write_atomically(submission.folder / MARK, json.dumps(mark, indent=1).encode())
     return alike
 
@@ -91,7 +90,11 @@ def is_marked(folder: Path) -> bool:
     """Return True if a submission was reproduced as it is now."""
     try:
         mark = json.loads(read_bounded(folder / MARK, 2**20))
-        digest = hashlib.sha256(read_bounded(folder / MANIFEST, 2**20)).hexdigest()
-        return bool(mark["manifest"] == digest)
+        return bool(mark["manifest"] == _digest(folder))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
+
+
+def _digest(folder: Path) -> str:
+    """Digest of a submission's manifest, which holds those of its files."""
+    return hashlib.sha256(read_bounded(folder / MANIFEST, 2**20)).hexdigest()

@@ -8,14 +8,13 @@ from pathlib import Path
 import click
 
 from bench.commands import values
+from bench.commands.options import device_option, recorded_option
 
 
 @click.command()
 @click.argument("edition", metavar="SUITE@N", shell_complete=values.editions)
 @click.option("--by", metavar="NAME", required=True, help="Who submits: the folder's name.")
-@click.option(
-    "--results", metavar="DIR", shell_complete=values.results, help="[default: the one written last]"
-)
+@recorded_option
 @click.option("--out", metavar="DIR", help="[default: submissions/SUITE@N/NAME]")
 def submit(edition: str, by: str, results: str | None, out: str | None) -> None:
     """Pack the records of a frozen suite as a folder to add in a pull request."""
@@ -33,7 +32,7 @@ def submit(edition: str, by: str, results: str | None, out: str | None) -> None:
     "--rerun", metavar="K", type=click.IntRange(1, 1000), help="Run K random cells again; marks it."
 )
 @click.option("--into", metavar="DIR", help="Merge it into this results folder if it has no fault.")
-@click.option("--device", metavar="DEV", shell_complete=values.devices, default="auto", show_default=True)
+@device_option
 def check_submission(
     folders: tuple[str, ...], against: tuple[str, ...], rerun: int | None, into: str | None, device: str
 ) -> None:
@@ -69,9 +68,7 @@ def hub() -> None:
 
 @hub.command()
 @click.argument("repository", metavar="OWNER/NAME")
-@click.option(
-    "--results", metavar="DIR", shell_complete=values.results, help="[default: the one written last]"
-)
+@recorded_option
 def push(repository: str, results: str | None) -> None:
     """Write records as Parquet into a dataset's repository, or into a folder (./DIR)."""
     from bench.commands.sharing import hub as command
@@ -92,9 +89,7 @@ def pull(repository: str, into: str) -> None:
 @hub.command("model-card")
 @click.argument("method", metavar="METHOD", shell_complete=values.methods)
 @click.option("--dataset", "repository", metavar="OWNER/NAME", required=True, help="Where the records are.")
-@click.option(
-    "--results", metavar="DIR", shell_complete=values.results, help="[default: the one written last]"
-)
+@recorded_option
 def model_card(method: str, repository: str, results: str | None) -> None:
     """Print evaluation entries for a model's repository: .eval_results/*.yaml."""
     from bench.commands.sharing import hub as command

@@ -190,10 +190,11 @@ def states_in(folder: Path) -> str:
             found = [(entry.name, entry.stat()) for entry in entries]
     except OSError:
         found = []
-    return combine(str(folder), *sorted(f"{name} {_state(status)}" for name, status in found))
+    return combine(str(folder), *sorted(f"{name} {state_of(status)}" for name, status in found))
 
 
-def _state(status: os.stat_result) -> str:
+def state_of(status: os.stat_result) -> str:
+    """Text that changes when a file is written again, whatever its times are set to."""
     # The second time also changes where the file may be read by others than before.
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
@@ -213,5 +214,5 @@ def digest_of(items: Items) -> str:
         except OSError:
             parts.append(f"{name} missing")
         else:
-            parts.append(f"{name} {_state(status)}")
+            parts.append(f"{name} {state_of(status)}")
     return combine(*parts)

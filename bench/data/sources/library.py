@@ -62,8 +62,9 @@ class KeptPart(Frozen):
     """Names of the classes by the labels' numbers; empty where its origin names none."""
     files: list[str] = []
     array: str = ""
+    """Path of a file of all items: an array, or a table of texts."""
     sha256: str = ""
-    """Of the array's file."""
+    """Of that file."""
 
     @property
     def there(self) -> bool:
@@ -75,8 +76,7 @@ class KeptPart(Frozen):
         """Return True if the array is what was written; what is in other files is not kept here."""
         if not self.array:
             return True
-        with open(self.array, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+        return sha256_of(Path(self.array)) == self.sha256
 
     def images(self) -> Iterator[tuple[Path, int | None, int]]:
         """Iterate over (path, row in the array, label)."""
@@ -162,9 +162,14 @@ def keep_array(out: Path, images: np.ndarray, labels: list[int], classes: list[s
     with writing_to_cache(), atomic_file(out) as temporary:
         with temporary.open("wb") as file:
             np.save(file, images, allow_pickle=False)
-        with temporary.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = sha256_of(temporary)
     return KeptPart(array=str(out), labels=labels, classes=classes, sha256=sha256)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_classes(what: str, kept: KeptPart, classes: Sequence[str]) -> None:

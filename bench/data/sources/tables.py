@@ -106,25 +106,45 @@ def _csv(file: Path, columns: Columns) -> Rows:
             text.seek(0)
             before = csv.field_size_limit(MOST_CHARACTERS)
             try:
-                lines = csv.reader(_lines(text), delimiter=delimiter, skipinitialspace=True)
-                header = next(lines)
+                lines = _cells(text, delimiter)
+                _, header = next(lines)
                 places = _required(file, header, columns)
-                for cells in lines:
+                for number, cells in lines:
                     if any(cells[len(header) :]):
                         # As where a path has a comma: what comes behind it would be taken for other columns.
                         raise UserError(
-                            f"{file}, line {lines.line_num}: {len(cells)} cells, but the first line names "
+                            f"{file}, line {number}: {len(cells)} cells, but the first line names "
                             f"{len(header)} columns: put cells that hold '{delimiter}' in quotes"
                         )
                     if any(cells):
                         row = dict(enumerate(cell.strip() for cell in cells))
-                        yield lines.line_num, {name: row.get(at, "") for name, at in places.items()}
+                        yield number, {name: row.get(at, "") for name, at in places.items()}
             finally:
                 csv.field_size_limit(before)
     except UnicodeDecodeError:
         raise UserError(f"cannot read the table {file}: it is not UTF-8; save it as CSV UTF-8") from None
     except (OSError, csv.Error) as error:
         raise UserError(f"cannot read the table {file}: {error}") from None
+
+
+def _cells(text: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Rows with their last lines. A quote that nothing closes is an error: it would swallow rows behind it.
+
+    Raises:
+        csv.Error: with the row's first line.
+    """
+    lines = csv.reader(_lines(text), delimiter=delimiter, skipinitialspace=True, strict=True)
+    while True:
+        first = lines.line_num + 1
+        try:
+            cells = next(lines, None)
+        except csv.Error as error:
+            raise csv.Error(
+                f"line {first}: {error} (does a cell begin with a quote that it does not end with?)"
+            ) from None
+        if cells is None:
+            return
+        yield lines.line_num, cells
 
 
 def _lines(text: TextIO) -> Iterator[str]:

@@ -38,7 +38,7 @@ def places(found: Board, share: float) -> list[int]:
 
 
 def test_what_is_affordable() -> None:
-    """The first of three costs 10 s, so all cost 30 s: a half, less what is spent, is 5 s, and two thirds 10."""
+    """The first of three costs 10 s, so all cost 30 s: a half leaves 5 s, and two thirds 10 s."""
     found = board()
     assert places(found, 0.01) == [0, 1, 2], "nothing is known of costs yet"
     found.observe(0, 50.0, 10.0)

@@ -1,16 +1,20 @@
-"""Texts in a parquet file of the cache, written once, whose rows are the items."""
+"""Texts in a parquet file of the cache, written once under a checksum, whose rows are the items."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.core.digest import code_digest, combine
 from bench.core.files import atomic_file
-from bench.core.paths import cache_part, writing_to_cache
-from bench.data.sources.base import SourceRequest
+from bench.core.packages import NotHere
+from bench.core.paths import writing_to_cache
+from bench.data.sources import layouts
+from bench.data.sources.base import Absent, Listing, SourceRequest
 from bench.data.sources.item import Item
+from bench.data.sources.library import KeptPart, kept_part, sha256_of
 from bench.data.sources.parquet import check_rows, column_values, open_shard
 
 BATCH = 4096
@@ -27,27 +31,45 @@ class Text(NamedTuple):
     text: str
 
 
-def keep(key: str, texts: Callable[[], Iterable[Text]]) -> Path:
-    """Find a kept file of texts in the cache, or write it."""
+def kept_listing(
+    title: str, key: str, texts: Callable[[], Iterable[Text]], request: SourceRequest
+) -> Listing:
+    """List texts whose table is found in the cache by a key, or made.
+
+    Raises:
+        Absent: what they are made of is not here.
+    """
+    key = combine(key, code_digest("data/sources/texts/*.py"))
+
+    def keep(read: bool = False) -> Path:
+        return Path(kept_part(key, partial(_write, texts), read).array)
+
+    try:
+        state = keep().stat()
+    except NotHere as reason:
+        raise Absent(str(reason)) from None
+    return Listing(
+        title, combine(key, layouts.state_of(state)), lambda: items_of(keep(read=True), request)[0]
+    )
+
+
+def _write(texts: Callable[[], Iterable[Text]], array: Path) -> KeptPart:
+    """Write a table of texts into the cache, beside where an array would be."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = cache_part("library") / f"{combine(key, code_digest('data/sources/texts/*.py'))}.parquet"
-    if path.is_file():
-        return path
+    path = array.with_suffix(".parquet")
     content = pa.struct([("bytes", pa.binary())])
     named = [(name, pa.string()) for name in ("domain", "label", "group", "split")]
     schema = pa.schema([*named, ("text", content)])
-    with (
-        writing_to_cache(),
-        atomic_file(path) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="none") as writer,
-    ):
-        for batch in _batches(texts()):
-            columns = [pa.array(column) for column in list(zip(*batch, strict=True))[:-1]]
-            encoded = pa.array([{"bytes": row.text.encode("utf-8", "replace")} for row in batch], content)
-            writer.write_table(pa.Table.from_arrays([*columns, encoded], schema=schema))
-    return path
+    with writing_to_cache(), atomic_file(path) as temporary:
+        with pq.ParquetWriter(temporary, schema, compression="none") as writer:
+            for batch in _batches(texts()):
+                columns = [pa.array(column) for column in list(zip(*batch, strict=True))[:-1]]
+                encoded = pa.array([{"bytes": row.text.encode("utf-8", "replace")} for row in batch], content)
+                writer.write_table(pa.Table.from_arrays([*columns, encoded], schema=schema))
+        sha256 = sha256_of(temporary)
+    return KeptPart(labels=[], classes=[], array=str(path), sha256=sha256)
 
 
 def _batches(texts: Iterable[Text]) -> Iterator[list[Text]]:

@@ -8,9 +8,10 @@ from typing import Literal
 
 from bench.core.digest import combine
 from bench.core.errors import UserError
+from bench.data.sources import layouts
 from bench.data.sources.base import Absent, Listing, SourceRequest
 from bench.data.sources.tables import TEXTS, read_table
-from bench.data.sources.texts.kept import Text, items_of, keep
+from bench.data.sources.texts.kept import Text, kept_listing
 from bench.spec.toml import Frozen
 
 
@@ -28,9 +29,8 @@ class OwnTexts(Frozen):
         except OSError as error:
             raise Absent(f"cannot read {file}: {error.strerror}") from None
         # As cheap as it has to be at every start: the content of a changed file is another's.
-        key = combine(str(file), str(status.st_size), str(status.st_mtime_ns), str(status.st_ino))
-        kept = keep(key, lambda: own_texts(file))
-        return Listing(f"table {file.name}", key, lambda: items_of(kept, request)[0])
+        key = combine(str(file), layouts.state_of(status), str(status.st_ino))
+        return kept_listing(f"table {file.name}", key, lambda: own_texts(file), request)
 
 
 def own_texts(file: Path) -> Iterator[Text]:

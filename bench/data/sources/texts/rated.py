@@ -7,11 +7,10 @@ from typing import Literal
 
 from pydantic import Field, FiniteFloat
 
-from bench.core.digest import combine
 from bench.core.errors import UserError
-from bench.core.packages import Member, NotHere
-from bench.data.sources.base import Absent, Listing, SourceRequest
-from bench.data.sources.texts.kept import Text, items_of, keep
+from bench.core.packages import Member
+from bench.data.sources.base import Listing, SourceRequest
+from bench.data.sources.texts.kept import Text, kept_listing
 from bench.spec.toml import Frozen
 
 
@@ -60,9 +59,4 @@ class RatedTexts(Frozen):
             for table in self.tables:
                 yield from table.texts(self.bands, request.download)
 
-        key = combine(self.model_dump_json(exclude={"megabytes"}))
-        try:
-            kept = keep(key, texts)
-        except NotHere as reason:
-            raise Absent(str(reason)) from None
-        return Listing(self.title, key, lambda: items_of(kept, request)[0])
+        return kept_listing(self.title, self.model_dump_json(exclude={"megabytes"}), texts, request)
