@@ -69,16 +69,14 @@ def recommend(options: RecommendOptions) -> int:
         return simulate(options.simulate, options.budget)
     plan = RunPlan.resolve(options.selection, options.results, ExecutionOptions(options.device))
     plan = _with_shots(plan, options.shots)
-    cells = [longest_run(cell, plan.store) for cell in plan.cells]
     if options.run:
         with prepared(plan.store):
             _answer(plan, options)
-        frame = present(plan, cells)
-    else:
-        # Without a run nobody asks what is there of today: it takes the images.
-        frame = load_frame(plan.store, cells, per_image=False)
-        if len(plan.suite.backbones) > 1:
-            _answer(plan, options)
+    elif len(plan.suite.backbones) > 1:
+        _answer(plan, options)
+    cells = [longest_run(cell, plan.store) for cell in plan.cells]
+    # Without a run nobody asks what is there of today: it takes the images.
+    frame = present(plan, cells) if options.run else load_frame(plan.store, cells, per_image=False)
     if (frame["status"] != "done").all():
         raise UserError(
             f"no cell of suite '{plan.suite.name}' is done in '{plan.store.root}': "
@@ -117,6 +115,11 @@ def _answer(plan: RunPlan, options: RecommendOptions) -> None:
     cells = [cell for cell in plan.cells if choosable(cell)]
     if len(cells) < len(plan.cells):
         click.echo("episodes, and targets of which nothing is held out, have no validation items: left out")
+    if not cells and options.run:
+        raise UserError(
+            f"suite '{plan.suite.name}' has no validation items that runs could be chosen by: run it, and "
+            "recommend without --run"
+        )
     if not cells:
         return
     trials = [trial_of(cell) for cell in cells]

@@ -18,7 +18,7 @@ from bench.commands.recommending.beliefs import NOISE, Beliefs
 from bench.commands.recommending.trials import Arm, Question, Trial
 from bench.core.errors import UserError
 
-MOST = 10_000
+MOST = 5_000
 """Most trials of a recommendation: what is believed of them takes memory in the square of their number."""
 NORMAL = 1.96
 """Standard deviations on each side of a 95 % interval."""

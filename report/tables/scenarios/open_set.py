@@ -28,7 +28,8 @@ def open_rows(rows: pd.DataFrame, rule: str = HEADLINE) -> list[OpenRow]:
     cells = shared(rows, rule)
     if cells["hos"].isna().all():
         return []
-    means = cells.groupby("method")[list(OPEN)].mean()
-    counts = cells.groupby("method").size()
-    found = [OpenRow(str(method), *values, int(counts[method])) for method, *values in means.itertuples()]
+    found = [
+        OpenRow(str(method), **mine[list(OPEN)].mean().to_dict(), cells=len(mine))
+        for method, mine in cells.groupby("method")
+    ]
     return sorted(found, key=lambda row: (-row.hos, row.method))

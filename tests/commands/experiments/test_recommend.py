@@ -52,14 +52,15 @@ def test_recommend_runs_what_it_needs_and_no_more(tmp_path: Path) -> None:
     again = bench(*command, "0.4", cwd=tmp_path)
     assert len(list(store.records())) == len(records), "what was spent before counts"
     # What is there by other code says nothing.
-    cell = records[0].request.cell
-    other = cell.model_copy(update={"seed": 1 - cell.seed})
-    if store.read(other.key) is None:
-        request = records[0].request.model_copy(update={"cell": other})
-        stale = {"key": other.key, "request": request, "digests": records[0].digests.without_method}
-        store.write(records[0].model_copy(update=stale), store.predictions(records[0]))
-        again = bench(*command, "0.01", cwd=tmp_path)
-        assert "1 of 6 cells are of other code or data and in no number here" in again.stdout, again.stderr
+    known, cell = records[0], records[0].request.cell
+    both = [(method, seed) for method in ("linear-probe", "full-finetune", "nas-lite") for seed in (0, 1)]
+    cells = [cell.model_copy(update={"method": method, "seed": seed}) for method, seed in both]
+    other = next(each for each in cells if store.read(each.key) is None)
+    request = known.request.model_copy(update={"cell": other})
+    stale = {"key": other.key, "request": request, "digests": known.digests.without_method}
+    store.write(known.model_copy(update=stale), store.predictions(known))
+    again = bench(*command, "0.01", cwd=tmp_path)
+    assert "1 of 6 cells are of other code or data and in no number here" in again.stdout, again.stderr
     lying = bench("recommend", "--suite", "tiny.toml", "--shots", "3", cwd=tmp_path)
     assert "other code" not in lying.stdout
 

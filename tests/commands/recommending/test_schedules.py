@@ -145,5 +145,5 @@ def test_a_portfolio_adds_what_helps_elsewhere() -> None:
 
 def test_too_many_cells_are_refused() -> None:
     trial = Trial(HERE, Arm("x", "net"))
-    with pytest.raises(UserError, match="10,001 cells to choose from: 10,000 at most"):
+    with pytest.raises(UserError, match="5,001 cells to choose from: 5,000 at most"):
         Board([trial] * (MOST + 1))
