@@ -15,12 +15,20 @@ from rich.text import Text
 from bench.commands.recommending import schedules
 from bench.commands.recommending.board import Board
 from bench.commands.recommending.schedules import Choice, Schedule
-from bench.commands.recommending.trials import Arm, Trial, choosable, trial_of, validation_score
+from bench.commands.recommending.trials import (
+    Arm,
+    Trial,
+    choosable,
+    evaluation_score,
+    trial_of,
+    validation_score,
+)
 from bench.core.errors import UserError
 from bench.core.text import counted, printable
 from bench.records.baselines import open_results
 from bench.records.record import Record
 from bench.records.selection import label_free_scores
+from bench.report.tables.formats import DASH
 from bench.spec.rules import TUNES_BY
 
 
@@ -51,9 +59,9 @@ def known_of(record: Record) -> Known:
     stage = record.cost.stages.get(last.stage)
     training = stage.total_seconds if stage else 0.0
     rungs = tuple(
-        (100 * value, alone - training * (1 - (each.step / last.step if last.step else 1.0)))
+        (value, alone - training * (1 - (each.step / last.step if last.step else 1.0)))
         for each in record.evaluations
-        if each.stage == last.stage and (value := each.score("target-validation")) is not None
+        if each.stage == last.stage and (value := evaluation_score(each)) is not None
     )
     free = label_free_scores([record.evaluations[place]], TUNES_BY)[0]
     test = 100 * (record.evaluations[place].score("target-test") or 0.0)
@@ -216,13 +224,14 @@ def simulate(source: str, share: float) -> int:
         f"{matrix / 3600:.2f} h alone; schedules may spend {share:.0%} of that"
     )
     outcomes = {name: row(known, share) for name, row in ROWS.items()}
+    named = 1 if len({arm.backbone for arm in arms}) == 1 else 2
     table = Table(box=box.SIMPLE_HEAD, title=Text(DEFAULT), title_justify="left")
     for name in ("question", "use", "regret, points", "of its cost", "separable"):
         table.add_column(name, justify="left" if name in ("question", "use") else "right")
     for row in sorted(outcomes[DEFAULT], key=lambda row: (row.group, row.pair)):
         table.add_row(
             Text(printable(f"{row.pair}, {row.group}")),
-            Text(row.arm.method if row.arm else "–"),
+            Text(printable(" on ".join(row.arm[:named])) if row.arm else DASH),
             f"{row.regret:.1f}",
             f"{row.seconds / row.matrix:.0%}",
             "yes" if row.separable else "no",

@@ -146,25 +146,26 @@ def halving(board: Board, numbers: Sequence[int], share: float) -> Iterator[int]
             left = sorted(means, key=lambda arm: -means[arm])[: max(2, math.ceil(len(means) / 2))]
 
 
-Choice = Callable[[Board, int], Arm | None]
+Choice = Callable[[Board, int], Arm]
 """Arm that is chosen for a question, by its number."""
 
 
-def by_beliefs(board: Board, number: int) -> Arm | None:
+def by_beliefs(board: Board, number: int) -> Arm:
     """Arm of the highest expected score, run on this question or on others."""
     return board.answer(number).arm
 
 
-def by_score(board: Board, number: int) -> Arm | None:
-    """Arm of the highest score among those that were run on the question; None where none was."""
+def by_score(board: Board, number: int) -> Arm:
+    """Arm of the highest score among those that were run on the question; where none was, by beliefs."""
     scores = {
         place: s for place in map(int, board.members[number]) if (s := board.scores.get(place)) is not None
     }
-    return board.trials[max(scores, key=lambda place: scores[place])].arm if scores else None
+    best = max(scores, key=lambda place: scores[place], default=None)
+    return board.answer(number).arm if best is None else board.trials[best].arm
 
 
-def by_group(board: Board, number: int) -> Arm | None:
-    """Arm of the highest mean score among those that most questions of the group have run."""
+def by_group(board: Board, number: int) -> Arm:
+    """Arm of the highest mean score among those that were run on most of the group's questions."""
     group = board.questions[number].group
     known: dict[Arm, list[float]] = {}
     for place, trial in enumerate(board.trials):
@@ -172,4 +173,4 @@ def by_group(board: Board, number: int) -> Arm | None:
             known.setdefault(trial.arm, []).append(score)
     most = max(map(len, known.values()), default=0)
     means = {arm: fmean(scores) for arm, scores in known.items() if len(scores) == most}
-    return max(means, key=lambda arm: means[arm]) if means else None
+    return max(means, key=lambda arm: means[arm]) if means else board.answer(number).arm

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from bench.records.record import Record
+from bench.records.record import Evaluation, Record
 from bench.report.scores.supervision import Supervision
 from bench.spec.cell import Cell, content_hash
+from bench.spec.stages import Partition
 
 ANSWERS = {"method", "overrides", "control_of", "backbone", "seed"}
 """Fields of a cell that its question leaves open."""
@@ -39,6 +40,10 @@ class Trial(NamedTuple):
     seed: int = 0
 
 
+HELD_OUT: tuple[Partition, ...] = ("target-validation", "source-validation")
+"""Partitions that methods are chosen by: the first one that is there."""
+
+
 def trial_of(cell: Cell) -> Trial:
     """Trial that a cell is."""
     fixed = cell.model_dump(mode="json", by_alias=True, exclude=ANSWERS)
@@ -61,8 +66,13 @@ def validation_score(record: Record | None) -> float | None:
     if record is None or not record.done or not record.evaluations:
         return None
     place = record.selected.get(record.request.cell.headline, len(record.evaluations) - 1)
-    for partition in ("target-validation", "source-validation"):
-        score = record.evaluations[place].score(partition)
+    return evaluation_score(record.evaluations[place])
+
+
+def evaluation_score(evaluation: Evaluation) -> float | None:
+    """Score in percent that an evaluation is judged by; see `validation_score`."""
+    for partition in HELD_OUT:
+        score = evaluation.score(partition)
         if score is not None and math.isfinite(score):
             return 100 * score
     return None
