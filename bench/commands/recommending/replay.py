@@ -224,19 +224,9 @@ def simulate(source: str, share: float) -> int:
         f"{matrix / 3600:.2f} h alone; schedules may spend {share:.0%} of that"
     )
     outcomes = {name: row(known, share) for name, row in ROWS.items()}
-    named = 1 if len({arm.backbone for arm in arms}) == 1 else 2
-    table = Table(box=box.SIMPLE_HEAD, title=Text(DEFAULT), title_justify="left")
-    for name in ("question", "use", "regret, points", "of its cost", "separable"):
-        table.add_column(name, justify="left" if name in ("question", "use") else "right")
-    for row in sorted(outcomes[DEFAULT], key=lambda row: (row.group, row.pair)):
-        table.add_row(
-            Text(printable(f"{row.pair}, {row.group}")),
-            Text(printable(" on ".join(row.arm[:named])) if row.arm else DASH),
-            f"{row.regret:.1f}",
-            f"{row.seconds / row.matrix:.0%}",
-            "yes" if row.separable else "no",
-        )
-    Console().print(table)
+    click.echo(f"schedule '{DEFAULT}':\n")
+    for group in dict.fromkeys(row.group for row in outcomes[DEFAULT]):
+        _print_group(group, [row for row in outcomes[DEFAULT] if row.group == group])
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("schedule", "of the cost", "mean regret", "worst"):
         table.add_column(name, justify="left" if name == "schedule" else "right")
@@ -249,3 +239,20 @@ def simulate(source: str, share: float) -> int:
         )
     Console().print(table)
     return 0
+
+
+def _print_group(group: str, rows: Sequence[Outcome]) -> None:
+    """Print what the schedule chose on each question of a group."""
+    several = len({row.arm.backbone for row in rows if row.arm}) > 1
+    table = Table(box=box.SIMPLE_HEAD, title=Text(printable(group)), title_justify="left")
+    for name in ("question", "use", "regret, points", "of its cost", "separable"):
+        table.add_column(name, justify="left" if name in ("question", "use") else "right")
+    for row in rows:
+        table.add_row(
+            Text(printable(row.pair)),
+            Text(printable(" on ".join(row.arm if several else row.arm[:1])) if row.arm else DASH),
+            f"{row.regret:.1f}",
+            f"{row.seconds / row.matrix:.0%}",
+            "yes" if row.separable else "no",
+        )
+    Console().print(table)
