@@ -66,6 +66,10 @@ class RecommendOptions:
 def recommend(options: RecommendOptions) -> int:
     """Print what the records recommend; returns the exit code."""
     if options.simulate:
+        if options.run or any(vars(options.selection).values()):
+            raise UserError(
+                "--simulate replays what a folder holds, whatever suite it is of: --budget alone goes with it"
+            )
         return simulate(options.simulate, options.budget)
     plan = RunPlan.resolve(options.selection, options.results, ExecutionOptions(options.device))
     plan = _with_shots(plan, options.shots)
