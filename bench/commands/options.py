@@ -228,9 +228,10 @@ SUITE_OPTIONS: dict[str, Any] = {
     ),
     "image_size": click.option(
         "--image-size",
-        metavar="PX",
-        type=click.IntRange(8, 1024),
-        help="Images of this size instead of the suite's.",
+        metavar="N",
+        # What an item may have, its modality says (`bench.core.modalities`), which is not light.
+        type=click.IntRange(1, 10_000),
+        help="Items of this size instead of the suite's: pixels, tokens, columns, milliseconds.",
     ),
     "steps": click.option(
         "--steps",

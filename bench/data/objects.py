@@ -203,7 +203,7 @@ def _text(value: Any) -> str:
 
 
 def _written(kind: str, found: Iterable[Entry]) -> Path:
-    """Write entries as a table beside their images; where the same are there, undamaged, that is the table."""
+    """Write entries as a table beside their images; an undamaged table of the same is kept."""
     root = cache_part("objects")
     with writing_to_cache():
         root.mkdir(parents=True, exist_ok=True)

@@ -507,8 +507,15 @@ WRONG = {
     "steps-too-few": Wrong(
         (*OWN, "--steps", "2"), ("4 evaluations do not fit", "1 steps", "8 steps of the source stage")
     ),
-    "image-size-small": Wrong((*RUN, "--image-size", "7"), ("--image-size", "8<=x<=1024")),
-    "image-size-large": Wrong((*RUN, "--image-size", "4096"), ("--image-size", "8<=x<=1024")),
+    "image-size-small": Wrong((*RUN, "--image-size", "7"), ("image_size = 7", "images are of 8 to 1024 px")),
+    "image-size-large": Wrong(
+        (*RUN, "--image-size", "4096"), ("image_size = 4096", "images are of 8 to 1024 px")
+    ),
+    "image-size-of-a-ranking": Wrong(
+        ("rank-backbones", "--dataset", "emoji-home", "--target", "apple", "--image-size", "4096"),
+        ("image_size = 4096", "images are of 8 to 1024 px"),
+    ),
+    "image-size-none": Wrong((*RUN, "--image-size", "0"), ("--image-size", "1<=x<=10000")),
     "image-size-word": Wrong((*RUN, "--image-size", "big"), ("--image-size", "'big'")),
     "backbone-list": Wrong(
         (*RUN, "--plan", "--backbone", "resnet18.untrained,restnet18"), ("'restnet18'", "'resnet18'")

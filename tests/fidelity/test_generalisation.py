@@ -172,7 +172,8 @@ def test_mixstyle_changes_styles_while_training_alone(shape: tuple[int, ...]) ->
     x = torch.randn(shape)
     assert torch.equal(model.eval().features(x), x.flatten(1))
     assert not torch.allclose(model.train().features(x), x.flatten(1))
-    off = Mixstyle(probability=0.0).build(Backbone(nn.Sequential(nn.Flatten()), 75, ["0"], {"0": 3}), TASK)
+    plain = nn.Sequential(nn.Identity(), nn.Flatten())
+    off = Mixstyle(probability=0.0).build(Backbone(plain, 75, ["0"], {"0": 3}), TASK)
     assert torch.equal(off.train().features(x), x.flatten(1))
 
 

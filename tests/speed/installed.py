@@ -1,8 +1,8 @@
 """Sizes of what pip installed, and what of it serves CUDA alone: `python -m tests.speed.installed`.
 
 Counts the packages that `pyproject.toml` asks for and all that they ask for, or those of a requirements file
-(`python -m tests.speed.installed requirements-report.txt`), as they lie in this environment, by the blocks that
-their files take. Nothing is installed: what an installation without CUDA takes is computed as the rest.
+(`python -m tests.speed.installed requirements-report.txt`), as they lie in this environment, by the blocks
+that their files take. Nothing is installed: what an installation without CUDA takes is computed as the rest.
 """
 
 from __future__ import annotations
@@ -75,9 +75,8 @@ def main(arguments: list[str]) -> None:
         libraries = size(packages["torch"], cuda_alone=True)
         print(f"{sum(cuda.values()):8.0f} MiB  of these {len(cuda)} packages for CUDA")
         print(f"{libraries:8.0f} MiB  torch's own libraries for CUDA")
-        print(
-            f"{sum(sizes.values()) - sum(cuda.values()) - libraries:8.0f} MiB  the rest (computed, not installed)"
-        )
+        rest = sum(sizes.values()) - sum(cuda.values()) - libraries
+        print(f"{rest:8.0f} MiB  the rest (computed, not installed)")
 
 
 if __name__ == "__main__":

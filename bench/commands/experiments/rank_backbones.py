@@ -17,6 +17,7 @@ from torch import nn
 from bench.commands.options import SuiteOptions, list_parts
 from bench.commands.suite_options import select_suite
 from bench.core.errors import UserError
+from bench.core.modalities import MODALITIES
 from bench.core.paths import own_data
 from bench.core.seeds import stream
 from bench.core.text import printable
@@ -125,6 +126,7 @@ def _images(options: RankOptions) -> tuple[Card, tuple[str, ...], int]:
             "Missing option '--target': the domain that networks are ranked for, "
             f"of {', '.join(card.domains)}"
         )
+    MODALITIES[card.modality].check(size, "none")
     return card, classes, size
 
 
