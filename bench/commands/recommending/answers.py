@@ -36,6 +36,8 @@ def print_answers(board: Board, tests: Mapping[int, float], share: float) -> Non
         for name in ("question", "use", "test, %", "before", "by, points", "95 %"):
             table.add_column(name, justify="right" if name in ("test, %", "by, points", "95 %") else "left")
         for number in mine:
+            if not any(map(board.able, map(int, board.members[number]))):
+                continue
             answer = board.answer(number)
             table.add_row(
                 Text(printable(answer.question.pair)),
@@ -59,10 +61,12 @@ def print_answers(board: Board, tests: Mapping[int, float], share: float) -> Non
 
 def sentence(board: Board, number: int, left: set[int]) -> str:
     """Say what to use on a question, and why no more is run, given the places that could be."""
+    if not any(map(board.able, map(int, board.members[number]))):
+        return "no method can be run here, or within the seconds that are asked for"
     answer = board.answer(number)
     use = f"use {name_of(board, answer.arm)}"
     if not any(board.trials[p].arm == answer.arm and p in board.scores for p in board.members[number]):
-        use += ", which was run on other questions alone"
+        use += " (not run here: by what is run on other questions)"
     if answer.other is None:
         return f"{use}: there is nothing to compare it with"
     other = name_of(board, answer.other)

@@ -67,6 +67,14 @@ def test_what_cannot_be_run_is_not_tried_on_the_next_question() -> None:
     assert found.answer(0).other is None
 
 
+def test_a_question_that_nothing_can_answer() -> None:
+    found = board(methods="xy")
+    found.observe(0, None, 0.0)
+    found.observe(1, None, 0.0)
+    assert sentence(found, 0, set()).startswith("no method can be run here")
+    assert most_gain(found, [0], 1.0) == []
+
+
 def test_methods_that_take_too_long_are_no_answer() -> None:
     found = board((HERE, THERE), "xy", most_seconds=5.0)
     found.observe(0, 99.0, 10.0)
