@@ -69,7 +69,8 @@ def test_controls_run_and_part_the_gains(home: Path) -> None:
     assert gains == [pytest.approx(value, abs=0.051) for value in (idea + recipe, idea)]
     page = (home / "out" / "report.html").read_text(encoding="utf-8")
     table = page[page.index("Gains in points, of the idea and of the recipe.") :]
-    rows = re.findall(r'<tr data-method="([^"]*)">.*?</th><td>([^<]*)</td>', table[: table.index("</table>")])
+    table = table[: table.index("</table>")]
+    rows = re.findall(r'<tr data-method="([^"]*)"[^>]*>.*?</th><td>([^<]*)</td>', table)
     assert rows == [("dann", "weight=0.0"), ("lp-finetune", "full-finetune")]
     assert "dann: its idea" in page
 

@@ -10,7 +10,7 @@ import pytest
 from bench.core.errors import UserError
 from bench.core.packages import NotHere
 from bench.data.catalog import load_card
-from bench.data.sources.base import Listing, SourceRequest
+from bench.data.sources.base import Absent, Listing, SourceRequest
 from bench.data.sources.speech.synthesised import Synthesised, _samples
 
 WORDS = ("yes", "no")
@@ -22,14 +22,14 @@ def source() -> Synthesised:
     found = load_card("spoken-words").sources[0]
     assert isinstance(found, Synthesised)
     try:
-        found._speak("m1", [("yes", 150, 50)], download=False)
+        found._speak("m1", [("yes", 150, 50)])
     except NotHere as reason:
         pytest.skip(str(reason))
     return found.model_copy(update={"variants": 3})
 
 
 def listing(source: Synthesised) -> Listing:
-    return source.listing(SourceRequest("words", ("m1", "f2"), WORDS, Path(), download=False))
+    return source.listing(SourceRequest("words", ("m1", "f2"), WORDS, Path()))
 
 
 def test_every_voice_says_every_word_in_each_manner(source: Synthesised) -> None:
@@ -56,10 +56,10 @@ def test_it_says_the_same_again_in_another_process(
 
 def test_a_voice_that_is_none_is_one_line(source: Synthesised) -> None:
     with pytest.raises(UserError, match="no file of a voice 'nobody'"):
-        source._speak("nobody", [("yes", 150, 50)], download=False)
+        source._speak("nobody", [("yes", 150, 50)])
     unknown = source.model_copy(update={"language": "xx"})
     with pytest.raises(UserError, match=r"the synthesiser failed: there is no voice 'xx\+m1'"):
-        unknown._speak("m1", [("yes", 150, 50)], download=False)
+        unknown._speak("m1", [("yes", 150, 50)])
 
 
 def test_an_answer_that_breaks_off_is_refused() -> None:
@@ -75,4 +75,15 @@ def test_an_answer_that_breaks_off_is_refused() -> None:
 def test_files_outside_the_distribution_are_not_written(source: Synthesised) -> None:
     bad = source.model_copy(update={"files": {"../x": "0" * 64, **source.files}})
     with pytest.raises(UserError, match="lies outside"):
-        bad._speak("m1", [("yes", 150, 50)], download=False)
+        bad._speak("m1", [("yes", 150, 50)])
+
+
+def test_to_look_for_a_copy_says_nothing(
+    source: Synthesised, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    looking = SourceRequest("words", ("m1",), WORDS, Path(), download=False)
+    with pytest.raises(Absent, match="not spoken here yet: python -m bench data fetch words"):
+        source.listing(looking)
+    listing(source)
+    assert source.listing(looking).items()

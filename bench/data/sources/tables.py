@@ -8,12 +8,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from bench.core.errors import UserError
 from bench.core.files import open_regular
 from bench.data.sources.base import SPLIT_NAMES
 from bench.data.sources.parquet import check_rows, column_values, open_shard
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
 
 DELIMITERS = ",;\t"
 
@@ -158,7 +161,7 @@ def _parquet(file: Path, columns: Columns) -> Rows:
     with open_shard(file) as shard:
         names = shard.schema_arrow.names
         places = _required(file, names, columns)
-        values = {name: column_values(shard, names[at]) if at >= 0 else [] for name, at in places.items()}
+        values = {name: _cells_of(file, shard, names[at]) if at >= 0 else [] for name, at in places.items()}
         for row in range(shard.metadata.num_rows):
             yield row + 2, {name: _text(cells[row]) if cells else "" for name, cells in values.items()}
 
@@ -210,6 +213,26 @@ def _required(file: Path, header: Sequence[str], columns: Columns) -> dict[str, 
                 f"{file} has no column '{name}' (nor {', '.join(OTHER_NAMES[name])}), but {there}"
             )
     return {name: found.get(name, -1) for name in columns.all}
+
+
+def _cells_of(file: Path, shard: ParquetFile, column: str) -> list[Any]:
+    """Values of a column; bytes, as programs write that have no type of texts, are UTF-8.
+
+    Raises:
+        UserError: they are lists, structures, or bytes of something else.
+    """
+    import pyarrow as pa
+
+    kind = shard.schema_arrow.field(column).type
+    values = column_values(shard, column)
+    if pa.types.is_nested(kind):
+        raise UserError(f"{file}: column '{column}' holds {kind}, where a text or a number is read")
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        return values
+    try:
+        return [None if value is None else value.decode() for value in values]
+    except UnicodeDecodeError:
+        raise UserError(f"{file}: column '{column}' holds bytes that are not UTF-8") from None
 
 
 def _text(value: object) -> str:

