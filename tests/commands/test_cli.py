@@ -546,6 +546,12 @@ WRONG = {
     "recommend-shots": Wrong(
         ("recommend", "--suite", "smoke", "--shots", "2,77"), ("no cells with 77 shots",)
     ),
+    "recommend-budget": Wrong(("recommend", "--suite", "smoke", "--budget", "0"), ("--budget",)),
+    "recommend-budget-nan": Wrong(("recommend", "--suite", "smoke", "--budget", "nan"), ("--budget",)),
+    "recommend-simulate-suite": Wrong(
+        ("recommend", "--simulate", "smoke", "--suite", "smoke"), ("--simulate", "--budget alone")
+    ),
+    "recommend-simulate": Wrong(("recommend", "--simulate", "emoji-hom"), ("'emoji-hom'", "emoji-home")),
     "recommend-steps": Wrong(("recommend", "--suite", "smoke", "--steps", "0"), ("--steps",)),
     "recommend-target": Wrong(("recommend", "--suite", "smoke", "--target", "twiter"), ("'twitter'",)),
     "check-search-no-suite": Wrong(("check-search",), ("--suite NAME", "--data FOLDER")),
