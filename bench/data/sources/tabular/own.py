@@ -18,8 +18,8 @@ from bench.core.modalities import MODALITIES
 from bench.data.sources.base import SPLIT_NAMES, Listing, SourceRequest, file_key, state_of
 from bench.data.sources.item import Item
 from bench.data.sources.library import KeptPart, keep_array, kept_part
-from bench.data.sources.parquet import check_rows, column_values, open_shard
-from bench.data.sources.tables import ROWS, find_columns, not_utf8, read_header
+from bench.data.sources.parquet import check_rows, open_shard
+from bench.data.sources.tables import ROWS, cells_of, find_columns, not_utf8, read_header
 from bench.data.sources.tabular.columns import (
     MOST_CATEGORIES,
     categories,
@@ -213,7 +213,7 @@ def _parquet(file: Path, named: Mapping[str, str]) -> tuple[Cells, Table, list[s
         names = [name for name in names if name not in odd]
         check_cells(str(file), shard.metadata.num_rows, len(names))
         cells = {
-            name: [_text(value) for value in column_values(shard, schema.names[at])]
+            name: [_text(value) for value in cells_of(file, shard, schema.names[at])]
             if at >= 0
             else [""] * shard.metadata.num_rows
             for name, at in places.items()
