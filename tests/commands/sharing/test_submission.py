@@ -301,7 +301,7 @@ def test_labels_are_compared_with_those_that_are_here(mine: Path, tmp_path: Path
         run("site", str(mine), str(only_others), "--out", str(tmp_path / "site"))
 
 
-def test_methods_that_are_asked_fewer_episodes_are_no_fault(tmp_path: Path) -> None:
+def test_records_of_an_older_release_have_no_fault(tmp_path: Path) -> None:
     out = str(tmp_path / "tasks")
     run("submit", "emoji-tasks@1", "--by", "me", "--results", str(BASELINES / "emoji-tasks"), "--out", out)
     result = check(out)
