@@ -13,6 +13,7 @@ import click
 
 from bench.commands import values
 from bench.core.errors import UserError
+from bench.core.paths import COLUMNS, column_variable
 
 
 def parse_list(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[str] | None:
@@ -118,6 +119,14 @@ def _environment(variable: str, kind: str = "path") -> Any:
     return put
 
 
+COLUMN_HELP = {
+    "label": "holds classes",
+    "domain": "holds domains",
+    "group": "says which items are never split apart",
+}
+"""What each column of one's own table holds."""
+
+
 def data_options(command: Any) -> Any:
     """Decorate a verb that reads images with the options that say where they are."""
     for option in (
@@ -141,7 +150,17 @@ def data_options(command: Any) -> Any:
             metavar="NAME",
             expose_value=False,
             callback=_environment("BENCH_MODALITY", "name"),
-            help="What your own items are: image, text.  [default: as the table's columns say]",
+            help="What your own items are: image, text, audio, table.  [default: as the columns say]",
+        ),
+        *(
+            click.option(
+                f"--{column}",
+                metavar="COLUMN",
+                expose_value=False,
+                callback=_environment(column_variable(column), "name"),
+                help=f"Column of your own table that {COLUMN_HELP[column]}.",
+            )
+            for column in reversed(COLUMNS)
         ),
         click.option(
             "--data",
@@ -149,7 +168,7 @@ def data_options(command: Any) -> Any:
             shell_complete=values.files,
             expose_value=False,
             callback=_environment("BENCH_OWN_DATA"),
-            help="Your own images: <domain>/<class>/*, or a table with path (or text), domain, label.",
+            help="Your own items: <domain>/<class>/*, or a table with path, text or numbers, domain, label.",
         ),
     ):
         command = option(command)

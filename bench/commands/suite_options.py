@@ -26,6 +26,7 @@ OWN = {
     "image": ("own-images", "own-tasks"),
     "text": ("own-texts", "own-texts-alone"),
     "audio": ("own-recordings", "own-recordings"),
+    "table": ("own-rows", "own-rows-alone"),
 }
 """Default suites for one's own items by modality: of several domains, and of one."""
 
@@ -96,6 +97,8 @@ def _load(name: str | None) -> Suite:
         click.echo(printable(line), err=True)
     suite = load_suite(name or OWN[card.modality][len(card.domains) == 1])
     change: dict[str, Any] = {"name": f"{suite.name}-{card.name}", "dataset": card.name}
+    if card.columns:
+        change["image_size"] = len(card.columns)
     if suite.dataset not in ("", card.name) and not _is_about(suite, card):
         # Names of another dataset's domains and classes say nothing about these images.
         click.echo(

@@ -123,6 +123,21 @@ def own_modality() -> str | None:
     return os.environ.get("BENCH_MODALITY") or None
 
 
+COLUMNS = ("label", "domain", "group")
+"""What columns of one's own table may be named for."""
+
+
+def column_variable(column: str) -> str:
+    """Name the variable of the environment that holds what a table calls a column."""
+    return f"BENCH_COLUMN_{column.upper()}"
+
+
+def own_columns() -> tuple[tuple[str, str], ...]:
+    """Return the columns that `--label`, `--domain` and `--group` name, as pairs of option and name."""
+    named = ((column, os.environ.get(column_variable(column))) for column in COLUMNS)
+    return tuple((column, name) for column, name in named if name)
+
+
 def published_results() -> Path | None:
     """Return the table of published results that `--published` names; None where it names none."""
     named = os.environ.get("BENCH_PUBLISHED")

@@ -34,6 +34,7 @@ SILENT = {
     "default_domains": "which cells there are",
     "task_seed": "which classes a cell is about, which its key names",
     "expected": "what a copy is warned of",
+    "columns": "names of a row's numbers, for readers",
     "sources": "where images come from; the dataset's fingerprint covers what came",
 }
 """Fields of a card that decide no number of a cell, each with the reason."""
@@ -79,6 +80,7 @@ class Card(Frozen):
     )
     modality: ModalityName = "image"
     metric: Metric = Field("accuracy", description="what its results are judged by")
+    columns: list[str] = Field([], description="names of the numbers of a row, where they are known")
     fit: Fit = Field("pad", description="how images are made square")
     split: SplitSpec = SplitSpec(seed=2024, test=0.25, validation=0.15)
     task_seed: int = Field(0, description="decides which half of the classes the task kinds transfer to")

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from bench.core.errors import check_name
-from bench.core.paths import own_data, own_modality
+from bench.core.paths import own_columns, own_data, own_modality
 from bench.data.card import CARDS, Card, own_name
 from bench.data.own import own_card
 from bench.spec.toml import read_toml
@@ -22,7 +22,7 @@ def load_card(name: str) -> Card:
     """Load the card of that name; raises a `UserError` with a suggestion when there is none."""
     own = own_data()
     if own and name == own_name(own):
-        return own_card(own, own_modality())
+        return own_card(own, own_modality(), own_columns())
     check_name("dataset", name, card_names())
     return _packaged(name)
 

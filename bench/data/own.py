@@ -1,9 +1,10 @@
-"""Own items of the user: a folder `<domain>/<class>/*`, or a table of paths or of texts, without a card."""
+"""Own items of the user: a folder `<domain>/<class>/*`, or a table of paths, texts or rows; no card."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from bench.data.sources.base import alike
 from bench.data.sources.folder import OwnFolder
 from bench.data.sources.layouts import few
 from bench.data.sources.manifest import OwnTable, read_manifest
-from bench.data.sources.tables import IMAGES, TEXTS, holds
+from bench.data.sources.tables import IMAGES, OTHER_NAMES, TEXTS, holds
+from bench.data.sources.tabular.own import OwnRows, own_rows
 from bench.data.sources.texts.own import OwnTexts, own_texts
 from bench.data.sources.tree import Tree, read_tree
 from bench.spec.toml import read_toml
@@ -31,6 +33,9 @@ NAMED = 10
 
 TABLES = (".csv", ".tsv", ".parquet")
 
+METRICS = {"table": "auc"}
+"""What results are judged by, of a modality whose classes are rarely alike in size."""
+
 Counts = dict[tuple[str, str], Counter[str]]
 """Items by (domain, class), and in them by published split."""
 
@@ -41,9 +46,12 @@ class Own:
 
     place: Path
     modality: str
-    source: OwnFolder | OwnTable | OwnTexts
+    source: OwnFolder | OwnTable | OwnTexts | OwnRows
     counts: Counts = field(default_factory=lambda: defaultdict(Counter))
     tree: Tree | None = None
+    columns: list[str] = field(default_factory=list)
+    """Names of the numbers of a row."""
+    notes: list[str] = field(default_factory=list)
 
     @property
     def kind(self) -> Modality:
@@ -51,14 +59,18 @@ class Own:
         return MODALITIES[self.modality]
 
 
-def table_modality(file: Path) -> str:
-    """Modality of the items of a table, by the columns that it has."""
-    return "text" if holds(file, TEXTS) and not holds(file, IMAGES) else "image"
+def table_modality(file: Path, named: Mapping[str, str]) -> str:
+    """Modality of the items of a table, by the columns that it has: of rows where none holds other items."""
+    if holds(file, replace(IMAGES, named=named)):
+        return "image"
+    return "text" if holds(file, replace(TEXTS, named=named)) else "table"
 
 
 @lru_cache(maxsize=4)
-def own_card(place: Path, modality: str | None = None) -> Card:
+def own_card(place: Path, modality: str | None = None, columns: tuple[tuple[str, str], ...] = ()) -> Card:
     """Make a card for a folder or a table; its modality is recognised where none is named.
+
+    `columns` are pairs of what a column of a table says (`label`) and what the table calls it.
 
     Raises:
         UserError: it does not exist, holds no items, or fewer than two classes are in every domain.
@@ -70,12 +82,15 @@ def own_card(place: Path, modality: str | None = None) -> Card:
     if modality:
         check_name("modality", modality, OWN)
     if place.suffix.lower() in TABLES and place.is_file():
-        return _card(_table(place, modality or table_modality(place)))
+        return _card(_table(place, modality, dict(columns)))
     if not place.is_dir():
         raise UserError(
             f"no folder or table at '{place}': --data takes a folder with <domain>/<class>/<images>, "
-            "or a .csv or .parquet with the columns path (or text), domain, label"
+            "or a .csv or .parquet with the columns path (or text, or numbers), domain, label"
         )
+    if columns:
+        option, name = columns[0]
+        raise UserError(f"--{option} {name} names a column of a table, and '{place}' is a folder")
     return _folder(place, modality)
 
 
@@ -99,23 +114,44 @@ def _folder(place: Path, modality: str | None) -> Card:
     return _card(found)
 
 
-OWN = ("image", "text", "audio")
+OWN = ("image", "text", "audio", "table")
 """Modalities that one's own items may be of."""
 
 
-def _table(file: Path, modality: str) -> Own:
-    """Read the rows of a table."""
-    path = str(file.resolve())
+def _table(file: Path, chosen: str | None, named: dict[str, str]) -> Own:
+    """Read a table of images or texts, or whose rows are the items."""
+    path, modality = str(file.resolve()), chosen or table_modality(file, named)
     if modality == "audio":
         raise UserError(f"'{file}' is a table, and recordings are read from folders <domain>/<class>")
+    if modality == "table":
+        return _rows(file, path, named, recognised=chosen is None)
     if modality == "text":
-        found = Own(file, modality, OwnTexts(type="own-texts", path=path))
-        for text in own_texts(file):
+        found = Own(file, modality, OwnTexts(type="own-texts", path=path, columns=named))
+        for text in own_texts(file, named):
             found.counts[text.domain, text.label][text.split] += 1
         return found
-    found = Own(file, modality, OwnTable(type="own-table", path=path))
-    for row in read_manifest(file):
+    found = Own(file, modality, OwnTable(type="own-table", path=path, columns=named))
+    for row in read_manifest(file, named):
         found.counts[row["domain"], row["label"]][row["split"]] += 1
+    return found
+
+
+def _rows(file: Path, path: str, named: dict[str, str], recognised: bool) -> Own:
+    """Read a table whose rows are the items."""
+    rows = own_rows(Path(path), named)
+    if recognised and not rows.numeric:
+        # More likely one of images or texts, under a name that is not known.
+        others = (f"'{name}' (nor {', '.join(OTHER_NAMES[name])})" for name in ("path", "text"))
+        raise UserError(
+            f"{file} has no column {', nor '.join(others)}, and none of numbers: rename the one of images "
+            "or texts; if its rows are the items, say --modality table"
+        )
+    notes = [f"left out: {few(rows.left_out, NAMED)}"] if rows.left_out else []
+    notes += [f"many values: {text}" for text in rows.many[:NAMED]]
+    source = OwnRows(type="own-rows", path=path, columns=named)
+    found = Own(file, "table", source, columns=rows.columns, notes=notes)
+    for domain, item in rows.rows():
+        found.counts[domain, item.label][item.split] += 1
     return found
 
 
@@ -135,7 +171,7 @@ def _card(own: Own) -> Card:
     place, counts, tree = own.place, own.counts, own.tree
     domains = sorted({domain for domain, _ in counts})
     labels = sorted({label for _, label in counts})
-    notes = list(tree.notes) if tree else []
+    notes = list(tree.notes if tree else own.notes)
     if not counts:
         raise UserError(
             f"no images in '{place}', nor recordings: it takes folders <domain>/<class>/<images>"
@@ -173,6 +209,8 @@ def _card(own: Own) -> Card:
         domains=domains,
         classes=sorted(shared, key=lambda label: (-sizes[label], label)),
         modality=own.modality,
+        metric=METRICS.get(own.modality, "accuracy"),
+        columns=own.columns,
         fit="crop",
         sources=[own.source],
         notes=notes,

@@ -9,6 +9,7 @@ from bench.data.sources.library import Library
 from bench.data.sources.manifest import Manifest, OwnTable
 from bench.data.sources.pixel_tables import PixelTables
 from bench.data.sources.speech.synthesised import Synthesised
+from bench.data.sources.tabular.own import OwnRows
 from bench.data.sources.tabular.rows import PackageRows
 from bench.data.sources.tabular.sequences import PackageSequences
 from bench.data.sources.texts.own import OwnTexts
@@ -21,6 +22,7 @@ Source = (
     | Library
     | Manifest
     | OwnFolder
+    | OwnRows
     | OwnTable
     | OwnTexts
     | PackageRows

@@ -215,7 +215,7 @@ def test_tables_of_other_columns_and_delimiters(header: str, mark: str, tmp_path
         (b"path,domain,label\n" + b"x" * 200_000 + b",x,y\n", "more than 65,536 characters"),
         (b"path,domain,label\n" + b"," * 2**20, "more than 65,536 characters"),
         (b"path,domain,label\n\xe9,x,y\n", "it is not UTF-8"),
-        (b"a;b;c\n", r"has no column 'path' \(nor filename, .*\), but 'a', 'b', 'c'"),
+        (b"a;b;c\n", r"has no column 'domain' \(nor domain_name, .*\), but 'a', 'b', 'c'"),
         (b"\n", "its first line names no column"),
         (b"path,domain,label\n\0\n", "line 2|NUL"),
     ],

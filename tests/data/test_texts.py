@@ -133,7 +133,7 @@ ENOUGH = [f"text {number},{label},web" for number in range(6) for label in ("x",
     [
         ("text,label", ENOUGH, r"has no column 'domain'"),
         ("sentence,text,label,domain", ENOUGH, r"2 columns for 'text'"),
-        ("words,label,domain", ENOUGH, r"has no column 'path'.* but 'words', 'label', 'domain'"),
+        ("words,label,domain", ENOUGH, r"has no column 'path'.*, nor 'text'.*, and none of numbers: rename"),
         ("text,label,domain", [*ENOUGH, "alone,,web"], r"line 14: 'label' is empty"),
         ("text,label,domain", [], r"lists no text"),
         ("text,label,domain", ["one,x,web", "two,y,web"], r"x \(1 text in web\), y \(1 text in web\)"),

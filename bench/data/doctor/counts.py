@@ -18,6 +18,7 @@ LAYOUT: dict[str, Level] = {
     "not read": "fault",
     "left out": "fault",
     "names alike": "fault",
+    "many values": "note",
 }
 """Warnings of a source about the layout of a copy, by the words that they begin with."""
 

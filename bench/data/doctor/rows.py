@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,6 +12,7 @@ from bench.data.dataset import Dataset
 from bench.data.doctor.finding import Finding
 from bench.data.index import Progress
 from bench.data.sources.encoded import encoded_images
+from bench.data.splits import SPLITS, splits
 
 MISSING = 0.5
 """Share of missing values from which on a column is named."""
@@ -37,27 +39,29 @@ def row_faults(dataset: Dataset, tables: Tables) -> Iterator[Finding]:
     """Find columns without values, of one value, and such that tell the class; and equal rows."""
     whole = np.concatenate([*tables.values()])
     labels = np.concatenate([domain.labels for domain in dataset.domains.values()])
+    numbered = [f"column {number}" for number in range(1, whole.shape[1] + 1)]
+    names = dataset.card.columns or numbered
     kinds = {
         "columns missing in a domain": [
-            f"{name}: column {column + 1}"
+            f"{name}: {names[at]}"
             for name, rows in tables.items()
-            for column in np.flatnonzero(~np.isfinite(rows).any(axis=0))
+            for at in np.flatnonzero(~np.isfinite(rows).any(axis=0))
         ],
-        "constant columns": [f"column {column + 1}" for column in np.flatnonzero(_constant(whole))],
-        "columns that tell the class": [
-            f"column {column + 1}" for column in range(whole.shape[1]) if tells(whole[:, column], labels)
-        ],
+        "constant columns": [names[at] for at in np.flatnonzero(_constant(whole))],
+        "columns that tell the class": [name for at, name in enumerate(names) if tells(whole[:, at], labels)],
     }
+    order = ", numbered as they are kept, behind one another" if names is numbered else ""
     for kind, columns in kinds.items():
         if columns:
-            what = counted(len(columns), "column")
-            yield Finding(
-                kind, "fault", f"{what}, numbered as they are kept, behind one another", tuple(columns)
-            )
+            yield Finding(kind, "fault", counted(len(columns), "column") + order, tuple(columns))
     missing = (~np.isfinite(whole)).mean(axis=0)
-    if often := [f"column {at + 1} ({missing[at]:.0%})" for at in np.flatnonzero(missing >= MISSING)]:
+    if some := sorted(np.flatnonzero(missing), key=lambda at: -missing[at]):
+        often = counted(int((missing >= MISSING).sum()), "column")
         yield Finding(
-            "missing values", "note", f"{counted(len(often), 'column')} by half or more", tuple(often)
+            "missing values",
+            "note",
+            f"in {counted(len(some), 'column')}, in {often} half of them or more",
+            tuple(f"{names[at]} ({missing[at]:.1%})" for at in some),
         )
     yield from _equal(dataset)
 
@@ -86,10 +90,27 @@ def tells(values: np.ndarray, labels: np.ndarray) -> bool:
 
 
 def _equal(dataset: Dataset) -> Iterator[Finding]:
-    digests = [digest for domain in dataset.domains.values() for digest in domain.digests]
-    if again := len(digests) - len(set(digests)):
+    where: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for name, domain in dataset.domains.items():
+        for row, digest in enumerate(domain.digests):
+            where[digest].append((name, row))
+    groups = [places for places in where.values() if len(places) > 1]
+    if again := sum(len(places) - 1 for places in groups):
         message = f"{dataset.kind.counted(again)} like another in every column: taken for different things"
         yield Finding("equal rows", "note", message)
+    split = {name: splits(dataset, domain) for name, domain in dataset.domains.items()} if groups else {}
+    apart = [
+        " = ".join(
+            f"{name}: {dataset.domains[name].names[row]} ({SPLITS[split[name][row]]})" for name, row in places
+        )
+        for places in groups
+        if len({int(split[name][row]) for name, row in places}) > 1
+    ]
+    if apart:
+        message = (
+            f"{len(apart)} of them: if those are one thing, a column of groups keeps it together (--group)"
+        )
+        yield Finding("equal rows in two splits", "note", message, tuple(apart))
 
 
 def row_summary(tables: Tables, domain: str) -> dict[str, str | int | float | None]:

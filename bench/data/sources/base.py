@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections import defaultdict
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.data.sources.item import Item
 
@@ -41,6 +43,25 @@ class Listing:
     items: Callable[[], dict[str, list[Item]]]
     """Function that lists the items by domain; called only when no index of that digest is kept."""
     warnings: tuple[str, ...] = ()
+
+
+def file_key(file: Path) -> str:
+    """Digest of where a file lies and when it was changed: as cheap as it has to be at every start.
+
+    Raises:
+        Absent: there is none.
+    """
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise Absent(f"cannot read {file}: {error.strerror}") from None
+    return combine(str(file), state_of(status), str(status.st_ino))
+
+
+def state_of(status: os.stat_result) -> str:
+    """Text that changes when a file is written again, whatever its times are set to."""
+    # The second time also changes where the file may be read by others than before.
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def normalised(name: str) -> str:

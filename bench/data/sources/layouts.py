@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.core.files import open_regular
-from bench.data.sources.base import NameLookup, SourceRequest, normalised
+from bench.data.sources.base import NameLookup, SourceRequest, normalised, state_of
 from bench.data.sources.encoded import image_column
 from bench.data.sources.item import Item
 from bench.data.sources.parquet import check_rows, column_values, open_shard
@@ -191,12 +191,6 @@ def states_in(folder: Path) -> str:
     except OSError:
         found = []
     return combine(str(folder), *sorted(f"{name} {state_of(status)}" for name, status in found))
-
-
-def state_of(status: os.stat_result) -> str:
-    """Text that changes when a file is written again, whatever its times are set to."""
-    # The second time also changes where the file may be read by others than before.
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def digest_of(items: Items) -> str:

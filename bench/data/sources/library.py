@@ -16,7 +16,7 @@ import tarfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -88,6 +88,9 @@ class KeptPart(Frozen):
             )
 
 
+Part = TypeVar("Part", bound=KeptPart)
+
+
 class Library(Frozen):
     """Parts of a library's datasets; the label's number is the class's place in the card."""
 
@@ -134,19 +137,19 @@ def _keep(part: LibraryPart, request: SourceRequest, read: bool = False) -> Kept
         dataset = _open(part, request)
         return _of_files(dataset) or _of_arrays(dataset, array)
 
-    kept = kept_part(part.key, make, read)
+    kept = kept_part(part.key, make, read, KeptPart)
     check_classes(part.call, kept, request.classes)
     return kept
 
 
-def kept_part(key: str, make: Callable[[Path], KeptPart], read: bool) -> KeptPart:
+def kept_part(key: str, make: Callable[[Path], Part], read: bool, form: type[Part]) -> Part:
     """Find a part in the cache, or make it, with its array, if it is one, at the path that `make` is given.
 
     Whoever is to `read` an array gets a whole one: an index of a damaged one would be of other images.
     """
     note = cache_part("library") / f"{combine(key, code_digest(*CODE))}.json"
     with contextlib.suppress(OSError, ValueError, IndexError):
-        kept = KeptPart.model_validate_json(unseal(note.read_bytes()))
+        kept = form.model_validate_json(unseal(note.read_bytes()))
         if kept.there:
             if not read or kept.whole:
                 return kept

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
+
+from pydantic import Field
 
 from bench.core.errors import UserError
 from bench.data.sources import layouts
@@ -20,11 +23,12 @@ class Manifest(Frozen):
 
     type: Literal["manifest"]
     path: str
+    columns: dict[str, str] = Field({}, description="what the table calls its columns")
 
     def listing(self, request: SourceRequest) -> Listing:
         """List the rows of the table."""
         file = Path(self.path)
-        rows = read_manifest(file)
+        rows = read_manifest(file, self.columns)
         items: layouts.Items = defaultdict(list)
         unknown = 0
         for row in rows:
@@ -47,20 +51,22 @@ class OwnTable(Frozen):
 
     type: Literal["own-table"]
     path: str
+    columns: dict[str, str] = Field({}, description="what the table calls its columns")
 
     def listing(self, request: SourceRequest) -> Listing:
         """List the rows of the card's domains and classes."""
-        return replace(Manifest(type="manifest", path=self.path).listing(request), warnings=())
+        manifest = Manifest(type="manifest", path=self.path, columns=self.columns)
+        return replace(manifest.listing(request), warnings=())
 
 
-def read_manifest(file: Path) -> list[dict[str, str]]:
+def read_manifest(file: Path, named: Mapping[str, str] | None = None) -> list[dict[str, str]]:
     """Read the rows, every column as text, `group` and `split` empty where they are not given.
 
     Raises:
         UserError: unreadable or too large, a column is missing or there twice, a cell empty or no split.
     """
     rows = []
-    for number, text in read_table(file, IMAGES):
+    for number, text in read_table(file, replace(IMAGES, named=named or {})):
         if "\0" in text["path"]:
             raise UserError(f"{file}, line {number}: a path holds no NUL, as '{text['path']}' does")
         rows.append(text)

@@ -143,7 +143,7 @@ class PixelTables(Frozen):
             return keep_array(array, images, labels, [])
 
         key = combine(*([blend.model_dump_json()] if blend else []), table.model_dump_json())
-        kept = kept_part(key, make, read)
+        kept = kept_part(key, make, read, KeptPart)
         check_classes(domain, kept, request.classes)
         return kept
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from bench.core.errors import UserError
+from bench.core.errors import UserError, did_you_mean
 from bench.core.files import open_regular
+from bench.core.paths import COLUMNS
 from bench.data.sources.base import SPLIT_NAMES
 from bench.data.sources.parquet import check_rows, column_values, open_shard
 
@@ -25,6 +27,9 @@ MOST_BYTES = 2**30
 
 MOST_CHARACTERS = 2**16
 """Longest line or cell of a table."""
+
+LONGEST_HEADER = 2**20
+"""Most characters of a first line: rows may have thousands of columns."""
 
 Rows = Iterator[tuple[int, dict[str, str]]]
 
@@ -41,16 +46,18 @@ OTHER_NAMES = {
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of a table."""
+    """Columns of a table that are more than numbers: what an item is, its class, and where it belongs."""
 
-    item: str
-    """Column that holds the items, or where they are."""
+    item: str | None
+    """Column that holds the items, or where they are; None where the rest of a row is the item."""
     may_be_empty: tuple[str, ...] = ()
+    named: Mapping[str, str] = field(default_factory=dict)
+    """What a table calls some of them, where its owner says so."""
 
     @property
     def required(self) -> tuple[str, ...]:
         """Columns without which it is no such table."""
-        return (self.item, "domain", "label")
+        return ("domain", "label") if self.item is None else (self.item, "domain", "label")
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -58,7 +65,7 @@ class Columns:
         return (*self.required, "group", "split")
 
 
-IMAGES, TEXTS = Columns("path"), Columns("text", ("text",))
+IMAGES, TEXTS, ROWS = Columns("path"), Columns("text", ("text",)), Columns(None)
 
 
 def read_table(file: Path, columns: Columns) -> Rows:
@@ -91,43 +98,69 @@ def holds(file: Path, columns: Columns) -> bool:
         with open_shard(file) as shard:
             header = list(shard.schema_arrow.names)
     else:
-        header = _header(file)
-    return columns.item in _columns(header, columns)
+        header = max((read_header(file, each)[1] for each in (IMAGES, TEXTS)), key=len)
+    return any(column == columns.item for column in _columns(header, columns))
+
+
+def read_header(file: Path, columns: Columns) -> tuple[str, list[str]]:
+    """Delimiter of a CSV and the cells of its first line, without spaces around them.
+
+    The delimiter is the one that shows most of the known columns, of those the one that shows most of any.
+
+    Raises:
+        UserError: it cannot be read, is too large, or names no column.
+    """
+    with _readable(file), open_regular(file) as content:
+        if file.stat().st_size > MOST_BYTES:
+            raise UserError(f"refused: {file} has more than {MOST_BYTES >> 30} GiB")
+        first = io.TextIOWrapper(content, encoding="utf-8-sig", newline="").readline(LONGEST_HEADER)
+        if len(first) == LONGEST_HEADER:
+            raise csv.Error(f"its first line has {LONGEST_HEADER:,} characters or more")
+        if not first.strip():
+            raise csv.Error("its first line names no column")
+        headers = {mark: next(csv.reader([first], delimiter=mark), []) for mark in DELIMITERS}
+        mark = max(headers, key=lambda mark: (len(_columns(headers[mark], columns)), len(headers[mark])))
+    return mark, [name.strip() for name in headers[mark]]
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Turn what reading a CSV raises into one line."""
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise not_utf8(file) from None
+    except (OSError, csv.Error) as error:
+        raise UserError(f"cannot read the table {file}: {error}") from None
+
+
+def not_utf8(file: Path) -> UserError:
+    """Error of a CSV in another encoding."""
+    return UserError(f"cannot read the table {file}: it is not UTF-8; save it as CSV UTF-8")
 
 
 def _csv(file: Path, columns: Columns) -> Rows:
-    """Read the rows of a CSV, whose delimiter is the one that its first line shows most columns by."""
-    try:
-        with open_regular(file) as content:
-            if file.stat().st_size > MOST_BYTES:
-                raise UserError(f"refused: {file} has more than {MOST_BYTES >> 30} GiB")
-            text = io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
-            first = text.readline(MOST_CHARACTERS)
-            if not first.strip():
-                raise UserError(f"cannot read the table {file}: its first line names no column")
-            delimiter, _ = _best(first, columns)
-            text.seek(0)
-            before = csv.field_size_limit(MOST_CHARACTERS)
-            try:
-                lines = _cells(text, delimiter)
-                _, header = next(lines)
-                places = _required(file, header, columns)
-                for number, cells in lines:
-                    if any(cells[len(header) :]):
-                        # As where a path has a comma: what comes behind it would be taken for other columns.
-                        raise UserError(
-                            f"{file}, line {number}: {len(cells)} cells, but the first line names "
-                            f"{len(header)} columns: put cells that hold '{delimiter}' in quotes"
-                        )
-                    if any(cells):
-                        row = dict(enumerate(cell.strip() for cell in cells))
-                        yield number, {name: row.get(at, "") for name, at in places.items()}
-            finally:
-                csv.field_size_limit(before)
-    except UnicodeDecodeError:
-        raise UserError(f"cannot read the table {file}: it is not UTF-8; save it as CSV UTF-8") from None
-    except (OSError, csv.Error) as error:
-        raise UserError(f"cannot read the table {file}: {error}") from None
+    """Read the rows of a CSV."""
+    delimiter, header = read_header(file, columns)
+    places = find_columns(file, header, columns)
+    with _readable(file), open_regular(file) as content:
+        text = io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
+        before = csv.field_size_limit(MOST_CHARACTERS)
+        try:
+            lines = _cells(text, delimiter)
+            next(lines)
+            for number, cells in lines:
+                if any(cells[len(header) :]):
+                    # As where a path has a comma: what comes behind it would be taken for other columns.
+                    raise UserError(
+                        f"{file}, line {number}: {len(cells)} cells, but the first line names "
+                        f"{len(header)} columns: put cells that hold '{delimiter}' in quotes"
+                    )
+                if any(cells):
+                    row = dict(enumerate(cell.strip() for cell in cells))
+                    yield number, {name: row.get(at, "") for name, at in places.items()}
+        finally:
+            csv.field_size_limit(before)
 
 
 def _cells(text: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -160,62 +193,65 @@ def _lines(text: TextIO) -> Iterator[str]:
 def _parquet(file: Path, columns: Columns) -> Rows:
     with open_shard(file) as shard:
         names = shard.schema_arrow.names
-        places = _required(file, names, columns)
-        values = {name: _cells_of(file, shard, names[at]) if at >= 0 else [] for name, at in places.items()}
+        places = find_columns(file, names, columns)
+        values = {name: cells_of(file, shard, names[at]) if at >= 0 else [] for name, at in places.items()}
         for row in range(shard.metadata.num_rows):
             yield row + 2, {name: _text(cells[row]) if cells else "" for name, cells in values.items()}
 
 
-def _header(file: Path) -> list[str]:
-    """First line of a CSV, whichever columns it names."""
-    try:
-        with open_regular(file) as content:
-            first = io.TextIOWrapper(content, encoding="utf-8-sig", newline="").readline(MOST_CHARACTERS)
-        return max((_best(first, columns)[1] for columns in (IMAGES, TEXTS)), key=len)
-    except UnicodeDecodeError:
-        raise UserError(f"cannot read the table {file}: it is not UTF-8; save it as CSV UTF-8") from None
-    except (OSError, csv.Error) as error:
-        raise UserError(f"cannot read the table {file}: {error}") from None
+def find_columns(file: Path, header: Sequence[str], columns: Columns) -> dict[str, int]:
+    """Find the places of all columns, -1 for optional ones that are not there.
 
-
-def _best(first: str, columns: Columns) -> tuple[str, list[str]]:
-    """Delimiter and cells of a first line: of those that show most known columns, most of any."""
-    headers = {mark: next(csv.reader([first], delimiter=mark), []) for mark in DELIMITERS}
-    mark = max(headers, key=lambda mark: (len(_columns(headers[mark], columns)), len(headers[mark])))
-    return mark, headers[mark]
-
-
-def _columns(header: Sequence[str], columns: Columns) -> dict[str, int]:
-    """Find the places of the known columns, whatever they are called."""
-    names = [name.strip().lower() for name in header]
-    return {
-        column: names.index(name)
-        for column in columns.all
-        for name in [next((n for n in (column, *OTHER_NAMES[column]) if n in names), "")]
-        if name
-    }
-
-
-def _required(file: Path, header: Sequence[str], columns: Columns) -> dict[str, int]:
-    """Find the places of all columns, -1 for optional ones that are not there."""
+    Raises:
+        UserError: a column is missing, or there twice, or one is named for two things.
+    """
     found = _columns(header, columns)
+    for name, places in found.items():
+        option = f", or say which with --{name}" if name in COLUMNS else ""
+        if len(places) > 1:
+            claims = ", ".join(header[at].strip() for at in places)
+            raise UserError(
+                f"{file} has {len(places)} columns for '{name}' ({claims}): remove or rename all but "
+                f"one{option}"
+            )
     for name in columns.all:
-        claims = [text.strip() for text in header if text.strip().lower() in (name, *OTHER_NAMES[name])]
-        if len(claims) > 1:
-            raise UserError(
-                f"{file} has {len(claims)} columns for '{name}' ({', '.join(claims)}): remove or rename all "
-                "but one"
-            )
-    for name in columns.required:
-        if name not in found:
-            there = ", ".join(f"'{text.strip()[:40]}'" for text in header[:12])
-            raise UserError(
-                f"{file} has no column '{name}' (nor {', '.join(OTHER_NAMES[name])}), but {there}"
-            )
-    return {name: found.get(name, -1) for name in columns.all}
+        given = columns.named.get(name)
+        if name in found or not (given or name in columns.required):
+            continue
+        if given:
+            advice = did_you_mean(given, {text.strip() for text in header})
+            raise UserError(f"{file} has no column '{given}', as --{name} says: {advice}")
+        there = ", ".join(f"'{text.strip()[:40]}'" for text in header[:12])
+        option = f": name it with --{name}" if name in COLUMNS else ""
+        raise UserError(
+            f"{file} has no column '{name}' (nor {', '.join(OTHER_NAMES[name])}), but {there}{option}"
+        )
+    twice = [name for name in found if found[name] in [found[other] for other in found if other != name]]
+    if twice:
+        what = " and ".join(f"'{name}'" for name in twice)
+        raise UserError(
+            f"{file}: column '{header[found[twice[0]][0]].strip()}' is named for {what}: name two"
+        )
+    return {name: found[name][0] if name in found else -1 for name in columns.all}
 
 
-def _cells_of(file: Path, shard: ParquetFile, column: str) -> list[Any]:
+def _columns(header: Sequence[str], columns: Columns) -> dict[str, list[int]]:
+    """Places that the known columns may be at, of those that have one: as named, or by any usual name."""
+    exact = [name.strip() for name in header]
+    lower = [name.lower() for name in exact]
+    found = {}
+    for column, name in columns.named.items():
+        places = [at for at, text in enumerate(exact) if text == name]
+        found[column] = places or [at for at, text in enumerate(lower) if text == name.lower()]
+    taken = {at for places in found.values() for at in places}
+    for column in columns.all:
+        if column not in columns.named:
+            usual = (column, *OTHER_NAMES[column])
+            found[column] = [at for at, text in enumerate(lower) if text in usual and at not in taken]
+    return {column: places for column, places in found.items() if places and column in columns.all}
+
+
+def cells_of(file: Path, shard: ParquetFile, column: str) -> list[Any]:
     """Values of a column; bytes, as programs write that have no type of texts, are UTF-8.
 
     Raises:

@@ -81,7 +81,8 @@ class Synthesised(Frozen):
                 raise Absent(f"not spoken here yet: python -m bench data fetch {request.name}")
             return keep_array(array, *self._spoken(domain, request), [*request.classes])
 
-        return kept_part(combine(code, self.model_dump_json(), *request.classes, domain), make, read)
+        key = combine(code, self.model_dump_json(), *request.classes, domain)
+        return kept_part(key, make, read, KeptPart)
 
     def _items(self, part: KeptPart, words: tuple[str, ...]) -> list[Item]:
         """Variants of one word with one speed and pitch are one group, whoever says it."""

@@ -32,7 +32,8 @@ def kept_listing(
 
     def keep(domain: str, read: bool = False) -> KeptPart:
         code = code_digest("data/sources/tabular/*.py")
-        return kept_part(combine(key, domain, code), lambda array: keep_array(array, *make(domain), []), read)
+        part = combine(key, domain, code)
+        return kept_part(part, lambda array: keep_array(array, *make(domain), []), read, KeptPart)
 
     try:
         kept = {domain: keep(domain) for domain in domains}

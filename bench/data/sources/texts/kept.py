@@ -11,8 +11,7 @@ from bench.core.digest import code_digest, combine
 from bench.core.files import atomic_file
 from bench.core.packages import NotHere
 from bench.core.paths import writing_to_cache
-from bench.data.sources import layouts
-from bench.data.sources.base import Absent, Listing, SourceRequest
+from bench.data.sources.base import Absent, Listing, SourceRequest, state_of
 from bench.data.sources.item import Item
 from bench.data.sources.library import KeptPart, kept_part, sha256_of
 from bench.data.sources.parquet import check_rows, column_values, open_shard
@@ -42,15 +41,13 @@ def kept_listing(
     key = combine(key, code_digest("data/sources/texts/*.py"))
 
     def keep(read: bool = False) -> Path:
-        return Path(kept_part(key, partial(_write, texts), read).array)
+        return Path(kept_part(key, partial(_write, texts), read, KeptPart).array)
 
     try:
         state = keep().stat()
     except NotHere as reason:
         raise Absent(str(reason)) from None
-    return Listing(
-        title, combine(key, layouts.state_of(state)), lambda: items_of(keep(read=True), request)[0]
-    )
+    return Listing(title, combine(key, state_of(state)), lambda: items_of(keep(read=True), request)[0])
 
 
 def _write(texts: Callable[[], Iterable[Text]], array: Path) -> KeptPart:
