@@ -15,7 +15,7 @@ from PIL import Image
 from bench.core.errors import UserError
 from bench.core.packages import Member
 from bench.data.sources.base import Absent
-from bench.data.sources.glyphs import SIDE, drawn
+from bench.data.sources.emoji.glyphs import SIDE, drawn
 
 PATH = "toy_emoji/font.ttf"
 

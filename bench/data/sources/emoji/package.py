@@ -23,7 +23,7 @@ from bench.core.errors import UserError
 from bench.core.packages import Member
 from bench.data.sources import layouts
 from bench.data.sources.base import Absent, Listing, SourceRequest
-from bench.data.sources.glyphs import CodePoints, drawn
+from bench.data.sources.emoji.glyphs import CodePoints, drawn
 from bench.data.sources.item import Item
 from bench.spec.toml import Frozen
 

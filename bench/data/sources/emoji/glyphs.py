@@ -35,7 +35,7 @@ def drawn(font: Member, codes: Iterable[CodePoints], download: bool) -> Path:
     """
     codes = sorted(codes)
     # Another release of Pillow may draw edges otherwise.
-    parts = (code_digest("data/sources/glyphs.py"), font.sha256, str(package_version("pillow")))
+    parts = (code_digest("data/sources/emoji/glyphs.py"), font.sha256, str(package_version("pillow")))
     folder = cache_part("library") / f"glyphs-{combine(*parts, *map('-'.join, codes))}"
     if folder.is_dir():
         return folder
