@@ -10,7 +10,7 @@ from bench.commands.options import SuiteOptions
 from bench.records.record import Outcome, Request
 from bench.records.store import Store
 from tests.quick import expected, quick_cell
-from tests.support.checkout import bench
+from tests.support.checkout import ROOT, bench
 
 SUITE = """
 description = "tiny"
@@ -81,10 +81,10 @@ def test_recommend_chooses_a_network_too(tmp_path: Path) -> None:
 
 
 def test_simulation_from_the_command_line() -> None:
-    wrong = bench("recommend", "--simulate", "emoji-hom")
+    wrong = bench("recommend", "--simulate", "emoji-hom", cwd=ROOT)
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("error: no results folder and no baseline 'emoji-hom'")
-    found = bench("recommend", "--simulate", "smoke", "--budget", "0.5")
+    found = bench("recommend", "--simulate", "smoke", "--budget", "0.5", cwd=ROOT)
     assert found.returncode == 0, found.stderr
     assert "3 questions, 3 methods: 9 cells" in found.stdout
     assert "halving over steps" in found.stdout
