@@ -5,9 +5,9 @@ PY := $(VENV)/bin/python
 # An index of torch's builds, such as the one without CUDA that torch's own page of installation names.
 TORCH_INDEX ?=
 
-.PHONY: demo help test-fast test test-all lint format site test-lowest learn2learn peers speed race torture false-alarms audit clean
+.PHONY: demo help test-fast test test-all lint format site docs test-lowest learn2learn peers speed race torture false-alarms audit clean
 
-demo: $(VENV)/.installed  ## run the quick suite and say where the report is
+demo: $(VENV)/.installed  ## run the quick suite, whose report grows meanwhile, and say where it is
 	@$(PY) -m bench run --suite quick
 
 help:  ## this list
@@ -36,6 +36,13 @@ format: $(VENV)/.installed-test  ## rewrite files in the style that `make lint` 
 
 site: $(VENV)/.installed  ## a static site of the committed results, in build/site
 	@$(PY) -m bench site results/baselines/* --out build/site
+
+# The README is the first page; documents and what they link to are copied as they lie, so that links between files stay.
+docs: $(VENV)/.installed-docs  ## the documents as a site, in build/docs; fails on a link that leads nowhere
+	@rm -rf build/docs build/docs-source && mkdir -p build/docs-source
+	@cp -r *.md docs examples ci build/docs-source
+	@$(VENV)/bin/zensical build --strict --clean --config-file zensical.toml
+	@$(PY) -m tests.project.links build/docs
 
 # What the lowest versions break is an import or a call: the tests that train nothing find it.
 test-lowest: $(VENV)/.installed  ## the quick tests, with the lowest versions of what pyproject.toml asks for
@@ -81,6 +88,10 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(PY) -m pip install --quiet --no-warn-conflicts --editable '.[test]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PY) -m pip install --quiet --no-warn-conflicts --editable '.[docs]'
 	@touch $@
 
 # pytorch-adapt asks for other packages in versions of 2022; those that it imports are in the extra, in today's.

@@ -13,6 +13,7 @@ from bench.commands import values
 from bench.commands.data.verbs import cache, data
 from bench.commands.discovery.verbs import completion, init, list_, schema, show
 from bench.commands.options import (
+    Bounded,
     Seconds,
     SuiteOptions,
     data_options,
@@ -187,11 +188,29 @@ def rank_backbones(selection: SuiteOptions, **options: Any) -> None:
 )
 @click.option("--max-seconds", metavar="X", type=Seconds(), help="Only methods within X s a cell.")
 @equal_option
-@click.option("--run", is_flag=True, help="Run what is missing, by successive halving over methods.")
+@click.option("--run", is_flag=True, help="Run what is missing, most expected gain a second first.")
+@click.option(
+    "--budget",
+    metavar="SHARE",
+    type=Bounded(0, 1, min_open=True),
+    default=0.25,
+    show_default=True,
+    help="With --run: share of the cost of running everything that may be spent.",
+)
+@click.option(
+    "--simulate",
+    metavar="DIR",
+    shell_complete=values.results,
+    help="Instead: replay schedules of --run on records, a folder's or a baseline's.",
+)
 @device_option
 @results_option("Where the records are.  [default: results/<suite>]")
 def recommend(selection: SuiteOptions, **options: Any) -> None:
-    """Recommend a method, with its uncertainty, from a suite's records."""
+    """Recommend a method, with its uncertainty, from a suite's records.
+
+    With --run, and for several networks (--backbone A,B), it says for each question which method on which
+    network, chosen by validation items. What is recorded counts, so that the same command goes on.
+    """
     from bench.commands.experiments import recommend as command
 
     sys.exit(command.recommend(command.RecommendOptions(selection, **options)))

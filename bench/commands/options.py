@@ -84,18 +84,22 @@ def parse_nodes(context: click.Context, parameter: click.Parameter, value: str |
     return nodes
 
 
-class Seconds(click.FloatRange):
+class Bounded(click.FloatRange):
+    """Number of an option within a range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse it; what is no number is in any range."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+class Seconds(Bounded):
     """Seconds of an option, three years at most."""
 
     def __init__(self, min_open: bool = False) -> None:
         super().__init__(0, 10**8, min_open=min_open)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Parse them; what is no number is in any range."""
-        seconds = super().convert(value, param, ctx)
-        if math.isnan(seconds):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return seconds
 
 
 def _environment(variable: str, kind: str = "path") -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
@@ -20,6 +21,9 @@ LONG = 5.0
 
 RecordScore = Callable[[Record], float | None]
 """Score of a finished cell that progress shows, in [0, 1]; None if there is none."""
+
+Ended = Callable[[Record], str]
+"""What is done when a cell has ended; returns what is to be said of it."""
 
 
 def test_accuracy(record: Record) -> float | None:
@@ -43,12 +47,14 @@ class TimeToGo:
     def __init__(
         self, cells: Sequence[Cell], predicted: Callable[[Cell], float | None] = unknown, workers: int = 1
     ) -> None:
-        self._left = {cell.key: cell for cell in cells}
-        self._cost = {cell.key: predicted(cell) for cell in cells}
+        self._left = {cell.key: (predicted(cell), *_likes(cell)) for cell in cells}
+        """What is predicted of cells that are not done, and what they are like, closest first."""
         self._workers = workers
         self._begun: dict[str, float] = {}
-        self._took: list[tuple[Cell, float]] = []
-        """Cells that are done, and their seconds."""
+        self._took: dict[Like, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        """Seconds and number of the cells that are done, by what they are like."""
+        self._predicted = self._paid = 0.0
+        """Seconds that were predicted of cells that are done, and those that they took."""
 
     def begin(self, cell: Cell, now: float) -> None:
         """Note when a cell begins."""
@@ -56,52 +62,53 @@ class TimeToGo:
 
     def end(self, cell: Cell, now: float, done: bool) -> float:
         """Note when a cell ends, `done` or in another way; returns its seconds, 0 where others ran it."""
-        self._left.pop(cell.key, None)
-        begun = self._begun.pop(cell.key, None)
+        key = cell.key
+        cost = self._left.pop(key, (None,))[0]
+        begun = self._begun.pop(key, None)
         if begun is None:
             return 0.0
         if done:
-            self._took.append((cell, now - begun))
+            for like in _likes(cell):
+                took = self._took[like]
+                took[0] += now - begun
+                took[1] += 1
+            if cost is not None:
+                self._predicted += cost
+                self._paid += now - begun
         return now - begun
 
     def seconds(self, now: float) -> float | None:
         """Estimate the seconds to go; 0 where no cell is left, None where there is nothing to tell from."""
+        pace = self._paid / self._predicted if self._predicted else 1.0
+        means = {like: seconds / count for like, (seconds, count) in self._took.items()}
         left = []
-        for cell in self._left.values():
-            estimate = self._estimate(cell)
+        for key, (cost, *likes) in self._left.items():
+            found = (means[like] for like in likes if like in means)
+            estimate = next(found, None) if cost is None else cost * pace
             if estimate is None:
                 return None
-            begun = self._begun.get(cell.key)
+            begun = self._begun.get(key)
             left.append(estimate if begun is None else max(0.0, estimate - (now - begun)))
         return max(sum(left) / self._workers, *left) if left else 0.0
 
-    def _estimate(self, cell: Cell) -> float | None:
-        cost = self._cost.get(cell.key)
-        if cost is not None:
-            paid = [(c, took) for other, took in self._took if (c := self._cost.get(other.key)) is not None]
-            predicted = sum(c for c, _ in paid)
-            return cost * (sum(took for _, took in paid) / predicted if predicted else 1.0)
-        for like in (_kind, _method, lambda _: None):
-            found = [took for other, took in self._took if like(other) == like(cell)]
-            if found:
-                return sum(found) / len(found)
-        return None
+
+Like = tuple[object, ...]
 
 
-def _kind(cell: Cell) -> tuple[str, str, object]:
-    return cell.method, cell.scenario.kind, cell.scenario.shots
-
-
-def _method(cell: Cell) -> str:
-    return cell.method
+def _likes(cell: Cell) -> tuple[Like, Like, Like]:
+    """Cells of its method and kind, of its method, and all."""
+    return (cell.method, cell.scenario.kind, cell.scenario.shots), (cell.method,), ()
 
 
 class LineProgress:
     """Progress as a line for each finished cell, with the number of cells done and the time to go."""
 
-    def __init__(self, cells: Sequence[Cell], console: Console, score: RecordScore, time: TimeToGo) -> None:
+    def __init__(
+        self, cells: Sequence[Cell], console: Console, score: RecordScore, time: TimeToGo, ended: Ended
+    ) -> None:
         self.console = console
         self.score = score
+        self.ended = ended
         self.total = len(cells)
         self.done = 0
         self._time = time
@@ -136,6 +143,8 @@ class LineProgress:
             highlight=False,
             soft_wrap=True,
         )
+        if said := self.ended(record):
+            self.note(said)
 
     def _outcome(self, record: Record) -> str:
         score = self.score(record)
@@ -152,8 +161,10 @@ class LineProgress:
 class BarProgress(LineProgress):
     """Progress as the same lines, above an overall bar and a bar of the running cell."""
 
-    def __init__(self, cells: Sequence[Cell], console: Console, score: RecordScore, time: TimeToGo) -> None:
-        super().__init__(cells, console, score, time)
+    def __init__(
+        self, cells: Sequence[Cell], console: Console, score: RecordScore, time: TimeToGo, ended: Ended
+    ) -> None:
+        super().__init__(cells, console, score, time, ended)
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -192,14 +203,21 @@ class BarProgress(LineProgress):
         self.bars.update(self._all, completed=self.done, eta=self.eta().strip())
 
 
+def nothing(record: Record) -> str:
+    """Do nothing when a cell has ended."""
+    return ""
+
+
 @contextmanager
-def watch(cells: Sequence[Cell], score: RecordScore, time: TimeToGo) -> Iterator[LineProgress]:
+def watch(
+    cells: Sequence[Cell], score: RecordScore, time: TimeToGo, ended: Ended = nothing
+) -> Iterator[LineProgress]:
     """Watcher of a run that fits the error stream; `score` is what it prints of a finished cell."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield LineProgress(cells, console, score, time)
+        yield LineProgress(cells, console, score, time, ended)
         return
-    bars = BarProgress(cells, console, score, time)
+    bars = BarProgress(cells, console, score, time, ended)
     with bars.bars:
         yield bars
 

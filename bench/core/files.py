@@ -15,7 +15,7 @@ DEVICES = "/dev"
 PIECE = 2**18
 """Bytes per write."""
 
-OF_A_DISK = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT})
+OF_A_DISK = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE})
 """Errors of a flush that say that what was written is not on disk; others, that there is no such flush."""
 
 

@@ -34,6 +34,8 @@ from bench.data.sources.tables import MOST_CHARACTERS, OTHER_NAMES
 TABLE = ("path", "domain", "label", "group", "split")
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 """Modes of Pillow's images that PNG holds as they are."""
+NUMBERS = ("I", "F")
+"""Modes of Pillow's images whose pixels are numbers of 32 bits, which may be of any range."""
 TAKES = (
     "a folder, a table of paths, a frame with the columns path (or image) and label, a dataset of torch or "
     "of the Hugging Face hub, or a dictionary of such, by domain"
@@ -263,6 +265,9 @@ def _encoded(image: Any, number: int) -> bytes:
     """Content of a file of an image: what it is already, or else a PNG, which loses nothing."""
     if isinstance(image, bytes | bytearray | memoryview):
         return bytes(image)
+    if isinstance(image, Image.Image) and image.mode in NUMBERS:
+        # Pillow would clip them to bytes.
+        image = np.asarray(image)
     if not isinstance(image, Image.Image):
         pixels = _pixels(image, f"item {number} of data")
         image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

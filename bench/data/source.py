@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.data.sources.emoji import EmojiPackage
+from bench.data.sources.emoji.package import EmojiPackage
 from bench.data.sources.folder import Folder, OwnFolder
 from bench.data.sources.hub import Hub
 from bench.data.sources.library import Library

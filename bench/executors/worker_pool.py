@@ -301,5 +301,9 @@ class WorkerPool:
         for worker, queued in [*run.busy.items()]:
             if timeout is not None and time.monotonic() - queued.started > timeout:
                 log = self._terminate(worker)
+                if run.is_done(queued):
+                    # Its answer has waited, as for a page that was built meanwhile.
+                    run.complete(worker)
+                    continue
                 reason = f"took longer than {timeout:g} s; was at: {queued.phase}"
                 run.fail(worker, reason, log, self._setting, self._environment)

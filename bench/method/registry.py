@@ -15,7 +15,7 @@ from dataclasses import fields
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.core.digest import PACKAGE, combine, file_digest, shared_files
 from bench.core.errors import UserError, check_name, place_in
@@ -145,11 +145,21 @@ def method_needs(name: str) -> str:
     return ", ".join(word for flag, word in words.items() if flag in needs)
 
 
+class MethodCost(NamedTuple):
+    """Time of a training step, or of a whole fit (as text `9*`); a step of full fine-tuning takes 1."""
+
+    time: float
+    per_fit: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.time:g}{'*' if self.per_fit else ''}"
+
+
 @cache
-def method_costs() -> dict[str, str]:
-    """Time of a training step by method, full fine-tuning's being 1, as it was measured; `9*`: of one fit."""
+def method_costs() -> dict[str, MethodCost]:
+    """Costs of methods as they were measured, by name."""
     rows = (line.split("\t") for line in COSTS.read_text(encoding="utf-8").splitlines() if line[:1] != "#")
-    return {name: f"{cost}*" if what == "fit" else cost for name, what, cost in rows}
+    return {name: MethodCost(float(cost), what == "fit") for name, what, cost in rows}
 
 
 def _docstring(file: Path) -> str:
@@ -184,6 +194,13 @@ def method_shared_files(name: str) -> list[Path]:
     file = method_file(name)
     with _readable(name, file):
         return shared_files(file, module=method_modules()[name])
+
+
+def method_start(name: str) -> str:
+    """Method whose source stage a method begins with, by its file, which is not imported; empty: its own."""
+    file, shared = method_file(name), method_shared_files(name)
+    with _readable(name, file):
+        return _starts_from(file, shared)
 
 
 def method_digest(name: str) -> str:
@@ -231,7 +248,7 @@ def load_method(name: str) -> type[Method]:
     if len(found) != 1:
         raise UserError(f"{module.__file__} must define one Method class, not {len(found)}")
     start = found[0].starts_from
-    if start != _starts_from(file, method_shared_files(name)):
+    if start != method_start(name):
         # Its digest, which is made without importing, would not change with the method that it starts from.
         raise UserError(f"method '{name}' ({file}): name its start in its class: starts_from = \"{start}\"")
     return found[0]

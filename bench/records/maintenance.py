@@ -11,7 +11,7 @@ import glob
 import os
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +19,14 @@ from bench.core.errors import UserError
 from bench.core.files import read_bounded, sync_folder, write_atomically
 from bench.records.codec import LARGEST, Damaged, decode
 from bench.records.leases import OLD_FOLDER, Leases
+from bench.records.record import Predictions, Record
 from bench.records.status_cache import OLD_FILES
 from bench.records.store import LARGEST_PREDICTIONS, Store, sha256
 
 RECENT = 3600.0
 """Seconds for which files that nothing refers to are spared: their writer may be about to refer to them."""
+
+NO_PREDICTIONS = "it says done, but has no predictions"
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ def _judge(store: Store, path: Path) -> Fault | None:
         record = decode(content)
         if record.key != key:
             return Fault(path, f"holds the record of {record.key}", version)
-        store.own_predictions(record)
+        if not store.own_predictions(record) and record.done:
+            raise Damaged(NO_PREDICTIONS)
     except Damaged as error:
         return Fault(path, str(error), version)
     except OSError as error:
@@ -157,16 +161,22 @@ def merge(into: Store, other: Store) -> tuple[Counter[str], list[str]]:
 
 
 def _merge(into: Store, other: Store, path: Path) -> str:
-    """Add a record of another folder unless one that is done and whole is here; what came of it, in a word.
-
-    Raises:
-        Damaged: the other record is, or the one that is here cannot be read and may be whole.
-        OSError: the folder cannot be written.
-    """
-    key = path.stem
-    record = other.read(key)
+    record = other.read(path.stem)
     if record is None:
         raise Damaged(other.unreadable.get(path, "it went away"))
+    return add(into, record, other.predictions)
+
+
+def add(into: Store, record: Record, predictions_of: Callable[[Record], Predictions]) -> str:
+    """Add a record from elsewhere unless one that is done and whole is here; what came of it, in a word.
+
+    `added`, `mended` where a damaged one was here, `kept`, or `busy` while another process works on the cell.
+
+    Raises:
+        Damaged: it is, or the one that is here cannot be read and may be whole.
+        OSError: the folder cannot be written.
+    """
+    key = record.key
     with Leases(into.root).holding(key) as held:
         if not held:
             return "busy"
@@ -177,9 +187,11 @@ def _merge(into: Store, other: Store, path: Path) -> str:
         if fault and not fault.version:
             raise Damaged(f"the one that is here: {fault.reason}")
         try:
-            predictions = other.predictions(record)
+            predictions = predictions_of(record)
         except OSError as error:
             raise Damaged(str(error)) from None
+        if record.done and not predictions:
+            raise Damaged(NO_PREDICTIONS)
         if fault:
             _move(into.root / "quarantine", fault)
         into.write(record, predictions)

@@ -15,7 +15,7 @@ from bench.report.tables.budgets import budgets as budgets_of
 from bench.report.tables.classes import confusions
 from bench.report.tables.formats import count, decimals, mebibytes, percent, points, seconds
 from bench.report.tables.gains import architectures
-from bench.report.tables.scenarios.open_set import open_scores
+from bench.report.tables.scenarios.open_set import open_rows
 from bench.report.tables.scenarios.parts import clients, tasks
 from bench.report.tables.scenarios.targets import by_target
 from bench.report.tables.validators import distances
@@ -152,7 +152,7 @@ def open_set(results: Results) -> Table:
     rows = [
         (block, row.method, row.hos, row.os_star, row.unk, row.os, row.cells)
         for block, cells in results.blocks()
-        for row in open_scores(cells)
+        for row in open_rows(cells)
     ]
     return table_by_block("open-set", "Known and unknown classes, percent", columns, rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -216,8 +217,24 @@ def _shortened(attribute: re.Match[str]) -> str:
 Box = tuple[float, float, float, float]
 """Left, bottom, right, top in typographic points."""
 
-SIDES = ((0, 9, "left"), (0, -16, "left"), (-9, -3, "right"), (0, 20, "left"), (0, -27, "left"))
-"""Places of a label, seen from its point: so many points to the right and up, aligned so."""
+Side = tuple[float, float, str]
+"""Place of a label, seen from its point: so many points to the right and up, aligned so."""
+
+BESIDE: tuple[Side, ...] = (
+    (0, 9, "left"),
+    (0, -16, "left"),
+    (-9, -3, "right"),
+    (9, -3, "left"),
+    (0, 20, "left"),
+    (0, -27, "left"),
+)
+AWAY: tuple[Side, ...] = tuple(
+    (across, up, "left" if across > 0 else "right")
+    for reach in (26, 44, 62)
+    for up in (reach, -reach, reach / 2, -reach / 2)
+    for across in (reach, -reach)
+)
+"""Places so far from the point that a line leads to it."""
 
 
 def label(
@@ -227,29 +244,45 @@ def label(
     points: Sequence[tuple[float, float]],
     size: float = 9,
 ) -> None:
-    """Write names beside their places, each on the side where it covers the fewest points and other names.
+    """Write names, the important ones first, near their places: no two overlap, and few points are covered.
 
+    A name that fits only away from its place has a line that leads there; one that fits nowhere is left out.
     A name that is a method's goes where the method is left out of a page.
     """
     figure.draw_without_rendering()  # Lays out, so that places on paper are known.
     scale = 72 / figure.dpi
-    taken: list[Box] = [(x - 4, y - 4, x + 4, y + 4) for x, y in scale * axes.transData.transform(points)]
+    dots: list[Box] = [(x - 4, y - 4, x + 4, y + 4) for x, y in scale * axes.transData.transform(points)]
     left, bottom, right, top = (scale * edge for edge in axes.bbox.extents)
+    written: list[Box] = []
     for name, place in names:
         x, y = scale * axes.transData.transform(place)
-        width = 0.55 * size * len(name)
-        best, where = SIDES[0], (x, y, x, y)
-        fewest = float("inf")
-        for side in SIDES:
+        width = 0.6 * size * len(name)
+        free: list[tuple[float, Side, Box]] = []
+        for side in (*BESIDE, *AWAY):
             start, base = x + side[0] - (width if side[2] == "right" else 0), y + side[1]
             box = (start, base - 2, start + width, base + size)
+            if any(_overlap(box, other) for other in written):
+                continue
             outside = box[0] < left or box[1] < bottom or box[2] > right or box[3] > top
-            covered = 10 * outside + sum(_overlap(box, other) for other in taken)
-            if covered < fewest:
-                best, where, fewest = side, box, covered
-        taken.append(where)
-        text = axes.annotate(name, place, best[:2], textcoords="offset points", fontsize=size, ha=best[2])
+            away = 0.0 if side in BESIDE else 0.5 + math.hypot(*side[:2]) / 1000
+            free.append((10 * outside + away + sum(_overlap(box, dot) for dot in dots), side, box))
+        if not free:
+            continue
+        _, (across, up, aligned), box = min(free, key=lambda each: each[0])
+        written.append(box)
+        leader = {"arrowstyle": "-", "color": INK, "linewidth": 0.6, "alpha": 0.5, "shrinkB": 4.0}
+        text = axes.annotate(
+            name,
+            place,
+            (across, up),
+            textcoords="offset points",
+            fontsize=size,
+            ha=aligned,
+            arrowprops=leader if (across, up, aligned) in AWAY else None,
+        )
         tip(text, name, name)
+        if text.arrow_patch:
+            tip(text.arrow_patch, name, name)
 
 
 def _overlap(a: Box, b: Box) -> bool:

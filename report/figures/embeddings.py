@@ -1,6 +1,7 @@
 """Embeddings of kept features in two dimensions, and numbers of them in all dimensions.
 
-The only file of the report that uses scikit-learn, which it loads when it is called.
+The only file of the report that uses scikit-learn, which it loads when it is called, and does without
+where an installation for reports lacks it.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ def umap(features: np.ndarray) -> np.ndarray:
 
 
 def projections() -> dict[str, Projection]:
-    """Ways to draw features, by name; UMAP where the package umap-learn is installed."""
-    found: dict[str, Projection] = {"PCA": pca, "t-SNE": tsne}
+    """Ways to draw features, by name; t-SNE and UMAP where scikit-learn and umap-learn are installed."""
+    found: dict[str, Projection] = {"PCA": pca}
+    found |= {"t-SNE": tsne} if find_spec("sklearn") else {}
     return found | ({"UMAP": umap} if find_spec("umap") else {})
 
 
@@ -92,13 +94,15 @@ def a_distance(features: np.ndarray, is_source: np.ndarray, groups: np.ndarray) 
 
     Ben-David et al. 2007, "Analysis of Representations for Domain Adaptation", section 4; logistic
     regression, two folds of whole groups, ε the mean of both domains' errors. None where a fold lacks a
-    domain.
+    domain, or this machine scikit-learn.
 
     Args:
         features: (N, D).
         is_source: bool (N,).
         groups: (N,); images that share a group are in one fold.
     """
+    if find_spec("sklearn") is None:
+        return None
     from sklearn.linear_model import LogisticRegression
 
     names = np.unique(groups)

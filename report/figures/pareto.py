@@ -117,13 +117,9 @@ def _picture(
         axes.set_axisbelow(True)
         axes.set_ymargin(0.15)
         axes.set_ylim(limits.heights)
-        named = _named(board, points, best)
-        label(
-            figure,
-            axes,
-            [(row.method, (value, accuracy)) for row, value, accuracy in points if row.method in named],
-            [(value, accuracy) for _, value, accuracy in points],
-        )
+        places = {row.method: (value, accuracy) for row, value, accuracy in points}
+        named = [name for name in _named(board, points, best) if name in places]
+        label(figure, axes, [(name, places[name]) for name in named], [*places.values()])
         svg = inline(figure, f"{limits.name or cost.name}-{board.block.slug}")
     texts = [_point(row, cost.write(value)) for row, value, _ in points]
     names = formats.listed([points[i][0].method for i in best])
@@ -139,11 +135,12 @@ LABELLED = 10
 
 def _named(
     board: Leaderboard, points: Sequence[tuple[Standing, float, float]], front: Sequence[int]
-) -> set[str]:
-    """Methods to label: all if they are few, else the front, the baseline and those of the decision."""
+) -> list[str]:
+    """Methods to label: those of the decision, the baseline, the front; and all others if they are few."""
+    ranked = [*decide(board).named, board.baseline, *(points[i][0].method for i in reversed(front))]
     if len(points) <= LABELLED:
-        return {row.method for row, *_ in points}
-    return {*decide(board).named, board.baseline, *(points[i][0].method for i in front)}
+        ranked += [row.method for row, *_ in points]
+    return list(dict.fromkeys(ranked))
 
 
 def _point(row: Standing, cost: str) -> str:

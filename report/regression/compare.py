@@ -9,6 +9,7 @@ and "improved" has the same error rate of its own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -78,7 +79,7 @@ class RunComparison:
     cells: tuple[AccuracyChange, ...]
     speed: tuple[SpeedChange, ...]
     caution: str = ""
-    """What else than the code differs between the sides' cells; empty where nothing does."""
+    """What else than the code differs between the sides' cells, and what is not compared; mostly empty."""
 
 
 class NothingInCommon(Exception):
@@ -117,7 +118,16 @@ def compare_sides(
 
 def _caution(pairs: SidePairs) -> str:
     """Line that names what else than the code differs between the sides' cells: numbers change with it."""
-    return "; ".join(filter(None, (_other_settings(pairs), _other_inputs(pairs))))
+    return "; ".join(filter(None, (_other_settings(pairs), _other_inputs(pairs), _other_metrics(pairs))))
+
+
+def _other_metrics(pairs: SidePairs) -> str:
+    """Line that names metrics which cells are judged by, where that is not what is compared."""
+    counts = Counter(a.metric for a, _ in pairs.values() if a.metric != "accuracy")
+    judged = " and ".join(f"{count} by {metric}" for metric, count in sorted(counts.items()))
+    if not judged:
+        return ""
+    return f"of {len(pairs)} cells, {judged} are compared by accuracy alone: a loss of the other is not seen"
 
 
 def _other_inputs(pairs: SidePairs) -> str:

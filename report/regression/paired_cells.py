@@ -47,6 +47,8 @@ class Side(NamedTuple):
     """Why there are no answers."""
     answers: bytes = b""
     """Byte for each test image, 1 where it was classified right, else 0; empty where nobody can say."""
+    metric: str = "accuracy"
+    """Metric that the cell is judged by elsewhere."""
     images: bytes = b""
     """Group of each test image, int64: related ones share a number."""
 
@@ -131,6 +133,7 @@ def _side(store: Store, record: Record) -> Side:
             if stage.seconds and not stage.shared_seconds
         },
         why=why,
+        metric=cell.metric,
     )
     return side if predictions is None else side.answered(predictions.correct[HEADLINE], predictions.groups)
 

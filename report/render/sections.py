@@ -18,7 +18,7 @@ from bench.report.tables.methods.curves import Curves, learning_curves
 from bench.report.tables.methods.families import FamilyStanding, MethodNotes, by_family
 from bench.report.tables.pairs import Pairs, by_pair
 from bench.report.tables.record_links import RecordLinks
-from bench.report.tables.scenarios.open_set import OpenScores, open_scores
+from bench.report.tables.scenarios.open_set import OpenRow, open_rows
 from bench.report.tables.scenarios.targets import TargetScores, by_target
 
 
@@ -138,7 +138,7 @@ class Section:
     pairs: Pairs
     targets: list[TargetScores]
     task_maps: list[tuple[str, Picture]]
-    open_set: list[OpenScores]
+    open_set: list[OpenRow]
     costs: list[Picture]
     stream: Picture | None
     curves: Curves | None
@@ -207,7 +207,7 @@ def section(
         pairs=by_pair(frame, board, record_links, [row.method for row in board.rows]),
         targets=by_target(frame, block),
         task_maps=figures.task_maps(frame, block),
-        open_set=open_scores(block.of(frame)),
+        open_set=open_rows(block.of(frame)),
         costs=[picture for picture in costs if picture],
         stream=figures.stream_curves(frame, block, styles),
         curves=curves,

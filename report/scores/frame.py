@@ -19,6 +19,7 @@ from bench.records.selection import HEADLINE, RULES
 from bench.records.store import Store
 from bench.report.scores.bootstrap import intervals
 from bench.report.scores.features import StoredFeatures
+from bench.report.scores.open_set import OpenScores, open_scores
 from bench.report.scores.parts import PartAccuracies, bytes_found, part_accuracies
 from bench.report.scores.predictions import Unusable, scored_predictions, stored_predictions, stream_order
 from bench.report.scores.protocol import protocol, set_apart
@@ -53,6 +54,9 @@ CELL = (
 PARTS = ("average", "worst", "forgetting", "backward_transfer", "forward_transfer")
 """Columns of targets in parts, by the properties of `PartAccuracies`."""
 
+OPEN = OpenScores._fields
+"""Columns of targets with unknown classes, under the headline rule."""
+
 ANSWER = (
     *("reason", "log", "note", "suite", "device", "threads", "created", "again"),
     *("control", "control_key"),
@@ -70,7 +74,7 @@ ANSWER = (
         "low",
         "high",
         *(f"accuracy {name}" for name in (HEADLINE, *(rule.name for rule in RULES))),
-        *("stream", "parts", *PARTS, "bytes_kept", "bytes_sent"),
+        *("stream", "parts", *PARTS, *OPEN, "bytes_kept", "bytes_sent"),
     ),
     *("data_origin", "warnings"),
     *("seconds_own", "seconds_alone", "items_seen", "items_per_second"),
@@ -112,7 +116,6 @@ def load_frame(
 
     Without `per_image` there are no confidences (see `bench.report.scores.predictions.score`).
 
-    With `expected`, exactly these cells, `missing` where there is no record; with `others` the store's other
     With `expected`, exactly these cells, `missing` where there is no record; with `others` the store's other
     records behind them, whose supervision names what these cells do otherwise. Without, every record of the
     store. A record or predictions that cannot be read are rows of status `unreadable`, with the reason. `low`
@@ -327,6 +330,8 @@ def _scores(store: Store, record: Record, per_image: bool) -> dict[str, Any]:
     note = f"{lost} test images have no finite largest logit and count as wrong" if lost else ""
     features = StoredFeatures.of(store, record, predictions)
     known: dict[str, Any] = {"features": features, "predictions": scored, "note": note}
+    if (scenario := record.request.cell.scenario).unknown:
+        known |= open_scores(scored, len(scenario.target_classes), HEADLINE)._asdict()
     return known | scores | _parts(parts) | ({} if order is None else {"stream": order})
 
 

@@ -151,6 +151,8 @@ def scored_predictions(
     if scenario.unknown:
         predictions = _opened(predictions, len(scenario.target_classes))
     scored = score(predictions, selected, per_image, record.request.cell.metric)
+    if scored.labels.max() >= len(scenario.target_names):
+        raise Unusable(f"labels beyond the {len(scenario.target_names)} classes that the cell asks about")
     if scenario.unknown:
         scored = replace(
             scored, per_image={name: _undoubted(each) for name, each in scored.per_image.items()}

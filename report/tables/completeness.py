@@ -44,7 +44,8 @@ class Completeness:
         lines = []
         if self.missing:
             lines.append(
-                f"{self.short} of the suite: {self.missing:,} have no record yet and are in no number here."
+                f"Unfinished: {self.short} of the suite; {self.missing:,} have no record yet and are in no "
+                "number here."
             )
         if self.others:
             lines.append(

@@ -68,10 +68,15 @@ def test_first_run(smoke: Smoke) -> None:
     page = smoke.folder / "report.html"
     assert f"report: {page.relative_to(smoke.home)}" in smoke.process.stdout
     assert page.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html>")
-    # One line a cell on the error stream, and nothing else.
+    # One line a cell on the error stream, cheap methods first, and where the page is once two are done.
     lines = smoke.process.stderr.strip().splitlines()
-    assert len(lines) == len(found)
-    assert all(re.match(r"\[\d+/\d+\] (done|skipped) ", line) for line in lines), lines
+    shown = lines.index(f"report so far: {page.relative_to(smoke.home)}, written anew as cells end")
+    methods = [re.match(r"\[\d+/\d+\] (?:done|skipped) (\S+) ", line) for line in lines]
+    order = [method[1] for method in methods if method]
+    assert len(order) == len(found) == len(lines) - 1
+    assert order[0] == "linear-probe"
+    assert order[-1] == "dann"
+    assert len({*order[:shown]}) == 2
     assert not [path.name for path in smoke.folder.rglob(".tmp-*")]
 
 
@@ -541,6 +546,12 @@ WRONG = {
     "recommend-shots": Wrong(
         ("recommend", "--suite", "smoke", "--shots", "2,77"), ("no cells with 77 shots",)
     ),
+    "recommend-budget": Wrong(("recommend", "--suite", "smoke", "--budget", "0"), ("--budget",)),
+    "recommend-budget-nan": Wrong(("recommend", "--suite", "smoke", "--budget", "nan"), ("--budget",)),
+    "recommend-simulate-suite": Wrong(
+        ("recommend", "--simulate", "smoke", "--suite", "smoke"), ("--simulate", "--budget alone")
+    ),
+    "recommend-simulate": Wrong(("recommend", "--simulate", "emoji-hom"), ("'emoji-hom'", "emoji-home")),
     "recommend-steps": Wrong(("recommend", "--suite", "smoke", "--steps", "0"), ("--steps",)),
     "recommend-target": Wrong(("recommend", "--suite", "smoke", "--target", "twiter"), ("'twitter'",)),
     "check-search-no-suite": Wrong(("check-search",), ("--suite NAME", "--data FOLDER")),

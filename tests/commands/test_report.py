@@ -50,7 +50,7 @@ def told(page: Path) -> list[bool]:
         for what in (
             "Do five labels help?",
             "25.0 points over full-finetune",
-            "2 of 3 cells of the suite: 1 have no record yet",
+            "Unfinished: 2 of 3 cells of the suite; 1 have no record yet",
         )
     ]
 

@@ -257,7 +257,7 @@ def test_report_builds_the_page_of_the_run_and_counts_what_is_missing(
     monkeypatch.delenv("BENCH_OWN_DATA")
     Path(file).unlink()
     assert call(monkeypatch, capsys, "report", "--results", "out")[0] == 0
-    said = "1 of 2 cells of the suite: 1 have no record yet and are in no number here."
+    said = "Unfinished: 1 of 2 cells of the suite; 1 have no record yet and are in no number here."
     assert said in page.read_text()
     assert "1 cell missing" in " ".join(page.read_text().split())
     call(monkeypatch, capsys, "report", "--results", "out", "--out", "table.md")

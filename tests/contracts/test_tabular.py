@@ -10,7 +10,11 @@ import pytest
 from bench.core.errors import CellSkipped
 from bench.data import catalog
 from bench.data.card import Card
+from bench.data.splits import subset
+from bench.engine.cell.features import DomainInputs
+from bench.engine.training.inputs.table import fitted
 from bench.method.registry import method_modules
+from bench.spec.cell import Federation, Part
 from tests.support.cells import refusal, steps_of, usual_shots
 from tests.support.tabular import CARDS, NETWORKS, tabular_cell
 
@@ -75,3 +79,36 @@ def test_answers_or_says_why_not(asked: tuple[Card, str], artifacts: Path, metho
     assert logits.shape == (len(labels), 2)
     assert np.isfinite(logits).all()
     assert run.evaluations
+
+
+@pytest.mark.parametrize("asked", [("table", "mlp.untrained")], indirect=True)
+@pytest.mark.parametrize(("kind", "method"), [("continual", "replay"), ("federated", "fedavg")])
+def test_rows_of_a_target_in_parts_are_scaled_by_those_of_the_first_stage(
+    asked: tuple[Card, str], artifacts: Path, kind: str, method: str
+) -> None:
+    """A task that is yet to come says nothing of how columns are scaled; clients all do."""
+    card, network = asked
+    parts = tuple(Part(domain=name, classes=tuple(card.classes)) for name in card.domains)
+    cell = tabular_cell(card, method, network, "all")
+    scenario = cell.scenario.model_copy(
+        update={
+            "kind": kind,
+            "source": None,
+            "source_classes": (),
+            "target": "small and large",
+            "parts": parts,
+            "federation": Federation(rounds=1, local_steps=2) if kind == "federated" else None,
+        }
+    )
+    run = steps_of(cell.model_copy(update={"scenario": scenario}), artifacts)
+    predictions = run.run()
+    assert len(predictions["target-test/labels"])
+    domains = DomainInputs(run.env, run.dataset)
+    small, large = (run.dataset.decoded(name, cell.image_size) for name in card.domains)
+    train = [subset(run.dataset, name, tuple(card.classes), "train").rows for name in card.domains]
+    reference = small[train[0]]
+    if kind == "federated":
+        reference = np.concatenate([reference, large[train[1]]])
+    owed = fitted(reference[:, 0]).scaled(large[:, 0])
+    found = domains.get(card.domains[1], run.backbone, None, 0).take(np.arange(len(large)))
+    np.testing.assert_array_equal(found[:, 0].numpy(), owed)

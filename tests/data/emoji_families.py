@@ -1,13 +1,14 @@
-"""Families of emoji that look alike: `python -m tests.data.emoji_families` prints the table of the card.
+"""Families of emoji that look alike: `python -m tests.data.emoji_families [CARD]` prints the table of a card.
 
-Two emoji of `emoji-home@2` are of one family where any vendor draws them so alike that the doctor says so,
-where Unicode's names for them differ in a colour, in the hour of a clock, or in what follows a colon, or
-where a third emoji links them.
+Two emoji of a card (`emoji-home@2`, or `open-emoji`) are of one family where any vendor draws them so alike
+that the doctor says so, where Unicode's names for them differ in a colour, in the hour of a clock, or in what
+follows a colon, or where a third emoji links them.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections import defaultdict
 
 from bench.core.components import unite
@@ -17,13 +18,14 @@ from bench.data.dataset import open_dataset, silent
 from bench.data.doctor.duplicates import near_pairs
 from bench.data.doctor.scan import scan_images
 
+DEFAULT = "emoji-home@2"
 COLOURS = "red|pink|orange|yellow|green|light blue|blue|purple|brown|black|grey|white"
 HOURS = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 ANY_COLOUR, ANY_HOUR = re.compile(rf"\b({COLOURS}) "), re.compile(rf"^({HOURS})(-thirty| o’clock)$")
 
 HEADER = """\
 # Families of emoji that look alike, as any vendor draws or Unicode names them: each is kept in one split.
-# From `python -m tests.data.emoji_families`. Columns: code points, family (its first emoji), short name.
+# From `{command}`. Columns: code points, family (its first emoji), short name.
 codepoints\tfamily\tname
 """
 
@@ -43,9 +45,9 @@ def names() -> dict[str, tuple[str, str]]:
     return found
 
 
-def families() -> dict[str, str]:
+def families(name: str) -> dict[str, str]:
     """First of its family by emoji, where the family is more than the variants of one emoji."""
-    card = load_card("emoji-home@2")
+    card = load_card(name)
     plain = [source.model_copy(update={"families": ""}) for source in card.sources]
     dataset = open_dataset(card.model_copy(update={"sources": plain}))
     scan, known = scan_images(dataset, silent), names()
@@ -65,12 +67,13 @@ def families() -> dict[str, str]:
     return {code: first for code, first in sorted(found.items()) if len(several[first]) > 1}
 
 
-def table() -> str:
-    """The file beside the card."""
+def table(name: str = DEFAULT) -> str:
+    """The file beside a card."""
     known = names()
-    rows = [f"{code.upper()}\t{first.upper()}\t{known[code][1]}\n" for code, first in families().items()]
-    return HEADER + "".join(rows)
+    rows = [f"{code.upper()}\t{first.upper()}\t{known[code][1]}\n" for code, first in families(name).items()]
+    command = "python -m tests.data.emoji_families" + f" {name}" * (name != DEFAULT)
+    return HEADER.format(command=command) + "".join(rows)
 
 
 if __name__ == "__main__":
-    print(table(), end="")
+    print(table(*sys.argv[1:2]), end="")

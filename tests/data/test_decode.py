@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from bench.core.errors import UserError
-from bench.data.decoders.base import Fit
+from bench.data.decoders.base import Fit, Unreadable
 from bench.data.decoders.image import decode
 
 
@@ -66,6 +66,23 @@ def test_floats(most: float) -> None:
     values = np.linspace(0, most, 16, dtype=np.float32)[None].repeat(16, 0)
     out = decode(encoded(Image.fromarray(values), "TIFF"), 16)
     np.testing.assert_array_equal(out[0, :, 0], np.round(values[0] * 255 / most).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "kind"),
+    [
+        (0, 4000, np.float32),
+        (-1, 1, np.float32),
+        (0, np.inf, np.float32),
+        (-9, 9, np.int32),
+        (0, 2**17, np.int32),
+    ],
+)
+def test_numbers_of_other_ranges_are_not_clipped(low: float, high: float, kind: type) -> None:
+    """All above a range would be white, and all below black, whatever they show."""
+    values = np.array([[low, high]] * 2).astype(kind)
+    with pytest.raises(Unreadable, match=r"numbers from .* are read: convert them"):
+        decode(encoded(Image.fromarray(values), "TIFF"), 16)
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "YCbCr"])

@@ -22,7 +22,7 @@ from bench.data.catalog import load_card
 from bench.data.dataset import Dataset, open_dataset
 from bench.data.decoders.image import decode
 from bench.data.sources.base import SourceRequest
-from bench.data.sources.emoji import EmojiPackage
+from bench.data.sources.emoji.package import EmojiPackage
 from bench.data.splits import SPLITS, draw_shots, splits, subset
 from tests.support.checkout import install
 

@@ -253,3 +253,19 @@ def test_a_damaged_copy_in_the_cache_is_written_anew(suffix: str) -> None:
     harmed.write_bytes(harmed.read_bytes().replace(b"bolt", b"nut ", 1)[:-2] + b"..")
     assert as_own_data(Mine(pil(colours()))) == table
     assert {path.name: path.read_bytes() for path in table.parent.iterdir()} == whole
+
+
+@pytest.mark.parametrize(
+    ("kind", "scale", "line"),
+    [(np.float32, 1 / 255, ""), (np.float32, 9, "floats from 0"), (np.int32, 1, "bytes")],
+)
+def test_numbers_of_32_bits_are_not_clipped(
+    kind: type, scale: float, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow makes bytes of 60,000 by 255, and of 0.5 by 0."""
+    images = [Image.fromarray((image[..., 0] * scale).astype(kind)) for image in colours()]
+    if line:
+        with pytest.raises(UserError, match=line):
+            as_own_data(Mine(images))
+    else:
+        assert reds(opened(as_own_data(Mine(images)), monkeypatch), "mine") == EXPECTED

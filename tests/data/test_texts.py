@@ -83,6 +83,26 @@ def test_a_parquet_of_the_same_texts_is_the_same_dataset(tmp_path: Path) -> None
     assert first.fingerprint == second.fingerprint
 
 
+def test_a_parquet_of_bytes_or_lists(tmp_path: Path) -> None:
+    """Bytes are texts, and never `b'texts'`; a list of words is none."""
+    table = write_texts(tmp_path / "words.csv")
+    with table.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    columns = {name: [row[name] for row in rows] for name in ("text", "label", "domain")}
+    other = tmp_path / "other" / "words.parquet"
+    other.parent.mkdir()
+    as_bytes = {name: [text.encode() for text in texts] for name, texts in columns.items()}
+    pq.write_table(pa.table(as_bytes), other)
+    assert open_dataset(own_card(other)).fingerprint == open_dataset(own_card(table)).fingerprint
+    own_card.cache_clear()
+    pq.write_table(pa.table({**columns, "text": [[text] for text in columns["text"]]}), other)
+    with pytest.raises(UserError, match=r"column 'text' holds list<.*>, where a text"):
+        own_card(other)
+    pq.write_table(pa.table({**columns, "label": [b"\xff"] * len(rows)}), other)
+    with pytest.raises(UserError, match="column 'label' holds bytes that are not UTF-8"):
+        own_card(other)
+
+
 def test_groups_and_published_splits_hold(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     with table.open("w", newline="") as file:

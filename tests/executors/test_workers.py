@@ -19,6 +19,7 @@ from bench.executors.protocol import ExecutorOptions
 from bench.executors.worker_pool import WorkerPool
 from bench.processes.local import TAIL_BYTES
 from bench.processes.signals import Interrupted
+from bench.records.record import Record
 from bench.records.store import Store
 from tests.quick import TODAY, RecordingWatcher, expected, quick_cell, quick_pool, run_quick, worked
 from tests.support.checkout import ROOT
@@ -77,6 +78,35 @@ def test_what_goes_wrong_becomes_a_record_and_the_rest_goes_on(tmp_path: Path) -
     tries = Counter(worked(tmp_path))
     assert [tries[cell.key] for cell in cells] == [2, 2, 1, 2, 1]
     assert list((tmp_path / "leases").iterdir()) == []
+
+
+class Busy(RecordingWatcher):
+    """Watcher that is busy at the first cell's end until the other has its record, and no time left."""
+
+    def __init__(self, store: Store, timeout: float) -> None:
+        super().__init__()
+        self._store, self._timeout = store, timeout
+
+    def finished(self, record: Record) -> None:
+        super().finished(record)
+        while len(self._store.keys()) < 2:
+            time.sleep(0.05)
+        if len(self.records) == 1:
+            time.sleep(self._timeout)
+
+
+def test_a_cell_whose_answer_has_waited_is_done(tmp_path: Path) -> None:
+    """Whoever reads the answers took longer than it may, as where a page is built meanwhile."""
+    cells, store = [quick_cell(seed) for seed in range(2)], Store(tmp_path)
+    store.prepare()
+    watcher, pool = Busy(store, timeout=3.0), quick_pool(2)
+    try:
+        pool.prepare(["none"], print)
+        pool.run(cells, "quick", {"quick": TODAY}, store, watcher, timeout=3.0)
+    finally:
+        pool.close()
+    assert [record.outcome.status for record in watcher.records] == ["done", "done"]
+    assert status(tmp_path) == {0: "done", 1: "done"}
 
 
 @pytest.mark.parametrize("do", ["start others", "start others and die"])

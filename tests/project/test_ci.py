@@ -75,3 +75,6 @@ def test_workflows_call_what_exists(path: Path) -> None:
     for verb, options in re.findall(r"-m bench (\w+)((?:[^\n&|\\]|\\\n)*)", commands):
         known = {name for parameter in cli.commands[verb].params for name in parameter.opts}
         assert set(re.findall(r"(?<= )--[\w-]+", options)) <= known, verb
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for names in re.findall(r"^make ([a-z -]+)$", commands, re.MULTILINE):
+        assert set(names.split()) <= {*targets}

@@ -48,6 +48,8 @@ KINDS = {
     "dead disk": Kind(CHANGE, FAIL | STAY, errno.EIO),
     "short write": Kind(WRITE, HALF),
     "EIO of a read": Kind(READ, FAIL, errno.EIO),
+    "became read-only": Kind(CHANGE, FAIL | STAY, errno.EROFS),
+    "stale handle": Kind(CHANGE | CLOSE | READ, FAIL, errno.ESTALE),
 }
 """`once`: the call after it succeeds. A full disk takes half of what is written last, and lets files go."""
 

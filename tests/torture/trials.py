@@ -32,6 +32,7 @@ from typing import NamedTuple
 
 from jinja2 import TemplateError
 
+from bench.core.files import OF_A_DISK
 from bench.records import maintenance
 from bench.records.codec import encode
 from bench.records.store import Store
@@ -235,7 +236,7 @@ class Trial:
         """A command does not say that it succeeded if what it wrote may not be on disk."""
         parts = Path(call.path).relative_to(self.place).parts
         passing = not {"cache", "tmp", "leases", "checkpoints"}.isdisjoint(parts)
-        if kind.error and call.name == "fsync" and not passing and ended.code == self.verb.code:
+        if kind.error in OF_A_DISK and call.name == "fsync" and not passing and ended.code == self.verb.code:
             yield "exit", f"code {ended.code}, but {call.path} was not flushed"
 
     def _stray(self) -> Iterator[tuple[str, str]]:

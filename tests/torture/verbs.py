@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.records.store import Store
 from tests.data.pictures import as_folders, pictures
 from tests.quick import age
+from tests.support.checkout import ROOT
 
 SUITE = """
 description = "d"
@@ -25,6 +26,8 @@ scenarios = [{ kind = "cross-domain", sources = ["shop"], targets = ["site"], sh
 """
 OTHERS = "the user's own"
 RUN = ("run", "--suite", "mine.toml", "--data", "images", "--device", "cpu", "--results", "results/mine")
+
+BASELINE = str(ROOT / "results" / "baselines" / "smoke")
 
 NETWORKS = ("test_efficientnet.untrained", "test_efficientnet_ln.untrained")
 
@@ -56,6 +59,10 @@ def images(place: Path, bench: Bench) -> None:
     """Images and a suite; nothing has been run."""
     as_folders(place / "images", pictures(("shop", "site"), ("bolt", "nut"), 6))
     (place / "mine.toml").write_text(SUITE)
+
+
+def nothing(place: Path, bench: Bench) -> None:
+    """An empty folder."""
 
 
 def recorded(place: Path, bench: Bench) -> None:
@@ -159,6 +166,19 @@ def cached(place: Path, bench: Bench) -> None:
     (place / "cache" / "own" / "notes.txt").write_text(OTHERS)
 
 
+def pushed(place: Path, bench: Bench) -> None:
+    """A finished run, a repository of its records, and a folder in which one of them has failed."""
+    two_folders(place, bench)
+    bench("hub", "push", "./repository/", *MINE)
+    shutil.rmtree(place / "results" / "mine")
+
+
+def texts(place: Path, bench: Bench) -> None:
+    """A table of texts, and nothing that is kept of it."""
+    rows = [f"{c},{d},{c} {n}" for d in ("shop", "site") for c in ("bolt", "nut") for n in range(6)]
+    (place / "texts.csv").write_text("\n".join(["label,domain,text", *rows]))
+
+
 def archived(place: Path, bench: Bench) -> None:
     """An archive of a dataset."""
     folder = as_folders(place / "unpacked", pictures(("amazon", "dslr", "webcam"), ("bike", "mug"), 2))
@@ -222,6 +242,11 @@ VERBS = {
     "compare --out": Verb(
         ("compare", "old", "results/mine", "--out", "c.html", "--out", "c.json", "--out", "c.md"), baseline
     ),
+    "hub push": Verb(("hub", "push", "./repository/", *MINE), recorded),
+    "hub pull": Verb(("hub", "pull", "./repository", "--into", "results/all"), pushed),
+    "submit": Verb(("submit", "smoke@1", "--by", "me", "--results", BASELINE, "--out", "mine"), nothing),
+    "site": Verb(("site", "results/mine", BASELINE, "--out", "site"), recorded),
+    "data check of texts": Verb(("data", "check", "--data", "texts.csv"), texts, random=("cache/index/*",)),
     "data fetch": Verb(
         ("data", "fetch", "office-31", "--archive", "office31.zip"), archived, random=("cache/index/*",)
     ),
@@ -239,12 +264,15 @@ VERBS |= {
 SLOW = frozenset(
     {"run", "run, half recorded", "run --fresh", "tune", "cells that train", "export"}
     | {"recommend --run", "check-search", "rank-backbones", "report --serve"}
-    | {"results gc --versions", "track mlflow", "track tensorboard"}
+    | {"hub pull", "hub push", "results gc --versions", "track mlflow", "track tensorboard"}
     | {
         "baseline save",
         "compare --out",
         "data check",
+        "data check of texts",
         "data preview",
+        "site",
+        "submit",
         "history",
         "report",
         "report --out x.md",

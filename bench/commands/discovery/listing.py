@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from importlib.util import find_spec
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -74,25 +75,31 @@ def _suites() -> Table:
 def _methods() -> Group:
     from bench.method.registry import family, family_summary, method_modules
 
+    loads = find_spec("torch") is not None
     lines: list[RenderableType] = [_row("method", "paper", "needs", "step", "checked against")]
     by_family = sorted(method_modules(), key=lambda name: (family(name), name))
     for group, names in itertools.groupby(by_family, family):
         lines += [Text(), Text(printable(f"{group}: {family_summary(group)}"), "bold")]
-        lines += itertools.chain.from_iterable(map(_method, names))
-    return Group(*lines, Text(), Text(LEGEND, "dim"))
+        lines += itertools.chain.from_iterable(_method(name, loads) for name in names)
+    legend = LEGEND if loads else f"{LEGEND} ?: an installation without torch cannot say."
+    return Group(*lines, Text(), Text(legend, "dim"))
 
 
-def _method(name: str) -> list[RenderableType]:
-    """Facts about a method, and below what it is; the reason where it cannot be loaded."""
+def _method(name: str, loads: bool) -> list[RenderableType]:
+    """Facts about a method, and below what it is; the reason where it cannot be loaded.
+
+    Where methods cannot be loaded at all, as without torch, those that its file shows.
+    """
     from bench.method import registry
 
     try:
-        summary, needs = registry.method_summary(name), registry.method_needs(name)
-        lacks = registry.load_method(name).unavailable()
+        summary = registry.method_summary(name)
+        needs = registry.method_needs(name) if loads else "?"
+        lacks = registry.load_method(name).unavailable() if loads else None
     except UserError as error:
         return [Text(printable(f"{name}  cannot be loaded: {error}"))]
     about = Text(printable(summary + (f" It {lacks}." if lacks else "")), "dim")
-    cost, reference = registry.method_costs().get(name, "–"), registry.method_reference(name)
+    cost, reference = str(registry.method_costs().get(name, "–")), registry.method_reference(name)
     return [_row(name, registry.method_paper(name), needs, cost, reference), Padding(about, (0, 0, 0, 4))]
 
 

@@ -150,8 +150,8 @@ def method_facts(name: str) -> Facts:
     if method.starts_from:
         yield "starts from", method.starts_from
     if cost:
-        what = "fit" if cost.endswith("*") else "step"
-        yield "costs", f"{cost.rstrip('*')} times a step of full fine-tuning, for a {what}"
+        what = "fit" if cost.per_fit else "step"
+        yield "costs", f"{cost.time:g} times a step of full fine-tuning, for a {what}"
     yield "control", _control(control)
     yield "checked", registry.method_reference(name) or "–"
     for field in fields(method):  # type: ignore[arg-type]

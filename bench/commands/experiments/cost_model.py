@@ -1,13 +1,17 @@
-"""Cost model of a matrix, fitted to records: seconds of cells alone and with shared artifacts. Pure."""
+"""Cost model of a matrix, fitted to records: seconds of cells alone and with shared artifacts.
+
+Before anything is recorded, what methods' steps were measured to take decides which cells run first.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
 
 from bench.commands.experiments.simulation import Schedule, ScheduledCell, simulate
+from bench.method.registry import MethodCost, method_costs, method_start
 from bench.records.record import Record
 from bench.spec.cell import Cell, content_hash
 from bench.spec.matrix.plan import family
@@ -161,6 +165,43 @@ class CostModel:
             artifacts = tuple(key for keys in by_phase.values() for key in keys)
             scheduled.append(ScheduledCell(own, artifacts, family(cell)))
         return simulate(scheduled, costs, workers)
+
+
+def cheapest_first(cells: Sequence[Cell]) -> list[Cell]:
+    """Order cells for execution, so that comparisons of some methods are there soon.
+
+    Networks and seeds keep their order; in each, source stages whose cells are cheap in the mean come first,
+    with all the cells that begin with them.
+    """
+    starts = {method: method_start(method) or method for method in {cell.method for cell in cells}}
+    efforts: dict[tuple[str, str], float] = {}
+    rounds: dict[tuple[str, int], dict[tuple[str, str], list[tuple[float, Cell]]]] = {}
+    for cell in cells:
+        alike = cell.method, _work(cell)
+        if alike not in efforts:
+            efforts[alike] = effort(cell, starts[cell.method])
+        groups = rounds.setdefault((cell.backbone, cell.seed), {})
+        group = groups.setdefault((starts[cell.method], str(cell.scenario.source)), [])
+        group.append((efforts[alike], cell))
+
+    def work(group: Sequence[tuple[float, Cell]]) -> float:
+        return fmean(steps for steps, _ in group)
+
+    ordered = [group for groups in rounds.values() for group in sorted(groups.values(), key=work)]
+    return [cell for group in ordered for _, cell in group]
+
+
+def effort(cell: Cell, start: str) -> float:
+    """Steps of full fine-tuning that all stages of a cell's scenario are as much work as.
+
+    Shared stages cost what those of `start` do, the others what those of the cell's method do. A method that
+    was not measured is taken to cost as much as full fine-tuning.
+    """
+    total = 0.0
+    for stage in stages(cell):
+        cost = method_costs().get(start if stage.shared else cell.method, MethodCost(1.0))
+        total += cost.time * (1 if cost.per_fit else stage.steps)
+    return total
 
 
 def _work(cell: Cell) -> str:

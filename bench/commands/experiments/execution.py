@@ -13,10 +13,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.commands.experiments.cost_model import CostModel, MethodTraits
+from bench.commands.experiments.cost_model import CostModel, MethodTraits, cheapest_first
 from bench.commands.experiments.plan_view import recorded
 from bench.commands.experiments.run_plan import RunPlan
-from bench.commands.progress import RecordScore, TimeToGo, progress_bars, test_accuracy, watch
+from bench.commands.progress import (
+    Ended,
+    RecordScore,
+    TimeToGo,
+    nothing,
+    progress_bars,
+    test_accuracy,
+    watch,
+)
 from bench.core.errors import UserError
 from bench.core.paths import skip_bad
 from bench.core.text import printable
@@ -143,12 +151,14 @@ def present(plan: RunPlan, cells: Sequence[Cell]) -> pd.DataFrame:
     return frame
 
 
-def execute(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_accuracy) -> None:
-    """Run cells that are `ready`; see `run_cells`."""
-    executor = executor_for(plan)
-    with watch(cells, score, TimeToGo(cells, _predicted(plan), executor.count)) as watcher:
+def execute(
+    plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_accuracy, ended: Ended = nothing
+) -> None:
+    """Run cells that are `ready`, cheap ones first; see `run_cells`. `ended` is called with each record."""
+    executor, ordered = executor_for(plan), cheapest_first(cells)
+    with watch(cells, score, TimeToGo(cells, _predicted(plan), executor.count), ended) as watcher:
         try:
-            executor.run(cells, plan.suite.name, plan.digests, plan.store, watcher, plan.execution.timeout)
+            executor.run(ordered, plan.suite.name, plan.digests, plan.store, watcher, plan.execution.timeout)
             return
         except Interrupted as interrupted:
             signum = interrupted.signum

@@ -8,7 +8,7 @@ from functools import cache
 
 import click
 
-from bench.commands.experiments.cost_model import CostModel, MethodTraits, count_artifacts
+from bench.commands.experiments.cost_model import CostModel, MethodTraits, cheapest_first, count_artifacts
 from bench.commands.experiments.feasibility import shortages
 from bench.commands.experiments.run_plan import RunPlan
 from bench.commands.progress import duration
@@ -69,7 +69,7 @@ def show(plan: RunPlan, todo: Sequence[Cell] | None, nodes: int | None = None) -
         + (f"; not counted: what no record of {unknown} tells of" if unknown else "")
     )
     if nodes:
-        schedule = model.schedule(cells, nodes)
+        schedule = model.schedule(cheapest_first(cells), nodes)
         click.echo(
             f"on {counted(nodes, 'node')} with a cell at once each: {duration(schedule.makespan)}, of which "
             f"{duration(schedule.critical_path)} cannot be shortened by more nodes; "

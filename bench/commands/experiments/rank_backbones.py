@@ -80,7 +80,9 @@ class Ranking:
     classes: tuple[str, ...]
     image_size: int
     device: str
-    verify: bool
+    verify: bool = False
+    part: str = TRAIN
+    """Split of the target whose labels score them."""
 
     @property
     def setting(self) -> Setting:
@@ -130,14 +132,7 @@ def _images(options: RankOptions) -> tuple[Card, tuple[str, ...], int]:
 
 def _rank(names: Sequence[str], ranking: Ranking) -> None:
     """Print the candidates for one target; those that cannot be scored are listed with the reason."""
-    rows, reasons = {}, {}
-    for name in names:
-        click.echo(f"features of {name}", err=True)
-        try:
-            with arithmetic(ranking.setting, PRECISION):
-                rows[name] = score(name, ranking)
-        except Exception as error:  # A network may fail in any way of its own; the others can be ranked.
-            reasons[name] = (str(error).splitlines() or [type(error).__name__])[0]
+    rows, reasons = scored(names, ranking)
     left_out = [f"{name}: {reason}" for name, reason in reasons.items()]
     if not rows:
         raise UserError(f"no candidate can be ranked: {'; '.join(left_out)}")
@@ -164,6 +159,19 @@ def _rank(names: Sequence[str], ranking: Ranking) -> None:
             click.echo(f"{column}: {agreement(rows, column)}")
 
 
+def scored(names: Sequence[str], ranking: Ranking) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """Scores of backbones by name, and why others could not be scored."""
+    rows, reasons = {}, {}
+    for name in names:
+        click.echo(f"features of {name}", err=True)
+        try:
+            with arithmetic(ranking.setting, PRECISION):
+                rows[name] = score(name, ranking)
+        except Exception as error:  # A network may fail in any way of its own; the others can be ranked.
+            reasons[name] = (str(error).splitlines() or [type(error).__name__])[0]
+    return rows, reasons
+
+
 def _candidates() -> list[str]:
     """Backbones available offline: packaged weights, and the untrained network for comparison."""
     names = available_offline()
@@ -171,12 +179,12 @@ def _candidates() -> list[str]:
 
 
 def score(name: str, ranking: Ranking) -> dict[str, float]:
-    """Scores of one backbone, by name of the score, on features of target training images.
+    """Scores of one backbone, by name of the score, on features of a split of the target's images.
 
     LEEP is there for packaged weights, the probe's accuracy in percent where verification is on.
     """
     dataset, classes = ranking.dataset, ranking.classes
-    train = subset(dataset, ranking.target, classes, TRAIN)
+    train = subset(dataset, ranking.target, classes, ranking.part)
     inputs, width = _features(name, ranking)
     features = inputs.take(train.rows).cpu()
     if not torch.isfinite(features).all():

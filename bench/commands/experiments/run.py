@@ -14,6 +14,7 @@ from bench.commands.experiments.execution import execute, executor_for, prepared
 from bench.commands.experiments.feasibility import check_images
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.options import SuiteOptions
+from bench.commands.progress import Ended, nothing
 from bench.commands.results.asked import keep
 from bench.core.errors import UserError
 from bench.core.paths import RESULTS, own_data
@@ -65,7 +66,7 @@ def run(options: RunOptions) -> int:
                 load_method(method)
         show(plan, _to_run(plan, options), options.simulate)
         return 0
-    return _conclude(*carry_out(options), options.keep_stale)
+    return _conclude(*carry_out(options, shows_page=not options.cell), options.keep_stale)
 
 
 def _resolved(options: RunOptions) -> tuple[RunPlan, str]:
@@ -73,8 +74,11 @@ def _resolved(options: RunOptions) -> tuple[RunPlan, str]:
     return _recorded(options) if options.cell else (_planned(options), "")
 
 
-def carry_out(options: RunOptions) -> tuple[RunPlan, Sequence[Cell]]:
-    """Run what is missing of a suite, without a report; returns the plan and the cells that have run."""
+def carry_out(options: RunOptions, shows_page: bool = False) -> tuple[RunPlan, Sequence[Cell]]:
+    """Run what is missing of a suite; returns the plan and the cells that have run.
+
+    No report is built, but for the page that grows meanwhile if it `shows_page`.
+    """
     plan, images = _resolved(options)
     with prepared(plan.store):
         if plan.store.empty:
@@ -96,12 +100,19 @@ def carry_out(options: RunOptions) -> tuple[RunPlan, Sequence[Cell]]:
             # Before the first cell: the page of a run that was interrupted knows what is missing.
             keep(plan.store, plan.suite, plan.card, plan.controls)
         if work:
-            execute(plan, todo)
+            execute(plan, todo, ended=_growing_page(plan, todo) if shows_page else nothing)
         if todo:
             _run_lost(plan)
         if not options.cell:
             plan, todo = _until_converged(plan, todo, options)
     return plan, todo
+
+
+def _growing_page(plan: RunPlan, todo: Sequence[Cell]) -> Ended:
+    """What is done for the page of a run when one of its cells has ended."""
+    from bench.commands.results.growing import GrowingPage
+
+    return GrowingPage(plan.store, plan.suite, plan.cells, todo).ended
 
 
 def _planned(options: RunOptions) -> RunPlan:

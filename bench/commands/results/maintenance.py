@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -79,12 +79,16 @@ def merge(into: str, others: tuple[str, ...]) -> int:
         for line in refused:
             click.echo(printable(line), err=True)
         left_out += len(refused)
-        mended = counts["mended"]
-        click.echo(
-            f"{name}: {counts['added']} records added, {counts['kept']} were there"
-            + (f", {mended} replaced damaged ones ('{store.root / 'quarantine'}')" if mended else "")
-        )
+        click.echo(f"{name}: {added_and_kept(store, counts)}")
     return 1 if left_out else 0
+
+
+def added_and_kept(store: Store, counts: Mapping[str, int]) -> str:
+    """Line on what became of records that were added to a folder (`maintenance.add`)."""
+    mended = counts["mended"]
+    return f"{counts['added']} records added, {counts['kept']} were there" + (
+        f", {mended} replaced damaged ones ('{store.root / 'quarantine'}')" if mended else ""
+    )
 
 
 def gc(results: str | None, versions: bool) -> int:

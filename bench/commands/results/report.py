@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -106,10 +107,18 @@ def _markdown(store: Store, found: Asked, equal: str | None = None) -> str:
     return markdown_table(frame, found.suite.baseline if found.suite else BASELINE)
 
 
-def build_page(store: Store, suite: Suite | None, cells: Sequence[Cell], out: Path | None = None) -> Path:
+def build_page(
+    store: Store,
+    suite: Suite | None,
+    cells: Sequence[Cell],
+    out: Path | None = None,
+    *,
+    quietly: bool = False,
+) -> Path:
     """Build the page of a folder: the suite's cells, if it is known, and what else the folder holds.
 
     A page that was made of the same records by the same code stays, even if images have been decoded since.
+    A terminal shows meanwhile that it is being built, unless `quietly`.
     """
     page = out or store.root / NAME
     beside = check_published(store, cells)
@@ -127,7 +136,7 @@ def build_page(store: Store, suite: Suite | None, cells: Sequence[Cell], out: Pa
 
     shown = samples(cells or [record.request.cell for record in store.records()])
     # Half a minute where many cells kept features, whose maps are computed.
-    with status("building the report"):
+    with nullcontext() if quietly else status("building the report"):
         return _try_to_write(
             page,
             lambda: build_html(

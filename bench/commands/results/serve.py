@@ -28,6 +28,8 @@ HOST = "127.0.0.1"
 """Loopback address, which only this machine can reach."""
 PAUSE = 4.0
 """Pause between two builds, in lengths of a build."""
+LOOKS = 20.0
+"""Pause between two looks at the records, in lengths of a look: those of 100,000 take a second each."""
 
 POLICY, LIVE_POLICY = "default-src 'none';", "default-src 'none'; connect-src 'self';"
 WAITING = (
@@ -50,6 +52,9 @@ class Builder:
         self.page = page
         self.version = 0
         self.failure = ""
+        self.html = b""
+        """Page of the latest build, with the script that reloads newer ones."""
+        self._show(0)
         self._results = results
         self._suite = ["--suite", suite] if suite else []
         self._built: object = None
@@ -61,13 +66,16 @@ class Builder:
         if self._process is not None:
             self._collect(self._process)
         elif time.monotonic() >= self._pause_until:
+            began = time.monotonic()
             try:
                 state = self._state()
             except OSError:
                 # It may pass; what stays is found by the build of the next change, and shown.
                 return
+            now = time.monotonic()
+            self._pause_until = now + LOOKS * (now - began)
             if state != self._built:
-                self._built, self._started = state, time.monotonic()
+                self._built, self._started = state, now
                 command = [sys.executable, "-m", "bench", "report", "--results", self._results]
                 self._process = subprocess.Popen(
                     [*command, *self._suite, "--out", str(self.page)],
@@ -81,6 +89,7 @@ class Builder:
             return
         errors = process.communicate()[1].strip()
         self.failure = errors.splitlines()[-1] if process.returncode and errors else ""
+        self._show(self.version + 1)
         self.version += 1
         now = time.monotonic()
         self._pause_until = now + PAUSE * (now - self._started)
@@ -92,15 +101,15 @@ class Builder:
             self._process.terminate()
             self._process.wait()
 
-    def html(self) -> str:
-        """Page of the latest build, with the script that reloads newer ones."""
+    def _show(self, version: int) -> None:
+        """Read what is served from now on, once a build: a page may have megabytes."""
         # The message may name files: their names must not become markup.
         text = WAITING.format(escape(self.failure or "The page is being built."))
         if not self.failure:
             with contextlib.suppress(OSError):
                 text = self.page.read_text(encoding="utf-8").replace(POLICY, LIVE_POLICY, 1)
         head, _, tail = text.rpartition("</body>")
-        return head + SCRIPT.replace("VERSION", str(self.version)) + tail
+        self.html = (head + SCRIPT.replace("VERSION", str(version)) + tail).encode()
 
     def _state(self) -> object:
         """State of the records and of the suite; not the newest time alone, since clocks may go backwards."""
@@ -157,14 +166,13 @@ def _handler(builder: Builder) -> type[BaseHTTPRequestHandler]:
             if self.headers.get("Host") not in hosts:
                 self.send_error(403, "ask for 127.0.0.1")
             elif self.path == "/":
-                self._answer("text/html; charset=utf-8", builder.html())
+                self._answer("text/html; charset=utf-8", builder.html)
             elif self.path == "/version":
-                self._answer("text/plain; charset=utf-8", str(builder.version))
+                self._answer("text/plain; charset=utf-8", str(builder.version).encode())
             else:
                 self.send_error(404)
 
-        def _answer(self, kind: str, text: str) -> None:
-            content = text.encode()
+        def _answer(self, kind: str, content: bytes) -> None:
             self.send_response(200)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))

@@ -8,6 +8,7 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +22,7 @@ from bench.core.errors import UserError
 from bench.core.files import read_bounded
 from bench.records.archive import DAMAGE, LARGEST, MEMBER
 from bench.records.record import Predictions, Record
+from bench.records.selection import select
 from bench.records.store import Store
 from bench.report.scores.predictions import PART, Unusable, score
 from bench.spec.toml import describe
@@ -42,7 +44,8 @@ class Submission:
 def read(folder: Path, known: Sequence[Store] = ()) -> Submission:
     """Read a submission and check it: files, checksums, questions, fingerprints, predictions, coverage.
 
-    `known` are results that it would be merged with: of a key that is there, predictions have to be the same.
+    `known` are results that it would be merged with: of a key that is there, predictions have to be the same,
+    and of a question that is there, test images and labels.
 
     Raises:
         UserError: there is no such folder.
@@ -63,7 +66,7 @@ def read(folder: Path, known: Sequence[Store] = ()) -> Submission:
     store = Store(folder)
     records = list(store.records())
     faults = [f"{path.name}: {reason}" for path, reason in store.unreadable.items()]
-    labels: dict[str, bytes] = {}
+    labels = _known_tests(known, questions)
     for record in records:
         title = f"{record.key} ({record.request.cell.title})"
         faults += [f"{title} {fault}" for fault in _record(store, record, questions, labels)]
@@ -122,8 +125,34 @@ def _frozen(manifest: Manifest, questions: Questions) -> Iterator[str]:
             yield f"{MANIFEST}: {what} {theirs} is not that of {questions.name}, {ours}"
 
 
-def _record(store: Store, record: Record, questions: Questions, labels: dict[str, bytes]) -> Iterator[str]:
-    """Faults of a record and of its predictions; `labels` are those of a question's test images so far."""
+Tests = tuple[bytes, bytes]
+"""Test images of a question, by their numbers, and their labels."""
+
+
+def _known_tests(stores: Sequence[Store], questions: Questions) -> dict[str, Tests]:
+    """Tests by question, as results have them that are here already."""
+    found: dict[str, Tests] = {}
+    for store in stores:
+        for record in store.records():
+            if record.done and _asked(record) not in found and questions.fault(record) is None:
+                with suppress(OSError, KeyError):
+                    found[_asked(record)] = _tests(store.predictions(record))
+    return found
+
+
+def _asked(record: Record) -> str:
+    """What decides the test images of a record's cell."""
+    cell = record.request.cell
+    scenario = cell.scenario
+    return f"{scenario.target} {scenario.target_classes} {scenario.episodes} {cell.seed}"
+
+
+def _tests(predictions: Predictions) -> Tests:
+    return predictions[f"{PART}/items"].tobytes(), predictions[f"{PART}/labels"].tobytes()
+
+
+def _record(store: Store, record: Record, questions: Questions, labels: dict[str, Tests]) -> Iterator[str]:
+    """Faults of a record and of its predictions; `labels` are the tests of each question so far."""
     if fault := questions.fault(record):
         yield fault
         return
@@ -132,18 +161,22 @@ def _record(store: Store, record: Record, questions: Questions, labels: dict[str
     try:
         predictions = store.predictions(record)
         yield from _predictions(record, predictions)
+        mine = _tests(predictions)
     except (OSError, Unusable) as error:
         yield f"has predictions that cannot be used: {error}"
         return
-    scenario = record.request.cell.scenario
-    asked = f"{scenario.target} {scenario.target_classes} {scenario.episodes} {record.request.cell.seed}"
-    mine = b"".join(predictions[f"{PART}/{name}"].tobytes() for name in ("items", "labels"))
-    if labels.setdefault(asked, mine) != mine:
+    except KeyError as error:
+        yield f"lacks {error}"
+        return
+    if labels.setdefault(_asked(record), mine) != mine:
         yield "has other test images or labels than others of its question"
 
 
 def _predictions(record: Record, predictions: Predictions) -> Iterator[str]:
     """Faults of a done record's predictions: their form, and the accuracies that follow from them."""
+    if not record.evaluations or record.selected != select(record.evaluations):
+        yield "selects other evaluations than its rules do"
+        return
     cell = record.request.cell
     classes = cell.scenario.episodes.way if cell.scenario.episodes else len(cell.scenario.target_classes)
     found = score(predictions, record.selected, per_image=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +14,14 @@ import click
 import pandas as pd
 
 from bench.commands.results.folder import open_named_or_latest
+from bench.commands.results.maintenance import added_and_kept, writing
 from bench.commands.sharing import parquet
 from bench.core.errors import UserError, check_name
 from bench.core.files import write_atomically
 from bench.core.text import counted, printable
-from bench.records.leases import Leases
-from bench.records.record import Record
+from bench.records import maintenance
+from bench.records.codec import Damaged
+from bench.records.record import Predictions, Record
 from bench.records.store import Store
 from bench.report.scores.frame import accuracy_column, load_frame
 from bench.report.site.build import slug
@@ -33,7 +35,7 @@ def push(repository: str, results: str | None) -> None:
     """Write the records of a results folder into a dataset's repository, or a folder of that form.
 
     Raises:
-        UserError: there are no records, or the hub does not take them.
+        UserError: there are no records, one cannot be read, or the hub does not take them.
     """
     store = open_named_or_latest(results)
     by_suite: dict[str, list[Record]] = defaultdict(list)
@@ -44,6 +46,8 @@ def push(repository: str, results: str | None) -> None:
         for suite, records in by_suite.items():
             name = f"{DATA}/{slug(suite)}.parquet"
             count += parquet.write(Path(folder) / name, store, records)
+        for path, reason in store.unreadable.items():
+            raise UserError(f"{path} cannot be read: {reason}: bench results verify '{store.root}'")
         if not count:
             raise UserError(f"no records in '{store.root}'")
         local = _local(repository)
@@ -62,7 +66,7 @@ def push(repository: str, results: str | None) -> None:
 def pull(repository: str, into: str) -> None:
     """Add the records of a dataset's repository, or of a folder of that form, to a results folder.
 
-    A record that is there and done stays. Damaged ones end it; what was added before is whole.
+    A record that is there, done and whole, stays. Damaged ones end it; what was added before is whole.
 
     Raises:
         UserError: the repository is out of reach, holds no records, or a damaged one.
@@ -80,19 +84,23 @@ def pull(repository: str, into: str) -> None:
         raise UserError(f"no records at '{repository}': a repository of records has {DATA}/*.parquet")
     store = Store(into)
     store.prepare()
-    added = kept = 0
+    counts: Counter[str] = Counter()
     for file in files:
         for record, predictions in parquet.read(file):
-            present = store.read(record.key)
-            if present and (present.done or not record.done):
-                kept += 1
-                continue
-            with Leases(store.root).holding(record.key) as held:
-                if not held:
-                    raise UserError(f"another process works on {record.key}: try again when it is done")
-                store.write(record, predictions)
-            added += 1
-    click.echo(f"{into}: {counted(added, 'record')} added, {kept} were there")
+            counts[_added(store, record, predictions)] += 1
+    click.echo(f"{into}: {added_and_kept(store, counts)}")
+
+
+def _added(store: Store, record: Record, predictions: Predictions) -> str:
+    """Add a record; returns what came of it, see `maintenance.add`."""
+    try:
+        with writing(store):
+            outcome = maintenance.add(store, record, lambda _: predictions)
+    except Damaged as error:
+        raise UserError(f"{record.key} cannot be added: {error}") from None
+    if outcome == "busy":
+        raise UserError(f"another process works on {record.key}: try again when it is done")
+    return outcome
 
 
 def model_card(method: str, repository: str, results: str | None) -> str:
@@ -122,9 +130,9 @@ def model_card(method: str, repository: str, results: str | None) -> str:
             value=round(float(rows[column].mean()), 2),
             date=max(rows["created"])[:10],
             notes=f"{method} on {', '.join(sorted(rows['backbone'].unique()))}, "
-            f"mean of {counted(len(rows), 'cell')}, accuracy in percent",
+            f"mean of {counted(len(rows), 'cell')}, {metric} in percent",
         )
-        for (suite, kind, shots), rows in mine.groupby(["suite", "kind", "shots"])
+        for (suite, kind, shots, metric), rows in mine.groupby(["suite", "kind", "shots", "metric"])
         if not pd.isna(rows[column].mean())
     ]
     return str(yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True))

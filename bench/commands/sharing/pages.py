@@ -47,8 +47,9 @@ def build(folders: Sequence[str], out: Path) -> None:
             written then.
     """
     parts: dict[str, list[Part]] = defaultdict(list)
+    known = [open_results(name) for name in folders if not (Path(name) / MANIFEST).exists()]
     for name in folders:
-        for suite, part in _parts(name):
+        for suite, part in _parts(name, known):
             parts[suite].append(part)
     for suite, found in parts.items():
         _check(suite, found)
@@ -65,11 +66,14 @@ def build(folders: Sequence[str], out: Path) -> None:
     click.echo(f"{out / 'index.html'}: {counted(len(files), 'file')}, {size / 1e6:.1f} MB")
 
 
-def _parts(name: str) -> Iterator[tuple[str, Part]]:
-    """Records of a folder, by suite: the edition's name where they are all of one."""
+def _parts(name: str, known: Sequence[Store]) -> Iterator[tuple[str, Part]]:
+    """Records of a folder, by suite: the edition's name where they are all of one.
+
+    A submission is checked, beside results that are `known`.
+    """
     folder = Path(name)
     if (folder / MANIFEST).exists():
-        submission = read(folder)
+        submission = read(folder, known)
         if submission.faults or submission.manifest is None or submission.store is None:
             more = f" (and {len(submission.faults) - 1} more)" if len(submission.faults) > 1 else ""
             raise UserError(f"'{folder}' is refused: {submission.faults[0]}{more}")
@@ -104,11 +108,16 @@ def _check(suite: str, parts: Sequence[Part]) -> None:
 
 
 def _merged(name: str, parts: Sequence[Part]) -> SuiteResults:
-    """Results of a suite, each cell once."""
-    frames, known = [], set[str]()
+    """Results of a suite, each cell once: of the first folder that has it done, if any has."""
+    of_key: dict[str, tuple[bool, Part]] = {}
     for part in parts:
-        keys = {record.key for record in part.records} - known
-        known |= keys
+        for record in part.records:
+            known = of_key.get(record.key)
+            if known is None or (record.done and not known[0]):
+                of_key[record.key] = record.done, part
+    frames = []
+    for part in parts:
+        keys = {key for key, (_, owner) in of_key.items() if owner is part}
         frame = load_frame(part.store, per_image=False)
         frames.append(frame[frame["key"].isin(keys)].assign(**{FROM: part.origin.name}))
     frame = pd.concat(frames, ignore_index=True)

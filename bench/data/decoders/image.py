@@ -51,6 +51,9 @@ LONGEST = 2**14
 ROOM = 512
 """Images are resampled once from up to this side; much larger ones are averaged down first."""
 
+RANGES = {"F": 255, "I": 65_535}
+"""Largest number of a pixel in Pillow's modes of 32 bits; floats of at most 1 are of the range to 1."""
+
 GAP = 1.5
 """Images are averaged over whole pixels as long as they stay this many times larger than asked for, and
 then resampled (Pillow's `reducing_gap`): the error is under 1 % of the range, less than bilinear's."""
@@ -201,8 +204,15 @@ def _reduced_rgb(image: Image.Image, factor: int) -> Image.Image:
     rows = max(1, BAND // (image.width * factor)) * factor
     tops = range(0, image.height, rows)
     scale = 1.0
-    if image.mode.startswith("F"):
-        scale = 255.0 if max(_largest(_band(image, top, rows)) for top in tops) <= 1 else 1.0
+    if image.mode in RANGES:
+        lows, highs = zip(*(_ends(_band(image, top, rows)) for top in tops), strict=True)
+        low, high = min(lows), max(highs)
+        most = RANGES[image.mode]
+        if not 0 <= low <= high <= most:
+            raise Unreadable(
+                f"numbers from {low:.4g} to {high:.4g}, where 0 to {most} are read: convert them"
+            )
+        scale = 255.0 if image.mode == "F" and high <= 1 else 1.0
     if len(tops) == 1:
         image = _rgb(image, scale)
         return image.reduce(factor) if factor > 1 else image
@@ -216,8 +226,10 @@ def _band(image: Image.Image, top: int, rows: int) -> Image.Image:
     return image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
-def _largest(image: Image.Image) -> float:
-    return float(np.nanmax(np.asarray(image), initial=0))
+def _ends(image: Image.Image) -> tuple[float, float]:
+    """Lowest and highest number of an image; 0 counts as one, and what is no number does not."""
+    values = np.asarray(image)
+    return float(np.nanmin(values, initial=0)), float(np.nanmax(values, initial=0))
 
 
 def _rgb(image: Image.Image, scale: float = 1.0) -> Image.Image:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from bench.core.errors import UserError, did_you_mean
 from bench.core.files import open_regular
@@ -230,7 +230,7 @@ def parquet_cells(
     places = find_columns(file, names, columns)
     usual = {"domain": columns.alone, "split": split_of(file) if one_of_many else ""}
     return {
-        name: _texts(column_values(shard, names[at]), class_names(shard, names[at]))
+        name: _texts(cells_of(file, shard, names[at]), class_names(shard, names[at]))
         if at >= 0
         else [usual.get(name, "")] * shard.metadata.num_rows
         for name, at in places.items()
@@ -296,6 +296,26 @@ def _columns(header: Sequence[str], columns: Columns) -> dict[str, list[int]]:
             usual = (column, *OTHER_NAMES[column])
             found[column] = [at for at, text in enumerate(lower) if text in usual and at not in taken]
     return {column: places for column, places in found.items() if places and column in columns.all}
+
+
+def cells_of(file: Path, shard: ParquetFile, column: str) -> list[Any]:
+    """Values of a column; bytes, as programs write that have no type of texts, are UTF-8.
+
+    Raises:
+        UserError: they are lists, structures, or bytes of something else.
+    """
+    import pyarrow as pa
+
+    kind = shard.schema_arrow.field(column).type
+    values = column_values(shard, column)
+    if pa.types.is_nested(kind):
+        raise UserError(f"{file}: column '{column}' holds {kind}, where a text or a number is read")
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        return values
+    try:
+        return [None if value is None else value.decode() for value in values]
+    except UnicodeDecodeError:
+        raise UserError(f"{file}: column '{column}' holds bytes that are not UTF-8") from None
 
 
 def _text(value: object) -> str:

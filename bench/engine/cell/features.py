@@ -23,6 +23,7 @@ from bench.networks.backbones.base import Backbone
 from bench.networks.backbones.own_weights import UNTRAINED
 from bench.networks.fuse import fuse_batch_norm
 from bench.networks.split import Prefix
+from bench.spec.scenarios import stages as stages_of
 
 
 class DomainInputs:
@@ -65,10 +66,9 @@ class DomainInputs:
     @property
     def _taught(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Domains and classes that the first stage trains on."""
-        scenario = self.env.cell.scenario
-        if scenario.sources:
-            return scenario.sources, scenario.source_classes
-        return (scenario.target,), scenario.target_classes
+        items = stages_of(self.env.cell)[0].labelled
+        assert items is not None, "the first stage has labels"
+        return items.domains, items.classes
 
     def _features(self, domain: str, backbone: Backbone, split_point: str, views: int) -> KeptInputs:
         cell, device = self.env.cell, self.env.setting.device

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Protocol
 
 from bench.core.errors import UserError, check_name
 from bench.core.modalities import MODALITIES
-from bench.spec.cell import Cell, Control, Domains, Scenario, Value, domain_names
-from bench.spec.matrix.suite import ScenarioTable, Suite
+from bench.spec.cell import Budget, Cell, Control, Domains, Scenario, Value, domain_names
+from bench.spec.matrix.suite import CellChange, ScenarioTable, Suite
 from bench.spec.scenarios import KINDS
 from bench.spec.scenarios.parts import PartsKind
 
@@ -96,7 +96,7 @@ def plan(suite: Suite, card: Card, controls: Mapping[str, Control] | None = None
                 metric=card.metric,
                 image_size=suite.image_size,
                 augment=suite.augment,
-                budget=budget.model_copy(update={"batch_size": change.batch_size or budget.batch_size}),
+                budget=_changed(budget, change),
                 seed=seed,
                 precision=change.precision or suite.precision,
                 recipe=suite.recipe,
@@ -112,6 +112,11 @@ def plan(suite: Suite, card: Card, controls: Mapping[str, Control] | None = None
             f"suite '{suite.name}' asks for no cell: no scenario is left with these sources and targets"
         )
     return sorted(cells.values(), key=_order(variants))
+
+
+def _changed(budget: Budget, change: CellChange) -> Budget:
+    """The budget with a setting's batch size, if it has one."""
+    return budget.model_copy(update={"batch_size": change.batch_size}) if change.batch_size else budget
 
 
 def _order(variants: Sequence[Variant]) -> Callable[[Cell], tuple[Any, ...]]:

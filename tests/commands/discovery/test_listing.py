@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -21,6 +22,7 @@ from bench.method.registry import (
     method_summary,
 )
 from bench.spec.matrix.suite import suite_names
+from tests.support.checkout import python
 
 OWN = sorted(name for name in method_modules() if family(name) != OTHERS)
 
@@ -47,7 +49,7 @@ def test_methods_stand_under_their_families(listed: list[str]) -> None:
 
 def test_facts_of_a_method(listed: list[str]) -> None:
     place = next(n for n, line in enumerate(listed) if line.startswith("dann "))
-    cost = method_costs().get("dann", "–")
+    cost = str(method_costs().get("dann", "–"))
     assert re.split(r"\s{2,}", listed[place]) == ["dann", "Ganin 2016", "source, images", cost, "dalib 0.2"]
     assert listed[place + 1].strip() in method_summary("dann")
 
@@ -76,9 +78,9 @@ def test_costs_are_measured() -> None:
     """By a command that says so in the file; a method that was not measured has none."""
     assert "python -m tests.speed.steps" in COSTS.read_text(encoding="utf-8").splitlines()[0]
     assert set(method_costs()) <= set(method_modules())
-    assert all(re.fullmatch(r"[\d.e+-]+\*?", cost) for cost in method_costs().values())
-    assert float(method_costs().get("full-finetune", 1)) == pytest.approx(1, abs=0.2)
-    assert method_costs().get("linear-probe", "9*").endswith("*")
+    assert all(cost.time > 0 for cost in method_costs().values())
+    assert method_costs()["full-finetune"].time == pytest.approx(1, abs=0.2)
+    assert str(method_costs()["linear-probe"]) == f"{method_costs()['linear-probe'].time}*"
 
 
 def test_a_bare_list_names_everything() -> None:
@@ -86,3 +88,12 @@ def test_a_bare_list_names_everything() -> None:
     assert result.exit_code == 0
     words = set(re.split(r"[,\s]+", result.output))
     assert {*method_modules(), *suite_names(), *card_names(), "tf_efficientnet_lite0"} <= words
+
+
+def test_methods_are_listed_without_torch(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['torch'] = None; from bench.cli import cli; cli(['list', 'methods'])"
+    process = python("-c", code, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    (dann,) = (line for line in process.stdout.splitlines() if line.startswith("dann "))
+    assert re.split(r"\s{2,}", dann)[:3] == ["dann", "Ganin 2016", "?"]
+    assert " ".join(process.stdout.split()).endswith("?: an installation without torch cannot say.")

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import pytest
 
-from bench.commands.experiments.cost_model import CostModel, MethodTraits, count_artifacts
+from bench.commands.experiments.cost_model import (
+    CostModel,
+    MethodTraits,
+    cheapest_first,
+    count_artifacts,
+    effort,
+)
 from bench.data.catalog import load_card
+from bench.method.registry import method_costs
 from bench.records.record import Cost, Digests, Environment, Outcome, Record, Request, StageCost
 from bench.spec.cell import Cell, Setting
 from bench.spec.matrix.plan import plan
@@ -119,3 +127,56 @@ def test_a_matrix_on_several_nodes() -> None:
     # The second waits for google's features, makes twitter's, and waits for the source stage.
     assert two.makespan == 3 + 3 + 10 + 1
     assert two.critical_path == 10 + 1
+
+
+def in_order(methods: list[str], **changes: Any) -> list[Cell]:
+    """Cells as they are executed, of google → twitter without labels unless said otherwise."""
+    table = {"kind": "cross-domain", "sources": ["google"], "targets": ["twitter"], "shots": [0]}
+    suite = emoji_suite(**{"methods": methods, "scenarios": [table], **changes})
+    return cheapest_first(plan(suite, load_card("emoji-home")))
+
+
+def test_cheap_methods_run_first() -> None:
+    methods = ["dann", "full-finetune", "linear-probe", "partial-finetune"]
+    assert [cell.method for cell in in_order(methods)] == [
+        "linear-probe",
+        "partial-finetune",
+        "full-finetune",
+        "dann",
+    ]
+
+
+def test_cells_of_one_source_stage_run_one_after_another() -> None:
+    """`adabn` is cheap, but begins with full fine-tuning's source stage; `scratch` has one of its own."""
+    found = in_order(
+        ["adabn", "scratch", "full-finetune"],
+        scenarios=[{"kind": "cross-domain", "targets": ["twitter"], "shots": [0, 5]}],
+    )
+    stages = [
+        ("scratch" if cell.method == "scratch" else "full-finetune", cell.scenario.source) for cell in found
+    ]
+    assert len(found) == 12
+    assert len(list(groupby(stages))) == len({*stages}) == 4
+
+
+def test_a_network_and_a_seed_are_finished_before_the_next() -> None:
+    found = in_order(["full-finetune", "linear-probe"], backbones=["b", "a"], seeds=[1, 0])
+    assert [(cell.backbone, cell.seed, cell.method) for cell in found] == [
+        (backbone, seed, method)
+        for backbone in ("a", "b")
+        for seed in (0, 1)
+        for method in ("linear-probe", "full-finetune")
+    ]
+
+
+def test_the_work_of_a_cell_counted_by_hand() -> None:
+    costs = method_costs()
+    budget = {"steps": 100, "batch_size": 8, "evaluations": 1}
+    methods = ["adabn", "full-finetune", "linear-probe"]
+    adapted, tuned, probe = sorted(in_order(methods, budget=budget), key=lambda cell: cell.method)
+    step = costs["full-finetune"].time
+    assert effort(tuned, "full-finetune") == pytest.approx((100 + 50) * step), "half as many on the target"
+    assert effort(adapted, "full-finetune") == pytest.approx(100 * step + costs["adabn"].time)
+    assert effort(probe, "linear-probe") == 2 * costs["linear-probe"].time, "a fit a stage"
+    unknown = tuned.model_copy(update={"method": "of-another-package"})
+    assert effort(unknown, "of-another-package") == 150

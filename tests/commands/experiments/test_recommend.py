@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 from bench.commands.experiments.execution import outcomes
@@ -11,7 +10,7 @@ from bench.commands.options import SuiteOptions
 from bench.records.record import Outcome, Request
 from bench.records.store import Store
 from tests.quick import expected, quick_cell
-from tests.support.checkout import bench
+from tests.support.checkout import ROOT, bench
 
 SUITE = """
 description = "tiny"
@@ -39,28 +38,56 @@ def test_recommend_runs_what_it_needs_and_no_more(tmp_path: Path) -> None:
     assert nothing.returncode == 2
     assert nothing.stderr.startswith("error: no cell of suite 'tiny' is done in")
     assert nothing.stderr.count("\n") == 1
-    found = bench("recommend", "--suite", "tiny.toml", "--shots", "3", "--run", cwd=tmp_path)
+    command = ("recommend", "--suite", "tiny.toml", "--shots", "3", "--run", "--budget")
+    found = bench(*command, "0.4", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
-    assert "round 1 of 2: linear-probe, full-finetune, nas-lite on 1 of 2 questions" in found.stdout
     assert "cross-domain, 3 labelled target images per class" in found.stdout
-    assert "\nuse " in found.stdout
-    records = list(Store(tmp_path / "results/tiny").records())
-    assert len(records) == 5, "three methods on one question, the better two on the other"
+    assert "google → twitter: use " in found.stdout
+    store = Store(tmp_path / "results/tiny")
+    records = list(store.records())
+    assert 1 <= len(records) < 6, "six cells, and no more than 40 % of what they cost"
     assert {record.request.cell.scenario.shots for record in records} == {3}
     dear = bench("recommend", "--suite", "tiny.toml", "--max-seconds", "0", cwd=tmp_path)
     assert "no method is within these seconds" in dear.stdout
-    # Who was dropped is not run again, and what is there of it by other code says nothing.
-    asked = Counter(record.request.cell.method for record in records)
-    dropped = next(record for record in records if asked[record.request.cell.method] == 1)
-    store, cell = Store(tmp_path / "results/tiny"), dropped.request.cell
-    other = cell.model_copy(update={"seed": 1 - cell.seed})
-    request = dropped.request.model_copy(update={"cell": other})
-    stale = {"key": other.key, "request": request, "digests": dropped.digests.without_method}
-    store.write(dropped.model_copy(update=stale), store.predictions(dropped))
-    again = bench("recommend", "--suite", "tiny.toml", "--shots", "3", "--run", cwd=tmp_path)
+    again = bench(*command, "0.4", cwd=tmp_path)
+    assert len(list(store.records())) == len(records), "what was spent before counts"
+    # What is there by other code says nothing.
+    known, cell = records[0], records[0].request.cell
+    both = [(method, seed) for method in ("linear-probe", "full-finetune", "nas-lite") for seed in (0, 1)]
+    cells = [cell.model_copy(update={"method": method, "seed": seed}) for method, seed in both]
+    other = next(each for each in cells if store.read(each.key) is None)
+    request = known.request.model_copy(update={"cell": other})
+    stale = {"key": other.key, "request": request, "digests": known.digests.without_method}
+    store.write(known.model_copy(update=stale), store.predictions(known))
+    again = bench(*command, "0.01", cwd=tmp_path)
     assert "1 of 6 cells are of other code or data and in no number here" in again.stdout, again.stderr
     lying = bench("recommend", "--suite", "tiny.toml", "--shots", "3", cwd=tmp_path)
     assert "other code" not in lying.stdout
+
+
+def test_recommend_chooses_a_network_too(tmp_path: Path) -> None:
+    """Two networks, ranked by what the target's validation images say of them before anything is run."""
+    (tmp_path / "tiny.toml").write_text(SUITE)
+    networks = "test_efficientnet.untrained,test_efficientnet_ln.untrained"
+    command = ("recommend", "--suite", "tiny.toml", "--shots", "3", "--seeds", "0", "--backbone", networks)
+    found = bench(*command, "--methods", "linear-probe,nas-lite", "--run", "--budget", "1", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "twitter: networks in the order of their scores: test_efficientnet" in found.stdout
+    assert found.stdout.count("google → twitter: use ") == 1, "networks are answers, not questions"
+    records = list(Store(tmp_path / "results/tiny").records())
+    assert len({record.request.cell.backbone for record in records}) == 2
+    lying = bench(*command, cwd=tmp_path)
+    assert " on test_efficientnet" in lying.stdout
+
+
+def test_simulation_from_the_command_line() -> None:
+    wrong = bench("recommend", "--simulate", "emoji-hom", cwd=ROOT)
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("error: no results folder and no baseline 'emoji-hom'")
+    found = bench("recommend", "--simulate", "smoke", "--budget", "0.5", cwd=ROOT)
+    assert found.returncode == 0, found.stderr
+    assert "3 questions, 3 methods: 9 cells" in found.stdout
+    assert "halving over steps" in found.stdout
 
 
 def test_recommend_unknown_shots(tmp_path: Path) -> None:

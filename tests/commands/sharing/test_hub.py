@@ -14,6 +14,8 @@ from click.testing import CliRunner, Result
 
 from bench.cli import cli
 from bench.core.errors import UserError
+from bench.records.codec import encode
+from bench.records.leases import Leases
 from bench.records.store import Store
 from tests.support.checkout import ROOT
 
@@ -125,3 +127,67 @@ def test_suites_of_like_names_have_files_of_their_own(tmp_path: Path) -> None:
     hub("push", f"{tmp_path / 'repository'}/", "--results", tmp_path / "results")
     assert "3 records added" in hub("pull", tmp_path / "repository", "--into", tmp_path / "all").output
     assert {record.request.suite for record in Store(tmp_path / "all").records()} == {"a b", "a/b", "a-b"}
+
+
+def test_a_record_whose_predictions_are_gone_is_mended(repository: Path, tmp_path: Path) -> None:
+    into = tmp_path / "all"
+    hub("pull", repository, "--into", into)
+    store = Store(into)
+    record = next(record for record in store.records() if record.done)
+    (lost,) = (into / "records" / record.key[:2]).glob(f"{record.key}*.safetensors")
+    lost.unlink()
+    assert (
+        "0 records added, 8 were there, 1 replaced damaged ones"
+        in hub("pull", repository, "--into", into).output
+    )
+    assert store.predictions(record)
+
+
+def test_a_done_record_without_predictions_replaces_none(repository: Path, tmp_path: Path) -> None:
+    """Somebody may seal one anew: what is here, failed, says more than an answer that is nowhere."""
+    base = Store(SMOKE)
+    record = next(record for record in base.records() if record.done)
+    store = Store(tmp_path / "all")
+    store.prepare()
+    failed = record.outcome.model_copy(update={"status": "failed", "reason": "mine"})
+    store.write(record.model_copy(update={"outcome": failed}), {})
+    table = pq.read_table(repository / "data" / "smoke.parquet").to_pylist()
+    (row,) = (row for row in table if row["key"] == record.key)
+    row |= {
+        "record": encode(record.model_copy(update={"predictions_sha256": None})).decode(),
+        "predictions": None,
+    }
+    (tmp_path / "bad" / "data").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "bad" / "data" / "smoke.parquet")
+    with pytest.raises(UserError, match="cannot be added: it says done, but has no predictions"):
+        hub("pull", tmp_path / "bad", "--into", store.root)
+    assert store.read(record.key).outcome.reason == "mine"
+
+
+def test_a_record_that_was_finished_meanwhile_stays(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is here is read when the cell's lease is held, and not before."""
+    store, base = Store(tmp_path / "all"), Store(SMOKE)
+    store.prepare()
+    done = {record.key: record for record in base.records() if record.done}
+    take = Leases.take
+
+    def finish_first(leases: Leases, key: str, wait: float = 0.0) -> bool:
+        if key in done and store.read(key) is None:
+            mine = done[key].model_copy(update={"warnings": ("mine",)})
+            store.write(mine, base.predictions(done[key]))
+        return take(leases, key, wait)
+
+    monkeypatch.setattr(Leases, "take", finish_first)
+    hub("pull", repository, "--into", store.root)
+    assert all(store.read(key).warnings == ("mine",) for key in done)
+
+
+def test_a_damaged_record_is_not_left_out_silently(repository: Path, tmp_path: Path) -> None:
+    hub("pull", repository, "--into", tmp_path / "all")
+    path = Store(tmp_path / "all").files()[3]
+    path.write_bytes(path.read_bytes().replace(b'"seed":', b'"seed" :', 1)[:-9])
+    with pytest.raises(UserError, match=rf"{path.name} cannot be read: .* bench results verify"):
+        hub("push", f"{tmp_path}/again/", "--results", tmp_path / "all")
+    assert not (tmp_path / "again").exists()

@@ -112,6 +112,19 @@ def test_a_submission_with_a_fault_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "site").exists()
 
 
+def test_a_failure_hides_no_result_of_another_folder(built: Path, tmp_path: Path) -> None:
+    base, failed = Store(Path(SMOKE)), Store(tmp_path / "failed")
+    failed.prepare()
+    for record in base.records():
+        outcome = record.outcome.model_copy(update={"status": "failed", "reason": "no room"})
+        failed.write(record.model_copy(update={"outcome": outcome}), {})
+    pages = site(tmp_path / "site", str(failed.root), SMOKE)
+    both, alone = (pd.read_parquet(place / "data" / "smoke@1.parquet") for place in (pages, built))
+    done = alone.loc[alone["status"] == "done", "key"]
+    assert len(both) == len(alone)
+    assert {*both.loc[both["status"] == "done", "key"]} == {*done}
+
+
 def test_names_are_text(tmp_path: Path) -> None:
     base, store = Store(Path(SMOKE)), Store(tmp_path / "<b>odd")
     store.prepare()

@@ -202,6 +202,10 @@ def drop(arrays: dict[str, np.ndarray]) -> None:
         del arrays[name]
 
 
+def lacking(arrays: dict[str, np.ndarray]) -> None:
+    del arrays["target-test/items"]
+
+
 @pytest.mark.parametrize(
     ("arrays", "line"),
     [
@@ -209,6 +213,7 @@ def drop(arrays: dict[str, np.ndarray]) -> None:
         (shorten, "has predictions that cannot be used: logits (64, 5) do not belong to 65 labels"),
         (better, "but its logits say 100.0%"),
         (relabel, "has other test images or labels than others of its question"),
+        (lacking, "lacks 'target-test/items'"),
         (drop, "lacks the logits of the evaluation that rule 'last' selects"),
     ],
 )
@@ -250,6 +255,57 @@ def test_records_of_something_else(
 ) -> None:
     key = rewrite(mine, record=record)
     refused(check(mine), key, *lines)
+
+
+def test_selections_that_are_not_those_of_the_rules(mine: Path) -> None:
+    """The evaluation that is best on test images is nobody's to choose: here the first of two."""
+    key = rewrite(
+        mine, record=lambda record: record.model_copy(update={"evaluations": 2 * record.evaluations})
+    )
+    refused(check(mine), key, "selects other evaluations than its rules do")
+
+
+def test_a_record_without_evaluations(mine: Path) -> None:
+    nothing = {"evaluations": (), "selected": {}}
+    key = rewrite(mine, record=lambda record: record.model_copy(update=nothing))
+    refused(check(mine), key, "selects other evaluations than its rules do")
+
+
+def test_labels_are_compared_with_those_that_are_here(mine: Path, tmp_path: Path) -> None:
+    """All records of a question with the same other labels agree with each other alone."""
+    for path in sorted(mine.glob("*.zip")):
+        if path.stem != "linear-probe":
+            path.unlink()
+    files = members(mine / "linear-probe.zip")
+    for name in [name for name in files if name.endswith(".json")]:
+        blob, record = name.replace(".json", ".safetensors"), decode(files[name])
+        if record.done:
+            arrays = load(files[blob])
+            arrays["target-test/labels"] = (arrays["target-test/labels"] + 1) % 5
+            for place in logits(arrays):
+                arrays[place] = np.roll(arrays[place], 1, axis=1)
+            files[blob] = save(arrays)
+            digest = hashlib.sha256(files[blob]).hexdigest()
+            files[name] = encode(record.model_copy(update={"predictions_sha256": digest}))
+    (mine / "linear-probe.zip").write_bytes(to_zip(files))
+    reseal(mine, methods={"linear-probe": len(files) // 2})
+    assert check(mine).exit_code == 0
+    only_others = tmp_path / "others"
+    store, base = Store(only_others), Store(Path(SMOKE))
+    store.prepare()
+    for record in base.records():
+        if record.request.cell.method == "full-finetune":
+            store.write(record, base.predictions(record))
+    refused(check(mine, "--against", only_others), "has other test images or labels than others")
+    with pytest.raises(UserError, match="other test images or labels"):
+        run("site", str(mine), str(only_others), "--out", str(tmp_path / "site"))
+
+
+def test_records_of_an_older_release_have_no_fault(tmp_path: Path) -> None:
+    out = str(tmp_path / "tasks")
+    run("submit", "emoji-tasks@1", "--by", "me", "--results", str(BASELINES / "emoji-tasks"), "--out", out)
+    result = check(out)
+    assert result.exit_code == 0, result.output
 
 
 def test_two_records_of_a_key_in_two_archives(mine: Path) -> None:

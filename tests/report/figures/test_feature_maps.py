@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,18 @@ def test_maps_keep_clumps_and_repeat_themselves(name: str) -> None:
     assert way(parted).shape == (48, 2)
     assert silhouette_score(way(parted), classes) > 0.5
     np.testing.assert_array_equal(way(parted), way(parted))
+
+
+def test_without_scikit_learn_the_rest_is_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)  # Python's way to say that a package is not installed
+    assert "t-SNE" not in projections()
+    alone = np.arange(48)
+    assert a_distance(clumps(np.random.default_rng(0), 0)[0], alone % 2 == 0, alone) is None
+    predictions = synthetic.predictions({0: range(20), 1: range(20)}) | kept()
+    store.write(synthetic.record(synthetic.cell("well")), predictions)
+    html = build(store.root).read_text(encoding="utf-8")
+    assert "PCA of the features of 40 test images before and after training" in html
+    assert "t-SNE of the features" not in html
 
 
 def kept(images: int = 20, **changes: np.ndarray) -> Predictions:

@@ -10,7 +10,9 @@ import pytest
 
 from bench.records.record import Cost, Digests, Environment, StageCost
 from bench.records.store import Store
+from bench.report.regression.compare import compare
 from bench.report.regression.false_alarms import other_answers, planted, slowed
+from bench.report.regression.gate import markdown
 from bench.report.regression.paired_cells import sides
 from bench.report.statistics.randomisation import holm, sign_flip
 from tests.report.synthetic import cell, predictions, record
@@ -38,7 +40,7 @@ def results(
     random = np.random.default_rng(len(str(folder.name)))
     for method, (source, target) in product(METHODS, PAIRS):
         mine = method == "dann"
-        asked = cell(method, source, target)
+        asked = cell(method, source, target, metric=changes.get("metric", "accuracy"))
         if gone and mine and (source, target) == PAIRS[0]:
             continue
         # Other images in every cell; besides the drop, six are lost and six won, as between real runs.
@@ -69,6 +71,14 @@ def results(
         request = made.request.model_copy(update={"setting": setting})
         store.write(made.model_copy(update={"request": request}), arrays)
     return store
+
+
+def test_a_metric_that_is_not_compared_is_named(tmp_path: Path) -> None:
+    """No alarm of accuracies says nothing of areas under curves."""
+    base, new = (results(tmp_path / name, metric="auc") for name in ("base", "new"))
+    said = "of 18 cells, 18 by auc are compared by accuracy alone: a loss of the other is not seen"
+    assert compare(base, new).caution == said
+    assert f"Caution: {said}." in markdown(compare(base, new), [])
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,17 @@ def test_lost_predictions_are_said(store: Store, harm, why: str) -> None:
     assert str(store.root) not in row["reason"]
 
 
+def test_labels_beyond_the_classes_that_are_asked_about(store: Store) -> None:
+    asked = synthetic.cell()
+    few = asked.scenario.model_copy(update={"target_classes": synthetic.CLASSES[:3]})
+    synthetic.write(store, asked.model_copy(update={"scenario": few}), 20)
+    (row,) = load_frame(store).to_dict("records")
+    assert (row["status"], row["reason"]) == (
+        "unreadable",
+        "labels beyond the 3 classes that the cell asks about",
+    )
+
+
 def test_done_without_evaluations_or_predictions(store: Store) -> None:
     store.write(
         synthetic.record(synthetic.cell("a"), evaluations=(), selected={}), synthetic.predictions({1: []})

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from itertools import combinations
 
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Bbox
 
 from bench.records.store import Store
 from bench.report.figures.drawing import canvas, label
@@ -71,6 +76,26 @@ def test_a_label_keeps_clear_of_points(
         label(figure, axes, [("no labels", (5, 5))], [(5, 5), *others])
         (text,) = axes.texts
         assert text.xyann == expected
+
+
+def boxes(figure: Figure, axes: Axes) -> list[Bbox]:
+    """Where the labels are drawn, in pixels."""
+    figure.draw_without_rendering()
+    return [Text.get_window_extent(text) for text in axes.texts]
+
+
+def test_labels_of_a_crowd_do_not_overlap() -> None:
+    """The first are there; lines lead to those that stand away; what has no place is left out."""
+    crowd = [(5 + 0.1 * (place % 10), 5 + 0.2 * (place // 10)) for place in range(80)]
+    names = [(f"a-method-{place}", point) for place, point in enumerate(crowd)]
+    with canvas(4, 3) as (figure, axes):
+        axes.set(xlim=(0, 10), ylim=(0, 10))
+        label(figure, axes, names, crowd)
+        there = [text.get_text() for text in axes.texts]
+        assert there[:4] == ["a-method-0", "a-method-1", "a-method-2", "a-method-3"]
+        assert len(there) < len(names)
+        assert not [1 for one, other in combinations(boxes(figure, axes), 2) if one.overlaps(other)]
+        assert [1 for text in axes.texts if isinstance(text, Annotation) and text.arrow_patch]
 
 
 def test_labels_keep_clear_of_each_other() -> None:

