@@ -23,7 +23,6 @@ from bench.data.sources.parquet import (
     open_shard,
     parquet_files,
     split_of,
-    table_title,
 )
 
 if TYPE_CHECKING:
@@ -90,19 +89,20 @@ def read_table(file: Path, columns: Columns) -> Rows:
     Raises:
         UserError: unreadable or too large, a column is missing or there twice, a cell empty or no split.
     """
-    read = _parquet if parquet_files(file) else _csv
-    what = table_title(file) if is_list(file) else file
-    for count, (number, text) in enumerate(read(file, columns), 1):
-        for name in columns.required:
-            if not text[name] and name not in columns.may_be_empty:
-                raise UserError(f"{what}, line {number}: '{name}' is empty")
-        split = text["split"].lower()
-        if split and split not in SPLIT_NAMES:
-            raise UserError(
-                f"{what}, line {number}: split '{text['split']}': train, validation, test or empty"
-            )
-        check_rows(file, count)
-        yield number, {**text, "split": SPLIT_NAMES.get(split, "")}
+    shards, count = parquet_files(file), 0
+    for part in shards or [file]:
+        for number, text in _parquet(part, columns, is_list(file)) if shards else _csv(part, columns):
+            for name in columns.required:
+                if not text[name] and name not in columns.may_be_empty:
+                    raise UserError(f"{part}, line {number}: '{name}' is empty")
+            split = text["split"].lower()
+            if split and split not in SPLIT_NAMES:
+                raise UserError(
+                    f"{part}, line {number}: split '{text['split']}': train, validation, test or empty"
+                )
+            count += 1
+            check_rows(file, count)
+            yield number, {**text, "split": SPLIT_NAMES.get(split, "")}
 
 
 def header_of(table: Path) -> list[str]:
@@ -211,12 +211,12 @@ def _lines(text: TextIO) -> Iterator[str]:
         yield line
 
 
-def _parquet(table: Path, columns: Columns) -> Rows:
-    for file in parquet_files(table):
-        with open_shard(file) as shard:
-            cells = parquet_cells(shard, file, columns, is_list(table))
-            for row in range(shard.metadata.num_rows):
-                yield row + 2, {name: texts[row] for name, texts in cells.items()}
+def _parquet(file: Path, columns: Columns, one_of_many: bool) -> Rows:
+    """Read the rows of a parquet file."""
+    with open_shard(file) as shard:
+        cells = parquet_cells(shard, file, columns, one_of_many)
+        for row in range(shard.metadata.num_rows):
+            yield row + 2, {name: texts[row] for name, texts in cells.items()}
 
 
 def parquet_cells(

@@ -72,6 +72,7 @@ def _contents(file: Path, column: str) -> Iterator[bytes]:
         if column not in schema.names:
             raise UserError(f"{file} has no column '{column}': {did_you_mean(column, schema.names)}")
         kind = schema.field(column).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
         inside = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
         if not (inside or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
             raise UserError(
