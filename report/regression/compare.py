@@ -33,6 +33,10 @@ Methods", equation 3). `python -m bench.report.regression.false_alarms` shows wh
 UNIT_ERROR = 0.1
 """Relative error of a calibration, at least: cells take longer than the moment that it is sure of."""
 
+WHOLE = 5_000
+"""Sum of a test's differences of credits that are not 0 and 1, in the whole numbers that an exact test takes:
+more of them would tell little more, and take longer."""
+
 NO_CHANGE = sign_flip(np.empty(0, int))
 """Test where no image changed."""
 
@@ -122,12 +126,10 @@ def _caution(pairs: SidePairs) -> str:
 
 
 def _other_metrics(pairs: SidePairs) -> str:
-    """Line that names metrics which cells are judged by, where that is not what is compared."""
+    """Line that names metrics other than accuracy which cells are compared by."""
     counts = Counter(a.metric for a, _ in pairs.values() if a.metric != "accuracy")
     judged = " and ".join(f"{count} by {metric}" for metric, count in sorted(counts.items()))
-    if not judged:
-        return ""
-    return f"of {len(pairs)} cells, {judged} are compared by accuracy alone: a loss of the other is not seen"
+    return f"of {len(pairs)} cells, {judged} are compared, which is called accuracy here" if judged else ""
 
 
 def _other_inputs(pairs: SidePairs) -> str:
@@ -196,11 +198,14 @@ def _tested(family: Iterable[tuple[str, str, list[tuple[Side, Side]]]], level: f
         apart = [(a, b) for a, b in pairs if a.answers != b.answers]
         test = NO_CHANGE
         if apart:
-            gaps = np.concatenate([b.correct - a.correct for a, b in apart])
+            gaps = np.concatenate([b.credits - a.credits for a, b in apart])
             groups = np.concatenate([a.groups for a, _ in apart])
             changed = gaps != 0
             _, index = np.unique(groups[changed], return_inverse=True)
-            test = sign_flip(np.rint(np.bincount(index, weights=gaps[changed])).astype(int))
+            sums = np.bincount(index, weights=gaps[changed])
+            if gaps.dtype.kind == "f":
+                sums *= WHOLE / np.abs(sums).sum()
+            test = sign_flip(np.rint(sums).astype(int))
         before, after = (sum(pair[i].accuracy for pair in pairs) / len(pairs) for i in (0, 1))
         rows.append((name, key, before, after, test))
     adjusted = holm([test.p for *_, test in rows], [test.chance for *_, test in rows])

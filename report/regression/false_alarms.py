@@ -74,7 +74,7 @@ def _two(
         # A group that is drawn twice counts as two groups, which is what the bootstrap takes it for.
         names = np.repeat(np.arange(len(drawn)), [len(row) for row in rows])
         swap = np.repeat(coins, [len(row) for row in rows])
-        one, two = side.correct[index], others[key][index]
+        one, two = side.credits[index], others[key][index]
         answers = np.where(swap, two, one), np.where(swap, one, two)
         timed = [runs[place][key] for place in random.choice(len(runs), 2)]
         old[key], now[key] = (
@@ -121,7 +121,7 @@ def _worse(side: Side, points: float, random: np.random.Generator) -> Side:
     """Cell that has lost so many points; at most all that it has."""
     if not side.answers:
         return side
-    right = side.correct.copy()
+    right = side.credits.copy()
     correct_places = np.flatnonzero(right)
     right[
         random.choice(
@@ -143,6 +143,8 @@ def main(arguments: list[str] | None = None) -> int:
     runs = [sides(Store(run)) for run in options.runs]
     if not all(any(side.answers for side in run.values()) for run in runs):
         parser.error("a RUN holds no done cell")
+    if judged := sorted({side.metric for run in runs for side in run.values()} - {"accuracy"}):
+        parser.error(f"faults are planted in what is right or wrong: not in cells judged by {judged[0]}")
     others, pretended = other_answers(Store(options.runs[0]), runs[0]), 0
     for title, gate in (("as it is", Gate()), ("letting nothing pass", STRICT)):
         pairs, pretend = real(runs, gate), simulated(runs, others, options.simulate, gate)

@@ -15,6 +15,9 @@ from bench.report.scores.frame import plain
 from bench.report.scores.predictions import Unusable, scored_predictions, stored_predictions
 from bench.spec.cell import Cell, Setting
 
+RIGHT = "|i1"
+"""Type of credits that are 0 and 1."""
+
 UNREADABLE = "unreadable: "
 """How the reason begins why a cell has no answers, where it has some that cannot be read."""
 
@@ -45,17 +48,19 @@ class Side(NamedTuple):
     """Seconds by phase of the training that this cell did itself, and did not take from another one."""
     why: str
     """Why there are no answers."""
-    answers: bytes = b""
-    """Byte for each test image, 1 where it was classified right, else 0; empty where nobody can say."""
     metric: str = "accuracy"
-    """Metric that the cell is judged by elsewhere."""
+    """Metric that the cell is judged by."""
+    answers: bytes = b""
+    """Credit of each test image; empty where nobody can say."""
+    form: str = RIGHT
+    """Type of the credits, as NumPy writes it."""
     images: bytes = b""
     """Group of each test image, int64: related ones share a number."""
 
     @property
-    def correct(self) -> np.ndarray:
-        """Int8 (images,): 1 where an image was classified right."""
-        return np.frombuffer(self.answers, np.int8)
+    def credits(self) -> np.ndarray:
+        """Credits (images,), whose mean is the metric: of accuracy int8, 1 where an image is right."""
+        return np.frombuffer(self.answers, self.form)
 
     @property
     def groups(self) -> np.ndarray:
@@ -64,13 +69,14 @@ class Side(NamedTuple):
 
     @property
     def accuracy(self) -> float:
-        """Percent."""
-        return 100.0 * self.answers.count(1) / len(self.answers)
+        """Percent, of the metric."""
+        return 100.0 * float(self.credits.mean(dtype=np.float64))
 
-    def answered(self, correct: np.ndarray, groups: np.ndarray) -> Side:
-        """Cell with other answers, bool (images,), and the groups of these images, int."""
-        answers, images = correct.astype(np.int8).tobytes(), groups.astype(np.int64).tobytes()
-        return self._replace(answers=answers, images=images)
+    def answered(self, credits: np.ndarray, groups: np.ndarray) -> Side:
+        """Cell with other credits, bool or float (images,), and the groups of these images, int."""
+        form = credits.dtype.str if credits.dtype.kind == "f" else RIGHT
+        answers, images = credits.astype(form).tobytes(), groups.astype(np.int64).tobytes()
+        return self._replace(answers=answers, images=images, form=form)
 
 
 def sides(store: Store) -> dict[str, Side]:
@@ -135,7 +141,12 @@ def _side(store: Store, record: Record) -> Side:
         why=why,
         metric=cell.metric,
     )
-    return side if predictions is None else side.answered(predictions.correct[HEADLINE], predictions.groups)
+    if predictions is None:
+        return side
+    credits = predictions.credits.get(HEADLINE, predictions.correct[HEADLINE])
+    if np.isnan(credits).any():
+        return side._replace(why=f"its test images say nothing of {cell.metric}")
+    return side.answered(credits, predictions.groups)
 
 
 def _method(cell: Cell) -> str:

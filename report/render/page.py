@@ -44,6 +44,7 @@ from bench.report.tables.scenarios.parts import clients, tasks
 from bench.report.tables.validators import distances, rankings
 from bench.spec.cell import Cell
 from bench.spec.matrix.suite import Suite
+from bench.spec.metrics import METRICS
 from bench.spec.scenarios import KINDS
 
 
@@ -151,6 +152,7 @@ def _head(frame: pd.DataFrame, suite: Suite | None, boards: Sequence[Leaderboard
         "question": _question(frame, suite),
         "description": suite.description if suite else "",
         "headline": formats.listed(sorted(frame["headline"].dropna().unique())) or USUAL,
+        "judged_by": {name: METRICS[name] for name in sorted({*frame["metric"].dropna()} - {"accuracy"})},
         "statuses": STATUSES,
         "glossary": GLOSSARY,
         "worth": conclusions.worth(frame, boards),

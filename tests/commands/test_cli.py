@@ -551,7 +551,9 @@ WRONG = {
     "recommend-simulate-suite": Wrong(
         ("recommend", "--simulate", "smoke", "--suite", "smoke"), ("--simulate", "--budget alone")
     ),
-    "recommend-simulate": Wrong(("recommend", "--simulate", "emoji-hom"), ("'emoji-hom'", "emoji-home")),
+    "recommend-simulate": Wrong(
+        ("recommend", "--simulate", "emoji-hom"), ("no results folder and no baseline 'emoji-hom'",)
+    ),
     "recommend-steps": Wrong(("recommend", "--suite", "smoke", "--steps", "0"), ("--steps",)),
     "recommend-target": Wrong(("recommend", "--suite", "smoke", "--target", "twiter"), ("'twitter'",)),
     "check-search-no-suite": Wrong(("check-search",), ("--suite NAME", "--data FOLDER")),

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import softmax
+from sklearn.metrics import roc_auc_score
 
-from bench.records.record import Cost, Digests, Environment, StageCost
+from bench.records.record import Cost, Digests, Environment, Record, StageCost
 from bench.records.store import Store
 from bench.report.regression.compare import compare
 from bench.report.regression.false_alarms import other_answers, planted, slowed
@@ -73,12 +75,34 @@ def results(
     return store
 
 
-def test_a_metric_that_is_not_compared_is_named(tmp_path: Path) -> None:
-    """No alarm of accuracies says nothing of areas under curves."""
+def test_cells_are_compared_by_what_they_are_judged_by(tmp_path: Path) -> None:
+    """The same answers, but what is wrong is surer: the areas under the curves fall, accuracies stay."""
     base, new = (results(tmp_path / name, metric="auc") for name in ("base", "new"))
-    said = "of 18 cells, 18 by auc are compared by accuracy alone: a loss of the other is not seen"
+    same = compare(base, new)
+    assert {change.verdict for change in same.methods} == {"same"}
+    for done in [done for done in new.records() if done.request.cell.method == "dann"]:
+        arrays = dict(new.predictions(done))
+        logits, labels = arrays["look1/target-test/logits"], arrays["target-test/labels"]
+        wrong = logits.argmax(1) != labels
+        arrays["look1/target-test/logits"] = np.where(wrong[:, None], 3 * logits, logits)
+        new.write(done, arrays)
+    found = {change.name: change for change in compare(base, new).methods}
+    assert [name for name, change in found.items() if change.verdict == "worse"] == ["dann"]
+    areas = [
+        np.mean([100 * area(store, done) for done in store.records() if done.request.cell.method == "dann"])
+        for store in (base, new)
+    ]
+    assert (found["dann"].base, found["dann"].new) == pytest.approx(areas, abs=1e-4)
+    said = "of 18 cells, 18 by auc are compared, which is called accuracy here"
     assert compare(base, new).caution == said
     assert f"Caution: {said}." in markdown(compare(base, new), [])
+
+
+def area(store: Store, done: Record) -> float:
+    arrays = store.predictions(done)
+    chances = softmax(arrays["look1/target-test/logits"].astype(float), axis=1)
+    labels = arrays["target-test/labels"]
+    return float(np.mean([roc_auc_score(labels == label, chances[:, label]) for label in np.unique(labels)]))
 
 
 @pytest.mark.parametrize(

@@ -353,3 +353,9 @@ def test_a_page_is_made_anew_by_other_code(tmp_path: Path) -> None:
     assert Path(convergence.__file__).resolve() in loaded, found.stderr
     rest = loaded - {path.resolve() for path in code_files()}
     assert {path.relative_to(ROOT).parts[1] for path in rest} <= {"processes"}
+
+
+def test_a_page_says_what_its_cells_are_judged_by(tmp_path: Path) -> None:
+    for name, said in (("mhc-binding", True), ("smoke", False)):
+        page = build(ROOT / "results" / "baselines" / name, out=tmp_path / f"{name}.html")
+        assert ("on this page is auc: share of pairs" in page.read_text(encoding="utf-8")) == said
