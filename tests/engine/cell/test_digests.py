@@ -52,6 +52,7 @@ CARD_CHANGES: dict[str, Any] = {
     "classes": ["b", "a"],
     "modality": "text",
     "metric": "auc",
+    "columns": ["age"],
     "fit": "crop",
     "split": SplitSpec(seed=7, test=0.25, validation=0.15),
     "task_seed": 9,
