@@ -195,7 +195,7 @@ def rank_backbones(selection: SuiteOptions, **options: Any) -> None:
     type=Bounded(0, 1, min_open=True),
     default=0.25,
     show_default=True,
-    help="With --run: share of the cost of running everything that may be spent.",
+    help="With --run or --simulate: share of the cost of running everything that may be spent.",
 )
 @click.option(
     "--simulate",

@@ -131,6 +131,16 @@ def test_rows_of_shards_are_those_of_one_table(fresh: Path) -> None:
     assert many.fingerprint == one.fingerprint
 
 
+def test_a_damaged_list_of_shards_is_written_anew(fresh: Path) -> None:
+    name = f"hf:{texts(fresh)}"
+    place, _ = shards_at(name)
+    whole = place.read_bytes()
+    for damage in (whole[:-5], whole.replace(b"train", b"trein"), b""):
+        place.write_bytes(damage)
+        assert shards_at(name)[0] == place
+        assert place.read_bytes() == whole
+
+
 def test_a_shard_that_changes_is_another_dataset(fresh: Path) -> None:
     folder = texts(fresh)
     first = open_dataset(card_of(folder)).fingerprint

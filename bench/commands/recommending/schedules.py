@@ -15,8 +15,6 @@ from bench.commands.recommending.board import Board
 from bench.commands.recommending.trials import Arm
 from bench.core.seeds import stream
 
-SHARE = 0.25
-"""Share of the cost of running everything that a recommendation may take."""
 WORTH = 0.01
 """Points: a run that is expected to improve an answer by less is not worth any seconds."""
 

@@ -125,9 +125,11 @@ def keep_list(name: str, title: str, folder: Path) -> Path:
     if len(files) > MOST_SHARDS:
         raise UserError(f"refused: {title} has more than {MOST_SHARDS:,} parquet files")
     place = cache_part("objects") / combine("shards", title, *files) / f"{name}{LIST}"
-    if not place.is_file():
+    content = Shards(title=title, files=files).model_dump_json().encode()
+    # One that is there may be damaged; a whole one stays, since its time is part of keys.
+    if not place.is_file() or place.read_bytes() != content:
         with writing_to_cache():
-            write_atomically(place, Shards(title=title, files=files).model_dump_json().encode())
+            write_atomically(place, content)
     return place
 
 
