@@ -240,9 +240,9 @@ def parquet_cells(
 def _texts(values: list[object], names: list[str] | None) -> list[str]:
     """Values as text, whole numbers as the names they stand for; -1 stands for none."""
     if names is None:
-        return [_text(value) for value in values]
+        return [as_text(value) for value in values]
     known = dict(enumerate(names))
-    return [known.get(value, "") if isinstance(value, int) else _text(value) for value in values]
+    return [known.get(value, "") if isinstance(value, int) else as_text(value) for value in values]
 
 
 def find_columns(file: Path, header: Sequence[str], columns: Columns) -> dict[str, int]:
@@ -318,6 +318,7 @@ def cells_of(file: Path, shard: ParquetFile, column: str) -> list[Any]:
         raise UserError(f"{file}: column '{column}' holds bytes that are not UTF-8") from None
 
 
-def _text(value: object) -> str:
+def as_text(value: object) -> str:
+    """Text of a cell, without spaces around it; empty for a missing one."""
     missing = value is None or (isinstance(value, float) and math.isnan(value))
     return "" if missing else str(value).strip()

@@ -25,7 +25,7 @@ from bench.data.sources.parquet import (
     table_key,
     table_title,
 )
-from bench.data.sources.tables import ROWS, find_columns, not_utf8, parquet_cells, read_header
+from bench.data.sources.tables import ROWS, as_text, find_columns, not_utf8, parquet_cells, read_header
 from bench.data.sources.tabular.columns import (
     MOST_CATEGORIES,
     categories,
@@ -235,11 +235,6 @@ def _parquet(table: Path, named: Mapping[str, str]) -> tuple[Cells, Table, list[
         raise UserError(f"{table_title(table)}: its shards have other columns each: {reason}") from None
 
 
-def _text(value: object) -> str:
-    missing = value is None or value != value  # noqa: PLR0124  # as NaN is not
-    return "" if missing else str(value).strip()
-
-
 def _csv(file: Path, named: Mapping[str, str]) -> tuple[Cells, Table, list[str]]:
     """What a CSV says of its rows, its columns of features, and those that are none."""
     import pyarrow as pa
@@ -254,7 +249,7 @@ def _csv(file: Path, named: Mapping[str, str]) -> tuple[Cells, Table, list[str]]
     facts = [header[at] for at in places.values() if at >= 0]
     texts = read(facts, column_types=dict.fromkeys(facts, pa.string()), null_values=[""])
     cells = {
-        name: [_text(value) for value in texts.column(header[at]).to_pylist()]
+        name: [as_text(value) for value in texts.column(header[at]).to_pylist()]
         if at >= 0
         else [""] * texts.num_rows
         for name, at in places.items()
