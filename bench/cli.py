@@ -488,6 +488,12 @@ LIMITS = {
     errno.EDQUOT: "a disk's quota is used up",
     errno.EIO: "a disk fails",
     errno.EROFS: "a disk is read-only",
+    errno.ESTALE: "a network disk has changed below this command: run it again",
+    errno.ETIMEDOUT: "a network disk does not answer: run this again once it does",
+    errno.EHOSTDOWN: "a network disk's server is down: run this again once it is up",
+    errno.ENOTCONN: "a network disk is not connected: mount it again",
+    errno.ENODEV: "a disk has gone away: mount it again",
+    errno.ENXIO: "a disk has gone away: mount it again",
 }
 """What to do about limits of the system, by the error's number."""
 IN_WORDS = {
