@@ -121,8 +121,12 @@ class StageCost(Frozen):
         return self.seconds + self.shared_seconds
 
 
+BUSY = 0.1
+"""Share of a cell's time in which it waited for a processor that makes its seconds doubtful."""
+
+
 class Cost(Frozen):
-    """Cost of a cell, in seconds of wall time.
+    """Cost of a cell, in seconds without those in which it waited for a processor that others held.
 
     seconds: by phase (`data`, `features`, `build`, `evaluate`), as spent by this cell, training aside.
     shared_seconds: by phase, what the artifacts it took from the cache had taken.
@@ -143,6 +147,9 @@ class Cost(Frozen):
     """Items per second at evaluations."""
     flops_per_step: int | None = None
     """Floating point operations per step of the last stage, in suites with settings."""
+    waited_seconds: float | None = None
+    """Seconds that the cell waited for a processor since it began or went on; None in older records, whose
+    seconds are of wall time."""
     energy_joules: float | None = None
     """Energy of processors or accelerator, other processes included; None for several accelerators."""
     calibration_seconds: float | None = None
@@ -160,6 +167,12 @@ class Cost(Frozen):
         """Seconds that this cell would have taken with nothing shared."""
         shared = sum(stage.shared_seconds for stage in self.stages.values())
         return self.own_seconds + sum(self.shared_seconds.values()) + shared
+
+    @property
+    def waited_share(self) -> float:
+        """Share of the cell's wall time in which it waited for a processor; 0 where nobody knows."""
+        waited = self.waited_seconds or 0.0
+        return waited / (self.own_seconds + waited) if waited else 0.0
 
     @property
     def streams(self) -> dict[str, int]:

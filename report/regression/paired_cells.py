@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.processes.garbage import paused_gc
-from bench.records.record import Record
+from bench.records.record import BUSY, Record
 from bench.records.selection import HEADLINE
 from bench.records.store import Store
 from bench.report.scores.frame import plain
@@ -45,7 +45,10 @@ class Side(NamedTuple):
     unit_error: float
     """Its relative standard error."""
     trained: dict[str, float]
-    """Seconds by phase of the training that this cell did itself, and did not take from another one."""
+    """Seconds by phase of the training that this cell did itself, and did not take from another one.
+
+    None of a cell that waited for a processor for much of its time: what else was slow then, nobody knows.
+    """
     why: str
     """Why there are no answers."""
     metric: str = "accuracy"
@@ -137,7 +140,9 @@ def _side(store: Store, record: Record) -> Side:
             name: stage.seconds
             for name, stage in sorted(measured.stages.items())
             if stage.seconds and not stage.shared_seconds
-        },
+        }
+        if measured.waited_share <= BUSY
+        else {},
         why=why,
         metric=cell.metric,
     )

@@ -21,7 +21,7 @@ GLOSSARY: dict[str, str] = {
     "not separable": "Not told apart at the 5 % level, with all comparisons of the table allowed for (Holm).",
     "group": "Methods that share a letter are not separable.",
     "place": "A range where methods cannot be told apart.",
-    "seconds alone": "Median wall time of a cell that shares nothing with others, where it was run.",
+    "seconds alone": "Median time of a cell that shares nothing with others, less waiting for a processor.",
     "control": "The same method without its idea, and with the same recipe: optimiser, schedule, batch norm.",
     "negative transfer": "Doing worse with the source, or with adapting, than without.",
     "oracle": "Chooses the checkpoint by target test labels, which nobody has: for judging rules only.",

@@ -20,7 +20,7 @@ Value = str | int | float | bool
 SETTINGS = tuple(name for name in CELL if name not in ("pair", "supervision", "question", "goal", "protocol"))
 MEASURED = (
     *(accuracy_column(rule.name) for rule in RULES),
-    *("low", "high", "seconds_own", "seconds_alone", "items_seen", "items_per_second"),
+    *("low", "high", "seconds_own", "seconds_alone", "seconds_waited", "items_seen", "items_per_second"),
     *("parameters", "parameters_trained", "peak_memory_mib"),
 )
 TAGS = (

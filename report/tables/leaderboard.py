@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.core.text import counted
+from bench.records.record import BUSY
 from bench.records.selection import HEADLINE, RULES
 from bench.report.scores.bootstrap import Interval
 from bench.report.scores.frame import STATUSES, accuracy_column
@@ -141,7 +142,16 @@ def leaderboards(frame: pd.DataFrame, baseline: str, rule: str = HEADLINE) -> li
 
 NEEDED = (
     *("kind", "shots", "method", "status", "question", "seed", "pair", "predictions", "note"),
-    *("seconds_alone", "peak_memory_mib", "device", "threads", "cpu", "accelerator"),
+    *(
+        "seconds_alone",
+        "seconds_own",
+        "seconds_waited",
+        "peak_memory_mib",
+        "device",
+        "threads",
+        "cpu",
+        "accelerator",
+    ),
     *("items_seen", "converged"),
 )
 """Columns that a leaderboard is made of, besides an accuracy; rows have five times as many."""
@@ -268,6 +278,12 @@ def _notes(rows: pd.DataFrame, cells: pd.DataFrame, baseline: str, rule: str) ->
         notes.append(
             f"Cells ran on different devices or with different threads ({threads}): their numbers differ for "
             "that alone, in small suites by many points of accuracy."
+        )
+    waited = (done["seconds_waited"] / (done["seconds_own"] + done["seconds_waited"])).astype(float)
+    if busy := int((waited > BUSY).sum()):
+        notes.append(
+            f"{busy} of {counted(len(done), 'done cell')} waited for a processor for more than "
+            f"{100 * BUSY:.0f} % of their time, which seconds leave out; a quiet machine may need fewer."
         )
     moving = done[done["converged"].eq(False)]
     if len(moving):

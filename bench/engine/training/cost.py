@@ -16,12 +16,13 @@ import psutil
 import torch
 
 from bench.engine.training.throughput import ThroughputMeter, synchronise
+from bench.processes.clock import waited, work_clock
 from bench.processes.malloc import trim
 from bench.records.record import Cost, StageCost
 
 
 class Phases:
-    """Wall seconds by phase. A phase inside another one stops the outer one's clock."""
+    """Seconds by phase, by `work_clock`. A phase inside another one stops the outer one's clock."""
 
     def __init__(self, device: torch.device) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -47,7 +48,7 @@ class Phases:
 
     def _switch(self) -> None:
         synchronise(self._device)
-        now = time.perf_counter()
+        now = work_clock()
         if self._running:
             self.seconds[self._running[-1]] += now - self._since
         self._since = now
@@ -61,7 +62,7 @@ STAGE = "train "
 class StageResult:
     """Result of training a stage: its cost, and what the record says of it.
 
-    seconds: wall time of training alone.
+    seconds: of training alone, by `work_clock`.
     items: items trained on, by stream: `labelled` in batches, `fitted` in one go, `replayed`, `unlabelled`.
     details: findings of the method, by name.
     """
@@ -83,6 +84,7 @@ class CostTracker:
         self.throughput = ThroughputMeter(device, timed)
         self.parameters = 0
         self._memory = PeakMemory(device)
+        self._waited = waited()
         self._on_accelerator = device.type != "cpu"
         self._shared: dict[str, float] = defaultdict(float)
         self._items: dict[str, Counter[str]] = defaultdict(Counter)
@@ -138,6 +140,7 @@ class CostTracker:
             steps=self.throughput.steps(),
             predictions_per_second=self.throughput.predictions_per_second,
             flops_per_step=self.throughput.flops,
+            waited_seconds=waited() - self._waited,
             energy_joules=self.throughput.energy.read() if alone else None,
         )
 
@@ -197,14 +200,14 @@ def calibrate(device: torch.device, warm_up: int = WARM_UP) -> list[float]:
     seconds = []
     for _ in range(warm_up + REPEATS):
         synchronise(device)
-        began = time.perf_counter()
+        began = work_clock()
         y = torch.nn.functional.conv2d(x, weights[0], padding=1)
         y = torch.nn.functional.batch_norm(y, None, None, training=True).relu()
         y = torch.nn.functional.conv2d(y, weights[1], padding=1, groups=64)
         y = y.permute(0, 2, 3, 1).reshape(-1, 64) @ weights[2]
         torch.autograd.grad(y.square().mean(), weights)
         synchronise(device)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(work_clock() - began)
     return seconds[warm_up:]
 
 

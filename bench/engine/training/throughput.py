@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,6 +14,7 @@ from bench.engine.training import memory
 from bench.engine.training.batches import Batches
 from bench.engine.training.energy import Energy
 from bench.method.base import GradientMethod, Model
+from bench.processes.clock import work_clock
 from bench.records.record import StepTimes
 
 WARM_UP = 3
@@ -54,7 +54,7 @@ class ThroughputMeter:
         if not self._timed:
             return
         synchronise(self._device)
-        now = time.perf_counter()
+        now = work_clock()
         if self._left:
             self._left -= 1
         elif self._since is not None:
@@ -69,12 +69,12 @@ class ThroughputMeter:
     def predicting(self, images: int) -> Iterator[None]:
         """Time predictions of some images."""
         synchronise(self._device)
-        since = time.perf_counter()
+        since = work_clock()
         yield
         synchronise(self._device)
         self.energy.poll()
         self._images += images
-        self._seconds += time.perf_counter() - since
+        self._seconds += work_clock() - since
 
     @property
     def predictions_per_second(self) -> float | None:

@@ -32,9 +32,12 @@ def results(
     slow: float = 1,
     gone: bool = False,
     unit: tuple[float, float] | None = None,
+    waited: float = 0,
     **changes: str,
 ) -> Store:
     """18 cells; `dann` loses `drop` points, takes `slow` times as long, or lacks its first cell.
+
+    Each waits for a processor for `waited` seconds, beside two of training.
 
     `unit` is the one calibration of the run, and its error; else every cell has its own.
     """
@@ -58,7 +61,7 @@ def results(
         )
         measured_unit, error = unit or (0.02 * float(np.exp(random.normal(0, 0.03))), 0.02)
         calibration = {"calibration_seconds": measured_unit, "calibration_error": error}
-        measured = Cost(stages={"target": StageCost(seconds=seconds)}, **calibration)
+        measured = Cost(stages={"target": StageCost(seconds=seconds)}, waited_seconds=waited, **calibration)
         known = Digests(
             method="m",
             engine="e",
@@ -136,6 +139,15 @@ def test_nothing_changed_and_another_machine(tmp_path: Path) -> None:
     assert (same.returncode, same.stdout.count("**0 regressions**")) == (0, 1), same.stdout
     other = bench("compare", "base", "elsewhere", cwd=tmp_path)
     assert (other.returncode, other.stdout.count("not comparable")) == (0, 3), other.stdout
+
+
+@pytest.mark.parametrize(("waited", "code"), [(0.05, 1), (2.0, 0)])
+def test_a_busy_machine_is_no_regression(waited: float, code: int, tmp_path: Path) -> None:
+    results(tmp_path / "base")
+    results(tmp_path / "new", slow=1.25, waited=waited)
+    process = bench("compare", "base", "new", cwd=tmp_path)
+    assert process.returncode == code, process.stdout
+    assert process.stdout.count("not comparable") == 3 * (1 - code)
 
 
 @pytest.mark.parametrize(("error", "code"), [(0.0, 1), (0.05, 1), (0.4, 0)])

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from bench.records.record import Evaluation
+from bench.records.record import Cost, Evaluation, StageCost
 from bench.records.store import Store
 from bench.report.render.markdown import markdown_table
 from bench.report.render.page import render
@@ -113,6 +113,17 @@ def test_what_cannot_be_said_is_said(store: Store) -> None:
     assert "One pair" in notes
     assert board.rows[0].deviation is None
     assert board.rivals == ("a",)
+
+
+def test_cells_that_waited_for_a_processor_are_told(store: Store) -> None:
+    for seed, waited in enumerate([None, 0.0, 0.4, 0.5, 60.0]):
+        cost = Cost(stages={"target": StageCost(seconds=4.0)}, waited_seconds=waited)
+        synthetic.write(store, synthetic.cell("a", seed=seed), 20, cost=cost)
+    (board,) = leaderboards(load_frame(store), "a")
+    # 0.4 of 4.4 seconds are less than a tenth, 0.5 of 4.5 are more.
+    assert "2 of 5 done cells waited for a processor for more than 10 % of their time" in " ".join(
+        board.notes
+    )
 
 
 def test_no_cell_that_all_share(store: Store) -> None:
