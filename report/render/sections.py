@@ -26,6 +26,7 @@ from bench.report.tables.scenarios.targets import TargetScores, by_target
 class Part:
     """Section of the page; its template is called as its anchor.
 
+    title: with words to be filled in (`scores.words.Words.fill`).
     filled: whether the variables of a page have something for it; why: what an empty one says.
     shown: whether it is unfolded at first.
     """
@@ -56,10 +57,10 @@ GROUPS: dict[str, tuple[Part, ...]] = {
         Part("pairs", "Source and target", _of_boards("matrix"), "no done cell to draw", shown=True),
         Part("tasks", "Tasks one after the other", _some("tasks"), "no tasks were learnt in turn"),
         Part("clients", "Clients side by side", _some("clients"), "no clients were trained together"),
-        Part("cost", "Accuracy and cost", _of_boards("costs"), "no done cell to draw"),
+        Part("cost", "{Metric} and cost", _of_boards("costs"), "no done cell to draw"),
         Part(
             "labels",
-            "Accuracy and labels",
+            "{Metric} and labels",
             _some("shots"),
             "cannot be drawn: no kind of transfer was run at two numbers of labels",
         ),
@@ -109,7 +110,7 @@ GROUPS: dict[str, tuple[Part, ...]] = {
         ),
         Part(
             "samples",
-            "Sample images",
+            "Sample {items}",
             _some("samples"),
             "the items are not at hand: this page was built where the dataset is not, or without reading it",
         ),

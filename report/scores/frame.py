@@ -25,6 +25,7 @@ from bench.report.scores.predictions import Unusable, scored_predictions, stored
 from bench.report.scores.protocol import protocol, set_apart
 from bench.report.scores.spending import spending
 from bench.report.scores.supervision import Supervision
+from bench.report.scores.words import Words
 from bench.spec.cell import Cell, Value, compiled, content_hash
 from bench.spec.matrix.suite import Suite
 
@@ -327,7 +328,8 @@ def _scores(store: Store, record: Record, per_image: bool) -> dict[str, Any]:
     names = (HEADLINE, *(rule.name for rule in RULES))
     scores: dict[str, Any] = {accuracy_column(name): scored.accuracy(name) for name in names}
     lost = scored.undecided
-    note = f"{lost} test images have no finite largest logit and count as wrong" if lost else ""
+    items = Words.of_cell(record.request.cell).items
+    note = f"{lost} test {items} have no finite largest logit and count as wrong" if lost else ""
     features = StoredFeatures.of(store, record, predictions)
     known: dict[str, Any] = {"features": features, "predictions": scored, "note": note}
     if (scenario := record.request.cell.scenario).unknown:
