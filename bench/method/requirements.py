@@ -27,9 +27,12 @@ def check_capability(name: str, method: Method, scenario: Scenario, items: str =
             Access.TARGET_IMAGES: f"{items} of the target, which kind '{scenario.kind}' shows nobody",
             Access.TARGET_LABELS: f"labelled target {items}, and {scenario.shots} shots have none",
             Access.UNKNOWN_CLASSES: f"target {items} of unknown classes, which this cell has none of",
+            Access.CLASS_NAMES: f"classes known by their names alone, which kind '{scenario.kind}' lacks",
             Access.SOURCE_DOMAINS: "several sources together, and this cell has one",
         }
         raise CellSkipped(f"{name} needs {next(what[flag] for flag in lacking)}")
+    if kind.names_classes and Access.CLASS_NAMES not in method.access:
+        raise CellSkipped(f"{name} has no head for classes that are known by their names alone")
     at_once = not method.starts_from and Access.TARGET_IMAGES in method.access
     if not kind.keeps_source and (at_once or Access.SOURCE_REPLAY in method.access):
         raise CellSkipped(f"{name} sees source and target at once, which kind '{scenario.kind}' keeps apart")
@@ -65,6 +68,8 @@ def _offered(scenario: Scenario) -> Access:
         offered |= Access.UNKNOWN_CLASSES
     if len(scenario.sources) > 1:
         offered |= Access.SOURCE_DOMAINS
+    if kind.names_classes:
+        offered |= Access.CLASS_NAMES
     if scenario.shots != 0:
         offered |= Access.TARGET_LABELS
     return offered

@@ -18,6 +18,7 @@ from bench.report.tables.gains import architectures
 from bench.report.tables.scenarios.open_set import open_rows
 from bench.report.tables.scenarios.parts import clients, tasks
 from bench.report.tables.scenarios.targets import by_target
+from bench.report.tables.scenarios.zero_shot import name_rows
 from bench.report.tables.validators import distances
 
 
@@ -152,6 +153,19 @@ def by_pair(results: Results) -> Table:
     ]
     columns = {"pair": plain, "method": plain, "accuracy": percent, "cells": count}
     return table_by_block("pairs", f"{results.words.Metric} in percent by pair of domains", columns, rows)
+
+
+def names(results: Results) -> Table:
+    """Recall of classes' names."""
+    columns = {
+        **{"method": plain, "recall@1": percent, "recall@5": percent, "chance": percent, "cells": count},
+    }
+    rows = [
+        (block, row.method, row.first, row.few, row.chance, row.cells)
+        for block, cells in results.blocks()
+        for row in name_rows(cells)
+    ]
+    return table_by_block("names", "Classes known by their names, in percent", columns, rows)
 
 
 def open_set(results: Results) -> Table:

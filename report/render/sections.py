@@ -20,6 +20,7 @@ from bench.report.tables.pairs import Pairs, by_pair
 from bench.report.tables.record_links import RecordLinks
 from bench.report.tables.scenarios.open_set import OpenRow, open_rows
 from bench.report.tables.scenarios.targets import TargetScores, by_target
+from bench.report.tables.scenarios.zero_shot import NameRow, name_rows
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ class Section:
     targets: list[TargetScores]
     task_maps: list[tuple[str, Picture]]
     open_set: list[OpenRow]
+    names: list[NameRow]
     costs: list[Picture]
     stream: Picture | None
     curves: Curves | None
@@ -209,6 +211,7 @@ def section(
         targets=by_target(frame, block),
         task_maps=figures.task_maps(frame, block),
         open_set=open_rows(block.of(frame)),
+        names=name_rows(block.of(frame)),
         costs=[picture for picture in costs if picture],
         stream=figures.stream_curves(frame, block, styles),
         curves=curves,

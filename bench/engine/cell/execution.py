@@ -160,6 +160,10 @@ class CellExecution:
         for stage in self.stages:
             if stage.shared:
                 self._run_shared(stage, model, evaluator if stage == self.stages[-1] else None)
+            elif stage.names_alone:
+                self._hand_over(stage, model)
+                self._finish(stage, StageResult(), shared=False)
+                evaluator.evaluate(stage, model, 1, None)
             elif self.cell.scenario.episodes:
                 self._run_episodes(stage, model, evaluator)
             else:
