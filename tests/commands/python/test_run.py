@@ -153,7 +153,7 @@ import bench, pandas as pd
 frame = pd.DataFrame({"owed": [n % 2 + n / 100 for n in range(80)], "age": range(80),
                       "late": [n % 2 for n in range(80)], "country": ["DE"] * 40 + ["ES"] * 40})
 frame.to_csv("people.csv", index=False)
-asked = dict(label="late", domain="country", source="DE", target="ES", shots=0, steps=4, seeds=0,
+asked = dict(label="late", domain="country", source="DE", target="ES", shots=0, steps=8, seeds=0,
              methods="linear-probe", backbone="mlp.untrained")
 for data, out in (("people.csv", "file"), (frame, "object")):
     results = bench.run(data=data, results=out, **asked)
