@@ -20,7 +20,7 @@ test-fast: $(VENV)/.installed-test  ## the tests that neither train nor build pa
 	@$(PY) -m pytest -m "not slow and not heavy" -n 2 --dist loadfile
 
 test: $(VENV)/.installed-test $(VENV)/.installed-peers  ## all tests but the long ones, in about twenty minutes
-	@$(PY) -m pytest -m "not slow" -n 2 --dist loadfile
+	@$(PY) -m pytest -m "not slow" -n 2 --dist loadfile --durations 25
 
 test-all: $(VENV)/.installed-test $(VENV)/.installed-peers  ## all tests, and which lines of this process they reach
 	@$(PY) -m pytest --cov --cov-report=term:skip-covered

@@ -219,7 +219,7 @@ def recommend(selection: SuiteOptions, **options: Any) -> None:
 @cli.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=values.findings)
 @click.option("--list", "list_only", is_flag=True, help="List the findings, run nothing.")
-@click.option("--recorded", is_flag=True, help="Judge what is recorded, by whatever code, and run nothing.")
+@click.option("--recorded", is_flag=True, help="Judge what is recorded, also what is committed; run nothing.")
 @click.option("--update", metavar="FILE", help="Replace the tables of a Markdown file too.")
 @device_option
 @click.option("--workers", metavar="N", type=click.IntRange(1, 4096), help="Cells at once.  [default: 1]")

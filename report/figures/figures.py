@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,6 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.records.selection import HEADLINE
 from bench.report.figures.drawing import (
-    COLOURS,
     INK,
     PAPER,
     Drawing,
@@ -28,7 +26,6 @@ from bench.report.scores.frame import accuracy_column
 from bench.report.scores.parts import PartAccuracies, in_tasks
 from bench.report.scores.words import Words
 from bench.report.statistics.aggregate import profiles
-from bench.report.statistics.ranks import Ranks
 from bench.report.statistics.summary import scored, shared
 from bench.report.tables.gains import by_shots
 from bench.report.tables.leaderboard import Block
@@ -233,31 +230,3 @@ def _middle(curve: pd.Series) -> tuple[list[float], list[float]]:
     """Point where a falling curve crosses one half."""
     place = int((curve.to_numpy() > 50.0).sum())
     return [float(curve.index[min(place, len(curve) - 1)])], [50.0]
-
-
-def critical_differences(ranks: Ranks, block: Block) -> Picture | None:
-    """Demšar's diagram: methods on the line of average ranks, bars over those not told apart by Nemenyi."""
-    if ranks.critical is None or find_spec("scikit_posthocs") is None:
-        return None  # an installation for reports alone may lack it
-    import scikit_posthocs  # slow to import, and only needed where ranks can be tested
-
-    mean = pd.Series(ranks.mean)
-    gaps = (mean.to_numpy()[:, None] - mean.to_numpy()) ** 2
-    # The drawing wants p-values; it uses only which side of the level they are on.
-    joined = pd.DataFrame(np.where(gaps <= ranks.critical**2, 1.0, 0.0), mean.index, mean.index)
-    with canvas(7.0, 0.9 + 0.22 * len(mean)) as (figure, axes):
-        scikit_posthocs.critical_difference_diagram(
-            mean,
-            joined,
-            ax=axes,
-            label_fmt_left="{label} ({rank:.1f})",
-            label_fmt_right="({rank:.1f}) {label}",
-            color_palette=dict.fromkeys(mean.index, INK),
-            marker_props={"s": 18},
-            elbow_props={"linewidth": 0.8},
-            crossbar_props={"color": COLOURS[0], "linewidth": 3},
-        )
-        axes.tick_params(colors=INK, labelcolor=INK)
-        svg = inline(figure, f"ranks-{block.slug}")
-    text = ", ".join(f"{name} {rank:.1f}" for name, rank in ranks.mean.items())
-    return Picture(svg, f"Average ranks, {block.title}: {text}. Critical difference {ranks.critical:.2f}.")
