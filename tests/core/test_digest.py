@@ -183,6 +183,7 @@ OUTSIDE = {
     "core/packages.py": "reads what a card names by its hash",
     "core/paths.py": "where caches are",
     "core/text.py": "names as they are shown",
+    "core/workarounds.py": "by which way the same gradients are computed",
     "processes/descendants.py": "what ends with a worker",
     "processes/expendable.py": "in which process",
     "processes/garbage.py": "when memory is freed",
