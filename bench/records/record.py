@@ -196,6 +196,8 @@ class Environment(Frozen):
     git_revision: str | None = None
     machine: str | None = None
     """Digest of the hardware; seconds are compared only between equal ones."""
+    left_out: tuple[str, ...] = ()
+    """Workarounds of `bench.core.workarounds` that were left out."""
 
 
 class Digests(Frozen):

@@ -96,8 +96,10 @@ def count_flops(method: GradientMethod, model: Model, batches: Batches) -> int |
     """
     mine = copy.deepcopy(model).train()
     try:
+        # Not counted: views of the images may be made now.
+        batch = batches.batch(0)
         with torch.random.fork_rng(), FlopCounterMode(display=False) as counter:
-            method.loss(mine, batches.batch(0), 0.0).backward()
+            method.loss(mine, batch, 0.0).backward()
     except Exception as error:
         if not memory.is_out(error):
             raise
