@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bench.method.base import Method, Model
 from bench.method.batch import Access, Task
-from bench.networks.backbones.names import name_vectors
+from bench.networks.names import name_vectors
 
 
 class NamesHead(nn.Module):

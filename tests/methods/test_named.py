@@ -13,7 +13,7 @@ from bench.api import Backbone, Batch, Model, NamesHead, StageItems, Task
 from bench.method.items import opened
 from bench.methods.named.eszsl import Eszsl, bilinear, held_out
 from bench.methods.named.name_contrast import FIRST, NameContrast, Projection, contrast
-from bench.networks.backbones.names import name_vectors
+from bench.networks.names import name_vectors
 
 TINY = "tiny_encoder.untrained"
 OLD = Task("source", ("red fruit", "green fruit", "red tool", "green tool"), 4, seed=0)

@@ -7,7 +7,7 @@ from itertools import product
 from typing import Literal
 
 from bench.spec.cell import Cell, Domains, Shots
-from bench.spec.scenarios.options import PartOptions
+from bench.spec.options import PartOptions
 from bench.spec.stages import Items, Partition, StageSpec
 
 Pair = tuple[Domains | None, str]
