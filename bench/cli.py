@@ -31,6 +31,7 @@ from bench.commands.sharing.verbs import check_submission, hub, site, submit
 from bench.core.errors import UserError, did_you_mean
 from bench.core.text import printable
 from bench.core.version import __version__
+from bench.core.workarounds import left_out
 from bench.processes.garbage import freeze_at_exit
 from bench.processes.openmp import waiting
 from bench.processes.streams import lost_output, use_lasting_streams
@@ -456,6 +457,7 @@ def _tell_lost_output() -> bool:
 
 def _run() -> None:
     try:
+        left_out()  # Complains here, before any worker reads what it says.
         cli.main(standalone_mode=False)
     except click.exceptions.Abort as stop:
         # click's exception for Ctrl-C; its cause holds what is kept.

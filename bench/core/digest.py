@@ -47,6 +47,7 @@ EXCEPTIONS = {
     "method/federated.py": SHARED,
     "method/generalisation.py": SHARED,
     "method/maths": SHARED,
+    "method/named.py": SHARED,
     "method/probed.py": SHARED,
     "method/registry.py": "names; hyperparameters are in the key, a recipe's rates in method/base.py",
     "networks/second_order.py": SHARED,

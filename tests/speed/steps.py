@@ -88,7 +88,7 @@ class Steps:
 
 
 def question(name: str, shots: int, backbone: str | None) -> Cell:
-    """google → twitter, as in the suite `quick`; other sources, unknown classes or clients if needed."""
+    """google → twitter, as in the suite `quick`; other sources, classes or clients if needed."""
     suite, needs = load_suite("quick"), load_method(name).needs
     suite = suite.model_copy(update={"methods": [name], "backbones": [backbone or suite.backbones[0]]})
     if Access.CLIENTS in needs:
@@ -102,6 +102,9 @@ def question(name: str, shots: int, backbone: str | None) -> Cell:
     elif Access.UNKNOWN_CLASSES in needs:
         known, unknown = cell.scenario.target_classes[:-2], cell.scenario.target_classes[-2:]
         change = {"kind": "open", "source_classes": known, "target_classes": known, "unknown": unknown}
+    elif Access.CLASS_NAMES in needs:
+        old, new = cell.scenario.target_classes[::2], cell.scenario.target_classes[1::2]
+        change = {"kind": "zero-shot", "source_classes": old, "target_classes": new}
     return cell.model_copy(update={"scenario": cell.scenario.model_copy(update=change)})
 
 
