@@ -12,7 +12,7 @@ from bench.core.errors import UserError, check_name
 from bench.core.modalities import MODALITIES, Modality
 from bench.core.paths import ITEM_COLUMNS
 from bench.core.text import printable
-from bench.data.card import Card, domain_fault, own_name
+from bench.data.card import MOST_CLASSES, Card, domain_fault, own_name
 from bench.data.sources.base import alike
 from bench.data.sources.folder import OwnFolder
 from bench.data.sources.layouts import few
@@ -227,6 +227,8 @@ def _card(own: Own) -> Card:
             + (f"; read as {tree.reading}" if tree else "")
             + (f"; left out: {few(left_out)}" if left_out else "")
         )
+    if len(shared) > MOST_CLASSES:
+        raise UserError(f"refused: '{place}' has {len(shared):,} classes, more than {MOST_CLASSES:,}")
     if left_out:
         notes.append(f"left out: {few(left_out, NAMED)}")
     for names in (domains, labels):
