@@ -252,7 +252,7 @@ def test_stray_quotes_swallow_no_rows(fresh: Path) -> None:
     """Two of them are even in number, and would take the rows between for one cell."""
     frame = people().astype({"town": object})
     frame.loc[[4, 9], "town"] = ['"inner', '"outer']
-    lines = [",".join(map(str, row)) for row in frame.fillna("").itertuples(index=False)]
+    lines = [",".join(map(str, row)) for row in frame.astype(object).fillna("").itertuples(index=False)]
     (fresh / "t.csv").write_text("\n".join([",".join(frame.columns), *lines]))
     with pytest.raises(UserError, match=r"t.csv: line 6: .* begin with a quote that it does not end with"):
         card_of(fresh / "t.csv")
