@@ -20,7 +20,7 @@ test-fast: $(VENV)/.installed-test  ## the tests that neither train nor build pa
 	@$(PY) -m pytest -m "not slow and not heavy" -n 2 --dist loadfile
 
 test: $(VENV)/.installed-test $(VENV)/.installed-peers  ## all tests but the long ones, in about twenty minutes
-	@$(PY) -m pytest -m "not slow" -n 2 --dist loadfile
+	@$(PY) -m pytest -m "not slow" -n 2 --dist loadfile --durations 25
 
 test-all: $(VENV)/.installed-test $(VENV)/.installed-peers  ## all tests, and which lines of this process they reach
 	@$(PY) -m pytest --cov --cov-report=term:skip-covered
@@ -94,10 +94,10 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	$(PY) -m pip install --quiet --no-warn-conflicts --editable '.[docs]'
 	@touch $@
 
-# pytorch-adapt asks for other packages in versions of 2022; those that it imports are in the extra, in today's.
+# pytorch-adapt asks for other packages in versions of 2022, avalanche-lib for ten solvers, flwr for a web server; what they import is in the extra.
 $(VENV)/.installed-peers: $(VENV)/.installed $(VENV)/.installed-learn2learn
 	$(PY) -m pip install --quiet --no-warn-conflicts --editable '.[peers]'
-	$(PY) -m pip install --quiet --no-deps pytorch-adapt==0.0.83
+	$(PY) -m pip install --quiet --no-deps pytorch-adapt==0.0.83 avalanche-lib==0.6.0 flwr==1.42.0
 	@touch $@
 
 # The C files in learn2learn's release are too old for Python 3.11. Its setup.py writes new ones with Cython,

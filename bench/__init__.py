@@ -32,18 +32,19 @@ def run(
     needed, whatever start method `multiprocessing` has.
 
     Args:
-        suite: a suite's name or the path of a suite file; by default the suite for one's own images.
-        data: one's own images: a folder `<domain>/<class>/*`, a table of paths, a frame with the columns
-            `path` (or `image`) and `label`, a dataset of torch whose items are (image, label), one of the
-            Hugging Face library, or a dictionary of such by domain. An image is one of Pillow, uint8 (height,
-            width[, channels]), a tensor (channels, height, width) of bytes or of floats in [0, 1], or a
-            file's content.
+        suite: a suite's name or the path of a suite file; by default the suite for one's own items.
+        data: one's own items: a folder `<domain>/<class>/*`, a table of paths, texts or numbers, or a frame
+            of such, with the columns `label` and `domain`; or images: a dataset of torch whose items are
+            (image, label), one of the Hugging Face library, or a dictionary of such by domain. An image is
+            one of Pillow, uint8 (height, width[, channels]), a tensor (channels, height, width) of bytes or
+            of floats in [0, 1], or a file's content.
         workers: cells at once.
         device: `auto`, `cpu`, `cuda[:i]` or `mps`.
         results: the results folder, by default `results/<suite>`.
         options: as of the command line: `methods`, `source`, `target`, `shots`, `backbone`, `seeds` (one or
             several), `image_size`, `steps`, `controls`, `set` ({method: {hyperparameter: value}}), `fresh`,
-            `retry_failed` and `timeout` (seconds of a cell).
+            `retry_failed` and `timeout` (seconds of a cell); `label`, `domain`, `group`, `text`, `image` and
+            `audio`, which name columns of one's own table, and its `modality`.
 
     Raises:
         bench.core.errors.UserError: what is wrong, where, and how to mend it, in one line.

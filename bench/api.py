@@ -36,6 +36,7 @@ from bench.method.maths.normalisation import BatchNorm, normalise_by_batch, reco
 from bench.method.maths.transport import lacks_transport
 from bench.method.maths.trees import Trees
 from bench.method.maths.weights import Snapshot
+from bench.method.named import NamedMethod, NamesHead
 from bench.method.probed import ProbedMethod
 from bench.networks.backbones.base import Backbone
 from bench.networks.backbones.create import pretrained_head
@@ -68,6 +69,8 @@ __all__ = [
     "Memory",
     "Method",
     "Model",
+    "NamedMethod",
+    "NamesHead",
     "ParameterGroups",
     "ProbedMethod",
     "Side",

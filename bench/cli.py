@@ -31,6 +31,7 @@ from bench.commands.sharing.verbs import check_submission, hub, site, submit
 from bench.core.errors import UserError, did_you_mean
 from bench.core.text import printable
 from bench.core.version import __version__
+from bench.core.workarounds import left_out
 from bench.processes.garbage import freeze_at_exit
 from bench.processes.openmp import waiting
 from bench.processes.streams import lost_output, use_lasting_streams
@@ -219,7 +220,7 @@ def recommend(selection: SuiteOptions, **options: Any) -> None:
 @cli.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=values.findings)
 @click.option("--list", "list_only", is_flag=True, help="List the findings, run nothing.")
-@click.option("--recorded", is_flag=True, help="Judge what is recorded, by whatever code, and run nothing.")
+@click.option("--recorded", is_flag=True, help="Judge what is recorded, also what is committed; run nothing.")
 @click.option("--update", metavar="FILE", help="Replace the tables of a Markdown file too.")
 @device_option
 @click.option("--workers", metavar="N", type=click.IntRange(1, 4096), help="Cells at once.  [default: 1]")
@@ -456,6 +457,7 @@ def _tell_lost_output() -> bool:
 
 def _run() -> None:
     try:
+        left_out()  # Complains here, before any worker reads what it says.
         cli.main(standalone_mode=False)
     except click.exceptions.Abort as stop:
         # click's exception for Ctrl-C; its cause holds what is kept.
@@ -488,6 +490,12 @@ LIMITS = {
     errno.EDQUOT: "a disk's quota is used up",
     errno.EIO: "a disk fails",
     errno.EROFS: "a disk is read-only",
+    errno.ESTALE: "a network disk has changed below this command: run it again",
+    errno.ETIMEDOUT: "a network disk does not answer: run this again once it does",
+    errno.EHOSTDOWN: "a network disk's server is down: run this again once it is up",
+    errno.ENOTCONN: "a network disk is not connected: mount it again",
+    errno.ENODEV: "a disk has gone away: mount it again",
+    errno.ENXIO: "a disk has gone away: mount it again",
 }
 """What to do about limits of the system, by the error's number."""
 IN_WORDS = {

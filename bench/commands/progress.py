@@ -248,7 +248,7 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
             started_at[what] = monotonic()
         elif not console.is_terminal and what in started_at and monotonic() - started_at[what] > LONG:
             del started_at[what]
-            console.print(f"{_plain(what)}: {done} of {total} images", highlight=False)
+            console.print(f"{_plain(what)}: {done} of {total}", highlight=False)
         bars.update(bar_of[what], completed=done, total=total)
 
     if not console.is_terminal:

@@ -47,8 +47,8 @@ def draw_episodes(dataset: Dataset, scenario: Scenario, count: int) -> Iterator[
     if len(able) < form.way:
         raise TooFewImages(
             f"{form.way}-way episodes of {shots} shots and {form.queries} queries a class, but only "
-            f"{len(able)} classes of {dataset.card.name}/{scenario.target} have as many images: "
-            "use a smaller 'way' or 'queries', or fewer shots"
+            f"{len(able)} classes of {dataset.card.name}/{scenario.target} have as many "
+            f"{dataset.card.kind.items}: use a smaller 'way' or 'queries', or fewer shots"
         )
     seed = dataset.card.split.seed
     for number in range(count):

@@ -1,4 +1,4 @@
-"""Images of Python objects, written down as a table of one's own images: datasets of torch, frames, ….
+"""Items of Python objects, written down as a table of one's own: datasets of torch, frames, ….
 
 Objects are told apart by what they offer, so that no library of theirs is imported here.
 """
@@ -15,27 +15,34 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from bench.core.digest import combine
 from bench.core.errors import UserError
-from bench.core.paths import cache_part, writing_to_cache
+from bench.core.files import write_atomically
+from bench.core.paths import ITEM_COLUMNS, cache_part, writing_to_cache
 from bench.core.text import printable
+from bench.data.own import table_modality
 from bench.data.sources.base import SPLIT_NAMES
 from bench.data.sources.parquet import MOST_IMAGES
 from bench.data.sources.shards.fetching import SCHEME, shards_at
 from bench.data.sources.tables import MOST_CHARACTERS, OTHER_NAMES
 
+NO_NAMES: Mapping[str, str] = {}
 TABLE = ("path", "domain", "label", "group", "split")
 PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 """Modes of Pillow's images that PNG holds as they are."""
 NUMBERS = ("I", "F")
 """Modes of Pillow's images whose pixels are numbers of 32 bits, which may be of any range."""
+PLAIN = (str, int, float, Decimal, date, np.generic, type(None))
+"""Values that a table holds as they are."""
 TAKES = (
     "a folder, a table of paths, a frame with the columns path (or image) and label, a dataset of torch or "
     "of the Hugging Face hub, or a dictionary of such, by domain"
@@ -53,42 +60,91 @@ class Entry:
     group: str = ""
 
 
-def as_own_data(data: Any) -> Path:
+class OwnData(NamedTuple):
+    """Path for `--data`, what the table there calls its columns (`label`, …), and what its items are."""
+
+    place: Path
+    columns: dict[str, str]
+    modality: str | None = None
+
+
+def as_own_data(data: Any, columns: Mapping[str, str] = NO_NAMES, modality: str | None = None) -> OwnData:
     """Path for `--data`: of a folder or table its own, of other objects that of a table of theirs.
 
     The table lies in the cache, under a name with a digest of what is in it.
+
+    Args:
+        columns: what a table or frame calls the columns `COLUMNS`, where it says otherwise.
+        modality: what the items of a table or frame are; default: as the columns say.
 
     Raises:
         UserError: `data` is of no kind that is known, or an item of it is no labelled image.
     """
     if isinstance(data, str) and data.startswith(SCHEME):
-        return shards_at(data)[0]
+        return OwnData(shards_at(data)[0], dict(columns), modality)
     if isinstance(data, str | os.PathLike):
-        return Path(data).expanduser()
+        return OwnData(Path(data).expanduser(), dict(columns), modality)
     kind = re.sub(r"[^a-z0-9]+", "-", type(data).__name__.lower()).strip("-") or "data"
-    return _written(kind, entries(data, kind))
+    if _is_frame(data):
+        frame = data.to_pandas() if hasattr(data, "to_pandas") else data
+        if _holds(frame, columns, modality) != "image":
+            return OwnData(_table_of(kind, frame), dict(columns), modality)
+    elif modality not in (None, "image"):
+        raise UserError(f"modality = '{modality}': objects of Python other than frames are of images")
+    named = {"path" if name == "image" else name: column for name, column in columns.items()}
+    return OwnData(_written(kind, entries(data, kind, named)), {})
 
 
-def entries(data: Any, domain: str) -> Iterator[Entry]:
+def _is_frame(data: Any) -> bool:
+    return hasattr(data, "columns") and not hasattr(data, "column_names")
+
+
+def _holds(frame: Any, columns: Mapping[str, str], modality: str | None) -> str:
+    """Modality of a frame's items: as its owner says, or as the columns do."""
+    items = next((name for name in ITEM_COLUMNS if name in columns), None)
+    if not (modality or items):
+        first = next(_rows(frame), {}).values()
+        # Arrays and images would be written as their text.
+        items = None if all(isinstance(value, PLAIN) for value in first) else "image"
+    return modality or items or table_modality([str(name) for name in frame.columns], columns)
+
+
+def _table_of(kind: str, frame: Any) -> Path:
+    """Write a frame of rows or texts as a table into the cache, under a name with its digest."""
+    text = frame.to_csv(index=False)
+    digest = combine(text)
+    place = cache_part("objects") / digest / f"{kind}-{digest[:8]}.csv"
+    with writing_to_cache():
+        write_atomically(place, text.encode())
+    return place
+
+
+def entries(data: Any, domain: str, named: Mapping[str, str] = NO_NAMES) -> Iterator[Entry]:
     """Entries of a dataset, all of `domain` where it names no other.
+
+    Args:
+        named: what a frame calls the columns of `TABLE`, where it says otherwise.
 
     Raises:
         UserError: `data` is of no kind that is known.
     """
     if isinstance(data, Mapping):
-        yield from _of_several(data, domain)
+        yield from _of_several(data, domain, named)
     elif hasattr(data, "features") and hasattr(data, "column_names"):
-        yield from _of_hub(data, domain)
+        yield from _of_hub(data, domain, named)
     elif hasattr(data, "columns"):
         frame = data.to_pandas() if hasattr(data, "to_pandas") else data
-        yield from _of_rows(_rows(frame), list(frame.columns), domain)
+        yield from _of_rows(_rows(frame), list(frame.columns), domain, named)
+    elif named:
+        name, column = next(iter(named.items()))
+        raise UserError(f"{name} = '{column}' names a column of a table, and data is a {type(data).__name__}")
     elif hasattr(data, "__getitem__") or hasattr(data, "__iter__"):
         yield from _of_torch(data, domain)
     else:
         raise UserError(f"data is of type {type(data).__name__}: hand over {TAKES}")
 
 
-def _of_several(data: Mapping[Any, Any], domain: str) -> Iterator[Entry]:
+def _of_several(data: Mapping[Any, Any], domain: str, named: Mapping[str, str]) -> Iterator[Entry]:
     """Entries of datasets by domain, or by published split where all names are those of splits."""
     if not data:
         raise UserError("data is an empty dictionary: hand over a dataset for each domain")
@@ -96,7 +152,7 @@ def _of_several(data: Mapping[Any, Any], domain: str) -> Iterator[Entry]:
     for name, part in data.items():
         if isinstance(part, Mapping | str | os.PathLike):
             raise UserError(f"data['{name}'] is a {type(part).__name__}: hand over a dataset for each domain")
-        for number, entry in enumerate(entries(part, domain if splits else str(name))):
+        for number, entry in enumerate(entries(part, domain if splits else str(name), named)):
             if splits:
                 yield replace(entry, split=str(name))
             elif entry.domain == str(name):
@@ -159,7 +215,7 @@ def _label(label: Any, names: Any, number: int) -> str:
     return str(names[label])
 
 
-def _of_hub(data: Any, domain: str) -> Iterator[Entry]:
+def _of_hub(data: Any, domain: str, named: Mapping[str, str]) -> Iterator[Entry]:
     """Entries of a dataset of the Hugging Face library, files as they are stored where that can be had."""
     features = data.features or {}
     for name, feature in features.items():
@@ -168,7 +224,7 @@ def _of_hub(data: Any, domain: str) -> Iterator[Entry]:
     classes = {column: each for column, each in features.items() if type(each).__name__ == "ClassLabel"}
     names = {column: each.names for column, each in classes.items()}
     rows = ({**row, **_named(row, names)} for row in data)
-    yield from _of_rows(rows, list(features), domain)
+    yield from _of_rows(rows, list(features), domain, named)
 
 
 def _named(row: Mapping[str, Any], names: Mapping[str, list[str]]) -> dict[str, Any]:
@@ -186,9 +242,15 @@ def _rows(frame: Any) -> Iterator[dict[Any, Any]]:
     )
 
 
-def _of_rows(rows: Iterable[Mapping[str, Any]], columns: list[Any], domain: str) -> Iterator[Entry]:
+def _of_rows(
+    rows: Iterable[Mapping[str, Any]], columns: list[Any], domain: str, named: Mapping[str, str]
+) -> Iterator[Entry]:
     """Entries of a table's rows."""
-    found = {name: _column(name, columns) for name in TABLE}
+    for name, column in named.items():
+        if column not in columns:
+            there = ", ".join(map(str, columns[:12]))
+            raise UserError(f"data has no column '{column}', as {name} says, but {there}")
+    found = {name: named.get(name) or _column(name, columns) for name in TABLE}
     for name in ("path", "label"):
         if found[name] is None:
             others = ", ".join(OTHER_NAMES[name])

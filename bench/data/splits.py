@@ -168,10 +168,11 @@ def _untaught(dataset: Dataset, domain: str, classes: tuple[str, ...]) -> str:
     named = [name for name, lacks in zip(classes, (train == 0) & (test > 0), strict=True) if lacks]
     if not named:
         return ""
-    more = " and more" if len(named) > 5 else ""
+    more, kind = " and more" if len(named) > 5 else "", dataset.card.kind
     return (
-        f"classes of {dataset.card.name}/{domain} that are tested have no training image, which takes three "
-        f"groups of related images: {', '.join(named[:5])}{more} ({len(named)} of {len(classes)})"
+        f"classes of {dataset.card.name}/{domain} that are tested have no training {kind.item}, which "
+        f"takes three groups of related {kind.items}: {', '.join(named[:5])}{more} "
+        f"({len(named)} of {len(classes)})"
     )
 
 
@@ -199,7 +200,7 @@ def draw_shots(
         if len(rows) < int(shots):
             raise TooFewImages(
                 f"{shots} shots, but class '{name}' of {dataset.card.name}/{domain} has {len(rows)} "
-                "training images: ask for fewer shots or other classes"
+                f"training {dataset.card.kind.items}: ask for fewer shots or other classes"
             )
         order = sorted(rows, key=lambda i: _order(seed, "shots", names[train.rows[i]]))
         seen: Counter[int] = Counter()
@@ -235,7 +236,7 @@ def fold_of(shots: Subset, fold: int) -> tuple[Subset, Subset]:
     for label in np.unique(shots.labels):
         groups = np.unique(shots.groups[shots.labels == label])
         if len(groups) < 2:
-            raise UserError("tuning needs two different images of each class: use more shots")
+            raise UserError("tuning needs two different items of each class: use more shots")
         held.add(int(groups[fold % len(groups)]))
     out = np.isin(shots.groups, list(held))
     return shots.take(np.flatnonzero(~out)), shots.take(np.flatnonzero(out))

@@ -34,6 +34,8 @@ class Access(Flag):
     """Several clients side by side, and which one each labelled image is of."""
     UNKNOWN_CLASSES = auto()
     """Unlabelled target images of classes that the source lacks."""
+    CLASS_NAMES = auto()
+    """New classes of which nothing is there but their names."""
 
 
 StageName = str

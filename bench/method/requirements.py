@@ -9,8 +9,12 @@ from bench.spec.cell import Cell, Scenario
 from bench.spec.scenarios import KINDS
 
 
-def check_capability(name: str, method: Method, scenario: Scenario) -> None:
-    """Raise `CellSkipped` when a method lacks what it needs, or is asked for what it may not use."""
+def check_capability(name: str, method: Method, scenario: Scenario, items: str = "images") -> None:
+    """Raise `CellSkipped` when a method lacks what it needs, or is asked for what it may not use.
+
+    Args:
+        items: what the reason calls the items of the scenario's dataset.
+    """
     kind = KINDS[scenario.kind]
     needed = method.needs | method.access & Access.TARGET_IMAGES
     lacking = needed & ~_offered(scenario)
@@ -20,26 +24,29 @@ def check_capability(name: str, method: Method, scenario: Scenario) -> None:
             Access.SOURCE_REPLAY: f"a labelled source, and kind '{scenario.kind}' has none",
             Access.CLIENTS: f"several clients, and kind '{scenario.kind}' has none",
             Access.TASKS: f"several tasks in a row, and kind '{scenario.kind}' has none",
-            Access.TARGET_IMAGES: f"images of the target, which kind '{scenario.kind}' shows nobody",
-            Access.TARGET_LABELS: f"labelled target images, and {scenario.shots} shots have none",
-            Access.UNKNOWN_CLASSES: "target images of unknown classes, which this cell has none of",
+            Access.TARGET_IMAGES: f"{items} of the target, which kind '{scenario.kind}' shows nobody",
+            Access.TARGET_LABELS: f"labelled target {items}, and {scenario.shots} shots have none",
+            Access.UNKNOWN_CLASSES: f"target {items} of unknown classes, which this cell has none of",
+            Access.CLASS_NAMES: f"classes known by their names alone, which kind '{scenario.kind}' lacks",
             Access.SOURCE_DOMAINS: "several sources together, and this cell has one",
         }
         raise CellSkipped(f"{name} needs {next(what[flag] for flag in lacking)}")
+    if kind.names_classes and Access.CLASS_NAMES not in method.access:
+        raise CellSkipped(f"{name} has no head for classes that are known by their names alone")
     at_once = not method.starts_from and Access.TARGET_IMAGES in method.access
     if not kind.keeps_source and (at_once or Access.SOURCE_REPLAY in method.access):
         raise CellSkipped(f"{name} sees source and target at once, which kind '{scenario.kind}' keeps apart")
     if method.streams() and not kind.shows_target:
-        raise CellSkipped(f"{name} adapts to test images, which kind '{scenario.kind}' shows nobody before")
+        raise CellSkipped(f"{name} adapts to test {items}, which kind '{scenario.kind}' shows nobody before")
     if method.task_only and scenario.episodes and scenario.episodes.batch_norm == "inductive":
         raise CellSkipped(
-            f"{name} learns from a task's unlabelled images, which inductive episodes do not give: "
+            f"{name} learns from a task's unlabelled {items}, which inductive episodes do not give: "
             "batch_norm = 'transductive' does"
         )
     if scenario.shots == 0 and Access.SOURCE_LABELS not in method.access:
         raise CellSkipped(f"{name} makes no use of a labelled source, and 0 shots leave nothing else")
     if scenario.shots != 0 and Access.TARGET_LABELS not in method.access:
-        raise CellSkipped(f"{name} makes no use of labelled target images")
+        raise CellSkipped(f"{name} makes no use of labelled target {items}")
     # Last, since it alone can be mended: what holds on every machine is the better reason.
     if lacks := method.unavailable():
         raise CellSkipped(f"{name} {lacks}")
@@ -61,6 +68,8 @@ def _offered(scenario: Scenario) -> Access:
         offered |= Access.UNKNOWN_CLASSES
     if len(scenario.sources) > 1:
         offered |= Access.SOURCE_DOMAINS
+    if kind.names_classes:
+        offered |= Access.CLASS_NAMES
     if scenario.shots != 0:
         offered |= Access.TARGET_LABELS
     return offered
@@ -72,7 +81,7 @@ def check_per_sample_loss(cell: Cell, method: Method, devices: int) -> None:
         return
     if not method.per_sample_loss:
         raise CellSkipped(
-            f"the loss of {cell.method} is not declared a mean over the images of a batch "
+            f"the loss of {cell.method} is not declared a mean over the items of a batch "
             f"(`per_sample_loss`), so {devices} devices cannot share it: run it with devices_per_cell = 1"
         )
     if cell.budget.batch_size < devices:

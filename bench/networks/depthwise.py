@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from bench.core.workarounds import applies
+
 MOST = 36
 """Places of an output, height times width, beyond which oneDNN is as fast again."""
 FEW = 4
@@ -32,7 +34,8 @@ def quick(model: nn.Module, precision: str) -> AbstractContextManager[object]:
     """
     compiled = any(module._compiled_call_impl is not None for module in model.modules())
     on_cpu = next(model.parameters()).device.type == "cpu"
-    return Quick() if on_cpu and precision == "fp32" and not compiled else nullcontext()
+    suitable = on_cpu and precision == "fp32" and not compiled and applies("depthwise")
+    return Quick() if suitable else nullcontext()
 
 
 class Quick(TorchFunctionMode):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 
+from bench.core.workarounds import applies
+
 # Of mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _LARGEST = (2**31 - 1, 2**25)
@@ -17,6 +19,8 @@ def retain() -> None:
     By default large blocks go back to the system, which hands them out anew page by page. The steps of a
     training all need the same blocks: of a small network on a CPU that was a tenth of the time.
     """
+    if not applies("malloc"):
+        return
     with contextlib.suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
         # In this order: where the other one is set alone, the first stays at 128 KiB.

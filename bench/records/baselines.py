@@ -18,8 +18,8 @@ import numpy as np
 from safetensors.numpy import save as to_bytes
 
 from bench.core.errors import UserError, did_you_mean
-from bench.core.git import commit, git
 from bench.core.paths import RESULTS
+from bench.core.version import commit, git
 from bench.records.archive import NEW, archive_names, remove_archives, replace_archives, to_zip
 from bench.records.codec import encode
 from bench.records.record import Predictions, Record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -92,6 +93,12 @@ class Evaluation(Frozen):
     def score(self, partition: Partition) -> float | None:
         """Value of the cell's metric on a partition; None where it is not there."""
         return (self.metric or self.accuracy).get(partition)
+
+    @property
+    def tested(self) -> float:
+        """Value of the cell's metric on the target's test items; NaN where it is not there."""
+        score = self.score("target-test")
+        return math.nan if score is None else score
 
 
 class StepTimes(Frozen):
@@ -189,6 +196,8 @@ class Environment(Frozen):
     git_revision: str | None = None
     machine: str | None = None
     """Digest of the hardware; seconds are compared only between equal ones."""
+    left_out: tuple[str, ...] = ()
+    """Workarounds of `bench.core.workarounds` that were left out."""
 
 
 class Digests(Frozen):
@@ -211,13 +220,17 @@ class Digests(Frozen):
         """True if the present digests are others."""
         return bool(self.differences(now))
 
-    def differences(self, now: Digests) -> list[str]:
-        """Name what has another digest now; of weights that are not here now, nothing can be said."""
+    def differences(self, now: Digests, items: str = "images") -> list[str]:
+        """Name what has another digest now; of weights that are not here now, nothing can be said.
+
+        Args:
+            items: what the dataset's items are called.
+        """
         present = dict(now.weights)
         changed = {
             "method": self.method != now.method,
             "engine": self.engine != now.engine,
-            "images": self.dataset != now.dataset,
+            items: self.dataset != now.dataset,
             "card": self.card != now.card,
             "weights": any(present.get(name, digest) != digest for name, digest in self.weights),
             "libraries": self.libraries != now.libraries,

@@ -23,6 +23,7 @@ from safetensors.numpy import load, save
 
 from bench.core.errors import UserError
 from bench.core.files import make_folder, read_bounded, write_atomically
+from bench.core.modalities import MODALITIES
 from bench.processes.garbage import paused_gc
 from bench.records import bulk, status_cache
 from bench.records.archive import Archives
@@ -361,7 +362,12 @@ class Store:
         return {
             cell.key: differences
             for cell, status in self._statuses(cells)
-            if status and (differences := status.digests.differences(digests[cell.method]))
+            if status
+            and (
+                differences := status.digests.differences(
+                    digests[cell.method], MODALITIES[cell.modality].items
+                )
+            )
         }
 
     def _statuses(self, cells: Sequence[Cell]) -> Iterator[tuple[Cell, CellStatus | None]]:

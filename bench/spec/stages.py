@@ -56,7 +56,7 @@ class StageSpec(Frozen):
 
     name: str
     labelled: Items | None
-    """None in a stage that knows no labels, and adapts to `unlabelled` alone."""
+    """None in a stage that knows no labels, and adapts to `unlabelled` alone, if there are any."""
     unlabelled: Items | None = None
     replay: Items | None = None
     """Labelled items of earlier stages."""
@@ -74,8 +74,13 @@ class StageSpec(Frozen):
     def classes(self) -> tuple[str, ...]:
         """Classes that the head is for."""
         items = self.labelled or self.unlabelled
-        assert items is not None, "a stage has items"
-        return self.head or items.classes
+        assert items is not None or self.head, "a stage has items, or names its classes"
+        return self.head or items.classes if items else self.head
+
+    @property
+    def names_alone(self) -> bool:
+        """True if nothing is known but the names of the classes: nobody trains, and the head is tested."""
+        return self.labelled is None and self.unlabelled is None
 
     @property
     def silent(self) -> set[str]:

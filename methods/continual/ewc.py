@@ -34,7 +34,7 @@ from bench.api import (
 class Ewc(GradientMethod):
     """Cross-entropy, and a pull towards the weights of earlier tasks by their Fisher information."""
 
-    reference = "hand-computed case"
+    reference = "avalanche-lib 0.6.0"
     access = Access.TARGET_LABELS
     needs = Access.TASKS
     control = "naive"

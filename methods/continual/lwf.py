@@ -35,7 +35,7 @@ class Student(Model):
 class Lwf(GradientMethod):
     """Cross-entropy, and distillation from the network that the task before left."""
 
-    reference = "hand-computed case"
+    reference = "avalanche-lib 0.6.0"
     access = Access.TARGET_LABELS
     needs = Access.TASKS
     control = "naive"

@@ -20,7 +20,7 @@ from bench.api import Access, Backbone, Batch, Details, GradientMethod, Memory, 
 class Replay(GradientMethod):
     """Cross-entropy on the task's items and on a draw of kept ones."""
 
-    reference = "hand-computed case"
+    reference = "avalanche-lib 0.6.0"
     access = Access.TARGET_LABELS
     needs = Access.TASKS
     control = "naive"

@@ -15,5 +15,5 @@ from bench.api import FederatedMethod
 class Fedavg(FederatedMethod):
     """Cross-entropy of each client, and the mean of their networks after each round."""
 
-    reference = "hand-computed case"
+    reference = "flwr 1.42.0"
     control = "local-only"

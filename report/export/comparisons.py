@@ -84,7 +84,9 @@ def over_cells(results: Results) -> Table:
         for block, cells in results.blocks()
         for row in aggregates(cells)
     ]
-    return table_by_block("aggregates", "Accuracy over the shared cells in percent", columns, rows)
+    return table_by_block(
+        "aggregates", f"{results.words.Metric} over the shared cells in percent", columns, rows
+    )
 
 
 def gained(results: Results) -> Table:

@@ -22,7 +22,7 @@ def validators(results: Results) -> Table:
         for row in rankings(results.frame)
         if row.cells
     ]
-    title = "Rank correlation of validators with accuracy"
+    title = f"Rank correlation of validators with {results.words.metric}"
     return table("validators", title, columns, rows)
 
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from bench.report.export.results import Results
 from bench.report.figures import drawing, figures, pareto
+from bench.report.figures.critical_differences import critical_differences
 from bench.report.figures.drawing import Picture
 from bench.report.figures.published import published_marks
 from bench.report.statistics.ranks import average_ranks
@@ -56,7 +57,7 @@ def drawings(results: Results) -> Iterator[tuple[str, Figure]]:
             ("", figures.learning_curves(frame, board.block, style)),
             ("", figures.stream_curves(frame, board.block, style)),
             ("", figures.performance_profiles(rows, board.block, style)),
-            ("", figures.critical_differences(average_ranks(rows), board.block)),
+            ("", critical_differences(average_ranks(rows), board.block)),
         ]
     for maps in results.maps:
         named += [

@@ -18,6 +18,7 @@ from bench.report.tables.gains import architectures
 from bench.report.tables.scenarios.open_set import open_rows
 from bench.report.tables.scenarios.parts import clients, tasks
 from bench.report.tables.scenarios.targets import by_target
+from bench.report.tables.scenarios.zero_shot import name_rows
 from bench.report.tables.validators import distances
 
 
@@ -44,7 +45,10 @@ def leaderboard(results: Results) -> Table:
         for row in board.rows
     ]
     return table_by_block(
-        "leaderboard", f"Accuracy in percent, gain over {results.baseline} in points", columns, rows
+        "leaderboard",
+        f"{results.words.Metric} in percent, gain over {results.baseline} in points",
+        columns,
+        rows,
     )
 
 
@@ -90,7 +94,10 @@ def rules(results: Results) -> Table:
     ]
     names = {**{rule.name: percent for rule in RULES}, "oracle gap": points}
     return table_by_block(
-        "selection-rules", "Accuracy in percent by selection rule", {"method": plain, **names}, rows
+        "selection-rules",
+        f"{results.words.Metric} in percent by selection rule",
+        {"method": plain, **names},
+        rows,
     )
 
 
@@ -109,7 +116,9 @@ def at_equal_budget(results: Results) -> Table:
             *((method, None, first, None, None) for method, first in equal.beyond),
         )
     ]
-    return table_by_block("equal-budgets", "Accuracy in percent at equal budget", columns, rows)
+    return table_by_block(
+        "equal-budgets", f"{results.words.Metric} in percent at equal budget", columns, rows
+    )
 
 
 def measures(results: Results) -> Table:
@@ -143,7 +152,20 @@ def by_pair(results: Results) -> Table:
         for (pair, method), mine in scored(cells).groupby(["pair", "method"])[accuracy_column()]
     ]
     columns = {"pair": plain, "method": plain, "accuracy": percent, "cells": count}
-    return table_by_block("pairs", "Accuracy in percent by pair of domains", columns, rows)
+    return table_by_block("pairs", f"{results.words.Metric} in percent by pair of domains", columns, rows)
+
+
+def names(results: Results) -> Table:
+    """Recall of classes' names."""
+    columns = {
+        **{"method": plain, "recall@1": percent, "recall@5": percent, "chance": percent, "cells": count},
+    }
+    rows = [
+        (block, row.method, row.first, row.few, row.chance, row.cells)
+        for block, cells in results.blocks()
+        for row in name_rows(cells)
+    ]
+    return table_by_block("names", "Classes known by their names, in percent", columns, rows)
 
 
 def open_set(results: Results) -> Table:
@@ -171,7 +193,8 @@ def targets(results: Results) -> Table:
         for block, cells in results.blocks()
         for row in by_target(results.frame, block)
     ]
-    return table_by_block("targets", "Accuracy in percent by target, several sources together", columns, rows)
+    title = f"{results.words.Metric} in percent by target, several sources together"
+    return table_by_block("targets", title, columns, rows)
 
 
 def confused(results: Results) -> Table:
@@ -184,7 +207,7 @@ def confused(results: Results) -> Table:
         for row in confusions(mine)
     ]
     return table_by_block(
-        "confusions", "The most frequent confusions, share of a class's images", columns, rows
+        "confusions", f"The most frequent confusions, share of a class's {results.words.items}", columns, rows
     )
 
 
@@ -224,7 +247,7 @@ def features(results: Results) -> Table:
         for cell in maps.cells
         if cell.pictures
     ]
-    title = "Features of test images before and after training"
+    title = f"Features of test {results.words.items} before and after training"
     return table_by_block(
         "features", title, {"method": plain, "pair": plain, "images": count, **columns}, rows
     )
@@ -248,4 +271,4 @@ def budgets(results: Results) -> Table:
         for block, cells in results.blocks()
         for row in budgets_of(cells)
     ]
-    return table_by_block("budgets", "Labelled images declared and seen", columns, rows)
+    return table_by_block("budgets", f"Labelled {results.words.items} declared and seen", columns, rows)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.report.figures.feature_maps import Maps, feature_maps
 from bench.report.scores.frame import methods_only
+from bench.report.scores.words import Words
 from bench.report.tables import leaderboard
 from bench.report.tables.leaderboard import Block, Leaderboard
 from bench.report.tables.published import PublishedResults, published
@@ -44,6 +45,11 @@ class Results:
     def published(self) -> PublishedResults:
         """Published accuracies beside ours."""
         return published(self.frame, self.source_alone)
+
+    @cached_property
+    def words(self) -> Words:
+        """Words for the items and the metric of the records."""
+        return Words.of_frame(self.everything)
 
     def blocks(self) -> Iterator[tuple[Block, pd.DataFrame]]:
         """Blocks, each with its rows."""

@@ -20,6 +20,7 @@ TABLES: tuple[Callable[[Results], Table], ...] = (
     per_scenario.by_client,
     per_scenario.targets,
     per_scenario.open_set,
+    per_scenario.names,
     per_scenario.measures,
     per_scenario.classes,
     per_scenario.confused,

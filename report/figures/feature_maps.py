@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from bench.report.figures import embeddings
 from bench.report.figures.drawing import COLOURS, Picture, canvas, inline
 from bench.report.scores.features import DOMAINS, TIMES, ImageFeatures, StoredFeatures
+from bench.report.scores.words import Words
 from bench.report.tables.leaderboard import Block, blocks
 from bench.report.tables.record_links import record_anchor
 
@@ -83,6 +84,7 @@ class _Flat:
 def _map(row: Mapping[str, object], flat: _Flat) -> Map:
     kept, method, pair = row["features"], str(row["method"]), str(row["pair"])
     assert isinstance(kept, StoredFeatures)
+    words = _words(row)
     anchor, nothing = record_anchor(str(row["key"])), (None, None)
     try:
         images = kept.load()
@@ -90,13 +92,17 @@ def _map(row: Mapping[str, object], flat: _Flat) -> Map:
         why = str(error).replace(f"{kept.store.root}/", "")
         return Map(method, pair, anchor, 0, nothing, nothing, (), why)
     if len(images.classes) <= embeddings.NEIGHBOURS:
-        return Map(method, pair, anchor, len(images.classes), nothing, nothing, (), "too few images")
+        return Map(method, pair, anchor, len(images.classes), nothing, nothing, (), f"too few {words.items}")
     before, after = (images.features[time] for time in TIMES)
     labels, is_source, groups = images.classes, images.is_source, images.groups
     purity = embeddings.purity(before, labels, groups), embeddings.purity(after, labels, groups)
     apart = embeddings.a_distance(before, is_source, groups), embeddings.a_distance(after, is_source, groups)
     pictures = tuple((way, _picture(way, row, images, flat)) for way in flat.ways)
     return Map(method, pair, anchor, len(images.classes), purity, apart, pictures)
+
+
+def _words(row: Mapping[str, object]) -> Words:
+    return Words.of([str(row["modality"])], [str(row["metric"])])
 
 
 def _picture(way: str, row: Mapping[str, object], images: ImageFeatures, flat: _Flat) -> Picture:
@@ -132,7 +138,8 @@ def _picture(way: str, row: Mapping[str, object], images: ImageFeatures, flat: _
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=2, handletextpad=0.4, fontsize=9)
         svg = inline(figure, f"features-{way}-{row['key']}")
-    text = f"{row['method']}, {row['pair']}: {way} of the features of {len(images.classes)} test images"
+    of = f"{len(images.classes)} test {_words(row).items}"
+    text = f"{row['method']}, {row['pair']}: {way} of the features of {of}"
     return Picture(svg, f"{text} before and after training, {' and '.join(colours)}.")
 
 

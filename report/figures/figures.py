@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,6 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.records.selection import HEADLINE
 from bench.report.figures.drawing import (
-    COLOURS,
     INK,
     PAPER,
     Drawing,
@@ -26,8 +24,8 @@ from bench.report.figures.drawing import (
 )
 from bench.report.scores.frame import accuracy_column
 from bench.report.scores.parts import PartAccuracies, in_tasks
+from bench.report.scores.words import Words
 from bench.report.statistics.aggregate import profiles
-from bench.report.statistics.ranks import Ranks
 from bench.report.statistics.summary import scored, shared
 from bench.report.tables.gains import by_shots
 from bench.report.tables.leaderboard import Block
@@ -59,7 +57,7 @@ def heat_maps(frame: pd.DataFrame, block: Block) -> list[tuple[str, Picture]]:
         drawing = heat_map(grid, limits, f"heat-{block.slug}-{index}")
         stacked = grid.stack().dropna()
         values = [f"{source} to {target} {value:.1f}" for (source, target), value in stacked.items()]
-        alt = f"{method}: test accuracy in percent by source and target. {', '.join(values)}."
+        alt = f"{method}: test {block.words.metric} in percent by source and target. {', '.join(values)}."
         maps.append((method, Picture(drawing, alt)))
     return maps
 
@@ -77,7 +75,9 @@ def task_maps(frame: pd.DataFrame, block: Block) -> list[tuple[str, Picture]]:
     maps = []
     for index, (method, matrix) in enumerate(means.items()):
         names = [f"task {number + 1}" for number in range(len(matrix))]
-        grid = pd.DataFrame(matrix, pd.Index(names, name="after"), pd.Index(names, name="test images of"))
+        grid = pd.DataFrame(
+            matrix, pd.Index(names, name="after"), pd.Index(names, name=f"test {block.words.items} of")
+        )
         limits = min(map(np.min, means.values())), max(map(np.max, means.values()))
         drawing = heat_map(grid, limits, f"tasks-{block.slug}-{index}")
         rows = [", ".join(f"{value:.1f}" for value in row) for row in matrix]
@@ -119,7 +119,7 @@ def stream_curves(frame: pd.DataFrame, block: Block, style: MethodStyles) -> Pic
     with canvas(5.0, 3.6 + 0.2 * ((len(means) + 1) // 2)) as (figure, axes):
         for method, values in means.items():
             draw(axes, 100 * shares, values, method, style)
-        axes.set(xlabel="test images that have come, %", ylabel="accuracy so far, %")
+        axes.set(xlabel=f"test {block.words.items} that have come, %", ylabel="accuracy so far, %")
         finish(figure, axes)
         svg = inline(figure, f"stream-{block.slug}")
     ends = [f"{name} from {values[0]:.1f} to {values[-1]:.1f}" for name, values in means.items()]
@@ -168,18 +168,18 @@ def learning_curves(frame: pd.DataFrame, block: Block, style: MethodStyles) -> P
         for method in methods:
             known = means.loc[method].dropna()
             draw(axes, known.index, known.to_numpy(), method, style)
-        axes.set(xlabel="optimiser step of the last stage", ylabel="test accuracy, %")
+        axes.set(xlabel="optimiser step of the last stage", ylabel=f"test {block.words.metric}, %")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         finish(figure, axes)
         svg = inline(figure, f"curve-{block.slug}")
     known = {name: means.loc[name].dropna() for name in methods}
     ends = [f"{name} from {each.iloc[0]:.1f} to {each.iloc[-1]:.1f}" for name, each in known.items()]
-    return Picture(svg, f"Test accuracy in percent by step, {block.title}. {'; '.join(ends)}.")
+    return Picture(svg, f"Test {block.words.metric} in percent by step, {block.title}. {'; '.join(ends)}.")
 
 
 def shots_curves(frame: pd.DataFrame, style: MethodStyles) -> list[tuple[str, Picture]]:
     """Draw per kind the mean accuracy by shots (`tables.gains.by_shots`), where there are several."""
-    found = []
+    found, words = [], Words.of_frame(frame)
     for kind in sorted(frame["kind"].dropna().unique()):
         table = by_shots(frame, kind)
         if table.shape[1] < 2:
@@ -192,7 +192,7 @@ def shots_curves(frame: pd.DataFrame, style: MethodStyles) -> list[tuple[str, Pi
             # What any method reaches: the front of accuracy against labels.
             best = table.max().cummax()
             axes.plot(places.to_numpy(), best.to_numpy(), color=INK, linewidth=1.0, linestyle="--", alpha=0.6)
-            axes.set(xlabel="labelled target images per class", ylabel="test accuracy, %")
+            axes.set(xlabel=f"labelled target {words.items} per class", ylabel=f"test {words.metric}, %")
             axes.set_xticks(places.to_numpy(), places.index)
             finish(figure, axes)
             svg = inline(figure, f"shots-{kind}")
@@ -200,7 +200,8 @@ def shots_curves(frame: pd.DataFrame, style: MethodStyles) -> list[tuple[str, Pi
             f"{method} {', '.join(f'{value:.1f} at {shots}' for shots, value in row.dropna().items())}"
             for method, row in table.iterrows()
         ]
-        found.append((kind, Picture(svg, f"Test accuracy in percent by shots, {kind}. {'; '.join(texts)}.")))
+        alt = f"Test {words.metric} in percent by shots, {kind}. {'; '.join(texts)}."
+        found.append((kind, Picture(svg, alt)))
     return found
 
 
@@ -218,7 +219,7 @@ def performance_profiles(frame: pd.DataFrame, block: Block, style: MethodStyles)
             # Few markers, so that methods of one colour are told apart.
             (mark,) = axes.plot(*_middle(curves[method]), color=style[method][0], marker=style[method][1])
             tip(mark, method, method)
-        axes.set(xlabel="test accuracy, %", ylabel="cells above, %", ylim=(0, 103))
+        axes.set(xlabel=f"test {block.words.metric}, %", ylabel="cells above, %", ylim=(0, 103))
         finish(figure, axes)
         svg = inline(figure, f"profile-{block.slug}")
     half = [f"{name} {_middle(curves[name])[0][0]:.1f}" for name in curves]
@@ -229,31 +230,3 @@ def _middle(curve: pd.Series) -> tuple[list[float], list[float]]:
     """Point where a falling curve crosses one half."""
     place = int((curve.to_numpy() > 50.0).sum())
     return [float(curve.index[min(place, len(curve) - 1)])], [50.0]
-
-
-def critical_differences(ranks: Ranks, block: Block) -> Picture | None:
-    """Demšar's diagram: methods on the line of average ranks, bars over those not told apart by Nemenyi."""
-    if ranks.critical is None or find_spec("scikit_posthocs") is None:
-        return None  # an installation for reports alone may lack it
-    import scikit_posthocs  # slow to import, and only needed where ranks can be tested
-
-    mean = pd.Series(ranks.mean)
-    gaps = (mean.to_numpy()[:, None] - mean.to_numpy()) ** 2
-    # The drawing wants p-values; it uses only which side of the level they are on.
-    joined = pd.DataFrame(np.where(gaps <= ranks.critical**2, 1.0, 0.0), mean.index, mean.index)
-    with canvas(7.0, 0.9 + 0.22 * len(mean)) as (figure, axes):
-        scikit_posthocs.critical_difference_diagram(
-            mean,
-            joined,
-            ax=axes,
-            label_fmt_left="{label} ({rank:.1f})",
-            label_fmt_right="({rank:.1f}) {label}",
-            color_palette=dict.fromkeys(mean.index, INK),
-            marker_props={"s": 18},
-            elbow_props={"linewidth": 0.8},
-            crossbar_props={"color": COLOURS[0], "linewidth": 3},
-        )
-        axes.tick_params(colors=INK, labelcolor=INK)
-        svg = inline(figure, f"ranks-{block.slug}")
-    text = ", ".join(f"{name} {rank:.1f}" for name, rank in ranks.mean.items())
-    return Picture(svg, f"Average ranks, {block.title}: {text}. Critical difference {ranks.critical:.2f}.")

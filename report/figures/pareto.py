@@ -112,7 +112,7 @@ def _picture(
                 tip(bar, row.method, row.method)
             draw(axes, [value], [accuracy], row.method, style, _point(row, cost.write(value)))
         cost_scale(axes, limits.costs or [value for _, value, _ in points], cost.axis)
-        axes.set_ylabel("test accuracy, %")
+        axes.set_ylabel(f"test {board.block.words.metric}, %")
         axes.grid(axis="y")
         axes.set_axisbelow(True)
         axes.set_ymargin(0.15)
@@ -125,7 +125,8 @@ def _picture(
     names = formats.listed([points[i][0].method for i in best])
     return Picture(
         svg,
-        f"Test accuracy against {cost.name}, {board.block.title}. {'; '.join(texts)}. On the front: {names}.",
+        f"Test {board.block.words.metric} against {cost.name}, {board.block.title}. {'; '.join(texts)}. "
+        f"On the front: {names}.",
     )
 
 

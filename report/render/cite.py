@@ -9,6 +9,7 @@ import pandas as pd
 from bench.core.text import counted
 from bench.data.card import packaged
 from bench.data.catalog import card_names, load_card
+from bench.report.scores.words import Words
 from bench.report.tables import formats
 from bench.report.tables.record_links import quoted
 from bench.spec.matrix.suite import suite_names
@@ -36,7 +37,7 @@ def citation(frame: pd.DataFrame) -> list[str]:
         program = f"{PACKAGE} {version(PACKAGE)}"
     except PackageNotFoundError:
         program = PACKAGE
-    done = frame[frame["status"] == "done"]
+    done, words = frame[frame["status"] == "done"], Words.of_frame(frame)
 
     def values(column: str, most: int = 3) -> str:
         return formats.listed([str(value) for value in sorted(done[column].dropna().unique())], most)
@@ -56,6 +57,6 @@ def citation(frame: pd.DataFrame) -> list[str]:
     for name, digest in sorted(set(zip(done["dataset"], done["digest_dataset"], strict=True))):
         if not packaged(name):
             sentences.append(
-                f"{name}: own images, FOLDER in the commands; their content has digest {digest}."
+                f"{name}: own {words.items}, FOLDER in the commands; their content has digest {digest}."
             )
     return sentences

@@ -54,7 +54,7 @@ def answer(board: Leaderboard, transfer: pd.DataFrame, parts: Sequence[GainParts
     if board.compared == 1:
         over = counted(board.cells, "cell")
         return Answer(decision, f"Only {best.method} has results, on {over}.", ideas, harm)
-    text = f"{best.method} has the highest accuracy{_gain(board, best)} {_alike(board)}"
+    text = f"{best.method} has the highest {board.block.words.metric}{_gain(board, best)} {_alike(board)}"
     return Answer(decision, text, ideas, harm)
 
 
@@ -137,7 +137,9 @@ def _negative_transfer(block: Block, transfer: pd.DataFrame) -> str:
     rows = of_block(transfer, block)
     if rows.empty:
         return ""
-    what = "Adapting to unlabelled target images" if block.supervision.no_labels else "The source"
+    what = (
+        f"Adapting to unlabelled target {block.words.items}" if block.supervision.no_labels else "The source"
+    )
     rows = rows.astype({"negative": int, "clear": int})
     counts = rows.groupby("method")[["negative", "clear"]].sum().assign(pairs=rows.groupby("method").size())
     worse = counts[counts["negative"] > 0].sort_values(["negative", "clear"], ascending=False)

@@ -12,10 +12,10 @@ from bench.report.scores.frame import methods_only
 from bench.report.statistics.equal_budget import equal_budget
 from bench.report.tables import formats
 from bench.report.tables.completeness import Completeness
-from bench.report.tables.leaderboard import blocks, leaderboards
+from bench.report.tables.leaderboard import Block, blocks, leaderboards
 
 COLUMNS = {
-    **{"method": False, "accuracy, %": True, "95 % interval": True},
+    **{"method": False, "{metric}, %": True, "95 % interval": True},
     **{"gain, points": True, "seconds alone": True, "items seen (all)": True},
 }
 
@@ -42,12 +42,12 @@ def markdown_table(frame: pd.DataFrame, baseline: str) -> str:
         if board.upper:
             name = f"upper bound: {board.upper.method}, all target labels"
             rows.append([name, formats.percent(board.upper.accuracy), *[formats.DASH] * 4])
-        parts.append(f"{title}\n\n{pipes(COLUMNS, rows)}")
+        parts.append(f"{title}\n\n{pipes(_named(COLUMNS, board.block), rows)}")
     return "\n".join(parts) or "No records yet.\n"
 
 
 EQUAL = {
-    **{"method": False, "accuracy, %": True, "spent": True},
+    **{"method": False, "{metric}, %": True, "spent": True},
     **{"cut at": False, "at the end, %": True},
 }
 
@@ -74,8 +74,12 @@ def equal_table(frame: pd.DataFrame, measure: str) -> str:
                 [method, formats.DASH, f"first at {equal.text(first)}", *[formats.DASH] * 2]
                 for method, first in equal.beyond
             ]
-            parts.append(f"{title}\n\n{pipes(EQUAL, rows)}")
+            parts.append(f"{title}\n\n{pipes(_named(EQUAL, block), rows)}")
     return "\n".join(parts) or f"No methods that can be compared at equal {measure}.\n"
+
+
+def _named(columns: Mapping[str, bool], block: Block) -> dict[str, bool]:
+    return {block.words.fill(name): right for name, right in columns.items()}
 
 
 def pipes(columns: Mapping[str, bool], rows: Iterable[Sequence[str]]) -> str:

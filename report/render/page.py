@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -28,6 +29,7 @@ from bench.report.render.sections import GROUPS, ranked, ranked_by_block, sectio
 from bench.report.render.templates import asset, environment
 from bench.report.scores.frame import BASELINE, STATUSES, load_frame, methods_only
 from bench.report.scores.supervision import USUAL
+from bench.report.scores.words import Words, first_upper, metric_name
 from bench.report.statistics.measures import BINS, MEASURES
 from bench.report.statistics.summary import negative_transfer
 from bench.report.tables import formats, leaderboard
@@ -134,8 +136,13 @@ def render(
 
 def _contents(variables: dict[str, Any]) -> dict[str, Any]:
     """Sections that have something to show, by group, and those that have not."""
-    filled = {group: [part for part in parts if part.filled(variables)] for group, parts in GROUPS.items()}
-    absent = [part for group, parts in GROUPS.items() for part in parts if part not in filled[group]]
+    words = variables["words"]
+    groups = {
+        group: [replace(part, title=words.fill(part.title)) for part in parts]
+        for group, parts in GROUPS.items()
+    }
+    filled = {group: [part for part in parts if part.filled(variables)] for group, parts in groups.items()}
+    absent = [part for group, parts in groups.items() for part in parts if part not in filled[group]]
     return {
         "contents": {group: parts for group, parts in filled.items() if parts},
         "anchors": {part.anchor for parts in filled.values() for part in parts},
@@ -145,6 +152,7 @@ def _contents(variables: dict[str, Any]) -> dict[str, Any]:
 
 def _head(frame: pd.DataFrame, suite: Suite | None, boards: Sequence[Leaderboard]) -> dict[str, Any]:
     """Variables of the head of a page."""
+    words = Words.of_frame(frame)
     return {
         "css": asset("page.css"),
         "js": Markup("").join(asset(name) for name in ("page.js", "filter.js", "explore.js")),
@@ -152,11 +160,22 @@ def _head(frame: pd.DataFrame, suite: Suite | None, boards: Sequence[Leaderboard
         "question": _question(frame, suite),
         "description": suite.description if suite else "",
         "headline": formats.listed(sorted(frame["headline"].dropna().unique())) or USUAL,
-        "judged_by": {name: METRICS[name] for name in sorted({*frame["metric"].dropna()} - {"accuracy"})},
+        "judged_by": _judged_by(frame),
         "statuses": STATUSES,
-        "glossary": GLOSSARY,
+        "words": words,
+        "glossary": {name: words.fill(text) for name, text in GLOSSARY.items()},
         "worth": conclusions.worth(frame, boards),
     }
+
+
+def _judged_by(frame: pd.DataFrame) -> dict[str, str]:
+    """What the metrics are, by name, unless all cells are judged by accuracy."""
+    found = sorted({*frame["metric"].dropna()})
+    return (
+        {}
+        if found in ([], ["accuracy"])
+        else {first_upper(metric_name(name)): METRICS[name] for name in found}
+    )
 
 
 def _question(frame: pd.DataFrame, suite: Suite | None) -> str:

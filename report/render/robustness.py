@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report.figures import figures
+from bench.report.figures.critical_differences import critical_differences
 from bench.report.figures.drawing import MethodStyles
 from bench.report.statistics.aggregate import aggregates
 from bench.report.statistics.equal_budget import equal_budgets
@@ -31,9 +32,7 @@ def robustness(frame: pd.DataFrame, board: Leaderboard, styles: MethodStyles) ->
         "domains_known": any(row.domains is not None for row in found),
         "compared": sorted(board.comparisons, key=lambda row: (row.p is None, row.p or 0.0)),
         "ranks": ranks,
-        "rank_figure": figures.critical_differences(ranks, board.block)
-        if ranks and not styles.many
-        else None,
+        "rank_figure": critical_differences(ranks, board.block) if ranks and not styles.many else None,
         "aggregates": aggregates(rows),
         "profile": None if styles.many else figures.performance_profiles(rows, board.block, styles),
         "budgets": sorted(budgets(rows), key=lambda row: order[row.method]),

@@ -20,12 +20,14 @@ from bench.report.tables.pairs import Pairs, by_pair
 from bench.report.tables.record_links import RecordLinks
 from bench.report.tables.scenarios.open_set import OpenRow, open_rows
 from bench.report.tables.scenarios.targets import TargetScores, by_target
+from bench.report.tables.scenarios.zero_shot import NameRow, name_rows
 
 
 @dataclass(frozen=True)
 class Part:
     """Section of the page; its template is called as its anchor.
 
+    title: with words to be filled in (`scores.words.Words.fill`).
     filled: whether the variables of a page have something for it; why: what an empty one says.
     shown: whether it is unfolded at first.
     """
@@ -56,10 +58,10 @@ GROUPS: dict[str, tuple[Part, ...]] = {
         Part("pairs", "Source and target", _of_boards("matrix"), "no done cell to draw", shown=True),
         Part("tasks", "Tasks one after the other", _some("tasks"), "no tasks were learnt in turn"),
         Part("clients", "Clients side by side", _some("clients"), "no clients were trained together"),
-        Part("cost", "Accuracy and cost", _of_boards("costs"), "no done cell to draw"),
+        Part("cost", "{Metric} and cost", _of_boards("costs"), "no done cell to draw"),
         Part(
             "labels",
-            "Accuracy and labels",
+            "{Metric} and labels",
             _some("shots"),
             "cannot be drawn: no kind of transfer was run at two numbers of labels",
         ),
@@ -109,7 +111,7 @@ GROUPS: dict[str, tuple[Part, ...]] = {
         ),
         Part(
             "samples",
-            "Sample images",
+            "Sample {items}",
             _some("samples"),
             "the items are not at hand: this page was built where the dataset is not, or without reading it",
         ),
@@ -139,6 +141,7 @@ class Section:
     targets: list[TargetScores]
     task_maps: list[tuple[str, Picture]]
     open_set: list[OpenRow]
+    names: list[NameRow]
     costs: list[Picture]
     stream: Picture | None
     curves: Curves | None
@@ -208,6 +211,7 @@ def section(
         targets=by_target(frame, block),
         task_maps=figures.task_maps(frame, block),
         open_set=open_rows(block.of(frame)),
+        names=name_rows(block.of(frame)),
         costs=[picture for picture in costs if picture],
         stream=figures.stream_curves(frame, block, styles),
         curves=curves,

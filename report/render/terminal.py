@@ -12,6 +12,7 @@ from rich.text import Text
 
 from bench.core.text import counted, printable
 from bench.report.scores.frame import methods_only
+from bench.report.scores.words import Words
 from bench.report.statistics.summary import negative_transfer
 from bench.report.tables import formats
 from bench.report.tables.completeness import Completeness
@@ -21,9 +22,9 @@ from bench.report.tables.negative_transfer import of_block
 
 
 def terminal_table(frame: pd.DataFrame, baseline: str, source_alone: str | None = None) -> Group:
-    """Methods by accuracy, gain over the baseline, seconds and negative transfer, a table per block.
+    """Methods by their metric, gain over the baseline, seconds and negative transfer, a table per block.
 
-    `frame` is that of `scores.frame.load_frame`. Accuracy is the mean over the cells that all methods share;
+    `frame` is that of `scores.frame.load_frame`. It is a mean over the cells that all methods share;
     `hurt` counts the pairs with negative transfer (see `bench.report.statistics.summary.negative_transfer`);
     where there are controls, `idea` is its part of the gain (see `bench.report.tables.gains.gain_parts`).
     """
@@ -37,8 +38,8 @@ def terminal_table(frame: pd.DataFrame, baseline: str, source_alone: str | None 
         for board in boards
         for part in (Text(heading(board), style="bold"), _table(board, transfer, parts))
     ]
-    note = f"{_metric(frame)} in percent, mean over the shared cells; gain in points over {baseline}"
-    note += "; seconds alone"
+    note = f"{Words.of_frame(frame).metric} in percent, mean over the shared cells; "
+    note += f"gain in points over {baseline}; seconds alone"
     if parts:
         note += "; idea: points over the control, which has the same recipe; the rest is the recipe's"
     completeness = Completeness.of(frame)
@@ -46,18 +47,12 @@ def terminal_table(frame: pd.DataFrame, baseline: str, source_alone: str | None 
     return Group(*partial, *tables, Text(note, style="dim"))
 
 
-def _metric(frame: pd.DataFrame) -> str:
-    """What the column `accuracy` holds, in words."""
-    others = sorted({*frame["metric"].dropna()} - {"accuracy"})
-    return f"accuracy ({', '.join(others)})" if others else "accuracy"
-
-
 def _table(board: Leaderboard, transfer: pd.DataFrame, parts: Sequence[GainParts]) -> Table:
     # Text, so that brackets in a method's name are not taken for markup.
     table = Table(box=box.SIMPLE_HEAD)
     ideas = {row.method: row.idea.points for row in parts if row.block == board.block}
     apart = ["idea"] if ideas else []
-    for name in ("method", "accuracy", "gain", *apart, "seconds", "hurt", "done"):
+    for name in ("method", board.block.words.metric, "gain", *apart, "seconds", "hurt", "done"):
         left = name in ("method", "done")
         table.add_column(
             name,

@@ -23,10 +23,13 @@ from bench.report.scores.open_set import OpenScores, open_scores
 from bench.report.scores.parts import PartAccuracies, bytes_found, part_accuracies
 from bench.report.scores.predictions import Unusable, scored_predictions, stored_predictions, stream_order
 from bench.report.scores.protocol import protocol, set_apart
+from bench.report.scores.retrieval import recall
 from bench.report.scores.spending import spending
 from bench.report.scores.supervision import Supervision
+from bench.report.scores.words import Words
 from bench.spec.cell import Cell, Value, compiled, content_hash
 from bench.spec.matrix.suite import Suite
+from bench.spec.scenarios import KINDS
 
 STATUSES = ("done", "skipped", "failed", "unreadable", "missing")
 
@@ -74,7 +77,7 @@ ANSWER = (
         "low",
         "high",
         *(f"accuracy {name}" for name in (HEADLINE, *(rule.name for rule in RULES))),
-        *("stream", "parts", *PARTS, *OPEN, "bytes_kept", "bytes_sent"),
+        *("stream", "parts", *PARTS, *OPEN, "recall_5", "bytes_kept", "bytes_sent"),
     ),
     *("data_origin", "warnings"),
     *("seconds_own", "seconds_alone", "items_seen", "items_per_second"),
@@ -327,11 +330,14 @@ def _scores(store: Store, record: Record, per_image: bool) -> dict[str, Any]:
     names = (HEADLINE, *(rule.name for rule in RULES))
     scores: dict[str, Any] = {accuracy_column(name): scored.accuracy(name) for name in names}
     lost = scored.undecided
-    note = f"{lost} test images have no finite largest logit and count as wrong" if lost else ""
+    items = Words.of_cell(record.request.cell).items
+    note = f"{lost} test {items} have no finite largest logit and count as wrong" if lost else ""
     features = StoredFeatures.of(store, record, predictions)
     known: dict[str, Any] = {"features": features, "predictions": scored, "note": note}
     if (scenario := record.request.cell.scenario).unknown:
         known |= open_scores(scored, len(scenario.target_classes), HEADLINE)._asdict()
+    if KINDS[scenario.kind].names_classes:
+        known["recall_5"] = recall(record, predictions)
     return known | scores | _parts(parts) | ({} if order is None else {"stream": order})
 
 

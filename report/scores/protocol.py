@@ -37,7 +37,7 @@ WORDS: dict[str, Callable[[Any], str]] = {
     "dataset": "{}".format,
     "longest": lambda steps: "until converged" if steps else "of a fixed length",
     "recipe": lambda recipe: Recipe(**recipe).label or "the usual recipe",
-    "unsplit": {True: "tested on all images", False: "tested on held-out images"}.__getitem__,
+    "unsplit": {True: "tested on all items", False: "tested on held-out items"}.__getitem__,
     "transductive": {True: "transductive", False: "not transductive"}.__getitem__,
     "fold": lambda fold: "no fold held out" if fold is None else f"fold {fold} held out",
     "classes": lambda sides: f"{len(sides[-1])} classes",

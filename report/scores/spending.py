@@ -16,7 +16,7 @@ class Spending:
     items: items seen, labelled, replayed and unlabelled.
     seconds: those that the cell would have taken with nothing shared, evaluations aside.
     trains: whether more steps would have followed, or could have; a closed form is complete as it is.
-    accuracy: on target test images, in percent.
+    accuracy: the cell's metric on target test items, in percent.
     """
 
     stage: str
@@ -60,7 +60,7 @@ def spending(record: Record) -> tuple[Spending, ...]:
                 items=items + fitted + share * (sum(stage.items.values()) - fitted),
                 seconds=seconds + share * stage.total_seconds,
                 trains=bool(trained),
-                accuracy=100.0 * each.accuracy["target-test"],
+                accuracy=100.0 * each.tested,
             )
         )
     return tuple(found)

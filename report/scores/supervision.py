@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bench.records.selection import RULES
+from bench.report.scores.words import Words
 from bench.spec.cell import Cell
 
 USUAL = str(Cell.model_fields["headline"].default)
@@ -17,7 +18,7 @@ USES_TARGET_LABELS = frozenset(rule.name for rule in RULES if rule.uses_target_l
 
 @dataclass(frozen=True)
 class Supervision:
-    """Labelled target images per class, episodes, parts, the rule that selects, the budget.
+    """Labelled target items per class, episodes, parts, the rule that selects, the budget.
 
     layout: parts of the target (`bench.spec.cell.Scenario.layout`); empty where it has none.
     episodes: as `5-way`; empty where all classes are evaluated at once.
@@ -26,6 +27,7 @@ class Supervision:
     protocol: what the folder's suite does otherwise, likewise (`bench.report.scores.protocol`); else empty.
     steps: of the source stage's budget, where a frame holds several, else 0, and -1 until cells converge: no
         table mixes budgets.
+    words: for the items of its cells and their metric; in tables that differ in them, of one cell.
 
     Supervisions are in the order of their shots, `all` last; at the same shots plain ones come first.
     """
@@ -36,6 +38,7 @@ class Supervision:
     rule: str = ""
     protocol: str = ""
     steps: int = 0
+    words: Words = field(default=Words(), compare=False)
 
     @classmethod
     def of(cls, cell: Cell) -> Supervision:
@@ -44,7 +47,7 @@ class Supervision:
         rule = "" if cell.headline == USUAL else cell.headline
         steps = -1 if cell.budget.longest else 0
         form, layout = episodes.label if episodes else "", cell.scenario.layout
-        return cls(cell.scenario.shots, form, layout, rule, steps=steps)
+        return cls(cell.scenario.shots, form, layout, rule, steps=steps, words=Words.of_cell(cell))
 
     def __lt__(self, other: Supervision) -> bool:
         """Order by number of shots, then by what else there is."""
@@ -72,8 +75,9 @@ class Supervision:
     @property
     def title(self) -> str:
         """Words for titles, as `5 labelled target images per class`."""
-        one = {0: "no target labels", "all": "all target labels", 1: "1 labelled target image per class"}
-        return self._words(one.get(self.shots, f"{self.shots} labelled target images per class"))
+        labelled = f"1 labelled target {self.words.item} per class"
+        one = {0: "no target labels", "all": "all target labels", 1: labelled}
+        return self._words(one.get(self.shots, f"{self.shots} labelled target {self.words.items} per class"))
 
     @property
     def few(self) -> str:

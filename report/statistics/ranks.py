@@ -7,6 +7,7 @@ and the comparisons of `bench.report.statistics.pairwise` decide.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,16 @@ class Ranks:
     p: float | None
     critical: float | None
     why: str = ""
+
+    @property
+    def groups(self) -> list[tuple[int, int]]:
+        """First and last place of the largest groups of methods that the test does not tell apart."""
+        if self.critical is None:
+            return []
+        ranks = list(self.mean.values())
+        lasts = [bisect_right(ranks, rank + self.critical) - 1 for rank in ranks]
+        known = [-1, *lasts]
+        return [(place, last) for place, last in enumerate(lasts) if last > max(place, known[place])]
 
 
 def average_ranks(rows: pd.DataFrame, rule: str = HEADLINE) -> Ranks:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from bench.core.text import counted
 from bench.report.scores.frame import ASKED, methods_only
+from bench.report.scores.words import Words
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Completeness:
     """None where the suite is not known."""
     missing: int
     others: int
+    words: Words = field(default=Words(), compare=False)
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Completeness:
@@ -25,7 +27,12 @@ class Completeness:
         asked = frame.attrs.get(ASKED)
         missing = int((frame["status"] == "missing").sum())
         # Controls are records of the suite's methods, also where it is not known that they were asked for.
-        return cls(asked, missing, 0 if asked is None else len(methods_only(frame.iloc[asked:])))
+        return cls(
+            asked,
+            missing,
+            0 if asked is None else len(methods_only(frame.iloc[asked:])),
+            Words.of_frame(frame),
+        )
 
     @property
     def short(self) -> str:
@@ -50,7 +57,7 @@ class Completeness:
         if self.others:
             lines.append(
                 f"{counted(self.others, 'more record')} answer questions that the suite does not ask: it was "
-                "changed since, or run with other options. They are shown too: of other steps, images or "
-                "classes in tables of their own."
+                "changed since, or run with other options. They are shown too: of other steps, "
+                f"{self.words.items} or classes in tables of their own."
             )
         return lines

@@ -10,6 +10,7 @@ import pandas as pd
 from bench.core.modalities import MODALITIES
 from bench.core.text import counted
 from bench.report.scores.frame import accuracy_column
+from bench.report.scores.words import Words, metric_name
 from bench.report.statistics.summary import scored
 from bench.report.tables import formats
 from bench.report.tables.leaderboard import Block, blocks, median
@@ -20,6 +21,7 @@ from bench.spec.metrics import METRICS
 def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
     """Name and value of each thing that a reader needs to place the numbers."""
     known = frame[frame["kind"].notna()]
+    words = Words.of_frame(known)
 
     def values(column: str, unit: str = "") -> str:
         found = sorted(known[column].dropna().unique())
@@ -45,8 +47,8 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
         ),
         ("Precision", values("precision")),
         *_recipe(known),
-        *_warning(known, "transductive", "methods adapt to the target's test images, unlabelled"),
-        *_warning(known, "unsplit", "no image is held out, and all of the target's are tested"),
+        *_warning(known, "transductive", f"methods adapt to the target's test {words.items}, unlabelled"),
+        *_warning(known, "unsplit", f"no {words.item} is held out, and all of the target's are tested"),
         *_metric(known),
         ("Evaluations chosen by", values("headline")),
         ("Run on", f"{values('device') or formats.DASH}; threads: {values('threads') or formats.DASH}"),
@@ -69,8 +71,8 @@ def _items(known: pd.DataFrame, values: Callable[[str, str], str]) -> list[tuple
 
 def _metric(known: pd.DataFrame) -> list[tuple[str, str]]:
     """Say what results are judged by, where that is not accuracy."""
-    others = sorted({*known["metric"]} - {"accuracy"})
-    texts = [f"{name} ({METRICS[name]}), wherever this page says accuracy" for name in others]
+    found = sorted({*known["metric"]})
+    texts = [f"{metric_name(name)} ({METRICS[name]})" for name in found if found != ["accuracy"]]
     return [("Judged by", "; ".join(texts))] if texts else []
 
 

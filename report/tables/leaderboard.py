@@ -13,6 +13,7 @@ from bench.records.selection import HEADLINE, RULES
 from bench.report.scores.bootstrap import Interval
 from bench.report.scores.frame import STATUSES, accuracy_column
 from bench.report.scores.supervision import USUAL, Supervision
+from bench.report.scores.words import Words
 from bench.report.statistics.pairwise import Comparison, comparisons, not_separable, places, rivals
 from bench.report.statistics.summary import (
     NOTHING,
@@ -53,6 +54,11 @@ class Block:
     def source(self) -> str:
         """Source that the kind takes, in words."""
         return KINDS[self.kind].source
+
+    @property
+    def words(self) -> Words:
+        """Words for the items and the metric of the cells."""
+        return self.supervision.words
 
     @property
     def slug(self) -> str:
@@ -196,7 +202,7 @@ def leaderboard(frame: pd.DataFrame, block: Block, baseline: str, rule: str = HE
         pairs=cells["pair"].nunique(),
         rivals=rivals(ranked, compared),
         comparisons=tuple(compared),
-        notes=tuple(_notes(rows, cells, baseline, rule)),
+        notes=tuple(_notes(rows, cells, baseline, rule, block.words)),
         upper=_upper_bound(frame, block, rule),
     )
 
@@ -237,7 +243,7 @@ def _otherwise(rows: pd.DataFrame) -> str:
     return ", ".join(f"{counts[status]} {status}" for status in STATUSES[1:] if status in counts)
 
 
-def _notes(rows: pd.DataFrame, cells: pd.DataFrame, baseline: str, rule: str) -> list[str]:
+def _notes(rows: pd.DataFrame, cells: pd.DataFrame, baseline: str, rule: str, words: Words) -> list[str]:
     """Notes for the reader of a leaderboard, and what cannot be said."""
     done = scored(rows, rule)
     if done.empty:
@@ -267,7 +273,7 @@ def _notes(rows: pd.DataFrame, cells: pd.DataFrame, baseline: str, rule: str) ->
         threads = listed(sorted({str(count) for count in done["threads"]}))
         notes.append(
             f"Cells ran on different devices or with different threads ({threads}): their numbers differ for "
-            "that alone, in small suites by many points of accuracy."
+            f"that alone, in small suites by many points of {words.metric}."
         )
     moving = done[done["converged"].eq(False)]
     if len(moving):
@@ -278,7 +284,9 @@ def _notes(rows: pd.DataFrame, cells: pd.DataFrame, baseline: str, rule: str) ->
         )
     lost = int((done["note"] != "").sum())
     if lost:
-        notes.append(f"{counted(lost, 'cell')} had test images without finite logits; they count as wrong.")
+        notes.append(
+            f"{counted(lost, 'cell')} had test {words.items} without finite logits; they count as wrong."
+        )
     return notes
 
 
@@ -340,7 +348,7 @@ PROVENANCE = {
     "digest_dataset": "dataset digest",
     "digest_card": "card digest",
     "digest_weights": "weights digest",
-    "data_origin": "images from",
+    "data_origin": "{items} from",
     "python": "Python",
     "packages": "packages",
     "platform": "platform",
@@ -354,9 +362,9 @@ PROVENANCE = {
 
 def provenance(frame: pd.DataFrame) -> pd.DataFrame:
     """Provenance of the numbers: `what`, `value`, `records`; more than one value of a thing is a warning."""
-    records = frame[frame["created"].notna()]
+    records, words = frame[frame["created"].notna()], Words.of_frame(frame)
     rows = [
-        (title, _text(value), int(count))
+        (words.fill(title), _text(value), int(count))
         for column, title in PROVENANCE.items()
         for value, count in records[column].value_counts(dropna=False).items()
     ]

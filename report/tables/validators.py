@@ -52,7 +52,7 @@ def _scores(runs: Sequence[Sequence[Evaluation]], name: str) -> Iterator[tuple[l
     for evaluations in runs:
         known = [score for score in label_free_scores(evaluations, name) if score is not None]
         if len(known) == len(evaluations):
-            yield known, [each.accuracy["target-test"] for each in evaluations]
+            yield known, [each.tested for each in evaluations]
 
 
 def _ranking(name: str, pairs: list[tuple[list[float], list[float]]]) -> Ranking:

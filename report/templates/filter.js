@@ -1,10 +1,12 @@
 // Which methods and questions the page shows, in tables and figures. Without this script it shows all.
+const PERCENT = "[data-label$=', %']"; // what a board ranks by
 const filter = document.querySelector("#filter");
 if (filter) {
   const boxes = every("#methods input");
   const boards = every("table[data-board]").map((table) => ({
     block: table.closest("[data-block]").dataset.block,
     title: table.querySelector("caption strong").textContent,
+    leads: table.dataset.leads,
     rows: [...table.tBodies[0].rows],
   }));
   const seconds = Object.fromEntries(
@@ -21,11 +23,11 @@ if (filter) {
   const fields = ["find", "family", "seconds", "question"].map((name) => filter.elements[name]).filter(Boolean);
   const read = (name) => filter.elements[name]?.value ?? "";
 
-  const best = ({ block, title, rows }, allowed) => {
-    const row = rows.find((each) => allowed(each.dataset.method, block) && each.querySelector("[data-label^=accuracy]")?.dataset.value);
+  const best = ({ block, title, leads, rows }, allowed) => {
+    const row = rows.find((each) => allowed(each.dataset.method, block) && each.querySelector(PERCENT)?.dataset.value);
     if (!row) return `${title} None.`;
-    const said = (label) => row.querySelector(`[data-label^="${label}"]`).textContent.trim();
-    return `${title} The most accurate is ${row.dataset.method}: ${said("accuracy")} % (${said("95")}), ${said("seconds")}.`;
+    const said = (selector) => row.querySelector(selector).textContent.trim();
+    return `${title} ${leads} ${row.dataset.method}: ${said(PERCENT)} % (${said("[data-label^='95']")}), ${said("[data-label^=seconds]")}.`;
   };
   const apply = () => {
     const words = read("find").toLowerCase().split(/\s+/);

@@ -10,6 +10,7 @@ import pytest
 
 from bench.records.store import Store
 from tests.support.checkout import bench
+from tests.support.pages import of_images
 
 NAMED = ("--data", "people.csv", "--label", "default", "--domain", "country")
 TINY = ("--methods", "linear-probe,boosted-trees", "--backbone", "mlp.untrained", "--steps", "8")
@@ -56,12 +57,19 @@ def test_from_a_table_to_a_page(folder: Path) -> None:
     assert "2 cells, 2 recorded, 0 to run" in again.stdout
     people(shift=1).to_csv(folder / "people.csv", index=False)
     changed = bench(*asked, "--plan", cwd=folder)
-    assert "2 stale (other images; run again)" in changed.stdout
+    assert "2 stale (other rows; run again)" in changed.stdout
     # A page is built without the table.
     (folder / "people.csv").unlink()
     page = bench("report", "--results", str(store.root), "--out", "page.html", cwd=folder)
     assert page.returncode == 0, page.stderr
-    assert "boosted-trees" in (folder / "page.html").read_text()
+    html = (folder / "page.html").read_text()
+    assert "boosted-trees" in html
+    for text in (html, plan.stdout, done.stdout, done.stderr, again.stdout, changed.stdout):
+        assert not of_images(text)
+    assert "AUC is on target test rows" in html
+    assert "<em>AUC</em>: share of pairs" in html
+    assert "the highest AUC" in html
+    assert "AUC in percent, mean over the shared cells" in done.stdout
 
 
 def test_one_domain_has_a_suite_of_its_own(folder: Path) -> None:

@@ -19,10 +19,11 @@ from tests.support.cells import refusal, steps_of, usual_shots
 from tests.support.tabular import CARDS, NETWORKS, tabular_cell
 
 METHODS = sorted(method_modules())
+LETTERS = {"masked-pretraining": "network of letters"}
 IMAGES = {"vpt": "vision transformer", "co-tuning": "pretrained classifier"}
 LACKING = {
-    "mlp.untrained": {**IMAGES, "mixstyle": "statistics over positions"},
-    "ft_transformer.untrained": IMAGES,
+    "mlp.untrained": {**IMAGES, **LETTERS, "mixstyle": "statistics over positions"},
+    "ft_transformer.untrained": {**IMAGES, **LETTERS},
     "peptide_cnn.untrained": {**IMAGES, "mixup": "something in between", "boosted-trees": "rows of tables"},
 }
 """Methods that need what a network or its items lack, and words of the reason."""

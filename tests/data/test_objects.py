@@ -20,7 +20,7 @@ from bench.core.errors import UserError
 from bench.data.catalog import load_card
 from bench.data.dataset import Dataset as Opened
 from bench.data.dataset import open_dataset
-from bench.data.objects import as_own_data
+from bench.data.objects import as_own_data as own_data_of
 from bench.data.own import own_card
 from bench.data.sources.manifest import read_manifest
 from tests.data.pictures import as_folders, jpeg, pictures
@@ -28,6 +28,10 @@ from tests.data.pictures import as_folders, jpeg, pictures
 CLASSES = ["bolt", "nut"]
 datasets = importlib.import_module("datasets")
 """The Hugging Face library; a folder of ours has its name, and holds no Python."""
+
+
+def as_own_data(data: Any, **said: Any) -> Path:
+    return own_data_of(data, **said).place
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +48,7 @@ def colours(each: int = 4, shade: int = 0) -> np.ndarray:
 
 
 LABELS = [0, 1] * 4
+GREY = np.zeros((8, 8), np.uint8)
 
 
 class Mine(Dataset[Any]):
@@ -246,11 +251,33 @@ def test_a_frame_of_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert opened(as_own_data(frame), monkeypatch).card.domains == ["shop", "site"]
 
 
+def test_columns_of_a_frame_may_have_any_name(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"shot": [GREY, GREY + 1], "kind": ["bolt", "nut"], "where": ["shop", "site"]})
+    named = {"image": "shot", "label": "kind", "domain": "where"}
+    own = own_data_of(frame, named)
+    assert not own.columns, "what is written has the usual names"
+    assert [(row["label"], row["domain"]) for row in read_manifest(own.place)] == [
+        ("bolt", "shop"),
+        ("nut", "site"),
+    ]
+    with pytest.raises(UserError, match="data has no column 'sort', as label says, but shot, kind, where"):
+        own_data_of(frame, {**named, "label": "sort"})
+    with pytest.raises(UserError, match="label = 'kind' names a column of a table, and data is a Mine"):
+        own_data_of(Mine(colours()), {"label": "kind"})
+
+
+def test_a_frame_of_rows_is_a_table_as_it_is() -> None:
+    frame = pd.DataFrame({"owed": [1.5, None], "late": [0, 1], "country": ["DE", "ES"]})
+    own = own_data_of(frame, {"label": "late", "domain": "country"})
+    assert own.columns == {"label": "late", "domain": "country"}
+    pd.testing.assert_frame_equal(pd.read_csv(own.place), frame)
+    assert own_data_of(frame.copy()).place == own.place
+    texts = pd.DataFrame({"review": ["good"], "stars": [5], "shop": ["a"]})
+    assert own_data_of(texts, {"text": "review"}).columns == {"text": "review"}
+
+
 def test_a_folder_is_what_it_is(tmp_path: Path) -> None:
     assert as_own_data(str(tmp_path)) == as_own_data(tmp_path) == tmp_path
-
-
-GREY = np.zeros((8, 8), np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +300,7 @@ GREY = np.zeros((8, 8), np.uint8)
         ([(torch.zeros(8, 8, 3), "a")], r"has the shape \(8, 8, 3\): an image has \(channels"),
         ([(torch.full((3, 8, 8), -2.1), "a")], "float32 from -2.1 to -2.1: .* leave such a transform out"),
         ([(np.full((8, 8), np.nan), "a")], "float64 from nan to nan"),
-        (pd.DataFrame({"picture": [1], "label": ["a"]}), "no column 'path' .*, but picture, label"),
+        (pd.DataFrame({"picture": [GREY], "label": ["a"]}), "no column 'path' .*, but picture, label"),
         (
             pd.DataFrame([[GREY, "a", "b"]], columns=["image", "label", "label"]),
             r"2 columns for 'label' \(label, label\): leave out all but one",

@@ -65,7 +65,7 @@ def test_texts_of_shards(fresh: Path) -> None:
     found = splits(dataset, dataset.domains["films"])
     assert np.bincount(found)[SPLITS.index("test")] == 4, "shards say in their names what they are for"
     assert "one domain" in {finding.kind for finding in examine(dataset).findings}
-    assert as_own_data(f"hf:{fresh / 'films'}").stem == "films"
+    assert as_own_data(f"hf:{fresh / 'films'}").place.stem == "films"
 
 
 def test_columns_of_texts_are_named(fresh: Path) -> None:

@@ -17,7 +17,8 @@ from tests.support.checkout import ROOT
 
 LOADERS = {"peer", "importorskip"}
 BY_HAND = "hand-computed case"
-DISTRIBUTIONS = packages_distributions()
+DISTRIBUTIONS = {"avalanche": ["avalanche-lib"], **packages_distributions()}
+"""Distributions by module; one that is named otherwise, also where it is not installed."""
 OWN = sorted(name for name in method_modules() if family(name) != OTHERS)
 
 

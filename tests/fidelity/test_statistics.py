@@ -17,7 +17,7 @@ from bench.records.store import Store
 from bench.report.scores.frame import load_frame
 from bench.report.scores.predictions import classified, image_predictions
 from bench.report.statistics.measures import calibration_error
-from bench.report.statistics.randomisation import sign_flip
+from bench.report.statistics.randomisation import holm, sign_flip
 from bench.report.statistics.ranks import average_ranks
 from bench.report.statistics.uncertainty import pooled_between, run_error
 from tests.report import synthetic
@@ -71,6 +71,14 @@ def test_rank_test_is_an_analysis_of_variance(peer: Peer, accuracies: tuple[Stor
     ranks = table.rank(axis=1).stack().rename_axis(["question", "method"]).rename("rank").reset_index()
     anova = peer("statsmodels.stats.anova").AnovaRM(ranks, "rank", "question", within=["method"]).fit()
     assert average_ranks(load_frame(store)).p == near(anova.anova_table["Pr > F"].iloc[0], abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_holms_correction(peer: Peer, seed: int) -> None:
+    """With ties, and values that are 1 when corrected."""
+    values = np.random.default_rng(seed).choice(np.geomspace(1e-4, 1, 9), 12).tolist()
+    theirs = peer("statsmodels.stats.multitest").multipletests(values, method="holm")
+    assert holm(values) == near(list(theirs[1]), abs=1e-12)
 
 
 def test_critical_difference_is_nemenyis(peer: Peer, accuracies: tuple[Store, pd.DataFrame]) -> None:

@@ -197,6 +197,30 @@ def test_scaffold_is_option_two_under_sgd() -> None:
     torch.testing.assert_close(model.own, expected, rtol=1e-3, atol=1e-5)
 
 
+def test_scaffold_corrects_by_the_mean_of_what_clients_found_by_hand() -> None:
+    """Gradients 1 and 2 of one client, 5 and 6 of the other: variates 1.5 and 5.5, their mean 3.5.
+
+    In the next round gradients are corrected by 3.5 - 1.5 = 2 and by 3.5 - 5.5 = -2.
+    """
+    method = Scaffold()
+    model = cast(Corrected, build(method))
+    for gradients in ((1.0, 5.0), (2.0, 6.0)):
+        for network, value in zip(model.networks, gradients, strict=True):
+            for parameter in network.parameters():
+                parameter.grad = torch.full_like(parameter, value)
+        method.after_step(model, 0.0)
+    torch.testing.assert_close(model.own, torch.tensor([[1.5], [5.5]]).expand(2, WEIGHTS))
+    torch.testing.assert_close(model.mean, torch.full((WEIGHTS,), 3.5))
+    each = batch(0, 2)
+    for number, correction in enumerate((2.0, -2.0)):
+        x, y = each.x[each.domain == number], each.y[each.domain == number]
+        parameters = list(model.client(number).parameters())
+        mine = torch.autograd.grad(method.client_loss(model, number, x, y), parameters)
+        plain = torch.autograd.grad(Fedavg().client_loss(model, number, x, y), parameters)
+        for one, other in zip(mine, plain, strict=True):
+            torch.testing.assert_close(one - other, torch.full_like(one, correction))
+
+
 def test_local_only_never_meets() -> None:
     method = LocalOnly()
     model = cast(Federation, build(method))

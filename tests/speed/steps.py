@@ -28,7 +28,7 @@ from bench.method.batch import Access
 from bench.method.registry import COSTS, load_method, method_modules, select_methods
 from bench.spec.cell import Cell
 from bench.spec.matrix.plan import plan
-from bench.spec.matrix.suite import load_suite
+from bench.spec.matrix.suite import ScenarioTable, load_suite
 from tests.support.cells import steps_of
 
 STEPS, ROUNDS = 4, 5
@@ -88,23 +88,32 @@ class Steps:
 
 
 def question(name: str, shots: int, backbone: str | None) -> Cell:
-    """google → twitter, as in the suite `quick`; of several sources or unknown classes for who needs them."""
-    suite = load_suite("quick")
+    """google → twitter, as in the suite `quick`; other sources, classes or clients if needed."""
+    suite, needs = load_suite("quick"), load_method(name).needs
     suite = suite.model_copy(update={"methods": [name], "backbones": [backbone or suite.backbones[0]]})
+    if Access.CLIENTS in needs:
+        rounds = ScenarioTable(kind="federated", rounds=STEPS, local_steps=1, shots=["all"])
+        return plan(suite.model_copy(update={"scenarios": [rounds]}), load_card(suite.dataset))[0]
     cells = plan(suite, load_card(suite.dataset))
     cell = next(cell for cell in cells if cell.scenario.source and cell.scenario.shots == shots)
     change: dict[str, object] = {}
-    if Access.SOURCE_DOMAINS in (needs := load_method(name).needs):
+    if Access.SOURCE_DOMAINS in needs:
         change = {"kind": "multi-source", "source": ("apple", "google")}
     elif Access.UNKNOWN_CLASSES in needs:
         known, unknown = cell.scenario.target_classes[:-2], cell.scenario.target_classes[-2:]
         change = {"kind": "open", "source_classes": known, "target_classes": known, "unknown": unknown}
+    elif Access.CLASS_NAMES in needs:
+        old, new = cell.scenario.target_classes[::2], cell.scenario.target_classes[1::2]
+        change = {"kind": "zero-shot", "source_classes": old, "target_classes": new}
     return cell.model_copy(update={"scenario": cell.scenario.model_copy(update=change)})
 
 
 def relative(steps: Steps, reference: Steps) -> tuple[str, float]:
     """`step` or `fit`, and its seconds as a multiple of the reference's step."""
     reference.run()
+    if steps.refreshes:
+        # A whole stage is a mean over many steps already, the first among them.
+        return "step", steps.run() / median(reference.run() for _ in range(ROUNDS))
     steps.run()
     return "step" if steps.trained else "fit", median(steps.run() / reference.run() for _ in range(ROUNDS))
 

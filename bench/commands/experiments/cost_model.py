@@ -16,7 +16,10 @@ from bench.records.record import Record
 from bench.spec.cell import Cell, content_hash
 from bench.spec.matrix.plan import family
 from bench.spec.scenarios import stages
-from bench.spec.stages import SharedStage, shared_stages
+from bench.spec.stages import SharedStage, StageSpec, shared_stages
+
+KEPT = ("features", "views")
+"""Phases in which a frozen part of the network makes what is kept: of items as they are, and augmented."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class MethodTraits:
     """Below which the network is frozen and its activations kept; None: it sees images."""
     views: int = 0
     """Augmented views of each image that are kept."""
+    trains: Callable[[StageSpec], bool] = lambda stage: True
+    """Whether a stage runs a loop, whose batches are of views where there are any."""
     pretrained: bool = True
     """Whether it begins with pretrained weights."""
 
@@ -49,15 +54,28 @@ def _shared(cell: Cell, traits: MethodTraits) -> list[SharedStage]:
 def artifact_keys(cell: Cell, traits: MethodTraits) -> dict[str, list[str]]:
     """Keys of the artifacts that a cell uses, by phase."""
     s = cell.scenario
-    features = []
+    features, views = list[str](), list[str]()
     if traits.split_point is not None:
-        # A view is drawn from the run seed, and so are weights that are not pretrained.
-        drawn = (traits.views and cell.augment != "none") or not traits.pretrained
-        same = [s.dataset, cell.backbone, cell.image_size, cell.precision, cell.augment]
-        same += [cell.transductive, cell.unsplit]
-        same += [traits.pretrained, traits.split_point, traits.views, cell.seed if drawn else None]
+        # Weights that are not pretrained are drawn from the run seed, and so are views.
+        same = [s.dataset, cell.backbone, cell.image_size, cell.precision, traits.pretrained]
+        same += [traits.split_point, None if traits.pretrained else cell.seed]
         features = [content_hash([domain, *same]) for domain in s.domains]
-    return {"features": features, "stages": [stage.key for stage in _shared(cell, traits)]}
+        drawn = [cell.augment, cell.transductive, cell.unsplit, traits.views, cell.seed]
+        views = [content_hash([domain, *same, *drawn]) for domain in _augmented(cell, traits)]
+    return {"features": features, "views": views, "stages": [stage.key for stage in _shared(cell, traits)]}
+
+
+def _augmented(cell: Cell, traits: MethodTraits) -> list[str]:
+    """Domains whose views a cell's loops train on."""
+    if not traits.views or cell.augment == "none":
+        return []
+    looped = [
+        stage.restricted(unlabelled=traits.sees_target, replay=traits.has_source_stage)
+        for stage in stages(cell)
+        if traits.trains(stage) and (traits.has_source_stage or not stage.shared)
+    ]
+    streams = [stream for stage in looped for stream in (stage.labelled, stage.unlabelled, stage.replay)]
+    return list(dict.fromkeys(domain for stream in streams if stream for domain in stream.domains))
 
 
 def count_artifacts(cells: Iterable[Cell], traits_of: TraitsOf) -> dict[str, tuple[int, int]]:
@@ -104,14 +122,14 @@ class CostModel:
             cell, cost = record.request.cell, record.cost
             traits = traits_of(cell.method)
             shared = {identity.stage.name for identity in _shared(cell, traits)}
-            own = sum(seconds for phase, seconds in cost.seconds.items() if phase != "features")
+            own = sum(seconds for phase, seconds in cost.seconds.items() if phase not in KEPT)
             own += sum(stage.seconds for name, stage in cost.stages.items() if name not in shared)
             # Few shots and all of them, with a source stage before or not, are different work.
             spent[cell.method, _work(cell)].append(own)
             made = {
-                "features": cost.seconds.get("features", 0.0) + cost.shared_seconds.get("features", 0.0),
-                "stages": sum(s.total_seconds for name, s in cost.stages.items() if name in shared),
+                phase: cost.seconds.get(phase, 0.0) + cost.shared_seconds.get(phase, 0.0) for phase in KEPT
             }
+            made["stages"] = sum(s.total_seconds for name, s in cost.stages.items() if name in shared)
             for phase, keys in artifact_keys(cell, traits).items():
                 if keys:
                     spent[cell.method, phase].append(made[phase] / len(keys))

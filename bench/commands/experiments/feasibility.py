@@ -54,7 +54,8 @@ def shortages(plan: RunPlan, cells: Sequence[Cell]) -> dict[str, int]:
 
 
 def _shortage(dataset: Dataset, scenario: Scenario) -> str | None:
-    """Say what the images of a scenario's target are too few for; None where they are enough."""
+    """Say what the items of a scenario's target are too few for; None where they are enough."""
+    kind = dataset.card.kind
     parts = scenario.parts or (Part(domain=scenario.target, classes=scenario.target_classes),)
     for part in parts:
         dataset.domain(part.domain)  # raises where this copy lacks it
@@ -66,10 +67,11 @@ def _shortage(dataset: Dataset, scenario: Scenario) -> str | None:
         return None
     if scenario.stream:
         items = len(subset(dataset, scenario.target, scenario.target_classes, TEST))
+        there = counted(items, f"test {kind.item}", f"test {kind.items}")
         if scenario.stream.batch > items:
             return (
-                f"a stream of {scenario.stream.batch} images at once: {dataset.card.name}/{scenario.target} "
-                f"has {counted(items, 'test image')}"
+                f"a stream of {scenario.stream.batch} {kind.items} at once: "
+                f"{dataset.card.name}/{scenario.target} has {there}"
             )
     shots = scenario.shots
     if shots in (0, "all"):
@@ -78,14 +80,16 @@ def _shortage(dataset: Dataset, scenario: Scenario) -> str | None:
 
 
 def _few_shots(dataset: Dataset, part: Part, shots: int) -> str | None:
-    """Say which class of a domain has fewer training images than shots."""
+    """Say which class of a domain has fewer training items than shots."""
     counts = np.bincount(
         subset(dataset, part.domain, part.classes, TRAIN).labels, minlength=len(part.classes)
     )
     least = int(counts.argmin())
     if counts[least] >= shots:
         return None
+    kind = dataset.card.kind
+    there = counted(int(counts[least]), f"training {kind.item}", f"training {kind.items}")
     return (
         f"{counted(shots, 'shot')} of {dataset.card.name}/{part.domain}: its smallest class "
-        f"'{part.classes[least]}' has {counted(int(counts[least]), 'training image')}"
+        f"'{part.classes[least]}' has {there}"
     )

@@ -19,7 +19,11 @@ from bench.records.record import Record
 from bench.records.store import Store
 from bench.spec.cell import Cell, Value
 
-WORDS = {"stages": "source stages", "features": "sets of frozen features"}
+WORDS = {
+    "stages": "source stages",
+    "features": "sets of frozen features",
+    "views": "sets of augmented frozen features",
+}
 
 
 def show(plan: RunPlan, todo: Sequence[Cell] | None, nodes: int | None = None) -> None:
@@ -105,5 +109,6 @@ def method_traits(name: str, overrides: dict[str, Value], backbone: str) -> Meth
         # Where a network is cut depends on its form alone: its weights need not be at hand.
         split_point=first.split_point(create_backbone(untrained(backbone))),
         views=first.views,
+        trains=lambda stage: (first if stage.shared else method).trains(stage.name),
         pretrained=first.pretrained,
     )

@@ -192,7 +192,7 @@ def _prior(plan: RunPlan, cells: Sequence[Cell]) -> np.ndarray | None:
 
 
 def _print(advice: Advice, max_seconds: float | None) -> None:
-    console = Console()
+    console, words = Console(), advice.block.words
     console.print(Text(f"{advice.block.title} ({counted(advice.cells, 'shared cell')})", style="bold"))
     if advice.too_dear:
         click.echo(f"over {max_seconds:g} s a cell: {', '.join(advice.too_dear)}")
@@ -200,7 +200,7 @@ def _print(advice: Advice, max_seconds: float | None) -> None:
         click.echo("no method is within these seconds\n")
         return
     table = Table(box=box.SIMPLE_HEAD)
-    for name in ("method", "accuracy", "95 %", "seconds", "best in", "separable"):
+    for name in ("method", words.metric, "95 %", "seconds", "best in", "separable"):
         table.add_column(name, justify="left" if name == "method" else "right")
     best = advice.candidates[0]
     alone = len(advice.candidates) == 1
@@ -218,7 +218,8 @@ def _print(advice: Advice, max_seconds: float | None) -> None:
         click.echo(f"only {best.method} has results here: there is nothing to compare it with\n")
         return
     cheap = advice.cheapest
-    text = f"use {best.method}: the highest accuracy in {100 * best.chance:.0f} % of resamples of test images"
+    text = f"use {best.method}: the highest {words.metric} in {100 * best.chance:.0f} % of resamples"
+    text += f" of test {words.items}"
     if cheap is not best:
         share = cheap.seconds / best.seconds
         text += f"; {cheap.method} is not separable from it and takes {100 * share:.0f} % of its seconds"

@@ -23,6 +23,7 @@ from bench.core.paths import RESULTS
 from bench.core.text import counted, printable
 from bench.data.catalog import load_card
 from bench.method.registry import control_of, explicit
+from bench.records.baselines import BASELINES
 from bench.records.store import Store
 from bench.report.render import reproductions
 from bench.report.render.reproductions import Reproduction
@@ -47,7 +48,7 @@ class ReproduceOptions:
     results: str | None
     """Folder that holds the suites' results folders; None: `results`."""
     recorded: bool
-    """Whether nothing is run."""
+    """Whether nothing is run: verdicts by a suite's folder, else by the baseline of its name."""
     execution: ExecutionOptions
 
 
@@ -93,12 +94,17 @@ def reproduce(options: ReproduceOptions) -> int:
         cells = _in_order({key: cell for each in asked for key, cell in each.all.items()}, suite)
         ours = RunPlan(suite, load_card(suite.dataset), cells, Store(root / name), options.execution)
         ours, reason = (ours, "") if options.recorded else _run(ours)
-        judged = options.recorded or reason
-        frame = load_frame(ours.store, cells, per_image=False) if judged else present(ours, cells)
+        if options.recorded:
+            frames = [_frame(store, cells) for store in (ours.store, Store(root / BASELINES.name / name))]
+        else:
+            frames = [_frame(ours.store, cells) if reason else present(ours, cells)]
         # What a run was to give and has not; what could not run is said.
-        statuses.update(set(frame["status"]) - ({"missing"} if judged else set()))
-        newest = max([newest, *frame["created"].dropna()])
-        found |= {each.finding.name: _reproduction(each, frame, reason) for each in asked}
+        statuses.update(set(frames[0]["status"]) - ({"missing"} if options.recorded or reason else set()))
+        for each in asked:
+            judged = [(_reproduction(each, frame, reason), frame) for frame in frames]
+            first = next((pair for pair in judged if pair[0].verdict != "not run"), judged[0])
+            found[each.finding.name], frame = first
+            newest = max([newest, *frame["created"].dropna()])
     ordered = [found[finding.name] for finding in findings]
     Console().print(reproductions.terminal(ordered))
     command = " ".join(["python -m bench reproduce", *options.names])
@@ -108,6 +114,10 @@ def reproduce(options: ReproduceOptions) -> int:
     if options.update:
         replace_tables(Path(options.update), reproductions.markdown(ordered, made))
     return 1 if statuses & {"failed", "unreadable", "missing", "stale"} else 0
+
+
+def _frame(store: Store, cells: Sequence[Cell]) -> pd.DataFrame:
+    return load_frame(store, cells, per_image=False)
 
 
 def _asked(finding: Finding, suite: Suite) -> Asked:

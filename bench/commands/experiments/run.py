@@ -17,6 +17,7 @@ from bench.commands.options import SuiteOptions
 from bench.commands.progress import Ended, nothing
 from bench.commands.results.asked import keep
 from bench.core.errors import UserError
+from bench.core.modalities import MODALITIES
 from bench.core.paths import RESULTS, own_data
 from bench.core.text import counted, printable
 from bench.data.card import own_name, packaged
@@ -87,7 +88,9 @@ def carry_out(options: RunOptions, shows_page: bool = False) -> tuple[RunPlan, S
         current = next(iter(plan.digests.values())).dataset
         if images and images != current:
             click.echo(
-                f"warning: other images than were recorded: their digest is {current}, not {images}", err=True
+                f"warning: other {plan.card.kind.items} than were recorded: "
+                f"their digest is {current}, not {images}",
+                err=True,
             )
         todo = _missing(plan, options)
         check_images(plan, todo)
@@ -146,7 +149,7 @@ def _to_run(plan: RunPlan, options: RunOptions) -> Sequence[Cell] | None:
     try:
         open_dataset(plan.card, download=False)
     except UserError as error:
-        click.echo(printable(f"what is recorded cannot be said without the images: {error}"))
+        click.echo(printable(f"what is recorded cannot be said without the {plan.card.kind.items}: {error}"))
         return None
     return _missing(plan, options)
 
@@ -224,7 +227,8 @@ def _check_own_images(cell: Cell) -> None:
     name, own = cell.scenario.dataset, own_data()
     if not packaged(name) and (own is None or own_name(own) != name):
         raise UserError(
-            f"cell '{cell.key}' is of own images called '{name}': name their folder with --data FOLDER"
+            f"cell '{cell.key}' is of own {MODALITIES[cell.modality].items} called '{name}': "
+            "name their folder with --data FOLDER"
             + (f" ('{own}' is called '{own_name(own)}')" if own else "")
         )
 

@@ -201,7 +201,7 @@ def _changed(plan: RunPlan, method: str) -> RunPlan:
         UserError: nothing has that this process could load anew.
     """
     now = replace(plan)
-    others = plan.digests[method].differences(now.digests[method])
+    others = plan.digests[method].differences(now.digests[method], plan.card.kind.items)
     if not others:
         raise UserError("the code has changed since this command began: run it again")
     what = " and ".join("code" if other == "method" else other for other in others)

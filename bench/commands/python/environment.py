@@ -6,16 +6,17 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import click
 
 from bench.core.errors import UserError
+from bench.core.paths import COLUMNS, column_variable
+from bench.data.objects import OwnData
 from bench.data.own import own_card
 from bench.processes.openmp import waiting
 from bench.processes.pool import imports_main
 
-OWN_DATA = "BENCH_OWN_DATA"
+OWN_DATA, MODALITY = "BENCH_OWN_DATA", "BENCH_MODALITY"
 
 
 def refuse_imports() -> None:
@@ -35,17 +36,20 @@ def refuse_imports() -> None:
 
 
 @contextmanager
-def with_own_data(place: Path | None) -> Iterator[None]:
-    """Name one's own images within the block, as `--data` does.
+def with_own_data(own: OwnData | None) -> Iterator[None]:
+    """Name one's own items within the block, as `--data`, `--label` and the others do.
 
     Raises:
         UserError: there is nothing at that place.
     """
-    if place is not None and not place.exists():
-        raise UserError(f"data: there is no '{place}'")
+    if own is not None and not own.place.exists():
+        raise UserError(f"data: there is no '{own.place}'")
     # Between two calls of one process somebody may have put images into a folder.
     own_card.cache_clear()
-    named = {OWN_DATA: str(place.absolute())} if place else {}
+    named: dict[str, str | None] = {}
+    if own:
+        named = {OWN_DATA: str(own.place.absolute()), MODALITY: own.modality}
+        named |= {column_variable(name): own.columns.get(name) for name in COLUMNS}
     with _variables({**named, **waiting()}):
         yield
 

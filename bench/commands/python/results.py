@@ -13,6 +13,7 @@ import pandas as pd
 
 from bench.commands.python.environment import with_own_data
 from bench.core.text import counted
+from bench.data.objects import OwnData
 from bench.records.baselines import open_results
 from bench.report.scores.frame import OBJECTS, STATUSES, load_frame
 from bench.spec.cell import Cell
@@ -32,8 +33,8 @@ class Results:
     baseline: str
     """Method that gains are over."""
     cells: tuple[Cell, ...] = field(repr=False)
-    data: Path | None = field(default=None, repr=False)
-    """One's own images that were asked about."""
+    data: OwnData | None = field(default=None, repr=False)
+    """One's own items that were asked about."""
 
     @cached_property
     def _records(self) -> pd.DataFrame:

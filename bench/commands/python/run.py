@@ -14,13 +14,16 @@ from bench.commands.options import SuiteOptions, list_parts
 from bench.commands.python.environment import refuse_imports, with_own_data
 from bench.commands.python.results import Results
 from bench.core.errors import UserError, check_name
-from bench.data.objects import as_own_data
+from bench.core.paths import COLUMNS
+from bench.data.objects import OwnData, as_own_data
 
 MOST_WORKERS = 4096
 LISTS = ("methods", "source", "target", "shots", "backbone", "seeds")
 """Options that take one value or several."""
 NUMBERS = ("image_size", "steps")
-OPTIONS = (*LISTS, *NUMBERS, "controls", "set", "fresh", "retry_failed", "timeout")
+OWN = (*COLUMNS, "modality")
+"""Options that say what is in one's own table."""
+OPTIONS = (*LISTS, *NUMBERS, *OWN, "controls", "set", "fresh", "retry_failed", "timeout")
 """Options of `run` beside those that it names, as of `bench run`."""
 
 
@@ -37,10 +40,10 @@ def run(
     for name in options:
         check_name("option of bench.run", name, OPTIONS)
     if suite is None and data is None:
-        raise UserError("say which suite, as bench.run('quick'), or hand over your own images: data=...")
+        raise UserError("say which suite, as bench.run('quick'), or hand over your own items: data=...")
     known = {name: value for name, value in options.items() if value is not None}
-    place = None if data is None else as_own_data(data)
-    with with_own_data(place):
+    own = _own_data(data, known)
+    with with_own_data(own):
         plan, _ = carry_out(
             RunOptions(
                 selection=_selection(None if suite is None else os.fspath(suite), known),
@@ -56,7 +59,21 @@ def run(
                 cell=None,
             )
         )
-    return Results(Path(plan.store.root), plan.suite.baseline, tuple(plan.cells), place)
+    return Results(Path(plan.store.root), plan.suite.baseline, tuple(plan.cells), own)
+
+
+def _own_data(data: Any, options: Mapping[str, Any]) -> OwnData | None:
+    """One's own items, and what is said of their columns."""
+    said = {name: options[name] for name in OWN if name in options}
+    for name, value in said.items():
+        if not isinstance(value, str) or not value:
+            raise UserError(f"{name} takes a text, not {str(value)[:40]!r}")
+        if data is None:
+            raise UserError(f"{name} = '{value}' says what is in your own table: name it with data=...")
+    if data is None:
+        return None
+    modality = said.pop("modality", None)
+    return as_own_data(data, said, modality)
 
 
 def _selection(suite: str | None, options: Mapping[str, Any]) -> SuiteOptions:

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
-from bench.core.git import commit, git
 from bench.core.text import counted, printable
+from bench.core.version import commit, git
 from bench.records.baselines import open_results
 from bench.report.history.collect import from_benchmarks, from_records
 from bench.report.history.history import FOLDER, History

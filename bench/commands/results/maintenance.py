@@ -15,6 +15,7 @@ from bench.commands.data.cache import megabytes
 from bench.commands.progress import test_accuracy
 from bench.commands.results.folder import latest_folder, open_named_or_latest
 from bench.core.errors import UserError, check_name
+from bench.core.modalities import MODALITIES
 from bench.core.text import counted, printable
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset
@@ -169,7 +170,7 @@ def _differences(record: Record) -> list[str]:
         now = present_digests(dataset, method_digest(cell.method), [cell.backbone])
     except UserError:
         return []
-    return record.digests.differences(now)
+    return record.digests.differences(now, MODALITIES[cell.modality].items)
 
 
 def _folder(results: str | None) -> Store:

@@ -20,6 +20,7 @@ from bench.commands.sharing.questions import Questions, questions_of
 from bench.commands.sharing.submission import ARCHIVE, MANIFEST, MARK, Manifest, coverage
 from bench.core.errors import UserError
 from bench.core.files import read_bounded
+from bench.core.modalities import MODALITIES
 from bench.records.archive import DAMAGE, LARGEST, MEMBER
 from bench.records.record import Predictions, Record
 from bench.records.selection import select
@@ -169,7 +170,8 @@ def _record(store: Store, record: Record, questions: Questions, labels: dict[str
         yield f"lacks {error}"
         return
     if labels.setdefault(_asked(record), mine) != mine:
-        yield "has other test images or labels than others of its question"
+        items = MODALITIES[record.request.cell.modality].items
+        yield f"has other test {items} or labels than others of its question"
 
 
 def _predictions(record: Record, predictions: Predictions) -> Iterator[str]:

@@ -24,6 +24,7 @@ from bench.records.record import Record
 from bench.records.selection import HEADLINE
 from bench.records.store import Store
 from bench.report.scores.predictions import scored_predictions
+from bench.report.scores.words import Words
 from bench.spec.matrix.editions import edition
 from bench.spec.matrix.suite import load_suite
 
@@ -65,17 +66,18 @@ def _compared(store: Store, theirs: Record, here: Store, ours: Record | None) ->
     if ours is None or not ours.done:
         reason = ours.outcome.reason if ours else "no record"
         return {"alike": False, "says": f"not done here: {reason}"}
+    words = Words.of_cell(ours.request.cell)
     mine, other = (
         scored_predictions(record, place.predictions(record), per_image=False).correct[HEADLINE]
         for record, place in ((ours, here), (theirs, store))
     )
     if mine.shape != other.shape:
-        return {"alike": False, "says": "other test images here"}
+        return {"alike": False, "says": f"other test {words.items} here"}
     better, worse = int((mine & ~other).sum()), int((other & ~mine).sum())
     p = mcnemar(better, worse)
     accuracies = [100 * float(np.mean(side)) for side in (other, mine)]
     says = f"{accuracies[0]:.1f} % submitted, {accuracies[1]:.1f} % here, "
-    says += f"{better + worse} of {len(mine)} images apart"
+    says += f"{better + worse} of {len(mine)} {words.items} apart"
     return {"alike": p >= LEVEL, "accuracy": accuracies, "apart": better + worse, "p": p, "says": says}
 
 

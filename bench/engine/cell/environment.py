@@ -11,6 +11,7 @@ import psutil
 import torch
 
 from bench.core.digest import LIBRARIES, combine, package_version
+from bench.core.workarounds import left_out
 from bench.processes.pool import processors
 from bench.records.record import Environment
 
@@ -28,6 +29,7 @@ def where(device: torch.device) -> Environment:
         accelerator=accelerator,
         git_revision=_git_revision(),
         machine=_hardware(accelerator),
+        left_out=left_out(),
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from bench.core.digest import combine
+from bench.core.modalities import MODALITIES
 from bench.core.seeds import stream
 from bench.data.catalog import load_card
 from bench.data.dataset import open_again
@@ -143,7 +144,8 @@ class CellExecution:
             CellFailed: training diverged.
         """
         setting = self.env.setting
-        check_capability(self.cell.method, self.method, self.cell.scenario)
+        items = MODALITIES[self.cell.modality].items
+        check_capability(self.cell.method, self.method, self.cell.scenario, items)
         check_per_sample_loss(self.cell, self.method, setting.devices)
         with self.cost_tracker.phases("data"):
             self.open()
@@ -158,6 +160,10 @@ class CellExecution:
         for stage in self.stages:
             if stage.shared:
                 self._run_shared(stage, model, evaluator if stage == self.stages[-1] else None)
+            elif stage.names_alone:
+                self._hand_over(stage, model)
+                self._finish(stage, StageResult(), shared=False)
+                evaluator.evaluate(stage, model, 1, None)
             elif self.cell.scenario.episodes:
                 self._run_episodes(stage, model, evaluator)
             else:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -15,6 +18,7 @@ from bench.data.splits import SPLITS, TEST, TRAIN, splits, subset
 from bench.engine.cell.env import CellEnv
 from bench.engine.evaluation.predict import at_once, filled, in_order
 from bench.engine.training.artifacts import Made
+from bench.engine.training.generators import apart
 from bench.engine.training.inputs.base import Inputs, InputsRequest, KeptInputs, in_batches
 from bench.engine.training.inputs.make import FITTED, INPUTS
 from bench.engine.training.loop import autocast
@@ -25,9 +29,25 @@ from bench.networks.fuse import fuse_batch_norm
 from bench.networks.split import Prefix
 from bench.spec.scenarios import stages as stages_of
 
+Job = tuple[np.ndarray, int | None]
+"""Rows of a domain, and the seed by which they are augmented; None: as they are."""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Part of a network that stays as it is, below a split point, and the domain that it sees."""
+
+    domain: str
+    backbone: Backbone
+    split_point: str
+
 
 class DomainInputs:
-    """Inputs of a cell by domain. Features of a frozen part are shared between cells."""
+    """Inputs of a cell by domain. Features of a frozen part are shared between cells.
+
+    Features of the items as they are serve every seed and any number of views. Views are a seed's own, and
+    made when a batch asks for the first of them: a domain that nothing trains on step by step has none.
+    """
 
     def __init__(self, env: CellEnv, dataset: Dataset) -> None:
         self.env, self.dataset = env, dataset
@@ -71,48 +91,60 @@ class DomainInputs:
         return items.domains, items.classes
 
     def _features(self, domain: str, backbone: Backbone, split_point: str, views: int) -> KeptInputs:
-        cell, device = self.env.cell, self.env.setting.device
+        cell, items = self.env.cell, len(self.dataset.domains[domain].names)
         # Where methods adapt to test images, those are augmented too.
         seen = SPLITS if cell.unsplit else (TRAIN, TEST) if cell.transductive else (TRAIN,)
         augmented = [SPLITS.index(split) for split in seen]
         trained = np.flatnonzero(np.isin(splits(self.dataset, self.dataset.domains[domain]), augmented))
-        views = 0 if cell.augment == "none" else views
+        about = [
+            self.env.digests.without_method.model_dump_json(),
+            f"{domain} {cell.image_size} {cell.backbone} {cell.precision} {split_point}",
+            self.env.setting.model_dump_json(),
+        ]
+        if cell.modality in FITTED:
+            about.append(repr(self._taught))
+        if cell.backbone.endswith(f".{UNTRAINED}"):
+            # Such weights are drawn by the run seed.
+            about.append(str(cell.seed))
+        frozen = Frozen(domain, backbone, split_point)
+        clean = self._kept("features", combine(*about), frozen, [(np.arange(items), None)])[0]
+        if not views or cell.augment == "none":
+            return KeptInputs(clean)
+
+        @cache
+        def drawn() -> torch.Tensor:
+            key = combine(*about, f"{views} {cell.augment} {cell.seed} {len(augmented)}")
+            jobs = [(trained, stream(cell.seed, "view", view)) for view in range(views)]
+            # In the midst of a stage, whose draws are the same whether these are made now or found.
+            with apart(cell.seed):
+                return self._kept("views", key, frozen, jobs)
+
+        places = np.full(items, -1)
+        places[trained] = np.arange(len(trained))
+        return KeptInputs(clean, drawn, places)
+
+    def _kept(self, phase: str, key: str, frozen: Frozen, jobs: Sequence[Job]) -> torch.Tensor:
+        """Activations of each job, made or found: (jobs, rows, ...) on the device."""
+        device, tracker = self.env.setting.device, self.env.cost_tracker
 
         def make() -> Made:
-            items = self._items(domain)
-            network = copy.deepcopy(backbone).eval().to(device)
+            items = self._items(frozen.domain)
+            network = copy.deepcopy(frozen.backbone).eval().to(device)
             if self.env.setting.channels_last:
                 network.to(memory_format=torch.channels_last)
             first = items.take(np.arange(1))
-            prefix = Prefix(fuse_batch_norm(network, lambda network: network(first)), split_point)
-            every = np.arange(len(items))
-            jobs = [(every, None), *((trained, stream(cell.seed, "view", view)) for view in range(views))]
+            prefix = Prefix(fuse_batch_norm(network, lambda network: network(first)), frozen.split_point)
             out = []
-            with self.env.cost_tracker.timed("features") as seconds, torch.inference_mode():
+            with tracker.timed(phase) as seconds, torch.inference_mode():
                 for done, (rows, seed) in enumerate(jobs):
-                    self.env.progress(f"features of {domain}", done, len(jobs))
+                    self.env.progress(f"{phase} of {frozen.domain}", done, len(jobs))
                     out.append(self._run(prefix, items, rows, seed))
-            tensors = {"clean": out[0]}
-            if views:
-                tensors["views"] = torch.stack(out[1:])
-            return tensors, {"seconds": seconds()}
+            return {"activations": torch.stack(out)}, {"seconds": seconds()}
 
-        # Views and untrained weights come from the run seed; all else is the same for every seed.
-        seed = cell.seed if views or cell.backbone.endswith(f".{UNTRAINED}") else ""
-        key = combine(
-            self.env.digests.without_method.model_dump_json(),
-            f"{domain} {cell.image_size} {cell.backbone} {cell.precision} {split_point}",
-            f"{views} {cell.augment if views else ''} {seed} {len(augmented) if views else ''}",
-            self.env.setting.model_dump_json(),
-            *([repr(self._taught)] if cell.modality in FITTED else []),
-        )
-        tensors, notes, made = self.env.artifacts.get("features", key, make)
+        tensors, notes, made = self.env.artifacts.get(phase, key, make)
         if not made:
-            self.env.cost_tracker.add_shared("features", notes["seconds"])
-        places = np.full(len(self.dataset.domains[domain].names), -1)
-        places[trained] = np.arange(len(trained))
-        kept = tensors.get("views")
-        return KeptInputs(tensors["clean"].to(device), None if kept is None else kept.to(device), places)
+            tracker.add_shared(phase, notes["seconds"])
+        return tensors["activations"].to(device)
 
     def _run(self, prefix: Prefix, items: Inputs, rows: np.ndarray, seed: int | None) -> torch.Tensor:
         """Activations (rows, ...) of one view."""

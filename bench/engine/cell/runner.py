@@ -149,7 +149,7 @@ def _outcome(execution: CellExecution, group: ProcessGroup) -> tuple[Outcome, Pr
     except (Exception, SystemExit) as error:
         first_line = (str(error).splitlines() or [""])[0]
         if "more than 1 value per channel" in first_line:
-            said = "batch norm has no statistics of one image: use a batch_size of 2 or more"
+            said = "batch norm has no statistics of a batch of one: use a batch_size of 2 or more"
             return Outcome(status="failed", reason=said), {}
         what = "out of memory" if memory.is_out(error) else type(error).__name__
         place = place_in(error, inspect.getsourcefile(type(execution.method)))

@@ -37,6 +37,8 @@ def visible_stages(stages: Sequence[StageSpec], method: Method, first: Method) -
     """
 
     def taken(stage: StageSpec) -> bool:
+        if stage.names_alone:
+            return Access.CLASS_NAMES in method.access
         if stage.labelled is None:
             return method.adapts
         return (Access.SOURCE_LABELS if stage.shared else Access.TARGET_LABELS) in method.access

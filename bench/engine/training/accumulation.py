@@ -82,14 +82,14 @@ class Accumulation:
 
     def _halve(self, images: int, why: str) -> None:
         parts = 2 * self._loop.parts
-        size = f"batches of {images} images" + (f" in {parts // 2} parts" if parts > 2 else "")
+        size = f"batches of {images}" + (f" in {parts // 2} parts" if parts > 2 else "")
         if self._whole:
             raise CellFailed(
                 f"out of memory at {size}, which cannot be halved, since {self._whole}: "
                 f"use a smaller batch_size ({why})"
             )
         if images // parts < FEWEST:
-            raise CellFailed(f"out of memory at {size}: use smaller images or another network ({why})")
+            raise CellFailed(f"out of memory at {size}: use a smaller image_size or another network ({why})")
         self._loop.parts, self._held = parts, False
 
 
@@ -98,6 +98,6 @@ def split_warning(stage: str, images: int, parts: int, model: nn.Module) -> str:
     most = -(-images // parts)
     seen = any(m.training and isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
     return (
-        f"memory was out: the {stage} stage took its batches of {images} images in {parts} parts, "
-        "gradients summed" + (f"; batch norm normalised by {most} images at once" if seen else "")
+        f"memory was out: the {stage} stage took its batches of {images} in {parts} parts, "
+        "gradients summed" + (f"; batch norm normalised by {most} at once" if seen else "")
     )

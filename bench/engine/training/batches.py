@@ -108,8 +108,8 @@ class Episodes:
         enough = int((np.bincount(self.subset.labels) >= need).sum())
         if enough < self.episode.way:
             raise UserError(
-                f"{self.episode.way}-way episodes with {need} images a class, "
-                f"but only {enough} classes have as many training images"
+                f"{self.episode.way}-way episodes with {need} items a class, "
+                f"but only {enough} classes have as many training items"
             )
 
     @property

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import psutil
 import torch
 
-from bench.engine.training.throughput import Energy, ThroughputMeter, synchronise
+from bench.engine.training.throughput import ThroughputMeter, synchronise
 from bench.processes.malloc import trim
 from bench.records.record import Cost, StageCost
 
@@ -82,7 +82,7 @@ class CostTracker:
         self.phases = Phases(device)
         self.throughput = ThroughputMeter(device, timed)
         self.parameters = 0
-        self._memory, self._energy = PeakMemory(device), Energy(device)
+        self._memory = PeakMemory(device)
         self._on_accelerator = device.type != "cpu"
         self._shared: dict[str, float] = defaultdict(float)
         self._items: dict[str, Counter[str]] = defaultdict(Counter)
@@ -93,6 +93,7 @@ class CostTracker:
     def timed(self, phase: str) -> Iterator[Callable[[], float]]:
         """Time a block as a phase; gives a function that returns the seconds of this block alone."""
         before = self.phases.seconds[phase]
+        self.throughput.energy.poll()
         with self.phases(phase):
             yield lambda: self.phases.seconds[phase] - before
 
@@ -137,7 +138,7 @@ class CostTracker:
             steps=self.throughput.steps(),
             predictions_per_second=self.throughput.predictions_per_second,
             flops_per_step=self.throughput.flops,
-            energy_joules=self._energy.read() if alone else None,
+            energy_joules=self.throughput.energy.read() if alone else None,
         )
 
 

@@ -225,7 +225,7 @@ def _mean_loss(state: LoopState) -> float:
 def _why_whole(method: GradientMethod, model: Model, process: SingleProcess) -> str:
     """Reason why batches cannot be taken in parts; empty if they can."""
     if not method.per_sample_loss:
-        return "the method's loss is not declared a mean over the images of a batch (`per_sample_loss`)"
+        return "the method's loss is not declared a mean over the items of a batch (`per_sample_loss`)"
     if process.size > 1 and any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
         # A device that takes more passes than the others would wait for them in vain.
         return "batch norm is synchronised across devices"

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.engine.training import memory
 from bench.engine.training.batches import Batches
+from bench.engine.training.energy import Energy
 from bench.method.base import GradientMethod, Model
 from bench.records.record import StepTimes
 
@@ -42,6 +42,7 @@ class ThroughputMeter:
         self._since: float | None = None
         self._images, self._seconds = 0, 0.0
         self.flops: int | None = None
+        self.energy = Energy(device)
 
     def begin(self) -> None:
         """A stage begins: its first steps warm up."""
@@ -49,6 +50,7 @@ class ThroughputMeter:
 
     def step(self) -> None:
         """A step is done."""
+        self.energy.poll()
         if not self._timed:
             return
         synchronise(self._device)
@@ -70,6 +72,7 @@ class ThroughputMeter:
         since = time.perf_counter()
         yield
         synchronise(self._device)
+        self.energy.poll()
         self._images += images
         self._seconds += time.perf_counter() - since
 
@@ -93,57 +96,12 @@ def count_flops(method: GradientMethod, model: Model, batches: Batches) -> int |
     """
     mine = copy.deepcopy(model).train()
     try:
+        # Not counted: views of the images may be made now.
+        batch = batches.batch(0)
         with torch.random.fork_rng(), FlopCounterMode(display=False) as counter:
-            method.loss(mine, batches.batch(0), 0.0).backward()
+            method.loss(mine, batch, 0.0).backward()
     except Exception as error:
         if not memory.is_out(error):
             raise
         return None
     return int(counter.get_total_flops())
-
-
-class Energy:
-    """Energy in joules that the machine took, where it says so.
-
-    Of processors by Linux' powercap (RAPL), whatever else runs on them; of an NVIDIA device by NVML, which
-    the package `nvidia-ml-py` reads.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._before = self._joules()
-
-    def read(self) -> float | None:
-        """Since the beginning; None where nothing says so, or a counter began anew."""
-        after = self._joules()
-        if self._before is None or after is None or after < self._before:
-            return None
-        return after - self._before
-
-    def _joules(self) -> float | None:
-        return _nvml(self._device) if self._device.type == "cuda" else _powercap()
-
-
-def _powercap() -> float | None:
-    """Energy counter of all processor packages, in joules."""
-    found = []
-    for path in Path("/sys/class/powercap").glob("intel-rapl:[0-9]*"):
-        if path.name.count(":") == 1:
-            with contextlib.suppress(OSError, ValueError):
-                found.append(int((path / "energy_uj").read_text()) / 1e6)
-    return sum(found) if found else None
-
-
-def _nvml(device: torch.device) -> float | None:
-    try:
-        import pynvml
-    except ImportError:
-        return None
-    try:
-        pynvml.nvmlInit()
-        identity = str(torch.cuda.get_device_properties(device).uuid)
-        name = identity if identity.startswith("GPU-") else f"GPU-{identity}"
-        handle = pynvml.nvmlDeviceGetHandleByUUID(name)
-        return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000
-    except pynvml.NVMLError:
-        return None

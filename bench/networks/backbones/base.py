@@ -22,14 +22,19 @@ class Backbone(nn.Module):
         stages: list[str],
         widths: Mapping[str, int] | None = None,
         padded: bool = False,
+        letters: int = 0,
     ) -> None:
-        """`widths`: channels of the activation behind each stage. `padded`: places of zeros are padding."""
+        """`widths`: channels of the activation behind each stage. `padded`: places of zeros are padding.
+
+        `letters`: of a network of sequences, the numbers that places hold: padding, letters, the unknown one.
+        """
         super().__init__()
         self.net = net
         self.num_features = num_features
         self.stages = stages
         self.widths = dict(widths or {})
         self.padded = padded
+        self.letters = letters
         self.name = ""
         """Name that it was created by, weights included."""
         self.input_shape: tuple[int, ...] | None = None

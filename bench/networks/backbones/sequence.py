@@ -77,7 +77,7 @@ def peptide_cnn(length: int) -> Backbone:
     for name in names:
         net.add_module(name, Block(CHANNELS))
     net.add_module("pool", Pool(CHANNELS))
-    return Backbone(net, CHANNELS, names, dict.fromkeys(names, CHANNELS), padded=True)
+    return Backbone(net, CHANNELS, names, dict.fromkeys(names, CHANNELS), padded=True, letters=VOCABULARY)
 
 
 FAMILY = UntrainedFamily({"peptide_cnn": peptide_cnn}, torch.int64)

@@ -33,10 +33,10 @@ from bench.spec.cell import (
     Stream,
 )
 from bench.spec.matrix.editions import editions
+from bench.spec.options import PartOptions
 from bench.spec.resources import Resources
 from bench.spec.rules import TARGETLESS
 from bench.spec.scenarios import KINDS
-from bench.spec.scenarios.options import PartOptions
 from bench.spec.scenarios.parts import PartsKind
 from bench.spec.toml import Frozen, read_toml
 

@@ -15,6 +15,7 @@ from bench.spec.scenarios.open_set import OpenSet
 from bench.spec.scenarios.partial import Partial
 from bench.spec.scenarios.pretrained import Pretrained
 from bench.spec.scenarios.source_free import SourceFree
+from bench.spec.scenarios.zero_shot import ZeroShot
 from bench.spec.stages import StageSpec
 
 KINDS: dict[str, ScenarioKind] = {
@@ -29,6 +30,7 @@ KINDS: dict[str, ScenarioKind] = {
     "source-free": SourceFree(),
     "continual": Continual(),
     "federated": Federated(),
+    "zero-shot": ZeroShot(),
 }
 
 

@@ -7,7 +7,7 @@ from itertools import product
 from typing import Literal
 
 from bench.spec.cell import Cell, Domains, Shots
-from bench.spec.scenarios.options import PartOptions
+from bench.spec.options import PartOptions
 from bench.spec.stages import Items, Partition, StageSpec
 
 Pair = tuple[Domains | None, str]
@@ -36,6 +36,8 @@ class ScenarioKind:
     """Keys of `PartOptions` that the kind knows."""
     pools_sources = False
     """True if a cell may have several sources, which are trained on together."""
+    names_classes = False
+    """True if the target's classes are known by their names alone."""
     shows_target = True
     """True if methods may see the target's images without labels, and rules and validators go by them."""
 
@@ -47,7 +49,7 @@ class ScenarioKind:
         """
         if target_classes != "all":
             raise ValueError("says itself which classes are the target's")
-        if self.halves_classes and 0 in shots:
+        if self.halves_classes and not self.names_classes and 0 in shots:
             raise ValueError("has new classes, which 0 shots say nothing about")
         if self.unlabelled and {*shots} != {0}:
             raise ValueError(f"{self.unlabelled}: use shots = [0]")

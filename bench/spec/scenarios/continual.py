@@ -12,7 +12,7 @@ from typing import Literal
 
 from bench.core.text import counted
 from bench.spec.cell import Cell, Part
-from bench.spec.scenarios.options import PartOptions
+from bench.spec.options import PartOptions
 from bench.spec.scenarios.parts import Arrangement, PartsKind, two_or_more
 from bench.spec.stages import Items, StageSpec
 

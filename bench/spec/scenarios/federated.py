@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.spec.cell import Cell, Part
-from bench.spec.scenarios.options import PartOptions
+from bench.spec.options import PartOptions
 from bench.spec.scenarios.parts import Arrangement, PartsKind, two_or_more
 from bench.spec.stages import Items, StageSpec
 

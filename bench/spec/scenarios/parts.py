@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 
 from bench.core.text import counted
 from bench.spec.cell import Part, Shots
+from bench.spec.options import PartOptions
 from bench.spec.scenarios.base import ScenarioKind, Sides
-from bench.spec.scenarios.options import PartOptions
 
 
 class Arrangement(NamedTuple):

@@ -54,13 +54,13 @@ class Curves:
 
 
 def learning(frame: pd.DataFrame, block: Block) -> pd.DataFrame:
-    """Mean test accuracy in percent at each evaluation of the last stage: methods by optimiser step.
+    """Mean test metric in percent at each evaluation of the last stage: methods by optimiser step.
 
     For inspection only: it is made of target test labels, and no evaluation may be chosen by it.
     """
     cells = scored(block.of(frame))
     rows = [
-        (method, each.step, 100.0 * each.accuracy["target-test"])
+        (method, each.step, 100.0 * each.tested)
         for method, evaluations in zip(cells["method"], cells["evaluations"], strict=True)
         for each in evaluations
         if each.stage == evaluations[-1].stage

@@ -36,24 +36,31 @@ def cells(**changes: Any) -> list[Cell]:
 
 
 @pytest.mark.parametrize(
-    ("method", "features", "stages"),
+    ("method", "features", "views", "stages"),
     [
         # A blind source stage: one per source and seed. Features: of each domain once, whatever the seed.
-        (FROZEN, (6 * 2 * 2 * 2 + 3 * 2, 3), (6 * 2 * 2, 3 * 2)),
+        (FROZEN, (6 * 2 * 2 * 2 + 3 * 2, 3), (0, 0), (6 * 2 * 2, 3 * 2)),
         # A source stage that sees the target: one per pair and seed, whatever the shots.
-        (replace(FROZEN, sees_target=True), (54, 3), (24, 6 * 2)),
-        # Views are drawn anew for each seed; so are weights at random.
-        (replace(FROZEN, views=4), (54, 3 * 2), (24, 6)),
-        (replace(FROZEN, pretrained=False), (54, 3 * 2), (24, 6)),
+        (replace(FROZEN, sees_target=True), (54, 3), (0, 0), (24, 6 * 2)),
+        # Views are drawn anew for each seed: of the source, and where there are shots of the target.
+        (replace(FROZEN, views=4), (54, 3), (6 * 2 * (1 + 2) + 3 * 2, 3 * 2), (24, 6)),
+        # A loop in the source stage alone takes views of the source alone.
+        (replace(FROZEN, views=4, trains=lambda stage: stage.shared), (54, 3), (6 * 2 * 2, 3 * 2), (24, 6)),
+        # Random weights are drawn anew for each seed.
+        (replace(FROZEN, pretrained=False), (54, 3 * 2), (0, 0), (24, 6)),
         # It sees images, or has no source stage.
-        (replace(FROZEN, split_point=None), (0, 0), (24, 6)),
-        (replace(FROZEN, has_source_stage=False), (54, 3), (0, 0)),
+        (replace(FROZEN, split_point=None, views=4), (0, 0), (0, 0), (24, 6)),
+        (replace(FROZEN, has_source_stage=False), (54, 3), (0, 0), (0, 0)),
+        (replace(FROZEN, has_source_stage=False, views=4), (54, 3), (6 * 2 + 3 * 2, 3 * 2), (0, 0)),
     ],
 )
-def test_what_is_shared(method: MethodTraits, features: tuple[int, int], stages: tuple[int, int]) -> None:
+def test_what_is_shared(
+    method: MethodTraits, features: tuple[int, int], views: tuple[int, int], stages: tuple[int, int]
+) -> None:
     matrix = cells()
     assert len(matrix) == (6 * 2 + 3) * 2
-    assert count_artifacts(matrix, lambda name: method) == {"features": features, "stages": stages}
+    found = count_artifacts(matrix, lambda name: method)
+    assert found == {"features": features, "views": views, "stages": stages}
 
 
 def record(cell: Cell, seconds: dict[str, float], shared: dict[str, float]) -> Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 from bench.cli import cli, main
 from bench.data.catalog import load_card
 from bench.method.registry import load_method
+from bench.records.baselines import packed
 from bench.records.store import Store
 from bench.spec import findings
 from bench.spec.cell import Cell
@@ -74,6 +76,24 @@ def test_verdicts_are_computed_from_records(results: Path, tmp_path: Path) -> No
     assert (
         "http" not in re.sub(r'<a href="https://[^"]*">', "", page).split("</style>")[1].split("<script>")[0]
     )
+
+
+def test_what_no_folder_holds_is_judged_by_the_committed_baseline(results: Path) -> None:
+    held = results / "baselines" / "reproduce-digits"
+    archives = packed(store := Store(results / "reproduce-digits"), store.records())
+    held.mkdir(parents=True)
+    for name, content in archives.items():
+        (held / name).write_bytes(content)
+    names = ("adabn-mnist-m", "dann-mnist-m", "--recorded", "--results", str(results))
+    before = reproduce(*names)
+    # Of DANN the folder has nothing any more, of AdaBN all.
+    for each in store.records():
+        if each.request.cell.method == "dann":
+            store.path(each.key).unlink()
+    assert reproduce(*names).output == before.output
+    assert "dann over the source alone" in before.output
+    shutil.rmtree(held)
+    assert "not run" in reproduce(*names).output
 
 
 @pytest.fixture

@@ -148,10 +148,31 @@ def test_own_images(home: Path) -> None:
     assert "dict-" in (home / page).read_text()
 
 
+ROWS = """
+import bench, pandas as pd
+frame = pd.DataFrame({"owed": [n % 2 + n / 100 for n in range(80)], "age": range(80),
+                      "late": [n % 2 for n in range(80)], "country": ["DE"] * 40 + ["ES"] * 40})
+frame.to_csv("people.csv", index=False)
+asked = dict(label="late", domain="country", source="DE", target="ES", shots=0, steps=8, seeds=0,
+             methods="linear-probe", backbone="mlp.untrained")
+for data, out in (("people.csv", "file"), (frame, "object")):
+    results = bench.run(data=data, results=out, **asked)
+    print(*results.frame()[["status", "modality", "metric", "pair"]].iloc[0], results.report().exists())
+"""
+
+
+def test_own_rows_are_named_as_on_the_command_line(home: Path) -> None:
+    """Of a file and of a frame; the page is built with the same names."""
+    process = script(home, ROWS)
+    assert process.returncode == 0, process.stderr
+    said = [line for line in process.stdout.splitlines() if line.startswith("done")]
+    assert said == ["done table auc DE → ES True"] * 2
+
+
 @pytest.mark.parametrize(
     ("call", "line"),
     [
-        ({}, r"say which suite, as bench.run\('quick'\), or hand over your own images"),
+        ({}, r"say which suite, as bench.run\('quick'\), or hand over your own items"),
         ({"suite": "smok"}, "unknown suite 'smok': did you mean 'smoke'"),
         (
             {"suite": "smoke", "method": "dann"},
@@ -167,6 +188,11 @@ def test_own_images(home: Path) -> None:
         ({"suite": "smoke", "device": "gpu"}, "gpu"),
         ({"data": "nowhere"}, "data: there is no 'nowhere'"),
         ({"data": 3}, "data is of type int"),
+        ({"data": [1], "label": "kind"}, "label = 'kind' names a column of a table, and data is a list"),
+        ({"data": ".", "label": 3}, "label takes a text, not '3'"),
+        ({"suite": "smoke", "domain": "where"}, "domain = 'where' says what is in your own table"),
+        ({"data": ".", "label": "kind"}, "--label kind names a column of a table, and '.*' is a folder"),
+        ({"data": ".", "modality": "rows"}, "unknown modality 'rows'"),
     ],
 )
 def test_what_is_wrong_is_one_line(

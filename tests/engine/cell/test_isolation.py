@@ -72,7 +72,7 @@ def test_the_suite_goes_on(home: Path) -> None:
     assert "exit code 7" in reasons["exits"]
     assert "a last word" in found["exits"]["log"]
     assert reasons["leaves"] == "SystemExit: no more (leaves.py:8)"
-    assert reasons["eats"].startswith("out of memory at batches of 32 images")
+    assert reasons["eats"].startswith("out of memory at batches of 32")
     assert "took longer than 20 s; was at: target stage" in reasons["hangs"]
     assert "in loss" in found["hangs"]["log"], "where it hung"
     said = [line for line in process.stderr.splitlines() if line.startswith("failed: ")]

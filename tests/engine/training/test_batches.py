@@ -172,7 +172,7 @@ def test_without_a_seed_nothing_is_augmented() -> None:
 
 def test_kept_views() -> None:
     clean, views = torch.zeros(4, 1), torch.tensor([[[1.0], [2.0]], [[10.0], [20.0]]])
-    inputs = KeptInputs(clean, views, np.array([-1, 0, -1, 1]))
+    inputs = KeptInputs(clean, lambda: views, np.array([-1, 0, -1, 1]))
     rows = np.array([1, 3] * 50)
     assert inputs.take(rows).sum() == 0
     seen = inputs.take(rows, 3)[:, 0]

@@ -133,16 +133,14 @@ def test_a_failed_attempt_leaves_no_statistics() -> None:
 def test_a_loss_that_couples_images_fails_with_a_line() -> None:
     assert not Coupled.per_sample_loss
     assert Counting.per_sample_loss
-    with pytest.raises(
-        CellFailed, match=r"out of memory at batches of 16 images.*`per_sample_loss`.*2\.00 GiB"
-    ):
+    with pytest.raises(CellFailed, match=r"out of memory at batches of 16, .*`per_sample_loss`.*2\.00 GiB"):
         run(Coupled(), network(small=True))
 
 
 def test_what_never_fits_fails_with_a_line() -> None:
     net = network(small=False)
     net.backbone.append(type("None_", (Small,), {"forward": _never})())
-    with pytest.raises(CellFailed, match="batches of 16 images in 8 parts: use smaller images"):
+    with pytest.raises(CellFailed, match="batches of 16 in 8 parts: use a smaller image_size"):
         run(Counting(), net)
 
 
@@ -214,8 +212,8 @@ def test_a_cell_says_that_its_batches_were_halved(tmp_path: Path, monkeypatch: A
     record, _ = answer(tiny_cell("hungry"), tmp_path / "artifacts")
     assert record.outcome.status == "done", record.outcome.log
     wanted = [
-        f"memory was out: the {stage} stage took its batches of 16 images in 4 parts, gradients summed; "
-        "batch norm normalised by 4 images at once"
+        f"memory was out: the {stage} stage took its batches of 16 in 4 parts, gradients summed; "
+        "batch norm normalised by 4 at once"
         for stage in ("source", "target")
     ]
     assert list(record.warnings) == wanted

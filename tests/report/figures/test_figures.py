@@ -5,9 +5,11 @@ from xml.etree import ElementTree
 
 from bench.records.store import Store
 from bench.report.figures import figures, pareto
+from bench.report.figures.critical_differences import critical_differences
 from bench.report.figures.drawing import Picture, method_styles
 from bench.report.scores.frame import load_frame
 from bench.report.scores.supervision import Supervision
+from bench.report.statistics.ranks import Ranks
 from bench.report.tables.leaderboard import Block, leaderboard
 from tests.report import synthetic
 
@@ -64,3 +66,36 @@ def test_nothing_to_draw(store: Store) -> None:
 def test_many_methods_differ_in_colour_or_marker() -> None:
     styles = method_styles([f"m{number}" for number in range(40)])
     assert len(set(styles.of.values())) == 40
+
+
+def test_critical_differences_by_hand() -> None:
+    """Bars join what is 1 apart at most; two that share a method are not on one line."""
+    ranks = Ranks({"a": 1.0, "b <i>": 2.0, "c": 2.5, "d": 4.0, "e": 4.5}, 4, 0.01, 1.0)
+    picture = critical_differences(ranks, BLOCK)
+    assert picture
+    ElementTree.fromstring(picture.svg)
+    (axes,) = picture.drawing.figure.axes
+    bars = [line.get_xydata() for line in axes.lines if line.get_linewidth() == 3]
+    assert [(start, end) for (start, _), (end, _) in bars] == [(1.0, 2.0), (2.0, 2.5), (4.0, 4.5)]
+    first, second, third = (bar[0][1] for bar in bars)
+    assert first == third != second
+    # A line leads from each rank to its name; the better half is on the left.
+    lines = [line.get_xydata() for line in axes.lines if line.get_linewidth() != 3]
+    assert [line[0].tolist() for line in lines] == [[rank, 0.0] for rank in ranks.mean.values()]
+    assert [line[-1][0] for line in lines] == [1.0, 1.0, 1.0, 5.0, 5.0]
+    rows = {text.get_text().strip(): text.get_position()[1] for text in axes.texts}
+    assert rows == {
+        name: line[-1][1]
+        for name, line in zip(["a (1.0)", "b <i> (2.0)", "c (2.5)", "(4.0) d", "(4.5) e"], lines, strict=True)
+    }
+    assert rows["a (1.0)"] == rows["(4.5) e"] > max(bar[0][1] for bar in bars)
+    assert picture.alt.endswith("a 1.0, b <i> 2.0, c 2.5, d 4.0, e 4.5. Critical difference 1.00.")
+
+
+def test_ranks_that_cannot_be_tested_are_not_drawn() -> None:
+    assert critical_differences(Ranks({"a": 1.0, "b": 2.0}, 4, None, None), BLOCK) is None
+
+
+def test_ranks_that_are_all_alike_are_drawn() -> None:
+    """Two questions with opposite answers."""
+    assert critical_differences(Ranks(dict.fromkeys("abc", 2.0), 2, 1.0, 2.3), BLOCK)

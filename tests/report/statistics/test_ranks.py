@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import math
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from bench.records.store import Store
 from bench.report.scores.frame import load_frame
 from bench.report.statistics.aggregate import aggregates, profiles
-from bench.report.statistics.ranks import average_ranks
+from bench.report.statistics.ranks import Ranks, average_ranks
 from tests.report import synthetic
 
 DOMAINS = ("a", "b", "c", "d")
@@ -52,6 +54,27 @@ def test_ranks_that_cannot_be_tested_say_why(store: Store, rights, why: str) -> 
     ranks = average_ranks(load_frame(store))
     assert why in ranks.why
     assert ranks.p is ranks.critical is None
+
+
+def test_groups_by_hand() -> None:
+    """Ranks that differ by the critical difference at most, in the longest runs."""
+    ranks = dict(zip("abcdef", (1.0, 2.0, 2.5, 3.5, 4.0, 6.0), strict=True))
+    assert Ranks(ranks, 4, 0.01, 1.0).groups == [(0, 1), (1, 2), (2, 3), (3, 4)]
+    assert Ranks(ranks, 4, 0.01, 1.5).groups == [(0, 2), (1, 3), (2, 4)]
+    assert Ranks(ranks, 4, 0.01, 0.4).groups == []
+    assert Ranks(ranks, 4, 0.01, 9.0).groups == [(0, 5)]
+    assert Ranks(ranks, 4, None, None).groups == []
+
+
+@given(st.lists(st.floats(1, 9), min_size=3, max_size=9).map(sorted), st.floats(0.01, 9))
+def test_two_methods_are_in_a_group_if_they_are_not_told_apart(places: list[float], critical: float) -> None:
+    groups = Ranks({str(n): place for n, place in enumerate(places)}, 4, 0.5, critical).groups
+    for one, other in combinations(range(len(places)), 2):
+        together = any(first <= one and other <= last for first, last in groups)
+        assert together == (places[other] <= places[one] + critical)
+    for first, last in combinations(groups, 2):
+        assert not (last[0] <= first[0] and first[1] <= last[1]), "a group within a group"
+        assert not (first[0] <= last[0] and last[1] <= first[1])
 
 
 def test_aggregates_against_scipy(store: Store) -> None:

@@ -76,11 +76,12 @@ def onto(x: Tensor, device: torch.device) -> Tensor:
 class KeptInputs:
     """Features that a frozen part of the network made of the items: (N, ...), on the device.
 
-    `views` (V, M, ...) are augmented views of the M items with a place in `places` (N,), -1 for none.
+    `views` returns augmented views (V, M, ...) of the M items with a place in `places` (N,), -1 for none; it
+    is called when the first one is asked for.
     """
 
     clean: Tensor
-    views: Tensor | None = None
+    views: Callable[[], Tensor] | None = None
     places: np.ndarray | None = None
 
     lengths = None
@@ -104,6 +105,7 @@ class KeptInputs:
             raise UserError("a method with a split point has no strong second view: images are needed for it")
         if augment_seed is None or self.views is None or self.places is None:
             return self.clean[onto(torch.from_numpy(rows), self.clean.device)]
-        chosen = np.random.default_rng(augment_seed).integers(len(self.views), size=len(rows))
+        views = self.views()
+        chosen = np.random.default_rng(augment_seed).integers(len(views), size=len(rows))
         places = (torch.from_numpy(chosen), torch.from_numpy(self.places[rows]))
-        return self.views[tuple(onto(place, self.views.device) for place in places)]
+        return views[tuple(onto(place, views.device) for place in places)]
