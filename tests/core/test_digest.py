@@ -243,6 +243,7 @@ EVERYTHING = [
     "method/generalisation.py",
     "method/maths/adversarial.py",
     *(f"method/maths/{name}.py" for name in MATHS),
+    "method/named.py",
     "method/probed.py",
     *TASKS,
 ]
