@@ -474,7 +474,7 @@ def _run() -> None:
     except UserError as error:
         _complain(str(error))
     except (OSError, MemoryError, ImportError, RuntimeError) as error:
-        # A system's limit may be met anywhere; other errors are handled where they happen.
+        # What the system refuses may be met anywhere; other errors are handled where they happen.
         line = _limit(error) or _lack(error)
         if line is None:
             raise
@@ -508,16 +508,18 @@ IN_WORDS = {
 
 
 def _limit(error: Exception) -> str | None:
-    """Say in a line which limit of the system an error is of; None where it is of none."""
+    """Say in a line what the system refused, and what to do where that is known; None for other errors."""
     if isinstance(error, MemoryError):
         return LIMITS[errno.ENOMEM]
-    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        return f"'{str(error.filename)[:40]}…' is too long for a file's name: give a shorter path"
     number = next((number for words, number in IN_WORDS.items() if words in str(error)), None)
-    if isinstance(error, OSError) and error.errno in LIMITS:
-        number = error.errno
-    where = f" ('{error.filename}')" if isinstance(error, OSError) and error.filename else ""
-    return f"{LIMITS[number]}{where}" if number is not None else None
+    if not isinstance(error, OSError):
+        return LIMITS[number] if number else None
+    if error.errno == errno.ENAMETOOLONG:
+        return f"'{str(error.filename)[:40]}…' is too long for a file's name: give a shorter path"
+    # Whatever its number, if it has one: a system may refuse any file at any moment, for reasons of its own.
+    said = LIMITS.get(error.errno or number or 0) or error.strerror or str(error) or type(error).__name__
+    where = error.filename
+    return f"{said} ('{os.fsdecode(where)}')" if isinstance(where, str | bytes | os.PathLike) else said
 
 
 def _lack(error: Exception) -> str | None:

@@ -40,6 +40,9 @@ SILENT = {
 """Fields of a card that decide no number of a cell, each with the reason."""
 
 
+MOST_CLASSES = 2**15 - 1
+"""Most classes of a dataset: labels are kept as int16."""
+
 UNSAID = {"corrupted": [], "modality": "image", "metric": "accuracy"}
 """Fields that a digest leaves out with these values: they are younger than digests that stay the same."""
 
@@ -76,7 +79,9 @@ class Card(Frozen):
     domains: list[str] = Field(min_length=1)
     default_domains: list[str] = Field([], description="default: all of them")
     classes: list[str] = Field(
-        min_length=2, description="in the order of which `classes = 20` takes the first"
+        min_length=2,
+        max_length=MOST_CLASSES,
+        description="in the order of which `classes = 20` takes the first",
     )
     modality: ModalityName = "image"
     metric: Metric = Field("accuracy", description="what its results are judged by")

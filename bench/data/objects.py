@@ -152,20 +152,24 @@ def _of_several(data: Mapping[Any, Any], domain: str, named: Mapping[str, str]) 
     for name, part in data.items():
         if isinstance(part, Mapping | str | os.PathLike):
             raise UserError(f"data['{name}'] is a {type(part).__name__}: hand over a dataset for each domain")
-        for entry in entries(part, domain if splits else str(name), named):
-            yield replace(entry, split=str(name)) if splits else entry
+        for number, entry in enumerate(entries(part, domain if splits else str(name), named)):
+            if splits:
+                yield replace(entry, split=str(name))
+            elif entry.domain == str(name):
+                yield entry
+            else:
+                raise UserError(
+                    f"item {number} of data['{name}'] is of domain '{printable(entry.domain)}' by a column "
+                    "of its own: rename that column, or hand over one table of all domains"
+                )
 
 
 def _of_torch(data: Any, domain: str) -> Iterator[Entry]:
     """Entries of a dataset of torch, whose items are (image, label)."""
-    names, files = getattr(data, "classes", None), getattr(data, "samples", None)
+    names = getattr(data, "classes", None)
     if names is None:
         names = getattr(getattr(data, "dataset", None), "classes", None)  # of a subset
-    untouched = all(
-        getattr(data, name, None) is None for name in ("transform", "target_transform", "transforms")
-    )
-    items = files if untouched and isinstance(files, list) else _in_order(data)
-    for number, item in enumerate(items):
+    for number, item in enumerate(data.samples if _lists_files(data) else _in_order(data)):
         try:
             image, label = item
         except (TypeError, ValueError):
@@ -173,6 +177,19 @@ def _of_torch(data: Any, domain: str) -> Iterator[Entry]:
                 f"item {number} of the dataset is a {type(item).__name__}, no (image, label)"
             ) from None
         yield Entry(image, _label(label, names, number), domain)
+
+
+def _lists_files(data: Any) -> bool:
+    """Return True if a dataset's items are its `samples`, files that torchvision reads as they are.
+
+    A class of somebody else may have a list of that name, too, and items of its own making.
+    """
+    changes = ("transform", "target_transform", "transforms")
+    makers = ((type(data), "__getitem__"), (type(data), "__len__"), (data, "loader"))
+    return all(getattr(data, name, None) is None for name in changes) and all(
+        getattr(getattr(owner, name, None), "__module__", "") == "torchvision.datasets.folder"
+        for owner, name in makers
+    )
 
 
 def _in_order(data: Any) -> Iterator[Any]:
@@ -251,19 +268,38 @@ def _of_rows(
             label if isinstance(label, str) else _label(label, None, number),
             domain if found["domain"] is None else _text(values["domain"]),
             _text(values["split"]),
-            _text(values["group"]),
+            _group(values["group"]),
         )
 
 
 def _column(name: str, columns: list[Any]) -> Any:
-    """Column of a table that is called `name`, or what else that is called; None where there is none."""
-    known = {str(column).strip().lower(): column for column in columns}
-    return next((known[other] for other in (name, *OTHER_NAMES[name]) if other in known), None)
+    """Column of a table that is called `name`, or else what that is also called; None where there is none.
+
+    Raises:
+        UserError: there are several of these.
+    """
+    for names in ((name,), OTHER_NAMES[name]):
+        found = [column for column in columns if str(column).strip().lower() in names]
+        if len(found) > 1:
+            claims = ", ".join(map(str, found))
+            raise UserError(f"data has {len(found)} columns for '{name}' ({claims}): leave out all but one")
+        if found:
+            return found[0]
+    return None
 
 
 def _text(value: Any) -> str:
-    missing = value is None or value != value  # noqa: PLR0124  # as NaN is not
+    """Text of a cell, empty for a missing one."""
+    try:
+        missing = value is None or bool(value != value)  # noqa: PLR0124  # as NaN is not
+    except TypeError:
+        missing = True  # Of pandas' NA this is neither true nor false.
     return "" if missing else str(value)
+
+
+def _group(value: Any) -> str:
+    """Text of a group: frames turn whole numbers into others where one is missing, and 1.0 is group 1."""
+    return _text(int(value) if isinstance(value, float | np.floating) and value.is_integer() else value)
 
 
 # Written down ----------------------------------------------------------------------------------------------

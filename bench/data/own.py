@@ -12,7 +12,7 @@ from bench.core.errors import UserError, check_name
 from bench.core.modalities import MODALITIES, Modality
 from bench.core.paths import ITEM_COLUMNS
 from bench.core.text import printable
-from bench.data.card import Card, domain_fault, own_name
+from bench.data.card import MOST_CLASSES, Card, domain_fault, own_name
 from bench.data.sources.base import alike
 from bench.data.sources.folder import OwnFolder
 from bench.data.sources.layouts import few
@@ -214,9 +214,12 @@ def _card(own: Own) -> Card:
     for domain in domains:
         if fault := domain_fault(domain):
             raise UserError(f"domain '{domain}' of '{place}' {fault}: rename it")
-    alone = _strangers(counts, domains)
+    where: dict[str, set[str]] = defaultdict(set)
+    for domain, label in counts:
+        where[label].add(domain)
+    alone = _strangers(where, domains)
     domains = [domain for domain in domains if domain not in alone]
-    reasons = {label: _shortage(counts, domains, label, own.kind) for label in labels}
+    reasons = {label: _shortage(counts, domains, label, where[label], own.kind) for label in labels}
     shared = [label for label in labels if not reasons[label]]
     left_out = [f"domain {domain} (no class of another)" for domain in alone]
     left_out += [f"{label} ({reasons[label]})" for label in labels if reasons[label]]
@@ -227,6 +230,8 @@ def _card(own: Own) -> Card:
             + (f"; read as {tree.reading}" if tree else "")
             + (f"; left out: {few(left_out)}" if left_out else "")
         )
+    if len(shared) > MOST_CLASSES:
+        raise UserError(f"refused: '{place}' has {len(shared):,} classes, more than {MOST_CLASSES:,}")
     if left_out:
         notes.append(f"left out: {few(left_out, NAMED)}")
     for names in (domains, labels):
@@ -251,20 +256,16 @@ def _card(own: Own) -> Card:
     )
 
 
-def _strangers(counts: Counts, domains: list[str]) -> list[str]:
-    """List domains that have no class of another, if most have some."""
-    where: dict[str, set[str]] = defaultdict(set)
-    for domain, label in counts:
-        where[label].add(domain)
+def _strangers(where: Mapping[str, set[str]], domains: list[str]) -> list[str]:
+    """List domains that have no class of another, if most have some, by the domains of each class."""
     known = set().union(*(there for there in where.values() if len(there) > 1))
     return [domain for domain in domains if domain not in known] if 2 * len(known) > len(domains) else []
 
 
-def _shortage(counts: Counts, domains: list[str], label: str, kind: Modality) -> str:
+def _shortage(counts: Counts, domains: list[str], label: str, everywhere: set[str], kind: Modality) -> str:
     """Say in which domains a class has too few items; empty where it has enough in all."""
-    everywhere = [domain for domain, name in counts if name == label]
     if len(everywhere) == 1 and len(domains) > 1:
-        return f"only in {everywhere[0]}"
+        return f"only in {next(iter(everywhere))}"
     there = [domain for domain in domains if domain in everywhere]
     reasons = [f"none in {domain}" for domain in domains if domain not in there]
     for domain in there:

@@ -35,18 +35,34 @@ def auc(logits: np.ndarray, labels: np.ndarray, correct: np.ndarray) -> np.ndarr
 
     Mean over the classes that some items are of, and others not; ties count half. NaN where there are none.
     """
-    probabilities = np.where(np.isfinite(logits).any(1, keepdims=True), logits, 0).astype(np.float64)
-    probabilities = np.nan_to_num(probabilities - probabilities.max(1, keepdims=True), nan=0.0)
-    probabilities = np.exp(probabilities)
-    probabilities /= probabilities.sum(1, keepdims=True)
+    odds = _log_odds(np.where(np.isfinite(logits).any(1, keepdims=True), logits, 0).astype(np.float64))
     found = [
-        _auc(probabilities[:, label], labels == label)
+        _auc(odds[:, label], labels == label)
         for label in np.unique(labels)
         if 0 < np.count_nonzero(labels == label) < len(labels)
     ]
     if not found:
         return np.full(len(labels), np.nan, dtype=np.float32)
     return np.mean(found, axis=0).astype(np.float32)
+
+
+def _log_odds(logits: np.ndarray) -> np.ndarray:
+    """Logarithms of p / (1 - p), float32, of logits (items, classes): as p orders them, without its rounding.
+
+    Of a network that is sure p itself is 1, and items that differ by far would be ties.
+    """
+    scores = np.nan_to_num(logits - logits.max(1, keepdims=True), nan=0.0)
+    first = scores.argmax(1)[:, None]
+    rest = scores.copy()
+    np.put_along_axis(rest, first, -np.inf, 1)
+    second = rest.max(1, keepdims=True)
+    others = second + np.log(np.exp(rest - second).sum(1, keepdims=True))
+    logs = scores - np.logaddexp(0, others)
+    # All but the likeliest class have one half at most, of which 1 - p keeps its digits.
+    odds = logs - np.log1p(-np.exp(np.minimum(logs, np.log(0.5))))
+    np.put_along_axis(odds, first, -others, 1)
+    with np.errstate(over="ignore"):
+        return odds.astype(np.float32)
 
 
 def _auc(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:

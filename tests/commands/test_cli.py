@@ -639,6 +639,27 @@ def test_unwritable_cache(
     assert "BENCH_CACHE" in err
 
 
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="no users as Unix has them")
+@pytest.mark.parametrize("inside", ["", "records"])
+def test_what_may_not_be_read_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, inside: str
+) -> None:
+    """Wherever it is met: a system may refuse any file, with any number."""
+    results = tmp_path / "results"
+    results.mkdir()
+    assert call(monkeypatch, capsys, "results", "verify", str(results))[0] == 2, "and all is imported"
+    results.chmod(0)
+    user = os.geteuid()
+    try:
+        os.seteuid(user or 65534)
+        code, _, err = call(monkeypatch, capsys, "results", "verify", str(results / inside))
+    finally:
+        os.seteuid(user)
+        results.chmod(0o755)
+    assert (code, err.count("\n")) == (2, 1), err
+    assert err.startswith("error: Permission denied ('")
+
+
 BOUNDED_ELSEWHERE = {
     "steps": "by the suite, which is checked with it",
     "version": "by the versions that there are",

@@ -31,6 +31,13 @@ from tests.support.checkout import bench, python
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
 
 
+def test_more_classes_than_labels_have_numbers(tmp_path: Path) -> None:
+    lines = [f"t {n},web,c{n // 3}" for n in range(3 * 2**15)]
+    (tmp_path / "t.csv").write_text("\n".join(["text,domain,label", *lines]))
+    with pytest.raises(UserError, match=r"refused: .* has 32,768 classes, more than 32,767"):
+        own_card(tmp_path / "t.csv")
+
+
 @pytest.mark.parametrize("content", [EPS, b"\x0a\x05\x01\x08" + bytes(124), b"8BPS\0\1" + bytes(20)])
 def test_formats_that_are_not_read(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that would draw PostScript leaves a file if it is started."""

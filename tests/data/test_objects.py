@@ -155,6 +155,53 @@ def test_an_image_folder_is_not_copied(tmp_path: Path, own_cache: Path) -> None:
     assert len([*changed.parent.iterdir()]) == 7, "a transform makes other images"
 
 
+class Relabelled(ImageFolder):
+    def __getitem__(self, index: int) -> Any:
+        image, label = super().__getitem__(index)
+        return image, 1 - label
+
+
+class Fewer(Dataset[Any]):
+    """A dataset of somebody's own, which keeps a list of all files and hands out some, cut."""
+
+    classes = CLASSES
+
+    def __init__(self, root: Path) -> None:
+        self.samples = ImageFolder(str(root)).samples
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, number: int) -> Any:
+        path, label = self.samples[number]
+        return Image.open(path).convert("RGB").crop((0, 0, 2, 2)), label
+
+
+def test_items_are_what_a_dataset_says_they_are(tmp_path: Path) -> None:
+    """Whatever its list of files is called: its class may leave some out, cut them, or label them anew."""
+    root = as_folders(tmp_path, pictures(["shop"], CLASSES, 3)) / "shop"
+    table = as_own_data(Fewer(root))
+    rows = read_manifest(table)
+    assert [row["label"] for row in rows] == ["bolt"] * 3 + ["nut"]
+    assert {Image.open(table.parent / row["path"]).size for row in rows} == {(2, 2)}
+    assert [row["label"] for row in read_manifest(as_own_data(Relabelled(str(root))))] == (
+        ["nut"] * 3 + ["bolt"] * 3
+    )
+    cut = as_own_data(ImageFolder(str(root), loader=lambda path: Image.open(path).crop((0, 0, 2, 2))))
+    assert Image.open(cut.parent / read_manifest(cut)[0]["path"]).size == (2, 2)
+
+
+def test_a_group_is_the_same_in_all_frames(tmp_path: Path) -> None:
+    """A frame with a missing value holds whole numbers as others; 1 and 1.0 are one group all the same."""
+    frame = pd.DataFrame({"image": pil(colours()), "label": ["bolt", "nut"] * 4})
+    whole, lacking = frame.assign(group=range(8)), frame.assign(group=[None, *range(1, 8)])
+    halves = lacking.astype({"group": np.float32})
+    assert lacking["group"].dtype == float
+    nullable = lacking.astype({"group": "Int64"})
+    rows = read_manifest(as_own_data({"a": whole, "b": lacking, "c": nullable, "d": halves}))
+    assert [row["group"] for row in rows] == [*"01234567", *["", *"1234567"] * 3]
+
+
 def hub(each: int = 4, **columns: Any) -> Any:
     features = {
         "image": datasets.Image(),
@@ -254,6 +301,15 @@ def test_a_folder_is_what_it_is(tmp_path: Path) -> None:
         ([(torch.full((3, 8, 8), -2.1), "a")], "float32 from -2.1 to -2.1: .* leave such a transform out"),
         ([(np.full((8, 8), np.nan), "a")], "float64 from nan to nan"),
         (pd.DataFrame({"picture": [GREY], "label": ["a"]}), "no column 'path' .*, but picture, label"),
+        (
+            pd.DataFrame([[GREY, "a", "b"]], columns=["image", "label", "label"]),
+            r"2 columns for 'label' \(label, label\): leave out all but one",
+        ),
+        (pd.DataFrame({"image": [GREY], "class": ["a"], "category": ["b"]}), r"\(class, category\): leave"),
+        (
+            {"shop": pd.DataFrame({"image": [GREY], "label": ["a"], "style": ["old"]})},
+            r"item 0 of data\['shop'\] is of domain 'old' by a column of its own: rename that column",
+        ),
     ],
 )
 def test_what_is_no_dataset_of_images(data: Any, line: str, own_cache: Path) -> None:

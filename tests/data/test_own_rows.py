@@ -229,7 +229,7 @@ def test_wrong_names_are_one_line(fresh: Path, named: dict[str, str], reason: st
             r"2 columns for 'label' \(.*\): remove .*, or say which with --label",
         ),
         ("domain,label\nx,y\n", "no column beside those of labels, domains"),
-        ('a,domain,label\n1,"x,y\n2,x,y\n', "a quote is not closed"),
+        ('a,domain,label\n1,"x,y\n2,x,y\n', "line 2: .* begin with a quote that it does not end with"),
         ("a,a,domain,label\n1,1,x,y\n", "2 columns are called 'a': rename all but one"),
         ("a,domain,label,split\n1,x,y,dev\n", "row 1: split 'dev': train, validation, test or empty"),
         (f"a,domain,label\n1,{'x' * 300},y\n", "has 300 characters: the longest domain has 200"),
@@ -246,6 +246,31 @@ def test_bad_tables_are_one_line(fresh: Path, text: str, reason: str) -> None:
     with pytest.raises(UserError, match=reason) as raised:
         own_card(fresh / "t.csv", "table")
     assert "\n" not in str(raised.value)
+
+
+def test_stray_quotes_swallow_no_rows(fresh: Path) -> None:
+    """Two of them are even in number, and would take the rows between for one cell."""
+    frame = people().astype({"town": object})
+    frame.loc[[4, 9], "town"] = ['"inner', '"outer']
+    lines = [",".join(map(str, row)) for row in frame.astype(object).fillna("").itertuples(index=False)]
+    (fresh / "t.csv").write_text("\n".join([",".join(frame.columns), *lines]))
+    with pytest.raises(UserError, match=r"t.csv: line 6: .* begin with a quote that it does not end with"):
+        card_of(fresh / "t.csv")
+    (fresh / "t.csv").write_text("\n".join([",".join(frame.columns), *lines]).replace('"', '5" '))
+    dataset = open_dataset(card_of(fresh / "t.csv"))
+    assert [len(domain.names) for domain in dataset.domains.values()] == [PEOPLE, PEOPLE]
+    assert 'town = 5" inner' in dataset.card.columns, "a quote within a cell is a mark of inches"
+
+
+@pytest.mark.parametrize("kind", ["dictionary", "fixed", "view"])
+def test_bytes_of_any_type_are_texts(fresh: Path, kind: str) -> None:
+    names = {"dictionary": pa.binary(), "fixed": pa.binary(2), "view": pa.binary_view()}
+    frame = people()
+    values = pa.array([name.encode() for name in frame["country"]], names[kind])
+    table = pa.Table.from_pandas(frame.drop(columns="country"))
+    table = table.append_column("country", values.dictionary_encode() if kind == "dictionary" else values)
+    pq.write_table(table, fresh / "t.parquet")
+    assert card_of(fresh / "t.parquet").domains == ["DE", "NA"]
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])

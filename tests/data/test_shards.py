@@ -115,6 +115,38 @@ def test_recordings_of_shards(fresh: Path) -> None:
     assert open_dataset(card).decoded("d", 100).shape == (8, 1600)
 
 
+@pytest.mark.parametrize("item", ["text", "age"])
+@pytest.mark.parametrize(
+    ("name", "second", "said"),
+    [
+        (
+            "group",
+            [None, *(float(n) for n in range(1, 12))],
+            "whole number in 'a.parquet' and of type double",
+        ),
+        ("label", [float(n % 2) for n in range(12)], "whole number in 'a.parquet' and of type double"),
+        ("label", [n % 2 == 1 for n in range(12)], "whole number in 'a.parquet' and of type bool"),
+        ("domain", None, "text in 'a.parquet' and no column in 'b.parquet'"),
+    ],
+)
+def test_shards_say_the_same_in_columns_alike(
+    fresh: Path, item: str, name: str, second: list[object] | None, said: str
+) -> None:
+    """Group 1 of one shard would be another than 1.0 of the next, and lie in another split."""
+    first: dict[str, object] = {
+        item: [n if item == "age" else f"t {n}" for n in range(12)],
+        "label": [n % 2 for n in range(12)],
+        "group": [*range(12)],
+        "domain": ["x"] * 12,
+    }
+    other = {k: v for k, v in {**first, name: second}.items() if v is not None}
+    folder = write(fresh / "d", {"a.parquet": first, "b.parquet": other})
+    with pytest.raises(UserError, match=f"shards d: '{name}' is a {said}.*: write all of its files alike"):
+        card_of(folder, group="group")
+    write(folder, {"b.parquet": {**first, "group": pa.nulls(12)}})
+    assert len(open_dataset(card_of(folder, group="group")).domains["x"].names) == 24
+
+
 def test_rows_of_shards_are_those_of_one_table(fresh: Path) -> None:
     columns = {
         "age": [*range(23), None],

@@ -37,6 +37,21 @@ def test_by_hand() -> None:
     assert credits("auc", logits, labels).mean() == pytest.approx(2.5 / 6)
 
 
+@pytest.mark.parametrize("sure", [1, 20, 500, 30_000])
+def test_the_area_of_a_network_that_is_sure(sure: float) -> None:
+    """A probability of 1 orders nothing; what stands behind it does, on both ends."""
+    margins = sure * np.array([1.0, 0.5, 0.75, -1.0, -0.5, -0.75])
+    labels = np.array([1, 0, 1, 0, 1, 0])
+    logits = np.stack([np.minimum(0, -margins), np.minimum(0, margins)], axis=1).astype(np.float16)
+    # Of 9 pairs the item of class 1 at -0.5 loses one, to that of class 0 at 0.5.
+    assert roc_auc_score(labels, margins) == pytest.approx(8 / 9)
+    assert credits("auc", logits, labels).mean() == pytest.approx(8 / 9)
+    unused = np.full((6, 1), -np.inf, dtype=np.float16)
+    assert credits("auc", np.hstack([unused, logits]), labels + 1).mean() == pytest.approx(8 / 9)
+    tied = credits("auc", np.repeat(logits[:1], 6, axis=0), labels)
+    assert tied.mean() == pytest.approx(1 / 2)
+
+
 @pytest.mark.parametrize("classes", [2, 4])
 def test_against_scikit_learn(classes: int) -> None:
     logits, labels = drawn(classes)

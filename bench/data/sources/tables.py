@@ -23,6 +23,7 @@ from bench.data.sources.parquet import (
     open_shard,
     parquet_files,
     split_of,
+    table_title,
 )
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def read_table(file: Path, columns: Columns) -> Rows:
     Raises:
         UserError: unreadable or too large, a column is missing or there twice, a cell empty or no split.
     """
+    check_alike(file, columns)
     shards, count = parquet_files(file), 0
     for part in shards or [file]:
         for number, text in _parquet(part, columns, is_list(file)) if shards else _csv(part, columns):
@@ -168,7 +170,7 @@ def _csv(file: Path, columns: Columns) -> Rows:
         text = io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
         before = csv.field_size_limit(MOST_CHARACTERS)
         try:
-            lines = _cells(text, delimiter)
+            lines = _cells(_lines(text, MOST_CHARACTERS), delimiter=delimiter, skipinitialspace=True)
             next(lines)
             for number, cells in lines:
                 if any(cells[len(header) :]):
@@ -184,30 +186,47 @@ def _csv(file: Path, columns: Columns) -> Rows:
             csv.field_size_limit(before)
 
 
-def _cells(text: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def check_quotes(file: Path, delimiter: str, longest: int) -> None:
+    """Read a CSV of lines of so many characters at most, for its quotes alone.
+
+    Raises:
+        UserError: one is not closed, or not where its cell ends: another reader would go on without a word,
+            and take the rows up to the next quote for one cell.
+    """
+    before = csv.field_size_limit(longest)
+    try:
+        with _readable(file), open_regular(file) as content:
+            text = io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
+            for _ in _cells(_lines(text, longest), delimiter=delimiter):
+                pass
+    finally:
+        csv.field_size_limit(before)
+
+
+def _cells(lines: Iterator[str], **dialect: Any) -> Iterator[tuple[int, list[str]]]:
     """Rows with their last lines. A quote that nothing closes is an error: it would swallow rows behind it.
 
     Raises:
         csv.Error: with the row's first line.
     """
-    lines = csv.reader(_lines(text), delimiter=delimiter, skipinitialspace=True, strict=True)
+    rows = csv.reader(lines, strict=True, **dialect)
     while True:
-        first = lines.line_num + 1
+        first = rows.line_num + 1
         try:
-            cells = next(lines, None)
+            cells = next(rows, None)
         except csv.Error as error:
             raise csv.Error(
                 f"line {first}: {error} (does a cell begin with a quote that it does not end with?)"
             ) from None
         if cells is None:
             return
-        yield lines.line_num, cells
+        yield rows.line_num, cells
 
 
-def _lines(text: TextIO) -> Iterator[str]:
-    while line := text.readline(MOST_CHARACTERS + 1):
-        if len(line) > MOST_CHARACTERS:
-            raise csv.Error(f"a line has more than {MOST_CHARACTERS:,} characters")
+def _lines(text: TextIO, longest: int) -> Iterator[str]:
+    while line := text.readline(longest + 1):
+        if len(line) > longest:
+            raise csv.Error(f"a line has more than {longest:,} characters")
         yield line
 
 
@@ -235,6 +254,43 @@ def parquet_cells(
         else [usual.get(name, "")] * shard.metadata.num_rows
         for name, at in places.items()
     }
+
+
+def check_alike(table: Path, columns: Columns) -> None:
+    """Check that all shards of a table say the same things of their rows, in columns of the same kind.
+
+    A number is written by its type: a group 1 would be another one, 1.0, in a shard that lacks a value.
+
+    Raises:
+        UserError: naming two shards that differ.
+    """
+    known: dict[str, tuple[str, Path]] = {}
+    for file in parquet_files(table):
+        with open_shard(file) as shard:
+            names = shard.schema_arrow.names
+            for name, at in find_columns(file, names, columns).items():
+                kind = _kind(shard, names[at]) if at >= 0 else "no column"
+                first, where = known.setdefault(name, (kind, file)) if kind else (kind, file)
+                if kind != first:
+                    raise UserError(
+                        f"{table_title(table)}: '{name}' is {first} in '{where.name}' and {kind} in "
+                        f"'{file.name}': write all of its files alike"
+                    )
+
+
+def _kind(shard: ParquetFile, column: str) -> str:
+    """Kind of a column's values: numbers that have names are texts, too; empty where there are no values."""
+    import pyarrow as pa
+
+    kind = shard.schema_arrow.field(column).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_null(kind):
+        return ""
+    if class_names(shard, column) is not None:
+        return "a text"
+    if pa.types.is_integer(kind):
+        return "a whole number"
+    return f"of type {kind}" if pa.types.is_primitive(kind) or pa.types.is_decimal(kind) else "a text"
 
 
 def _texts(values: list[object], names: list[str] | None) -> list[str]:
@@ -307,13 +363,13 @@ def cells_of(file: Path, shard: ParquetFile, column: str) -> list[Any]:
     import pyarrow as pa
 
     kind = shard.schema_arrow.field(column).type
-    values = column_values(shard, column)
     if pa.types.is_nested(kind):
         raise UserError(f"{file}: column '{column}' holds {kind}, where a text or a number is read")
-    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
-        return values
     try:
-        return [None if value is None else value.decode() for value in values]
+        # By what a value is: types of Arrow that hold bytes are many, dictionaries of them among those.
+        return [
+            value.decode() if isinstance(value, bytes) else value for value in column_values(shard, column)
+        ]
     except UnicodeDecodeError:
         raise UserError(f"{file}: column '{column}' holds bytes that are not UTF-8") from None
 

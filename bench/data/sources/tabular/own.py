@@ -25,7 +25,16 @@ from bench.data.sources.parquet import (
     table_key,
     table_title,
 )
-from bench.data.sources.tables import ROWS, as_text, find_columns, not_utf8, parquet_cells, read_header
+from bench.data.sources.tables import (
+    ROWS,
+    as_text,
+    check_alike,
+    check_quotes,
+    find_columns,
+    not_utf8,
+    parquet_cells,
+    read_header,
+)
 from bench.data.sources.tabular.columns import (
     MOST_CATEGORIES,
     categories,
@@ -213,6 +222,7 @@ def _parquet(table: Path, named: Mapping[str, str]) -> tuple[Cells, Table, list[
     """What parquet files say of their rows, their columns of features, and those that are none."""
     import pyarrow as pa
 
+    check_alike(table, ROWS.of(table, named))
     cells: Cells = defaultdict(list)
     parts: list[Table] = []
     left_out: dict[str, None] = {}
@@ -243,7 +253,10 @@ def _csv(file: Path, named: Mapping[str, str]) -> tuple[Cells, Table, list[str]]
     delimiter, header = read_header(file, columns)
     places = find_columns(file, header, columns)
     names = _features(file, header, places)
-    check_cells(str(file), _lines(file), len(header))
+    lines, quoted = _lines(file)
+    check_cells(str(file), lines, len(header))
+    if quoted:
+        check_quotes(file, delimiter, BLOCK)
     read = partial(_read, file, header, delimiter)
     # What a row is called is a text whatever it looks like, and 'NA' is one, too: Namibia.
     facts = [header[at] for at in places.values() if at >= 0]
@@ -277,24 +290,16 @@ def _odd(schema: Schema, names: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _lines(file: Path) -> int:
-    """Lines of a file at most: line feeds, or carriage returns where those are more.
-
-    Raises:
-        UserError: a quote is not closed: it would swallow rows behind it.
-    """
-    feeds = returns = quotes = 0
+def _lines(file: Path) -> tuple[int, bool]:
+    """Lines of a file at most, line feeds or carriage returns, whichever are more; and if it has a quote."""
+    feeds = returns = 0
+    quoted = False
     with open_regular(file) as content:
         while piece := content.read(BLOCK):
             feeds += piece.count(b"\n")
             returns += piece.count(b"\r")
-            quotes += piece.count(b'"')
-    if quotes % 2:
-        raise UserError(
-            f"cannot read the table {file}: a quote is not closed (does a cell "
-            "begin with a quote that it does not end with?)"
-        )
-    return max(feeds, returns)
+            quoted = quoted or b'"' in piece
+    return max(feeds, returns), quoted
 
 
 def _read(file: Path, header: Sequence[str], delimiter: str, names: Sequence[str], **convert: Any) -> Table:
