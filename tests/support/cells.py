@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from bench.core.errors import CellSkipped
+from bench.core.modalities import MODALITIES
 from bench.data.catalog import load_card
 from bench.data.dataset import open_dataset, silent
 from bench.engine.cell.digests import present_digests
@@ -69,7 +70,12 @@ def usual_shots(method: str) -> int:
 def refusal(cell: Cell) -> str:
     """Why the method is not for this scenario, on any network and any items; empty where it is."""
     try:
-        check_capability(cell.method, configure(cell.method, cell.overrides), cell.scenario)
+        check_capability(
+            cell.method,
+            configure(cell.method, cell.overrides),
+            cell.scenario,
+            MODALITIES[cell.modality].items,
+        )
     except CellSkipped as reason:
         return str(reason)
     return ""
