@@ -176,7 +176,7 @@ def test_nothing_to_share(tmp_path: Path) -> None:
     ("cell", "reason"),
     [
         (tiny_cell(), "the batch norm 'backbone.net.bn1' would see one device's part of each batch"),
-        (tiny_cell("proto-net"), "the loss of proto-net is not declared a mean over the images"),
+        (tiny_cell("proto-net"), "the loss of proto-net is not declared a mean over the items"),
         (tiny_cell(budget=Budget(batch_size=1)), "2 devices cannot share batches of 1"),
     ],
 )
