@@ -185,6 +185,7 @@ OUTSIDE = {
     "core/version.py": "which revision this is",
     "core/workarounds.py": "by which way the same gradients are computed",
     "processes/descendants.py": "what ends with a worker",
+    "processes/clock.py": "time",
     "processes/expendable.py": "in which process",
     "processes/garbage.py": "when memory is freed",
     "processes/local.py": "how processes of a cell are started",
