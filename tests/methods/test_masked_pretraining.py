@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Backbone, Batch, CellSkipped, Model, StageItems, Task
-from bench.methods.selftraining.masked_pretraining import MaskedPretraining, hidden
+from bench.methods.selfsupervised.masked_pretraining import MaskedPretraining, hidden
 from bench.networks.backbones.create import create_backbone
 
 MASK = 27

@@ -1,0 +1,1 @@
+"""Self-supervised learning: the items without their labels are what is predicted."""
