@@ -13,42 +13,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
 from bench.processes.openmp import SPIN_COUNT, WAIT_POLICY, waiting
+from tests.speed.served import Served, serve
 
 HOGS = (0, 1, 2, 4)
 ENVIRONMENTS: dict[str, dict[str, str]] = {"as here": waiting(), "OpenMP's default": {}}
-STEP = "step"
-
-
-class Stepper:
-    """Process that takes training steps on request; all stand still in between."""
-
-    def __init__(self, waits: Mapping[str, str]) -> None:
-        others = {name: value for name, value in os.environ.items() if name not in (SPIN_COUNT, WAIT_POLICY)}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.speed.busy", "--steps"],
-            env={**others, **waits},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.seconds()
-
-    def seconds(self) -> float:
-        """Seconds of a step."""
-        assert self._process.stdin
-        assert self._process.stdout
-        print(STEP, file=self._process.stdin, flush=True)
-        return float(self._process.stdout.readline())
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
 
 
 @contextmanager
@@ -73,8 +47,7 @@ def steps() -> None:
     with tempfile.TemporaryDirectory() as folder:
         training = Steps(REFERENCE, Path(folder))
         training.run()
-        for _ in sys.stdin:
-            print(training.run(), flush=True)
+        serve(training.run)
 
 
 def command(count: int) -> float:
@@ -99,7 +72,10 @@ def main() -> None:
     said = parser.parse_args()
     if said.steps:
         return steps()
-    steppers = {name: Stepper(waits) for name, waits in ENVIRONMENTS.items()}
+    steppers = {
+        name: Served("tests.speed.busy", "--steps", unset=(SPIN_COUNT, WAIT_POLICY), environment=waits)
+        for name, waits in ENVIRONMENTS.items()
+    }
     print("| busy processes |", " | ".join(f"{name}, ms a step | ×" for name in steppers), "|")
     print("| ---: |", " | ".join("---: | ---:" for _ in steppers), "|")
     quiet: dict[str, float] = {}

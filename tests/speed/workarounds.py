@@ -8,13 +8,11 @@ Each with and without, in turns in one run, so that both see the same machine: t
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from statistics import median
 
 from bench.core.workarounds import VARIABLE, Workaround
+from tests.speed.served import Served, serve
 
 THREADS = 1
 
@@ -65,33 +63,7 @@ WORK: dict[Workaround, Callable[[], Callable[[], object]]] = {
 }
 
 
-class Process:
-    """Process that works on request, with a workaround or without."""
-
-    def __init__(self, name: Workaround, without: bool) -> None:
-        others = {key: value for key, value in os.environ.items() if key != VARIABLE}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.speed.workarounds", "--serve", name],
-            env={**others, **({VARIABLE: name} if without else {})},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.seconds()
-
-    def seconds(self) -> float:
-        """Seconds of some work."""
-        assert self._process.stdin
-        assert self._process.stdout
-        print("go", file=self._process.stdin, flush=True)
-        return float(self._process.stdout.readline())
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
-
-
-def serve(name: Workaround) -> None:
+def work_on_request(name: Workaround) -> None:
     """Work on request, and print how long it took."""
     import torch
 
@@ -100,8 +72,7 @@ def serve(name: Workaround) -> None:
     torch.set_num_threads(THREADS)
     work = WORK[name]()
     work()
-    for _ in sys.stdin:
-        print(seconds(work, 3), flush=True)
+    serve(lambda: seconds(work, 3))
 
 
 def main() -> None:
@@ -114,11 +85,15 @@ def main() -> None:
     if unknown := {*said.names} - WORK.keys():
         parser.error(f"there is no {', '.join(unknown)}")
     if said.serve:
-        return serve(said.names[0])
+        return work_on_request(said.names[0])
     print("| workaround | with, ms | without, ms | times as fast |")
     print("| --- | ---: | ---: | ---: |")
     for name in said.names or WORK:
-        both = [Process(name, without) for without in (False, True)]
+        command = ("tests.speed.workarounds", "--serve", name)
+        both = [
+            Served(*command, unset=(VARIABLE,), environment=environment)
+            for environment in ({}, {VARIABLE: name})
+        ]
         taken = [[each.seconds() for each in both] for _ in range(said.rounds)]
         for each in both:
             each.close()
