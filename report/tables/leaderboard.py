@@ -148,17 +148,8 @@ def leaderboards(frame: pd.DataFrame, baseline: str, rule: str = HEADLINE) -> li
 
 NEEDED = (
     *("kind", "shots", "method", "status", "question", "seed", "pair", "predictions", "note"),
-    *(
-        "seconds_alone",
-        "seconds_own",
-        "seconds_waited",
-        "peak_memory_mib",
-        "device",
-        "threads",
-        "cpu",
-        "accelerator",
-    ),
-    *("items_seen", "converged"),
+    *("seconds_alone", "seconds_own", "seconds_waited", "peak_memory_mib", "items_seen", "converged"),
+    *("device", "threads", "cpu", "accelerator"),
 )
 """Columns that a leaderboard is made of, besides an accuracy; rows have five times as many."""
 
