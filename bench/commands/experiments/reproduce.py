@@ -80,9 +80,14 @@ def reproduce(options: ReproduceOptions) -> int:
 
     A suite that cannot run, as one whose data are missing, is left out with the reason. Returns the exit
     code: 1 if a cell failed, or has no record of today's code and data after its run.
+
+    Raises:
+        UserError: a finding's name is unknown, or nothing is to be run and there is no folder of results.
     """
     findings = [load_finding(name) for name in options.names or finding_names()]
     root = Path(options.results or RESULTS)
+    if options.recorded and not root.is_dir():
+        raise UserError(f"nothing is recorded in '{root}', which is no folder: name another with --results")
     found: dict[str, Reproduction] = {}
     statuses: set[str] = set()
     newest = ""

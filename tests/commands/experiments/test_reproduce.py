@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bench.cli import cli, main
+from bench.core.errors import UserError
 from bench.data.catalog import load_card
 from bench.method.registry import load_method
 from bench.records.baselines import packed
@@ -94,6 +95,14 @@ def test_what_no_folder_holds_is_judged_by_the_committed_baseline(results: Path)
     assert "dann over the source alone" in before.output
     shutil.rmtree(held)
     assert "not run" in reproduce(*names).output
+
+
+def test_nothing_is_judged_where_there_is_no_folder(tmp_path: Path) -> None:
+    absent = tmp_path / "absent"
+    asked = reproduce("adabn-mnist-m", "--recorded", "--results", str(absent))
+    assert isinstance(asked.exception, UserError)
+    assert f"nothing is recorded in '{absent}'" in str(asked.exception)
+    assert not absent.exists()
 
 
 @pytest.fixture
