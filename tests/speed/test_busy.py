@@ -7,19 +7,20 @@ from typing import Any
 
 import pytest
 
-from bench.processes.openmp import waiting
-from tests.speed.busy import HOGS, Stepper, hogs
+from bench.processes.openmp import SPIN_COUNT, WAIT_POLICY, waiting
+from tests.speed.busy import HOGS, hogs
+from tests.speed.served import Served
 
 
 @pytest.fixture(scope="module")
-def stepper() -> Iterator[Stepper]:
-    found = Stepper(waiting())
+def stepper() -> Iterator[Served]:
+    found = Served("tests.speed.busy", "--steps", unset=(SPIN_COUNT, WAIT_POLICY), environment=waiting())
     yield found
     found.close()
 
 
 @pytest.mark.parametrize("count", HOGS)
-def test_step_beside(count: int, stepper: Stepper, benchmark: Any) -> None:
+def test_step_beside(count: int, stepper: Served, benchmark: Any) -> None:
     benchmark.group = "a training step beside busy processes"
     with hogs(count):
         assert benchmark.pedantic(stepper.seconds, rounds=3) > 0

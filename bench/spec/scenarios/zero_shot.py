@@ -15,7 +15,7 @@ from bench.spec.stages import StageSpec
 class ZeroShot(CrossTask):
     """Labelled half of the classes; of the other half the names, for which a head is made."""
 
-    source = "source: other classes; of the target's their names"
+    source = "source: other classes; the target's by name"
     shows_target = False
     unlabelled = "names new classes, and shows no item of them"
     names_classes = True

@@ -18,7 +18,7 @@ from bench.spec.matrix.suite import ScenarioTable, Suite
 from tests.contracts.test_resume import interrupted
 from tests.support.cells import CLASSES, answer, assert_equal, steps_of, tiny_cell
 
-NAMED = select_methods(["family:named"])
+NAMED = select_methods(["family:zeroshot"])
 OLD, NEW = CLASSES[:2], CLASSES[2:]
 TINY = {"encoder": "tiny_encoder.untrained"}
 

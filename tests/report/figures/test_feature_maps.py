@@ -130,7 +130,7 @@ def test_cells_answer_the_same(method: str, source: str | None, shots: int, tmp_
         assert before.dtype == after.dtype == np.float16
         assert len(before) == len(after) == len(more[f"features/{role}/labels"]) <= 128
         assert np.array_equal(before, after) == (method == "linear-probe"), "what is frozen stays as it was"
-    assert set(record.cost.seconds) <= {"data", "build", "features", "evaluate"}
+    assert set(record.cost.seconds) <= {"data", "build", "features", "views", "evaluate"}
     assert set(record.cost.stages) <= {"source", "target"}
     assert not [name for name in slimmed(more) if name.startswith("features/")], "baselines stay small"
     store = Store(tmp_path / "results")

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from bench.api import Backbone, Batch, Model, NamesHead, StageItems, Task
 from bench.method.items import opened
-from bench.methods.named.eszsl import Eszsl, bilinear, held_out
-from bench.methods.named.name_contrast import FIRST, NameContrast, Projection, contrast
+from bench.methods.zeroshot.eszsl import Eszsl, bilinear, held_out
+from bench.methods.zeroshot.name_contrast import FIRST, NameContrast, Projection, contrast
 from bench.networks.names import name_vectors
 
 TINY = "tiny_encoder.untrained"

@@ -1,1 +1,0 @@
-"""Classes by their names: images and texts in one space, so that classes without an image have a head."""
