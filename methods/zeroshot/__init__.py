@@ -1,1 +1,1 @@
-"""Zero-shot classification: classes are known by their names, which images are brought into one space with."""
+"""Zero-shot classification: classes known by their names alone, brought into one space with images."""
