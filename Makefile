@@ -17,10 +17,10 @@ help:  ## this list
 test-fast test: export OMP_NUM_THREADS = 1
 
 test-fast: $(VENV)/.installed-test  ## the tests that neither train nor build pages, in about a minute
-	@$(PY) -m pytest -m "not slow and not heavy" -n 2 --dist loadfile
+	@$(PY) -m pytest -m "not slow and not heavy" -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed-test $(VENV)/.installed-peers  ## all tests but the long ones, in about twenty minutes
-	@$(PY) -m pytest -m "not slow" -n 2 --dist loadfile --durations 25
+	@$(PY) -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 test-all: $(VENV)/.installed-test $(VENV)/.installed-peers  ## all tests, and which lines of this process they reach
 	@$(PY) -m pytest --cov --cov-report=term:skip-covered
@@ -49,7 +49,7 @@ test-lowest: $(VENV)/.installed  ## the quick tests, with the lowest versions of
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/python -m pip install --quiet uv
 	VIRTUAL_ENV=$(VENV)-lowest $(VENV)-lowest/bin/uv pip install --quiet --resolution lowest-direct --editable '.[test]'
-	@OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -m "not slow and not heavy" -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -m "not slow and not heavy" -n 2 --dist loadfile --no-loadscope-reorder
 
 learn2learn: $(VENV)/.installed-learn2learn  ## the reference for MAML: the method maml-l2l, and tests of maml
 

@@ -6,13 +6,16 @@ import sys
 from collections.abc import Iterator
 from functools import cache as memoized
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from bench.data.dataset import Dataset
 
+HERE = Path(__file__).parent
+BY_METHOD = ("contracts/test_methods.py", "contracts/test_resume.py", "contracts/test_shapes.py")
+LONG_PATHS = ("commands", "executors", "project", "torture")
 HEAVY_PATHS = (
     *("commands", "contracts", "engine", "executors", "methods", "networks", "processes", "project"),
     *("report/export", "report/figures", "report/regression", "report/render", "report/trackers"),
@@ -28,17 +31,38 @@ HEAVY_IMPORTS = re.compile(
 @memoized
 def heavy(path: Path) -> bool:
     """Return True for a file whose tests train, start workers, run the command line or build pages."""
-    if path.relative_to(Path(__file__).parent).as_posix().startswith(HEAVY_PATHS):
+    if path.relative_to(HERE).as_posix().startswith(HEAVY_PATHS):
         return True
     imports = HEAVY_IMPORTS.findall(path.read_text(encoding="utf-8"))
     return any(module != "support.checkout" or "bench" in names for module, names in imports)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what `make test-fast` leaves out."""
+    """Mark what `make test-fast` leaves out; what takes long comes first, so that processes end together."""
     for item in items:
         if heavy(item.path):
             item.add_marker("heavy")
+    items.sort(key=lambda item: not item.path.relative_to(HERE).as_posix().startswith(LONG_PATHS))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share out files among processes, and the largest by methods, as what tests share is of one method."""
+    from xdist.scheduler import LoadFileScheduling
+
+    from bench.method.registry import method_modules
+
+    names = sorted(method_modules(), key=len, reverse=True)
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            if not file.endswith(BY_METHOD):
+                return file
+            words = f"-{test.rstrip(']').rpartition('[')[2]}-"
+            return f"{file} {next((name for name in names if f'-{name}-' in words), '')}"
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(tryfirst=True)
