@@ -406,9 +406,13 @@ class Cell(Frozen):
         """One line for progress bars and logs."""
         s = self.scenario
         way = f" {s.episodes.label}" if s.episodes else ""
+        # Several kinds may be asked of one pair; a pair without a source says itself what it is.
+        kind = "" if s.kind == "cross-domain" or s.kind in s.pair else f" {s.kind}"
+        layout = f" ({s.layout})" if s.layout else ""
         setting = f" {self.setting.label}, {self.precision}" if self.setting else ""
         method = f"{self.method} (control)" if self.control_of else self.method
-        return f"{method} {s.pair} {s.shots}-shot{way} {self.backbone} seed {self.seed}{setting}"
+        question = f"{s.pair} {s.shots}-shot{way}{kind}{layout}"
+        return f"{method} {question} {self.backbone} seed {self.seed}{setting}"
 
 
 def content_hash(value: Any) -> str:
