@@ -146,7 +146,7 @@ def data_options(command: Any) -> Any:
             is_flag=True,
             expose_value=False,
             callback=_environment("BENCH_SKIP_BAD", "flag"),
-            help="Leave out images that cannot be read.",
+            help="Leave out items that cannot be read.",
         ),
         click.option(
             "--data-root",
@@ -228,7 +228,7 @@ SUITE_OPTIONS: dict[str, Any] = {
         "--suite",
         metavar="NAME",
         shell_complete=values.suites,
-        help="A suite's name, or the path of a suite file (.toml).  [default with --data: own-images]",
+        help="A suite's name, or the path of a suite file (.toml).  [default with --data: by what it holds]",
     ),
     "methods": _several(
         "--methods", metavar="A,B", shell_complete=values.methods, help="Only these methods."
@@ -249,7 +249,7 @@ SUITE_OPTIONS: dict[str, Any] = {
         help="Only these target domains.",
     ),
     "shots": _several(
-        "--shots", metavar="0,5,all", help="These labelled target images per class instead of the suite's."
+        "--shots", metavar="0,5,all", help="These labelled target items per class instead of the suite's."
     ),
     "backbone": _several(
         "--backbone",
