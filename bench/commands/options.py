@@ -138,6 +138,35 @@ COLUMN_HELP = {
 """What each column of one's own table holds."""
 
 
+_ITEM_OPTIONS = (
+    click.option(
+        "--modality",
+        metavar="NAME",
+        expose_value=False,
+        callback=_environment("BENCH_MODALITY", "name"),
+        help="What your own items are: image, text, audio, table.  [default: as the columns say]",
+    ),
+    *(
+        click.option(
+            f"--{column}",
+            metavar="COLUMN",
+            expose_value=False,
+            callback=_environment(column_variable(column), "name"),
+            help=f"Column of your own table that {COLUMN_HELP[column]}.",
+        )
+        for column in reversed(COLUMNS)
+    ),
+)
+"""Options that say what is in one's own data."""
+
+
+def item_options(command: Any) -> Any:
+    """Decorate a verb that reads one's own items with the options that say what they are."""
+    for option in _ITEM_OPTIONS:
+        command = option(command)
+    return command
+
+
 def data_options(command: Any) -> Any:
     """Decorate a verb that reads images with the options that say where they are."""
     for option in (
@@ -156,23 +185,7 @@ def data_options(command: Any) -> Any:
             callback=_environment("BENCH_DATA"),
             help="Folder that holds your copy of the dataset.  [default: $BENCH_DATA]",
         ),
-        click.option(
-            "--modality",
-            metavar="NAME",
-            expose_value=False,
-            callback=_environment("BENCH_MODALITY", "name"),
-            help="What your own items are: image, text, audio, table.  [default: as the columns say]",
-        ),
-        *(
-            click.option(
-                f"--{column}",
-                metavar="COLUMN",
-                expose_value=False,
-                callback=_environment(column_variable(column), "name"),
-                help=f"Column of your own table that {COLUMN_HELP[column]}.",
-            )
-            for column in reversed(COLUMNS)
-        ),
+        *_ITEM_OPTIONS,
         click.option(
             "--data",
             metavar="PATH",
