@@ -9,7 +9,8 @@ and "improved" has the same error rate of its own.
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +22,7 @@ from bench.records.store import Store
 from bench.report.regression.paired_cells import Side, sides
 from bench.report.scores.words import Words, metric_name
 from bench.report.statistics.randomisation import holm, sign_flip
+from bench.spec.cell import Setting
 
 BY_METHOD, BY_CELL, BY_SPEED = 0.008, 0.0005, 0.0015
 """False alarms a comparison by family, together 1 %. A cell's drop is in its method's too, so that methods,
@@ -34,9 +36,12 @@ Methods", equation 3). `python -m bench.report.regression.false_alarms` shows wh
 UNIT_ERROR = 0.1
 """Relative error of a calibration, at least: cells take longer than the moment that it is sure of."""
 
-WHOLE = 5_000
-"""Sum of a test's differences of credits that are not 0 and 1, in the whole numbers that an exact test takes:
-more of them would tell little more, and take longer."""
+WHOLE, BLOCKS = 20_000, 300
+"""Sum of a test's differences in the whole numbers that an exact test takes, at most: more of them would tell
+little more, and take longer. Above it groups are in so many blocks, each of which is many of these numbers,
+so that rounding takes nothing away: what is less than half of one would not count at all."""
+LOST = 1e-6
+"""Share of what was gained and lost that a difference has to be to be more than an error of rounding."""
 
 NO_CHANGE = sign_flip(np.empty(0, int))
 """Test where no image changed."""
@@ -221,16 +226,12 @@ def _tested(family: Iterable[tuple[str, str, list[tuple[Side, Side]]]], level: f
         if apart:
             gaps = np.concatenate([b.credits - a.credits for a, b in apart])
             # A method's accuracy is the mean over its cells, whatever their sizes: so is what is tested.
-            sizes = np.concatenate([np.full(len(a.credits), len(a.credits)) for a, _ in apart])
-            if len({len(a.credits) for a, _ in pairs}) > 1:
-                gaps = gaps / sizes
+            weights = _weights({len(a.credits) for a, _ in pairs})
+            gaps = gaps * np.concatenate([np.full(len(a.credits), weights[len(a.credits)]) for a, _ in apart])
             groups = np.concatenate([a.groups for a, _ in apart])
             changed = gaps != 0
             _, index = np.unique(groups[changed], return_inverse=True)
-            sums = np.bincount(index, weights=gaps[changed])
-            if gaps.dtype.kind == "f":
-                sums *= WHOLE / np.abs(sums).sum()
-            test = sign_flip(np.rint(sums).astype(int))
+            test = sign_flip(_whole(np.bincount(index, gaps[changed]), float(np.abs(gaps).sum())))
         before, after = (sum(pair[i].accuracy for pair in pairs) / len(pairs) for i in (0, 1))
         rows.append((name, key, before, after, test, _words(a for a, _ in pairs).metric))
     adjusted = holm([test.p for *_, test, _ in rows], [test.chance for *_, test, _ in rows])
@@ -238,6 +239,30 @@ def _tested(family: Iterable[tuple[str, str, list[tuple[Side, Side]]]], level: f
         AccuracyChange(name, _verdict(after - before, p, level), key, before, after, p, metric=metric)
         for (name, key, before, after, _, metric), p in zip(rows, adjusted, strict=True)
     ]
+
+
+def _weights(sizes: set[int]) -> dict[int, float]:
+    """Weights of an item of cells of these sizes, so that all cells weigh alike; whole ones if small."""
+    common = math.lcm(*sizes)
+    return {size: common // size if common <= WHOLE * min(sizes) else 1 / size for size in sizes}
+
+
+def _whole(sums: np.ndarray, moved: float) -> np.ndarray:
+    """Whole numbers of at most `WHOLE` together that are as the sums of groups are: (groups,) -> (blocks,).
+
+    Args:
+        sums: of each group's gains and losses.
+        moved: sum of all gains and losses.
+    """
+    total = float(np.abs(sums).sum())
+    if total <= LOST * moved:
+        return np.empty(0, int)
+    if total > WHOLE or not np.array_equal(sums, np.rint(sums)):
+        # Several independent groups together are one that is as independent.
+        if len(sums) > BLOCKS:
+            sums = np.bincount(np.arange(len(sums)) % BLOCKS, sums)
+        sums = sums * (WHOLE / np.abs(sums).sum())
+    return np.rint(sums).astype(int)
 
 
 def _verdict(gain: float, p: float, level: float) -> Verdict:
@@ -248,19 +273,28 @@ def _verdict(gain: float, p: float, level: float) -> Verdict:
 
 def _speed(pairs: SidePairs) -> list[SpeedChange]:
     """Test the family of speeds."""
-    unit, unit_variance = _unit(pairs)
-    ratios = {
-        name: np.array([r for pair in found.values() if (r := _log_ratio(*pair, unit)) is not None])
-        for name, found in _by_method(pairs).items()
-    }
+    units = _units(pairs)
+    ratios, errors = dict[str, np.ndarray](), dict[str, float]()
+    for name, mine in _by_method(pairs).items():
+        found = [
+            (r, a.machine, a.setting)
+            for a, b in mine.values()
+            if (r := _log_ratio(a, b, units.get((a.machine, a.setting), NO_UNIT)[0])) is not None
+        ]
+        ratios[name] = np.array([r for r, *_ in found])
+        # What a unit is wrong by is in all of its cells.
+        counts = Counter((machine, setting) for _, machine, setting in found)
+        errors[name] = sum(
+            (count / len(found)) ** 2 * units.get(where, NO_UNIT)[1] for where, count in counts.items()
+        )
     timed = {name: values for name, values in ratios.items() if len(values)}
     freedom = USUAL_CELLS + sum(len(values) - 1 for values in timed.values())
     squares = USUAL_CELLS * USUAL_SPREAD**2
     squares += sum(float(((values - values.mean()) ** 2).sum()) for values in timed.values())
     spread = squares / freedom
     alone = [
-        float(stats.t.sf(abs(v.mean()) / np.sqrt(spread / len(v) + unit_variance), freedom))
-        for v in timed.values()
+        float(stats.t.sf(abs(v.mean()) / np.sqrt(spread / len(v) + errors[name]), freedom))
+        for name, v in timed.items()
     ]
     adjusted = dict(zip(timed, holm(alone), strict=True))
     return [
@@ -275,17 +309,31 @@ def _speed(pairs: SidePairs) -> list[SpeedChange]:
     ]
 
 
-def _unit(pairs: SidePairs) -> tuple[float, float]:
-    """Slowdown of the machine itself in the new run, and the variance of its logarithm.
+NO_UNIT = (1.0, 0.0)
+"""Slowdown, and its variance, of a machine that no run was calibrated on."""
 
-    It is the ratio of median calibrations: those around single cells vary more than cells do.
+
+def _units(pairs: SidePairs) -> dict[tuple[str | None, Setting], tuple[float, float]]:
+    """Slowdown of each machine itself in the new run, by setting, and the variance of its logarithm.
+
+    It is the ratio of median calibrations: those around single cells vary more than cells do. Cells that one
+    side ran elsewhere say nothing of it.
     """
-    both = [(a, b) for a, b in pairs.values() if a.unit and b.unit]
-    if not both:
-        return 1.0, 0.0
-    old, new = zip(*both, strict=True)
-    (a, old_variance), (b, new_variance) = _median_unit(old), _median_unit(new)
-    return b / a, old_variance + new_variance
+    both: dict[tuple[str | None, Setting], list[tuple[Side, Side]]] = defaultdict(list)
+    for a, b in pairs.values():
+        if a.unit and b.unit and _same_place(a, b):
+            both[a.machine, a.setting].append((a, b))
+    found = {}
+    for where, some in both.items():
+        old, new = zip(*some, strict=True)
+        (a_unit, old_variance), (b_unit, new_variance) = _median_unit(old), _median_unit(new)
+        found[where] = b_unit / a_unit, old_variance + new_variance
+    return found
+
+
+def _same_place(a: Side, b: Side) -> bool:
+    """True if both sides ran on the same machine in the same setting."""
+    return a.machine == b.machine and a.setting == b.setting
 
 
 def _median_unit(run: Sequence[Side]) -> tuple[float, float]:
@@ -299,8 +347,7 @@ def _median_unit(run: Sequence[Side]) -> tuple[float, float]:
 
 def _log_ratio(a: Side, b: Side, unit: float) -> float | None:
     """Log of new over base seconds in the phases that both trained themselves; None: not comparable."""
-    same = a.machine and a.machine == b.machine
-    if not same or a.setting != b.setting or not a.unit:
+    if not a.machine or not _same_place(a, b) or not a.unit:
         return None
     phases = a.trained.keys() & b.trained.keys()
     seconds = [sum(side.trained[phase] for phase in phases) for side in (a, b)]

@@ -141,18 +141,37 @@ def load_frame(
             _add(columns, _unreadable(store, set(keys)))
         if others:
             _set_apart(columns, len(expected))
-        frame = pd.DataFrame(columns).astype(dict.fromkeys(OBJECTS, object))
-    # What was deleted since the keys were listed.
-    gone = (frame["status"] == "missing") & (frame.index >= len(expected))
-    frame = frame[~gone].reset_index(drop=True)
-    frame = _longest_runs(frame, len(expected))
-    frame["control_key"] = _control_keys(frame)
-    frame["method"] = _labels(frame)
-    _tell_budgets_apart(frame)
-    frame = frame.drop(columns=CHAIN)
+        frame = _whole(columns, len(expected))
     if expected:
         frame.attrs[ASKED] = len(expected)
     return frame
+
+
+def load_together(parts: Iterable[tuple[Store, Sequence[str]]], per_image: bool = True) -> pd.DataFrame:
+    """Load records of several stores, each by their keys, as if they were of one; see `load_frame`.
+
+    So variants of a method, budgets and controls are told apart whichever stores they are of.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in (*COLUMNS, CHAIN)}
+    with paused_gc():
+        for store, keys in parts:
+            for part in store.map_chunks(keys, partial(_columns, per_image=per_image)):
+                for name, values in part.items():
+                    columns[name] += values
+        return _whole(columns, 0)
+
+
+def _whole(columns: Mapping[str, list[Any]], expected: int) -> pd.DataFrame:
+    """Frame of these columns, whose rows are told apart by what else there is."""
+    frame = pd.DataFrame(columns).astype(dict.fromkeys(OBJECTS, object))
+    # What was deleted since the keys were listed.
+    gone = (frame["status"] == "missing") & (frame.index >= expected)
+    frame = frame[~gone].reset_index(drop=True)
+    frame = _longest_runs(frame, expected)
+    frame["control_key"] = _control_keys(frame)
+    frame["method"] = _labels(frame)
+    _tell_budgets_apart(frame)
+    return frame.drop(columns=CHAIN)
 
 
 def methods_only(frame: pd.DataFrame) -> pd.DataFrame:

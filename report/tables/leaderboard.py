@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -213,20 +214,26 @@ TASK = ("target", "class_names", "backbone", "image_size")
 
 
 def _upper_bound(frame: pd.DataFrame, block: Block, rule: str) -> UpperBound | None:
-    """Upper bound of a block: the best method that all targets of the block have with all their labels."""
+    """Upper bound of a block: the best method that all targets of the block have with all their labels.
+
+    Its mean is over the targets of the cells that the block's means are over, each as often as there.
+    """
     if block.kind == "pretrained" and block.supervision.shots == "all":
         return None
-    wanted = {*scored(block.of(frame), rule)[list(TASK)].itertuples(index=False, name=None)}
+    asked = shared(block.of(frame), rule)
+    one = asked[asked["method"] == asked["method"].min()]
+    wanted = Counter(one[list(TASK)].itertuples(index=False, name=None))
     everything = frame["supervision"].map(lambda each: getattr(each, "shots", None) == "all").eq(True)
     cells = scored(frame[(frame["kind"] == "pretrained") & everything], rule)
-    if cells.empty:
+    if cells.empty or not wanted:
         return None
     cells = cells[[row in wanted for row in cells[list(TASK)].itertuples(index=False, name=None)]]
-    means = {
-        (str(method), steps): float(mine.groupby(list(TASK))[accuracy_column(rule)].mean().mean())
-        for (method, steps), mine in cells.groupby(["method", "steps"])
-        if mine.drop_duplicates(list(TASK)).shape[0] == len(wanted)
-    }
+    means = {}
+    for (method, steps), mine in cells.groupby(["method", "steps"]):
+        found = mine.groupby(list(TASK))[accuracy_column(rule)].mean().to_dict()
+        if len(found) == len(wanted):
+            total = sum(count * found[task] for task, count in wanted.items())
+            means[str(method), steps] = total / wanted.total()
     if not means:
         return None
     best = max(means, key=lambda which: means[which])

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.report.scores.frame import accuracy_column
-from bench.report.statistics.summary import scored
+from bench.report.statistics.summary import SAME, scored
 from bench.report.tables.leaderboard import Leaderboard
 from bench.report.tables.record_links import RecordLinks, record_anchor
 
@@ -31,7 +31,7 @@ class Pair:
 class Score:
     """Mean accuracy in percent over a method's done cells on a pair, and the anchor of their record(s).
 
-    gain: points over the baseline on the pair, None: it has no done cell there.
+    gain: points over the baseline on the pair, over the cells that both have done; None: there are none.
     level: the gain in steps of colour, from -`LEVELS` to `LEVELS`.
     """
 
@@ -68,9 +68,12 @@ class Pairs:
 def by_pair(
     frame: pd.DataFrame, board: Leaderboard, record_links: RecordLinks, methods: Sequence[str]
 ) -> Pairs:
-    """Matrix of a block, `methods` in this order; `best` marks the highest of a pair with several methods."""
+    """Matrix of a block, `methods` in this order; `best` marks the highest of a pair with several methods.
+
+    It is the highest over the cells that all methods with a done cell on the pair have done.
+    """
     block = board.block
-    cells = scored(block.of(frame))
+    cells = _with_gaps(scored(block.of(frame)), board.baseline)
     domains = cells.drop_duplicates("pair").sort_values("pair")
     pairs = [
         Pair(str(row.pair), "" if pd.isna(row.source) else str(row.source), str(row.target))
@@ -79,10 +82,11 @@ def by_pair(
     grouped = cells.groupby(["method", "pair"])
     means = grouped[accuracy_column()].mean().unstack("pair")
     keys = {place: (len(part), part.iloc[0]) for place, part in grouped["key"]}
-    gains = means - means.loc[board.baseline] if board.baseline in means.index else means * np.nan
+    gains = grouped["gap"].mean().unstack("pair")
     size = np.abs(gains.to_numpy()[gains.to_numpy() != 0])
     scale = float(np.nanquantile(size, 0.75)) if np.isfinite(size).any() else 1.0
-    highest = means.max() if len(means) > 1 else means.max() + np.inf
+    alike = _alike(cells).groupby(["method", "pair"])[accuracy_column()].mean()
+    highest = alike.groupby("pair").max()
 
     def score(method: str, pair: str) -> Score | None:
         if (method, pair) not in keys:
@@ -95,11 +99,25 @@ def by_pair(
             _level(gain, scale),
             count,
             record_anchor(key) if count == 1 else record_links.of(block, method),
-            bool(accuracy >= highest[pair] - 1e-9),
+            bool(len(means) > 1 and alike.get((method, pair), -np.inf) >= highest.get(pair, np.inf) - 1e-9),
         )
 
     rows = [Row(name, [score(name, pair.name) for pair in pairs]) for name in methods if name in means.index]
     return Pairs(pairs, rows, scale)
+
+
+def _with_gaps(cells: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Cells with a column `gap`: points over the baseline's cell of the same question and seed, if any."""
+    column = accuracy_column()
+    base = cells.loc[cells["method"] == baseline, [*SAME, column]].rename(columns={column: "base"})
+    found = cells.merge(base, on=list(SAME), how="left")
+    return found.assign(gap=found[column] - found["base"])
+
+
+def _alike(cells: pd.DataFrame) -> pd.DataFrame:
+    """Cells of each pair whose question and seed all methods with a cell on the pair have answered."""
+    answered = cells.groupby(["pair", *SAME])["method"].transform("nunique")
+    return cells[answered == cells.groupby("pair")["method"].transform("nunique")]
 
 
 def _level(gain: float, scale: float) -> int:

@@ -84,17 +84,25 @@ class Discrepancy:
 
 
 def distances(frame: pd.DataFrame) -> list[Discrepancy]:
-    """Discrepancy before and after, by kind, supervision and method, over the done cells that have both."""
+    """Discrepancy before and after, by kind, supervision and method, over the done cells that have both.
+
+    Each distance is over the cells that have it at both times.
+    """
     done = frame[(frame["status"] == "done") & frame["discrepancy_before"].map(bool)]
     found = []
     for (kind, supervision, method), rows in done.groupby(["kind", "supervision", "method"]):
         before = pd.DataFrame(list(rows["discrepancy_before"]))
         after = pd.DataFrame([evaluations[-1].discrepancy for evaluations in rows["evaluations"]])
-        both = [name for name in before if name in after]
+        known = {str(name): (before[name].notna() & after[name].notna()) for name in before if name in after}
+        both = {name: cells for name, cells in known.items() if cells.any()}
         if not both:
             continue
-        start, end = ({str(name): float(part[name].mean()) for name in both} for part in (before, after))
-        found.append(Discrepancy(Block(str(kind), supervision), str(method), start, end, len(rows)))
+        start, end = (
+            {name: float(part[name][cells].mean()) for name, cells in both.items()}
+            for part in (before, after)
+        )
+        count = int(pd.DataFrame(both).any(axis=1).sum())
+        found.append(Discrepancy(Block(str(kind), supervision), str(method), start, end, count))
     return found
 
 

@@ -20,6 +20,8 @@ from bench.spec.stages import SharedStage, StageSpec, shared_stages
 
 KEPT = ("features", "views")
 """Phases in which a frozen part of the network makes what is kept: of items as they are, and augmented."""
+PHASES = (*KEPT, "stages")
+"""Phases that make artifacts."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class CostModel:
             made["stages"] = sum(s.total_seconds for name, s in cost.stages.items() if name in shared)
             for phase, keys in artifact_keys(cell, traits).items():
                 if keys:
-                    spent[cell.method, phase].append(made[phase] / len(keys))
+                    spent[cell.method, f"{phase} {_network(cell)}"].append(made[phase] / len(keys))
         return cls({key: median(values) for key, values in spent.items() if values}, from_cells, traits_of)
 
     def cell_seconds(self, cell: Cell) -> float | None:
@@ -142,12 +144,16 @@ class CostModel:
     def predict(self, cell: Cell) -> float | None:
         """Seconds of a cell, or of its method's cells where none was as much work; None if there are none."""
         own = self.cell_seconds(cell)
-        of_method = [seconds for (method, _), seconds in self.seconds.items() if method == cell.method]
+        of_method = [
+            seconds
+            for (method, work), seconds in self.seconds.items()
+            if method == cell.method and work.split()[0] not in PHASES
+        ]
         return own if own is not None or not of_method else median(of_method)
 
     def artifact_seconds(self, cell: Cell, phase: str) -> float:
         """Seconds of making one artifact of that phase."""
-        return self.seconds.get((cell.method, phase), 0.0)
+        return self.seconds.get((cell.method, f"{phase} {_network(cell)}"), 0.0)
 
     def estimate(self, cells: Iterable[Cell]) -> CostEstimate | None:
         """Estimate the seconds of cells, alone and sharing; None where no cost of their methods is known."""
@@ -225,4 +231,9 @@ def effort(cell: Cell, start: str) -> float:
 def _work(cell: Cell) -> str:
     """Key of cells of a method that are about as much work, artifacts aside."""
     s = cell.scenario
-    return f"{s.kind} {s.shots} {s.episodes is not None} {cell.budget.model_dump_json()}"
+    return f"{s.kind} {s.shots} {s.episodes is not None} {_network(cell)} {cell.budget.model_dump_json()}"
+
+
+def _network(cell: Cell) -> str:
+    """Network, its arithmetic and the size of what it sees: another one is other work."""
+    return f"{cell.backbone} {cell.image_size} {cell.precision}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -49,11 +50,15 @@ class Known:
     label_free: float | None = None
 
 
-def known_of(record: Record) -> Known:
-    """What a record tells of its trial."""
+def known_of(record: Record, is_variant: bool = False) -> Known:
+    """What a record tells of its trial; that of a variant is of its hyperparameters."""
     cell, score = record.request.cell, validation_score(record)
+    trial = trial_of(cell)
+    if is_variant and cell.overrides:
+        words = ", ".join(f"{name}={value}" for name, value in sorted(cell.overrides.items()))
+        trial = trial._replace(arm=trial.arm._replace(method=f"{cell.method} ({words})"))
     if score is None:
-        return Known(trial_of(cell), None, 0.0, 0.0)
+        return Known(trial, None, 0.0, 0.0)
     place = record.selected.get(cell.headline, len(record.evaluations) - 1)
     alone, last = record.cost.alone_seconds, record.evaluations[-1]
     stage = record.cost.stages.get(last.stage)
@@ -65,7 +70,7 @@ def known_of(record: Record) -> Known:
     )
     free = label_free_scores([record.evaluations[place]], TUNES_BY)[0]
     test = 100 * (record.evaluations[place].score("target-test") or 0.0)
-    return Known(trial_of(cell), score, test, alone, rungs, free)
+    return Known(trial, score, test, alone, rungs, free)
 
 
 @dataclass(frozen=True)
@@ -209,7 +214,11 @@ def simulate(source: str, share: float) -> int:
         UserError: there are no records, or none that methods could be chosen by.
     """
     records = [record for record in open_results(source).records() if not record.request.cell.control_of]
-    known = [known_of(record) for record in records if choosable(record.request.cell)]
+    records = [record for record in records if choosable(record.request.cell)]
+    variants = Counter(
+        method for method, _ in {(each.request.cell.method, _overrides(each)) for each in records}
+    )
+    known = [known_of(record, variants[record.request.cell.method] > 1) for record in records]
     able = {each.trial.question for each in known if each.score is not None}
     known = [each for each in known if each.trial.question in able]
     arms = {each.trial.arm for each in known}
@@ -239,6 +248,10 @@ def simulate(source: str, share: float) -> int:
         )
     Console().print(table)
     return 0
+
+
+def _overrides(record: Record) -> tuple[tuple[str, object], ...]:
+    return tuple(sorted(record.request.cell.overrides.items()))
 
 
 def _print_group(group: str, rows: Sequence[Outcome]) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import pandas as pd
 
 from bench.commands.discovery.show import Facts, dataset_facts, method_facts
 from bench.commands.sharing.check import conflicts, read
@@ -23,7 +22,7 @@ from bench.method.registry import method_modules
 from bench.records.baselines import open_results
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.report.scores.frame import BASELINE, load_frame, methods_only
+from bench.report.scores.frame import BASELINE, load_together, methods_only
 from bench.report.site.build import FROM, Described, Origin, SuiteResults
 from bench.report.site.build import build as write
 from bench.spec.matrix.editions import editions
@@ -115,12 +114,9 @@ def _merged(name: str, parts: Sequence[Part]) -> SuiteResults:
             known = of_key.get(record.key)
             if known is None or (record.done and not known[0]):
                 of_key[record.key] = record.done, part
-    frames = []
-    for part in parts:
-        keys = {key for key, (_, owner) in of_key.items() if owner is part}
-        frame = load_frame(part.store, per_image=False)
-        frames.append(frame[frame["key"].isin(keys)].assign(**{FROM: part.origin.name}))
-    frame = pd.concat(frames, ignore_index=True)
+    keys = {id(part): sorted(k for k, (_, owner) in of_key.items() if owner is part) for part in parts}
+    frame = load_together([(part.store, keys[id(part)]) for part in parts], per_image=False)
+    frame[FROM] = [of_key[key][1].origin.name for key in frame["key"]]
     plain = editions()[name].suite if name in editions() else name
     suite = load_suite(plain) if plain in suite_names() else None
     return SuiteResults(

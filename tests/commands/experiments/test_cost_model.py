@@ -120,6 +120,20 @@ def test_methods_without_a_recorded_cost_are_named() -> None:
     assert model.schedule([probe, dann], 2).makespan == 2.0
 
 
+def test_another_network_is_other_work() -> None:
+    """What one network took says nothing of another, and predictions leave out what artifacts took."""
+    table = {"kind": "cross-domain", "sources": ["google"], "targets": ["apple"], "shots": [0]}
+    (small,) = cells(scenarios=[table], seeds=[0], methods=["linear-probe"])
+    large, wide = (
+        small.model_copy(update=change) for change in ({"backbone": "another"}, {"image_size": 224})
+    )
+    model = CostModel.fit([record(small, {"features": 6.0, "source": 10.0, "evaluate": 1.0}, {})], traits_of)
+    found = model.estimate([small, large, wide])
+    assert found is not None
+    assert (found.alone, found.unknown) == (6.0 + 10.0 + 1.0, ("linear-probe",))
+    assert [model.predict(cell) for cell in (small, large, wide)] == [1.0] * 3
+
+
 def test_a_matrix_on_several_nodes() -> None:
     """The third domain's features are what the second node can make while the first is at work."""
     tables = [

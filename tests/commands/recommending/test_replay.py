@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from statistics import fmean
 
 import pytest
@@ -22,7 +23,9 @@ from bench.commands.recommending.replay import (
 from bench.commands.recommending.trials import Arm, Question, Trial, choosable
 from bench.core.errors import UserError
 from bench.records.baselines import BASELINES
+from bench.records.record import Evaluation
 from bench.records.store import Store
+from tests.report.synthetic import cell, predictions, record
 
 GROUP = "cross-domain, no target labels"
 
@@ -90,6 +93,23 @@ def test_test_items_choose_nothing(emoji_home: list[Known]) -> None:
     for name in (DEFAULT, "halving over methods", "other pairs known: portfolio"):
         before, after = (ROWS[name](found, 0.25) for found in (emoji_home, turned))
         assert [(row.arm, row.seconds) for row in before] == [(row.arm, row.seconds) for row in after]
+
+
+def test_variants_of_a_method_are_arms_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The one of weight 1 is best by validation and test items: it is chosen, and nothing is missed."""
+    store = Store(tmp_path)
+    for weight, share in ((0.5, 0.4), (1.0, 0.8)):
+        asked = cell("dann", overrides={"weight": weight})
+        accuracy = {"target-validation": share, "target-test": share}
+        done = Evaluation(stage="target", step=20, accuracy=accuracy)
+        store.write(record(asked, evaluations=(done,), selected={"last": 0}), predictions({0: range(20)}))
+    assert simulate(str(tmp_path), 1.0) == 0
+    said = capsys.readouterr().out
+    assert "1 question, 2 methods: 2 cells" in said
+    (row,) = [line for line in said.splitlines() if line.strip().startswith("photo → sketch")]
+    assert (row.split()[3:5], "(weight=1.0)" in said) == (["dann", "0.0"], True)
 
 
 def test_nothing_to_simulate() -> None:

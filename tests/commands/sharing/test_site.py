@@ -18,6 +18,7 @@ from bench.records.store import Store
 from bench.report.scores.frame import load_frame
 from bench.report.site.build import slug
 from bench.report.tables.leaderboard import leaderboards
+from tests.report.synthetic import cell, write
 from tests.support.checkout import ROOT
 
 SMOKE, TASKS = (str(ROOT / "results" / "baselines" / name) for name in ("smoke", "emoji-tasks"))
@@ -143,6 +144,19 @@ def test_a_failure_hides_no_result_of_another_folder(built: Path, tmp_path: Path
     done = alone.loc[alone["status"] == "done", "key"]
     assert len(both) == len(alone)
     assert {*both.loc[both["status"] == "done", "key"]} == {*done}
+
+
+def test_variants_of_two_folders_are_two_methods(tmp_path: Path) -> None:
+    """The same question by default and by another weight, each alone in its folder."""
+    for folder, overrides, right in (("one", {}, 20), ("two", {"weight": 0.3}, 32)):
+        write(Store(tmp_path / folder), cell("dann", overrides=overrides), right)
+    pages = site(tmp_path / "site", str(tmp_path / "one"), str(tmp_path / "two"))
+    table = pd.read_parquet(pages / "data" / "toy-suite.parquet").set_index("method")
+    assert table["accuracy headline"].to_dict() == {"dann": 50.0, "dann (weight=0.3)": 80.0}
+    assert table["from"].to_dict() == {"dann": "one", "dann (weight=0.3)": "two"}
+    text = Page(pages / "suites" / "toy-suite.html").text
+    assert "dann (weight=0.3)" in text
+    assert not re.search(r"\b65\.0\b", text), "no mean of both"
 
 
 def test_names_are_text(tmp_path: Path) -> None:

@@ -305,6 +305,64 @@ def test_cells_of_different_sizes_count_alike(tmp_path: Path) -> None:
     assert (found.verdict, found.points) == ("worse", pytest.approx(-1.5))
 
 
+@pytest.mark.parametrize("times", [1, 4])
+def test_many_small_losses_are_no_less_than_few_large_ones(times: int, tmp_path: Path) -> None:
+    """Half of 10,000 images are lost, and of 100 others as many won as lost: 25 points in the mean.
+
+    An image of the small cell weighs a hundred of the large one: of each number of those that are won by
+    chance, so many of the 5,000 have to be won as well.
+    """
+    cells = sides(results(tmp_path / "base"))
+    large, small = [key for key, side in cells.items() if side.method == "dann"][:2]
+    whole, half = np.ones(10_000 * times, bool), np.arange(100 * times) % 2 == 0
+    lost = np.arange(len(whole)) >= len(whole) // 2
+    base, new = (
+        {
+            large: cells[large].answered(answers, np.arange(len(whole))),
+            small: cells[small].answered(others, len(whole) + np.arange(len(half))),
+        }
+        for answers, others in ((whole, half), (lost, ~half))
+    )
+    (found,) = compare_sides(base, new).methods
+    assert (found.base, found.new, found.verdict) == (75.0, 50.0, "worse")
+    assert found.p is not None
+    if times == 1:
+        won = np.arange(101)
+        needed = (5_000 - 100 * (2 * won - 100) + 5_000) // 2
+        exact = (stats.binom.pmf(won, 100, 0.5) * stats.binom.sf(needed - 1, 5_000, 0.5)).sum()
+        assert found.p == pytest.approx(exact)
+    assert found.p < 1e-6
+
+
+def test_what_cancels_in_its_group_is_no_change(tmp_path: Path) -> None:
+    """Of two related images one is lost and one is won, beside a cell of another size."""
+    cells = sides(results(tmp_path / "base"))
+    one, other = [key for key, side in cells.items() if side.method == "dann"][:2]
+    base, new = (
+        {
+            one: cells[one].answered(np.array([*pair, 1, 1], bool), np.array([0, 0, 1, 2])),
+            other: cells[other].answered(np.ones(7, bool), np.arange(7)),
+        }
+        for pair in ((1, 0), (0, 1))
+    )
+    found = compare_sides(base, new)
+    assert [(each.verdict, each.p, each.points) for each in found.methods] == [("same", 1.0, 0.0)]
+
+
+def test_machines_have_units_of_their_own(tmp_path: Path) -> None:
+    """Base: a third of the cells on one machine, the others on one half as fast; then all on the first."""
+    base, new = {}, {}
+    place = dict.fromkeys(METHODS, 0)
+    for key, side in sides(results(tmp_path / "base")).items():
+        new[key] = side._replace(trained={"target": 2.0}, unit=0.02, machine="m-1")
+        stays = place[side.method] % 3 == 0
+        place[side.method] += 1
+        slow = new[key]._replace(trained={"target": 4.0}, unit=0.04, machine="m-2")
+        base[key] = new[key] if stays else slow
+    found = compare_sides(base, new).speed
+    assert [(pace.ratio, pace.cells, pace.verdict) for pace in found] == [(pytest.approx(1.0), 2, "same")] * 3
+
+
 def test_planted_faults_are_counted(tmp_path: Path) -> None:
     run = sides(results(tmp_path / "base"))
     assert planted(run, 3, 1) == [True] * 3

@@ -60,6 +60,19 @@ def test_an_upper_bound_is_shown_and_has_no_place(store: Store) -> None:
     assert "upper bound" in render(frame)
 
 
+def test_an_upper_bound_weighs_targets_as_the_means_do(store: Store) -> None:
+    """Two pairs end at paint and one at sketch; dann lacks the one to photo, which is in no mean."""
+    pairs = [("photo", "sketch"), ("photo", "paint"), ("sketch", "paint")]
+    synthetic.fill(store, RIGHTS, pairs, shots=[5])
+    synthetic.fill(store, {"maml": 8, "linear-probe": 20}, [("paint", "photo")], shots=[5])
+    for target, right in (("sketch", 36), ("paint", 24), ("photo", 40)):
+        synthetic.write(store, synthetic.cell("maml", None, target, "all"), right)
+    board = leaderboards(load_frame(store), "linear-probe")[0]
+    assert board.cells == 3
+    assert board.upper is not None
+    assert board.upper.accuracy == (90.0 + 2 * 60.0) / 3
+
+
 def test_cells_that_had_not_converged_are_counted(store: Store) -> None:
     for method, losses in (("dann", (2.0, 1.0, 0.5)), ("maml", (2.0, 1.0, 0.99)), ("linear-probe", (None,))):
         evaluations = tuple(

@@ -99,6 +99,17 @@ def test_distances(tmp_path: Path) -> None:
     assert "+1.00" in page
 
 
+def test_distances_are_of_the_same_cells_before_and_after(tmp_path: Path) -> None:
+    """The second cell has none afterwards: its 1.5 before is in no mean."""
+    store = Store(tmp_path)
+    for seed, (before, after) in enumerate(((0.5, {"mmd": 0.3}), (1.5, {}))):
+        evaluations = (evaluation(1, 0.1), evaluation(2, 0.2).model_copy(update={"discrepancy": after}))
+        known = {"evaluations": evaluations, "selected": {"last": 1}, "discrepancy_before": {"mmd": before}}
+        store.write(record(cell(seed=seed), **known), predictions({1: range(20)}))
+    (row,) = distances(load_frame(store))
+    assert (row.before, row.after, row.cells) == ({"mmd": 0.5}, {"mmd": 0.3}, 1)
+
+
 def test_transductive_is_marked(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write(record(cell(transductive=True)), predictions({0: range(20), 1: range(20)}))
