@@ -155,7 +155,7 @@ class DomainInputs:
             # Of one length, whatever the longest of a batch was.
             missing = (
                 self.env.cell.image_size - activation.shape[1]
-                if prefix.backbone.padded and activation.ndim == 3
+                if items.lengths is not None and activation.ndim == 3
                 else 0
             )
             return functional.pad(activation, (0, 0, 0, missing)) if missing else activation

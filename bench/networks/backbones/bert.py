@@ -47,20 +47,23 @@ class Attention(nn.Module):
     fused_attn: bool
     """Whether in one kernel, which has one derivative only."""
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads, self.fused_attn = form.num_attention_heads, True
-        self.query, self.key, self.value, self.out = (
-            nn.Linear(form.hidden_size, form.hidden_size) for _ in range(4)
-        )
+        self.heads, self.fused_attn = heads, True
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Vectors (B, L, D) -> (B, L, D)."""
-        allowed = there(x).transpose(1, 2).unsqueeze(1)
+    def placed(self, x: Tensor) -> Tensor:
+        """Queries or keys (B, H, L, C) with what tells of their places, which here is in the vectors."""
+        return x
+
+    def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Vectors (B, L, D) -> (B, L, D); `kept`: bool (B, L, 1), where zeros do not tell what is padding."""
+        allowed = (there(x) if kept is None else kept).transpose(1, 2).unsqueeze(1)
         q, k, v = (
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
         )
+        q, k = self.placed(q), self.placed(k)
         if self.fused_attn:
             mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
         else:
@@ -76,7 +79,8 @@ class Block(nn.Module):
     def __init__(self, form: Form) -> None:
         super().__init__()
         width, eps = form.hidden_size, form.layer_norm_eps
-        self.attention, self.norm1 = Attention(form), nn.LayerNorm(width, eps)
+        self.attention = Attention(width, form.num_attention_heads)
+        self.norm1 = nn.LayerNorm(width, eps)
         self.up, self.down = (
             nn.Linear(width, form.intermediate_size),
             nn.Linear(form.intermediate_size, width),
@@ -99,15 +103,15 @@ class MeanPool(nn.Module):
         return x.sum(1) / there(x).sum(1).clamp_min(1)
 
 
-def stage_names(form: Form) -> list[str]:
+def stage_names(layers: int) -> list[str]:
     """Names of the layers, from input to output."""
-    return [f"layer{number}" for number in range(form.num_hidden_layers)]
+    return [f"layer{number}" for number in range(layers)]
 
 
 def bert(form: Form) -> nn.Sequential:
     """Encoder at random initialisation: normal with a standard deviation of 0.02, as in the paper's code."""
     layers: list[tuple[str, nn.Module]] = [("embed", Embed(form))]
-    layers += [(name, Block(form)) for name in stage_names(form)]
+    layers += [(name, Block(form)) for name in stage_names(form.num_hidden_layers)]
     net = nn.Sequential(OrderedDict([*layers, ("pool", MeanPool())]))
     for module in net.modules():
         if isinstance(module, nn.Linear | nn.Embedding):

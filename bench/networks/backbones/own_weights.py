@@ -19,7 +19,10 @@ from bench.core.paths import cache_part, writing_to_cache
 LOCAL, HUB = "local-dir:", "hf-hub:"
 """timm's own prefixes: of a folder with `config.json` and weights, and of such a repository."""
 
-HUBS = (HUB, "transformers:")
+HUB_ENCODER = "transformers:"
+"""Beginning of the names of repositories in the form of the library transformers."""
+
+HUBS = (HUB, HUB_ENCODER)
 """Beginnings of names of repositories, in which `@` stands before a revision."""
 
 UNTRAINED = "untrained"
