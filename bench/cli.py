@@ -76,7 +76,7 @@ def cli() -> None:
 @click.option("--fresh", is_flag=True, help="Run cells that are already recorded too.")
 @click.option("--retry-failed", is_flag=True, help="Run cells again that failed or were skipped.")
 @click.option("--keep-stale", is_flag=True, help="Keep records made by other code or other data.")
-@click.option("--keep-features", is_flag=True, help="Keep features of test images, for maps in the report.")
+@click.option("--keep-features", is_flag=True, help="Keep features of test items, for maps in the report.")
 @click.option("--no-share", is_flag=True, help="Each cell makes its own features and source stage.")
 @click.option("--cell", metavar="KEY", help="Run one recorded cell again.")
 @click.option(
@@ -143,7 +143,7 @@ def tune(selection: SuiteOptions, **options: Any) -> None:
     """Search a method's hyperparameters with what the protocol allows.
 
     Trials are scored on folds of the shots; at 0 shots by a rule that knows no target label (--rule). Labels
-    of target validation and test images have no part. A study that was interrupted goes on with the same
+    of target validation and test items have no part. A study that was interrupted goes on with the same
     command. Of several methods, which get equally many trials, it prints a table of defaults and bests.
     """
     from bench.commands.experiments import tune as command
@@ -185,7 +185,7 @@ def rank_backbones(selection: SuiteOptions, **options: Any) -> None:
     metavar="K",
     multiple=True,
     callback=parse_list,
-    help="Only scenarios with so many labelled target images per class.",
+    help="Only scenarios with so many labelled target items per class.",
 )
 @click.option("--max-seconds", metavar="X", type=Seconds(), help="Only methods within X s a cell.")
 @equal_option
@@ -394,7 +394,7 @@ def baseline_rm(name: str) -> None:
 @click.option("--out", metavar="FILE", help="The page.  [default: results/history/history.html]")
 @click.pass_context
 def history(context: click.Context, out: str | None) -> None:
-    """Show accuracy and speed over revisions, with change points.
+    """Show results and speed over revisions, with change points.
 
     Prints a table for each suite and machine, and draws them on a page.
     """

@@ -138,6 +138,35 @@ COLUMN_HELP = {
 """What each column of one's own table holds."""
 
 
+_ITEM_OPTIONS = (
+    click.option(
+        "--modality",
+        metavar="NAME",
+        expose_value=False,
+        callback=_environment("BENCH_MODALITY", "name"),
+        help="What your own items are: image, text, audio, table.  [default: as the columns say]",
+    ),
+    *(
+        click.option(
+            f"--{column}",
+            metavar="COLUMN",
+            expose_value=False,
+            callback=_environment(column_variable(column), "name"),
+            help=f"Column of your own table that {COLUMN_HELP[column]}.",
+        )
+        for column in reversed(COLUMNS)
+    ),
+)
+"""Options that say what is in one's own data."""
+
+
+def item_options(command: Any) -> Any:
+    """Decorate a verb that reads one's own items with the options that say what they are."""
+    for option in _ITEM_OPTIONS:
+        command = option(command)
+    return command
+
+
 def data_options(command: Any) -> Any:
     """Decorate a verb that reads images with the options that say where they are."""
     for option in (
@@ -146,7 +175,7 @@ def data_options(command: Any) -> Any:
             is_flag=True,
             expose_value=False,
             callback=_environment("BENCH_SKIP_BAD", "flag"),
-            help="Leave out images that cannot be read.",
+            help="Leave out items that cannot be read.",
         ),
         click.option(
             "--data-root",
@@ -156,23 +185,7 @@ def data_options(command: Any) -> Any:
             callback=_environment("BENCH_DATA"),
             help="Folder that holds your copy of the dataset.  [default: $BENCH_DATA]",
         ),
-        click.option(
-            "--modality",
-            metavar="NAME",
-            expose_value=False,
-            callback=_environment("BENCH_MODALITY", "name"),
-            help="What your own items are: image, text, audio, table.  [default: as the columns say]",
-        ),
-        *(
-            click.option(
-                f"--{column}",
-                metavar="COLUMN",
-                expose_value=False,
-                callback=_environment(column_variable(column), "name"),
-                help=f"Column of your own table that {COLUMN_HELP[column]}.",
-            )
-            for column in reversed(COLUMNS)
-        ),
+        *_ITEM_OPTIONS,
         click.option(
             "--data",
             metavar="PATH",
@@ -228,7 +241,7 @@ SUITE_OPTIONS: dict[str, Any] = {
         "--suite",
         metavar="NAME",
         shell_complete=values.suites,
-        help="A suite's name, or the path of a suite file (.toml).  [default with --data: own-images]",
+        help="A suite's name, or the path of a suite file (.toml).  [default with --data: by what it holds]",
     ),
     "methods": _several(
         "--methods", metavar="A,B", shell_complete=values.methods, help="Only these methods."
@@ -249,7 +262,7 @@ SUITE_OPTIONS: dict[str, Any] = {
         help="Only these target domains.",
     ),
     "shots": _several(
-        "--shots", metavar="0,5,all", help="These labelled target images per class instead of the suite's."
+        "--shots", metavar="0,5,all", help="These labelled target items per class instead of the suite's."
     ),
     "backbone": _several(
         "--backbone",

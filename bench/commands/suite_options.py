@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from bench.commands.options import SuiteOptions, list_parts, whole_number
 from bench.core.errors import UserError, check_name
+from bench.core.modalities import MODALITIES, Modality
 from bench.core.paths import own_data
 from bench.core.text import printable
 from bench.data.card import Card, own_name
@@ -29,6 +30,11 @@ OWN = {
     "table": ("own-rows", "own-rows-alone"),
 }
 """Default suites for one's own items by modality: of several domains, and of one."""
+
+
+def own_kind(suite: str) -> Modality:
+    """Modality of one's own items that a suite without a dataset asks for."""
+    return MODALITIES[next((modality for modality, suites in OWN.items() if suite in suites), "image")]
 
 
 def select_suite(options: SuiteOptions) -> Suite:
@@ -80,16 +86,18 @@ def _methods(suite: Suite, options: SuiteOptions) -> dict[str, Any]:
 
 
 def _load(name: str | None) -> Suite:
-    """Load the suite of that name, over one's own images where `--data` names some."""
+    """Load the suite of that name, over one's own items where `--data` names some."""
     own = own_data()
     if own is None:
         if name is None:
             raise UserError(
-                "say which suite: --suite NAME (bench list suites), or your own images: --data FOLDER"
+                "say which suite: --suite NAME (bench list suites), or your own items: --data FOLDER"
             )
         suite = load_suite(name)
         if not suite.dataset:
-            raise UserError(f"suite '{name}' is for one's own images: say which with --data FOLDER")
+            raise UserError(
+                f"suite '{name}' is for one's own {own_kind(name).items}: say which with --data FOLDER"
+            )
         return suite
     card = load_card(own_name(own))
     if card.modality != "image":
@@ -100,7 +108,7 @@ def _load(name: str | None) -> Suite:
     if card.columns:
         change["image_size"] = len(card.columns)
     if suite.dataset not in ("", card.name) and not _is_about(suite, card):
-        # Names of another dataset's domains and classes say nothing about these images.
+        # Names of another dataset's domains and classes say nothing about these items.
         click.echo(
             printable(
                 f"suite '{suite.name}' names domains or classes of {suite.dataset}: all of {card.name} are "

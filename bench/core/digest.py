@@ -1,4 +1,4 @@
-"""Digests of code, blind to comments, docstrings and layout, so that only a change of meaning counts."""
+"""Digests of code, blind to comments, docstrings, layout and bounds: only a change of meaning counts."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ EXCEPTIONS = {
     "engine/training/energy.py": "joules",
     "engine/training/throughput.py": "time and operations",
     "method/alignment.py": SHARED,
+    "method/bounds.py": "refuses values, and changes none",
     "method/episodic.py": SHARED,
     "method/federated.py": SHARED,
     "method/generalisation.py": SHARED,
@@ -215,7 +216,8 @@ def _parse(code: str) -> Parsed:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
-            node.body = [item for item in body if not _is_text(item)]  # type: ignore[attr-defined]
+            says_nothing = _is_text_or_bounds if isinstance(node, ast.ClassDef) else _is_text
+            node.body = [item for item in body if not says_nothing(item)]  # type: ignore[attr-defined]
         if isinstance(node, ast.Import):
             imports += [(alias.name, "*", "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -263,3 +265,11 @@ def _is_text(node: ast.AST) -> bool:
         and isinstance(node.value, ast.Constant)
         and isinstance(node.value.value, str)
     )
+
+
+def _is_text_or_bounds(node: ast.AST) -> bool:
+    """True for a text, and for a class's `bounds`, which refuse hyperparameters and change nothing."""
+    match node:
+        case ast.Assign(targets=[ast.Name("bounds")]) | ast.AnnAssign(target=ast.Name("bounds")):
+            return True
+    return _is_text(node)

@@ -109,6 +109,8 @@ class AdversarialMethod(AlignmentMethod):
     methods here.
     """
 
+    bounds = {"hidden": ">= 1"}
+
     hidden: int = 1024
     """Width of the discriminator."""
 

@@ -106,6 +106,9 @@ class Method:
     """The same recipe without the method's idea: hyperparameters by name, or the method that is it."""
     presets: ClassVar[dict[str, dict[str, Value]]] = {}
     """Hyperparameters by the name of a preset, as far as they are not the defaults: `paper`, as published."""
+    bounds: ClassVar[dict[str, str]] = {}
+    """Conditions on numbers, as `> 0, <= 1`, by hyperparameter, where a range to search does not imply them:
+    `bench/method/bounds.py` says what it does. They hold for subclasses, too; `""` is any number."""
     task_only: ClassVar[bool] = False
     """True if unlabelled images have to be of the task's classes: inductive episodes have none such."""
 
@@ -191,6 +194,8 @@ class GradientMethod(Method):
     et al. 2013, https://proceedings.mlr.press/v28/sutskever13.html. The schedule `inverse` is that of Ganin
     et al. 2016, https://arxiv.org/abs/1505.07818, section 5.2.
     """
+
+    bounds = {"learning_rate": ">= 0", "weight_decay": ">= 0", "warmup": ">= 0, <= 1"}
 
     learning_rate: float = tunable(1e-3, 1e-4, 1e-2)
     weight_decay: float = tunable(0.05, 1e-4, 0.5)

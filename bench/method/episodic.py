@@ -60,6 +60,13 @@ class InnerLoopMethod(EpisodicMethod):
     """
 
     views = 4
+    bounds = {
+        "width": ">= 1",
+        "inner_steps": ">= 0",
+        "inner_rate": "> 0",
+        "adapt_steps": ">= 0",
+        "scale": "> 0",
+    }
 
     adapt_from: str = "bottleneck"
     """Beginning of the learnt part: `bottleneck` (the backbone is frozen), a stage's name, or `all`."""

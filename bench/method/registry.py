@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.core.digest import PACKAGE, combine, file_digest, shared_files
 from bench.core.errors import UserError, check_name, place_in
+from bench.method.bounds import check_bounds
 from bench.spec.cell import USUAL, Control, Recipe, Value
 
 if TYPE_CHECKING:
@@ -258,7 +259,7 @@ def configure(name: str, overrides: dict[str, Value], recipe: Recipe = USUAL) ->
     """Make a method with these hyperparameters, and with a recipe's rates where it has no others.
 
     Raises:
-        UserError: an unknown hyperparameter, or one of a wrong type.
+        UserError: an unknown hyperparameter, one of a wrong type, or one out of its bounds.
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -274,6 +275,7 @@ def configure(name: str, overrides: dict[str, Value], recipe: Recipe = USUAL) ->
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{name}.{first['loc'][0]}: {first['msg']}, not {first['input']!r}") from None
+    check_bounds(name, method)
     return method
 
 

@@ -80,7 +80,7 @@ class Budget(Frozen):
     """Budget of training, equal for every method."""
 
     steps: int = Field(300, ge=1, le=10_000_000, description="optimiser steps of the source stage")
-    batch_size: int = Field(32, ge=1, le=65_536, description="labelled images a step")
+    batch_size: int = Field(32, ge=1, le=65_536, description="labelled items a step")
     evaluations: int = Field(
         4,
         ge=1,
@@ -148,8 +148,8 @@ class Recipe(Frozen):
     )
     batch_norm: Literal["joint", "per-domain", "frozen"] = Field(
         "joint",
-        description="of source and target images in one step: by the statistics of both, of each domain's "
-        "own images, or by running statistics, which stay as they are",
+        description="of source and target items in one step: by the statistics of both, of each domain's "
+        "own items, or by running statistics, which stay as they are",
     )
     learning_rate: FiniteFloat | None = Field(None, gt=0, le=10, description="of every method")
     weight_decay: FiniteFloat | None = Field(None, ge=0, le=10, description="of every method")
@@ -217,13 +217,13 @@ class Episodic(Frozen):
     """Evaluation on small tasks drawn from the target's classes, instead of on all classes at once.
 
     An episode is `way` classes with the scenario's shots as support, from the target's training split, and
-    `queries` images a class to be judged by, from its test split (Vinyals et al. 2016,
-    https://arxiv.org/abs/1606.04080). Only classes with enough images take part. The episodes are the
+    `queries` items a class to be judged by, from its test split (Vinyals et al. 2016,
+    https://arxiv.org/abs/1606.04080). Only classes with enough items take part. The episodes are the
     same for every method and run seed.
     """
 
     way: int = Field(5, ge=2, le=10_000, description="classes of an episode")
-    queries: int = Field(3, ge=1, le=10_000, description="test images of each class")
+    queries: int = Field(3, ge=1, le=10_000, description="test items of each class")
     count: int = Field(
         600, ge=1, le=1_000_000, description="how many; methods that train below the features do a tenth"
     )
@@ -367,7 +367,7 @@ class Cell(Frozen):
     precision: Precision = "fp32"
     recipe: Recipe = USUAL
     fold: int | None = Field(None, ge=0, description="while tuning: which fold of the shots is held out")
-    transductive: bool = Field(False, description="methods adapt to the target's test images, unlabelled")
+    transductive: bool = Field(False, description="methods adapt to the target's test items, unlabelled")
     unsplit: bool = Field(False, description="no image is held out, and tested are all of the target")
     headline: str = Field("last", description="the rule that says which evaluation is its result")
     setting: RequestedSetting | None = Field(
@@ -406,9 +406,13 @@ class Cell(Frozen):
         """One line for progress bars and logs."""
         s = self.scenario
         way = f" {s.episodes.label}" if s.episodes else ""
+        # Several kinds may be asked of one pair; a pair without a source says itself what it is.
+        kind = "" if s.kind == "cross-domain" or s.kind in s.pair else f" {s.kind}"
+        layout = f" ({s.layout})" if s.layout else ""
         setting = f" {self.setting.label}, {self.precision}" if self.setting else ""
         method = f"{self.method} (control)" if self.control_of else self.method
-        return f"{method} {s.pair} {s.shots}-shot{way} {self.backbone} seed {self.seed}{setting}"
+        question = f"{s.pair} {s.shots}-shot{way}{kind}{layout}"
+        return f"{method} {question} {self.backbone} seed {self.seed}{setting}"
 
 
 def content_hash(value: Any) -> str:

@@ -25,7 +25,7 @@ class Resources(BaseModel):
         1, ge=1, le=64, description="accelerators that share a cell's batches; on a CPU, processes"
     )
     keep_features: bool = Field(
-        False, description="keep features of test images beside predictions, for maps in the report"
+        False, description="keep features of test items beside predictions, for maps in the report"
     )
     gpus: int = Field(0, ge=0, le=1, description="whether a job has accelerators (slurm)")
     minutes: int = Field(

@@ -22,6 +22,7 @@ class CdanE(AdversarialMethod):
     """Source cross-entropy plus a discriminator on randomly mapped features and predictions."""
 
     reference = "dalib 0.2"
+    bounds = {"dimensions": ">= 1"}
 
     dimensions: int = 1024
     """Dimensions of the randomised multilinear map."""

@@ -18,6 +18,7 @@ class Mcc(AlignmentMethod):
     """Source cross-entropy plus the mean confusion between pairs of classes on the target."""
 
     reference = "pytorch-adapt 0.0.83"
+    bounds = {"temperature": "> 0"}
     presets = {"paper": {"learning_rate": 0.005}}
     """As TLlib's script has it, by SGD."""
 

@@ -41,6 +41,7 @@ class Mcd(GradientMethod):
     access = Access.SOURCE_LABELS | Access.SOURCE_REPLAY | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
     control = {"weight": 0.0}
+    bounds = {"repeats": ">= 0"}
     presets = {"paper": {"learning_rate": 0.001, "weight_decay": 0.0005}}
     """As TLlib's script has it, by SGD; its weight is another for each dataset, and stands in suites."""
 

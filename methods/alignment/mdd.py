@@ -31,6 +31,7 @@ class Mdd(AlignmentMethod):
 
     reference = "dalib 0.2"
     per_sample_loss = True
+    bounds = {"hidden": ">= 1", "strength": ">= 0"}
     presets = {"paper": {"learning_rate": 0.004, "weight_decay": 0.0005}}
     """As TLlib's script has it, by SGD."""
 

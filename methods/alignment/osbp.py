@@ -21,6 +21,7 @@ class Osbp(AlignmentMethod):
 
     reference = "hand-computed case"
     needs = AlignmentMethod.needs | Access.UNKNOWN_CLASSES
+    bounds = {"boundary": ">= 0, <= 1"}
 
     boundary: float = 0.5
     """Probability of the unknown class that the classifier is trained to give, t in the paper."""

@@ -3,8 +3,10 @@
 Cao et al. 2018, "Partial Adversarial Domain Adaptation". https://arxiv.org/abs/1808.04205
 
 As in the paper: classes weigh as much as the target's mean prediction of them, over its largest (section
-3.2, equations 4 and 5), in the source's label loss and domain loss (equation 6). The weights are computed
-anew of all unlabelled images at every tenth of a stage, in the paper every 500 steps; they begin equal.
+3.2, equations 4 and 5), in the source's label loss and domain loss (equation 6). Unlike equation 6, and for
+the label loss as in its authors' code, both are weighted means: the weights of a batch add up to its size.
+They are computed anew of all unlabelled images at every tenth of a stage, in the paper every 500 steps; they
+begin equal.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ class Der(GradientMethod):
     access = Access.TARGET_LABELS
     needs = Access.TASKS
     control = "naive"
+    bounds = {"beta": ">= 0", "capacity": ">= 0"}
 
     alpha: float = tunable(0.3, 0.03, 3.0)
     """Weight of the kept logits."""

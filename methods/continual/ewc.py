@@ -38,6 +38,7 @@ class Ewc(GradientMethod):
     access = Access.TARGET_LABELS
     needs = Access.TASKS
     control = "naive"
+    bounds = {"samples": ">= 1"}
 
     strength: float = tunable(100.0, 1.0, 1e5)
     """Weight of the penalty, lambda in the paper."""

@@ -39,6 +39,7 @@ class Lwf(GradientMethod):
     access = Access.TARGET_LABELS
     needs = Access.TASKS
     control = "naive"
+    bounds = {"temperature": "> 0"}
 
     weight: float = tunable(1.0, 0.1, 10.0)
     """Trade-off between the new task and what was said before."""

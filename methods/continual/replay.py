@@ -24,6 +24,7 @@ class Replay(GradientMethod):
     access = Access.TARGET_LABELS
     needs = Access.TASKS
     control = "naive"
+    bounds = {"capacity": ">= 0"}
 
     capacity: int = 200
     """Items that are kept."""

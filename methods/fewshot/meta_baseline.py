@@ -37,6 +37,7 @@ class MetaBaseline(EpisodicMethod):
 
     reference = "easyfsl 1.5.0"
     control = "ncm"
+    bounds = {"factor": "> 0"}
     presets = {"paper": {"learning_rate": 0.001}}
     """Of the second stage, by SGD."""
 

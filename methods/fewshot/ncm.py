@@ -20,6 +20,7 @@ class Ncm(ClosedFormMethod):
     """A head whose logits are the negative squared distances to the class means."""
 
     reference = "easyfsl 1.5.0"
+    bounds = {"scale": "> 0"}
 
     scale: float = tunable(0.003, 0.0003, 1.0)
     """Factor on the distances: it decides how sure predictions are, not which."""

@@ -35,6 +35,7 @@ class ProtoNet(EpisodicMethod):
 
     reference = "easyfsl 1.5.0"
     control = "ncm"
+    bounds = {"scale": "> 0"}
     presets = {"paper": {"learning_rate": 0.001, "scale": 1.0}}
     """Adam's rate of section 3, and distances that are not scaled."""
 

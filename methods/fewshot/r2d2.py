@@ -33,6 +33,7 @@ class R2d2(EpisodicMethod):
 
     reference = "scikit-learn 1.5+"
     control = "linear-probe"
+    bounds = {"ridge": "> 0"}
 
     ridge: float = 1.0
     """Strength of the regression from which learning starts, lambda in the paper."""

@@ -42,6 +42,7 @@ class Simpleshot(ClosedFormMethod):
 
     reference = "easyfsl 1.5.0"
     control = "ncm"
+    bounds = {"scale": "> 0"}
 
     scale: float = tunable(10.0, 1.0, 100.0)
     """Factor on the squared distances: it decides how sure predictions are, not which."""

@@ -51,6 +51,7 @@ class Tim(ClosedFormMethod):
     needs = Access.TARGET_IMAGES | Access.TARGET_LABELS
     task_only = True
     control = {"steps": 0}
+    bounds = {"temperature": "> 0", "steps": ">= 0"}
 
     temperature: float = tunable(15.0, 1.0, 100.0)
     label_weight: float = tunable(0.1, 0.01, 10.0)

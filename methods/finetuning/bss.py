@@ -20,6 +20,7 @@ class Bss(GradientMethod):
 
     reference = "hand-computed case"
     control = {"shrinkage": 0.0}
+    bounds = {"smallest": ">= 1"}
 
     shrinkage: float = tunable(0.001, 1e-5, 0.1)
     """Weight of the penalty."""

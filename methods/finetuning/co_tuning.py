@@ -37,6 +37,7 @@ class CoTuning(GradientMethod):
     reference = "hand-computed case"
     per_sample_loss = True
     control = {"weight": 0.0}
+    bounds = {"temperature": "> 0"}
 
     weight: float = tunable(2.3, 0.1, 10.0)
     """Trade-off between the two classifiers, lambda in the paper."""

@@ -16,6 +16,7 @@ class GradualUnfreeze(GradientMethod):
 
     reference = "hand-computed case"
     control = "full-finetune"
+    bounds = {"decay": "> 0"}
 
     decay: float = tunable(2.6, 1.0, 5.0)
     """Each lower stage's learning rate is this many times smaller (section 3.2)."""

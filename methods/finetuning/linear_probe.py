@@ -29,6 +29,7 @@ class LinearProbe(ClosedFormMethod):
     """A convex head on frozen features; its regularisation is chosen by cross-validation."""
 
     reference = "scikit-learn 1.5+"
+    bounds = {"folds": ">= 0"}
 
     l2: float = tunable(0.0, 1e-4, 3.0)
     """Strength relative to the features' variance; 0 chooses it by cross-validation over the labels, or takes

@@ -19,6 +19,7 @@ class Surgical(GradientMethod):
 
     reference = "hand-computed case"
     control = "full-finetune"
+    bounds = {"stage": ""}
 
     stage: int = 0
     """Place of the stage that is trained: 0 is the lowest, -1 the highest."""

@@ -23,6 +23,7 @@ class Irm(GeneralisationMethod):
     reference = "hand-computed case"
     control = {"weight": 0.0}
     fewest = 2
+    bounds = {"annealed": ">= 0, <= 1"}
 
     weight: float = tunable(100.0, 0.1, 1e5)
     """Weight of the penalty, lambda in the paper."""

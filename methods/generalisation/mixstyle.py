@@ -26,6 +26,7 @@ class Mixstyle(GradientMethod):
     control = {"probability": 0.0}
     # An image's features depend on another's.
     per_sample_loss = False
+    bounds = {"alpha": "> 0"}
 
     probability: float = tunable(0.5, 0.1, 1.0, log=False)
     """Share of steps in which styles are mixed."""

@@ -31,6 +31,7 @@ class Swad(GradientMethod):
     hold_out = 0.2
     # Followers of several devices do not validate.
     per_sample_loss = False
+    bounds = {"tolerance": ">= 1"}
 
     tolerance: float = tunable(1.3, 1.1, 2.0, log=False)
     """Factor on the first losses of the valley, above which it ends; r in the paper."""

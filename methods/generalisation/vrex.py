@@ -23,6 +23,7 @@ class Vrex(GeneralisationMethod):
     reference = "hand-computed case"
     control = {"weight": 0.0}
     fewest = 1
+    bounds = {"annealed": ">= 0, <= 1"}
 
     weight: float = tunable(10.0, 0.1, 1e5)
     """Weight of the variance, beta in the paper."""

@@ -22,6 +22,7 @@ class Adapter(GradientMethod):
 
     reference = "hand-computed case"
     control = "linear-probe"
+    bounds = {"reduction": ">= 1"}
 
     learning_rate: float = tunable(3e-3, 1e-4, 3e-2)
     reduction: int = 8

@@ -21,6 +21,7 @@ class Lora(GradientMethod):
 
     reference = "loralib 0.1.2"
     control = "linear-probe"
+    bounds = {"rank": ">= 1"}
 
     learning_rate: float = tunable(3e-3, 1e-4, 3e-2)
     rank: int = 8

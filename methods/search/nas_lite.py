@@ -75,6 +75,7 @@ class NasLite(GradientMethod):
     hold_out = 0.33
     per_sample_loss = True
     control = {"candidates": 1}
+    bounds = {"candidates": f">= 1, <= {len(SPACE)}", "search": "> 0, < 1", "width": ">= 1"}
 
     learning_rate: float = tunable(3e-3, 1e-4, 1e-2)
     candidates: int = len(SPACE)

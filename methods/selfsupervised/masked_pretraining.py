@@ -38,6 +38,7 @@ class MaskedPretraining(GradientMethod):
     reference = "hand-computed case"
     access = Access.SOURCE_LABELS | Access.TARGET_IMAGES | Access.TARGET_LABELS
     control = {"share": 0.0}
+    bounds = {"masked": ">= 0, <= 1"}
 
     share: float = tunable(0.5, 0.1, 0.8, log=False)
     """Part of the first stage's steps that see no labels."""

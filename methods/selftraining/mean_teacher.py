@@ -50,6 +50,7 @@ class MeanTeacher(GradientMethod):
     second_view = "weak"
     per_sample_loss = True
     control = {"weight": 0.0}
+    bounds = {"decay": ">= 0, <= 1"}
 
     weight: float = tunable(3.0, 0.1, 100.0)
     """Trade-off between the label loss and consistency."""

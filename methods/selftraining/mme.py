@@ -32,6 +32,7 @@ class Mme(AlignmentMethod):
 
     reference = "pytorch-adapt 0.0.83"
     per_sample_loss = True
+    bounds = {"temperature": "> 0"}
 
     weight: float = tunable(0.1, 0.01, 1.0)
     temperature: float = tunable(0.05, 0.01, 1.0)

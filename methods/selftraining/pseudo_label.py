@@ -4,7 +4,8 @@ Lee 2013, "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Metho
 ICML workshop. https://www.researchgate.net/publication/280581078
 
 The class of the largest probability becomes the label (equation 15), with a weight that rises over the
-first half of a stage (equation 16). Unlike it, labels below a threshold are left out, as has become usual.
+first half of a stage. Unlike it: labels below a threshold are left out, as has become usual; the weight rises
+from the first step on, to 1, where equation 16 waits for 100 epochs and ends at 3.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ class BoostedTrees(Method):
     """Trees on rows of tables; other items are not taken."""
 
     reference = "scikit-learn 1.5+"
+    bounds = {"rate": "> 0", "trees": ">= 1"}
 
     rate: float = tunable(0.1, 0.01, 0.5)
     trees: int = 100

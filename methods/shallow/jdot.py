@@ -41,6 +41,7 @@ class Jdot(ClosedFormMethod):
     access = Access.SOURCE_LABELS | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
     control = "linear-probe"
+    bounds = {"rounds": ">= 1", "most": ">= 2"}
 
     alpha: float = tunable(1.0, 0.01, 100.0)
     """Weight of the features' distance."""

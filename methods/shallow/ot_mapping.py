@@ -39,6 +39,7 @@ class OtMapping(ClosedFormMethod):
     access = Access.SOURCE_LABELS | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
     control = "linear-probe"
+    bounds = {"entropic": "> 0", "most": ">= 2"}
 
     entropic: float = tunable(0.05, 0.02, 1.0)
     """Strength of the plan's entropy, lambda in the paper."""

@@ -35,6 +35,7 @@ class SubspaceAlignment(ClosedFormMethod):
     access = Access.SOURCE_LABELS | Access.TARGET_IMAGES | Access.TARGET_LABELS
     needs = Access.SOURCE_LABELS | Access.TARGET_IMAGES
     control = "linear-probe"
+    bounds = {"dimensions": ">= 1"}
 
     dimensions: int = 100
     """Most principal directions that are kept."""

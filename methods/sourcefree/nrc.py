@@ -30,6 +30,7 @@ class Nrc(GradientMethod):
     adapts = True
     starts_from = "full-finetune"
     control = "full-finetune"
+    bounds = {"neighbours": ">= 1", "expanded": ">= 1"}
 
     neighbours: int = 3
     """Nearest neighbours of an item, K in the paper."""

@@ -29,6 +29,7 @@ class Shot(GradientMethod):
     adapts = True
     starts_from = "full-finetune"
     control = "full-finetune"
+    bounds = {"refreshes": ">= 1"}
 
     weight: float = tunable(0.3, 0.03, 1.0)
     """Weight of the pseudo-labels' cross-entropy, beta in the paper."""

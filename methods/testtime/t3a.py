@@ -28,6 +28,7 @@ class T3a(GradientMethod):
     access = Access.SOURCE_LABELS | Access.TARGET_LABELS
     starts_from = "full-finetune"
     control = "full-finetune"
+    bounds = {"supports": ">= 1"}
 
     supports: int = 20
     """Most support vectors of a class, M in the paper."""

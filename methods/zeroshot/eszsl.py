@@ -27,6 +27,7 @@ class Eszsl(NamedMethod, ClosedFormMethod):
     """A bilinear map from frozen features to the vectors of names."""
 
     reference = "hand-computed case"
+    bounds = {"folds": ">= 2"}
 
     features: float = tunable(0.0, 1e-2, 1e2)
     """γ relative to the features' mean square; 0 chooses both by classes that are held out."""

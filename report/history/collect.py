@@ -17,6 +17,7 @@ from bench.core.text import moment
 from bench.records.store import Store
 from bench.report.history.measurement import Entry, Key, Measurement
 from bench.report.regression.paired_cells import Side, sides
+from bench.report.scores.words import metric_name
 from bench.spec.cell import Setting, content_hash
 
 LARGEST = 2**28
@@ -56,8 +57,10 @@ def _words(setting: Setting) -> str:
 
 def _measurement(key: Key, group: Sequence[Side]) -> Measurement:
     by_method: dict[str, list[Side]] = defaultdict(list)
+    several = len({side.metric for side in group}) > 1
     for side in group:
-        by_method[side.method].append(side)
+        # A mean over cells that are judged otherwise would be of nothing.
+        by_method[f"{side.method} by {metric_name(side.metric)}" if several else side.method].append(side)
     units = [unit for side in group if (unit := side.unit)]
     return Measurement(
         **key._asdict(),
@@ -74,6 +77,7 @@ def _entry(found: Sequence[Side]) -> Entry:
     total = sum(times.values())
     return Entry(
         accuracy=fmean(side.accuracy for side in done) if done else None,
+        metric=next((side.metric for side in done if side.metric != "accuracy"), None),
         asked=content_hash({side.key: side.dataset for side in done}) if done else "",
         seconds=total if total > 0 else None,
         timed=content_hash(sorted(times)) if total > 0 else "",

@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bench.report.figures.drawing import INK, Picture, canvas, draw, finish, inline, method_styles
 from bench.report.history.series import ChangePoint, Series
+from bench.report.scores.words import first_upper
 from bench.report.tables.formats import listed, percent, seconds
 
 TICKS = 12
@@ -44,14 +45,12 @@ def describe_change(series: Series, change: ChangePoint) -> str:
 
 def panels(found: Sequence[Series]) -> dict[str, list[Panel]]:
     """Figures of every suite, by its name."""
-    groups: dict[tuple[str, str, str, bool], list[Series]] = {}
-    for series in found:
-        groups.setdefault((series.suite, series.quantity, series.machine, series.calibrated), []).append(
-            series
-        )
+    groups: dict[tuple[str, str, str, str, bool], list[Series]] = {}
+    for s in found:
+        groups.setdefault((s.suite, s.quantity, s.metric, s.machine, s.calibrated), []).append(s)
     suites: dict[str, list[Panel]] = {}
-    for number, ((suite, quantity, where, calibrated), mine) in enumerate(groups.items()):
-        title = "Accuracy" if quantity == "accuracy" else f"Seconds, {where}"
+    for number, ((suite, quantity, metric, where, calibrated), mine) in enumerate(groups.items()):
+        title = first_upper(metric) if quantity == "accuracy" else f"Seconds, {where}"
         if quantity == "seconds" and not calibrated:
             title += ", not normalised"
         picture = _picture(f"{suite}: {title}", mine, f"history-{number}")
@@ -84,7 +83,7 @@ def _picture(title: str, found: Sequence[Series], name: str) -> Picture:
         axes.set_xticks(
             [places[r] for r in shown], [short_revision(r) for r in shown], rotation=35, ha="right"
         )
-        axes.set(xlabel="revision", ylabel="test accuracy, %")
+        axes.set(xlabel="revision", ylabel=f"test {found[0].metric}, %")
         if not accuracy:
             _seconds_scale(axes, [value for s in found for value in s.values])
         finish(figure, axes)

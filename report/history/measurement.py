@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import AwareDatetime, Field, FiniteFloat
 
+from bench.spec.metrics import Metric
 from bench.spec.toml import Frozen
 
 
@@ -13,12 +14,14 @@ class Entry(Frozen):
     """Entry of one method, or of one benchmark.
 
     accuracy: percent, the mean over the cells that are done; None: there are none, or it has none.
+    metric: name of what `accuracy` is of, where cells are judged otherwise; None: of accuracy.
     asked: digest of which cells these are, on which images; what is compared has the same.
     seconds: wall time of the training that was done, or of the benchmark; None: nothing was timed.
     timed: digest of what was timed, likewise.
     """
 
     accuracy: FiniteFloat | None = None
+    metric: Metric | None = None
     asked: str = ""
     seconds: FiniteFloat | None = Field(None, gt=0)
     timed: str = ""

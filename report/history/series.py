@@ -18,6 +18,7 @@ import numpy as np
 import ruptures
 
 from bench.report.history.measurement import Measurement
+from bench.report.scores.words import metric_name
 
 Quantity = Literal["accuracy", "seconds"]
 
@@ -43,6 +44,7 @@ class ChangePoint:
 class Series:
     """Values of one method, or benchmark, that can be compared, oldest first.
 
+    metric: name of what accuracies are of, in words.
     unit: percent, or seconds at the machine's median speed over the series; where no calibration is known,
     seconds as they were.
     machine: the machine and setting of seconds; accuracies are of any machine.
@@ -57,26 +59,30 @@ class Series:
     dates: tuple[datetime, ...]
     values: tuple[float, ...]
     changes: tuple[ChangePoint, ...]
+    metric: str = "accuracy"
 
 
 def series(measurements: Sequence[Measurement]) -> list[Series]:
     """Series of some measurements, by suite, quantity, machine and name; longer ones of a name first."""
-    accuracies: dict[tuple[str, str, str], dict[str, list[tuple[Measurement, float]]]] = defaultdict(
+    accuracies: dict[tuple[str, str, str, str], dict[str, list[tuple[Measurement, float]]]] = defaultdict(
         lambda: defaultdict(list)
     )
     seconds: dict[tuple[str, ...], list[tuple[Measurement, float]]] = defaultdict(list)
     for each in measurements:
         for name, entry in each.entries.items():
             if entry.accuracy is not None:
-                accuracies[each.suite, name, entry.asked][each.revision].append((each, entry.accuracy))
+                metric = metric_name(entry.metric or "accuracy")
+                accuracies[each.suite, name, metric, entry.asked][each.revision].append(
+                    (each, entry.accuracy)
+                )
             if entry.seconds is not None and each.machine:
                 unit = "calibrated" if each.calibration_seconds else ""
                 seconds[each.suite, name, entry.timed, each.machine, each.setting, unit].append(
                     (each, entry.seconds)
                 )
     found = [
-        _series(suite, name, "accuracy", "", False, [_mean(points) for points in by_revision.values()])
-        for (suite, name, _), by_revision in accuracies.items()
+        _series(suite, name, "accuracy", "", False, [*map(_mean, by_revision.values())], metric)
+        for (suite, name, metric, _), by_revision in accuracies.items()
     ]
     for (suite, name, _, machine, setting, unit), points in seconds.items():
         where = f"machine {machine[:8]}" + (f", {setting}" if setting else "")
@@ -104,6 +110,7 @@ def _series(
     where: str,
     calibrated: bool,
     points: Sequence[tuple[Measurement, float]],
+    metric: str = "accuracy",
 ) -> Series:
     ordered = sorted(points, key=lambda point: (point[0].date, point[0].revision))
     values = np.array([value for _, value in ordered])
@@ -122,6 +129,7 @@ def _series(
         tuple(each.date for each, _ in ordered),
         tuple(float(value) for value in values),
         tuple(ChangePoint(place, *medians[i : i + 2]) for i, place in enumerate(places)),
+        metric,
     )
 
 

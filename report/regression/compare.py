@@ -19,6 +19,7 @@ from scipy import stats
 
 from bench.records.store import Store
 from bench.report.regression.paired_cells import Side, sides
+from bench.report.scores.words import Words, metric_name
 from bench.report.statistics.randomisation import holm, sign_flip
 
 BY_METHOD, BY_CELL, BY_SPEED = 0.008, 0.0005, 0.0015
@@ -45,7 +46,10 @@ Verdict = Literal["same", "improved", "worse", "new", "gone", "changed"]
 
 @dataclass(frozen=True)
 class AccuracyChange:
-    """Accuracy of one cell or method on both sides, in percent, and its difference; p is adjusted by Holm."""
+    """Accuracy of one cell or method on both sides, in percent, and its difference; p is adjusted by Holm.
+
+    It is by another metric where `metric` names one.
+    """
 
     name: str
     verdict: Verdict
@@ -54,10 +58,12 @@ class AccuracyChange:
     new: float | None = None
     p: float | None = None
     why: str = ""
+    metric: str = "accuracy"
+    """Name of what both sides were judged by, in words."""
 
     @property
     def points(self) -> float | None:
-        """Points of accuracy gained."""
+        """Points gained."""
         return None if self.base is None or self.new is None else self.new - self.base
 
 
@@ -84,6 +90,8 @@ class RunComparison:
     speed: tuple[SpeedChange, ...]
     caution: str = ""
     """What else than the code differs between the sides' cells, and what is not compared; mostly empty."""
+    metric: str = "accuracy"
+    """Name of what cells are compared by, in words: `score` where they are not all judged alike."""
 
 
 class NothingInCommon(Exception):
@@ -117,7 +125,14 @@ def compare_sides(
     methods = _tested(((name, "", list(found.values())) for name, found in by_method), BY_METHOD)
     ordered = sorted([*odd, *cells], key=lambda change: change.name)
     speed = tuple(_speed(pairs))
-    return RunComparison(base, new, tuple(methods), tuple(ordered), speed, _caution(pairs))
+    metric = _words(side for pair in common.values() for side in pair).metric
+    return RunComparison(base, new, tuple(methods), tuple(ordered), speed, _caution(pairs), metric)
+
+
+def _words(some: Iterable[Side]) -> Words:
+    """Words for what these cells are of."""
+    known = [*some]
+    return Words.of({side.modality for side in known}, {side.metric for side in known})
 
 
 def _caution(pairs: SidePairs) -> str:
@@ -126,10 +141,10 @@ def _caution(pairs: SidePairs) -> str:
 
 
 def _other_metrics(pairs: SidePairs) -> str:
-    """Line that names metrics other than accuracy which cells are compared by."""
-    counts = Counter(a.metric for a, _ in pairs.values() if a.metric != "accuracy")
+    """Line that names the metrics that cells are compared by, where there are several."""
+    counts = Counter(metric_name(a.metric) for a, _ in pairs.values())
     judged = " and ".join(f"{count} by {metric}" for metric, count in sorted(counts.items()))
-    return f"of {len(pairs)} cells, {judged} are compared, which is called accuracy here" if judged else ""
+    return f"of {len(pairs)} cells, {judged} are compared" if len(counts) > 1 else ""
 
 
 def _other_inputs(pairs: SidePairs) -> str:
@@ -145,7 +160,9 @@ def _other_inputs(pairs: SidePairs) -> str:
             found.append(f"{name} in {len(apart)}{named if name == 'libraries' else ''}")
     if not found:
         return ""
-    return f"of {len(pairs)} cells, other {', other '.join(found)}: accuracies may differ for that alone"
+    return (
+        f"of {len(pairs)} cells, other {', other '.join(found)}: {_metric(pairs)} may differ for that alone"
+    )
 
 
 def _other_settings(pairs: SidePairs) -> str:
@@ -160,9 +177,13 @@ def _other_settings(pairs: SidePairs) -> str:
         if before != after
     }
     return (
-        f"{len(apart)} of {len(pairs)} cells ran in another setting ({'; '.join(named)}): accuracies may "
-        "differ for that alone, in small suites by many points"
+        f"{len(apart)} of {len(pairs)} cells ran in another setting ({'; '.join(named)}): {_metric(pairs)} "
+        "may differ for that alone, in small suites by many points"
     )
+
+
+def _metric(pairs: SidePairs) -> str:
+    return _words(a for a, _ in pairs.values()).metric
 
 
 def _by_method(pairs: SidePairs) -> dict[str, SidePairs]:
@@ -186,7 +207,7 @@ def _incomparable(key: str, old: dict[str, Side], now: dict[str, Side]) -> Accur
             a.title, "changed", key, why=f"dataset fingerprint {a.dataset} is now {b.dataset}"
         )
     if a.images != b.images:
-        return AccuracyChange(a.title, "changed", key, why="other test images")
+        return AccuracyChange(a.title, "changed", key, why=f"other test {_words((a, b)).items}")
     return None
 
 
@@ -199,6 +220,10 @@ def _tested(family: Iterable[tuple[str, str, list[tuple[Side, Side]]]], level: f
         test = NO_CHANGE
         if apart:
             gaps = np.concatenate([b.credits - a.credits for a, b in apart])
+            # A method's accuracy is the mean over its cells, whatever their sizes: so is what is tested.
+            sizes = np.concatenate([np.full(len(a.credits), len(a.credits)) for a, _ in apart])
+            if len({len(a.credits) for a, _ in pairs}) > 1:
+                gaps = gaps / sizes
             groups = np.concatenate([a.groups for a, _ in apart])
             changed = gaps != 0
             _, index = np.unique(groups[changed], return_inverse=True)
@@ -207,11 +232,11 @@ def _tested(family: Iterable[tuple[str, str, list[tuple[Side, Side]]]], level: f
                 sums *= WHOLE / np.abs(sums).sum()
             test = sign_flip(np.rint(sums).astype(int))
         before, after = (sum(pair[i].accuracy for pair in pairs) / len(pairs) for i in (0, 1))
-        rows.append((name, key, before, after, test))
-    adjusted = holm([test.p for *_, test in rows], [test.chance for *_, test in rows])
+        rows.append((name, key, before, after, test, _words(a for a, _ in pairs).metric))
+    adjusted = holm([test.p for *_, test, _ in rows], [test.chance for *_, test, _ in rows])
     return [
-        AccuracyChange(name, _verdict(after - before, p, level), key, before, after, p)
-        for (name, key, before, after, _), p in zip(rows, adjusted, strict=True)
+        AccuracyChange(name, _verdict(after - before, p, level), key, before, after, p, metric=metric)
+        for (name, key, before, after, _, metric), p in zip(rows, adjusted, strict=True)
     ]
 
 

@@ -12,11 +12,11 @@ from bench.report.render.templates import environment
 from bench.report.tables import formats
 from bench.spec.matrix.suite import Gate
 
-COLUMNS = {
-    **{"method": False, "base, %": True, "new, %": True, "points": True},
-    **{"accuracy": False, "time": True, "speed": False},
-}
-"""Columns of the table of methods, and which of them are numbers."""
+
+def columns(found: RunComparison) -> dict[str, bool]:
+    """Columns of the table of methods, and which of them are numbers."""
+    numbers = {"method": False, "base, %": True, "new, %": True, "points": True}
+    return {**numbers, found.metric: False, "time": True, "speed": False}
 
 
 def regressions(found: RunComparison, gate: Gate) -> list[str]:
@@ -26,10 +26,9 @@ def regressions(found: RunComparison, gate: Gate) -> list[str]:
         if change.verdict in ("gone", "changed"):
             lines.append(f"{change.name}: {change.verdict}: {change.why}")
         elif change.verdict == "worse" and -(change.points or 0.0) > gate.max_accuracy_drop:
-            lines.append(
-                f"{change.name}: accuracy {formats.percent(change.base)} to {formats.percent(change.new)} % "
-                f"({formats.points(change.points)} points)"
-            )
+            before, after = formats.percent(change.base), formats.percent(change.new)
+            gap = formats.points(change.points)
+            lines.append(f"{change.name}: {change.metric} {before} to {after} % ({gap} points)")
     for pace in found.speed:
         if pace.verdict == "worse" and pace.ratio and pace.ratio > 1 + gate.max_slowdown:
             lines.append(f"{pace.name}: training takes {pace.ratio:.2f} times as long")
@@ -49,7 +48,7 @@ def markdown(found: RunComparison, bad: list[str]) -> str:
     lines += [*(f"- {escape(line)}" for line in bad), *([""] if bad else []), f"Cells: {verdicts}.", ""]
     if found.caution:
         lines += [f"Caution: {escape(found.caution)}.", ""]
-    return "\n".join(lines) + "\n" + pipes(COLUMNS, table(found))
+    return "\n".join(lines) + "\n" + pipes(columns(found), table(found))
 
 
 def table(found: RunComparison) -> list[list[str]]:
@@ -77,5 +76,5 @@ def html(found: RunComparison, bad: list[str]) -> str:
     return (
         environment()
         .get_template("compare.html")
-        .render(found=found, bad=bad, rows=table(found), cells=cells)
+        .render(found=found, bad=bad, columns=[*columns(found)], rows=table(found), cells=cells)
     )

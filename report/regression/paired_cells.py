@@ -13,6 +13,7 @@ from bench.records.selection import HEADLINE
 from bench.records.store import Store
 from bench.report.scores.frame import plain
 from bench.report.scores.predictions import Unusable, scored_predictions, stored_predictions
+from bench.report.scores.words import Words
 from bench.spec.cell import Cell, Setting
 
 RIGHT = "|i1"
@@ -53,6 +54,8 @@ class Side(NamedTuple):
     """Why there are no answers."""
     metric: str = "accuracy"
     """Metric that the cell is judged by."""
+    modality: str = "image"
+    """Kind of its items."""
     answers: bytes = b""
     """Credit of each test image; empty where nobody can say."""
     form: str = RIGHT
@@ -123,7 +126,7 @@ def _side(store: Store, record: Record) -> Side:
             why = f"{UNREADABLE}{plain(store, str(error))}"
     side = Side(
         key=record.key,
-        title=f"{cell.title} ({cell.scenario.kind})",
+        title=cell.title,
         method=_method(cell),
         suite=record.request.suite,
         setting=record.request.setting,
@@ -145,12 +148,14 @@ def _side(store: Store, record: Record) -> Side:
         else {},
         why=why,
         metric=cell.metric,
+        modality=cell.modality,
     )
     if predictions is None:
         return side
     credits = predictions.credits.get(HEADLINE, predictions.correct[HEADLINE])
     if np.isnan(credits).any():
-        return side._replace(why=f"its test images say nothing of {cell.metric}")
+        words = Words.of_cell(cell)
+        return side._replace(why=f"its test {words.items} say nothing of {words.metric}")
     return side.answered(credits, predictions.groups)
 
 

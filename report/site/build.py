@@ -15,6 +15,7 @@ from bench.core.digest import combine
 from bench.core.files import write_atomically
 from bench.report.render.templates import asset, environment
 from bench.report.scores.frame import OBJECTS, methods_only
+from bench.report.scores.words import Words
 from bench.report.tables.leaderboard import Leaderboard, Standing, leaderboards
 
 FROM = "from"
@@ -55,6 +56,11 @@ class SuiteResults:
     def table(self) -> str:
         """File of its rows."""
         return f"data/{slug(self.name)}.parquet"
+
+    @cached_property
+    def words(self) -> Words:
+        """Words for its items and the metric that they are judged by."""
+        return Words.of_frame(self.frame)
 
     @cached_property
     def boards(self) -> list[Leaderboard]:

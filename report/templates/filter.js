@@ -51,13 +51,13 @@ if (filter) {
       if (part.hasAttribute("hidden") === wanted) part.toggleAttribute("hidden", !wanted);
     }
     const left = [...names].filter((name) => quick(name, question)).length;
-    const all = left === boxes.length;
-    summary.textContent = all ? "All methods" : `${left} of ${boxes.length} methods`;
+    const all = left === boxes.length && limit === Infinity; // a method may be quick in one question alone
+    summary.textContent = left === boxes.length ? "All methods" : `${left} of ${boxes.length} methods`;
     filter.querySelector("[type=reset]").hidden = all && !question;
     if (status) {
       status.hidden = all;
       const asked = boards.filter(({ block }) => !question || block === question);
-      status.textContent = all ? "" : `Of the ${left} methods shown. ${asked.map((board) => best(board, allowed)).join(" ")}`;
+      status.textContent = all ? "" : `Of the ${left} method${left === 1 ? "" : "s"} shown. ${asked.map((board) => best(board, allowed)).join(" ")}`;
     }
     fields.forEach((field) => keep(field.name, field.value));
     keep("without", boxes.filter((box) => !box.checked).map((box) => box.value).join(","));

@@ -436,6 +436,9 @@ WRONG = {
     "set-form": Wrong((*RUN, "--set", "dann"), ("method.param=value", "'dann'")),
     "set-no-parameter": Wrong((*RUN, "--set", "dann=1"), ("method.param=value", "'dann=1'")),
     "set-no-value": Wrong((*RUN, "--set", "dann.weight"), ("method.param=value", "'dann.weight'")),
+    "set-out-of-bounds": Wrong(
+        (*RUN, "--plan", "--set", "dann.weight=-1"), ("dann.weight: a number >= 0, not -1",)
+    ),
     "set-method": Wrong((*RUN, "--set", "dannn.weight=1"), ("'dannn'", "'dann'")),
     "set-parameter": Wrong(
         (*RUN, "--set", "dann.wieght=1"), ("hyperparameter of dann", "'wieght'", "'weight'")

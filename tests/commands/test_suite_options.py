@@ -112,6 +112,17 @@ def test_names_with_commas() -> None:
     assert list_parts("--source", ["a,b", "b"]) == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("name", "items"), [("own-texts", "texts"), ("own-rows", "rows"), ("own-tasks", "images")]
+)
+def test_a_suite_for_own_items_asks_for_its_kind(
+    name: str, items: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BENCH_OWN_DATA", raising=False)
+    with pytest.raises(UserError, match=f"suite '{name}' is for one's own {items}: say which with --data"):
+        select_suite(SuiteOptions(name))
+
+
 # One's own images ------------------------------------------------------------------------------------
 
 CLASSES = ["bolt", "nut", "screw", "washer"]

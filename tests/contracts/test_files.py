@@ -36,7 +36,7 @@ NAMED = {
 
 
 def code_lines(text: str) -> int:
-    """Lines with code: not those that are empty, comments or docstrings."""
+    """Lines with code: not those that are empty, comments, docstrings or bounds, which decide nothing."""
     used = {
         line
         for token in tokenize.generate_tokens(io.StringIO(text).readline)
@@ -45,7 +45,7 @@ def code_lines(text: str) -> int:
     }
     for node in ast.walk(ast.parse(text)):
         match node:
-            case ast.Expr(value=ast.Constant(str())):
+            case ast.Expr(value=ast.Constant(str())) | ast.Assign(targets=[ast.Name("bounds")]):
                 used -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return len(used)
 

@@ -15,12 +15,13 @@ import pytest
 import torch
 
 from bench.api import Model
-from bench.core.errors import CellSkipped
+from bench.core.errors import CellSkipped, UserError
 from bench.core.seeds import stream
 from bench.data.dataset import Dataset
 from bench.data.splits import pooled
 from bench.engine.evaluation.evaluator import Evaluator
 from bench.engine.evaluation.validators import Outputs
+from bench.method.bounds import bounds_of, conditions
 from bench.method.registry import (
     configure,
     explicit,
@@ -252,11 +253,36 @@ def test_configuration(method: str) -> None:
         assert isinstance(field.default, bool | int | float | str)
         if field.metadata:
             assert field.metadata["low"] < field.metadata["high"]
+            for end in ("low", "high"):
+                configure(method, {field.name: field.metadata[end]})
             assert not field.metadata["log"] or field.metadata["low"] > 0
     defaults = hyperparameters(configure(method, {}))
     assert explicit(method, defaults) == {}, "its defaults, said out loud, are the same question"
     with pytest.raises(dataclasses.FrozenInstanceError):
         configure(method, {}).anything = 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_numbers_have_bounds(method: str) -> None:
+    """Just outside of which each is refused, and on whose border it is not."""
+    cls = load_method(method)
+    declared = {name for base in cls.__mro__ for name in vars(base).get("bounds", {})}
+    bounds = bounds_of(cls)
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if isinstance(field.default, bool | str):
+            continue
+        assert field.name in declared | bounds.keys(), f"{field.name}: say in `bounds` which numbers it takes"
+        step = 1 if isinstance(field.default, int) else 1e-6
+        for sign, limit in conditions(bounds.get(field.name, "")):
+            kind = type(field.default)
+            inside = limit if "=" in sign else limit + (step if sign == ">" else -step)
+            assert explicit(method, {field.name: kind(inside)}) in ({field.name: inside}, {})
+            outside = limit if "=" not in sign else limit - (step if sign == ">=" else -step)
+            said = re.escape(
+                f"{method}.{field.name}: a number {bounds[field.name].replace(', ', ' and ')}, not "
+            )
+            with pytest.raises(UserError, match=rf"^{said}\S+$"):
+                explicit(method, {field.name: kind(outside)})
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -60,6 +60,8 @@ def digest(tmp_path: Path, name: str, code: str) -> str:
             "(\n            factor\n            * math.pi * self.size ** 2\n        )",
         ),
         CODE.replace("\n\n\n", "\n"),
+        CODE.replace("    size: int = 3", '    bounds = {"size": ">= 1"}\n    size: int = 3'),
+        CODE.replace("    size: int = 3", "    bounds: dict[str, str] = {}\n    size: int = 3"),
     ],
 )
 def test_words_and_layout_do_not_count(tmp_path: Path, changed: str) -> None:
@@ -78,6 +80,7 @@ def test_words_and_layout_do_not_count(tmp_path: Path, changed: str) -> None:
         ("def area", "def surface"),
         ("import math", "import math, cmath"),
         ("return factor", "factor += 1\n        return factor"),
+        ("        return", '        bounds = "of a function"\n        return'),
     ],
 )
 def test_meaning_counts(tmp_path: Path, old: str, new: str) -> None:

@@ -27,7 +27,7 @@ domains = ["google", "twitter", "apple"]
 classes = 4
 image_size = 32
 backbones = ["test_efficientnet.untrained"]
-methods = ["full-finetune", "dann", "group-dro", "osbp", "shot", "tent", "replay", "scaffold"]
+methods = ["full-finetune", "dann", "group-dro", "osbp", "shot", "tent", "replay", "scaffold", "eszsl"]
 seeds = [0]
 
 [budget]
@@ -87,6 +87,11 @@ shots = [0]
 kind = "source-free"
 sources = ["google"]
 targets = ["twitter"]
+shots = [0]
+
+[[scenarios]]
+kind = "zero-shot"
+targets = ["google"]
 shots = [0]
 
 [[scenarios]]

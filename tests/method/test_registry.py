@@ -228,6 +228,59 @@ def test_wrong_hyperparameters(overrides: dict, expected: str) -> None:
         configure("dann", overrides)
 
 
+@pytest.mark.parametrize(
+    ("method", "overrides", "expected"),
+    [
+        ("dann", {"weight": -1}, "dann.weight: a number >= 0, not -1.0"),
+        ("dann", {"hidden": 0}, "dann.hidden: a number >= 1, not 0"),
+        ("dann", {"warmup": 1.1}, "dann.warmup: a number >= 0 and <= 1, not 1.1"),
+        ("lora", {"rank": 0}, "lora.rank: a number >= 1, not 0"),
+        ("masked-pretraining", {"share": 1.5}, "masked-pretraining.share: a number >= 0 and <= 1, not 1.5"),
+        ("mcc", {"temperature": 0}, "mcc.temperature: a number > 0, not 0.0"),
+        ("l2-sp", {"weight_decay": -1e-3}, "l2-sp.weight_decay: a number >= 0, not -0.001"),
+        ("nas-lite", {"search": 1.0}, "nas-lite.search: a number > 0 and < 1, not 1.0"),
+    ],
+)
+def test_numbers_out_of_bounds(method: str, overrides: dict, expected: str) -> None:
+    for ask in (configure, explicit):
+        with pytest.raises(UserError) as error:
+            ask(method, overrides)
+        assert str(error.value) == expected
+
+
+def test_bounds_are_not_ranges_to_search() -> None:
+    assert hyperparameters(configure("dann", {"weight": 0.0}))["weight"] == 0.0
+    assert hyperparameters(configure("dann", {"weight": 1000}))["weight"] == 1000.0
+    assert hyperparameters(configure("surgical", {"stage": -1}))["stage"] == -1
+    assert hyperparameters(configure("partial-finetune", {"unfreeze": "head"}))["unfreeze"] == "head"
+
+
+@pytest.mark.parametrize(
+    ("module", "bounds", "expected"),
+    [
+        (
+            "someone_wordy",
+            '{"power": "positive"}',
+            "'positive' bounds no number: write conditions like '> 0'",
+        ),
+        (
+            "someone_lost",
+            '{"powr": "> 0"}',
+            "unknown hyperparameter in bounds of NearestMean 'powr': did you mean 'power'",
+        ),
+        ("someone_bounded", '{"power": "> 0, < 2.5"}', "nearest-mean.power: a number > 0 and < 2.5, not 2.5"),
+    ],
+)
+def test_bounds_of_somebody_elses_method(site: Path, module: str, bounds: str, expected: str) -> None:
+    form = '    """Logits are negative squared distances to class means, up to a constant."""\n'
+    code = THEIRS.replace(
+        form, f"{form}    bounds = {bounds}\n    power: float = 2.0\n    free: float = 0.0\n"
+    )
+    install(site, f"nearest-mean = {module}:NearestMean", **{module: code})
+    with pytest.raises(UserError, match=re.escape(expected)):
+        configure("nearest-mean", {"power": 2.5, "free": -7.0})
+
+
 def test_explicit_drops_defaults() -> None:
     assert explicit("dann", {}) == {}
     assert explicit("dann", {"weight": 1.0, "hidden": 1024}) == {}

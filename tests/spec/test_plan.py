@@ -136,6 +136,29 @@ def test_why_a_cell_is_run_is_no_part_of_its_key() -> None:
     assert method.title.startswith("maml pretrained → apple")
 
 
+def test_titles_tell_kinds_of_one_pair_apart() -> None:
+    pair = {"sources": ["google"], "targets": ["twitter"], "shots": [0]}
+    cells = plan(
+        suite(
+            {"kind": "cross-domain", **pair},
+            {"kind": "cross-domain", **pair, "stream": {"batch": 16}},
+            {"kind": "source-free", **pair},
+            {"kind": "open", **pair, "unknown": 2},
+            {"kind": "partial", **pair, "target_classes": 2},
+            methods=["tent"],
+            classes=4,
+        ),
+        CARD,
+    )
+    assert [cell.title.partition("0-shot ")[2].partition(f"{cell.backbone} ")[0] for cell in cells] == [
+        "",
+        "(stream shuffled, 16 at once) ",
+        "source-free ",
+        "open (2 unknown classes) ",
+        "partial (2 of 4 classes) ",
+    ]
+
+
 def test_scenarios() -> None:
     table = {"kind": "cross-domain", "sources": ["windows"], "targets": ["google", "windows"], "shots": [1]}
     (cell,) = plan(suite(table), CARD)

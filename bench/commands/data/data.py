@@ -35,7 +35,7 @@ def select_card(name: str | None) -> Card:
     """
     own = own_data()
     if name is None and own is None:
-        raise UserError("say which dataset (bench data list), or your own images: --data FOLDER")
+        raise UserError("say which dataset (bench data list), or your own items: --data FOLDER")
     if name is not None and name not in card_names() and Path(name).exists():
         raise UserError(f"'{name}' is a folder: --data {name}")
     return load_card(own_name(own) if name is None and own is not None else str(name))

@@ -52,7 +52,7 @@ def preview(name: str | None, out: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @data_options
 def check(name: str | None, as_json: bool) -> None:
-    """Check every image of a dataset; exit code 1 when something is wrong."""
+    """Check every item of a dataset; exit code 1 when something is wrong."""
     from bench.commands.data import data as command
 
     sys.exit(command.check(name, as_json))
@@ -70,7 +70,7 @@ def card(folder: Path, out: Path | None) -> None:
 
 @click.group()
 def cache() -> None:
-    """Show or clear the cache: decoded images, features and source stages, which can all be made again."""
+    """Show or clear the cache: decoded items, features and source stages, which can all be made again."""
 
 
 @cache.command("ls")

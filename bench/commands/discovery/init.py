@@ -1,4 +1,4 @@
-"""`bench init`: a suite for one's own images, with what was found in them as comments."""
+"""`bench init`: a suite for one's own items, with what was found in them as comments."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from pathlib import Path
 
 import click
 
+from bench.commands.suite_options import OWN
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
+from bench.core.paths import own_columns, own_modality
 from bench.core.text import counted, printable
 from bench.data.card import Card
 from bench.data.own import own_card
-from bench.spec.matrix.suite import load_suite
+from bench.spec.matrix.suite import Suite, load_suite
 
 SHOWN = 12
 """Domains and classes that a comment names."""
@@ -22,11 +24,9 @@ def write(folder: Path, out: Path | None) -> None:
     """Write the suite, and say how to run it.
 
     Raises:
-        UserError: there are no images in the folder, or the file exists or cannot be written.
+        UserError: there are no items there, or the file exists or cannot be written.
     """
-    card = own_card(folder)
-    if card.modality != "image":
-        raise UserError(f"'{folder}' holds no images, for which this writes suites: see bench run --data")
+    card = own_card(folder, own_modality(), own_columns())
     path = out or Path(f"{card.name}.toml")
     if path.suffix != ".toml":
         raise UserError(f"--out takes a file that ends in .toml, not '{path}'")
@@ -40,26 +40,42 @@ def write(folder: Path, out: Path | None) -> None:
     for note in card.notes:
         click.echo(printable(f"note: {note}"), err=True)
     click.echo(printable(f"{path}: {card.description} Edit it, then:"))
-    click.echo(printable(f"  bench run --suite {shlex.quote(str(path))} --data {shlex.quote(str(folder))}"))
+    words = ["--suite", str(path), "--data", str(folder)]
+    for option, named in (*own_columns(), ("modality", own_modality())):
+        words += [f"--{option}", named] if named else []
+    click.echo(printable(f"  bench run {shlex.join(words)}"))
+
+
+SIZES = {
+    "image": "smaller is faster: 96 takes about a fifth of the time",
+    "text": "tokens; what is longer is cut off",
+    "audio": "milliseconds: the middle of each",
+    "table": "columns: with --data as many as the table has",
+}
+"""What is said of the size of an item, by modality."""
 
 
 def suite_text(card: Card) -> str:
-    """Suite file for a card of own images: pairs of its domains, or new classes of its only one."""
+    """Suite file for a card of own items: pairs of its domains; of one alone new classes, or its labels."""
     several = len(card.domains) > 1
-    asks = _pairs(card) if several else TASKS
-    usual = load_suite("own-images" if several else "own-tasks")
-    first = "pairs of domains" if several else "new classes"
-    return f"""# A suite for your images: {printable(card.name)}.
-# bench run --suite THIS --data FOLDER runs it, with --plan it says what would run. All keys: bench schema.
+    usual, items = load_suite(OWN[card.modality][not several]), card.kind.items
+    tasks = usual.scenarios[0].kind == "cross-task"
+    asks = _pairs(card, usual) if several else TASKS if tasks else _alone(card, usual)
+    first = "pairs of domains" if several else "new classes" if tasks else "one domain"
+    how = "without target labels where that can be, and with a few" if several or tasks else "with labels"
+    backbones = ", ".join(toml(name) for name in usual.backbones)
+    augment = "" if card.modality == "image" else f'augment = "{usual.augment}"\n'
+    return f"""# A suite for your {items}: {printable(card.name)}.
+# bench run --suite THIS --data PATH runs it, with --plan it says what would run. All keys: bench schema.
 
-description = "My images: {first}, without target labels where that can be, and with a few."
+description = "My {items}: {first}, {how}."
 
 # {counted(len(card.domains), "domain")}: {_listed(card.domains)}
 # {counted(len(card.classes), "class", "classes")}, the largest first: {_listed(card.classes)}
 # classes = 10                  # the first ten alone; or names: ["…", "…"]
 
-image_size = 224                # smaller is faster: 96 takes about a fifth of the time
-backbones = ["tf_efficientnet_lite0"]   # ImageNet, in a package; bench list backbones; or FILE of yours
+{f"image_size = {len(card.columns) or usual.image_size}":<32}# {SIZES[card.modality]}
+{augment}backbones = [{backbones}]   # packaged, or built here; bench list backbones; or FILE of yours
 
 # bench list methods; bench show NAME says what one is. Patterns and families work too: "family:alignment".
 methods = [{", ".join(f'"{name}"' for name in usual.methods)}]
@@ -68,8 +84,8 @@ baseline = "{usual.baseline}"       # what gains are measured against
 seeds = [0]                     # [0, 1, 2] says how much runs differ, and takes three times as long
 
 [budget]
-steps = 300                     # of the source stage; the target stage has half as many
-batch_size = 32
+{f"steps = {usual.budget.steps}":<32}# of the source stage; the target stage has half as many
+batch_size = {usual.budget.batch_size}
 evaluations = 4                 # of each stage; a rule that knows no target label may choose one
 {asks}"""
 
@@ -88,20 +104,29 @@ shots = [5]
 """
 
 
-def _pairs(card: Card) -> str:
+def _pairs(card: Card, usual: Suite) -> str:
     source, target = (toml(name) for name in card.domains[:2])
+    few = max(shots for shots in usual.scenarios[0].shots if isinstance(shots, int))
+    items, alone = card.kind.items, any(table.kind == "pretrained" for table in usual.scenarios)
     return f"""
 # From one domain with labels to another. Without the two lines of names: all ordered pairs.
 [[scenarios]]
 kind = "cross-domain"
 # sources = [{source}]
 # targets = [{target}]
-shots = [0, 5]                  # labelled target images per class: none, five; "all" is the upper bound
+{f"shots = [0, {few}]":<32}# labelled target {items} per class: none, {few}; "all" is the upper bound
+""" + (_alone(card, usual) if alone else "")
 
-# The pretrained network alone, without a source: is the source worth anything?
+
+def _alone(card: Card, usual: Suite) -> str:
+    """Scenario without a source; networks without pretrained weights learn from the labels alone."""
+    shots = next(table.shots for table in usual.scenarios if table.kind == "pretrained")
+    written = ", ".join(toml(each) if isinstance(each, str) else str(each) for each in shots)
+    return f"""
+# The network alone, without a source: is a source worth anything?
 [[scenarios]]
 kind = "pretrained"
-shots = [5]
+{f"shots = [{written}]":<32}# labelled {card.kind.items} per class
 """
 
 

@@ -15,9 +15,9 @@ from rich.text import Text
 from bench.commands.experiments.cost_model import CostModel, MethodTraits
 from bench.commands.options import SuiteOptions
 from bench.commands.progress import duration
-from bench.commands.suite_options import OWN, select_suite
+from bench.commands.suite_options import own_kind, select_suite
 from bench.core.errors import UserError, did_you_mean
-from bench.core.modalities import MODALITIES, Modality
+from bench.core.modalities import Modality
 from bench.core.paths import RESULTS
 from bench.core.text import counted, printable
 from bench.data.card import Card
@@ -70,7 +70,7 @@ def suite_facts(name: str) -> Facts:
     """What a suite asks, of what, and what it costs."""
     suite = select_suite(SuiteOptions(name)) if load_suite(name).dataset else load_suite(name)
     yield "asks", suite.description
-    kind = load_card(suite.dataset).kind if suite.dataset else _own_kind(name)
+    kind = load_card(suite.dataset).kind if suite.dataset else own_kind(name)
     yield "dataset", suite.dataset or f"your own {kind.items} (--data PATH)"
     yield "methods", f"{len(suite.methods)}: {', '.join(suite.methods)}"
     yield "baseline", suite.baseline + (", and each method's control" if suite.controls else "")
@@ -97,11 +97,6 @@ def suite_facts(name: str) -> Facts:
 def _pool(domains: str | Sequence[str]) -> str:
     """Name of a domain, or of several that are one source."""
     return domains if isinstance(domains, str) else " + ".join(domains)
-
-
-def _own_kind(name: str) -> Modality:
-    """Modality of one's own items that a suite without a dataset asks for."""
-    return MODALITIES[next((modality for modality, suites in OWN.items() if name in suites), "image")]
 
 
 def _budget(suite: Suite, kind: Modality) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bench.commands import values
+from bench.commands.options import item_options
 
 
 @click.command("list")
@@ -30,12 +31,13 @@ def show(name: str) -> None:
 
 
 @click.command()
-@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="PATH", type=click.Path(path_type=Path), shell_complete=values.files)
+@item_options
 @click.option(
-    "--out", metavar="FILE", type=click.Path(path_type=Path), help="[default: FOLDER's name.toml, here]"
+    "--out", metavar="FILE", type=click.Path(path_type=Path), help="[default: PATH's name.toml, here]"
 )
 def init(folder: Path, out: Path | None) -> None:
-    """Write a suite for a folder of your own images, with comments, to be edited."""
+    """Write a suite for your own items, in a folder or a table, with comments, to be edited."""
     from bench.commands.discovery import init as command
 
     command.write(folder, out)

@@ -24,8 +24,10 @@ SCHEMA = pa.schema(
         pa.field("seed", pa.int64()),
         pa.field("status", pa.string()),
         pa.field(
-            "accuracy", pa.float64(), metadata={"unit": "share of target test images, by the suite's rule"}
+            "accuracy", pa.float64(), metadata={"unit": "share of target test items, by the suite's rule"}
         ),
+        pa.field("metric", pa.string(), metadata={"form": "name of what the suite is judged by"}),
+        pa.field("score", pa.float64(), metadata={"unit": "of the metric, from 0 to 1, likewise"}),
         pa.field("record", pa.string(), metadata={"form": "JSON of this program, with its checksum"}),
         pa.field("predictions", pa.binary(), metadata={"form": "safetensors"}),
     ]
@@ -77,6 +79,8 @@ def _row(store: Store, record: Record) -> dict[str, object]:
         "seed": cell.seed,
         "status": record.outcome.status,
         "accuracy": None if place is None else record.evaluations[place].accuracy["target-test"],
+        "metric": cell.metric,
+        "score": None if place is None else record.evaluations[place].score("target-test"),
         "record": encode(slim).decode(),
         "predictions": blob,
     }

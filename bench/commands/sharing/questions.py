@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from bench.core.errors import UserError
+from bench.core.modalities import MODALITIES
 from bench.data.catalog import load_card
 from bench.records.record import Record
 from bench.spec.cell import Cell
@@ -31,9 +32,9 @@ class Questions:
         """Explain why a record's number does not compare with others of this edition; None where it does."""
         if not self.asks(record.request.cell):
             return f"is no cell of {self.name} (it was run for suite '{record.request.suite}')"
-        digests = record.digests
+        digests, items = record.digests, MODALITIES[record.request.cell.modality].items
         if digests.dataset != self.edition.dataset:
-            return f"is of images with the fingerprint {digests.dataset}, not {self.edition.dataset}"
+            return f"is of {items} with the fingerprint {digests.dataset}, not {self.edition.dataset}"
         if digests.card not in (None, self.edition.card):
             return f"is of a card with the digest {digests.card}, not {self.edition.card}"
         return None

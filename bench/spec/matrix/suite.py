@@ -165,7 +165,9 @@ class ScenarioTable(PartOptions):
 class Gate(Frozen):
     """Limits of `bench compare`; a worsening counts only where it is also separable from noise."""
 
-    max_accuracy_drop: float = Field(1.0, ge=0, le=100, description="points of test accuracy")
+    max_accuracy_drop: float = Field(
+        1.0, ge=0, le=100, description="points of test accuracy, or of the metric that cells are judged by"
+    )
     max_slowdown: float = Field(0.15, ge=0, le=1000, description="share by which training may take longer")
 
 
@@ -174,7 +176,7 @@ class Suite(Frozen):
 
     name: str
     description: str
-    dataset: str = Field("", description="default: one's own images, which --data names")
+    dataset: str = Field("", description="default: one's own items, which --data names")
     domains: list[str] | None = Field(None, description="default: the card's default domains")
     classes: Annotated[int, Field(ge=0, le=1_000_000)] | list[str] | None = Field(
         None, description="names, or the first N of the card (largest first); default: all"
@@ -185,11 +187,11 @@ class Suite(Frozen):
     augment: Augment = "crop-flip"
     precision: Precision = "fp32"
     transductive: bool = Field(
-        False, description="methods adapt to the target's test images, unlabelled, not to its training images"
+        False, description="methods adapt to the target's test items, unlabelled, not to its training items"
     )
     unsplit: bool = Field(
         False,
-        description="hold no image out: sources are trained on, targets adapted to and tested on, as a whole",
+        description="hold no item out: sources are trained on, targets adapted to and tested on, as a whole",
     )
     headline: RuleName = Field(
         "last",

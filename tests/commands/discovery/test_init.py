@@ -1,10 +1,13 @@
-"""`bench init`: a commented suite for a folder of one's own images, which runs as it is."""
+"""`bench init`: a commented suite for one's own items, which runs as it is."""
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner, Result
@@ -12,11 +15,13 @@ from click.testing import CliRunner, Result
 from bench.cli import cli
 from bench.commands.discovery.init import toml
 from bench.core.errors import UserError
+from bench.core.paths import COLUMNS, column_variable
 from bench.data.own import own_card
 from bench.spec.matrix.plan import plan
 from bench.spec.matrix.suite import load_suite
 from tests.data.pictures import as_folders, pictures
 from tests.support.checkout import bench
+from tests.support.texts import write_texts
 
 CLASSES = ["bolt", 'nut "M8"', "screw", "washer"]
 
@@ -70,6 +75,52 @@ def test_the_suite_runs(mine: Path) -> None:
     process = bench("run", "--suite", "x.toml", "--data", "My parts", *options, *small, cwd=mine.parent)
     assert process.returncode == 0, process.stderr
     assert "[1/1] done" in process.stderr
+
+
+@pytest.fixture
+def unnamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No columns are named before, nor after what the command puts into the environment."""
+    monkeypatch.chdir(tmp_path)
+    own_card.cache_clear()
+    with patch.dict(os.environ):
+        for name in COLUMNS:
+            os.environ.pop(column_variable(name), None)
+        yield
+
+
+@pytest.mark.usefixtures("unnamed")
+def test_texts(tmp_path: Path) -> None:
+    table = write_texts(tmp_path / "said.csv")
+    assert init("said.csv").exit_code == 0
+    text = Path("said.toml").read_text()
+    assert text.startswith("# A suite for your texts: said.")
+    assert "image_size = 64                 # tokens; what is longer is cut off" in text
+    assert "# labelled target texts per class: none, 5;" in text
+    suite, usual = load_suite("said.toml"), load_suite("own-texts")
+    same = ("backbones", "methods", "budget", "augment", "image_size")
+    assert [getattr(suite, name) for name in same] == [getattr(usual, name) for name in same]
+    cells = plan(suite, own_card(table))
+    assert {cell.scenario.kind for cell in cells} == {"cross-domain", "pretrained"}
+    assert {cell.modality for cell in cells} == {"text"}
+
+
+@pytest.mark.usefixtures("unnamed")
+@pytest.mark.parametrize(
+    ("lands", "kinds", "shots"),
+    [(("here", "there"), {"cross-domain"}, {0, 50}), (("here",), {"pretrained"}, {5, 50, "all"})],
+)
+def test_rows(lands: tuple[str, ...], kinds: set[str], shots: set[object], tmp_path: Path) -> None:
+    """By named columns, which the line that runs the suite has too."""
+    lines = [f"{row},{row % 7},{land},{row % 2}" for land in lands for row in range(240)]
+    (tmp_path / "people.csv").write_text("\n".join(["age,owed,land,default", *lines]))
+    result = init("people.csv", "--label", "default", "--domain", "land")
+    assert "bench run --suite people.toml --data people.csv --label default --domain land" in result.output
+    suite = load_suite("people.toml")
+    assert suite.image_size == 2
+    cells = plan(suite, own_card(Path("people.csv"), None, (("label", "default"), ("domain", "land"))))
+    assert {cell.scenario.kind for cell in cells} == kinds
+    assert {cell.scenario.shots for cell in cells} == shots
+    assert "image" not in Path("people.toml").read_text().replace("image_size", "")
 
 
 def test_names_are_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

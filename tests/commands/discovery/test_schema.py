@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -96,3 +97,10 @@ def test_the_schema_says_what_the_program_says(path: str, value: Any, good: bool
     suite = changed(path, value)
     assert accepted(suite, tmp_path) == good
     assert VALIDATOR.is_valid(suite) == good
+
+
+def test_descriptions_are_of_every_modality() -> None:
+    """Suites are of texts, rows, recordings and sequences too."""
+    told = re.findall(r'"description": "(.*?)"', json.dumps(suite_schema()))
+    assert told
+    assert not [line for line in told if "image" in line and "side of an image in pixels" not in line]

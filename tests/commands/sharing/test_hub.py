@@ -55,7 +55,8 @@ def test_rows_can_be_read_without_this_program(repository: Path) -> None:
         assert row.status == record.outcome.status
         if record.done:
             accuracy = record.evaluations[record.selected["last"]].accuracy["target-test"]
-            assert row.accuracy == accuracy
+            assert row.accuracy == row.score == accuracy
+            assert row.metric == "accuracy"
 
 
 def damaged(repository: Path, tmp_path: Path, **values: object) -> Path:

@@ -80,6 +80,26 @@ def test_numbers_are_the_records(built: Path) -> None:
     assert "accuracy last" in frame
 
 
+def test_words_are_those_of_the_metric_and_the_items(tmp_path: Path) -> None:
+    """A suite by AUC of sequences beside one by accuracy of images."""
+    mhc = str(ROOT / "results" / "baselines" / "mhc-binding")
+    pages = site(tmp_path / "site", SMOKE, mhc)
+    suite = Page(pages / "suites" / "mhc-binding.html").text
+    assert "AUC is in percent on the target's test sequences" in suite
+    assert (
+        "Accuracy is in percent on the target's test images" in Page(pages / "suites" / "smoke@1.html").text
+    )
+    assert not re.search("accura|image", suite)
+    index = Page(pages / "index.html").text
+    assert re.search(r"cross-domain, all target labels: full-finetune 89\.3\s% AUC", index)
+    assert "most accurate" not in index
+    rows = (pages / "methods" / "linear-probe.html").read_text(encoding="utf-8").split("<tr>")
+    for name, metric in (("mhc-binding", "AUC"), ("smoke@1", "accuracy")):
+        mine = [row for row in rows if f">{name}</a></th>" in row]
+        assert mine
+        assert all(f"<td>{metric}</td>" in row for row in mine)
+
+
 def test_methods_and_datasets_say_what_they_are(built: Path) -> None:
     assert "Ganin 2016" in Page(built / "methods" / "dann.html").text
     assert "Noto Emoji by Google, Apache 2.0" in Page(built / "datasets" / "emoji-home.html").text

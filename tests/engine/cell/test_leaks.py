@@ -6,7 +6,7 @@ searched. Held-out images pass through `predict` (in evaluation mode, without gr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,19 @@ import torch
 from torch import Tensor, nn
 
 import bench.engine.cell.execution
-from bench.api import Access, Backbone, Batch, GradientMethod, Labelled, Model, StageItems, StageName, Task
+from bench.api import (
+    Access,
+    Backbone,
+    Batch,
+    GradientMethod,
+    Labelled,
+    Method,
+    Model,
+    StageItems,
+    StageName,
+    Task,
+    Update,
+)
 from bench.core.errors import UserError
 from bench.data.dataset import Dataset, Domain
 from bench.data.splits import SPLITS, TEST, TRAIN, VALIDATION, Subset, subset
@@ -30,7 +42,7 @@ from bench.engine.training.cost import StageResult
 from bench.engine.training.inputs.base import KeptInputs
 from bench.engine.training.inputs.image import ImageInputs
 from tests.leaks import arrays, reach
-from tests.support.cells import CLASSES, steps_of, tiny_cell
+from tests.support.cells import steps_of, tiny_cell
 
 ENGINE = (
     CellExecution,
@@ -63,7 +75,8 @@ class Guard:
     def _prepare(self) -> None:
         """Fingerprints, once the run has opened its images."""
         self.ready = True
-        every = {split: subset(self.dataset, "twitter", CLASSES, split) for split in SPLITS}
+        classes = self.run.cell.scenario.target_classes
+        every = {split: subset(self.dataset, "twitter", classes, split) for split in SPLITS}
         labelled = self.run.stages[-1].labelled
         shots = set(self.run.partitions.of(labelled).subset.rows.tolist()) if labelled else set[int]()
         self.split_of: dict[bytes, str] = {}
@@ -132,6 +145,15 @@ class Probe(GradientMethod):
         self._look("build", backbone, task, model)
         return model
 
+    def replace_head(self, model: Model, task: Task) -> None:
+        self._look("replace_head", model, task)
+        super().replace_head(model, task)
+
+    def predict(self, model: Model, x: Tensor) -> tuple[Tensor, Tensor]:
+        # Held-out images are what it is for: `x` is not looked at.
+        self._look("predict", model)
+        return super().predict(model, x)
+
     def fits(self, stage: StageName) -> bool:
         return stage == "target"
 
@@ -178,12 +200,59 @@ class Probe(GradientMethod):
         self._look("report", model)
         return {}
 
+    def updates(self, model: Model, batch: Batch, progress: float) -> Iterator[Update]:
+        self._look("updates", model, batch=batch)
+        for _ in range(2):
+            yield self.loss(model, batch, progress), model.parameters()
+
     def loss(self, model: Model, batch: Batch, progress: float) -> Tensor:
         self._look("loss", model, batch=batch)
         assert batch.target_x is not None
         assert batch.target_second is not None
         logits = model(batch.target_x if not len(batch.x) else batch.x)
         return nn.functional.cross_entropy(logits, batch.y if len(batch.y) else logits.argmax(1))
+
+
+class StreamProbe(Probe):
+    """Adapts to test images as they come, which are all that it may see of them."""
+
+    def stream(self, model: Model, batches: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        seen = 0
+        for x in batches:
+            # The model and the method hold none of these images, and nothing of those that come.
+            self._look("stream", model)
+            seen += len(x)
+            yield self.predict(model, x)
+        assert seen
+
+
+UNSEEN = {
+    "episode": "is given a task alone, which `build` is given too",
+    "fits": "is given a stage's name",
+    "new_head": "is given a task alone, which `build` is given too",
+    "of_client": "tells which network answers",
+    "refresh_at": "answers moments",
+    "schedule": "is given a recipe",
+    "split_point": "is given a backbone alone, which `build` is given too",
+    "streams": "asks for no argument",
+    "tests_by_client": "asks for no argument",
+    "trains": "is given a stage's name",
+    "unavailable": "asks for no argument",
+    "validate_at": "answers moments",
+}
+"""Verbs that the probe does not search, each with the reason."""
+
+
+def test_the_probe_searches_every_verb() -> None:
+    verbs = {
+        name
+        for base in (Method, GradientMethod)
+        for name, value in vars(base).items()
+        if name[0] != "_" and (callable(value) or isinstance(value, classmethod))
+    }
+    own = {name for cls in (Probe, StreamProbe) for name in vars(cls)}
+    assert verbs - UNSEEN.keys() <= own, "search what it is given, or say why not"
+    assert UNSEEN.keys() <= verbs
 
 
 @pytest.fixture
@@ -209,13 +278,14 @@ def probed(
     folder: Path,
     shots: int,
     leak: Callable[[CellExecution, Any], None] | None = None,
+    probe: type[Probe] = Probe,
     **changes: Any,
 ) -> Guard:
     """The guard of a finished run; `leak` is called with it and its modules before each stage."""
     run = steps_of(tiny_cell("full-finetune", shots=shots, augment="none", **changes), folder)
     unlabelled = {*SPLITS} if run.cell.unsplit else {TEST if run.cell.transductive else TRAIN}
     guard = Guard(run, dataset, unlabelled)
-    run.method = Probe(guard=guard)
+    run.method = probe(guard=guard)
     if leak:
         opening = run.open
 
@@ -239,7 +309,21 @@ def test_nothing_to_find(dataset: Dataset, tmp_path: Path, shots: int) -> None:
     guard = probed(dataset, tmp_path, shots)
     assert guard.found == []
     assert guard.batches > 3, "the probe did see unlabelled target images"
-    assert guard.verbs >= {"build", "trainable", "begin", "refresh", "loss", "after_step", "finish", "report"}
+    verbs = {"build", "trainable", "optimizer", "begin", "refresh", "updates", "loss", "after_step", "finish"}
+    assert guard.verbs - {"fit", "judge"} == {*verbs, "predict", "report"}
+    assert guard.verbs >= {"fit", "judge"} or not shots
+
+
+def test_a_stream_leads_to_no_label_and_no_image_that_is_to_come(dataset: Dataset, tmp_path: Path) -> None:
+    guard = probed(dataset, tmp_path, 0, probe=StreamProbe)
+    assert guard.found == []
+    assert "stream" in guard.verbs
+
+
+def test_a_new_head_is_made_without_labels(dataset: Dataset, tmp_path: Path) -> None:
+    guard = probed(dataset, tmp_path, 2, kind="cross-domain-task")
+    assert guard.found == []
+    assert "replace_head" in guard.verbs
 
 
 def keep_labels(run: CellExecution, model: Any) -> None:

@@ -88,6 +88,32 @@ def test_a_line_by_hand(store: Store) -> None:
     assert entry.seconds == pytest.approx(4 + 2 + 4 + 2 + 2)
 
 
+def test_lines_say_what_they_are_judged_by(tmp_path: Path) -> None:
+    """Areas under curves are called so; accuracies' lines are what they were."""
+    for name, revision in (("old", "a" * 40), ("new", "b" * 40)):
+        store = Store(tmp_path / name)
+        where = Environment(python="3", packages={}, platform="p", cpu="c", git_revision=revision)
+        synthetic.write(store, synthetic.cell(metric="auc", modality="table"), 20, environment=where)
+    added = bench("history", "add", "old", "new", cwd=tmp_path)
+    assert added.returncode == 0, added.stderr
+    lines = (tmp_path / "results" / "history" / "toy-suite.jsonl").read_text()
+    assert lines.count('"metric":"auc"') == 2
+    shown = bench("history", "--out", "page.html", cwd=tmp_path)
+    assert "toy-suite: AUC\n" in shown.stdout.replace(" \n", "\n")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<h3>AUC</h3>" in page
+    assert "toy-suite: AUC over 2 revisions." in page
+    assert "image" not in page.split("</style>")[1].split("<svg")[0]
+    synthetic.write(store, synthetic.cell(shots=1), 30, environment=where)
+    (both,) = from_records(store)
+    assert {name: entry.metric for name, entry in both.entries.items()} == {
+        "linear-probe by AUC": "auc",
+        "linear-probe by accuracy": None,
+    }
+    assert both.entries["linear-probe by accuracy"].accuracy == pytest.approx(75.0)
+    assert '"metric"' not in both.entries["linear-probe by accuracy"].model_dump_json(exclude_none=True)
+
+
 def test_adding_again_changes_nothing_and_measuring_again_replaces(tmp_path: Path) -> None:
     store = measure(tmp_path / "a", "a" * 40)
     book = History(tmp_path / "history")

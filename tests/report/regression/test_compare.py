@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from scipy import stats
 from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 
+from bench.cli import cli
 from bench.records.record import Cost, Digests, Environment, Record, StageCost
 from bench.records.store import Store
-from bench.report.regression.compare import compare
+from bench.report.regression.compare import compare, compare_sides
 from bench.report.regression.false_alarms import other_answers, planted, slowed
-from bench.report.regression.gate import markdown
 from bench.report.regression.paired_cells import sides
 from bench.report.statistics.randomisation import holm, sign_flip
 from tests.report.synthetic import cell, predictions, record
@@ -45,7 +48,9 @@ def results(
     random = np.random.default_rng(len(str(folder.name)))
     for method, (source, target) in product(METHODS, PAIRS):
         mine = method == "dann"
-        asked = cell(method, source, target, metric=changes.get("metric", "accuracy"))
+        asked = cell(
+            method, source, target, **{k: changes[k] for k in ("metric", "modality") if k in changes}
+        )
         if gone and mine and (source, target) == PAIRS[0]:
             continue
         # Other images in every cell; besides the drop, six are lost and six won, as between real runs.
@@ -96,9 +101,37 @@ def test_cells_are_compared_by_what_they_are_judged_by(tmp_path: Path) -> None:
         for store in (base, new)
     ]
     assert (found["dann"].base, found["dann"].new) == pytest.approx(areas, abs=1e-4)
-    said = "of 18 cells, 18 by auc are compared, which is called accuracy here"
-    assert compare(base, new).caution == said
-    assert f"Caution: {said}." in markdown(compare(base, new), [])
+    told = CliRunner().invoke(
+        cli, ["compare", str(base.root), str(new.root), "--out", str(tmp_path / "x.html")]
+    )
+    assert told.exit_code == 1
+    assert f"- dann: AUC {areas[0]:.1f} to {areas[1]:.1f} % " in told.output
+    assert "| method | base, % | new, % | points | AUC | time | speed |" in told.output
+    page = (tmp_path / "x.html").read_text(encoding="utf-8")
+    assert '<th scope="col">AUC</th>' in page
+    assert not re.search("accurac|image|Caution", told.output + page)
+
+
+def test_metrics_that_differ_are_named(tmp_path: Path) -> None:
+    """Cells by two metrics have a score; each change says which one its own is."""
+    base, new = (results(tmp_path / name) for name in ("base", "new"))
+    for store in (base, new):
+        for done in list(results(tmp_path / f"{store.root.name}-auc", metric="auc").records()):
+            store.write(done, Store(tmp_path / f"{store.root.name}-auc").predictions(done))
+    found = compare(base, new)
+    assert found.metric == "score"
+    assert found.caution == "of 36 cells, 18 by AUC and 18 by accuracy are compared"
+    assert {change.metric for change in found.cells} == {"AUC", "accuracy"}
+    assert {change.metric for change in found.methods} == {"score"}
+
+
+def test_other_items_are_named_by_their_kind(tmp_path: Path) -> None:
+    base, new = (results(tmp_path / name, modality="text", metric="balanced-accuracy") for name in "ab")
+    done = next(iter(new.records()))
+    arrays = dict(new.predictions(done))
+    arrays["target-test/groups"] = arrays["target-test/groups"][::-1].copy()
+    new.write(done, arrays)
+    assert "other test texts" in {change.why for change in compare(base, new).cells}
 
 
 def area(store: Store, done: Record) -> float:
@@ -115,7 +148,7 @@ def area(store: Store, done: Record) -> float:
     [
         ({"drop": 3}, "dann: accuracy 60.0 to 57.0 % (−3.0 points)"),
         ({"slow": 1.25}, "dann: training takes 1.2"),
-        ({"gone": True}, "dann photo → sketch 5-shot tiny seed 0 (cross-domain): gone: no record"),
+        ({"gone": True}, "dann photo → sketch 5-shot tiny seed 0: gone: no record"),
         ({"dataset": "d-2"}, "dataset fingerprint d-1 is now d-2"),
     ],
 )
@@ -168,7 +201,7 @@ def test_other_threads_are_named(tmp_path: Path) -> None:
     results(tmp_path / "new", threads="4")
     out = ("--out", "a.html", "--out", "a.json")
     said = bench("compare", "base", "new", *out, cwd=tmp_path).stdout
-    assert "Caution: 18 of 18 cells ran in another setting (threads: 1 and 4): accuracies may differ" in said
+    assert "Caution: 18 of 18 cells ran in another setting (threads: 1 and 4): accuracy may differ" in said
     for name in ("a.html", "a.json"):
         assert "threads: 1 and 4" in (tmp_path / name).read_text(encoding="utf-8")
     assert "Caution" not in bench("compare", "base", "base", cwd=tmp_path).stdout
@@ -180,7 +213,7 @@ def test_other_cards_weights_and_libraries_are_named(tmp_path: Path) -> None:
     results(tmp_path / "new", card="c-2", weights="w-2", libraries="numpy 2, torch 3")
     said = bench("compare", "base", "new", cwd=tmp_path).stdout
     other = "other card in 18, other weights in 18, other libraries in 18 (torch 2 and torch 3)"
-    assert f"Caution: of 18 cells, {other}: accuracies may differ" in said
+    assert f"Caution: of 18 cells, {other}: accuracy may differ" in said
     for base, new in (("base", "base"), ("old", "new")):
         assert "Caution" not in bench("compare", base, new, cwd=tmp_path).stdout
 
@@ -249,6 +282,27 @@ def test_families_cry_wolf_no_more_often_than_they_may() -> None:
         down = [row @ signs < 0 for row in sizes]
         alarms += any(p <= level and worse for p, worse in zip(adjusted, down, strict=True))
     assert 0 < alarms <= level * times + 3 * np.sqrt(level * times)
+
+
+def test_cells_of_different_sizes_count_alike(tmp_path: Path) -> None:
+    """30 of 1,000 images are lost in one cell, 6 of 40 won in another: the mean rises by 6 points.
+
+    Images alone would say that many more were lost, and a gain be called proven. By cells each
+    image won weighs 25 of those lost: all six have to be won, 1 time in 64, or five and 25 of the 30 lost.
+    """
+    cells = sides(results(tmp_path / "base"))
+    large, small = [key for key, side in cells.items() if side.method == "dann"][:2]
+    base, new = {}, {}
+    for key, count, lost, won in ((large, 1000, 30, 0), (small, 40, 0, 6)):
+        before, after = np.arange(count) < count // 2, np.arange(count) < count // 2 - lost + won
+        base[key], new[key] = (cells[key].answered(right, np.arange(count)) for right in (before, after))
+    (found,) = compare_sides(base, new).methods
+    assert found.points == pytest.approx((-3 + 15) / 2)
+    assert found.verdict == "same"
+    assert found.p == pytest.approx(1 / 64 + 6 / 64 * stats.binom.sf(24, 30, 0.5))
+    gone = {large: new[large], small: base[small]}
+    (found,) = compare_sides(base, gone).methods
+    assert (found.verdict, found.points) == ("worse", pytest.approx(-1.5))
 
 
 def test_planted_faults_are_counted(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench.records.record import Cost, StageCost
 from bench.records.store import Store
 from bench.report.render import browser
 from bench.report.render.page import build
@@ -150,6 +151,25 @@ def test_filters_by_family_and_seconds(chromium: Any, address: str) -> None:
     page.locator("#filter [name=seconds]").fill("10")
     assert "maml" not in rows(page), "its seconds are not known"
     assert "dann" in rows(page)
+
+
+def test_seconds_alone_say_what_is_left(chromium: Any, tmp_path: Path) -> None:
+    """Every method is quick in some question: none is gone everywhere, and the answer is another."""
+    store = Store(tmp_path / "results")
+    for method, right, shots, seconds in (
+        *(("linear-probe", 20, 0, 2.0), ("dann", 26, 0, 4.0)),
+        *(("linear-probe", 20, 5, 2.0), ("dann", 26, 5, 40.0)),
+    ):
+        cost = Cost(stages={"target": StageCost(seconds=seconds)})
+        synthetic.write(store, synthetic.cell(method, shots=shots), right, cost=cost)
+    page = filtered(chromium, build(store.root).as_uri(), seconds="30")
+    said = page.locator("#within").inner_text()
+    assert said.startswith("Of the 2 methods shown. ")
+    none, five = said.split("5 labelled target images per class.")
+    assert "is dann: 65.0 %" in none
+    assert "is linear-probe: 50.0 %" in five
+    page.get_by_role("button", name="Show all").click()
+    page.locator("#within").wait_for(state="hidden")
 
 
 def test_a_link_keeps_the_filter(chromium: Any, address: str) -> None:
