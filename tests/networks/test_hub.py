@@ -16,8 +16,8 @@ from bench.core.errors import UserError
 from bench.data.decoders.sequence import decode
 from bench.networks.backbones.create import check_backbone, check_image_size, create_backbone, example
 from bench.networks.backbones.families import check_family, family_of
-from bench.networks.backbones.hub.files import PICKLE, SHARDS
 from bench.networks.backbones.weights import untrained, weights_digest
+from bench.networks.hub.files import PICKLE, SHARDS
 from bench.networks.split import Prefix, suffix
 from tests.support.repositories import ESM, VOCABULARY, put, saved, use
 

@@ -12,12 +12,14 @@ import torch
 from safetensors.torch import save_file
 
 from bench.core.errors import UserError
-from bench.networks.backbones.bert import Block, bert, their_name, there
 from bench.networks.backbones.create import check_backbone, check_image_size, create_backbone, example
-from bench.networks.backbones.encoders import TINY, Form
+from bench.networks.backbones.encoders import TINY
 from bench.networks.backbones.families import check_family, family_of
 from bench.networks.backbones.tokens import tokenise
 from bench.networks.backbones.weights import needs_hub, untrained, weights_digest
+from bench.networks.hub.bert import Block, bert, their_name
+from bench.networks.hub.form import Form
+from bench.networks.hub.layers import there
 from bench.networks.split import Prefix, suffix
 from tests.support.repositories import put, use
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from bench.networks.backbones import encoders, text
-from bench.networks.backbones.hub import family, files
+from bench.networks.backbones import encoders, repositories, text
+from bench.networks.hub import files
 
 VOCABULARY = (
     *("<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO", ".", "-", "<null_1>", "<mask>"),
@@ -65,7 +65,7 @@ def forget() -> None:
     files.forget()
     encoders.form.cache_clear()
     text._pretrained.cache_clear()
-    family._trained.cache_clear()
+    repositories._trained.cache_clear()
 
 
 def use(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -133,8 +133,8 @@ def _datasets() -> Table:
 def _backbones() -> Table:
     from bench.core.modalities import MODALITIES
     from bench.networks.backbones.families import UNTRAINED_ONLY, family_of
-    from bench.networks.backbones.own_weights import HUB_ENCODER, UNTRAINED
     from bench.networks.backbones.weights import FROM_PACKAGES, PACKAGED
+    from bench.networks.hub.files import HUB_ENCODER, UNTRAINED
 
     table = _table("backbone", "weights")
     for name, packaged in PACKAGED.items():

@@ -11,8 +11,8 @@ from bench.core.modalities import MODALITIES
 from bench.networks.backbones import audio, image, sequence, table, text
 from bench.networks.backbones.base import Backbone, Family
 from bench.networks.backbones.families import family_of
-from bench.networks.backbones.hub.family import Recordings, Sequences
-from bench.networks.backbones.hub.files import check_name, of_hub
+from bench.networks.backbones.repositories import Recordings, Sequences
+from bench.networks.hub.files import check_name, of_hub
 
 FAMILIES = {
     "image": cast(Family, image),

@@ -11,13 +11,14 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from bench.core.digest import combine, package_version
 from bench.core.errors import UserError, did_you_mean
 from bench.core.packages import Member
-from bench.networks.backbones.hub.files import (
+from bench.networks.hub.files import (
     CONFIG,
+    UNTRAINED,
     WEIGHTS,
     architecture,
     check_name,
@@ -25,33 +26,10 @@ from bench.networks.backbones.hub.files import (
     of_hub,
     path_of,
 )
-from bench.networks.backbones.own_weights import UNTRAINED
+from bench.networks.hub.form import Form
 
 TOKENIZER = "tokenizer.json"
 MOST_CONFIG, MOST_TOKENIZER = 2**20, 2**26
-
-
-class Form(BaseModel):
-    """Form of an encoder, as `config.json` of a BERT says it (Devlin et al. 2019, arXiv:1810.04805)."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    model_type: str
-    vocab_size: int = Field(ge=1, le=2**22)
-    hidden_size: int = Field(ge=1, le=2**14)
-    num_hidden_layers: int = Field(ge=1, le=200)
-    num_attention_heads: int = Field(ge=1, le=1000)
-    intermediate_size: int = Field(ge=1, le=2**16)
-    max_position_embeddings: int = Field(ge=2, le=2**16)
-    type_vocab_size: int = Field(2, ge=1, le=64)
-    layer_norm_eps: float = Field(1e-12, gt=0, lt=1)
-    hidden_act: str = "gelu"
-    pad_token_id: int = Field(0, ge=0)
-
-    @property
-    def first_position(self) -> int:
-        """Number of the first position's embedding: those of RoBERTa begin behind the padding's number."""
-        return 0 if self.model_type == "bert" else self.pad_token_id + 1
 
 
 MODEL_TYPES = ("bert", "roberta", "xlm-roberta")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from bench.core.errors import UserError
 from bench.core.modalities import MODALITIES
 from bench.networks.backbones import encoders
-from bench.networks.backbones.hub.files import OutOfReach, architecture, model_type, of_hub
-from bench.networks.backbones.own_weights import HUB_ENCODER
+from bench.networks.hub.files import HUB_ENCODER, OutOfReach, architecture, model_type, of_hub
 
 USUAL = "image"
 """Family of all other names: those of timm."""

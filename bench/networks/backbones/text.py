@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from bench.core.errors import CellSkipped
 from bench.networks.backbones import encoders
 from bench.networks.backbones.base import Backbone
-from bench.networks.backbones.bert import bert, stage_names, their_name
 from bench.networks.backbones.encoders import form
-from bench.networks.backbones.hub import states
-from bench.networks.backbones.hub.files import MOST_WEIGHTS, WEIGHTS, of_hub, path_of
-from bench.networks.backbones.own_weights import UNTRAINED
+from bench.networks.hub import states
+from bench.networks.hub.bert import bert, their_name
+from bench.networks.hub.files import MOST_WEIGHTS, UNTRAINED, WEIGHTS, of_hub, path_of
+from bench.networks.hub.layers import stage_names
 
 
 def check(name: str) -> None:

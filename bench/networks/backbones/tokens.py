@@ -18,7 +18,7 @@ from bench.networks.backbones.encoders import (
     TOKENIZER,
     content,
 )
-from bench.networks.backbones.hub.files import architecture
+from bench.networks.hub.files import architecture
 
 PIECE = 1024
 """Texts that are tokenised at once."""

@@ -17,7 +17,8 @@ from bench.core.paths import cache_part, writing_to_cache
 from bench.core.text import file_name
 from bench.networks.backbones import encoders
 from bench.networks.backbones.encoders import PINNED, Pinned
-from bench.networks.backbones.own_weights import CONFIG, HUB, HUB_ENCODER, UNTRAINED, is_own
+from bench.networks.backbones.own_weights import CONFIG, HUB, is_own
+from bench.networks.hub.files import HUB_ENCODER, UNTRAINED
 
 WEIGHT_FILES = {".safetensors", ".bin", ".pth", ".pt", ".npz"}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.networks.backbones.hub.files import CONFIG, PICKLE
 from bench.networks.backbones.weights import weights_digest
+from bench.networks.hub.files import CONFIG, PICKLE
 from tests.support.checkout import bench
 from tests.support.recordings import two_voices
 from tests.support.repositories import put, saved, use

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.data.decoders.sequence import OTHER
 from bench.engine.training.inputs.base import InputsRequest, onto
-from bench.networks.backbones.hub.files import of_hub
+from bench.networks.hub.files import of_hub
 
 MASKED = 0.15
 """Share of the letters that a strong view hides (Devlin et al. 2019, https://arxiv.org/abs/1810.04805)."""

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.core.errors import UserError
-from bench.networks.backbones.bert import Attention, stage_names, there
-from bench.networks.backbones.hub.files import path_of
-from bench.networks.backbones.hub.layers import Block, Norm
+from bench.networks.hub.files import path_of
+from bench.networks.hub.layers import Attention, Block, Norm, stage_names, there
 
 VOCABULARY = "vocab.txt"
 MOST_VOCABULARY = 2**20

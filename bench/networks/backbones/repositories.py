@@ -11,17 +11,17 @@ from torch import Tensor, nn
 from bench.core.errors import CellSkipped
 from bench.core.waveforms import PER_MILLISECOND
 from bench.networks.backbones.base import Backbone
-from bench.networks.backbones.bert import stage_names
-from bench.networks.backbones.hub import esm, states, wav2vec2
-from bench.networks.backbones.hub.files import (
+from bench.networks.hub import esm, states, wav2vec2
+from bench.networks.hub.files import (
     MOST_WEIGHTS,
+    UNTRAINED,
     WEIGHTS,
     architecture,
     check_name,
     form_of,
     path_of,
 )
-from bench.networks.backbones.own_weights import UNTRAINED
+from bench.networks.hub.layers import stage_names
 
 
 class HubFamily:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from bench.core.errors import UserError
-from bench.networks.backbones.hub.files import WEIGHTS
+from bench.networks.hub.files import WEIGHTS
 
 
 def read(name: str, file: Path | bytes, prefix: str) -> dict[str, Tensor]:

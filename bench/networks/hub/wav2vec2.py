@@ -18,9 +18,8 @@ from torch.nn import functional
 
 from bench.core.errors import UserError
 from bench.core.waveforms import AUDIO_RATE, PER_MILLISECOND
-from bench.networks.backbones.bert import Attention, MeanPool, stage_names, there
-from bench.networks.backbones.hub.files import OutOfReach, json_of
-from bench.networks.backbones.hub.layers import Block, Norm
+from bench.networks.hub.files import OutOfReach, json_of
+from bench.networks.hub.layers import Attention, Block, MeanPool, Norm, stage_names, there
 
 PREPARATION = "preprocessor_config.json"
 AT_ONCE = 2**24

@@ -15,7 +15,12 @@ from pydantic import BaseModel, ValidationError
 
 from bench.core.errors import UserError
 from bench.core.text import counted
-from bench.networks.backbones.own_weights import HUB_ENCODER, UNTRAINED
+
+HUB_ENCODER = "transformers:"
+"""Beginning of the names of repositories in the form of the library transformers."""
+
+UNTRAINED = "untrained"
+"""Tag of a network at random initialisation, as in `tf_efficientnet_lite0.untrained`."""
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 PICKLE, SHARDS = "pytorch_model.bin", "model.safetensors.index.json"

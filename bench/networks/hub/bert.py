@@ -13,12 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.networks.backbones.encoders import Form
-
-
-def there(x: Tensor) -> Tensor:
-    """Places that are no padding: (B, L, D) -> bool (B, L, 1)."""
-    return (x != 0).any(-1, keepdim=True)
+from bench.networks.hub.form import Form
+from bench.networks.hub.layers import Attention, MeanPool, stage_names, there
 
 
 class Embed(nn.Module):
@@ -38,38 +34,6 @@ class Embed(nn.Module):
         words = self.words((tokens - 1).clamp_min(0))
         x = self.norm(words + self.kinds.weight[0] + self.places(places))
         out: Tensor = x * (tokens > 0).unsqueeze(-1)
-        return out
-
-
-class Attention(nn.Module):
-    """Attention of each token to all that are no padding."""
-
-    fused_attn: bool
-    """Whether in one kernel, which has one derivative only."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads, self.fused_attn = heads, True
-        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
-
-    def placed(self, x: Tensor) -> Tensor:
-        """Queries or keys (B, H, L, C) with what tells of their places, which here is in the vectors."""
-        return x
-
-    def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Vectors (B, L, D) -> (B, L, D); `kept`: bool (B, L, 1), where zeros do not tell what is padding."""
-        allowed = (there(x) if kept is None else kept).transpose(1, 2).unsqueeze(1)
-        q, k, v = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for layer in (self.query, self.key, self.value)
-        )
-        q, k = self.placed(q), self.placed(k)
-        if self.fused_attn:
-            mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
-        else:
-            scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
-            mixed = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).softmax(-1) @ v
-        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out
 
 
@@ -93,19 +57,6 @@ class Block(nn.Module):
         x = self.norm1(x + self.attention(x))
         x = self.norm2(x + self.down(functional.gelu(self.up(x))))
         return x * kept
-
-
-class MeanPool(nn.Module):
-    """Mean of the vectors that are no padding: (B, L, D) -> (B, D)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Mean over places."""
-        return x.sum(1) / there(x).sum(1).clamp_min(1)
-
-
-def stage_names(layers: int) -> list[str]:
-    """Names of the layers, from input to output."""
-    return [f"layer{number}" for number in range(layers)]
 
 
 def bert(form: Form) -> nn.Sequential:
