@@ -220,6 +220,10 @@ def _tested(family: Iterable[tuple[str, str, list[tuple[Side, Side]]]], level: f
         test = NO_CHANGE
         if apart:
             gaps = np.concatenate([b.credits - a.credits for a, b in apart])
+            # A method's accuracy is the mean over its cells, whatever their sizes: so is what is tested.
+            sizes = np.concatenate([np.full(len(a.credits), len(a.credits)) for a, _ in apart])
+            if len({len(a.credits) for a, _ in pairs}) > 1:
+                gaps = gaps / sizes
             groups = np.concatenate([a.groups for a, _ in apart])
             changed = gaps != 0
             _, index = np.unique(groups[changed], return_inverse=True)

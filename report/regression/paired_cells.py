@@ -126,7 +126,7 @@ def _side(store: Store, record: Record) -> Side:
             why = f"{UNREADABLE}{plain(store, str(error))}"
     side = Side(
         key=record.key,
-        title=f"{cell.title} ({cell.scenario.kind})",
+        title=cell.title,
         method=_method(cell),
         suite=record.request.suite,
         setting=record.request.setting,

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from scipy import stats
 from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 
 from bench.cli import cli
 from bench.records.record import Cost, Digests, Environment, Record, StageCost
 from bench.records.store import Store
-from bench.report.regression.compare import compare
+from bench.report.regression.compare import compare, compare_sides
 from bench.report.regression.false_alarms import other_answers, planted, slowed
 from bench.report.regression.paired_cells import sides
 from bench.report.statistics.randomisation import holm, sign_flip
@@ -147,7 +148,7 @@ def area(store: Store, done: Record) -> float:
     [
         ({"drop": 3}, "dann: accuracy 60.0 to 57.0 % (−3.0 points)"),
         ({"slow": 1.25}, "dann: training takes 1.2"),
-        ({"gone": True}, "dann photo → sketch 5-shot tiny seed 0 (cross-domain): gone: no record"),
+        ({"gone": True}, "dann photo → sketch 5-shot tiny seed 0: gone: no record"),
         ({"dataset": "d-2"}, "dataset fingerprint d-1 is now d-2"),
     ],
 )
@@ -281,6 +282,27 @@ def test_families_cry_wolf_no_more_often_than_they_may() -> None:
         down = [row @ signs < 0 for row in sizes]
         alarms += any(p <= level and worse for p, worse in zip(adjusted, down, strict=True))
     assert 0 < alarms <= level * times + 3 * np.sqrt(level * times)
+
+
+def test_cells_of_different_sizes_count_alike(tmp_path: Path) -> None:
+    """30 of 1,000 images are lost in one cell, 6 of 40 won in another: the mean rises by 6 points.
+
+    Images alone would say that many more were lost, and a gain be called proven. By cells each
+    image won weighs 25 of those lost: all six have to be won, 1 time in 64, or five and 25 of the 30 lost.
+    """
+    cells = sides(results(tmp_path / "base"))
+    large, small = [key for key, side in cells.items() if side.method == "dann"][:2]
+    base, new = {}, {}
+    for key, count, lost, won in ((large, 1000, 30, 0), (small, 40, 0, 6)):
+        before, after = np.arange(count) < count // 2, np.arange(count) < count // 2 - lost + won
+        base[key], new[key] = (cells[key].answered(right, np.arange(count)) for right in (before, after))
+    (found,) = compare_sides(base, new).methods
+    assert found.points == pytest.approx((-3 + 15) / 2)
+    assert found.verdict == "same"
+    assert found.p == pytest.approx(1 / 64 + 6 / 64 * stats.binom.sf(24, 30, 0.5))
+    gone = {large: new[large], small: base[small]}
+    (found,) = compare_sides(base, gone).methods
+    assert (found.verdict, found.points) == ("worse", pytest.approx(-1.5))
 
 
 def test_planted_faults_are_counted(tmp_path: Path) -> None:
