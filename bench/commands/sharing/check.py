@@ -199,9 +199,9 @@ def _scores(said: Evaluation, rule: str, found: ScoredPredictions, metric: str) 
     """Faults of what an evaluation says of test items: its accuracy, and the metric that tables go by."""
     sizes = np.bincount(found.labels)
     smallest = np.count_nonzero(sizes) * int(sizes[sizes > 0].min())
-    shares = {
+    shares: dict[str, tuple[float, float, int]] = {
         metric_name(metric): (said.tested, found.accuracy(rule) / 100, smallest),
-        "accuracy": (said.accuracy["target-test"], found.correct[rule].mean(), len(found.labels)),
+        "accuracy": (said.accuracy["target-test"], float(found.correct[rule].mean()), len(found.labels)),
     }
     if metric == "accuracy" and said.metric:
         yield f"says another metric than accuracy by rule '{rule}'"
