@@ -198,7 +198,7 @@ def _predictions(record: Record, predictions: Predictions) -> Iterator[str]:
 def _scores(said: Evaluation, rule: str, found: ScoredPredictions, metric: str) -> Iterator[str]:
     """Faults of what an evaluation says of test items: its accuracy, and the metric that tables go by."""
     sizes = np.bincount(found.labels)
-    smallest = np.count_nonzero(sizes) * int(sizes[sizes > 0].min())
+    smallest = int(np.count_nonzero(sizes) * sizes[sizes > 0].min())
     shares: dict[str, tuple[float, float, int]] = {
         metric_name(metric): (said.tested, found.accuracy(rule) / 100, smallest),
         "accuracy": (said.accuracy["target-test"], float(found.correct[rule].mean()), len(found.labels)),
