@@ -68,7 +68,9 @@ class MaskedPretraining(GradientMethod):
         chosen = (torch.rand(x.shape) < self.masked).to(x.device) & (x != 0)
         fate, other = torch.rand(x.shape), torch.randint(1, letters.out_features, x.shape)
         shown = hidden(x, chosen, fate.to(x.device), other.to(x.device), letters.out_features - 1)
-        places = stage_activations(cast(Backbone, model.backbone), shown)[1][-1].movedim(1, -1)
+        backbone = cast(Backbone, model.backbone)
+        places = stage_activations(backbone, shown)[1][-1].movedim(1, -1)
+        places = places[:, backbone.marks : backbone.marks + x.shape[1]]
         losses = nn.functional.cross_entropy(letters(places[chosen]), x[chosen], reduction="sum")
         return losses / chosen.sum().clamp_min(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,16 @@ import torch
 from safetensors.torch import save_file
 
 from bench.core.errors import UserError
-from bench.networks.backbones import encoders
-from bench.networks.backbones.bert import Block, bert, their_name, there
 from bench.networks.backbones.create import check_backbone, check_image_size, create_backbone, example
-from bench.networks.backbones.encoders import TINY, Form
+from bench.networks.backbones.encoders import TINY
 from bench.networks.backbones.families import check_family, family_of
 from bench.networks.backbones.tokens import tokenise
 from bench.networks.backbones.weights import needs_hub, untrained, weights_digest
+from bench.networks.hub.bert import Block, bert, their_name
+from bench.networks.hub.form import Form
+from bench.networks.hub.layers import there
 from bench.networks.split import Prefix, suffix
+from tests.support.repositories import put, use
 
 NAME = "tiny_encoder.untrained"
 TEXTS = ("A crow, seen twice.", "plum", "the saw and the hammer and the bench " * 3)
@@ -83,7 +86,7 @@ def test_a_split_computes_the_same(tokens: torch.Tensor, stage: str) -> None:
 
 
 def test_names() -> None:
-    for name in ("minilm", "minilm.untrained", NAME, "transformers:owner/name@main"):
+    for name in ("minilm", "minilm.untrained", NAME):
         assert family_of(name) == "text"
         check_backbone(name)
         check_family(name, "text")
@@ -91,6 +94,7 @@ def test_names() -> None:
             check_family(name, "image")
     with pytest.raises(UserError, match=r"takes images, and these are texts: use another .*minilm"):
         check_family("resnet18", "text")
+    check_backbone("transformers:owner/name@main")
     for name, reason in (("tiny_encoder", "has no weights"), ("transformers:x", "OWNER/NAME")):
         with pytest.raises(UserError, match=reason):
             check_backbone(name)
@@ -102,17 +106,20 @@ def test_names() -> None:
         check_image_size(NAME, 513)
 
 
-def fake(monkeypatch: pytest.MonkeyPatch, folder: Path) -> str:
-    """A repository of the hub that lies in a folder."""
-    monkeypatch.setattr(encoders, "_of_hub", lambda name, file: folder / file)
-    encoders.form.cache_clear()
-    return f"transformers:test/{folder.name}"
+def fake(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str = "words") -> str:
+    """A repository in the hub's cache with a folder's files."""
+
+    def write(to: Path) -> None:
+        for path in folder.glob("*.*"):
+            shutil.copyfile(path, to / path.name)
+
+    return put(use(folder / "hub", monkeypatch), f"test/{name}", write)
 
 
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("t5", "is of type 't5'.*encoders that are read are of bert, roberta"),
+        ("t5", r"is of type 't5'.*encoders that are read are of bert \(texts\), roberta"),
         ("no json", "no description of an encoder"),
         ("huge", "no description of an encoder"),
     ],
@@ -163,10 +170,10 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, monkeypatch: pyt
     )
     save_file({k: v for k, v in state.items() if "layer.1.output" not in k}, tmp_path / "model.safetensors")
     with pytest.raises(UserError, match=r"not this encoder's: 'encoder\.layer\.1\.output.* is missing"):
-        create_backbone(fake(monkeypatch, tmp_path) + "2")
+        create_backbone(fake(monkeypatch, tmp_path, "second"))
     (tmp_path / "model.safetensors").write_bytes(b"\x80\x04pickle")
     with pytest.raises(UserError, match=r"cannot read 'model\.safetensors'"):
-        create_backbone(fake(monkeypatch, tmp_path) + "3")
+        create_backbone(fake(monkeypatch, tmp_path, "third"))
 
 
 def test_a_block_knows_padding_from_its_input_alone() -> None:

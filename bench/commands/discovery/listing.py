@@ -132,10 +132,9 @@ def _datasets() -> Table:
 
 def _backbones() -> Table:
     from bench.core.modalities import MODALITIES
-    from bench.networks.backbones.encoders import HUB_TEXT
     from bench.networks.backbones.families import UNTRAINED_ONLY, family_of
-    from bench.networks.backbones.own_weights import UNTRAINED
     from bench.networks.backbones.weights import FROM_PACKAGES, PACKAGED
+    from bench.networks.hub.files import HUB_ENCODER, UNTRAINED
 
     table = _table("backbone", "weights")
     for name, packaged in PACKAGED.items():
@@ -153,7 +152,8 @@ def _backbones() -> Table:
     for name, pinned in FROM_PACKAGES.items():
         source = "here" if pinned.here else f"fetched when asked for, {pinned.megabytes} MB"
         table.add_row(Text(name), Text(f"{MODALITIES[family_of(name)].items}, {source}"))
-    table.add_row(Text(f"{HUB_TEXT}OWNER/NAME"), Text("texts, a BERT or RoBERTa of the Hugging Face hub"))
+    for what in ("texts, a BERT or RoBERTa", "recordings, a wav2vec 2.0", "sequences, an ESM-2"):
+        table.add_row(Text(f"{HUB_ENCODER}OWNER/NAME"), Text(f"{what} of the Hugging Face hub"))
     table.add_row(Text("<name>[.<tag>]"), Text("timm's own, fetched from the Hugging Face hub"))
     return table
 

@@ -24,8 +24,8 @@ from bench.engine.training.inputs.make import FITTED, INPUTS
 from bench.engine.training.loop import autocast
 from bench.engine.training.memory import in_parts
 from bench.networks.backbones.base import Backbone
-from bench.networks.backbones.own_weights import UNTRAINED
 from bench.networks.fuse import fuse_batch_norm
+from bench.networks.hub.files import UNTRAINED
 from bench.networks.split import Prefix
 from bench.spec.scenarios import stages as stages_of
 
@@ -155,7 +155,7 @@ class DomainInputs:
             # Of one length, whatever the longest of a batch was.
             missing = (
                 self.env.cell.image_size - activation.shape[1]
-                if prefix.backbone.padded and activation.ndim == 3
+                if items.lengths is not None and activation.ndim == 3
                 else 0
             )
             return functional.pad(activation, (0, 0, 0, missing)) if missing else activation

@@ -11,7 +11,8 @@ from bench.networks.backbones import image
 from bench.networks.backbones.base import Backbone
 from bench.networks.backbones.families import MEMBERS
 from bench.networks.backbones.own_weights import HUB, is_own
-from bench.networks.backbones.weights import FROM_PACKAGES, SPECTROGRAM, SPEECH, UNTRAINED
+from bench.networks.backbones.weights import FROM_PACKAGES, SPECTROGRAM, SPEECH
+from bench.networks.hub.files import UNTRAINED
 from bench.networks.modules.onnx import read_tensors
 from bench.networks.modules.spectrogram import AudioCnn, OnSpectrograms
 from bench.networks.modules.speech import WIDTHS, SpeechEmbedding

@@ -35,6 +35,8 @@ class Backbone(nn.Module):
         self.widths = dict(widths or {})
         self.padded = padded
         self.letters = letters
+        self.marks = 0
+        """Places of such a network's activations that come before the first letter's."""
         self.name = ""
         """Name that it was created by, weights included."""
         self.input_shape: tuple[int, ...] | None = None

@@ -11,6 +11,8 @@ from bench.core.modalities import MODALITIES
 from bench.networks.backbones import audio, image, sequence, table, text
 from bench.networks.backbones.base import Backbone, Family
 from bench.networks.backbones.families import family_of
+from bench.networks.backbones.repositories import Recordings, Sequences
+from bench.networks.hub.files import check_name, of_hub
 
 FAMILIES = {
     "image": cast(Family, image),
@@ -21,13 +23,19 @@ FAMILIES = {
 }
 """Families of networks by the modality that they were made for."""
 
+OF_HUB = {"text": cast(Family, text), "sequence": Sequences(), "audio": Recordings()}
+"""The same of networks in repositories in the form of the library transformers."""
+
 
 def check_backbone(name: str) -> None:
     """Check that there is a network of that name (its tag may be `untrained`); a `UserError` if not.
 
     One's own weights have to be in the cache; what is on the hub is not asked for.
     """
-    _family(name).check(name)
+    if of_hub(name):
+        check_name(name)
+    else:
+        _family(name).check(name)
 
 
 def create_backbone(name: str, size: int | None = None) -> Backbone:
@@ -88,4 +96,4 @@ def check_batch_size(name: str, size: int, batch_size: int) -> None:
 
 
 def _family(name: str) -> Family:
-    return FAMILIES[family_of(name)]
+    return (OF_HUB if of_hub(name) else FAMILIES)[family_of(name)]

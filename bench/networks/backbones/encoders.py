@@ -8,47 +8,28 @@ repository is executed. `tiny_encoder` is small and has no weights: words are nu
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from bench.core.digest import combine, package_version
 from bench.core.errors import UserError, did_you_mean
 from bench.core.packages import Member
-from bench.networks.backbones.own_weights import HUBS, UNTRAINED
+from bench.networks.hub.files import (
+    CONFIG,
+    UNTRAINED,
+    WEIGHTS,
+    architecture,
+    check_name,
+    line,
+    of_hub,
+    path_of,
+)
+from bench.networks.hub.form import Form
 
-HUB_TEXT = HUBS[1]
-"""Beginning of the names of encoders in repositories of the hub."""
-
-CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
+TOKENIZER = "tokenizer.json"
 MOST_CONFIG, MOST_TOKENIZER = 2**20, 2**26
-
-
-class Form(BaseModel):
-    """Form of an encoder, as `config.json` of a BERT says it (Devlin et al. 2019, arXiv:1810.04805)."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    model_type: str
-    vocab_size: int = Field(ge=1, le=2**22)
-    hidden_size: int = Field(ge=1, le=2**14)
-    num_hidden_layers: int = Field(ge=1, le=200)
-    num_attention_heads: int = Field(ge=1, le=1000)
-    intermediate_size: int = Field(ge=1, le=2**16)
-    max_position_embeddings: int = Field(ge=2, le=2**16)
-    type_vocab_size: int = Field(2, ge=1, le=64)
-    layer_norm_eps: float = Field(1e-12, gt=0, lt=1)
-    hidden_act: str = "gelu"
-    pad_token_id: int = Field(0, ge=0)
-
-    @property
-    def first_position(self) -> int:
-        """Number of the first position's embedding: those of RoBERTa begin behind the padding's number."""
-        return 0 if self.model_type == "bert" else self.pad_token_id + 1
 
 
 MODEL_TYPES = ("bert", "roberta", "xlm-roberta")
@@ -110,12 +91,7 @@ PINNED = {
 """Encoders whose weights a package index has, by name."""
 
 TINY_ENCODER = "tiny_encoder"
-NAMES = (*PINNED, TINY_ENCODER, HUB_TEXT)
-
-
-def architecture(name: str) -> str:
-    """Name of an encoder without the tag that says that it is untrained."""
-    return name.removesuffix(f".{UNTRAINED}")
+NAMES = (*PINNED, TINY_ENCODER)
 
 
 def check(name: str) -> None:
@@ -125,9 +101,8 @@ def check(name: str) -> None:
         UserError: there is none, with a suggestion.
     """
     bare = architecture(name)
-    if bare.startswith(HUB_TEXT):
-        if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w.-]+)?", bare.removeprefix(HUB_TEXT)):
-            raise UserError(f"'{name}' names no repository of the hub: {HUB_TEXT}OWNER/NAME[@REVISION]")
+    if of_hub(bare):
+        check_name(name)
     elif bare == TINY_ENCODER and bare == name:
         raise UserError(f"'{name}' has no weights: use '{name}.{UNTRAINED}'")
     elif bare not in (*PINNED, TINY_ENCODER):
@@ -150,7 +125,7 @@ def form(name: str) -> Form:
         values = json.loads(content(bare, CONFIG, MOST_CONFIG))
         found = Form.model_validate(values)
     except (ValueError, ValidationError, RecursionError) as error:
-        raise UserError(f"'{CONFIG}' of '{bare}' is no description of an encoder: {_line(error)}") from None
+        raise UserError(f"'{CONFIG}' of '{bare}' is no description of an encoder: {line(error)}") from None
     odd = {
         name: values.get(name)
         for name in ("position_embedding_type",)
@@ -177,29 +152,10 @@ def content(name: str, file: str, most: int) -> bytes:
     bare = architecture(name)
     if bare in PINNED:
         return PINNED[bare].member(file).read(download=True)
-    path = _of_hub(bare, file)
-    if path.stat().st_size > most:
-        raise UserError(f"refused: '{file}' of '{bare}' has more than {most >> 20} MiB")
-    return path.read_bytes()
-
-
-def _of_hub(name: str, file: str) -> Path:
-    """Path of a file of a repository, fetched where it is not in the hub's cache."""
-    from huggingface_hub import hf_hub_download
-
-    repository, _, revision = name.removeprefix(HUB_TEXT).partition("@")
-    try:
-        return Path(hf_hub_download(repository, file, revision=revision or None))
-    except Exception as error:
-        # Hub clients fail in many ways: one line for all.
-        raise UserError(f"cannot fetch '{file}' of '{name}' from the hub ({_line(error)})") from None
+    return path_of(bare, file, most).read_bytes()
 
 
 def digest(name: str) -> str | None:
     """Digest of what a pinned encoder is: its files, and the library that reads its vocabulary."""
     found = PINNED.get(architecture(name))
     return combine(*dict(found.files).values(), str(package_version("tokenizers"))) if found else None
-
-
-def _line(error: Any) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:160]

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from bench.core.errors import CellSkipped, UserError, did_you_mean
 from bench.networks.backbones.base import Backbone
-from bench.networks.backbones.own_weights import CONFIG, HUB, UNTRAINED, is_own, kept_weights
+from bench.networks.backbones.own_weights import CONFIG, HUB, is_own, kept_weights
 from bench.networks.backbones.weights import PACKAGED, available_offline, remember_source
+from bench.networks.hub.files import UNTRAINED
 from bench.networks.modules import small
 
 Switches = dict[str, bool | int | None]

@@ -15,15 +15,13 @@ from pathlib import Path
 from bench.core.errors import UserError
 from bench.core.files import atomic_file, open_regular
 from bench.core.paths import cache_part, writing_to_cache
+from bench.networks.hub.files import HUB_ENCODER
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
 """timm's own prefixes: of a folder with `config.json` and weights, and of such a repository."""
 
-HUBS = (HUB, "transformers:")
+HUBS = (HUB, HUB_ENCODER)
 """Beginnings of names of repositories, in which `@` stands before a revision."""
-
-UNTRAINED = "untrained"
-"""Tag of a network at random initialisation, as in `tf_efficientnet_lite0.untrained`."""
 
 FORMATS = {".safetensors": "model.safetensors"} | dict.fromkeys(
     (".pth", ".pt", ".bin", ".tar"), "pytorch_model.bin"

@@ -5,19 +5,17 @@ from __future__ import annotations
 import copy
 from functools import lru_cache
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from bench.core.errors import CellSkipped, UserError
+from bench.core.errors import CellSkipped
 from bench.networks.backbones import encoders
 from bench.networks.backbones.base import Backbone
-from bench.networks.backbones.bert import bert, stage_names, their_name
-from bench.networks.backbones.encoders import WEIGHTS, form
-from bench.networks.backbones.own_weights import UNTRAINED
-
-MOST_WEIGHTS = 16 * 2**30
-"""Largest file of weights in bytes."""
+from bench.networks.backbones.encoders import form
+from bench.networks.hub import states
+from bench.networks.hub.bert import bert, their_name
+from bench.networks.hub.files import MOST_WEIGHTS, UNTRAINED, WEIGHTS, of_hub, path_of
+from bench.networks.hub.layers import stage_names
 
 
 def check(name: str) -> None:
@@ -37,7 +35,7 @@ def create(name: str, size: int | None = None) -> Backbone:
     else:
         net = copy.deepcopy(_pretrained(name))
     width = form(name).hidden_size
-    names = stage_names(form(name))
+    names = stage_names(form(name).num_hidden_layers)
     return Backbone(net, width, names, dict.fromkeys(names, width), padded=True)
 
 
@@ -56,9 +54,7 @@ def example(name: str, size: int, count: int = 1) -> Tensor:
 
 
 def fault(name: str, size: int, count: int, training: bool) -> str:
-    """Reason why an encoder does not take texts of a length; empty where it does, or is not here yet."""
-    if name.startswith(encoders.HUB_TEXT):
-        return ""
+    """Reason why an encoder does not take texts of a length; empty where it does."""
     most = form(name).max_position_embeddings - form(name).first_position
     return f"it has positions for {most} tokens" if size > most else ""
 
@@ -73,27 +69,7 @@ def _pretrained(name: str) -> nn.Module:
     """Encoder with its weights, made once for many cells."""
     with torch.random.fork_rng(devices=[]):
         net = bert(form(name))
-    try:
-        state = safetensors.torch.load(encoders.content(name, WEIGHTS, MOST_WEIGHTS))
-    except safetensors.SafetensorError as error:
-        raise UserError(f"cannot read '{WEIGHTS}' of '{name}': {error}") from None
-    # Some files have the whole model's name before each.
-    state = {
-        key.removeprefix(f"{form(name).model_type.replace('xlm-', '')}."): value
-        for key, value in state.items()
-    }
-    expected = net.state_dict()
-    wrong = [
-        key
-        for key, value in expected.items()
-        if (found := state.get(their_name(key))) is None
-        or found.shape != value.shape
-        or not found.isfinite().all()
-    ]
-    if wrong:
-        raise UserError(
-            f"'{WEIGHTS}' of '{name}' are not this encoder's: '{their_name(wrong[0])}' is missing, of "
-            f"another shape, or not finite, of {len(wrong)}"
-        )
-    net.load_state_dict({key: state[their_name(key)].float() for key in expected})
+    found = path_of if of_hub(name) else encoders.content
+    file = found(name, WEIGHTS, MOST_WEIGHTS)
+    states.fill(net, states.read(name, file, form(name).model_type.replace("xlm-", "")), their_name, name)
     return net

@@ -16,9 +16,9 @@ from bench.networks.backbones.encoders import (
     TINY,
     TINY_ENCODER,
     TOKENIZER,
-    architecture,
     content,
 )
+from bench.networks.hub.files import architecture
 
 PIECE = 1024
 """Texts that are tokenised at once."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bench.core.errors import CellSkipped, UserError, did_you_mean
 from bench.networks.backbones.base import Backbone
-from bench.networks.backbones.own_weights import UNTRAINED
+from bench.networks.hub.files import UNTRAINED
 
 Make = Callable[[int], Backbone]
 """Makes a network for items of a size."""

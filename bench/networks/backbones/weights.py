@@ -16,8 +16,9 @@ from bench.core.files import write_atomically
 from bench.core.paths import cache_part, writing_to_cache
 from bench.core.text import file_name
 from bench.networks.backbones import encoders
-from bench.networks.backbones.encoders import HUB_TEXT, PINNED, Pinned
-from bench.networks.backbones.own_weights import CONFIG, HUB, UNTRAINED, is_own
+from bench.networks.backbones.encoders import PINNED, Pinned
+from bench.networks.backbones.own_weights import CONFIG, HUB, is_own
+from bench.networks.hub.files import HUB_ENCODER, UNTRAINED
 
 WEIGHT_FILES = {".safetensors", ".bin", ".pth", ".pt", ".npz"}
 
@@ -99,7 +100,7 @@ def fetched_from(name: str) -> str:
 
 def untrained(name: str) -> str:
     """Name of the same network at random initialisation."""
-    if is_own(name) or name.startswith((HUB, HUB_TEXT)):
+    if is_own(name) or name.startswith((HUB, HUB_ENCODER)):
         return f"{name.removesuffix(f'.{UNTRAINED}')}.{UNTRAINED}"
     return f"{name.split('.', maxsplit=1)[0]}.{UNTRAINED}"
 
@@ -139,13 +140,13 @@ def _files(name: str) -> list[Path]:
     if not needs_hub(name):
         path = PACKAGED[name].found() if name in PACKAGED else None
         return [path] if path else []
-    for prefix in (HUB, HUB_TEXT):
+    for prefix in (HUB, HUB_ENCODER):
         if name.startswith(prefix):
             repository, _, revision = name.removeprefix(prefix).partition("@")
             found = _in_hub_cache(repository, revision or "main")
             # How such a network's images are normalised, it says itself.
             decisive = {path for path in found if path.suffix in WEIGHT_FILES or path.name == CONFIG}
-            return [path for path in found if prefix == HUB_TEXT or path in decisive]
+            return [path for path in found if prefix == HUB_ENCODER or path in decisive]
     source = _source(name)
     path = Path(source)
     if path.is_absolute():

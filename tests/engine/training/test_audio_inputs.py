@@ -64,6 +64,16 @@ def test_masks_of_frequency_take_a_band_away() -> None:
     assert gone.any(1).float().mean() > 0.8
 
 
+def test_what_is_silent_around_a_recording_stays_so() -> None:
+    x = torch.from_numpy(noise(20)).float() + 0.5
+    x[:, :3000] = x[:, 5000:] = 0
+    out = SpecAugment(0.0, 1, span=0.0, band=0.3)(x, 3)
+    assert not torch.equal(out, x)
+    assert not out[:, :3000].any()
+    assert not out[:, 5000:].any()
+    assert (out[:, 3000:5000] != 0).float().mean() > 0.99
+
+
 def test_strong_views_lose_more() -> None:
     rows = np.arange(4)
     weak, strong = (inputs("spec-augment").take(rows, 5, strong=s) for s in (False, True))

@@ -48,7 +48,14 @@ class SpecAugment:
         kept = torch.ones(len(x), len(mel), dtype=torch.bool)
         for _ in range(self.masks):
             kept &= ~_between(mel, float(mel[-1]), self.band, len(x), random)
-        return torch.fft.irfft(torch.fft.rfft(x) * onto(kept, x.device), length)
+        # A band that is gone sounds on where it was silent around a recording, which some take for padding.
+        return torch.fft.irfft(torch.fft.rfft(x) * onto(kept, x.device), length) * _inside(x)
+
+
+def _inside(x: Tensor) -> Tensor:
+    """Places of (B, T) from the first that is not silent to the last."""
+    heard = (x != 0).int()
+    return (heard.cummax(1).values * heard.flip(1).cummax(1).values.flip(1)).bool()
 
 
 def _between(places: Tensor, end: float, most: float, count: int, random: torch.Generator) -> Tensor:

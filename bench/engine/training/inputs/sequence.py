@@ -10,9 +10,13 @@ from torch import Tensor
 
 from bench.data.decoders.sequence import OTHER
 from bench.engine.training.inputs.base import InputsRequest, onto
+from bench.networks.hub.files import of_hub
 
 MASKED = 0.15
 """Share of the letters that a strong view hides (Devlin et al. 2019, https://arxiv.org/abs/1810.04805)."""
+
+NUMBERS = 384
+"""Numbers that an encoder of the hub makes of a letter, by which batches of evaluations are sized."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +25,13 @@ class SequenceInputs:
 
     sequences: np.ndarray
     device: torch.device
+    wide: int = 1
+    """Numbers that a network begins with for each place."""
 
     @property
     def numbers(self) -> int:
-        """Places of a sequence."""
-        return int(self.sequences.shape[1])
+        """Numbers that a network begins with."""
+        return int(self.sequences.shape[1]) * self.wide
 
     @property
     def lengths(self) -> None:
@@ -47,4 +53,4 @@ class SequenceInputs:
 
 def sequence_inputs(request: InputsRequest) -> SequenceInputs:
     """Inputs of sequences, as they were decoded."""
-    return SequenceInputs(request.decoded, request.device)
+    return SequenceInputs(request.decoded, request.device, NUMBERS if of_hub(request.backbone) else 1)

@@ -13,12 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.networks.backbones.encoders import Form
-
-
-def there(x: Tensor) -> Tensor:
-    """Places that are no padding: (B, L, D) -> bool (B, L, 1)."""
-    return (x != 0).any(-1, keepdim=True)
+from bench.networks.hub.form import Form
+from bench.networks.hub.layers import Attention, MeanPool, stage_names, there
 
 
 class Embed(nn.Module):
@@ -41,42 +37,14 @@ class Embed(nn.Module):
         return out
 
 
-class Attention(nn.Module):
-    """Attention of each token to all that are no padding."""
-
-    fused_attn: bool
-    """Whether in one kernel, which has one derivative only."""
-
-    def __init__(self, form: Form) -> None:
-        super().__init__()
-        self.heads, self.fused_attn = form.num_attention_heads, True
-        self.query, self.key, self.value, self.out = (
-            nn.Linear(form.hidden_size, form.hidden_size) for _ in range(4)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Vectors (B, L, D) -> (B, L, D)."""
-        allowed = there(x).transpose(1, 2).unsqueeze(1)
-        q, k, v = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for layer in (self.query, self.key, self.value)
-        )
-        if self.fused_attn:
-            mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
-        else:
-            scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
-            mixed = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).softmax(-1) @ v
-        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
-        return out
-
-
 class Block(nn.Module):
     """Layer of a BERT: attention and two linear layers, each added to its input and normalised."""
 
     def __init__(self, form: Form) -> None:
         super().__init__()
         width, eps = form.hidden_size, form.layer_norm_eps
-        self.attention, self.norm1 = Attention(form), nn.LayerNorm(width, eps)
+        self.attention = Attention(width, form.num_attention_heads)
+        self.norm1 = nn.LayerNorm(width, eps)
         self.up, self.down = (
             nn.Linear(width, form.intermediate_size),
             nn.Linear(form.intermediate_size, width),
@@ -91,23 +59,10 @@ class Block(nn.Module):
         return x * kept
 
 
-class MeanPool(nn.Module):
-    """Mean of the vectors that are no padding: (B, L, D) -> (B, D)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Mean over places."""
-        return x.sum(1) / there(x).sum(1).clamp_min(1)
-
-
-def stage_names(form: Form) -> list[str]:
-    """Names of the layers, from input to output."""
-    return [f"layer{number}" for number in range(form.num_hidden_layers)]
-
-
 def bert(form: Form) -> nn.Sequential:
     """Encoder at random initialisation: normal with a standard deviation of 0.02, as in the paper's code."""
     layers: list[tuple[str, nn.Module]] = [("embed", Embed(form))]
-    layers += [(name, Block(form)) for name in stage_names(form)]
+    layers += [(name, Block(form)) for name in stage_names(form.num_hidden_layers)]
     net = nn.Sequential(OrderedDict([*layers, ("pool", MeanPool())]))
     for module in net.modules():
         if isinstance(module, nn.Linear | nn.Embedding):
