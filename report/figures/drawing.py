@@ -158,6 +158,9 @@ def draw(
 
 TIP, OF = "tip: ", " ¦ "
 
+OF_ALL = "of-all"
+"""Id of what is drawn of all methods of a figure together, and class of it on a page."""
+
 
 def tip(artist: Artist, text: str, method: str = "") -> None:
     """Words that a browser shows where the pointer rests on a part of a figure, and the method it is of."""
@@ -200,6 +203,7 @@ def inline(figure: Figure, name: str) -> Drawing:
     # An id that holds a tip becomes a title, which SVG shows on hover; two artists may say the same.
     svg = re.sub(rf'<g id="{TIP}{OF}([^"]*)">', r"<g><title>\1</title>", svg)
     svg = re.sub(rf'<g id="{TIP}([^"]*?){OF}([^"]*)">', r'<g data-method="\1"><title>\2</title>', svg)
+    svg = svg.replace(f'<g id="{OF_ALL}">', f'<g class="{OF_ALL}">')
     # More digits than a screen has pixels are half of the text.
     svg = re.sub(r'(?<= )(?:d|x|y|points|transform|width|height)="[^"]*"', _shortened, svg)
     prefix = re.sub(r"[^A-Za-z0-9_-]", "-", name)

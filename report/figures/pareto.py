@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bench.report.figures.drawing import (
     INK,
+    OF_ALL,
     MethodStyles,
     Picture,
     canvas,
@@ -104,7 +105,8 @@ def _picture(
     with canvas(width, height) as (figure, axes):
         # Steps: at any cost in between, the cheaper method is what one can have.
         x, y = [points[i][1] for i in best], [points[i][2] for i in best]
-        axes.step(x, y, where="post", color=INK, linewidth=1.0, linestyle="--", alpha=0.6)
+        (front,) = axes.step(x, y, where="post", color=INK, linewidth=1.0, linestyle="--", alpha=0.6)
+        front.set_gid(OF_ALL)
         for row, value, accuracy in sorted(points, key=lambda point: point[0].method):
             if row.interval:
                 colour = style[row.method][0]

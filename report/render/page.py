@@ -38,6 +38,7 @@ from bench.report.tables.facts import Speed, facts, speeds
 from bench.report.tables.gains import REFERENCES, architectures, gain_parts, gains
 from bench.report.tables.leaderboard import Leaderboard
 from bench.report.tables.methods.curves import Curves, shots_curves
+from bench.report.tables.methods.decision import CHEAPER
 from bench.report.tables.methods.families import MethodNotes, grouped
 from bench.report.tables.negative_transfer import by_block
 from bench.report.tables.published import published
@@ -116,6 +117,9 @@ def render(
         "published": beside,
         "published_marks": published_marks(beside.rows, styles),
         "panels": pareto.panels(boards, styles),
+        "modalities": list(dict.fromkeys(each.modality for each in sections)),
+        "cheaper": CHEAPER,
+        "alike": formats.ALIKE,
         "baseline": baseline,
         "source_alone": alone,
         "family": notes.family,
@@ -155,7 +159,7 @@ def _head(frame: pd.DataFrame, suite: Suite | None, boards: Sequence[Leaderboard
     words = Words.of_frame(frame)
     return {
         "css": asset("page.css"),
-        "js": Markup("").join(asset(name) for name in ("page.js", "filter.js", "explore.js")),
+        "js": Markup("").join(asset(name) for name in ("page.js", "decision.js", "filter.js", "explore.js")),
         "title": _title(frame, suite),
         "question": _question(frame, suite),
         "description": suite.description if suite else "",

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.report.figures import figures, pareto
 from bench.report.figures.drawing import MethodStyles, Picture
 from bench.report.render.robustness import robustness
-from bench.report.tables import leaderboard
+from bench.report.tables import formats, leaderboard
 from bench.report.tables.classes import ByClass, winners_and_losers
 from bench.report.tables.leaderboard import Block, Leaderboard
 from bench.report.tables.methods.curves import Curves, learning_curves
@@ -134,6 +134,7 @@ class Section:
     """Contents of the page about one block; rows of methods in the order of the leaderboard."""
 
     board: Leaderboard
+    modality: str
     scale: float
     """Percent at the right end of the leaderboard's bars."""
     families: list[FamilyStanding]
@@ -205,6 +206,7 @@ def section(
     curves = learning_curves(frame, block)
     return Section(
         board=board,
+        modality=formats.listed(sorted(block.of(frame)["modality"].dropna().unique())),
         scale=max([*known, *highs, 1.0]),
         families=by_family(board, notes),
         pairs=by_pair(frame, board, record_links, [row.method for row in board.rows]),

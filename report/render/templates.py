@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bench.core.text import counted, printable, visible
+from bench.report.statistics.pairwise import Comparison
 from bench.report.tables import formats
 from bench.report.tables.validators import correlation
 
@@ -20,10 +21,15 @@ def unbroken(text: str) -> Markup:
     return escape(printable(text)).replace(" %", Markup("&nbsp;%"))
 
 
+def gap(row: Comparison) -> str:
+    """Points of a comparison and the ends of their interval, for the script of a page."""
+    return " ".join(f"{value:.7g}" for value in (row.points, *(row.interval or ())))
+
+
 FILTERS = (
     *(formats.percent, formats.points, formats.interval, formats.seconds, counted),
     *(formats.probability, formats.count, formats.decimals, formats.listed, formats.mebibytes, formats.pace),
-    *(correlation, unbroken),
+    *(correlation, unbroken, gap),
 )
 
 

@@ -67,11 +67,6 @@ class Words:
         return "most accurate" if self.metric == "accuracy" else f"highest {self.metric}"
 
     @property
-    def leads(self) -> str:
-        """Beginning of a sentence that names the first of a ranking."""
-        return f"The {self.most} {'is' if self.metric == 'accuracy' else 'has'}"
-
-    @property
     def more(self) -> str:
         """What is better than another, as `more accurate`."""
         return "more accurate" if self.metric == "accuracy" else f"of higher {self.metric}"

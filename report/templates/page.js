@@ -13,6 +13,15 @@ const keep = (name, value) => {
   history.replaceState(null, "", `#${anchor()}${text && `~${text}`}`);
 };
 
+// A link of this page that is opened where the page is open already shows what it says.
+const reread = () => {
+  const text = location.hash.split("~")[1];
+  if (text === undefined) return;
+  [...state.keys()].forEach((name) => state.delete(name));
+  new URLSearchParams(text).forEach((value, name) => state.set(name, value));
+};
+addEventListener("hashchange", reread);
+
 const copy = async (text, button) => {
   try {
     await navigator.clipboard.writeText(text);
@@ -109,7 +118,14 @@ const prepare = (from) => {
     prepared.add(table);
     const tools = make("div", "", { className: "tools" });
     tools.append(...searchable(table), savable(table));
-    table.closest(".scroll").before(tools);
+    const scroll = table.closest(".scroll");
+    if (scroll.parentElement.matches(".pair")) {
+      // What stands beside a figure is one thing: the table with its tools.
+      const side = make("div");
+      scroll.before(side);
+      side.append(scroll);
+    }
+    scroll.before(tools);
     sortable(table);
     if (table.matches(".records")) every("code", table).forEach(copyable);
   }

@@ -22,10 +22,11 @@ from bench.core.errors import UserError
 from bench.core.files import read_bounded
 from bench.core.modalities import MODALITIES
 from bench.records.archive import DAMAGE, LARGEST, MEMBER
-from bench.records.record import Predictions, Record
+from bench.records.record import Evaluation, Predictions, Record
 from bench.records.selection import select
 from bench.records.store import Store
-from bench.report.scores.predictions import PART, Unusable, score
+from bench.report.scores.predictions import PART, ScoredPredictions, Unusable, score
+from bench.report.scores.words import metric_name
 from bench.spec.toml import describe
 
 LARGEST_MANIFEST = 2**20
@@ -175,13 +176,13 @@ def _record(store: Store, record: Record, questions: Questions, labels: dict[str
 
 
 def _predictions(record: Record, predictions: Predictions) -> Iterator[str]:
-    """Faults of a done record's predictions: their form, and the accuracies that follow from them."""
+    """Faults of a done record's predictions: their form, and the scores that follow from them."""
     if not record.evaluations or record.selected != select(record.evaluations):
         yield "selects other evaluations than its rules do"
         return
     cell = record.request.cell
     classes = cell.scenario.episodes.way if cell.scenario.episodes else len(cell.scenario.target_classes)
-    found = score(predictions, record.selected, per_image=False)
+    found = score(predictions, record.selected, per_image=False, metric=cell.metric)
     if int(found.labels.max()) >= classes:
         yield f"has a label {int(found.labels.max())} of {classes} classes"
     for name, array in predictions.items():
@@ -191,10 +192,30 @@ def _predictions(record: Record, predictions: Predictions) -> Iterator[str]:
         if rule not in found.correct:
             yield f"lacks the logits of the evaluation that rule '{rule}' selects"
             continue
-        said, follows = record.evaluations[place].accuracy["target-test"], found.accuracy(rule) / 100
-        # An image whose best two classes tie in float16 may be answered otherwise.
-        if abs(said - follows) > 1.5 / len(found.labels):
-            yield f"says {said:.1%} by rule '{rule}', but its logits say {follows:.1%}"
+        yield from _scores(record.evaluations[place], rule, found, cell.metric)
+
+
+def _scores(said: Evaluation, rule: str, found: ScoredPredictions, metric: str) -> Iterator[str]:
+    """Faults of what an evaluation says of test items: its accuracy, and the metric that tables go by."""
+    sizes = np.bincount(found.labels)
+    smallest = int(np.count_nonzero(sizes) * sizes[sizes > 0].min())
+    shares: dict[str, tuple[float, float, int]] = {
+        metric_name(metric): (said.tested, found.accuracy(rule) / 100, smallest),
+        "accuracy": (said.accuracy["target-test"], float(found.correct[rule].mean()), len(found.labels)),
+    }
+    if metric == "accuracy" and said.metric:
+        yield f"says another metric than accuracy by rule '{rule}'"
+        return
+    for name, (told, follows, items) in shares.items():
+        if np.isnan(told) and np.isnan(follows):
+            continue
+        # An item whose best two classes tie in float16 may be answered otherwise.
+        if not abs(told - follows) <= 1.5 / items:
+            yield f"says {_percent(told)} {name} by rule '{rule}', but its logits say {_percent(follows)}"
+
+
+def _percent(share: float) -> str:
+    return "no" if np.isnan(share) else f"{share:.1%}"
 
 
 def conflicts(store: Store, records: Sequence[Record], other: Store) -> Iterator[str]:

@@ -38,8 +38,9 @@ def check_submission(
 ) -> None:
     """Check what somebody submits; exit code 1 where there is a fault, and nothing is merged then.
 
-    Files, checksums, the frozen suite's questions and items, predictions and the accuracies that follow from
-    them, coverage, and contradictions among the submissions and with --against.
+    Files, checksums, the frozen suite's questions and items, predictions and the scores that follow from
+    them (accuracy, balanced accuracy, AUC), coverage, and contradictions among the submissions and with
+    --against.
     """
     from bench.commands.sharing import verdict as command
 

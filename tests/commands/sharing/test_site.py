@@ -84,7 +84,7 @@ def test_words_are_those_of_the_metric_and_the_items(tmp_path: Path) -> None:
     """A suite by AUC of sequences beside one by accuracy of images."""
     mhc = str(ROOT / "results" / "baselines" / "mhc-binding")
     pages = site(tmp_path / "site", SMOKE, mhc)
-    suite = Page(pages / "suites" / "mhc-binding.html").text
+    suite = Page(pages / "suites" / "mhc-binding@1.html").text
     assert "AUC is in percent on the target's test sequences" in suite
     assert (
         "Accuracy is in percent on the target's test images" in Page(pages / "suites" / "smoke@1.html").text
@@ -94,7 +94,7 @@ def test_words_are_those_of_the_metric_and_the_items(tmp_path: Path) -> None:
     assert re.search(r"cross-domain, all target labels: full-finetune 89\.3\s% AUC", index)
     assert "most accurate" not in index
     rows = (pages / "methods" / "linear-probe.html").read_text(encoding="utf-8").split("<tr>")
-    for name, metric in (("mhc-binding", "AUC"), ("smoke@1", "accuracy")):
+    for name, metric in (("mhc-binding@1", "AUC"), ("smoke@1", "accuracy")):
         mine = [row for row in rows if f">{name}</a></th>" in row]
         assert mine
         assert all(f"<td>{metric}</td>" in row for row in mine)

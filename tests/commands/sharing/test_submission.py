@@ -22,6 +22,7 @@ from bench.core.errors import UserError
 from bench.records.archive import to_zip
 from bench.records.codec import decode, encode
 from bench.records.record import Record
+from bench.records.selection import select
 from bench.records.store import Store
 from bench.spec.matrix.editions import digest_of, editions, question
 from bench.spec.matrix.suite import load_suite
@@ -148,9 +149,10 @@ def rewrite(
     folder: Path,
     record: Callable[[Record], Record] = lambda record: record,
     arrays: Callable[[dict[str, np.ndarray]], None] = lambda arrays: None,
+    method: str = "linear-probe",
 ) -> str:
-    """Change a record of linear-probe and its predictions, with every checksum right; returns its key."""
-    archive = folder / "linear-probe.zip"
+    """Change a record of a method and its predictions, with every checksum right; returns its key."""
+    archive = folder / f"{method}.zip"
     files = members(archive)
     name = sorted(name for name in files if name.endswith(".json"))[0]
     blob = files.pop(name.replace(".json", ".safetensors"))
@@ -306,6 +308,68 @@ def test_records_of_an_older_release_have_no_fault(tmp_path: Path) -> None:
     run("submit", "emoji-tasks@1", "--by", "me", "--results", str(BASELINES / "emoji-tasks"), "--out", out)
     result = check(out)
     assert result.exit_code == 0, result.output
+
+
+def says(metric: dict[str, float] | None = None, **accuracy: float) -> Callable[[Record], Record]:
+    """The record with other scores of test items at every evaluation."""
+
+    def change(record: Record) -> Record:
+        evaluations = tuple(
+            each.model_copy(
+                update={
+                    "metric": each.metric if metric is None else each.metric | metric,
+                    "accuracy": each.accuracy | {name.replace("_", "-"): x for name, x in accuracy.items()},
+                }
+            )
+            for each in record.evaluations
+        )
+        selected = select(evaluations)
+        return record.model_copy(update={"evaluations": evaluations, "selected": selected})
+
+    return change
+
+
+@pytest.fixture(scope="module")
+def binding(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Submission of a suite that is judged by AUC."""
+    store, base = Store(tmp_path_factory.mktemp("binding") / "some"), Store(BASELINES / "mhc-binding")
+    store.prepare()
+    for record in base.records():
+        if record.request.cell.method == "scratch":
+            store.write(record, base.predictions(record))
+    out = store.root.parent / "me"
+    run("submit", "mhc-binding@1", "--by", "me", "--results", str(store.root), "--out", str(out))
+    return out
+
+
+def test_auc_follows_from_the_logits(binding: Path, tmp_path: Path) -> None:
+    mine = Path(shutil.copytree(binding, tmp_path / "me"))
+    result = check(mine)
+    assert result.exit_code == 0, result.output
+    key = rewrite(mine, record=says(metric={"target-test": 0.95}), method="scratch")
+    store = Store(BASELINES / "mhc-binding")
+    record = store.read(key)
+    assert record is not None
+    logits, labels = (
+        store.predictions(record)[f"{name}"]
+        for name in (f"look{record.selected['last']}/target-test/logits", "target-test/labels")
+    )
+    odds = logits[:, 1].astype(float) - logits[:, 0].astype(float)
+    pairs = odds[labels == 1][:, None] - odds[labels == 0]
+    area = float(((pairs > 0) + 0.5 * (pairs == 0)).mean())
+    refused(check(mine), f"{key} (", f"says 95.0% AUC by rule 'last', but its logits say {area:.1%}")
+
+
+def test_accuracy_follows_where_results_are_judged_by_another_metric(binding: Path, tmp_path: Path) -> None:
+    mine = Path(shutil.copytree(binding, tmp_path / "me"))
+    rewrite(mine, record=says(target_test=0.99), method="scratch")
+    refused(check(mine), "says 99.0% accuracy by rule 'last', but its logits say")
+
+
+def test_a_metric_that_the_suite_does_not_know(mine: Path) -> None:
+    """A record is ranked by its metric where it has one: of a suite of accuracies it may have none."""
+    rewrite(mine, record=says(metric={"target-test": 0.99}))
+    refused(check(mine), "says another metric than accuracy")
 
 
 def test_two_records_of_a_key_in_two_archives(mine: Path) -> None:

@@ -126,13 +126,23 @@ def rows(page: Any, section: str = "leaderboard") -> list[str]:
     return [row.get_attribute("data-method") for row in found.all() if row.is_visible()]
 
 
+def choices(page: Any) -> list[list[str]]:
+    """Cells of the decision that are shown: the most accurate, the cheapest with no proven loss, avoid."""
+    rows = page.locator(".decision tbody tr:visible")
+    return [[" ".join(text.split()) for text in row.locator("td").all_inner_texts()] for row in rows.all()]
+
+
 def test_filters_act_on_tables_and_figures_and_stand_in_the_address(chromium: Any, address: str) -> None:
     page = filtered(chromium, address, find="dan", question="cross-domain-5")
     assert set(rows(page)) == {"dann"}
     marks = page.locator(".panels [data-method]")
     assert {mark.get_attribute("data-method") for mark in marks.all() if mark.is_visible()} == {"dann"}
     assert page.locator(".decision tbody tr:visible").count() == 1
-    assert "The most accurate is dann: 65.0 %" in page.locator("#within").inner_text()
+    [[most, *others]] = choices(page)
+    assert most.startswith("dann 65.0 %")
+    assert "+15.0 points over linear-probe" in most
+    assert others == ["nothing to compare", "nothing is proven worse and no cheaper"]
+    assert page.locator("#within").inner_text().startswith("Of the 1 method shown; means are over")
     assert page.url.endswith("#~find=dan&question=cross-domain-5")
     other = chromium.new_page()
     other.goto(page.url)
@@ -163,13 +173,89 @@ def test_seconds_alone_say_what_is_left(chromium: Any, tmp_path: Path) -> None:
         cost = Cost(stages={"target": StageCost(seconds=seconds)})
         synthetic.write(store, synthetic.cell(method, shots=shots), right, cost=cost)
     page = filtered(chromium, build(store.root).as_uri(), seconds="30")
-    said = page.locator("#within").inner_text()
-    assert said.startswith("Of the 2 methods shown. ")
-    none, five = said.split("5 labelled target images per class.")
-    assert "is dann: 65.0 %" in none
-    assert "is linear-probe: 50.0 %" in five
+    assert page.locator("#within").inner_text().startswith("Of the 2 methods shown, in each question")
+    none, five = choices(page)
+    assert none[0].startswith("dann 65.0 %")
+    assert five[0].startswith("linear-probe 50.0 %")
     page.get_by_role("button", name="Show all").click()
     page.locator("#within").wait_for(state="hidden")
+
+
+def decision_page(folder: Path) -> str:
+    """Page of four methods of one question, of which none is as good as a cheaper one but `probe`."""
+    store = Store(folder / "results")
+    for method, right, seconds in (
+        *(("linear-probe", 20, 2.0), ("dann", 30, 10.6)),
+        *(("probe", 21, 4.2), ("bad", 2, 8.0)),
+    ):
+        for seed in range(3):
+            cost = Cost(stages={"target": StageCost(seconds=seconds)})
+            synthetic.write(store, synthetic.cell(method, seed=seed), right, cost=cost)
+    return build(store.root).as_uri()
+
+
+def test_the_decision_follows_the_filters(chromium: Any, tmp_path: Path) -> None:
+    address = decision_page(tmp_path)
+    page = chromium.new_page()
+    page.goto(address)
+    first = choices(page)
+    assert first[0][0].startswith("dann 75.0 %")
+    assert "10.6 s a cell" in first[0][0]
+    page.locator("#filter [name=seconds]").fill("5")
+    most, cheap, avoid = choices(page)[0]
+    assert most.startswith("probe 52.5 %")
+    assert "+2.5 points over linear-probe" in most
+    assert "4.20 s a cell" in most
+    assert cheap.startswith("linear-probe 50.0 %")
+    assert "2.1× faster, no proven loss: −2.5 points" in cheap
+    assert avoid == "nothing is proven worse and no cheaper"
+    page.locator("#filter [name=seconds]").fill("9")
+    avoid = choices(page)[0][2]
+    assert avoid.startswith("bad 5.0 %")
+    assert "−45.0 points" in avoid
+    assert avoid.endswith("and 4.0× slower than linear-probe")
+    page.locator("#filter [name=seconds]").fill("1")
+    assert choices(page) == [["None of the methods that are left has results here."]]
+    page.locator("#filter [name=seconds]").fill("1000")
+    assert choices(page) == first, "of all methods the script decides as the page does"
+    page.get_by_role("button", name="Show all").click()
+    page.locator("#within").wait_for(state="hidden")
+    assert choices(page) == first
+
+
+def test_lines_and_sentences_of_all_methods_go_with_the_first_filter(chromium: Any, address: str) -> None:
+    page = chromium.new_page()
+    page.goto(address)
+    style = "(part) => getComputedStyle(document.querySelector(part)).display"
+    displays = f"['.panels .of-all', '.general'].map({style})"
+    assert "none" not in page.evaluate(displays)
+    page.locator("#filter [name=find]").fill("dann")
+    assert page.evaluate(displays) == ["none", "none"]
+
+
+def test_a_page_of_several_modalities_is_filtered_by_them(chromium: Any, tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    for method, right in (("linear-probe", 20), ("dann", 26)):
+        synthetic.write(store, synthetic.cell(method), right)
+        synthetic.write(store, synthetic.cell(method, "news", "tweets", modality="text"), right + 4)
+    page = chromium.new_page()
+    page.goto(build(store.root).as_uri())
+    assert page.locator("#filter [name=modality] option").all_inner_texts() == ["all", "image", "text"]
+    assert len(choices(page)) == 2
+    page.locator("#filter [name=modality]").select_option("text")
+    assert [row[0].split(" (")[0] for row in choices(page)] == ["dann 75.0 %"]
+    assert rows(page) == ["dann", "linear-probe"]
+    assert page.locator(".panels figure:visible").count() == 1
+    assert page.url.endswith("modality=text")
+    page.get_by_role("button", name="Show all").click()
+    page.wait_for_function("!location.hash.includes('modality')")
+    assert len(choices(page)) == 2
+
+
+def test_one_modality_needs_no_filter(chromium: Any, address: str) -> None:
+    page = chromium.new_page()
+    page.goto(address)
+    assert page.locator("#filter [name=modality]").count() == 0
 
 
 def test_a_link_keeps_the_filter(chromium: Any, address: str) -> None:
@@ -178,6 +264,16 @@ def test_a_link_keeps_the_filter(chromium: Any, address: str) -> None:
     page.locator("details.group[open]").wait_for()
     assert "records-" in page.url
     assert page.url.endswith("~find=dann")
+
+
+def test_a_link_that_is_opened_on_the_open_page_filters_it(chromium: Any, address: str) -> None:
+    page = filtered(chromium, address, find="dann")
+    page.goto(f"{address}#~find=linear")
+    page.wait_for_function("document.querySelector('#filter').elements.find.value === 'linear'")
+    assert set(rows(page)) == {"linear-probe"}
+    page.goto(f"{address}#leaderboard~")
+    page.locator("#within").wait_for(state="hidden")
+    assert len(rows(page)) > 6
 
 
 def test_a_table_is_saved_as_it_is_shown(chromium: Any, address: str) -> None:
@@ -207,6 +303,22 @@ def test_main_numbers_need_no_sideways_scroll_on_a_phone(chromium: Any, address:
         assert table.evaluate("(table) => table.scrollWidth") <= 400
         for cell in table.locator("td[data-label^=accuracy]").all():
             assert cell.bounding_box()["x"] + cell.bounding_box()["width"] <= 400
+
+
+@pytest.mark.parametrize("width", [400, 768, 1440])
+def test_tools_stand_on_their_tables_and_no_option_is_torn(chromium: Any, address: str, width: int) -> None:
+    page = chromium.new_page(viewport={"width": width, "height": 900})
+    page.goto(address)
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    for tools in page.locator(".tools").all():
+        box, below = tools.bounding_box(), tools.locator("xpath=following-sibling::*[1]").bounding_box()
+        assert box["x"] == below["x"]
+        assert 0 <= below["y"] - box["y"] - box["height"] < 40
+    words = page.locator(".command span").all()
+    assert "--results" in [word.inner_text() for word in words]
+    for word in words:
+        if word.inner_text().startswith("--"):
+            assert word.bounding_box()["height"] < 30
 
 
 def test_every_command_can_be_copied(chromium: Any, address: str) -> None:
