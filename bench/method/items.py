@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.core.errors import UserError
+from bench.processes.memory import in_parts
 
 AT_ONCE = 256
 """Items of a batch, unless others are asked for."""
@@ -65,8 +66,8 @@ class Items:
 
     @torch.no_grad()
     def features(self, model: Extractor) -> Tensor:
-        """Pooled features of all items: (N, D)."""
-        return torch.cat([model.features(x) for x in self.batches()])
+        """Pooled features of all items: (N, D); of fewer at once where memory does not hold a batch."""
+        return torch.cat([part for x in self.batches() for part in in_parts(model.features, x)])
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.api import Model
+from bench.api import GradientMethod, Model
 from bench.core.errors import CellSkipped, UserError
 from bench.core.seeds import stream
 from bench.data.dataset import Dataset
@@ -32,12 +32,14 @@ from bench.method.registry import (
     method_summary,
     preset,
 )
+from bench.networks.backbones.base import Backbone
 from bench.networks.backbones.create import create_backbone
 from bench.networks.backbones.weights import untrained
+from bench.processes import memory
 from bench.records.record import Predictions, Record
 from bench.spec.cell import Cell, Recipe
 from bench.spec.matrix.suite import PRESETS
-from tests.support.cells import TINY, answer, assert_equal, steps_of, tiny_cell
+from tests.support.cells import TINY, answer, assert_equal, steps_of, tiny_cell, usual_shots
 
 METHODS = sorted(method_modules())
 
@@ -180,6 +182,33 @@ def test_predicting_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         pytest.skip(str(reason))
     assert run.evaluations
     assert not changed
+
+
+WHOLE = ("begin", "fit", "finish", "on_validation", "refresh", "stream", "updates")
+"""Verbs that may look at a whole batch, or at all items."""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_little_memory_is_a_smaller_batch_or_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """A network that holds nine images at once: parts of a batch are summed, or the way out is named."""
+    forward = Backbone.forward
+
+    def little(backbone: Backbone, x: torch.Tensor, *more: Any) -> torch.Tensor:
+        if len(x) > 9:
+            raise torch.OutOfMemoryError("tried to allocate 2.00 GiB")
+        return forward(backbone, x, *more)
+
+    monkeypatch.setattr(Backbone, "forward", little)
+    # There is no memory to free, and to look for it takes longer than the rest.
+    monkeypatch.setattr(memory, "free", lambda: None)
+    record, _ = answer(tiny_cell(method, shots=usual_shots(method)), tmp_path)
+    if record.outcome.status == "failed":
+        assert re.fullmatch(r"out of memory.*: use a smaller (batch|image)_size.*", record.outcome.reason)
+        cls = load_method(method)
+        whole = any(getattr(cls, verb) is not getattr(GradientMethod, verb) for verb in WHOLE)
+        assert whole or not cls.per_sample_loss
 
 
 @pytest.mark.parametrize("scenario", ["few-shot", "unsupervised"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from bench.method.items import even_share
 from bench.methods.fewshot.tim import Tim
 from bench.methods.shallow.jdot import Jdot
 from bench.methods.shallow.ot_mapping import OtMapping, class_plan
+from tests.support.cells import answer, tiny_cell
 from tests.support.items import fit
 
 TASK = Task("source", ("left", "right"), 16, seed=0)
@@ -108,3 +111,16 @@ def test_prototypes_move_between_clusters_of_unlabelled_images() -> None:
         accuracy.append(float((model(queries).argmax(1) == y).float().mean()))
     assert accuracy[0] < 0.9
     assert accuracy[1] > 0.97
+
+
+@pytest.mark.parametrize("method", ["jdot", "ot-mapping"])
+def test_without_pot_a_cell_is_skipped_in_a_line(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.method.maths.transport.find_spec", lambda name: None)
+    record, predictions = answer(tiny_cell(method, shots=0), tmp_path)
+    assert (record.outcome.status, record.outcome.reason) == (
+        "skipped",
+        f"{method} needs POT: pip install pot",
+    )
+    assert not predictions

@@ -22,11 +22,11 @@ from bench.engine.training.generators import apart
 from bench.engine.training.inputs.base import Inputs, InputsRequest, KeptInputs, in_batches
 from bench.engine.training.inputs.make import FITTED, INPUTS
 from bench.engine.training.loop import autocast
-from bench.engine.training.memory import in_parts
 from bench.networks.backbones.base import Backbone
 from bench.networks.fuse import fuse_batch_norm
 from bench.networks.hub.files import UNTRAINED
 from bench.networks.split import Prefix
+from bench.processes.memory import in_parts
 from bench.spec.scenarios import stages as stages_of
 
 Job = tuple[np.ndarray, int | None]

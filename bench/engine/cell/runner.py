@@ -23,12 +23,12 @@ from bench.engine.cell.feature_export import ExecutionWithFeatures
 from bench.engine.cell.leader import Leader
 from bench.engine.cell.process_state import put_back
 from bench.engine.cell.settings import arithmetic, resolve
-from bench.engine.training import memory
 from bench.engine.training.artifacts import Artifacts
 from bench.engine.training.cost import CalibrationUnit, CostTracker, calibration
 from bench.engine.training.data_parallel import ProcessGroup, SingleProcessGroup
 from bench.method.batch import Access
 from bench.method.registry import control_of, hyperparameters
+from bench.processes import memory
 from bench.records.record import Digests, Environment, Outcome, Predictions, Record, Request, Status
 from bench.spec.cell import Cell, Setting
 
@@ -154,4 +154,6 @@ def _outcome(execution: CellExecution, group: ProcessGroup) -> tuple[Outcome, Pr
         what = "out of memory" if memory.is_out(error) else type(error).__name__
         place = place_in(error, inspect.getsourcefile(type(execution.method)))
         said = f"{what}: {first_line}".strip(": ") + (f" ({place})" if place else "")
+        if memory.is_out(error):
+            said += ": use a smaller batch_size, a smaller image_size or another network"
         return Outcome(status="failed", reason=private(said), log=private(traceback.format_exc(limit=-8))), {}

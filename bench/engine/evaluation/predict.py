@@ -14,8 +14,8 @@ from bench.engine.evaluation.partitions import View
 from bench.engine.evaluation.validators import Outputs
 from bench.engine.training.inputs.base import Inputs, in_batches
 from bench.engine.training.loop import autocast
-from bench.engine.training.memory import in_parts
 from bench.method.base import Method, Model
+from bench.processes.memory import in_parts
 from bench.spec.cell import Precision, Stream
 
 BATCH = 256

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.core.errors import CellFailed
-from bench.engine.training import memory
 from bench.engine.training.loop_state import LoopState
 from bench.method.batch import Batch
+from bench.processes import memory
 
 FEWEST = 2
 """Images of a part: batch norm needs more than one."""

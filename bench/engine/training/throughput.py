@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.engine.training import memory
 from bench.engine.training.batches import Batches
 from bench.engine.training.energy import Energy
 from bench.method.base import GradientMethod, Model
+from bench.processes import memory
 from bench.processes.clock import work_clock
 from bench.records.record import StepTimes
 

@@ -17,8 +17,8 @@ from bench.data.splits import Subset
 from bench.engine.training.batches import Batches, Endless
 from bench.engine.training.inputs.base import KeptInputs
 from bench.engine.training.loop import Hooks, Schedule, Training
-from bench.engine.training.memory import in_parts
 from bench.method.registry import method_modules
+from bench.processes.memory import in_parts
 from tests.support.cells import answer, tiny_cell
 from tests.support.checkout import install
 
