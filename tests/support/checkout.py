@@ -12,6 +12,8 @@ from tests.support.ready import Server, early
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 300
+OWN = ("CUBLAS_WORKSPACE_CONFIG", "GLOO_SOCKET_IFNAME", "GOMP_SPINCOUNT")
+"""Variables that commands set for themselves, in this process, too, where a test has run one in it."""
 
 
 def python(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -39,7 +41,8 @@ def bench(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complete
 def _environment(changes: dict[str, str]) -> dict[str, str]:
     # Threads that wait without spinning: tests share their processors with whatever else runs.
     usual = {"PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "passive", "COLUMNS": "120"}
-    return {**os.environ, **usual, **changes}
+    outside = {name: value for name, value in os.environ.items() if name not in OWN}
+    return {**outside, **usual, **changes}
 
 
 @cache
