@@ -19,7 +19,7 @@ test-fast test: export OMP_NUM_THREADS = 1
 test-fast: $(VENV)/.installed-test  ## the tests that neither train nor build pages, in about a minute
 	@$(PY) -m pytest -m "not slow and not heavy" -n 2 --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/.installed-test $(VENV)/.installed-peers  ## all tests but the long ones, in about twenty minutes
+test: $(VENV)/.installed-test $(VENV)/.installed-peers  ## all tests but the long ones, most of an hour on two slow processors
 	@$(PY) -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 test-all: $(VENV)/.installed-test $(VENV)/.installed-peers  ## all tests, and which lines of this process they reach
