@@ -21,9 +21,8 @@ QUESTIONS = {0: "no labels of the target", 5: "5 of each class"}
 def boards() -> dict[str, pd.DataFrame]:
     """Leaderboards by area, of those whose records are committed."""
     folders = {area: ROOT / "results" / "baselines" / f"area-{area}" for area in AREAS}
-    return {
-        area: Results(folder, BASELINE, ()).leaderboard() for area, folder in folders.items() if folder.is_dir()
-    }
+    there = {area: folder for area, folder in folders.items() if folder.is_dir()}
+    return {area: Results(folder, BASELINE, ()).leaderboard() for area, folder in there.items()}
 
 
 def value(board: pd.DataFrame, method: str, kind: str, shots: int) -> str:
