@@ -17,9 +17,8 @@ from bench.networks.backbones.encoders import TINY
 from bench.networks.backbones.families import check_family, family_of
 from bench.networks.backbones.tokens import tokenise
 from bench.networks.backbones.weights import needs_hub, untrained, weights_digest
-from bench.networks.hub.bert import Block, bert, their_name
-from bench.networks.hub.form import Form
-from bench.networks.hub.layers import there
+from bench.networks.hub.bert import bert, their_name
+from bench.networks.hub.layers import Attention, Block, there
 from bench.networks.split import Prefix, suffix
 from tests.support.repositories import put, use
 
@@ -178,7 +177,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, monkeypatch: pyt
 
 def test_a_block_knows_padding_from_its_input_alone() -> None:
     torch.manual_seed(0)
-    block = Block(Form(**{**TINY.model_dump(), "hidden_size": 8, "num_attention_heads": 2}))
+    block = Block(Attention(8, 2), TINY.intermediate_size, TINY.layer_norm_eps, before=False)
     x = torch.randn(1, 5, 8)
     x[:, 3:] = 0
     out = block(x)

@@ -7,14 +7,11 @@ below be kept, without a mask beside it.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bench.networks.hub.form import Form
-from bench.networks.hub.layers import Attention, MeanPool, stage_names, there
+from bench.networks.hub.layers import Attention, Block, MeanPool, network, stage_names, their_name_in
 
 
 class Embed(nn.Module):
@@ -37,39 +34,14 @@ class Embed(nn.Module):
         return out
 
 
-class Block(nn.Module):
-    """Layer of a BERT: attention and two linear layers, each added to its input and normalised."""
-
-    def __init__(self, form: Form) -> None:
-        super().__init__()
-        width, eps = form.hidden_size, form.layer_norm_eps
-        self.attention = Attention(width, form.num_attention_heads)
-        self.norm1 = nn.LayerNorm(width, eps)
-        self.up, self.down = (
-            nn.Linear(width, form.intermediate_size),
-            nn.Linear(form.intermediate_size, width),
-        )
-        self.norm2 = nn.LayerNorm(width, eps)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Vectors (B, L, D) -> (B, L, D), padding at zero."""
-        kept = there(x)
-        x = self.norm1(x + self.attention(x))
-        x = self.norm2(x + self.down(functional.gelu(self.up(x))))
-        return x * kept
-
-
 def bert(form: Form) -> nn.Sequential:
     """Encoder at random initialisation: normal with a standard deviation of 0.02, as in the paper's code."""
     layers: list[tuple[str, nn.Module]] = [("embed", Embed(form))]
-    layers += [(name, Block(form)) for name in stage_names(form.num_hidden_layers)]
-    net = nn.Sequential(OrderedDict([*layers, ("pool", MeanPool())]))
-    for module in net.modules():
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02)
-        if isinstance(module, nn.Linear):
-            nn.init.zeros_(module.bias)
-    return net
+    width, eps = form.hidden_size, form.layer_norm_eps
+    for name in stage_names(form.num_hidden_layers):
+        attention = Attention(width, form.num_attention_heads)
+        layers.append((name, Block(attention, form.intermediate_size, eps, before=False)))
+    return network([*layers, ("pool", MeanPool())])
 
 
 THEIRS = {
@@ -91,7 +63,4 @@ THEIRS = {
 
 def their_name(own: str) -> str:
     """Name in the files of the library transformers of a parameter, as `layer0.up.bias`."""
-    stage, _, rest = own.partition(".")
-    part, _, kind = rest.rpartition(".")
-    before = "" if stage == "embed" else f"encoder.layer.{stage.removeprefix('layer')}."
-    return f"{before}{THEIRS[part]}.{kind}"
+    return their_name_in(own, THEIRS)

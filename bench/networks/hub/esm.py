@@ -6,7 +6,6 @@ As in `bert.py`, a place is padding where its vector is zero.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -17,7 +16,7 @@ from torch.nn import functional
 
 from bench.core.errors import UserError
 from bench.networks.hub.files import path_of
-from bench.networks.hub.layers import Attention, Block, Norm, stage_names, there
+from bench.networks.hub.layers import Attention, Block, Norm, network, stage_names, their_name_in, there
 
 VOCABULARY = "vocab.txt"
 MOST_VOCABULARY = 2**20
@@ -164,13 +163,7 @@ def esm(form: EsmForm, numbers: Tensor) -> nn.Sequential:
     for name in stage_names(form.num_hidden_layers):
         attention = Rotary(form) if form.rotary else Attention(width, form.num_attention_heads)
         layers.append((name, Block(attention, form.intermediate_size, eps)))
-    net = nn.Sequential(OrderedDict([*layers, ("norm", Norm(width, eps)), ("pool", MeanOfLetters())]))
-    for module in net.modules():
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02)
-        if isinstance(module, nn.Linear):
-            nn.init.zeros_(module.bias)
-    return net
+    return network([*layers, ("norm", Norm(width, eps)), ("pool", MeanOfLetters())])
 
 
 THEIRS = {
@@ -194,9 +187,7 @@ def their_name(own: str) -> str:
     stage, _, rest = own.partition(".")
     if stage == "norm":
         return f"encoder.emb_layer_norm_after.{rest}"
-    part, _, kind = rest.rpartition(".")
-    before = "" if stage == "embed" else f"encoder.layer.{stage.removeprefix('layer')}."
-    return f"{before}{THEIRS[part]}.{kind}"
+    return their_name_in(own, THEIRS)
 
 
 def set_frequencies(net: nn.Module, state: Mapping[str, Tensor]) -> None:

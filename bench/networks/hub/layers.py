@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -54,8 +57,9 @@ class Block(nn.Module):
         super().__init__()
         width = attention.query.in_features
         self.before, self.attention = before, attention
-        self.norm1, self.norm2 = nn.LayerNorm(width, eps), nn.LayerNorm(width, eps)
+        self.norm1 = nn.LayerNorm(width, eps)
         self.up, self.down = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.norm2 = nn.LayerNorm(width, eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Vectors (B, L, D) -> (B, L, D), padding at zero."""
@@ -93,3 +97,27 @@ class MeanPool(nn.Module):
 def stage_names(layers: int) -> list[str]:
     """Names of the layers, from input to output."""
     return [f"layer{number}" for number in range(layers)]
+
+
+def network(layers: Iterable[tuple[str, nn.Module]]) -> nn.Sequential:
+    """Layers in a row, at random initialisation: linear ones normal, deviation 0.02, as in BERT's code."""
+    net = nn.Sequential(OrderedDict(layers))
+    for module in net.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+        if isinstance(module, nn.Conv1d):
+            nn.init.kaiming_normal_(module.weight)
+    return net
+
+
+def their_name_in(own: str, theirs: Mapping[str, str]) -> str:
+    """Name in the library's files of a parameter of vectors or of a layer, as `layer0.up.bias`.
+
+    `theirs`: names of the parts by ours.
+    """
+    stage, _, rest = own.partition(".")
+    part, _, kind = rest.rpartition(".")
+    before = "" if stage == "embed" else f"encoder.layer.{stage.removeprefix('layer')}."
+    return f"{before}{theirs[part]}.{kind}"

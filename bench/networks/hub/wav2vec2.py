@@ -7,7 +7,6 @@ a frame is padding where its vector is zero.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -19,7 +18,7 @@ from torch.nn import functional
 from bench.core.errors import UserError
 from bench.core.waveforms import AUDIO_RATE, PER_MILLISECOND
 from bench.networks.hub.files import OutOfReach, json_of
-from bench.networks.hub.layers import Attention, Block, MeanPool, Norm, stage_names, there
+from bench.networks.hub.layers import Attention, Block, MeanPool, Norm, network, stage_names, there
 
 PREPARATION = "preprocessor_config.json"
 AT_ONCE = 2**24
@@ -186,14 +185,7 @@ def wav2vec2(form: WaveForm, normalised: bool) -> nn.Sequential:
         layers.append((name, Block(attention, form.intermediate_size, eps, before=form.do_stable_layer_norm)))
     if form.do_stable_layer_norm:
         layers.append(("norm", Norm(width, eps)))
-    net = nn.Sequential(OrderedDict([*layers, ("pool", MeanPool())]))
-    for module in net.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.02)
-            nn.init.zeros_(module.bias)
-        if isinstance(module, nn.Conv1d):
-            nn.init.kaiming_normal_(module.weight)
-    return net
+    return network([*layers, ("pool", MeanPool())])
 
 
 THEIRS = {
