@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from bench.core.errors import CellSkipped
 from bench.data import catalog
 from bench.method.registry import method_modules
 from bench.spec.cell import Cell
 from tests.contracts.test_audio import question
-from tests.support.cells import refusal, steps_of, usual_shots
+from tests.support.cells import assert_answered, usual_shots
 from tests.support.recordings import two_voices
 from tests.support.repositories import put, saved, use
 from tests.support.tabular import sequence_card, tabular_cell
@@ -94,18 +92,4 @@ def asked(
 )
 def test_answers_or_says_why_not(asked: tuple[Cell, str], artifacts: Path) -> None:
     cell, modality = asked
-    run = steps_of(cell, artifacts)
-    try:
-        predictions = run.run()
-    except CellSkipped as skipped:
-        reason = str(skipped)
-        assert "\n" not in reason
-        assert reason == refusal(cell) or SKIPPED[modality].get(cell.method, "-") in reason, reason
-        return
-    assert cell.method not in SKIPPED[modality]
-    labels = predictions["target-test/labels"]
-    assert {0, 1} == set(labels.tolist())
-    logits = predictions[f"look{run.selected['last']}/target-test/logits"]
-    assert logits.shape == (len(labels), 2)
-    assert np.isfinite(logits).all()
-    assert run.evaluations
+    assert_answered(cell, artifacts, SKIPPED[modality].get(cell.method))

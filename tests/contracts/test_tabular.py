@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.core.errors import CellSkipped
 from bench.data import catalog
 from bench.data.card import Card
 from bench.data.splits import subset
@@ -15,7 +14,7 @@ from bench.engine.cell.features import DomainInputs
 from bench.engine.training.inputs.table import fitted
 from bench.method.registry import method_modules
 from bench.spec.cell import Federation, Part
-from tests.support.cells import refusal, steps_of, usual_shots
+from tests.support.cells import assert_answered, steps_of, usual_shots
 from tests.support.tabular import CARDS, NETWORKS, tabular_cell
 
 METHODS = sorted(method_modules())
@@ -64,22 +63,7 @@ def asked(
 def test_answers_or_says_why_not(asked: tuple[Card, str], artifacts: Path, method: str, shots: int) -> None:
     card, network = asked
     cell = tabular_cell(card, method, network, shots)
-    run = steps_of(cell, artifacts)
-    try:
-        predictions = run.run()
-    except CellSkipped as skipped:
-        reason = str(skipped)
-        assert "\n" not in reason
-        assert reason == refusal(cell) or LACKING[network].get(method, "-") in reason, reason
-        return
-    assert method not in LACKING[network]
-    assert not refusal(cell)
-    labels = predictions["target-test/labels"]
-    assert {0, 1} == set(labels.tolist())
-    logits = predictions[f"look{run.selected['last']}/target-test/logits"]
-    assert logits.shape == (len(labels), 2)
-    assert np.isfinite(logits).all()
-    assert run.evaluations
+    assert_answered(cell, artifacts, LACKING[network].get(method))
 
 
 @pytest.mark.parametrize("asked", [("table", "mlp.untrained")], indirect=True)

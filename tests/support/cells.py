@@ -109,6 +109,26 @@ def steps_of(cell: Cell, artifacts: Path) -> CellExecution:
     return CellExecution(env)
 
 
+def assert_answered(cell: Cell, artifacts: Path, lacking: str | None) -> None:
+    """Two classes told apart in full, or skipped in a line with `lacking`, or since it is refused."""
+    run = steps_of(cell, artifacts)
+    try:
+        predictions = run.run()
+    except CellSkipped as skipped:
+        reason = str(skipped)
+        assert "\n" not in reason
+        assert reason == refusal(cell) or (lacking or "-") in reason, reason
+        return
+    assert lacking is None
+    assert not refusal(cell)
+    labels = predictions["target-test/labels"]
+    assert {0, 1} == set(labels.tolist())
+    logits = predictions[f"look{run.selected['last']}/target-test/logits"]
+    assert logits.shape == (len(labels), 2)
+    assert np.isfinite(logits).all()
+    assert run.evaluations
+
+
 class Interruption(Exception):
     """Stands for an interruption."""
 
