@@ -1,22 +1,24 @@
 """Processes that begin with other people's libraries loaded, which takes longer than most commands.
 
-A server holds the libraries and is forked once per command; nothing of this project is loaded in it.
+A server holds the libraries and is forked once per command; nothing of the benchmark is loaded in it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import runpy
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import IO
+
+from tests.support.forking import become, redirect, run_module
 
 LIBRARIES = ("torch", "timm", "torchvision", "pandas", "scipy.stats", "sklearn.linear_model", "pydantic")
 LATE = ("BENCH_", "COLUMNS", "PYTEST_")
@@ -75,8 +77,8 @@ class Server:
             return subprocess.CompletedProcess([module, *arguments], code, *said)
 
 
-def serve(listener: socket.socket) -> tuple[str, list[str]]:
-    """Fork for each request; returns in the process of a command, with its module and arguments."""
+def serve(listener: socket.socket) -> None:
+    """Fork for each request, into what it asks for."""
     # Nobody asks how the watchers ended, so that they leave nothing to be waited for.
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
@@ -98,25 +100,20 @@ def serve(listener: socket.socket) -> tuple[str, list[str]]:
         with os.fdopen(request, encoding="utf-8") as file:
             file.seek(0)
             module, arguments, cwd, environment = json.load(file)
-        os.dup2(stdout, 1)
-        os.dup2(stderr, 2)
+        redirect(-1, stdout, stderr)
         for file in (stdout, stderr, reply):
             os.close(file)
         listener.close()
-        os.environ.clear()
-        os.environ.update(environment)
         os.chdir(cwd)
         sys.path[0] = cwd
-        return module, arguments
+        become(partial(run_module, [module, *arguments], environment))
 
 
 def main(listener: int) -> None:
-    """Load libraries, wait for requests, and become what they ask for."""
+    """Load libraries, and wait for requests."""
     for name in LIBRARIES:
         import_module(name)
-    module, arguments = serve(socket.socket(fileno=listener))
-    sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    serve(socket.socket(fileno=listener))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 This process imports the program once, then forks for each point: a copy of a prepared folder, the command
 with one fault, a look at what is left, the same command again without a fault. What the command starts is
-forked, too: see `tests.torture.forking`.
+forked, too: see `tests.support.forking`.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from bench.core.files import OF_A_DISK
 from bench.records import maintenance
 from bench.records.codec import encode
 from bench.records.store import Store
+from tests.support.forking import Forked, become, redirect
 from tests.torture.durable import unordered
 from tests.torture.faults import CHANGE, KINDS, READ, STATE, STAY, Call, Faults, Kind, Row
-from tests.torture.forking import Forked, become, redirect
 from tests.torture.verbs import VERBS, Verb
 
 LEASED = "another process works on it"

@@ -50,12 +50,13 @@ class Forked(subprocess.Popen[Any]):
                 os.setsid()
             redirect(pipes[0], pipes[3], pipes[5])
             os.closerange(FIRST_OF_OTHERS, JOURNAL)
-            become(lambda: _run(args[args.index("-m") + 1 :], env))
+            become(lambda: run_module(args[args.index("-m") + 1 :], env))
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
 
-def _run(arguments: list[str], env: Mapping[str, str] | None) -> None:
+def run_module(arguments: list[str], env: Mapping[str, str] | None) -> None:
+    """Run `python -m ARGUMENTS` in this process, with another environment unless that is None."""
     if env is not None:
         os.environ.clear()
         os.environ.update(env)
