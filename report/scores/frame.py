@@ -133,9 +133,7 @@ def load_frame(
         known = set(keys)
         keys += filter(lambda key: key not in known, store.keys())
     with paused_gc():
-        for part in store.map_chunks(keys, partial(_columns, per_image=per_image)):
-            for name, values in part.items():
-                columns[name] += values
+        _read(columns, store, keys, per_image)
         _fill_in(columns, expected)
         if others or not expected:
             _add(columns, _unreadable(store, set(keys)))
@@ -155,10 +153,15 @@ def load_together(parts: Iterable[tuple[Store, Sequence[str]]], per_image: bool 
     columns: dict[str, list[Any]] = {name: [] for name in (*COLUMNS, CHAIN)}
     with paused_gc():
         for store, keys in parts:
-            for part in store.map_chunks(keys, partial(_columns, per_image=per_image)):
-                for name, values in part.items():
-                    columns[name] += values
+            _read(columns, store, keys, per_image)
         return _whole(columns, 0)
+
+
+def _read(columns: dict[str, list[Any]], store: Store, keys: Sequence[str], per_image: bool) -> None:
+    """Append what a store's records say."""
+    for part in store.map_chunks(keys, partial(_columns, per_image=per_image)):
+        for name, values in part.items():
+            columns[name] += values
 
 
 def _whole(columns: Mapping[str, list[Any]], expected: int) -> pd.DataFrame:
