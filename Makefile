@@ -20,6 +20,7 @@ test-fast: $(VENV)/.installed-test  ## the tests that neither train nor build pa
 	@$(PY) -m pytest -m "not slow and not heavy" -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed-test $(VENV)/.installed-peers  ## all tests but the long ones, most of an hour on two slow processors
+	@$(PY) -m compileall -q bench  # once, not by each command of a test where Python is told not to keep it
 	@$(PY) -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 test-all: $(VENV)/.installed-test $(VENV)/.installed-peers  ## all tests, and which lines of this process they reach

@@ -21,6 +21,7 @@ FILES = (
     "core/waveforms.py",
     "method/maths/logistic.py",
     "method/maths/normalisation.py",
+    "processes/memory.py",
     "records/metrics.py",
     "records/selection.py",
 )

@@ -34,13 +34,13 @@ class Server(ABC):
         self._answers, self._lock = answers, threading.Lock()
 
     def send(self, answer: Message) -> None:
-        """Send one answer; end this process if nobody reads it."""
+        """Send one answer; end this process, with all that it started, if nobody reads it."""
         try:
             with self._lock:
                 self._answers.write(answer.model_dump_json() + "\n")
                 self._answers.flush()
         except BrokenPipeError:
-            os._exit(1)
+            end_with_descendants()
 
     @abstractmethod
     def load(self) -> None:

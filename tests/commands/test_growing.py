@@ -33,6 +33,7 @@ def planned(suite: Suite = SUITE) -> list[Cell]:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(growing, "SOON", 0.0)
     return Store("results/mine")
 
 
@@ -65,6 +66,20 @@ def test_a_page_is_there_once_two_methods_can_be_compared(
     assert "Unfinished: 3 of 4 cells of the suite; 1 have no record yet" in first
     assert growing_page.ended(write(store, coral_5)) == ""
     assert page(store) == first, "the last cell is followed by the whole page, which the run builds"
+
+
+def test_a_run_that_is_soon_over_builds_its_page_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(growing, "SOON", 10.0)
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    cells = planned()
+    growing_page = GrowingPage(store, SUITE, cells, cells)
+    now = 109.9
+    assert [growing_page.ended(write(store, cell)) for cell in cells[:3]] == [""] * 3
+    assert page(store) == ""
+    again = GrowingPage(store, SUITE, cells, cells[1:])
+    now = 119.9
+    assert again.ended(write(store, cells[2])) == SAID
 
 
 def test_a_page_grows_after_a_pause(store: Store) -> None:

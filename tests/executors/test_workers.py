@@ -15,12 +15,15 @@ import psutil
 import pytest
 
 from bench.core.errors import UserError
+from bench.executors.messages import CellRequest
 from bench.executors.protocol import ExecutorOptions
 from bench.executors.worker_pool import WorkerPool
+from bench.processes.descendants import MARK, new_mark
 from bench.processes.local import TAIL_BYTES
 from bench.processes.signals import Interrupted
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.spec.cell import Setting
 from tests.quick import TODAY, RecordingWatcher, expected, quick_cell, quick_pool, run_quick, worked
 from tests.support.checkout import ROOT
 
@@ -132,6 +135,45 @@ def test_what_a_method_starts_ends_where_the_run_is_killed(tmp_path: Path) -> No
     assert all(map(running, started))
     run.kill()
     run.wait()
+    assert_gone(started)
+
+
+def test_what_a_method_starts_ends_where_nobody_reads_the_answers(tmp_path: Path) -> None:
+    """A worker may notice that the run is gone as it answers, before it sees the end of its input."""
+    mark = new_mark()
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "tests.quick"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), MARK: mark},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    for number, do in enumerate(("start others", "until")):
+        request = CellRequest(
+            cell=quick_cell(number, do=do),
+            suite="quick",
+            setting=Setting(),
+            digests=TODAY,
+            root=tmp_path,
+            seen=None,
+            share=False,
+            artifacts=None,
+            devices=(),
+            keep_features=False,
+        )
+        worker.stdin.write(request.model_dump_json() + "\n")
+        worker.stdin.flush()
+    deadline = time.monotonic() + 60
+    while len(worked(tmp_path)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    started = others(tmp_path)
+    assert len(started) == 3
+    assert all(map(running, started))
+    worker.stdout.close()
+    worker.wait(timeout=30)
     assert_gone(started)
 
 

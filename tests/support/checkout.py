@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.support.ready import Server, early
@@ -33,7 +34,7 @@ def bench(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complete
     """`python -m bench ...`, forked from a process with libraries loaded where they would be the same."""
     whole = _environment(environment)
     server = _server()
-    if server is None or early(whole) != server.early:
+    if server is None or early(whole) != server.early or _hides_what_is_installed(whole["PYTHONPATH"]):
         return python("-m", "bench", *arguments, cwd=cwd, **environment)
     return server.run("bench", *arguments, cwd=cwd, environment=whole, timeout=TIMEOUT)
 
@@ -43,6 +44,17 @@ def _environment(changes: dict[str, str]) -> dict[str, str]:
     usual = {"PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "passive", "COLUMNS": "120"}
     outside = {name: value for name, value in os.environ.items() if name not in OWN}
     return {**outside, **usual, **changes}
+
+
+def _hides_what_is_installed(path: str) -> bool:
+    """Whether folders of a PYTHONPATH, but for the checkout, hold what is found without them, too."""
+    folders = [Path(folder) for folder in path.split(os.pathsep) if Path(folder) != ROOT]
+    return any(
+        find_spec(each.stem)
+        for folder in folders
+        for each in folder.glob("[!.]*")
+        if each.stem.isidentifier()
+    )
 
 
 @cache

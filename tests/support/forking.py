@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
 import runpy
 import subprocess
 import sys
+import sysconfig
 import threading
 import traceback
 import warnings
@@ -50,9 +52,26 @@ class Forked(subprocess.Popen[Any]):
                 os.setsid()
             redirect(pipes[0], pipes[3], pipes[5])
             os.closerange(FIRST_OF_OTHERS, JOURNAL)
+            self.forget()
             become(lambda: run_module(args[args.index("-m") + 1 :], env))
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+    def forget(self) -> None:
+        """Unload nothing of what this process has loaded."""
+
+
+class ForkedAnew(Forked):
+    """A fork that has libraries loaded, but reads the files again that a test may have changed."""
+
+    def forget(self) -> None:
+        """Unload all modules that do not belong to what is installed."""
+        installed = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
+            if file and os.path.isabs(file) and not file.startswith(installed):
+                del sys.modules[name]
+        importlib.invalidate_caches()
 
 
 def run_module(arguments: list[str], env: Mapping[str, str] | None) -> None:

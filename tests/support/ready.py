@@ -18,10 +18,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO
 
-from tests.support.forking import become, redirect, run_module
+from tests.support.forking import ForkedAnew, become, redirect, run_module
 
-LIBRARIES = ("torch", "timm", "torchvision", "pandas", "scipy.stats", "sklearn.linear_model", "pydantic")
-LATE = ("BENCH_", "COLUMNS", "PYTEST_")
+LIBRARIES = (
+    *("torch", "torch._dynamo", "timm", "torchvision"),
+    *("pandas", "scipy.stats", "sklearn.linear_model", "seaborn", "pydantic"),
+)
+LATE = ("BENCH_", "COLUMNS", "PYTEST_", "PYTHONPATH")
 """How the names of variables begin that no library reads as it is loaded."""
 
 
@@ -105,8 +108,17 @@ def serve(listener: socket.socket) -> None:
             os.close(file)
         listener.close()
         os.chdir(cwd)
-        sys.path[0] = cwd
+        sys.path[:] = search_path(cwd, environment)
+        if environment.get("OMP_NUM_THREADS") == "1":
+            # Only so: threads that compute are not there in a fork, which would wait for them for ever.
+            subprocess.Popen = ForkedAnew  # type: ignore[misc]
         become(partial(run_module, [module, *arguments], environment))
+
+
+def search_path(cwd: str, environment: dict[str, str]) -> list[str]:
+    """`sys.path` of `python -m` in a folder, with another PYTHONPATH than this process has."""
+    before, after = (where.get("PYTHONPATH", "").split(os.pathsep) for where in (os.environ, environment))
+    return [cwd, *filter(None, after), *(path for path in sys.path[1:] if path not in before)]
 
 
 def main(listener: int) -> None:

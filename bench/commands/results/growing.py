@@ -20,12 +20,14 @@ from bench.spec.matrix.suite import Suite
 
 PAUSE = 20.0
 """Pause between two builds, in lengths of a build: no worker waits for more than a twentieth of its time."""
+SOON = 10.0
+"""Seconds before the first build: a run that is over by then has its whole page as soon."""
 MOST_CELLS = 1000
 """Most cells of a page that grows; one of more takes long to build."""
 
 
 class GrowingPage:
-    """Page of a results folder, built as soon as two methods can be compared, and now and then after that."""
+    """Page of a results folder, built soon after two methods can be compared, and now and then after that."""
 
     def __init__(self, store: Store, suite: Suite, cells: Sequence[Cell], todo: Sequence[Cell]) -> None:
         """`cells` are the suite's, `todo` those of them that are about to run."""
@@ -39,7 +41,7 @@ class GrowingPage:
                 self._answered[cell.scenario].add(cell.method)
         self._enough = min(2, max(map(len, asked.values())))
         """Methods that one question must have answers of."""
-        self._due = 0.0 if len(cells) <= MOST_CELLS else float("inf")
+        self._due = time.monotonic() + SOON if len(cells) <= MOST_CELLS else float("inf")
         self._shown = False
 
     def ended(self, record: Record) -> str:
