@@ -6,7 +6,7 @@ import math
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, ValidationInfo, field_validator, model_validator
 
 from bench.spec.cell import Cell, Control, Setting
 from bench.spec.stages import Partition
@@ -73,7 +73,8 @@ class Evaluation(Frozen):
     train_loss: mean loss since the evaluation before, in nats for most methods.
     accuracy: share in [0, 1], by partition. Those of target partitions use target labels: only the `oracle`
         rule and learning curves may use them. Episodes have `target-test` alone.
-    metric: the cell's metric by partition, in [0, 1]; empty where that is accuracy.
+    metric: the cell's metric by partition, in [0, 1], None where it is undefined, as AUC of items of one
+        class; empty where it is accuracy.
     loss: mean negative log-likelihood in nats, by partition.
     validators: label-free scores by name, higher is better (`bench.engine.evaluation.validators`).
     discrepancy: distances of source and target features by name, lower is closer.
@@ -84,19 +85,19 @@ class Evaluation(Frozen):
     step: int
     train_loss: float | None = None
     accuracy: dict[Partition, float]
-    metric: dict[Partition, float] = {}
+    metric: dict[Partition, float | None] = {}
     loss: dict[Partition, float] = {}
     validators: dict[str, float] = {}
     discrepancy: dict[str, float] = {}
     diversity: float | None = None
 
     def score(self, partition: Partition) -> float | None:
-        """Value of the cell's metric on a partition; None where it is not there."""
+        """Value of the cell's metric on a partition; None where it is not there, or undefined."""
         return (self.metric or self.accuracy).get(partition)
 
     @property
     def tested(self) -> float:
-        """Value of the cell's metric on the target's test items; NaN where it is not there."""
+        """Value of the cell's metric on the target's test items; NaN where it is not there, or undefined."""
         score = self.score("target-test")
         return math.nan if score is None else score
 
@@ -286,6 +287,20 @@ class Record(Frozen):
     episodes: int | None = None
     """Episodes that were drawn, each with a target stage of its own; None where there are none."""
     predictions_sha256: str | None = None
+
+    @field_validator("evaluations")
+    @classmethod
+    def _undefined(cls, evaluations: tuple[Evaluation, ...], info: ValidationInfo) -> tuple[Evaluation, ...]:
+        """Say of each partition where the metric is undefined; older records leave it out there."""
+        request = info.data.get("request")
+        if request is None or request.cell.metric == "accuracy":
+            return evaluations
+        return tuple(
+            each
+            if each.metric.keys() >= each.accuracy.keys()
+            else each.model_copy(update={"metric": dict.fromkeys(each.accuracy) | each.metric})
+            for each in evaluations
+        )
 
     @model_validator(mode="after")
     def _selected_exist(self) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,9 @@ def known_of(record: Record, is_variant: bool = False) -> Known:
     if score is None:
         return Known(trial, None, 0.0, 0.0)
     place = record.selected.get(cell.headline, len(record.evaluations) - 1)
+    if math.isnan(tested := record.evaluations[place].tested):
+        # What nothing is known of on test items can be no choice's regret.
+        return Known(trial, None, 0.0, 0.0)
     alone, last = record.cost.alone_seconds, record.evaluations[-1]
     stage = record.cost.stages.get(last.stage)
     training = stage.total_seconds if stage else 0.0
@@ -69,8 +73,7 @@ def known_of(record: Record, is_variant: bool = False) -> Known:
         if each.stage == last.stage and (value := evaluation_score(each)) is not None
     )
     free = label_free_scores([record.evaluations[place]], TUNES_BY)[0]
-    test = 100 * (record.evaluations[place].score("target-test") or 0.0)
-    return Known(trial, score, test, alone, rungs, free)
+    return Known(trial, score, 100 * tested, alone, rungs, free)
 
 
 @dataclass(frozen=True)

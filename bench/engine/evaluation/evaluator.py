@@ -106,8 +106,8 @@ class Evaluator:
 
     def _metric(
         self, logits: dict[Partition, np.ndarray], labels: dict[Partition, np.ndarray]
-    ) -> dict[Partition, float]:
-        """Value of the cell's metric by partition; nothing where it is accuracy, or cannot be said."""
+    ) -> dict[Partition, float | None]:
+        """Value of the cell's metric by partition, None where it is undefined; empty where it is accuracy."""
         name = self.cell.metric
         if name == "accuracy":
             return {}
@@ -115,7 +115,7 @@ class Evaluator:
             part: float(CREDITS[name](values, labels[part], values.argmax(1) == labels[part]).mean())
             for part, values in logits.items()
         }
-        return {part: value for part, value in found.items() if np.isfinite(value)}
+        return {part: value if np.isfinite(value) else None for part, value in found.items()}
 
     def _decided(self, name: Partition, logits: np.ndarray) -> np.ndarray:
         """Logits with one of the unknown class, where the target has such items."""
