@@ -47,7 +47,8 @@ class Measuring(RecordingWatcher):
         self.measured.append((worker.memory_info().rss / 2**20, worker.num_fds(), worker.num_threads()))
 
 
-@pytest.mark.parametrize("count", [pytest.param(39), pytest.param(300, marks=pytest.mark.slow)])
+# Allocators take several MiB at a time: of fewer than some eighty cells that is more than what is looked for.
+@pytest.mark.parametrize("count", [pytest.param(90), pytest.param(300, marks=pytest.mark.slow)])
 def test_a_worker_stays_level(count: int, tmp_path: Path, cache: Path) -> None:
     store = Store(tmp_path)
     store.prepare()
