@@ -4,7 +4,7 @@ Measured in turn with steps of full fine-tuning, on one thread, and divided by t
 of neighbours. Of a method that has no steps, one fit; of one that reads all items anew now and then, a whole
 stage by the number of its steps. The network and the images are those of the suite `quick`: the first stage
 that is a method's own, evaluations left out; of a method that this network has no place for, both are taken
-on a vision transformer. Writes `methods/costs.tsv`, which `bench list methods` shows; methods that are not
+on a vision transformer, or else on the sequences of `area-biology`. Writes `methods/costs.tsv`, which `bench list methods` shows; methods that are not
 named keep their lines there. With another network it prints.
 """
 
@@ -14,6 +14,7 @@ import argparse
 import math
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -33,20 +34,25 @@ from tests.support.cells import steps_of
 
 STEPS, ROUNDS = 4, 5
 REFERENCE = "full-finetune"
-TRANSFORMER = "vit_tiny_patch16_224.untrained"
+PLACES = (
+    ("quick", None),
+    ("quick", "vit_tiny_patch16_224.untrained"),
+    ("area-biology", None),
+)
+"""Suites and networks, None for the suite's own, in the order in which a method is tried on them."""
 
 
 class Steps:
     """Steps of a method's first own stage; the same network goes on from run to run."""
 
-    def __init__(self, name: str, artifacts: Path, backbone: str | None = None) -> None:
+    def __init__(self, name: str, artifacts: Path, suite: str = "quick", backbone: str | None = None) -> None:
         """`artifacts`: folder of frozen features, so that their making is no part of any step.
 
         Raises:
             CellSkipped: the method lacks something on this machine, or has no place in the network.
         """
         for shots in (5, 0):
-            self.execution = steps_of(question(name, shots, backbone), artifacts)
+            self.execution = steps_of(question(name, shots, suite, backbone), artifacts)
             self.method = self.execution.method
             own = [stage for stage in self.execution.stages if not (self.method.starts_from and stage.shared)]
             if any(stage.name == "adapt" for stage in own) or not (self.method.adapts and shots):
@@ -87,9 +93,9 @@ class Steps:
         return median(after - before for before, after in pairwise(self.moments))
 
 
-def question(name: str, shots: int, backbone: str | None) -> Cell:
-    """google → twitter, as in the suite `quick`; other sources, classes or clients if needed."""
-    suite, needs = load_suite("quick"), load_method(name).needs
+def question(name: str, shots: int, named: str, backbone: str | None) -> Cell:
+    """First pair of a suite, google → twitter of `quick`; other sources, classes or clients if needed."""
+    suite, needs = load_suite(named), load_method(name).needs
     suite = suite.model_copy(update={"methods": [name], "backbones": [backbone or suite.backbones[0]]})
     if Access.CLIENTS in needs:
         rounds = ScenarioTable(kind="federated", rounds=STEPS, local_steps=1, shots=["all"])
@@ -118,20 +124,21 @@ def relative(steps: Steps, reference: Steps) -> tuple[str, float]:
     return "step" if steps.trained else "fit", median(steps.run() / reference.run() for _ in range(ROUNDS))
 
 
-def measured(name: str, artifacts: Path, backbone: str | None) -> tuple[str, float]:
-    """Cost of a method relative to full fine-tuning of the network, or of one that has a place for it."""
+def measured(name: str, artifacts: Path, places: Sequence[tuple[str, str | None]]) -> tuple[str, float]:
+    """Cost of a method relative to full fine-tuning, in the first place that it has something to train in."""
+    (suite, backbone), *others = places
     try:
-        steps = Steps(name, artifacts, backbone)
+        steps = Steps(name, artifacts, suite, backbone)
     except CellSkipped:
-        if backbone == TRANSFORMER:
+        if not others:
             raise
-        return measured(name, artifacts, TRANSFORMER)
-    return relative(steps, _reference(artifacts, backbone))
+        return measured(name, artifacts, others)
+    return relative(steps, _reference(artifacts, suite, backbone))
 
 
 @cache
-def _reference(artifacts: Path, backbone: str | None) -> Steps:
-    return Steps(REFERENCE, artifacts, backbone)
+def _reference(artifacts: Path, suite: str, backbone: str | None) -> Steps:
+    return Steps(REFERENCE, artifacts, suite, backbone)
 
 
 def main() -> None:
@@ -141,12 +148,13 @@ def main() -> None:
     parser.add_argument("methods", nargs="*", help="names or patterns; all, if none is given")
     said = parser.parse_args()
     torch.set_num_threads(1)
+    places = [("quick", said.backbone), PLACES[1]] if said.backbone else PLACES
     lines = COSTS.read_text(encoding="utf-8").splitlines() if COSTS.exists() else []
     rows = {line.split("\t")[0]: line for line in lines if line[:1] != "#"}
     with tempfile.TemporaryDirectory() as folder:
         for name in select_methods(said.methods) if said.methods else sorted(method_modules()):
             try:
-                what, cost = measured(name, Path(folder), said.backbone)
+                what, cost = measured(name, Path(folder), places)
             except CellSkipped as reason:
                 print(f"not measured: {reason}", flush=True)
                 continue
