@@ -4,8 +4,8 @@ Measured in turn with steps of full fine-tuning, on one thread, and divided by t
 of neighbours. Of a method that has no steps, one fit; of one that reads all items anew now and then, a whole
 stage by the number of its steps. The network and the images are those of the suite `quick`: the first stage
 that is a method's own, evaluations left out; of a method that this network has no place for, both are taken
-on a vision transformer, or else on the sequences of `area-biology`. Writes `methods/costs.tsv`, which `bench list methods` shows; methods that are not
-named keep their lines there. With another network it prints.
+on a vision transformer, or else on the sequences of `area-biology`. Writes `methods/costs.tsv`, which
+`bench list methods` shows; methods that are not named keep their lines there. With another network it prints.
 """
 
 from __future__ import annotations
