@@ -20,10 +20,12 @@ from tests.support.tabular import CARDS, NETWORKS, tabular_cell
 METHODS = sorted(method_modules())
 LETTERS = {"masked-pretraining": "network of letters"}
 IMAGES = {"vpt": "vision transformer", "co-tuning": "pretrained classifier"}
+SEQUENCES = {"mixup": "something in between", "boosted-trees": "rows of tables"}
 LACKING = {
     "mlp.untrained": {**IMAGES, **LETTERS, "mixstyle": "statistics over positions"},
     "ft_transformer.untrained": {**IMAGES, **LETTERS},
-    "peptide_cnn.untrained": {**IMAGES, "mixup": "something in between", "boosted-trees": "rows of tables"},
+    "peptide_cnn.untrained": {**IMAGES, **SEQUENCES},
+    "unirep_64.untrained": {**IMAGES, **SEQUENCES},
 }
 """Methods that need what a network or its items lack, and words of the reason."""
 CASES = [

@@ -10,7 +10,7 @@ from bench.core.errors import UserError
 from bench.networks.backbones.create import check_backbone, check_batch_size, create_backbone, example
 from bench.networks.split import POOLED, Prefix, suffix
 
-NAMES = ("mlp.untrained", "ft_transformer.untrained", "peptide_cnn.untrained")
+NAMES = ("mlp.untrained", "ft_transformer.untrained", "peptide_cnn.untrained", "unirep_64.untrained")
 
 
 @pytest.mark.parametrize("name", NAMES)

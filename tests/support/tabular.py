@@ -19,7 +19,10 @@ from bench.spec.cell import Budget, Cell, Scenario
 ROWS = 60
 """Rows of each domain."""
 SIZES = {"table": 8, "sequence": 12}
-NETWORKS = {"table": ("mlp.untrained", "ft_transformer.untrained"), "sequence": ("peptide_cnn.untrained",)}
+NETWORKS = {
+    "table": ("mlp.untrained", "ft_transformer.untrained"),
+    "sequence": ("peptide_cnn.untrained", "unirep_64.untrained"),
+}
 
 
 def member(name: str, content: bytes) -> Member:

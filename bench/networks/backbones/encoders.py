@@ -8,6 +8,7 @@ repository is executed. `tiny_encoder` is small and has no weights: words are nu
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -32,6 +33,8 @@ TOKENIZER = "tokenizer.json"
 MOST_CONFIG, MOST_TOKENIZER = 2**20, 2**26
 
 
+ACCEPT = "BENCH_ACCEPT"
+"""Environment variable with the distributions, joined by commas, whose terms the user accepts."""
 MODEL_TYPES = ("bert", "roberta", "xlm-roberta")
 """Types of `config.json` that are read: one architecture under three names."""
 
@@ -58,6 +61,21 @@ class Pinned:
     """SHA-256 of each file by name."""
     megabytes: int
     licence: str
+    terms: str = ""
+    """What a licence forbids; its user has to accept that by name."""
+
+    def check_terms(self) -> None:
+        """Check that the user has accepted the terms, if there are any.
+
+        Raises:
+            UserError: `BENCH_ACCEPT` does not name the distribution.
+        """
+        accepted = os.environ.get(ACCEPT, "").split(",")
+        if self.terms and self.distribution not in accepted:
+            raise UserError(
+                f"the weights in {self.distribution} {self.version} are under {self.licence}: {self.terms}. "
+                f"If you accept that, say {ACCEPT}={self.distribution}"
+            )
 
     @property
     def here(self) -> bool:

