@@ -6,11 +6,11 @@ import hashlib
 import json
 import random
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from bench.commands.experiments.execution import outcomes
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
@@ -18,13 +18,12 @@ from bench.commands.sharing.check import Submission
 from bench.commands.sharing.submission import MANIFEST, MARK
 from bench.core.errors import UserError
 from bench.core.files import read_bounded, write_atomically
+from bench.core.modalities import MODALITIES
 from bench.core.text import printable
 from bench.data.catalog import load_card
-from bench.records.record import Record
-from bench.records.selection import HEADLINE
 from bench.records.store import Store
-from bench.report.scores.predictions import scored_predictions
-from bench.report.scores.words import Words
+from bench.report.regression.compare import compare_sides
+from bench.report.regression.paired_cells import sides
 from bench.spec.matrix.editions import edition
 from bench.spec.matrix.suite import load_suite
 
@@ -51,9 +50,13 @@ def reproduce(submission: Submission, count: int, execution: ExecutionOptions) -
         own = suite.model_copy(update={"methods": list(dict.fromkeys(cell.method for cell in cells))})
         plan = RunPlan(own, load_card(suite.dataset), cells, Store(folder), execution)
         plan.store.prepare()
-        for theirs, ours in zip(chosen, outcomes(plan, cells), strict=True):
-            found[theirs.key] = _compared(store, theirs, plan.store, ours)
-            click.echo(printable(f"{theirs.key} ({theirs.request.cell.title}): {found[theirs.key]['says']}"))
+        again = dict(zip((record.key for record in chosen), outcomes(plan, cells), strict=True))
+        for key, ours in again.items():
+            why = "no record" if ours is None else ours.outcome.reason
+            found[key] = {"alike": False, "says": f"not done here: {why}"}
+        found |= compared(store, plan.store, [key for key, ours in again.items() if ours and ours.done])
+    for record in chosen:
+        click.echo(printable(f"{record.key} ({record.request.cell.title}): {found[record.key]['says']}"))
     alike = all(each["alike"] for each in found.values())
     if alike:
         mark = {"manifest": _digest(submission.folder), "cells": found}
@@ -61,31 +64,30 @@ def reproduce(submission: Submission, count: int, execution: ExecutionOptions) -
     return alike
 
 
-def _compared(store: Store, theirs: Record, here: Store, ours: Record | None) -> dict[str, Any]:
-    """Compare two runs of a cell by the images that one side has right and the other has not."""
-    if ours is None or not ours.done:
-        reason = ours.outcome.reason if ours else "no record"
-        return {"alike": False, "says": f"not done here: {reason}"}
-    words = Words.of_cell(ours.request.cell)
-    mine, other = (
-        scored_predictions(record, place.predictions(record), per_image=False).correct[HEADLINE]
-        for record, place in ((ours, here), (theirs, store))
-    )
-    if mine.shape != other.shape:
-        return {"alike": False, "says": f"other test {words.items} here"}
-    better, worse = int((mine & ~other).sum()), int((other & ~mine).sum())
-    p = mcnemar(better, worse)
-    accuracies = [100 * float(np.mean(side)) for side in (other, mine)]
-    says = f"{accuracies[0]:.1f} % submitted, {accuracies[1]:.1f} % here, "
-    says += f"{better + worse} of {len(mine)} {words.items} apart"
-    return {"alike": p >= LEVEL, "accuracy": accuracies, "apart": better + worse, "p": p, "says": says}
+def compared(store: Store, here: Store, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Compare two runs of cells by what each is judged by, item by item, as `bench compare` does.
 
-
-def mcnemar(better: int, worse: int) -> float:
-    """p-value of McNemar's exact test: as many images better on one side as on the other (McNemar 1947)."""
-    from scipy.stats import binomtest
-
-    return float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
+    Returns by key whether they are alike, and the words for it.
+    """
+    theirs, mine = ({key: side for key, side in sides(each).items() if key in keys} for each in (store, here))
+    if not keys:
+        return {}
+    found: dict[str, dict[str, Any]] = {}
+    for change in compare_sides(theirs, mine).cells:
+        if change.p is None:
+            found[change.key] = {
+                "alike": False,
+                "says": f"cannot be compared: {change.why or change.verdict}",
+            }
+            continue
+        a, b = theirs[change.key].credits, mine[change.key].credits
+        apart = int((a != b).sum())
+        scores = [change.base, change.new]
+        items = MODALITIES[mine[change.key].modality].items
+        says = f"{change.base:.1f} % submitted, {change.new:.1f} % here, {apart} of {len(b)} {items} apart"
+        alike = change.p >= LEVEL
+        found[change.key] = {"alike": alike, "score": scores, "apart": apart, "p": change.p, "says": says}
+    return found
 
 
 def is_marked(folder: Path) -> bool:

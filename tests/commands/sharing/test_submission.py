@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 
 from bench.cli import cli
 from bench.commands.sharing.questions import questions_of, suite_questions
-from bench.commands.sharing.reproduction import is_marked, mcnemar
+from bench.commands.sharing.reproduction import compared, is_marked
 from bench.core.errors import UserError
 from bench.records.archive import to_zip
 from bench.records.codec import decode, encode
@@ -474,10 +474,28 @@ def test_no_folder(tmp_path: Path) -> None:
 # Run again -----------------------------------------------------------------------------------------------
 
 
-def test_mcnemar() -> None:
-    assert mcnemar(0, 0) == 1.0
-    assert mcnemar(0, 5) == pytest.approx(2 / 2**5)
-    assert mcnemar(3, 3) == 1.0
+def test_cells_that_are_judged_by_auc_are_compared_by_it(tmp_path: Path) -> None:
+    """Answers that stay on their side of one half are all as right as before, and ranked otherwise."""
+    base = Store(BASELINES / "mhc-binding")
+    record = next(record for record in base.records() if record.request.cell.method == "full-finetune")
+    theirs, ours, same = (Store(tmp_path / name) for name in ("theirs", "ours", "same"))
+    arrays = base.predictions(record)
+    labels = arrays["target-test/labels"]
+    for store in (theirs, ours, same):
+        store.prepare()
+        store.write(record, arrays)
+        if store is theirs:
+            # The surer it was of a wrong answer, the surer it is of it: now the least sure ones are right.
+            for name in logits(arrays):
+                odds = (arrays[name][:, 1] - arrays[name][:, 0]).astype(float)
+                right = (odds > 0) == (labels == 1)
+                odds = np.where(right, np.sign(odds) * 1e-3, np.sign(odds) * 10)
+                arrays = arrays | {name: np.stack([0 * odds, odds], 1).astype(np.float16)}
+    found = compared(same, ours, [record.key])[record.key]
+    assert found["alike"]
+    found = compared(theirs, ours, [record.key])[record.key]
+    assert not found["alike"]
+    assert found["score"][0] - found["score"][1] > 10
 
 
 def test_cells_are_run_again(tmp_path: Path) -> None:
