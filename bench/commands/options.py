@@ -129,6 +129,7 @@ def _environment(variable: str, kind: str = "path") -> Any:
 
 COLUMN_HELP = {
     "text": "holds texts",
+    "sequence": "holds sequences of letters",
     "image": "holds images, or where they are",
     "audio": "holds recordings",
     "label": "holds classes",
@@ -144,7 +145,7 @@ _ITEM_OPTIONS = (
         metavar="NAME",
         expose_value=False,
         callback=_environment("BENCH_MODALITY", "name"),
-        help="What your own items are: image, text, audio, table.  [default: as the columns say]",
+        help="What your own items are: image, text, audio, table, sequence.  [default: as the columns say]",
     ),
     *(
         click.option(

@@ -19,17 +19,31 @@ from bench.spec.cell import Cell
 LONG = 5.0
 """Seconds after which progress is printed as a line where no bar can be shown."""
 
-RecordScore = Callable[[Record], float | None]
-"""Score of a finished cell that progress shows, in [0, 1]; None if there is none."""
+RecordScore = Callable[[Record], str]
+"""Score of a finished cell in words, as progress shows it; empty if there is none."""
 
 Ended = Callable[[Record], str]
 """What is done when a cell has ended; returns what is to be said of it."""
 
 
 def test_accuracy(record: Record) -> float | None:
-    """Accuracy on the target's test images at the headline rule's evaluation, in [0, 1]; None if not done."""
+    """Score on the target's test items at the headline rule's evaluation, in [0, 1]; None if none."""
     place = record.selected.get(record.request.cell.headline)
     return None if place is None else record.evaluations[place].score("target-test")
+
+
+def percent(score: float | None) -> str:
+    """Score in [0, 1] as progress shows it."""
+    return "" if score is None else f"{100 * score:.1f} %"
+
+
+def test_percent(record: Record) -> str:
+    """Score on test items as progress shows it; where the cell's metric is undefined, it says so."""
+    if record.done and test_accuracy(record) is None and record.evaluations:
+        from bench.report.scores.words import metric_name  # slow to import
+
+        return f"{metric_name(record.request.cell.metric)} undefined"
+    return percent(test_accuracy(record))
 
 
 def unknown(cell: Cell) -> float | None:
@@ -147,8 +161,7 @@ class LineProgress:
             self.note(said)
 
     def _outcome(self, record: Record) -> str:
-        score = self.score(record)
-        return record.outcome.reason if score is None else f"{100 * score:.1f} %"
+        return self.score(record) or record.outcome.reason
 
     def eta(self) -> str:
         """Time until the end in words; `?` where there is nothing to tell from, empty at the end."""

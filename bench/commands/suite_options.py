@@ -28,6 +28,7 @@ OWN = {
     "text": ("own-texts", "own-texts-alone"),
     "audio": ("own-recordings", "own-recordings"),
     "table": ("own-rows", "own-rows-alone"),
+    "sequence": ("own-sequences", "own-sequences-alone"),
 }
 """Default suites for one's own items by modality: of several domains, and of one."""
 

@@ -123,7 +123,7 @@ def own_modality() -> str | None:
     return os.environ.get("BENCH_MODALITY") or None
 
 
-ITEM_COLUMNS = ("text", "image", "audio")
+ITEM_COLUMNS = ("text", "sequence", "image", "audio")
 """What a column of one's own table that holds items may be named for; it names their modality, too."""
 
 COLUMNS = (*ITEM_COLUMNS, "label", "domain", "group")

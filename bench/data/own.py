@@ -19,9 +19,9 @@ from bench.data.sources.layouts import few
 from bench.data.sources.manifest import OwnTable, read_manifest
 from bench.data.sources.parquet import LIST, is_list, table_title
 from bench.data.sources.shards.own import OwnFiles
-from bench.data.sources.tables import IMAGES, OTHER_NAMES, TEXTS, header_of, item_column
+from bench.data.sources.tables import IMAGES, OTHER_NAMES, header_of, item_column
 from bench.data.sources.tabular.own import OwnRows, own_rows
-from bench.data.sources.texts.own import OwnTexts, own_texts
+from bench.data.sources.texts.own import KINDS, OwnTexts, own_texts
 from bench.data.sources.tree import Tree, read_tree
 from bench.spec.toml import read_toml
 
@@ -36,7 +36,7 @@ NAMED = 10
 
 TABLES = (".csv", ".tsv", ".parquet", LIST)
 
-METRICS = {"table": "auc"}
+METRICS = {"table": "auc", "sequence": "auc"}
 """What results are judged by, of a modality whose classes are rarely alike in size."""
 
 Counts = dict[tuple[str, str], Counter[str]]
@@ -66,7 +66,10 @@ def table_modality(header: Sequence[str], named: Mapping[str, str]) -> str:
     """Modality of the items of a table, by the columns that it has: of rows where none holds other items."""
     if item_column(header, replace(IMAGES, named=named)):
         return "image"
-    return "text" if item_column(header, replace(TEXTS, named=named)) else "table"
+    written = (
+        kind for kind, (columns, _) in KINDS.items() if item_column(header, replace(columns, named=named))
+    )
+    return next(written, "table")
 
 
 @lru_cache(maxsize=4)
@@ -89,7 +92,7 @@ def own_card(place: Path, modality: str | None = None, columns: tuple[tuple[str,
     if not place.is_dir():
         raise UserError(
             f"no folder or table at '{place}': --data takes a folder with <domain>/<class>/<images>, "
-            "or a .csv or .parquet with the columns path (or text, or numbers), domain, label"
+            "or a .csv or .parquet with the columns path (or text, sequence, or numbers), domain, label"
         )
     if columns:
         option, name = columns[0]
@@ -120,12 +123,12 @@ def _folder(place: Path, modality: str | None) -> Card:
     return _card(found)
 
 
-OWN = ("image", "text", "audio", "table")
+OWN = ("image", "text", "audio", "table", "sequence")
 """Modalities that one's own items may be of."""
 
 
 def _table(file: Path, chosen: str | None, named: dict[str, str]) -> Own:
-    """Read a table of images, recordings or texts, or whose rows are the items."""
+    """Read a table of images, recordings, texts or sequences, or whose rows are the items."""
     items = [name for name in ITEM_COLUMNS if name in named]
     if len(items) > 1 or (items and chosen not in (None, *items)):
         other = f"--modality {chosen}" if len(items) == 1 else f"--{items[1]}"
@@ -136,9 +139,12 @@ def _table(file: Path, chosen: str | None, named: dict[str, str]) -> Own:
     modality = items[0] if items else chosen or table_modality(header, named)
     if modality == "table":
         found = _rows(file, path, named, recognised=chosen is None)
-    elif modality == "text":
-        found = Own(file, modality, OwnTexts(type="own-texts", path=path, columns=named))
-        for text in own_texts(file, named):
+    elif modality in KINDS:
+        source = OwnTexts.model_validate(
+            {"type": "own-texts", "path": path, "columns": named, "modality": modality}
+        )
+        found = Own(file, modality, source)
+        for text in own_texts(file, named, source.modality):
             found.counts[text.domain, text.label][text.split] += 1
     elif is_list(file):
         found = _files(file, modality, header, named)
@@ -175,10 +181,10 @@ def _rows(file: Path, path: str, named: dict[str, str], recognised: bool) -> Own
     rows = own_rows(Path(path), named)
     if recognised and not rows.numeric:
         # More likely one of images or texts, under a name that is not known.
-        others = (f"'{name}' (nor {', '.join(OTHER_NAMES[name])})" for name in ("path", "text"))
+        others = (f"'{name}' (nor {', '.join(OTHER_NAMES[name])})" for name in ("path", *KINDS))
         raise UserError(
             f"{table_title(file)} has no column {', nor '.join(others)}, and none of numbers: rename the one "
-            "of images or texts; if its rows are the items, say --modality table"
+            "of images, texts or sequences; if its rows are the items, say --modality table"
         )
     notes = [f"left out: {few(rows.left_out, NAMED)}"] if rows.left_out else []
     notes += [f"many values: {text}" for text in rows.many[:NAMED]]

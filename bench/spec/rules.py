@@ -17,6 +17,9 @@ SOURCE_VAL = "source-val"
 LABEL_FREE = (SOURCE_VAL, *VALIDATORS)
 """Rules that score an evaluation, and need no target label to do so."""
 
+SHARES = (SOURCE_VAL, "bnm")
+"""Those of them whose scores are shares of the largest possible one; others are nats, or a rank."""
+
 TUNES_BY = "bnm"
 """Rule that scores the trials of `bench tune` where there are no shots; docs/measurements/statistics.md has
 the numbers that chose it."""

@@ -2,7 +2,8 @@
 
 `python -m bench.report.regression.simulate --results DIR` takes the stored predictions of a results folder
 whose cells have many seeds. Each simulated comparison draws two disjoint sets of runs of one method, and
-new test images by drawing groups with replacement; a difference is put in by turning wrong images right.
+new test images by drawing groups with replacement; a difference is put in by turning wrong images right
+(by another metric than accuracy, by raising the credits of some).
 The comparison is the report's own (`bench.report.statistics.pairwise`).
 
 Without `--results` it says how often the report's interval of one mean covers the truth, by seeds.
@@ -62,17 +63,28 @@ def simulated(cells: pd.DataFrame, runs: int, effect: float, random: np.random.G
 def _redrawn(
     predictions: ScoredPredictions, drawn: np.ndarray, better: np.ndarray | None
 ) -> ScoredPredictions:
-    """Images of the drawn groups, each draw a group of its own; with those of `better` groups right."""
+    """Images of the drawn groups, each draw a group of its own; with those of `better` groups right.
+
+    By another metric than accuracy the credits of these images rise by what the metric lacks, so that it
+    rises as much in expectation: what would have been answered otherwise is not stored.
+    """
     right = predictions.correct[HEADLINE]
+    credits = predictions.credits.get(HEADLINE)
     if better is not None:
-        right = right | better[predictions.groups]
+        helped = better[predictions.groups]
+        right = right | helped
+        if credits is not None:
+            credits = credits + helped * (1.0 - credits.mean(dtype=np.float64))
     order = np.argsort(predictions.groups, kind="stable")
     first = np.searchsorted(predictions.groups[order], drawn, side="left")
     last = np.searchsorted(predictions.groups[order], drawn, side="right")
     places = [order[a:b] for a, b in zip(first, last, strict=True)]
+    chosen = np.concatenate(places)
     return replace(
         predictions,
-        correct={HEADLINE: right[np.concatenate(places)]},
+        correct={HEADLINE: right[chosen]},
+        credits={} if credits is None else {HEADLINE: credits[chosen]},
+        labels=predictions.labels[chosen],
         groups=np.repeat(np.arange(len(drawn)), [len(p) for p in places]),
         per_image={},
     )

@@ -149,7 +149,7 @@ def scored_predictions(
         selected[HEADLINE] = record.selected[headline]
     scenario = record.request.cell.scenario
     if scenario.unknown:
-        predictions = _opened(predictions, len(scenario.target_classes))
+        predictions = opened(predictions, len(scenario.target_classes))
     scored = score(predictions, selected, per_image, record.request.cell.metric)
     if scored.labels.max() >= len(scenario.target_names):
         raise Unusable(f"labels beyond the {len(scenario.target_names)} classes that the cell asks about")
@@ -162,7 +162,7 @@ def scored_predictions(
     return scored
 
 
-def _opened(predictions: Predictions, classes: int) -> Predictions:
+def opened(predictions: Predictions, classes: int) -> Predictions:
     """Predictions whose logits of test images have a class for what is unknown, the last."""
     return {
         name: with_rejection(values, classes)

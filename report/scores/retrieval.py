@@ -13,6 +13,8 @@ FIRST = 5
 def recall(record: Record, predictions: Predictions) -> float:
     """Recall at `FIRST` in percent at the headline rule's evaluation; of equal logits, half are before.
 
+    Items without a finite largest logit count as wrong, as they do everywhere.
+
     NaN where it has no logits.
     """
     place = record.selected.get(record.request.cell.headline)
@@ -22,4 +24,5 @@ def recall(record: Record, predictions: Predictions) -> float:
     labels = predictions["target-test/labels"].astype(int)
     own = logits[np.arange(len(labels)), labels][:, None]
     before = (logits > own).sum(1) + ((logits == own).sum(1) - 1) / 2
-    return 100.0 * float((before < FIRST).mean())
+    decided = np.isfinite(logits.max(1))
+    return 100.0 * float((decided & (before < FIRST)).mean())

@@ -28,7 +28,6 @@ from bench.spec.stages import Partition
 
 Verdict = Literal["reproduced", "not reproduced", "too small to tell", "not run"]
 
-TEST: Partition = "target-test"
 ALMOST = 0.99
 SEEDS = 3
 """Fewest seeds of a verdict."""
@@ -168,7 +167,8 @@ def _values(comparison: Comparison, term: Term, cells: pd.DataFrame) -> np.ndarr
     if comparison.measure == "source accuracy":
         return np.array([_accuracy(each[-1], "source-validation") for each in cells["evaluations"]])
     if not term.guarded:
-        return np.array([_accuracy(_unguarded(each, term.rule), TEST) for each in cells["evaluations"]])
+        chosen = [_unguarded(each, term.rule) for each in cells["evaluations"]]
+        return np.array([100.0 * each.tested if each else np.nan for each in chosen])
     return cells[accuracy_column(term.rule)].to_numpy(dtype=float)
 
 
@@ -178,8 +178,8 @@ def _unguarded(evaluations: Sequence[Evaluation], validator: str) -> Evaluation 
     return None if place is None else evaluations[place]
 
 
-def _accuracy(evaluation: Evaluation | None, partition: Partition) -> float:
-    return 100.0 * evaluation.accuracy.get(partition, np.nan) if evaluation else np.nan
+def _accuracy(evaluation: Evaluation, partition: Partition) -> float:
+    return 100.0 * evaluation.accuracy.get(partition, np.nan)
 
 
 def _error(comparison: Comparison, aligned: Sequence[pd.DataFrame], gaps: np.ndarray) -> Error | None:

@@ -51,6 +51,7 @@ SIZES = {
     "text": "tokens; what is longer is cut off",
     "audio": "milliseconds: the middle of each",
     "table": "columns: with --data as many as the table has",
+    "sequence": "letters; what is longer is cut off",
 }
 """What is said of the size of an item, by modality."""
 

@@ -95,13 +95,17 @@ def _accuracy(records: Mapping[str, Record], cell: Cell) -> float | None:
 
 
 def _best(records: Mapping[str, Record], cells: Sequence[Cell]) -> float | None:
-    """Test accuracy of the draw that scores best on what a method may choose by; None unless all are done.
+    """Test accuracy of the draw that scores best on what a method may choose by; None unless all have one.
 
     The best of fewer draws would not be at equal cost.
     """
     if any(cell.key not in records for cell in cells):
         return None
-    best = max((records[cell.key] for cell in cells), key=lambda record: allowed_score(record) or 0.0)
+    scores = [(allowed_score(records[cell.key]), cell.key) for cell in cells]
+    known = [(score, key) for score, key in scores if score is not None]
+    if len(known) < len(scores):
+        return None
+    best = records[max(known, key=lambda each: each[0])[1]]
     return 100 * best.evaluations[-1].accuracy["target-test"]
 
 

@@ -22,7 +22,7 @@ from bench.commands.progress import (
     TimeToGo,
     nothing,
     progress_bars,
-    test_accuracy,
+    test_percent,
     watch,
 )
 from bench.core.errors import UserError
@@ -115,7 +115,7 @@ def ready(plan: RunPlan, cells: Sequence[Cell]) -> RunPlan:
     return plan
 
 
-def run_cells(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_accuracy) -> None:
+def run_cells(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_percent) -> None:
     """Run some cells of a plan; each record is stored as soon as it is there, and its `score` shown.
 
     Raises:
@@ -125,7 +125,7 @@ def run_cells(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_ac
     execute(ready(plan, cells), cells, score)
 
 
-def outcomes(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_accuracy) -> list[Record | None]:
+def outcomes(plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_percent) -> list[Record | None]:
     """Run what is missing of some cells of a plan; what came of each, None where it cannot be read.
 
     Of a cell that had to run it is an attempt that failed, if there is one, before a record that is stale. An
@@ -152,7 +152,7 @@ def present(plan: RunPlan, cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def execute(
-    plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_accuracy, ended: Ended = nothing
+    plan: RunPlan, cells: Sequence[Cell], score: RecordScore = test_percent, ended: Ended = nothing
 ) -> None:
     """Run cells that are `ready`, cheap ones first; see `run_cells`. `ended` is called with each record."""
     executor, ordered = executor_for(plan), cheapest_first(cells)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
+import math
 import zlib
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
@@ -23,6 +26,7 @@ from rich.table import Table
 from bench.commands.experiments.execution import outcomes, prepared, ready
 from bench.commands.experiments.run_plan import ExecutionOptions, RunPlan
 from bench.commands.options import SuiteOptions
+from bench.commands.progress import percent
 from bench.core.errors import UserError, check_name, did_you_mean
 from bench.core.seeds import stream
 from bench.core.text import counted
@@ -32,11 +36,14 @@ from bench.records.selection import label_free_scores
 from bench.records.store import Store
 from bench.spec.cell import Cell, Value, content_hash
 from bench.spec.matrix.suite import Suite
-from bench.spec.rules import LABEL_FREE, SOURCE_VAL, TUNES_BY
+from bench.spec.rules import LABEL_FREE, SHARES, SOURCE_VAL, TUNES_BY
 from bench.spec.scenarios import KINDS
 
 NAMED = ("suite", "methods", "source", "target")
 """Options that a study's name says in words."""
+
+SCORED = "scored"
+"""Attribute of a trial: places of the cells that its mean is over."""
 
 SEAL = "checksum"
 """Field of a line of a journal."""
@@ -73,7 +80,7 @@ def tune(options: TuneOptions) -> int:
     """Run what is missing of each method's trials; returns the exit code."""
     check_name("rule that needs no target label", options.rule, LABEL_FREE)
     methods = select_methods(options.method)
-    studies: dict[str, tuple[optuna.Study, Space]] = {}
+    studies: dict[str, Tuned] = {}
     for method in methods:
         try:
             studies[method] = _tune(method, options)
@@ -82,20 +89,33 @@ def tune(options: TuneOptions) -> int:
                 raise
             click.echo(f"not tuned: {reason}")
     if len(methods) == 1:
-        return _conclude(studies[methods[0]][0], methods[0])
+        return _conclude(studies[methods[0]], methods[0])
     click.echo(markdown(studies))
-    failed = [method for method, (study, _) in studies.items() if not _complete(study)]
+    failed = [method for method, found in studies.items() if not _complete(found.study)]
     for method in failed:
         click.echo(f"{method}: every trial failed", err=True)
     return 0 if studies and not failed else 1
 
 
 def _complete(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Trials of a study that have a score."""
-    return [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    """Trials of a study that have a score of every cell of which any trial has one.
+
+    The mean over the cells that are left to a trial cannot be compared with its rivals'.
+    """
+    whole = _scored(study)
+    return [
+        trial
+        for trial in study.trials
+        if trial.state == TrialState.COMPLETE and whole <= {*trial.user_attrs.get(SCORED, whole)}
+    ]
 
 
-def _tune(method: str, options: TuneOptions) -> tuple[optuna.Study, Space]:
+def _scored(study: optuna.Study) -> set[int]:
+    """Places of the cells of which any trial of a study has a score."""
+    return {place for trial in study.trials for place in trial.user_attrs.get(SCORED, ())}
+
+
+def _tune(method: str, options: TuneOptions) -> Tuned:
     selection = replace(options.selection, methods=[method])
     plan = RunPlan.resolve(selection, options.results, ExecutionOptions(options.device), suffix="-tuning")
     space = search_space(method, plan.suite.recipe)
@@ -107,28 +127,58 @@ def _tune(method: str, options: TuneOptions) -> tuple[optuna.Study, Space]:
         space = {options.only: space[options.only]}
     rule = "" if options.rule == TUNES_BY else options.rule
     what = " ".join(filter(None, [study_name(options.selection), options.only, rule]))
-    return search(plan, method, space, options.trials, what, options.rule), space
+    study = search(plan, method, space, options.trials, what, options.rule)
+    return Tuned(study, space, in_percent(plan.cells, options.rule))
 
 
-def markdown(studies: Mapping[str, tuple[optuna.Study, Space]]) -> str:
+class Tuned(NamedTuple):
+    """A method's study, what it searched, and whether its scores are shares, printed as percent."""
+
+    study: optuna.Study
+    space: Space
+    percent: bool
+
+    @property
+    def heading(self) -> str:
+        """Heading of a column of scores."""
+        return "score, %" if self.percent else "score"
+
+    def shown(self, trial: optuna.trial.FrozenTrial | None) -> str:
+        """Score of a trial as it is printed."""
+        if trial is None:
+            return "–"
+        return f"{100 * _value(trial):.1f}" if self.percent else f"{_value(trial):.4g}"
+
+
+def in_percent(cells: Sequence[Cell], rule: str) -> bool:
+    """True if the scores of trials on these cells are shares: of shots, of source images, or by the rule."""
+    return rule in SHARES or all(
+        cell.scenario.shots != 0 or not KINDS[cell.scenario.kind].shows_target for cell in cells
+    )
+
+
+def _value(trial: optuna.trial.FrozenTrial) -> float:
+    return -math.inf if trial.value is None else trial.value
+
+
+def markdown(studies: Mapping[str, Tuned]) -> str:
     """Table of each method's hyperparameters: the default and the best, with the scores of both."""
-    rows = ["| method | hyperparameter | default | score, % | best | score, % | trials |"]
+    score = next((found.heading for found in studies.values()), "score")
+    rows = [f"| method | hyperparameter | default | {score} | best | {score} | trials |"]
     rows.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
-    for method, (study, space) in studies.items():
+    for method, found in studies.items():
+        study, space, _ = found
         complete = _complete(study)
         if not complete:
             continue
-        best = max(complete, key=lambda trial: trial.value or 0.0)
+        best = max(complete, key=_value)
         for name in best.params:
             default = space[name]["default"]
             own = next((trial for trial in complete if trial.params[name] == default), None)
-            cells = (method, name, f"{default:g}", _percent(own), f"{best.params[name]:.3g}", _percent(best))
+            tried = f"{default:g}", found.shown(own), f"{best.params[name]:.3g}", found.shown(best)
+            cells = (method, name, *tried)
             rows.append(f"| {' | '.join(cells)} | {len(complete)} |")
     return "\n".join([*rows, ""])
-
-
-def _percent(trial: optuna.trial.FrozenTrial | None) -> str:
-    return "–" if trial is None else f"{100 * (trial.value or 0.0):.1f}"
 
 
 def study_name(options: SuiteOptions) -> str:
@@ -154,10 +204,11 @@ def tuned(plan: RunPlan) -> Suite:
         except Untried as reason:
             click.echo(f"not tuned: {reason}")
             continue
-        if not _complete(study):
+        if not (complete := _complete(study)):
             click.echo(f"{method}: every trial failed; it keeps its defaults", err=True)
             continue
-        values = {name: _rounded(value) for name, value in study.best_params.items()}
+        best = max(complete, key=_value)
+        values = {name: _rounded(value) for name, value in best.params.items()}
         overrides[method] = explicit(method, {**values, **suite.set.get(method, {})}, suite.recipe)
     return suite.model_copy(update={"set": overrides})
 
@@ -185,12 +236,21 @@ def search(
             trial = next_trial(study)
             values = suggested(trial, space)
             try:
-                score = trial_score(plan, method, values, rule)
+                scores = trial_scores(plan, method, values, rule)
             except Changed:
                 return search(_changed(plan, method), method, space, trials, what, rule)
-            state = TrialState.FAIL if score is None else TrialState.COMPLETE
             # Another process that goes on with this study may have told the same.
-            study.tell(trial, score, state=state, skip_if_finished=True)
+            with contextlib.suppress(UpdateFinishedTrialError):
+                trial.set_user_attr(SCORED, sorted(scores))
+            mean = sum(scores.values()) / len(scores) if scores and _scored(study) <= scores.keys() else None
+            state = TrialState.FAIL if mean is None else TrialState.COMPLETE
+            study.tell(trial, mean, state=state, skip_if_finished=True)
+        whole = _scored(study)
+        for each in study.trials:
+            found = {*each.user_attrs.get(SCORED, whole)}
+            if found and (lost := len(whole - found)):
+                lacking = f"{lost} of {counted(len(whole), 'cell')}"
+                click.echo(f"trial {each.number} is left out: no score of {lacking} that others have")
         return study
 
 
@@ -241,10 +301,10 @@ def _rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def trial_score(plan: RunPlan, method: str, values: Mapping[str, Value], rule: str) -> float | None:
-    """Mean allowed score of a plan's cells under some hyperparameters; None when any of them fails.
+def trial_scores(plan: RunPlan, method: str, values: Mapping[str, Value], rule: str) -> dict[int, float]:
+    """Allowed scores of a plan's cells under some hyperparameters, by place; none when any of them fails.
 
-    It is minus infinity where a model has collapsed, which is worse than any that has not.
+    One is minus infinity where a model has collapsed, which is worse than any that has not.
 
     Raises:
         Changed: the trial is of other code or data than the plan.
@@ -262,7 +322,13 @@ def trial_score(plan: RunPlan, method: str, values: Mapping[str, Value], rule: s
     cells = with_folds(trial.cells)
     # Test accuracy of trials is not shown: it must not have a part in tuning.
     allowed = partial(allowed_score, rule=rule)
-    records = [record for record in outcomes(trial, cells, allowed) if record]
+
+    def words(record: Record) -> str:
+        score = allowed(record)
+        in_shares = in_percent([record.request.cell], rule)
+        return percent(score) if in_shares or score is None else f"{score:.4g}"
+
+    records = [record for record in outcomes(trial, cells, words) if record]
     if len(records) < len(cells):
         raise UserError(
             f"{len(cells) - len(records)} of a trial's records cannot be read from '{trial.store.root}' any "
@@ -273,13 +339,13 @@ def trial_score(plan: RunPlan, method: str, values: Mapping[str, Value], rule: s
     if begun.outdated(now) or any(record.digests.outdated(begun) for record in records):
         raise Changed
     if any(record.outcome.status == "failed" for record in records):
-        return None
-    scores = [score for record in records if (score := allowed(record)) is not None]
+        return {}
+    scores = {place: score for place, record in enumerate(records) if (score := allowed(record)) is not None}
     if not scores:
         said = next((record.outcome.reason for record in records), "none is tried, since all are episodes")
         reason = said or f"rule '{rule}' has no score for them"
         raise Untried(f"{method} can do none of the suite's cells: {reason}")
-    return sum(scores) / len(scores)
+    return scores
 
 
 def with_folds(cells: Sequence[Cell]) -> list[Cell]:
@@ -394,20 +460,21 @@ def _inside(spec: dict[str, float]) -> bool:
     return spec["low"] <= spec["default"] <= spec["high"]
 
 
-def _conclude(study: optuna.Study, method: str) -> int:
+def _conclude(found: Tuned, method: str) -> int:
     """Print the best trials and how to use the best one."""
+    study = found.study
     complete = _complete(study)
     if not complete:
         click.echo(f"{method}: every trial failed", err=True)
         return 1
-    ranked = sorted(complete, key=lambda trial: -(trial.value or 0.0))
+    ranked = sorted(complete, key=lambda trial: -_value(trial))
     table = Table(title=f"{method}: best of {counted(len(complete), 'trial')}", title_justify="left")
     space = list(ranked[0].params)
-    for column in ("trial", "score, %", *space):
+    for column in ("trial", found.heading, *space):
         table.add_column(column, justify="right")
     for trial in ranked[:5]:
         values = [f"{trial.params.get(name, float('nan')):.4g}" for name in space]
-        table.add_row(str(trial.number), f"{100 * (trial.value or 0.0):.1f}", *values)
+        table.add_row(str(trial.number), found.shown(trial), *values)
     Console().print(table)
     click.echo(f"[set.{method}]")
     for name, value in ranked[0].params.items():

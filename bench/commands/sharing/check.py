@@ -25,7 +25,7 @@ from bench.records.archive import DAMAGE, LARGEST, MEMBER
 from bench.records.record import Evaluation, Predictions, Record
 from bench.records.selection import select
 from bench.records.store import Store
-from bench.report.scores.predictions import PART, ScoredPredictions, Unusable, score
+from bench.report.scores.predictions import PART, ScoredPredictions, Unusable, opened, score
 from bench.report.scores.words import metric_name
 from bench.spec.toml import describe
 
@@ -181,7 +181,10 @@ def _predictions(record: Record, predictions: Predictions) -> Iterator[str]:
         yield "selects other evaluations than its rules do"
         return
     cell = record.request.cell
-    classes = cell.scenario.episodes.way if cell.scenario.episodes else len(cell.scenario.target_classes)
+    scenario = cell.scenario
+    classes = scenario.episodes.way if scenario.episodes else len(scenario.target_names)
+    if scenario.unknown:
+        predictions = opened(predictions, len(scenario.target_classes))
     found = score(predictions, record.selected, per_image=False, metric=cell.metric)
     if int(found.labels.max()) >= classes:
         yield f"has a label {int(found.labels.max())} of {classes} classes"

@@ -18,6 +18,8 @@ def decode(encoded: Encoded, size: int, fit: Fit = "pad") -> np.ndarray:
     Raises:
         Unreadable: it is no sequence, or an empty one.
     """
+    if isinstance(encoded, bytes):
+        encoded = np.frombuffer(encoded, dtype=np.uint8)
     if not isinstance(encoded, np.ndarray) or encoded.ndim != 1 or encoded.dtype != np.uint8:
         raise Unreadable("no sequence of letters")
     letters = encoded[encoded != 0]
@@ -29,4 +31,9 @@ def decode(encoded: Encoded, size: int, fit: Fit = "pad") -> np.ndarray:
     return np.pad(numbers, (0, size - len(numbers))).astype(np.int32)
 
 
-DECODER = Decoder("sequence", decode, "int32", (None,))
+def as_letters(numbers: np.ndarray) -> str:
+    """Text of a sequence of numbers (L,), as `decode` made them: capitals, `-` for what is no letter."""
+    return "".join("-" if number == OTHER else chr(ord("A") - 1 + number) for number in numbers[numbers > 0])
+
+
+DECODER = Decoder("sequence", decode, "int32", (None,), show=as_letters)

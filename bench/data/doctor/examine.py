@@ -14,7 +14,12 @@ from bench.data.doctor import counts, duplicates, files, recordings, texts
 from bench.data.doctor.finding import Finding
 from bench.data.doctor.rows import read_rows, row_faults, row_summary
 from bench.data.doctor.scan import scan_images
-from bench.data.doctor.sequences import read_sequences, sequence_faults, sequence_summary
+from bench.data.doctor.sequences import (
+    read_sequences,
+    sequence_faults,
+    sequence_summary,
+    unreadable_sequences,
+)
 from bench.data.index import Progress
 
 DomainSummary = dict[str, str | int | float | None]
@@ -73,7 +78,8 @@ def _rows(dataset: Dataset, progress: Progress) -> Looked:
 
 def _sequences(dataset: Dataset, progress: Progress) -> Looked:
     read = read_sequences(dataset, progress)
-    return Looked([], list(sequence_faults(dataset, read)), partial(sequence_summary, read))
+    before, after = list(unreadable_sequences(dataset, read)), list(sequence_faults(dataset, read))
+    return Looked(before, after, partial(sequence_summary, read))
 
 
 def _images(dataset: Dataset, progress: Progress) -> Looked:

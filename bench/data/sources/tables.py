@@ -45,6 +45,7 @@ Rows = Iterator[tuple[int, dict[str, str]]]
 OTHER_NAMES = {
     "path": ("filename", "file", "file_name", "filepath", "file_path", "image", "image_path", "img_path"),
     "text": ("sentence", "review", "content", "body"),
+    "sequence": ("seq", "peptide", "peptide_sequence", "protein_sequence", "dna_sequence", "rna_sequence"),
     "domain": ("domain_name", "site", "style"),
     "label": ("class", "class_name", "label_name", "category", "category_name"),
     "group": ("group_id", "patient", "patient_id"),
@@ -82,6 +83,7 @@ class Columns:
 
 
 IMAGES, TEXTS, ROWS = Columns("path"), Columns("text", ("text",)), Columns(None)
+SEQUENCES = Columns("sequence", ("sequence",))
 
 
 def read_table(file: Path, columns: Columns) -> Rows:
@@ -116,7 +118,7 @@ def header_of(table: Path) -> list[str]:
     for file in parquet_files(table):
         with open_shard(file) as shard:
             return list(shard.schema_arrow.names)
-    return max((read_header(table, each)[1] for each in (IMAGES, TEXTS)), key=len)
+    return max((read_header(table, each)[1] for each in (IMAGES, TEXTS, SEQUENCES)), key=len)
 
 
 def item_column(header: Sequence[str], columns: Columns) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -56,17 +57,26 @@ class Curves:
 def learning(frame: pd.DataFrame, block: Block) -> pd.DataFrame:
     """Mean test metric in percent at each evaluation of the last stage: methods by optimiser step.
 
+    Cells may have been evaluated after other steps, or have had fewer. Each counts by its latest evaluation
+    until then, from the step on at which all cells of the method have one, so that no curve rises because
+    other cells are left.
+
     For inspection only: it is made of target test labels, and no evaluation may be chosen by it.
     """
     cells = scored(block.of(frame))
-    rows = [
-        (method, each.step, 100.0 * each.tested)
-        for method, evaluations in zip(cells["method"], cells["evaluations"], strict=True)
-        for each in evaluations
-        if each.stage == evaluations[-1].stage
-    ]
-    table = pd.DataFrame(rows, columns=["method", "step", "accuracy"])
-    return table.pivot_table(index="method", columns="step", values="accuracy")
+    found: dict[str, list[pd.Series]] = {}
+    for method, evaluations in zip(cells["method"], cells["evaluations"], strict=True):
+        last = {each.step: 100.0 * each.tested for each in evaluations if each.stage == evaluations[-1].stage}
+        found.setdefault(method, []).append(pd.Series(last, dtype=float))
+    means = {method: _latest(each) for method, each in sorted(found.items())}
+    table = pd.DataFrame(means).T.sort_index(axis=1)
+    return table.rename_axis(index="method", columns="step")
+
+
+def _latest(curves: Sequence[pd.Series]) -> pd.Series:
+    """Mean of curves at the steps of any of them, each by its latest value, as soon as all have one."""
+    table = pd.concat(curves, axis=1).sort_index().ffill()
+    return table.dropna().mean(axis=1)
 
 
 def learning_curves(frame: pd.DataFrame, block: Block) -> Curves | None:

@@ -22,7 +22,8 @@ class TargetScores:
     """Accuracy of one method by target, percent: the mean over `targets`, and that of the `hardest` one.
 
     single: mean over `compared` pools and targets of the best single source of the pool, by test accuracy, as
-        published tables have it: nobody knows it beforehand. None where not all sources of a pool ran alone.
+        published tables have it: nobody knows it beforehand. Over the seeds that the pool and all of its
+        sources have; None where there is none, or not all sources of a pool ran alone.
     gain: points that the sources together are above it.
     """
 
@@ -42,15 +43,21 @@ def by_target(frame: pd.DataFrame, block: Block, rule: str = HEADLINE) -> list[T
         return []
     column = accuracy_column(rule)
     alone = scored(frame[frame["kind"] == ALONE], rule)
-    singles = alone.groupby(["method", "goal", "source"])[column].mean().to_dict()
+    singles = {
+        key: mine.groupby("seed")[column].mean() for key, mine in alone.groupby(["method", "goal", "source"])
+    }
     found = []
     for method, mine in shared(block.of(frame), rule).groupby("method"):
         means = mine.groupby("target")[column].mean()
-        beside = [
-            (mean, max(known))
-            for (goal, pool), mean in mine.groupby(["goal", "source"])[column].mean().items()
-            if None not in (known := [singles.get((method, goal, one)) for one in pool.split(TOGETHER)])
-        ]
+        beside = []
+        for (goal, pool), cells in mine.groupby(["goal", "source"]):
+            known = [singles.get((method, goal, one)) for one in pool.split(TOGETHER)]
+            if any(each is None for each in known):
+                continue
+            # Over the seeds that all of them have: what one seed gives is no gain of the pool.
+            runs = pd.concat([cells.groupby("seed")[column].mean(), *known], axis=1, join="inner").mean()
+            if runs.notna().all():
+                beside.append((float(runs.iloc[0]), float(runs.iloc[1:].max())))
         together, single = (
             (sum(side) / len(beside) for side in zip(*beside, strict=True)) if beside else (0.0, None)
         )

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +18,27 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from scipy.stats import spearmanr
 
+from bench.commands.experiments.run_plan import RunPlan
 from bench.commands.experiments.tune import (
     FOLDS,
+    TuneOptions,
     _study,
     allowed_score,
     next_trial,
     suggested,
+    tune,
     with_folds,
 )
+from bench.commands.options import SuiteOptions
 from bench.core.errors import UserError
 from bench.method.registry import search_space
+from bench.records.record import Evaluation, Record
 from bench.records.selection import COLLAPSED, label_free_scores, validator_scores
 from bench.records.store import Store
+from bench.spec.cell import Cell
 from bench.spec.rules import TUNES_BY
 from tests.data.pictures import as_folders, pictures
+from tests.report import synthetic
 from tests.support.cells import answer, tiny_cell
 from tests.support.checkout import ROOT, bench, install
 
@@ -111,6 +119,74 @@ def test_a_study_goes_on_where_it_was(tmp_path: Path) -> None:
     after = {record.key for record in Store(tmp_path / "results/tiny-tuning").records()}
     assert records < after
     assert len(after) == 3 * (1 + FOLDS)
+
+
+def nats(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, scores: list[tuple[float | None, float]], rule: str = "dev"
+) -> None:
+    """Run a trial for each pair of scores, which two cells get by a rule; None: it is not finite there."""
+    (folder / "tiny.toml").write_text(
+        SUITE.replace("shots = [0, 3]", "shots = [0]").replace('["google"]', '["google", "apple"]')
+    )
+    left = iter(scores)
+
+    def outcomes(plan: RunPlan, cells: Sequence[Cell], score: object) -> list[Record]:
+        given = next(left)
+        assert len(cells) == len(given)
+        return [
+            synthetic.record(
+                cell,
+                digests=plan.digests[cell.method],
+                evaluations=(
+                    Evaluation(
+                        stage="source",
+                        step=4,
+                        accuracy={"target-test": 0.5},
+                        validators={} if value is None else {rule: value},
+                        diversity=1.0,
+                    ),
+                ),
+                selected={"last": 0},
+            )
+            for cell, value in zip(cells, given, strict=True)
+        ]
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("bench.commands.experiments.tune.outcomes", outcomes)
+    options = SuiteOptions(suite="tiny.toml")
+    arguments = TuneOptions(options, ["full-finetune"], None, len(scores), rule, "cpu", None)
+    assert tune(arguments) == 0
+
+
+def test_a_mean_over_fewer_cells_is_none_to_compare(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """-1 over the cell that is left would be ahead of -(1 + 5) / 2 = -3 and -(1 + 7) / 2 = -4."""
+    nats(monkeypatch, tmp_path, [(-1.0, -5.0), (-1.0, -7.0), (None, -1.0)])
+    said = capsys.readouterr().out
+    assert "trial 2 is left out: no score of 1 of 2 cells that others have" in said
+    assert "best of 2 trials" in said
+    rows = [line.split("│")[1:-1] for line in said.splitlines() if line.startswith("│")]
+    assert [(row[0].strip(), row[1].strip()) for row in rows] == [("0", "-3"), ("1", "-4")]
+    assert "%" not in said
+
+
+def test_nor_is_that_of_the_first_trial(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nats(monkeypatch, tmp_path, [(None, -1.0), (-1.0, -5.0)])
+    said = capsys.readouterr().out
+    assert "trial 0 is left out: no score of 1 of 2 cells that others have" in said
+    assert "best of 1 trial" in said
+
+
+def test_shares_are_percent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nats(monkeypatch, tmp_path, [(0.5, 0.25)], "bnm")
+    said = capsys.readouterr().out
+    assert "score, %" in said
+    assert "37.5" in said
 
 
 def test_another_rule_is_another_study(tmp_path: Path) -> None:

@@ -44,6 +44,18 @@ def test_regret_by_hand() -> None:
     assert (cheap.arm, cheap.regret, cheap.seconds) == (Arm("x", "net"), 0.0, 10.0)
 
 
+def test_what_is_undefined_on_test_items_is_no_regret() -> None:
+    """AUC of test items of one class: not 0 %, which made every rival look better."""
+    asked = cell(metric="auc")
+    accuracy = {"target-validation": 0.6, "target-test": 0.9}
+    one = Evaluation(stage="target", step=20, accuracy=accuracy, metric={"target-validation": 0.7})
+    done = record(asked, evaluations=(one,), selected={asked.headline: 0})
+    assert known_of(done).score is None
+    both = one.model_copy(update={"metric": {"target-validation": 0.7, "target-test": 0.8}})
+    found = known_of(record(asked, evaluations=(both,), selected={asked.headline: 0}))
+    assert (found.score, found.test) == (pytest.approx(70.0), pytest.approx(80.0))
+
+
 def test_other_pairs_are_known_for_nothing() -> None:
     found = [
         *(known(method, score, score, 10.0) for method, score in (("x", 50.0), ("y", 70.0))),

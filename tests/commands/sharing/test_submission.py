@@ -16,16 +16,20 @@ from click.testing import CliRunner, Result
 from safetensors.numpy import load, save
 
 from bench.cli import cli
+from bench.commands.sharing.check import _predictions
 from bench.commands.sharing.questions import questions_of, suite_questions
 from bench.commands.sharing.reproduction import compared, is_marked
 from bench.core.errors import UserError
+from bench.data.catalog import load_card
 from bench.records.archive import to_zip
 from bench.records.codec import decode, encode
 from bench.records.record import Record
 from bench.records.selection import select
 from bench.records.store import Store
+from bench.report.scores.predictions import Unusable
 from bench.spec.matrix.editions import digest_of, editions, question
 from bench.spec.matrix.suite import load_suite
+from tests.support.cells import answer, tiny_cell
 from tests.support.checkout import ROOT, bench
 
 BASELINES = ROOT / "results" / "baselines"
@@ -511,3 +515,14 @@ def test_cells_are_run_again(tmp_path: Path) -> None:
     assert is_marked(tmp_path / "me")
     reseal(tmp_path / "me", by="another")
     assert not is_marked(tmp_path / "me"), "the mark is of what was run again"
+
+
+def test_what_is_unknown_has_a_label_of_its_own(tmp_path: Path) -> None:
+    """Four classes and what is unknown, 4, which a method of four logits rejects by entropy."""
+    unknown = tuple(load_card("emoji-home").classes[-2:])
+    record, predictions = answer(tiny_cell(kind="open", shots=0, unknown=unknown), tmp_path)
+    assert predictions["target-test/labels"].max() == 4
+    assert [*_predictions(record, predictions)] == []
+    beyond = {**predictions, "target-test/labels": predictions["target-test/labels"] + 1}
+    with pytest.raises(Unusable, match="do not belong to"):
+        [*_predictions(record, beyond)]

@@ -118,3 +118,5 @@ def test_recall_by_hand(tmp_path: Path) -> None:
     predictions = {"look0/target-test/logits": logits, "target-test/labels": np.array([2, 5, 3], np.int16)}
     assert recall(record, predictions) == pytest.approx(100 * 2 / 3)
     assert np.isnan(recall(record, {}))
+    predictions["look0/target-test/logits"][0] = np.nan
+    assert recall(record, predictions) == pytest.approx(100 / 3), "what decides nothing is wrong"

@@ -38,6 +38,34 @@ def test_the_difference_that_is_put_in_is_there(noisy: Store) -> None:
     assert np.mean(gaps) == pytest.approx(10.0, abs=1.5)
 
 
+@pytest.fixture
+def ranked(store: Store) -> Store:
+    """Eight runs of one method, judged by AUC: about 0.76 of two classes, one standard deviation apart."""
+    random = np.random.default_rng(5)
+    labels = np.arange(200) % 2
+    for seed in range(8):
+        arrays = synthetic.predictions({0: [], 1: []}, images=200)
+        arrays["target-test/labels"] = labels.astype(np.int16)
+        odds = random.normal(labels, 1.0)
+        for place in (0, 1):
+            arrays[f"look{place}/target-test/logits"] = np.stack([0 * odds, odds], 1).astype(np.float16)
+        store.write(synthetic.record(synthetic.cell("a", seed=seed, metric="auc")), arrays)
+    return store
+
+
+def test_a_difference_of_another_metric_than_accuracy(ranked: Store) -> None:
+    cells = load_frame(ranked)
+    assert cells[accuracy_column()].mean() == pytest.approx(76, abs=3)
+    random, rows = np.random.default_rng(0), []
+    for effect in (0.0, 10.0):
+        drawn = [simulated(cells, 3, effect, random) for _ in range(40)]
+        means = [each.groupby("method")[accuracy_column()].mean() for each in drawn]
+        rows.append(np.mean([each["right"] - each["left"] for each in means]))
+    assert rows == pytest.approx([0.0, 10.0], abs=1.5)
+    done = CliRunner().invoke(main, ["--results", str(ranked.root), "--times", "2"], catch_exceptions=False)
+    assert "0 points: called different in" in done.output
+
+
 def test_the_command_prints_counts_and_repeats_itself(noisy: Store) -> None:
     arguments = ["--results", str(noisy.root), "--times", "5"]
     one, other = (CliRunner().invoke(main, arguments, catch_exceptions=False).output for _ in range(2))

@@ -143,6 +143,31 @@ def test_a_rule_without_its_guard_takes_a_collapsed_model(tmp_path: Path) -> Non
         comparison(plus=[{"method": "a", "guarded": False}])
 
 
+def test_both_sides_are_of_the_metric_of_the_cells(tmp_path: Path) -> None:
+    """70 % balanced accuracy, not 60 % accuracy, against the 50 % of both that stored predictions say."""
+    store = Store(tmp_path)
+    store.prepare()
+    cells = [cell("a", seed=seed, shots=0, metric="balanced-accuracy") for seed in range(3)]
+    for each in cells:
+        first, last = (
+            evaluation.model_copy(update={"metric": said, "validators": {"snd": snd}, "diversity": diversity})
+            for evaluation, said, snd, diversity in zip(
+                record(each).evaluations,
+                ({"target-test": 0.7}, {"target-test": 0.5}),
+                (5.0, 2.0),
+                (0.0, 0.9),
+                strict=True,
+            )
+        )
+        done = record(each, evaluations=(first, last), selected=select((first, last)))
+        store.write(done, predictions({0: range(24), 1: range(20)}))
+    frame = load_frame(store, cells, per_image=False)
+    asked = comparison(
+        plus=[{"method": "a", "rule": "snd", "guarded": False}], minus=[{"method": "a", "rule": "snd"}]
+    )
+    assert measure(asked, [frame, frame]).sides == pytest.approx((70.0, 50.0))
+
+
 @pytest.mark.parametrize(
     ("order", "correlation", "verdict"),
     [

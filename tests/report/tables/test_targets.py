@@ -46,3 +46,13 @@ def test_by_target(kind: str, tmp_path: Path) -> None:
     assert (plain.mean, plain.worst, plain.hardest) == (37.5, 25.0, "sketch")
     assert (plain.single, plain.gain, plain.compared) == (45.0, 5.0, 1)
     assert by_target(frame, Block("cross-domain", Supervision(0))) == []
+
+
+def test_the_best_single_source_is_of_the_seeds_of_the_pool(tmp_path: Path) -> None:
+    """24 of 40 against 20 in the one seed that both have; 32 of the other seed are no loss of the pool."""
+    store = Store(tmp_path)
+    fill(store, "plain", {"art": 24}, "generalise")
+    for source, seed, right in (("photo", 0, 20), ("photo", 1, 32), ("sketch", 0, 12)):
+        write(store, cell("plain", source, "art", 0, seed), right)
+    (plain,) = by_target(load_frame(store), Block("generalise", Supervision(0)))
+    assert (plain.mean, plain.single, plain.gain, plain.compared) == (60.0, 50.0, 10.0, 1)
