@@ -18,7 +18,7 @@ def decode(encoded: Encoded, size: int, fit: Fit = "pad") -> np.ndarray:
     Raises:
         Unreadable: it is no sequence, or an empty one.
     """
-    if isinstance(encoded, bytes):
+    if isinstance(encoded, bytes) and encoded.isascii():
         encoded = np.frombuffer(encoded, dtype=np.uint8)
     if not isinstance(encoded, np.ndarray) or encoded.ndim != 1 or encoded.dtype != np.uint8:
         raise Unreadable("no sequence of letters")
