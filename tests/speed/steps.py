@@ -4,7 +4,7 @@ Measured in turn with steps of full fine-tuning, on one thread, and divided by t
 of neighbours. Of a method that has no steps, one fit; of one that reads all items anew now and then, a whole
 stage by the number of its steps. The network and the images are those of the suite `quick`: the first stage
 that is a method's own, evaluations left out; of a method that this network has no place for, both are taken
-on a vision transformer, or else on the sequences of `area-biology`. Writes `methods/costs.tsv`, which
+on a vision transformer, or else on sequences or on rows of tables. Writes `methods/costs.tsv`, which
 `bench list methods` shows; methods that are not named keep their lines there. With another network it prints.
 """
 
@@ -38,6 +38,7 @@ PLACES = (
     ("quick", None),
     ("quick", "vit_tiny_patch16_224.untrained"),
     ("area-biology", None),
+    ("area-finance", None),
 )
 """Suites and networks, None for the suite's own, in the order in which a method is tried on them."""
 
@@ -128,12 +129,11 @@ def measured(name: str, artifacts: Path, places: Sequence[tuple[str, str | None]
     """Cost of a method relative to full fine-tuning, in the first place that it has something to train in."""
     (suite, backbone), *others = places
     try:
-        steps = Steps(name, artifacts, suite, backbone)
+        return relative(Steps(name, artifacts, suite, backbone), _reference(artifacts, suite, backbone))
     except CellSkipped:
         if not others:
             raise
         return measured(name, artifacts, others)
-    return relative(steps, _reference(artifacts, suite, backbone))
 
 
 @cache
@@ -158,7 +158,7 @@ def main() -> None:
             except CellSkipped as reason:
                 print(f"not measured: {reason}", flush=True)
                 continue
-            rows[name] = f"{name}\t{what}\t{cost:.2g}"
+            rows[name] = f"{name}\t{what}\t{cost:{'.2g' if cost < 99.5 else '.0f'}}"
             print(rows[name], flush=True)
             if said.backbone:
                 continue
