@@ -44,6 +44,8 @@ RC_PARAMS: dict[str, Any] = {
     "axes.labelcolor": INK,
     "axes.edgecolor": FAINT,
     "axes.titlesize": 11,
+    # A tick says what it is, not how far it is from a number in a corner.
+    "axes.formatter.useoffset": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "xtick.color": FAINT,

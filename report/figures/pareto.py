@@ -76,11 +76,17 @@ def panels(boards: Sequence[Leaderboard], style: MethodStyles) -> list[tuple[Lea
     if not ends:
         return []
     costs, heights = [value for _, value in ends], [end for end, _ in ends]
-    room = 0.06 * max(max(heights) - min(heights), 1.0)
-    limits = Limits(
-        (min(costs), max(costs)), (min(heights) - room, max(heights) + 2 * room), "panel", (4.1, 3.0)
-    )
+    low, high = min(heights), max(heights)
+    # Of what is nearly equal hundredths of a point would fill the figure, on scales that end above 100 %.
+    span = max(high - low, LEAST)
+    high = min((low + high + span) / 2, max(high, 100.0))
+    room = 0.06 * span
+    limits = Limits((min(costs), max(costs)), (high - span - room, high + 2 * room), "panel", (4.1, 3.0))
     return [(board, _picture(board, points, SECONDS, style, limits)) for board, points in drawn]
+
+
+LEAST = 2.0
+"""Points that the axes of accuracies span at least."""
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,21 @@ def test_maps_show_pretrained_as_a_row_and_name_every_number(store: Store) -> No
     assert "pretrained to sketch 50.0" in picture.alt
 
 
+def test_scales_of_equal_results_are_read_as_they_stand(store: Store) -> None:
+    """Of 40 images all right: a scale of two points, whole below 100 % but for room, its numbers in full."""
+    synthetic.fill(store, {"linear-probe": 40, "dann": 40}, shots=[5])
+    board = leaderboard(load_frame(store), BLOCK, "linear-probe")
+    ((_, picture),) = pareto.panels([board], method_styles(["linear-probe", "dann"]))
+    (axes,) = picture.drawing.figure.axes
+    low, high = axes.get_ylim()
+    assert low <= 98
+    assert 100 < high < 100.5
+    ticks = [float(text.get_text()) for text in axes.get_yticklabels() if text.get_text()]
+    assert {98.0, 99.0, 100.0} <= set(ticks)
+    for text in (axes.yaxis.get_offset_text(), axes.xaxis.get_offset_text()):
+        assert text.get_text() == ""
+
+
 def test_nothing_to_draw(store: Store) -> None:
     store.write(synthetic.record(synthetic.cell(), "failed", "diverged"), {})
     assert drawn(store) == []
