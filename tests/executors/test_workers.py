@@ -127,12 +127,7 @@ def test_what_a_method_starts_ends_where_the_run_is_killed(tmp_path: Path) -> No
     run = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)], env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
-    deadline = time.monotonic() + 60
-    while len(worked(tmp_path)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    started = others(tmp_path)
-    assert len(started) == 3
-    assert all(map(running, started))
+    started = started_by_two(tmp_path)
     run.kill()
     run.wait()
     assert_gone(started)
@@ -140,10 +135,9 @@ def test_what_a_method_starts_ends_where_the_run_is_killed(tmp_path: Path) -> No
 
 def test_what_a_method_starts_ends_where_nobody_reads_the_answers(tmp_path: Path) -> None:
     """A worker may notice that the run is gone as it answers, before it sees the end of its input."""
-    mark = new_mark()
     worker = subprocess.Popen(
         [sys.executable, "-m", "tests.quick"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), MARK: mark},
+        env={**os.environ, "PYTHONPATH": str(ROOT), MARK: new_mark()},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -166,15 +160,21 @@ def test_what_a_method_starts_ends_where_nobody_reads_the_answers(tmp_path: Path
         )
         worker.stdin.write(request.model_dump_json() + "\n")
         worker.stdin.flush()
-    deadline = time.monotonic() + 60
-    while len(worked(tmp_path)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    started = others(tmp_path)
-    assert len(started) == 3
-    assert all(map(running, started))
+    started = started_by_two(tmp_path)
     worker.stdout.close()
     worker.wait(timeout=30)
     assert_gone(started)
+
+
+def started_by_two(root: Path) -> list[int]:
+    """Three running processes that the first of two cells has started, once the second has begun."""
+    deadline = time.monotonic() + 60
+    while len(worked(root)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    started = others(root)
+    assert len(started) == 3
+    assert all(map(running, started))
+    return started
 
 
 def others(root: Path) -> list[int]:

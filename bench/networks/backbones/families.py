@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.core.errors import UserError
 from bench.core.modalities import MODALITIES
 from bench.networks.backbones import encoders
+from bench.networks.backbones.weights import UNIREP
 from bench.networks.hub.files import HUB_ENCODER, OutOfReach, architecture, model_type, of_hub
 
 USUAL = "image"
@@ -17,8 +18,6 @@ UNTRAINED_ONLY = {
     "audio_cnn": "audio",
 }
 """Modality of each network of our own that has no pretrained weights."""
-
-UNIREP = ("unirep_64", "unirep_256", "unirep_1900")
 
 MEMBERS: dict[str, tuple[str, ...]] = {
     "text": encoders.NAMES,

