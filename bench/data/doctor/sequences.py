@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from bench.core.modalities import MODALITIES
 from bench.core.text import counted
 from bench.data.dataset import Dataset
 from bench.data.decoders.base import Unreadable
@@ -14,7 +15,7 @@ from bench.data.doctor.finding import Finding
 from bench.data.index import Progress
 from bench.data.sources.encoded import encoded_images
 
-LONGEST = 4096
+LONGEST = MODALITIES["sequence"].most
 """Most letters that a suite can ask for."""
 
 Numbers = dict[str, list[np.ndarray]]
