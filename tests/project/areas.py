@@ -6,6 +6,8 @@ Means over three seeds, with half of their 95 % interval; in brackets the same l
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from bench.commands.python.results import Results
@@ -26,12 +28,13 @@ def boards() -> dict[str, pd.DataFrame]:
 
 
 def value(board: pd.DataFrame, method: str, kind: str, shots: int) -> str:
-    """Mean and half of its interval; a dash where the method does not answer."""
+    """Mean and half of its interval, which nothing that never varies has; a dash where there is no answer."""
     rows = board[(board["method"] == method) & (board["kind"] == kind) & (board["shots"] == str(shots))]
     if rows.empty or rows["accuracy"].isna().all():
         return "–"
     (row,) = rows.itertuples()
-    return f"{row.accuracy:.1f} ± {(row.accuracy_high - row.accuracy_low) / 2:.1f}"
+    half = (row.accuracy_high - row.accuracy_low) / 2
+    return f"{row.accuracy:.1f}" if math.isnan(half) else f"{row.accuracy:.1f} ± {half:.1f}"
 
 
 def tables() -> str:
