@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from bench.core.paths import own_columns, own_modality
 from bench.core.text import counted, printable
 from bench.data.card import Card
 from bench.data.own import own_card
+from bench.spec.cell import Recipe
 from bench.spec.matrix.suite import Suite, load_suite
 
 SHOWN = 12
@@ -83,12 +85,20 @@ methods = [{", ".join(f'"{name}"' for name in usual.methods)}]
 baseline = "{usual.baseline}"       # what gains are measured against
 # controls = true               # run each method's recipe without its idea beside it
 seeds = [0]                     # [0, 1, 2] says how much runs differ, and takes three times as long
-
+{_recipe(usual)}
 [budget]
 {f"steps = {usual.budget.steps}":<32}# of the source stage; the target stage has half as many
 batch_size = {usual.budget.batch_size}
 evaluations = 4                 # of each stage; a rule that knows no target label may choose one
 {asks}"""
+
+
+def _recipe(usual: Suite) -> str:
+    """Table of what the usual suite does otherwise than all methods do; empty where it does nothing so."""
+    own = usual.recipe.model_dump(exclude_defaults=True)
+    said = {name: field.description for name, field in Recipe.model_fields.items()}
+    lines = [f"{f'{name} = {json.dumps(value)}':<32}# {said[name]}" for name, value in own.items()]
+    return "\n".join(["", "[recipe]", *lines, ""]) if lines else ""
 
 
 TASKS = """

@@ -97,8 +97,9 @@ def test_texts(tmp_path: Path) -> None:
     assert "image_size = 64                 # tokens; what is longer is cut off" in text
     assert "# labelled target texts per class: none, 5;" in text
     suite, usual = load_suite("said.toml"), load_suite("own-texts")
-    same = ("backbones", "methods", "budget", "augment", "image_size")
+    same = ("backbones", "methods", "budget", "recipe", "augment", "image_size")
     assert [getattr(suite, name) for name in same] == [getattr(usual, name) for name in same]
+    assert suite.recipe.backbone_rate == 0.1, "pretrained encoders forget at the rate of a new head"
     cells = plan(suite, own_card(table))
     assert {cell.scenario.kind for cell in cells} == {"cross-domain", "pretrained"}
     assert {cell.modality for cell in cells} == {"text"}
