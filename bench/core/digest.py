@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,10 +69,36 @@ LIBRARIES = ("numpy", "pillow", "timm", "torch", "torchvision")
 
 
 @cache
-def library_versions() -> str:
-    """Versions of `LIBRARIES`, as `numpy 2.4.6, pillow 12.0.0`; builds of one release count as the same."""
-    found = ((name, package_version(name)) for name in LIBRARIES)
+def library_versions(*others: str) -> str:
+    """Versions of `LIBRARIES` and others that are installed, as `numpy 2.4.6, pillow 12.0.0`.
+
+    Builds of one release count as the same.
+    """
+    found = ((name, package_version(name)) for name in sorted({*LIBRARIES, *others}))
     return ", ".join(f"{name} {release.partition('+')[0]}" for name, release in found if release)
+
+
+def libraries_of(versions: str) -> list[str]:
+    """Names in what `library_versions` has returned."""
+    return [each.partition(" ")[0] for each in versions.split(", ")]
+
+
+def imported_packages(files: Iterable[Path], module: str = "") -> list[str]:
+    """Installed distributions beside `LIBRARIES` that files import from, anywhere in them.
+
+    Args:
+        module: that of the method, whose own package does not count.
+    """
+    names = {name for file in files for name, _, _ in _parsed(file).imports if not name.startswith(".")}
+    own = {*sys.stdlib_module_names, PACKAGE.name, module.partition(".")[0]}
+    tops = {name.partition(".")[0] for name in names} - own - set(LIBRARIES)
+    return sorted({package for top in tops for package in _distributions().get(top, ())} - set(LIBRARIES))
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Installed distributions by the names that they are imported by, which takes half a second."""
+    return packages_distributions()
 
 
 def package_version(name: str) -> str | None:

@@ -28,7 +28,7 @@ from bench.core.digest import combine
 from bench.core.errors import UserError
 from bench.core.files import write_atomically
 from bench.core.paths import ITEM_COLUMNS, cache_part, writing_to_cache
-from bench.core.text import printable
+from bench.core.text import counted, printable
 from bench.data.own import table_modality
 from bench.data.sources.base import SPLIT_NAMES
 from bench.data.sources.parquet import MOST_IMAGES
@@ -211,7 +211,8 @@ def _label(label: Any, names: Any, number: int) -> str:
     if names is None:
         return str(label)
     if not 0 <= label < len(names):
-        raise UserError(f"the label of item {number} is {label}, but the dataset has {len(names)} classes")
+        known = counted(len(names), "class", "classes")
+        raise UserError(f"the label of item {number} is {label}, but the dataset has {known}")
     return str(names[label])
 
 

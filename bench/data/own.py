@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.core.errors import UserError, check_name
 from bench.core.modalities import MODALITIES, Modality
 from bench.core.paths import ITEM_COLUMNS
-from bench.core.text import printable
+from bench.core.text import counted, printable
 from bench.data.card import MOST_CLASSES, Card, domain_fault, own_name
 from bench.data.sources.base import alike
 from bench.data.sources.folder import OwnFolder
@@ -231,7 +231,8 @@ def _card(own: Own) -> Card:
     left_out += [f"{label} ({reasons[label]})" for label in labels if reasons[label]]
     if len(shared) < 2:
         raise UserError(
-            f"'{place}' has {len(labels)} classes in {len(domains)} domains ({', '.join(domains[:5])}), but "
+            f"'{place}' has {counted(len(labels), 'class', 'classes')} in "
+            f"{counted(len(domains), 'domain')} ({', '.join(domains[:5])}), but "
             f"{len(shared)} with {LEAST} {own.kind.items} or more in every domain: 2 are needed"
             + (f"; read as {tree.reading}" if tree else "")
             + (f"; left out: {few(left_out)}" if left_out else "")

@@ -17,7 +17,14 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.core.digest import PACKAGE, combine, file_digest, shared_files
+from bench.core.digest import (
+    PACKAGE,
+    combine,
+    file_digest,
+    imported_packages,
+    library_versions,
+    shared_files,
+)
 from bench.core.errors import UserError, check_name, place_in
 from bench.method.bounds import check_bounds
 from bench.spec.cell import USUAL, Control, Recipe, Value
@@ -205,12 +212,41 @@ def method_start(name: str) -> str:
 
 
 def method_digest(name: str) -> str:
-    """Digest of the method's file, of the code that it shares with others, and of what it starts from."""
+    """Digest of the method's code and of the releases of other packages that it imports.
+
+    Its code is its file, what it shares with others, and what it starts from.
+    """
+    code = _code(name)
+    return combine(code.digest, library_versions(*code.packages)) if code.packages else code.digest
+
+
+def method_code(name: str) -> str:
+    """Digest of the method's code alone, which is the same whatever is installed."""
+    return _code(name).digest
+
+
+def method_packages(name: str) -> list[str]:
+    """Installed packages that a method computes with, beside those that all numbers depend on."""
+    return _code(name).packages
+
+
+class _Code(NamedTuple):
+    """Digest of a method's code, and the packages that it imports."""
+
+    digest: str
+    packages: list[str]
+
+
+def _code(name: str) -> _Code:
     file, shared = method_file(name), method_shared_files(name)
     with _readable(name, file):
         own = combine(*map(file_digest, [file, *shared])) if shared else file_digest(file)
+        packages = imported_packages([file, *shared], method_modules()[name])
         start = _starts_from(file, shared)
-    return combine(own, method_digest(start)) if start else own
+    if not start:
+        return _Code(own, packages)
+    first = _code(start)
+    return _Code(combine(own, first.digest), sorted({*packages, *first.packages}))
 
 
 @contextlib.contextmanager

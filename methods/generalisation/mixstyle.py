@@ -47,8 +47,11 @@ class Mixstyle(GradientMethod):
 def _mix(
     channels: int, probability: float, alpha: float, stage: nn.Module, inputs: tuple[Tensor], output: Tensor
 ) -> Tensor:
-    if output.ndim == 2:
-        raise CellSkipped("mixstyle mixes statistics over positions, and features of this network have none")
+    if (positions := output[0].numel() // channels) < 2:
+        count = "none" if output.ndim == 2 else positions
+        raise CellSkipped(
+            f"mixstyle mixes statistics over positions, and features of this network have {count}"
+        )
     if not stage.training or float(torch.rand(())) >= probability:
         return output
     last = output.ndim == 3 or output.shape[1] != channels

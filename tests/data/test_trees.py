@@ -249,7 +249,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
         r"no images in .*5 outside the folders of classes \(0.jpg\); labels of the target",
     ),
     "domains without classes": (["train", "test"], "no images in .*labels of the target are needed"),
-    "one class": (product(DOMAINS, ["nut"]), "has 1 classes in 2 domains"),
+    "one class": (product(DOMAINS, ["nut"]), "has 1 class in 2 domains"),
     "a domain called pretrained": (product(["pretrained", "site"], CLASSES), "rename it"),
     "an arrow": (product(["a → b", "site"], CLASSES), "has an arrow in its name.*: rename it"),
     "nothing shared": (

@@ -10,7 +10,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.api import Backbone, Batch, GeneralisationMethod, Labelled, Model, Side, Task, UserError
+from bench.api import (
+    Backbone,
+    Batch,
+    CellSkipped,
+    GeneralisationMethod,
+    Labelled,
+    Model,
+    Side,
+    Task,
+    UserError,
+)
 from bench.methods.finetuning.full_finetune import FullFinetune
 from bench.methods.generalisation.best_single import BestSingle, accuracy_elsewhere
 from bench.methods.generalisation.coral_dg import CoralDg, moments
@@ -175,6 +185,15 @@ def test_mixstyle_changes_styles_while_training_alone(shape: tuple[int, ...]) ->
     plain = nn.Sequential(nn.Identity(), nn.Flatten())
     off = Mixstyle(probability=0.0).build(Backbone(plain, 75, ["0"], {"0": 3}), TASK)
     assert torch.equal(off.train().features(x), x.flatten(1))
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 1, 1), (4, 1, 3), (4, 3)])
+def test_mixstyle_of_one_position_is_none(shape: tuple[int, ...]) -> None:
+    """One value has no deviation: not a number would be the answer."""
+    net = nn.Sequential(nn.Identity(), nn.Flatten())
+    model = Mixstyle(probability=1.0).build(Backbone(net, 3, ["0"], {"0": 3}), TASK)
+    with pytest.raises(CellSkipped, match=r"features of this network have (1|none)$"):
+        model.train().features(torch.randn(shape))
 
 
 def test_swad_by_hand() -> None:

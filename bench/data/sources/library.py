@@ -186,7 +186,8 @@ def check_classes(what: str, kept: KeptPart, classes: Sequence[str]) -> None:
     known = kept.classes
     if (known and len(known) != len(classes)) or max(kept.labels, default=0) >= len(classes):
         count = len(known) or f"{max(kept.labels) + 1} or more"
-        raise UserError(f"{what} has {count} classes, the card {len(classes)}")
+        of = "class" if count == 1 else "classes"
+        raise UserError(f"{what} has {count} {of}, the card {len(classes)}")
     for number, (name, own) in enumerate(zip(known, classes, strict=False)):
         if normalised(name) != normalised(own) and not name.startswith(f"{own} "):
             raise UserError(f"class {number} of {what} is '{name}', of the card '{own}'")

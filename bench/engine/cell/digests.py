@@ -9,7 +9,13 @@ from collections.abc import Iterable
 from functools import cache, partial
 from pathlib import Path
 
-from bench.core.digest import engine_digest, file_digest, library_versions, shared_code
+from bench.core.digest import (
+    engine_digest,
+    file_digest,
+    libraries_of,
+    library_versions,
+    shared_code,
+)
 from bench.core.errors import InputsChanged, OldProcess
 from bench.data.card import Card
 from bench.data.dataset import Dataset
@@ -28,7 +34,7 @@ def present_digests(dataset: Dataset, method: str, backbones: Iterable[str]) -> 
         dataset=dataset.fingerprint,
         card=dataset.card.digest,
         weights=tuple((name, digest) for name, digest in found if digest),
-        libraries=library_versions(),
+        libraries=library_versions(*dataset.decoder.libraries),
     )
 
 
@@ -55,10 +61,12 @@ def check_code(name: str, digests: Digests) -> None:
         InputsChanged: it is another.
         UserError: the method cannot be loaded.
     """
+    named = libraries_of(digests.libraries or "")
+    versions, versions_now = library_versions(*named), partial(library_versions.__wrapped__, *named)
     for what, here, now, before in (
         (f"code of '{name}'", loaded_digest(name), partial(method_digest, name), digests.method),
         ("code of the engine", engine_digest(), engine_digest.__wrapped__, digests.engine),
-        ("versions of the libraries", library_versions(), library_versions.__wrapped__, digests.libraries),
+        ("versions of the libraries", versions, versions_now, digests.libraries),
     ):
         if before is not None and here != before:
             if now() == before:

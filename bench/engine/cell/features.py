@@ -73,8 +73,7 @@ class DomainInputs:
 
     def _reference(self) -> np.ndarray:
         """Training items of the sources; where there is none, those of the target."""
-        cell, (domains, classes) = self.env.cell, self._taught
-        part = "all" if cell.unsplit else TRAIN
+        cell, (domains, classes, part) = self.env.cell, self._taught
         items = [
             self.dataset.decoded(domain, cell.image_size, self.env.progress)[
                 subset(self.dataset, domain, classes, part).rows
@@ -84,11 +83,11 @@ class DomainInputs:
         return np.concatenate(items)
 
     @property
-    def _taught(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Domains and classes that the first stage trains on."""
+    def _taught(self) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+        """Domains and classes that the first stage trains on, and the split of them."""
         items = stages_of(self.env.cell)[0].labelled
         assert items is not None, "the first stage has labels"
-        return items.domains, items.classes
+        return items.domains, items.classes, "all" if self.env.cell.unsplit else TRAIN
 
     def _features(self, domain: str, backbone: Backbone, split_point: str, views: int) -> KeptInputs:
         cell, items = self.env.cell, len(self.dataset.domains[domain].names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from bench.core.digest import LIBRARIES, libraries_of
 from bench.core.errors import CellFailed
 from bench.data.card import SILENT, Card, SplitSpec
 from bench.data.catalog import load_card
@@ -223,6 +225,33 @@ def test_versions_of_libraries_are_known_without_importing_them(tmp_path: Path) 
     root = str(Path(__file__).parents[3])
     after = python("-c", code, cwd=tmp_path, PYTHONPATH=f"{tmp_path / 'site'}:{root}").stdout.split(", ")
     assert after == [*before[:2], "timm 99.1", *before[3:]]
+
+
+def test_releases_of_what_a_method_imports_are_in_its_digest(tmp_path: Path) -> None:
+    """Trees of another scikit-learn are other trees; a probe has none, and its digest stays."""
+    code = (
+        "from bench.method.registry import method_code, method_digest, method_packages\n"
+        "for name in ('boosted-trees', 'jdot', 'linear-probe'):\n"
+        "    print(*method_packages(name), method_code(name), method_digest(name))"
+    )
+    before = [line.split() for line in python("-c", code, cwd=tmp_path).stdout.splitlines()]
+    assert [line[:-2] for line in before] == [["scikit-learn"], ["POT"], []]
+    assert [line[-1] == line[-2] for line in before] == [False, False, True]
+    info = tmp_path / "site" / "scikit_learn-99.1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scikit-learn\nVersion: 99.1\n")
+    root = str(Path(__file__).parents[3])
+    found = python("-c", code, cwd=tmp_path, PYTHONPATH=f"{tmp_path / 'site'}:{root}").stdout
+    after = [line.split() for line in found.splitlines()]
+    assert [new == old for new, old in zip(after, before, strict=True)] == [False, True, True]
+    assert after[0][:-1] == before[0][:-1], "its code is what it was"
+
+
+def test_what_decodes_recordings_is_among_the_libraries(emoji: Dataset) -> None:
+    recordings = replace(emoji, card=emoji.card.model_copy(update={"modality": "audio"}))
+    names = libraries_of(present_digests(recordings, "m", []).libraries or "")
+    assert {"scipy", "soundfile"} <= {*names}
+    assert libraries_of(present_digests(emoji, "m", []).libraries or "") == list(LIBRARIES)
 
 
 FILE = f"""

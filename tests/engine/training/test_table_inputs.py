@@ -10,6 +10,7 @@ import torch
 from scipy.stats import norm
 
 from bench.data import catalog
+from bench.data.card import Card
 from bench.data.dataset import open_dataset
 from bench.data.splits import TRAIN, subset
 from bench.engine.cell.features import DomainInputs
@@ -17,6 +18,7 @@ from bench.engine.training.inputs.base import InputsRequest
 from bench.engine.training.inputs.make import INPUTS
 from bench.engine.training.inputs.table import OUTERMOST, TableInputs, fitted
 from bench.networks.backbones.create import create_backbone
+from bench.spec.cell import Cell
 from tests.support.cells import steps_of
 from tests.support.tabular import table_card, tabular_cell
 
@@ -52,13 +54,17 @@ def test_what_says_nothing_is_zero(column: list[float]) -> None:
     np.testing.assert_array_equal(fitted(np.array(column)).scaled(np.array([7.0, 8, np.nan])), 0)
 
 
-def test_only_training_rows_of_the_source_scale(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    card = table_card()
+@pytest.fixture
+def card(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Card:
+    """Card of a table, which cells find by its name."""
+    found = table_card()
     monkeypatch.setattr(catalog, "CARDS", tmp_path)
-    monkeypatch.setattr(catalog, "_packaged", lambda _: card)
-    (tmp_path / f"{card.name}.toml").touch()
+    monkeypatch.setattr(catalog, "_packaged", lambda _: found)
+    (tmp_path / f"{found.name}.toml").touch()
+    return found
+
+
+def test_only_training_rows_of_the_source_scale(card: Card, tmp_path: Path) -> None:
     run = steps_of(tabular_cell(card, "full-finetune", "mlp.untrained", 2), tmp_path)
     dataset, network = open_dataset(card), create_backbone("mlp.untrained", 8)
     opened = DomainInputs(run.env, dataset)
@@ -71,6 +77,24 @@ def test_only_training_rows_of_the_source_scale(
         torch.testing.assert_close(found.take(every), expected.take(every), rtol=0, atol=0)
     source = opened.get("small", network, None, 0).take(rows)
     torch.testing.assert_close(source.mean(0), torch.zeros(8), atol=1e-5, rtol=0)
+
+
+def test_kept_features_are_of_the_rows_that_scale(card: Card, tmp_path: Path) -> None:
+    """A cell that holds no row out is scaled by all of them, whatever one that does has kept before it."""
+    whole = tabular_cell(card, "linear-probe", "mlp.untrained", 0, transductive=True, unsplit=True)
+    split = tabular_cell(card, "linear-probe", "mlp.untrained", 0)
+
+    def features(*cells: Cell) -> torch.Tensor:
+        """Of the last cell's source rows, where the cells ran one after the other."""
+        folder = tmp_path / "-".join(str(cell.unsplit) for cell in cells)
+        for cell in cells:
+            run = steps_of(cell, folder)
+            run.run()
+        found = run.partitions.of(run.stages[0].labelled).inputs
+        return found.take(np.arange(len(found)))
+
+    assert not torch.equal(features(whole), features(split))
+    torch.testing.assert_close(features(split, whole), features(whole), rtol=0, atol=0)
 
 
 def test_a_strong_view_swaps_values_within_a_column() -> None:
