@@ -74,8 +74,13 @@ class TimeToGo:
         """Note when a cell begins."""
         self._begun[cell.key] = now
 
-    def end(self, cell: Cell, now: float, done: bool) -> float:
-        """Note when a cell ends, `done` or in another way; returns its seconds, 0 where others ran it."""
+    def end(self, cell: Cell, now: float, done: bool, kept: float = 0.0) -> float:
+        """Note when a cell ends, `done` or in another way; returns its seconds, 0 where others ran it.
+
+        Args:
+            kept: seconds in which it made what cells after it find kept, which are no part of what is
+                predicted: beside a head's tenth of a second they would say that all takes hours.
+        """
         key = cell.key
         cost = self._left.pop(key, (None,))[0]
         begun = self._begun.pop(key, None)
@@ -88,7 +93,7 @@ class TimeToGo:
                 took[1] += 1
             if cost is not None:
                 self._predicted += cost
-                self._paid += now - begun
+                self._paid += max(0.0, now - begun - kept)
         return now - begun
 
     def seconds(self, now: float) -> float | None:
@@ -137,7 +142,8 @@ class LineProgress:
     def finished(self, record: Record) -> None:
         """Print the outcome of a cell."""
         self.done += 1
-        seconds = self._time.end(record.request.cell, monotonic(), record.outcome.status == "done")
+        done, kept = record.outcome.status == "done", record.cost.kept_seconds
+        seconds = self._time.end(record.request.cell, monotonic(), done, kept)
         self._print(record, f"{seconds:.1f} s")
 
     def elsewhere(self, record: Record) -> None:

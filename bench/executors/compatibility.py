@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.core.digest import code_digest, combine, engine_digest
 from bench.core.errors import UserError
-from bench.method.registry import method_digest, method_modules
+from bench.method.registry import method_code, method_modules
 
 PACKAGES = ("torch", "timm", "numpy")
 
@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
 def _method(name: str) -> str:
     """Digest of a method, or a word for one that cannot be used, which is its own cells' affair."""
     try:
-        return method_digest(name)
+        return method_code(name)
     except UserError:
         return "unusable"
 

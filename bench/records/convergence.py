@@ -1,6 +1,6 @@
 """Convergence of a stage by its evaluations: whether more steps would still change it.
 
-Only what a method may see decides: its training loss, and labelled source validation images.
+Only what a method may see decides: its training loss, and labelled source validation items.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ from bench.spec.cell import Cell
 FALL = 0.05
 """Nats by which the mean training loss may fall from one evaluation to the next and stand still."""
 RISE = 0.02
-"""Share of source validation images by which accuracy may exceed the best before and stand still."""
+"""Share by which the metric on source validation items may exceed the best before and stand still."""
 
 
 def converged(evaluations: Sequence[Evaluation]) -> bool | None:
-    """False if at the last evaluation of a stage its loss still falls, or its validation accuracy rises.
+    """False if at the last evaluation of a stage its loss still falls, or its validation score rises.
+
+    The score is the cell's metric on labelled source validation items.
 
     None where that cannot be said: of a closed form, or of few evaluations. Mean losses are since the
     evaluation before, the first one since the beginning, where every loss falls: it takes three.
     """
     last = [each for each in evaluations if each.stage == evaluations[-1].stage]
     losses = [each.train_loss for each in last if each.train_loss is not None]
-    scores = [each.accuracy["source-validation"] for each in last if "source-validation" in each.accuracy]
+    scores = [score for each in last if (score := each.score("source-validation")) is not None]
     if len(losses) < len(last):
         return None
     if len(scores) > 1 and scores[-1] - max(scores[:-1]) > RISE:

@@ -133,6 +133,10 @@ BUSY = 0.1
 """Share of a cell's time in which it waited for a processor that makes its seconds doubtful."""
 
 
+KEPT_PHASES = ("features", "views")
+"""Phases in which a frozen part of the network makes what is kept: of items as they are, and augmented."""
+
+
 class Cost(Frozen):
     """Cost of a cell, in seconds without those in which it waited for a processor that others held.
 
@@ -169,6 +173,11 @@ class Cost(Frozen):
     def own_seconds(self) -> float:
         """Seconds that this cell took."""
         return sum(self.seconds.values()) + sum(stage.seconds for stage in self.stages.values())
+
+    @property
+    def kept_seconds(self) -> float:
+        """Seconds in which this cell made what other cells find kept."""
+        return sum(self.seconds.get(phase, 0.0) for phase in KEPT_PHASES)
 
     @property
     def alone_seconds(self) -> float:

@@ -43,7 +43,8 @@ def speed(results: Results) -> Table:
         )
         for row in speeds(results.frame)
     ]
-    return table("speed", "Speed, medians over cells", columns, rows)
+    title = f"Speed, medians over cells; {results.words.metric} in percent is their mean"
+    return table("speed", title, columns, rows)
 
 
 def published(results: Results) -> Table:

@@ -36,10 +36,13 @@ from bench.report.tables.scenarios.parts import ClientRow
 def heat_maps(frame: pd.DataFrame, block: Block) -> list[tuple[str, Picture]]:
     """Draw per method the mean headline accuracy in percent by source (rows) and target (columns).
 
-    All on one colour scale. Cells of kind `pretrained` at the same shots are a row of their own, so that
-    a source that does harm stands below it. Methods without a scored cell in the block are left out.
+    All on one colour scale. Cells of kind `pretrained` that ask the same of the same target are a row of
+    their own, so that a source that does harm stands below it. Methods without a scored cell in the block are
+    left out.
     """
-    cells = scored(frame[(frame["shots"] == block.shots) & frame["kind"].isin([block.kind, "pretrained"])])
+    mine = scored(block.of(frame))
+    without = (frame["kind"] == "pretrained") & frame["goal"].isin(mine["goal"])
+    cells = scored(frame[without | frame.index.isin(mine.index)])
     # Those in parts have no pair.
     cells = cells[cells["parts"].map(lambda parts: isinstance(parts, PartAccuracies)).eq(False)]
     methods = sorted(cells.loc[cells["kind"] == block.kind, "method"].unique())

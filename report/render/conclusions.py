@@ -54,8 +54,16 @@ def answer(board: Leaderboard, transfer: pd.DataFrame, parts: Sequence[GainParts
     if board.compared == 1:
         over = counted(board.cells, "cell")
         return Answer(decision, f"Only {best.method} has results, on {over}.", ideas, harm)
-    text = f"{best.method} has the highest {board.block.words.metric}{_gain(board, best)} {_alike(board)}"
+    text = f"{_leaders(board, best)}{_gain(board, best)} {_alike(board)}"
     return Answer(decision, text, ideas, harm)
+
+
+def _leaders(board: Leaderboard, best: Standing) -> str:
+    """Name the best method, and those whose results are equal to its."""
+    first = f"{best.method} has the highest {board.block.words.metric}"
+    equal = [row.method for row in board.rows if row is not best and row.accuracy == best.accuracy]
+    verb = "has" if len(equal) == 1 else "have"
+    return f"{first}, as {formats.listed(equal, most=NAMED)} {verb}" if equal else first
 
 
 def _gain(board: Leaderboard, best: Standing) -> str:
@@ -175,7 +183,7 @@ def worth(frame: pd.DataFrame, boards: Sequence[Leaderboard]) -> list[str]:
         method = board.best.method
         alone = board.block.of(frame)
         for kind in ("cross-domain", "cross-task", "cross-domain-task"):
-            rows = Block(kind, board.block.supervision).of(frame)
+            rows = frame[(frame["kind"] == kind) & frame["goal"].isin(alone["goal"])]
             gap = difference(
                 rows[rows["method"] == method], alone[alone["method"] == method], on=("goal", "seed")
             )

@@ -217,8 +217,14 @@ def _pair(row: Mapping[str, str], dataset: str, domains: Sequence[str]) -> tuple
     source, target = row.get("source", ""), row.get("target", "")
     if row.get("pair"):
         source, _, target = re.sub(r"\s*(?:→|->|=>)\s*", "→", row["pair"]).rpartition("→")
-    if AVERAGE in (source.lower(), target.lower()):
+    averaged = {name.lower() for name in (source, target) if name}
+    if averaged == {AVERAGE}:
         return AVERAGE, AVERAGE
+    if AVERAGE in averaged:
+        raise UserError(
+            f"'{source} → {target}' is a mean over some of the pairs: {AVERAGE} is that over all of a "
+            "dataset, so name each pair"
+        )
     known, found = NameLookup(domains), []
     for name in (source, target):
         found.append(known.get(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -22,7 +23,7 @@ from bench.report.scores.features import StoredFeatures
 from bench.report.scores.open_set import OpenScores, open_scores
 from bench.report.scores.parts import PartAccuracies, bytes_found, part_accuracies
 from bench.report.scores.predictions import Unusable, scored_predictions, stored_predictions, stream_order
-from bench.report.scores.protocol import protocol, set_apart
+from bench.report.scores.protocol import Part, of_classes, protocol, set_apart
 from bench.report.scores.retrieval import recall
 from bench.report.scores.spending import spending
 from bench.report.scores.supervision import Supervision
@@ -138,22 +139,26 @@ def load_frame(
         if others or not expected:
             _add(columns, _unreadable(store, set(keys)))
         if others:
-            _set_apart(columns, len(expected))
+            _set_apart(columns, expected)
         frame = _whole(columns, len(expected))
     if expected:
         frame.attrs[ASKED] = len(expected)
     return frame
 
 
-def load_together(parts: Iterable[tuple[Store, Sequence[str]]], per_image: bool = True) -> pd.DataFrame:
+def load_together(
+    parts: Iterable[tuple[Store, Sequence[str]]], asked: Sequence[Cell] = (), per_image: bool = True
+) -> pd.DataFrame:
     """Load records of several stores, each by their keys, as if they were of one; see `load_frame`.
 
-    So variants of a method, budgets and controls are told apart whichever stores they are of.
+    So variants of a method, budgets and controls are told apart whichever stores they are of, and records of
+    another protocol than the cells that a suite asks for; without these, all protocols.
     """
     columns: dict[str, list[Any]] = {name: [] for name in (*COLUMNS, CHAIN)}
     with paused_gc():
         for store, keys in parts:
             _read(columns, store, keys, per_image)
+        _set_apart(columns, asked)
         return _whole(columns, 0)
 
 
@@ -174,6 +179,7 @@ def _whole(columns: Mapping[str, list[Any]], expected: int) -> pd.DataFrame:
     frame["control_key"] = _control_keys(frame)
     frame["method"] = _labels(frame)
     _tell_budgets_apart(frame)
+    _tell_classes_apart(frame)
     return frame.drop(columns=CHAIN)
 
 
@@ -236,9 +242,12 @@ def _fill_in(columns: dict[str, list[Any]], cells: Sequence[Cell]) -> None:
                 columns[name][place] = visible(value)
 
 
-def _set_apart(columns: dict[str, list[Any]], expected: int) -> None:
-    """Keep records of another protocol than the expected cells' out of the tables of those."""
-    set_apart(columns["kind"], columns["protocol"], columns["supervision"], expected)
+def _set_apart(columns: dict[str, list[Any]], asked: Sequence[Cell]) -> None:
+    """Keep records of another protocol than the cells' that a suite asks for out of the tables of those."""
+    usual: dict[str, set[Part]] = defaultdict(set)
+    for cell in asked:
+        usual[cell.scenario.kind].update(protocol(cell))
+    set_apart(columns["kind"], columns["protocol"], columns["supervision"], usual)
     columns["shots"] = [
         each.label if isinstance(each, Supervision) else shots
         for each, shots in zip(columns["supervision"], columns["shots"], strict=True)
@@ -515,8 +524,7 @@ def _tell_budgets_apart(frame: pd.DataFrame) -> None:
 
     Those that are set apart have their steps among their protocol.
     """
-    apart = frame["supervision"].map(lambda each: bool(getattr(each, "protocol", "")))
-    fixed = frame["longest"].eq(0) & ~apart
+    fixed = frame["longest"].eq(0) & ~_is_apart(frame)
     steps = frame.loc[fixed, "steps"]
     if steps.nunique() < 2:
         return
@@ -524,6 +532,31 @@ def _tell_budgets_apart(frame: pd.DataFrame) -> None:
     named = [replace(each, steps=int(count)) for each, count in zip(supervisions, steps, strict=True)]
     frame.loc[fixed, "supervision"] = pd.Series(named, steps.index, dtype=object)
     frame.loc[fixed, "shots"] = [each.label for each in named]
+
+
+def _is_apart(rows: pd.DataFrame) -> pd.Series:
+    return rows["supervision"].map(lambda each: bool(getattr(each, "protocol", ""))).astype(bool)
+
+
+def _tell_classes_apart(frame: pd.DataFrame) -> None:
+    """Name the classes in the supervision of rows of fewer than others of their kind, on the same dataset.
+
+    So where a suite asks of one target both all classes and those that the task kinds keep for it.
+    """
+    known = frame.loc[frame["kind"].notna(), ["kind", "dataset", "shots", "class_names", "supervision"]]
+    for _, rows in known.groupby(["kind", "dataset", "shots"]):
+        sets = {names: len(names) for names in rows["class_names"]}
+        if len(sets) < 2:
+            continue
+        most = max(sets, key=lambda names: sets[names])
+        # What is set apart says so already.
+        fewer = rows[~rows["class_names"].map(most.__eq__).astype(bool) & ~_is_apart(rows)]
+        named = [
+            replace(each, protocol=of_classes(names, sets))
+            for names, each in zip(fewer["class_names"], fewer["supervision"], strict=True)
+        ]
+        frame.loc[fewer.index, "supervision"] = pd.Series(named, fewer.index, dtype=object)
+        frame.loc[fewer.index, "shots"] = [each.label for each in named]
 
 
 def plain(store: Store, reason: str) -> str:

@@ -7,7 +7,7 @@ from a run with other options or before the suite was edited. Those get tables o
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -70,8 +70,10 @@ def protocol(cell: Cell) -> tuple[Part, ...]:
     )
 
 
-def set_apart(kinds: Sequence[Any], protocols: Sequence[Any], supervisions: list[Any], asked: int) -> None:
-    """Name in the supervision of cells what the suite's cells of their kind, the first `asked`, never have.
+def set_apart(
+    kinds: Sequence[Any], protocols: Sequence[Any], supervisions: list[Any], asked: Mapping[str, set[Part]]
+) -> None:
+    """Name in the supervision of cells what the suite's cells of their kind, `asked`, never have.
 
     Where the suite has none of a kind, what is not the same in all cells of the kind is named. Places without
     a protocol, whose cell is not known, stay as they are.
@@ -80,18 +82,26 @@ def set_apart(kinds: Sequence[Any], protocols: Sequence[Any], supervisions: list
     for place, parts in enumerate(protocols):
         if isinstance(parts, tuple):
             places[kinds[place]].append(place)
-    for found in places.values():
-        suite = [place for place in found if place < asked]
-        known = {part for parts in {protocols[place] for place in found} for part in parts}
-        values = {part for parts in {protocols[place] for place in suite} for part in parts}
+    for kind, found in places.items():
+        usual, different = asked.get(kind, set()), {protocols[place] for place in found}
+        known = usual.union(*different)
         words = Counter((part.field, part.words) for part in known)
         fields = Counter(part.field for part in known)
-        for place in found[len(suite) :]:
-            supervisions[place] = replace(
-                supervisions[place],
-                protocol=", ".join(
-                    part.words if words[part.field, part.words] == 1 else f"{part.words} {part.value[:4]}"
-                    for part in protocols[place]
-                    if (part not in values if suite else fields[part.field] > 1)
-                ),
+        named = {
+            parts: ", ".join(
+                part.words if words[part.field, part.words] == 1 else f"{part.words} {part.value[:4]}"
+                for part in parts
+                if (part not in usual if usual else fields[part.field] > 1)
             )
+            for parts in different
+        }
+        for place in found:
+            if text := named[protocols[place]]:
+                supervisions[place] = replace(supervisions[place], protocol=text)
+
+
+def of_classes(names: Sequence[str], others: Collection[Sequence[str]]) -> str:
+    """Name classes among several sets of them, by their number if that is no other's."""
+    text = WORDS["classes"]([names])
+    alike = sum(len(each) == len(names) for each in others) > 1
+    return f"{text} {content_hash([*names])[:4]}" if alike else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -54,8 +55,11 @@ class Supervision:
         return self._order < other._order
 
     @property
-    def _order(self) -> tuple[float, int, str]:
-        return math.inf if self.shots == "all" else self.shots, self.steps, ", ".join(self._more)
+    def _order(self) -> tuple[float, int, list[str | int]]:
+        # Numbers in it by their size.
+        texts = re.split(r"(\d+)", ", ".join(self._more))
+        more = [int(text) if place % 2 else text for place, text in enumerate(texts)]
+        return math.inf if self.shots == "all" else self.shots, self.steps, more
 
     @property
     def label(self) -> str:

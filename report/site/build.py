@@ -67,9 +67,10 @@ class SuiteResults:
         """Leaderboard of each kind and number of labels."""
         return leaderboards(methods_only(self.frame), self.baseline)
 
-    def origins_of(self, method: str) -> list[Origin]:
-        """Where a method's rows came from."""
-        names = set(self.frame.loc[self.frame["method"] == method, FROM])
+    def origins_of(self, method: str, board: Leaderboard) -> list[Origin]:
+        """Where a method's rows of a leaderboard came from."""
+        rows = board.block.of(self.frame)
+        names = set(rows.loc[rows["method"] == method, FROM])
         return [origin for origin in self.origins if origin.name in names]
 
 

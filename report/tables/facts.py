@@ -16,6 +16,7 @@ from bench.report.tables import formats
 from bench.report.tables.leaderboard import Block, blocks, median
 from bench.spec.cell import TOGETHER
 from bench.spec.metrics import METRICS
+from bench.spec.scenarios import KINDS
 
 
 def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
@@ -24,10 +25,7 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
     words = Words.of_frame(known)
 
     def values(column: str, unit: str = "") -> str:
-        found = sorted(known[column].dropna().unique())
-        # A column with gaps holds its whole numbers as floats; `:g` writes them as whole again.
-        texts = [value if isinstance(value, str) else f"{value:g}" for value in found]
-        return formats.listed([text + unit for text in texts])
+        return _values(known[column], unit)
 
     sources = {name for names in known["source"].dropna().unique() for name in names.split(TOGETHER)}
     domains = sorted({*sources, *known["target"].dropna()})
@@ -42,7 +40,7 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
         *_items(known, values),
         (
             "Budget",
-            f"{values('steps')} steps in the source stage and half as many in the target stage, "
+            f"{_length(known)}, "
             f"batches of {values('batch_size')}, {values('evaluations_per_stage')} evaluations a stage",
         ),
         ("Precision", values("precision")),
@@ -58,6 +56,23 @@ def facts(frame: pd.DataFrame) -> list[tuple[str, str]]:
         texts = {line for text in known["warnings"].dropna().unique() for line in text.splitlines()}
         found += [("Warning", text) for text in sorted(texts)]
     return found if len(known) else []
+
+
+def _values(column: pd.Series, unit: str = "") -> str:
+    """Different values of a column in words."""
+    found = sorted(column.dropna().unique())
+    # A column with gaps holds its whole numbers as floats; `:g` writes them as whole again.
+    texts = [value if isinstance(value, str) else f"{value:g}" for value in found]
+    return formats.listed([text + unit for text in texts])
+
+
+def _length(known: pd.DataFrame) -> str:
+    """Length of the stages of each kind in words."""
+    said = known.groupby(known["kind"].map(lambda kind: KINDS[kind].budget), sort=False)
+    return "; ".join(
+        words.format(steps=_values(rows["steps"]), target=_values(rows["target_steps"]))
+        for words, rows in said
+    )
 
 
 def _items(known: pd.DataFrame, values: Callable[[str, str], str]) -> list[tuple[str, str]]:

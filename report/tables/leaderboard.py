@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -147,6 +148,12 @@ def leaderboards(frame: pd.DataFrame, baseline: str, rule: str = HEADLINE) -> li
     return [leaderboard(frame, block, baseline, rule) for block in blocks(frame)]
 
 
+def _best_first(row: Standing) -> tuple[bool, float, float, str]:
+    """Order by accuracy; of equal ones the one that costs less comes first."""
+    seconds = math.inf if row.seconds is None else row.seconds
+    return row.accuracy is None, -(row.accuracy or 0.0), seconds, row.method
+
+
 NEEDED = (
     *("kind", "shots", "method", "status", "question", "seed", "pair", "predictions", "note"),
     *("seconds_alone", "seconds_own", "seconds_waited", "peak_memory_mib", "items_seen", "converged"),
@@ -186,7 +193,7 @@ def leaderboard(frame: pd.DataFrame, block: Block, baseline: str, rule: str = HE
                 unconverged=int(requested["converged"].eq(False).sum()),
             )
         )
-    standings.sort(key=lambda row: (row.accuracy is None, -(row.accuracy or 0.0), row.method))
+    standings.sort(key=_best_first)
     ranked = [row.method for row in standings if row.accuracy is not None]
     compared = comparisons(cells, rule)
     where = places(ranked, compared)
@@ -209,7 +216,7 @@ def leaderboard(frame: pd.DataFrame, block: Block, baseline: str, rule: str = HE
     )
 
 
-TASK = ("target", "class_names", "backbone", "image_size")
+TASK = ("dataset", "target", "class_names", "backbone", "image_size", "metric", "headline")
 """Columns that a block's cells and those of its upper bound have in common."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 
@@ -14,10 +14,12 @@ from bench.core.errors import UserError
 from bench.core.paths import published_results
 from bench.data.catalog import card_folder, card_names, load_card
 from bench.data.sources.base import normalised
-from bench.report.scores.external import AVERAGE, Published, few, read_published
+from bench.report.scores.external import AVERAGE, Published, PublishedTable, few, read_published
 from bench.report.scores.frame import accuracy_column
 from bench.report.scores.supervision import USUAL
+from bench.report.scores.words import metric_name
 from bench.report.statistics.summary import scored
+from bench.report.tables.formats import listed
 from bench.report.tables.leaderboard import Block
 from bench.spec.cell import TOGETHER
 
@@ -63,11 +65,13 @@ def published(frame: pd.DataFrame, source_alone: str) -> PublishedResults:
     """Set published accuracies beside ours, for the datasets, pairs and shots that were run.
 
     Methods are matched by name without regard to case and dashes; `source_alone` is what tables call ERM or
-    source only. A mean over all pairs is shown where all of them were run.
+    source only. A mean over all pairs is shown where all of them were run. Beside results in another metric
+    than accuracy nothing is set.
     """
     run = frame[frame["dataset"].notna()]
     domains = domains_by_dataset(run[["dataset", "source", "target"]].itertuples(index=False, name=None))
-    ours = _ours(frame, domains)
+    ours = _ours(frame[frame["metric"].eq("accuracy")], domains)
+    judged = judged_otherwise(run[["dataset", "metric"]].itertuples(index=False, name=None))
     rows: list[PublishedComparison] = []
     notes, faults = [], []
     for path, wanted in tables(domains):
@@ -77,11 +81,25 @@ def published(frame: pd.DataFrame, source_alone: str) -> PublishedResults:
             # A page is handed on: it does not say where the user's files are.
             faults.append(str(error).replace(str(path), path.name))
             continue
+        table, others = apart(table, judged)
         found = list(_beside(table.results, ours, source_alone))
         rows += found
         notes += [table.note] if found and table.note and table.note not in notes else []
-        faults += [f"{path.name}, {fault}" for fault in few(table.faults)]
+        faults += [f"{path.name}, {fault}" for fault in [*others, *few(table.faults)]]
+    notes += _of_fewer_classes(frame, {row.published.dataset for row in rows if row.ours})
     return PublishedResults(sorted(rows, key=_order), notes, faults)
+
+
+def _of_fewer_classes(frame: pd.DataFrame, datasets: Iterable[str]) -> list[str]:
+    """Say of which datasets results are on a part of the classes: papers' are on all of them."""
+    found = []
+    for dataset in sorted({*datasets} & {*card_names()}):
+        cells = frame[(frame["dataset"] == dataset) & frame["kind"].isin(KINDS)]
+        every, counts = len(load_card(dataset).classes), sorted(set(cells["classes"].astype(int)))
+        if fewer := [str(count) for count in counts if count < every]:
+            part = f"{listed(fewer)} of the {every} classes of {dataset}"
+            found.append(f"Ours are on {part}, papers' on all of them, which is another question.")
+    return found
 
 
 def _order(row: PublishedComparison) -> tuple[str, ...]:
@@ -104,6 +122,23 @@ def domains_by_dataset(run: Iterable[tuple[str, object, str]]) -> Domains:
         dataset: tuple(load_card(dataset).domains if dataset in known else sorted(names))
         for dataset, names in sorted(named.items())
     }
+
+
+def judged_otherwise(run: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Metric of the datasets of (dataset, metric) that were run of which no cell is judged by accuracy."""
+    found = sorted(set(run))
+    by_accuracy = {dataset for dataset, metric in found if metric == "accuracy"}
+    return {dataset: metric for dataset, metric in found if dataset not in by_accuracy}
+
+
+def apart(table: PublishedTable, judged: Mapping[str, str]) -> tuple[PublishedTable, list[str]]:
+    """Leave out of a table the datasets that are judged by other metrics, with a line for each of them."""
+    left_out = sorted({each.dataset for each in table.results} & judged.keys())
+    results = tuple(each for each in table.results if each.dataset not in left_out)
+    why = [
+        f"accuracies of {name} are left out: its cells have {metric_name(judged[name])}" for name in left_out
+    ]
+    return replace(table, results=results), why
 
 
 def tables(domains: Domains) -> list[tuple[Path, Domains]]:

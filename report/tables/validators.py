@@ -36,13 +36,14 @@ class Ranking:
 
 
 def rankings(frame: pd.DataFrame) -> list[Ranking]:
-    """Rank correlation of each validator with target test accuracy over the evaluations of a cell.
+    """Rank correlation of each validator with target test accuracy over a last stage's evaluations.
 
-    Best first. Shown to judge validators by; nothing is chosen by it. Collapsed evaluations rank below all
-    others, as the rules see them.
+    Rules choose among those. Best first. Shown to judge validators by; nothing is chosen by it. Collapsed
+    evaluations rank below all others, as the rules see them.
     """
     done = frame.loc[frame["status"] == "done", "evaluations"]
-    runs = [evaluations for evaluations in done if len(evaluations) >= FEWEST]
+    last = ([each for each in run if each.stage == run[-1].stage] for run in done)
+    runs = [evaluations for evaluations in last if len(evaluations) >= FEWEST]
     found = [_ranking(name, list(_scores(runs, name))) for name in LABEL_FREE]
     return sorted(found, key=lambda row: (row.spearman is None, -(row.spearman or 0.0)))
 

@@ -72,6 +72,15 @@ def test_the_time_to_go_follows_what_cells_were_recorded_to_cost() -> None:
     assert time.seconds(313) == 0
 
 
+def test_the_time_to_go_knows_what_is_made_once() -> None:
+    """A head was recorded to take 0.1 s, and the first one makes the features of 30 s for all."""
+    heads, dear = [cell("head", seed) for seed in range(3)], cell("dear")
+    time = TimeToGo([*heads, dear], lambda cell: 100.0 if cell.method == "dear" else 0.1)
+    time.begin(heads[0], 0)
+    assert time.end(heads[0], 30.2, done=True, kept=30) == 30.2
+    assert time.seconds(30.2) == pytest.approx(2 * (2 * 0.1 + 100)), "0.2 s for what was 0.1"
+
+
 def test_the_time_to_go_without_records_goes_by_cells_alike() -> None:
     cells = [cell("a", 0), cell("a", 1), cell("a", 2, shots=5), cell("b", 3)]
     time = TimeToGo(cells)

@@ -43,3 +43,21 @@ def test_the_rule_by_hand(losses: list[float | None], scores: list[float] | None
 def test_the_last_stage_decides() -> None:
     still = run([2.0, 1.0, 0.5], stage="source")
     assert converged([*still, *run([0.3, 0.2, 0.2], stage="target")]) is True
+
+
+def test_what_a_cell_is_judged_by_is_what_rises() -> None:
+    """Accuracy of few positives stands still while AUC rises, and the other way round."""
+    losses, flat, rising = [2.0, 1.0, 0.96], [0.9, 0.9, 0.9], [0.6, 0.7, 0.8]
+
+    def judged(accuracy: list[float], auc: list[float | None]) -> bool | None:
+        evaluations = run(losses, accuracy)
+        return converged(
+            [
+                each.model_copy(update={"metric": {"source-validation": value}})
+                for each, value in zip(evaluations, auc, strict=True)
+            ]
+        )
+
+    assert judged(flat, rising) is False
+    assert judged(rising, flat) is True
+    assert judged(rising, [None, None, None]) is True, "undefined: the loss alone decides"

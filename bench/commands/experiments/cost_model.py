@@ -12,15 +12,13 @@ from statistics import fmean, median
 
 from bench.commands.experiments.simulation import Schedule, ScheduledCell, simulate
 from bench.method.registry import MethodCost, method_costs, method_start
-from bench.records.record import Record
+from bench.records.record import KEPT_PHASES, Record
 from bench.spec.cell import Cell, content_hash
 from bench.spec.matrix.plan import family
 from bench.spec.scenarios import stages
 from bench.spec.stages import SharedStage, StageSpec, shared_stages
 
-KEPT = ("features", "views")
-"""Phases in which a frozen part of the network makes what is kept: of items as they are, and augmented."""
-PHASES = (*KEPT, "stages")
+PHASES = (*KEPT_PHASES, "stages")
 """Phases that make artifacts."""
 
 
@@ -124,12 +122,13 @@ class CostModel:
             cell, cost = record.request.cell, record.cost
             traits = traits_of(cell.method)
             shared = {identity.stage.name for identity in _shared(cell, traits)}
-            own = sum(seconds for phase, seconds in cost.seconds.items() if phase not in KEPT)
+            own = sum(seconds for phase, seconds in cost.seconds.items() if phase not in KEPT_PHASES)
             own += sum(stage.seconds for name, stage in cost.stages.items() if name not in shared)
             # Few shots and all of them, with a source stage before or not, are different work.
             spent[cell.method, _work(cell)].append(own)
             made = {
-                phase: cost.seconds.get(phase, 0.0) + cost.shared_seconds.get(phase, 0.0) for phase in KEPT
+                phase: cost.seconds.get(phase, 0.0) + cost.shared_seconds.get(phase, 0.0)
+                for phase in KEPT_PHASES
             }
             made["stages"] = sum(s.total_seconds for name, s in cost.stages.items() if name in shared)
             for phase, keys in artifact_keys(cell, traits).items():

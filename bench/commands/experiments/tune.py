@@ -128,7 +128,7 @@ def _tune(method: str, options: TuneOptions) -> Tuned:
     rule = "" if options.rule == TUNES_BY else options.rule
     what = " ".join(filter(None, [study_name(options.selection), options.only, rule]))
     study = search(plan, method, space, options.trials, what, options.rule)
-    return Tuned(study, space, in_percent(plan.cells, options.rule))
+    return Tuned(study, space, in_percent(judged(plan.cells, options.rule), options.rule))
 
 
 class Tuned(NamedTuple):
@@ -155,6 +155,15 @@ def in_percent(cells: Sequence[Cell], rule: str) -> bool:
     return rule in SHARES or all(
         cell.scenario.shots != 0 or not KINDS[cell.scenario.kind].shows_target for cell in cells
     )
+
+
+def judged(cells: Sequence[Cell], rule: str) -> list[Cell]:
+    """Cells that trials are scored on: those whose scores are shares, or all where none are; no episodes.
+
+    Shares and the scores of a rule in other units, as nats, have no mean.
+    """
+    tried = [cell for cell in cells if not cell.scenario.episodes]
+    return [cell for cell in tried if in_percent([cell], rule)] or tried
 
 
 def _value(trial: optuna.trial.FrozenTrial) -> float:
@@ -230,6 +239,7 @@ def search(
         study = _study(plan.store, name, _question(plan, method, rule))
         done = [trial for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.FAIL)]
         click.echo(f"study {name}: {len(done)} of {trials} trials done")
+        _say_unjudged([cell for cell in plan.cells if cell.method == method], rule)
         if not study.trials:
             study.enqueue_trial({name: spec["default"] for name, spec in space.items() if _inside(spec)})
         for _ in range(trials - len(done)):
@@ -254,6 +264,16 @@ def search(
         return study
 
 
+def _say_unjudged(cells: Sequence[Cell], rule: str) -> None:
+    tried = [cell for cell in cells if not cell.scenario.episodes]
+    if others := len(tried) - len(judged(tried, rule)):
+        verb = "has" if others == 1 else "have"
+        click.echo(
+            f"{counted(others, 'cell')} without shots of {len(tried)} {verb} no part in its scores: those of "
+            f"rule '{rule}' are no shares, as those on held-out shots are; --shots 0 tunes by them alone"
+        )
+
+
 def _changed(plan: RunPlan, method: str) -> RunPlan:
     """Plan with what has changed since it was made, which is printed.
 
@@ -272,7 +292,7 @@ def _changed(plan: RunPlan, method: str) -> RunPlan:
 
 def _question(plan: RunPlan, method: str, rule: str) -> str:
     """Digest of what scores depend on beside the values that are tried: cells, rule, code and data."""
-    cells = [cell.key for cell in plan.cells if cell.method == method]
+    cells = [cell.key for cell in judged([cell for cell in plan.cells if cell.method == method], rule)]
     digests = plan.digests[method].model_dump(mode="json")
     return content_hash({"cells": cells, "rule": rule, "digests": digests})
 
@@ -319,7 +339,7 @@ def trial_scores(plan: RunPlan, method: str, values: Mapping[str, Value], rule: 
             }
         )
     )
-    cells = with_folds(trial.cells)
+    cells = with_folds(judged(trial.cells, rule))
     # Test accuracy of trials is not shown: it must not have a part in tuning.
     allowed = partial(allowed_score, rule=rule)
 

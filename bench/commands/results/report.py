@@ -28,7 +28,7 @@ from bench.report.scores.frame import BASELINE, load_frame
 from bench.report.tables.formats import listed
 from bench.report.tables.methods.families import MethodNotes
 from bench.report.tables.published import SOURCE_ALONE as ALONE
-from bench.report.tables.published import domains_by_dataset, tables
+from bench.report.tables.published import apart, domains_by_dataset, judged_otherwise, tables
 from bench.spec.cell import Cell
 from bench.spec.matrix.suite import Suite
 
@@ -171,7 +171,8 @@ def check_published(store: Store, cells: Sequence[Cell]) -> str:
     contents = []
     for path, wanted in tables(domains):
         if path == published_results():
-            _warn_of(path, read_published(path, wanted))
+            judged = judged_otherwise((cell.scenario.dataset, cell.metric) for cell in asked_for)
+            _warn_of(path, *apart(read_published(path, wanted), judged))
         try:
             contents.append(read_bounded(path, LARGEST).decode("utf-8", "replace"))
         except OSError as error:
@@ -179,8 +180,12 @@ def check_published(store: Store, cells: Sequence[Cell]) -> str:
     return combine(*contents)
 
 
-def _warn_of(path: Path, table: PublishedTable) -> None:
-    """Say what of a table is not shown, or stands alone since no method here has that name."""
+def _warn_of(path: Path, table: PublishedTable, others: Sequence[str]) -> None:
+    """Say what of a table is not shown, or stands alone since no method here has that name.
+
+    Args:
+        others: a line for each dataset that is judged otherwise.
+    """
     plain = {normalised(name): name for name in method_modules()}
     alone = {each.method for each in table.results if normalised(each.method) not in {*plain, *ALONE}}
     strangers = [
@@ -188,7 +193,7 @@ def _warn_of(path: Path, table: PublishedTable) -> None:
         for name in sorted(alone)
     ]
     elsewhere = [f"results of {listed(list(table.elsewhere))} are left out: other datasets were run"]
-    for line in [*few(table.faults), *few(strangers), *(elsewhere if table.elsewhere else [])]:
+    for line in [*others, *few(table.faults), *few(strangers), *(elsewhere if table.elsewhere else [])]:
         click.echo(printable(f"warning: {path.name}, {line}"), err=True)
 
 

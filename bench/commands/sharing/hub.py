@@ -16,6 +16,7 @@ import pandas as pd
 from bench.commands.results.folder import open_named_or_latest
 from bench.commands.results.maintenance import added_and_kept, writing
 from bench.commands.sharing import parquet
+from bench.commands.sharing.questions import cells_of
 from bench.core.errors import UserError, check_name
 from bench.core.files import write_atomically
 from bench.core.text import counted, printable
@@ -23,7 +24,7 @@ from bench.records import maintenance
 from bench.records.codec import Damaged
 from bench.records.record import Predictions, Record
 from bench.records.store import Store
-from bench.report.scores.frame import accuracy_column, load_frame
+from bench.report.scores.frame import accuracy_column, load_together
 from bench.report.site.build import slug
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -106,7 +107,7 @@ def _added(store: Store, record: Record, predictions: Predictions) -> str:
 def model_card(method: str, repository: str, results: str | None) -> str:
     """Evaluation entries of a method, as `.eval_results/*.yaml` of a model's repository holds them.
 
-    One for each suite, kind and number of labels: the mean accuracy over its done cells, in percent.
+    One for each suite, kind, number of labels and protocol: the mean over its done cells, in percent.
 
     Raises:
         UserError: no such repository's name, or no done cell of the method.
@@ -118,24 +119,34 @@ def model_card(method: str, repository: str, results: str | None) -> str:
         raise UserError(
             f"'{printable(repository)}' is no name of a dataset's repository: OWNER/NAME, where records are"
         )
-    frame = load_frame(open_named_or_latest(results), per_image=False)
-    done = frame[frame["status"] == "done"]
-    check_name("method with a done cell", method, done["method"].unique())
-    mine = done[done["method"] == method]
-    column = accuracy_column()
+    store = open_named_or_latest(results)
+    keys: dict[str, list[str]] = defaultdict(list)
+    for record in store.records():
+        keys[record.request.suite].append(record.key)
+    frames = [load_together([(store, mine)], cells_of(name), per_image=False) for name, mine in keys.items()]
+    done = [frame[frame["status"] == "done"] for frame in frames]
+    check_name("method with a done cell", method, sorted({name for each in done for name in each["method"]}))
+    column, by = accuracy_column(), ["suite", "kind", "shots", "metric"]
     entries = [
         EvalResultEntry(
             dataset_id=repository,
-            task_id=f"{suite}, {kind}, {shots} shots",
+            task_id=f"{suite}, {kind}, {_in_words(shots)}",
             value=round(float(rows[column].mean()), 2),
             date=max(rows["created"])[:10],
             notes=f"{method} on {', '.join(sorted(rows['backbone'].unique()))}, "
             f"mean of {counted(len(rows), 'cell')}, {metric} in percent",
         )
-        for (suite, kind, shots, metric), rows in mine.groupby(["suite", "kind", "shots", "metric"])
+        for each in done
+        for (suite, kind, shots, metric), rows in each[each["method"] == method].groupby(by)
         if not pd.isna(rows[column].mean())
     ]
     return str(yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True))
+
+
+def _in_words(label: str) -> str:
+    """Label of a supervision, as `5 shots, 64 px`."""
+    shots, *more = label.split(", ")
+    return ", ".join([f"{shots} shots", *more])
 
 
 def _local(repository: str) -> Path | None:

@@ -12,7 +12,7 @@ import click
 
 from bench.commands.discovery.show import Facts, dataset_facts, method_facts
 from bench.commands.sharing.check import conflicts, read
-from bench.commands.sharing.questions import questions_of
+from bench.commands.sharing.questions import cells_of, questions_of
 from bench.commands.sharing.reproduction import is_marked
 from bench.commands.sharing.submission import MANIFEST
 from bench.core.errors import UserError
@@ -115,9 +115,10 @@ def _merged(name: str, parts: Sequence[Part]) -> SuiteResults:
             if known is None or (record.done and not known[0]):
                 of_key[record.key] = record.done, part
     keys = {id(part): sorted(k for k, (_, owner) in of_key.items() if owner is part) for part in parts}
-    frame = load_together([(part.store, keys[id(part)]) for part in parts], per_image=False)
-    frame[FROM] = [of_key[key][1].origin.name for key in frame["key"]]
     plain = editions()[name].suite if name in editions() else name
+    stored = [(part.store, keys[id(part)]) for part in parts]
+    frame = load_together(stored, cells_of(plain), per_image=False)
+    frame[FROM] = [of_key[key][1].origin.name for key in frame["key"]]
     suite = load_suite(plain) if plain in suite_names() else None
     return SuiteResults(
         name=name,

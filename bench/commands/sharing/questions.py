@@ -12,7 +12,7 @@ from bench.records.record import Record
 from bench.spec.cell import Cell
 from bench.spec.matrix.editions import PROTOCOL, Edition, digest_of, edition, question
 from bench.spec.matrix.plan import plan
-from bench.spec.matrix.suite import load_suite
+from bench.spec.matrix.suite import load_suite, suite_names
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,17 @@ class Questions:
         if digests.card not in (None, self.edition.card):
             return f"is of a card with the digest {digests.card}, not {self.edition.card}"
         return None
+
+
+def cells_of(name: str) -> list[Cell]:
+    """Cells of a packaged suite; none where there is no such suite, or it is about one's own items."""
+    if name not in suite_names():
+        return []
+    try:
+        suite = load_suite(name)
+        return plan(suite, load_card(suite.dataset))
+    except UserError:
+        return []
 
 
 def suite_questions(name: str) -> tuple[dict[str, Cell], str]:

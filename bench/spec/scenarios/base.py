@@ -26,6 +26,8 @@ class ScenarioKind:
     """True if source domains can be named apart from the targets."""
     source = "source: another domain"
     """Source of the kind, in words."""
+    budget = "{steps} steps in the source stage and half as many in the target stage"
+    """Length of its stages, in words: `{steps}` of the budget, `{target}` of the target stage."""
     takes: str | None = None
     """Key of a table that the kind alone knows, and needs: a number of classes."""
     unlabelled = ""

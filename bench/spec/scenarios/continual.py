@@ -21,6 +21,7 @@ class Continual(PartsKind):
     """A stage for each task, after which the test images of all tasks are predicted."""
 
     keys = frozenset({"orders", "class_groups"})
+    budget = "{steps} steps in each task"
 
     def check_parts(self, options: PartOptions) -> None:
         """Check that no order names a domain twice, and that orders are of domains."""

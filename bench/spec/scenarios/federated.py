@@ -19,6 +19,7 @@ class Federated(PartsKind):
     """One stage of rounds times local steps; of each step's batch every client has an equal share."""
 
     keys = frozenset({"rounds", "local_steps"})
+    budget = "{target} steps of each client in all rounds"
 
     def check_parts(self, options: PartOptions) -> None:
         """Check that rounds and local steps are said."""

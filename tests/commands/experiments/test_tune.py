@@ -24,6 +24,7 @@ from bench.commands.experiments.tune import (
     TuneOptions,
     _study,
     allowed_score,
+    judged,
     next_trial,
     suggested,
     tune,
@@ -187,6 +188,24 @@ def test_shares_are_percent(
     said = capsys.readouterr().out
     assert "score, %" in said
     assert "37.5" in said
+
+
+def test_nats_and_shares_have_no_mean(tmp_path: Path) -> None:
+    """With shots and without, by a rule in nats: the held-out shots alone are what trials are scored on."""
+    none, three = tiny_cell(shots=0), tiny_cell(shots=3)
+    assert judged([none, three], "dev") == [three]
+    assert judged([none, three], "bnm") == [none, three]
+    assert judged([none], "dev") == [none]
+    (tmp_path / "tiny.toml").write_text(SUITE)
+    done = bench(*TUNE, "--trials", "1", "--rule", "dev", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1 cell without shots of 2 have no part in its scores" not in done.stdout
+    assert "1 cell without shots of 2 has no part in its scores: those of rule 'dev'" in done.stdout
+    assert "score, %" in done.stdout
+    records = list(Store(tmp_path / "results/tiny-tuning").records())
+    assert [record.request.cell.scenario.shots for record in records] == [3] * FOLDS
+    mean = np.mean([record.evaluations[-1].accuracy["shots-validation"] for record in records])
+    assert f"{100 * mean:.1f}" in done.stdout
 
 
 def test_another_rule_is_another_study(tmp_path: Path) -> None:

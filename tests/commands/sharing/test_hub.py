@@ -17,6 +17,7 @@ from bench.core.errors import UserError
 from bench.records.codec import encode
 from bench.records.leases import Leases
 from bench.records.store import Store
+from tests.report import synthetic
 from tests.support.checkout import ROOT
 
 SMOKE = ROOT / "results" / "baselines" / "smoke"
@@ -117,6 +118,17 @@ def test_entries_of_a_model_card(tmp_path: Path) -> None:
         hub("model-card", "lineer-probe", "--dataset", "me/results", "--results", SMOKE)
     with pytest.raises(UserError, match="no name of a dataset's repository"):
         hub("model-card", "linear-probe", "--dataset", "results", "--results", SMOKE)
+
+
+def test_entries_of_a_model_card_are_of_one_protocol_each(tmp_path: Path) -> None:
+    """Of 40 images of 32 pixels half are right, of 64 pixels all."""
+    for size, right in ((32, 20), (64, 40)):
+        synthetic.write(Store(tmp_path), synthetic.cell("dann", image_size=size), right)
+    result = hub("model-card", "dann", "--dataset", "me/results", "--results", tmp_path)
+    assert {(e["dataset"]["task_id"], e["value"]) for e in yaml.safe_load(result.output)} == {
+        ("toy-suite, cross-domain, 5 shots, 32 px", 50.0),
+        ("toy-suite, cross-domain, 5 shots, 64 px", 100.0),
+    }
 
 
 def test_suites_of_like_names_have_files_of_their_own(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_words_are_those_of_the_metric_and_the_items(tmp_path: Path) -> None:
     )
     assert not re.search("accura|image", suite)
     index = Page(pages / "index.html").text
-    assert re.search(r"cross-domain, all target labels: full-finetune 89\.3\s% AUC", index)
+    assert re.search(r"cross-domain, all target labels: scratch 89\.3\s% AUC", index)
     assert "most accurate" not in index
     rows = (pages / "methods" / "linear-probe.html").read_text(encoding="utf-8").split("<tr>")
     for name, metric in (("mhc-binding@1", "AUC"), ("smoke@1", "accuracy")):
@@ -157,6 +157,19 @@ def test_variants_of_two_folders_are_two_methods(tmp_path: Path) -> None:
     text = Page(pages / "suites" / "toy-suite.html").text
     assert "dann (weight=0.3)" in text
     assert not re.search(r"\b65\.0\b", text), "no mean of both"
+
+
+def test_no_mean_is_over_several_protocols(tmp_path: Path) -> None:
+    """The same pair of images of 32 and of 64 pixels, half of them right and all."""
+    for folder, changes, right in (("one", {}, 20), ("two", {"image_size": 64}, 40)):
+        write(Store(tmp_path / folder), cell("dann", **changes), right)
+    pages = site(tmp_path / "site", str(tmp_path / "one"), str(tmp_path / "two"))
+    page = (pages / "suites" / "toy-suite.html").read_text(encoding="utf-8")
+    known = re.compile(r"\d+ px|(?<=>)(?:50|75|100)\.0(?=<)|(?<=<td>)(?:one|two)(?=</td>)")
+    assert [known.findall(board) for board in page.split("<h2>")[1:]] == [
+        ["32 px", "50.0", "one"],
+        ["64 px", "100.0", "two"],
+    ]
 
 
 def test_names_are_text(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from bench.records.store import Store
 from bench.report.figures import figures, pareto
 from bench.report.figures.critical_differences import critical_differences
 from bench.report.figures.drawing import Picture, method_styles
+from bench.report.render.conclusions import worth
 from bench.report.scores.frame import load_frame
 from bench.report.scores.supervision import Supervision
 from bench.report.statistics.ranks import Ranks
-from bench.report.tables.leaderboard import Block, leaderboard
+from bench.report.tables.leaderboard import Block, leaderboard, leaderboards
 from tests.report import synthetic
 
 BLOCK = Block("cross-domain", Supervision(5))
@@ -56,6 +57,32 @@ def test_maps_show_pretrained_as_a_row_and_name_every_number(store: Store) -> No
     assert method == "a"
     assert "photo to sketch 50.0" in picture.alt
     assert "pretrained to sketch 50.0" in picture.alt
+
+
+def test_the_row_without_a_source_is_of_the_same_classes(store: Store) -> None:
+    """Of a target's new classes 80 % with a source and 25 % without; of all its classes 50 %."""
+    new, every = synthetic.CLASSES, (*synthetic.CLASSES, *"efgh")
+    for source, kind, classes, right in (
+        ("photo", "cross-domain-task", new, 32),
+        (None, "pretrained", new, 10),
+        (None, "pretrained", every, 20),
+    ):
+        cell = synthetic.cell("a", source)
+        update = {"kind": kind, "source_classes": tuple("efgh") if source else (), "target_classes": classes}
+        scenario = cell.scenario.model_copy(update=update)
+        synthetic.write(store, cell.model_copy(update={"scenario": scenario}), right)
+    frame = load_frame(store)
+    ((_, picture),) = figures.heat_maps(frame, Block("cross-domain-task", Supervision(5)))
+    assert "photo to sketch 80.0" in picture.alt
+    assert "pretrained to sketch 25.0" in picture.alt
+    boards = leaderboards(frame, "a")
+    assert {(b.block.kind, b.block.shots): b.best.accuracy for b in boards if b.best} == {
+        ("cross-domain-task", "5"): 80.0,
+        ("pretrained", "5"): 50.0,
+        ("pretrained", "5, 4 classes"): 25.0,
+    }
+    (sentence,) = worth(frame, boards)
+    assert sentence.startswith("A source (cross-domain-task): worth +55.0 points")
 
 
 def test_scales_of_equal_results_are_read_as_they_stand(store: Store) -> None:

@@ -43,7 +43,7 @@ def test_what_is_as_good_and_cheaper_is_named(store: Store) -> None:
     assert cheap
     assert (best.method, cheap.standing.method) == ("slow", "quick")
     assert (pace(cheap.share), cheap.points) == ("3.0× faster", pytest.approx(-2.5))
-    assert "middling and quick are not separable from it." in found.text
+    assert "quick and middling are not separable from it." in found.text
 
 
 def test_hardly_cheaper_is_not_cheaper(store: Store) -> None:

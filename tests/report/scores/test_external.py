@@ -80,6 +80,7 @@ FAULTS = {
     "toys,,photo → sketch,0,50": "names no method",
     "toys,a,photo → skethc,0,50": "unknown domain of toys 'skethc': did you mean 'sketch'?",
     "toys,a,foto → sketch,0,50": "unknown domain of toys 'foto': did you mean 'photo'?",
+    "toys,a,photo → average,0,50": "'photo → average' is a mean over some of the pairs",
     "toys,a,,0,50": "unknown domain of toys '': choose from: Real World, photo, sketch",
     "toys,a,photo → sketch,few,50": "shots 'few': a whole number of labelled images per class, or all",
     "toys,a,photo → sketch,-1,50": "shots '-1'",

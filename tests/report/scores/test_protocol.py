@@ -9,6 +9,7 @@ import pytest
 from bench.records.store import Store
 from bench.report.render.markdown import markdown_table
 from bench.report.scores.frame import load_frame
+from bench.report.scores.supervision import Supervision
 from bench.report.tables.gains import by_shots
 from bench.report.tables.leaderboard import leaderboards
 from bench.spec.cell import Budget, Cell, RequestedSetting
@@ -77,6 +78,22 @@ def test_what_a_suite_asks_for_itself_stays_together(store: Store) -> None:
     for cell, right in zip(cells, (20, 20, 40, 40), strict=True):
         synthetic.write(store, cell, right)
     assert boards(store, cells) == {"5": (2, [75.0, 75.0])}
+
+
+def test_several_sets_of_classes_of_a_suite_are_told_apart(store: Store) -> None:
+    """No mean of what is right among four classes and among eight."""
+    more = asked(**scenario(target_classes=(*synthetic.CLASSES, *"efgh")))
+    for cell, right in zip([*asked(), *more], (20, 20, 40, 40), strict=True):
+        synthetic.write(store, cell, right)
+    expected = {"5": (1, [100.0, 100.0]), "5, 4 classes": (1, [50.0, 50.0])}
+    assert boards(store, [*asked(), *more]) == expected
+    for board in leaderboards(load_frame(store), "linear-probe"):
+        assert (board.cells, [row.accuracy for row in board.rows]) == expected[board.block.shots]
+
+
+def test_numbers_of_protocols_are_in_order() -> None:
+    some = [Supervision(5, protocol=f"{steps} steps") for steps in (2000, 200, 600)]
+    assert [each.protocol for each in sorted(some)] == ["200 steps", "600 steps", "2000 steps"]
 
 
 def test_other_methods_seeds_and_pairs_of_the_same_protocol_join(store: Store) -> None:

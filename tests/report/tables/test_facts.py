@@ -15,8 +15,8 @@ from bench.records.store import Store
 from bench.report.figures.drawing import canvas, label
 from bench.report.render.page import render
 from bench.report.scores.frame import load_frame
-from bench.report.tables.facts import speeds
-from bench.spec.cell import Setting
+from bench.report.tables.facts import facts, speeds
+from bench.spec.cell import Federation, Part, Setting
 from tests.report import synthetic
 
 
@@ -28,6 +28,23 @@ def test_speeds_by_hand(store: Store) -> None:
     assert row.accuracy == pytest.approx(100 * (20 + 30) / (2 * synthetic.IMAGES))
     assert (row.own, row.alone, row.memory) == (4.0, 10.0, 2.0)
     assert len(row.blocks) == 2
+
+
+def test_the_budget_is_that_of_the_kinds_that_ran(store: Store) -> None:
+    """Of 40 steps a task has all; clients take 3 rounds of 5 steps."""
+    parts = tuple(Part(domain=name, classes=synthetic.CLASSES) for name in ("photo", "sketch"))
+    kinds = {"continual": {}, "federated": {"federation": Federation(rounds=3, local_steps=5)}}
+    cells = [synthetic.cell("probe")]
+    for kind, more in kinds.items():
+        update = {"kind": kind, "source": None, "source_classes": (), "parts": parts, **more}
+        scenario = cells[0].scenario.model_copy(update=update)
+        cells.append(cells[0].model_copy(update={"scenario": scenario}))
+    said = dict(facts(load_frame(store, cells)))["Budget"]
+    assert said == (
+        "40 steps in the source stage and half as many in the target stage; 40 steps in each task; "
+        "15 steps of each client in all rounds, batches of 8, 2 evaluations a stage"
+    )
+    assert dict(facts(load_frame(store, cells[2:])))["Budget"].startswith("15 steps of each client")
 
 
 def section(html: str) -> str:

@@ -6,11 +6,13 @@ from rich.console import Console
 
 from bench.records.record import Cost, Evaluation, StageCost
 from bench.records.store import Store
+from bench.report.render.conclusions import answer
 from bench.report.render.markdown import markdown_table
 from bench.report.render.page import render
 from bench.report.render.terminal import terminal_table
 from bench.report.scores.frame import load_frame
 from bench.report.scores.supervision import Supervision
+from bench.report.statistics.summary import negative_transfer
 from bench.report.tables.leaderboard import (
     Block,
     blocks,
@@ -45,6 +47,18 @@ def test_a_leaderboard_by_hand(store: Store) -> None:
     assert board.notes == ()
 
 
+def test_of_equal_methods_the_one_that_costs_less_is_named_first(store: Store) -> None:
+    """Names have no part in it, and the sentence says that others have as much."""
+    for method, seconds, right in (("dann", 9.0, 20), ("maml", 3.0, 20), ("linear-probe", 1.0, 8)):
+        cost = Cost(stages={"target": StageCost(seconds=seconds)})
+        synthetic.write(store, synthetic.cell(method), right, cost=cost)
+    frame = load_frame(store)
+    (board,) = leaderboards(frame, "linear-probe")
+    assert [row.method for row in board.rows] == ["maml", "dann", "linear-probe"]
+    said = answer(board, negative_transfer(frame, "linear-probe")).text
+    assert said.startswith("maml has the highest accuracy, as dann has, 30.0 points above linear-probe")
+
+
 def test_an_upper_bound_is_shown_and_has_no_place(store: Store) -> None:
     synthetic.fill(store, RIGHTS, shots=[0, 5])
     for target, right in (("sketch", 36), ("photo", 38)):
@@ -71,6 +85,16 @@ def test_an_upper_bound_weighs_targets_as_the_means_do(store: Store) -> None:
     assert board.cells == 3
     assert board.upper is not None
     assert board.upper.accuracy == (90.0 + 2 * 60.0) / 3
+
+
+def test_an_upper_bound_is_of_the_same_metric_and_rule(store: Store) -> None:
+    synthetic.fill(store, RIGHTS, shots=[5])
+    for changes, right in (({}, 36), ({"metric": "balanced-accuracy"}, 38), ({"headline": "oracle"}, 40)):
+        for target in ("sketch", "photo"):
+            synthetic.write(store, synthetic.cell("maml", None, target, "all", **changes), right)
+    board = leaderboards(load_frame(store), "linear-probe")[0]
+    assert board.upper is not None
+    assert board.upper.accuracy == 90.0
 
 
 def test_cells_that_had_not_converged_are_counted(store: Store) -> None:

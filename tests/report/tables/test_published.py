@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from itertools import permutations
 from pathlib import Path
 
@@ -60,6 +61,10 @@ def test_published_numbers_stand_beside_ours_with_their_caveat(store: Store) -> 
     ]
     assert "oracle" in found.notes[0]
     assert "transductive" in found.notes[0]
+    fewer = (
+        "Ours are on 4 of the 65 classes of office-home, papers' on all of them, which is another question."
+    )
+    assert found.notes[-1] == fewer
     assert found.faults == []
     assert {row.published.protocol for row in found.rows} == {"chosen by oracle, transductive"}
 
@@ -200,3 +205,26 @@ def test_anchors_are_beside_the_card(store: Store, tmp_path: Path, monkeypatch: 
     found = bench("data", "check", "--data", str(toys), cwd=tmp_path)
     assert found.returncode == 2
     assert "'../ours.tsv' is no name of a file beside the card" in found.stderr
+
+
+def test_accuracies_are_not_set_beside_another_metric(tmp_path: Path) -> None:
+    """A balanced accuracy of ours beside a published accuracy would be a gain of the metric."""
+    store = Store(tmp_path / "results")
+    synthetic.write(store, synthetic.cell("dann", metric="balanced-accuracy"), 20)
+    text = "method,dataset,pair,shots,accuracy\nDANN,toys,photo → sketch,5,61.5\n"
+    (tmp_path / "own.csv").write_text(text, encoding="utf-8")
+    said = "own.csv, accuracies of toys are left out: its cells have balanced accuracy"
+    shown = bench("report", "--results", "results", "--published", "own.csv", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stderr.splitlines() == [f"warning: {said}"]
+    page = (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
+    assert said in page
+    assert "61.5" not in page
+    # Cells of the same set that are judged by accuracy are set beside, and they alone.
+    synthetic.write(store, synthetic.cell("dann"), 30)
+    beside = bench("report", "--results", "results", "--published", "own.csv", cwd=tmp_path)
+    assert beside.stderr == ""
+    exported = bench("export", "out", "--results", "results", "--published", "own.csv", cwd=tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    (row,) = csv.DictReader((tmp_path / "out" / "tables" / "published.csv").open(encoding="utf-8"))
+    assert "75" in row.values() or "75.0" in row.values(), row

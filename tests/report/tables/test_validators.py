@@ -62,6 +62,14 @@ def test_rank_correlations_by_hand(tmp_path: Path) -> None:
     assert [row.validator for row in rankings(frame(tmp_path, first, second))][:2] == ["snd", "bnm"]
 
 
+def test_rules_choose_in_the_last_stage(tmp_path: Path) -> None:
+    """Of a second task accuracy is 0.5, 0.4, 0.3 where snd says 5, 6, 7; of the first both were lower."""
+    first = [evaluation(step, 0.1 * step, snd=step).model_copy(update={"stage": "task-1"}) for step in (1, 2)]
+    second = [evaluation(step, 0.6 - 0.1 * step, snd=4 + step) for step in (1, 2, 3)]
+    found = {row.validator: row for row in rankings(frame(tmp_path, [*first, *second]))}
+    assert found["snd"].spearman == pytest.approx(-1.0)
+
+
 def test_a_collapsed_look_ranks_last(tmp_path: Path) -> None:
     evaluations = [
         evaluation(1, 0.3, snd=1),
