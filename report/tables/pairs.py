@@ -33,6 +33,7 @@ class Score:
 
     gain: points over the baseline on the pair, over the cells that both have done; None: there are none.
     level: the gain in steps of colour, from -`LEVELS` to `LEVELS`.
+    part: name of the cells of the pair that the method has done, the same for the same cells; empty: all.
     """
 
     accuracy: float
@@ -41,6 +42,7 @@ class Score:
     cells: int
     anchor: str
     best: bool
+    part: str
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def by_pair(
     gains = grouped["gap"].mean().unstack("pair")
     size = np.abs(gains.to_numpy()[gains.to_numpy() != 0])
     scale = float(np.nanquantile(size, 0.75)) if np.isfinite(size).any() else 1.0
+    parts = _parts(cells)
     alike = _alike(cells).groupby(["method", "pair"])[accuracy_column()].mean()
     highest = alike.groupby("pair").max()
 
@@ -100,6 +103,7 @@ def by_pair(
             count,
             record_anchor(key) if count == 1 else record_links.of(block, method),
             bool(len(means) > 1 and alike.get((method, pair), -np.inf) >= highest.get(pair, np.inf) - 1e-9),
+            parts[method, pair],
         )
 
     rows = [Row(name, [score(name, pair.name) for pair in pairs]) for name in methods if name in means.index]
@@ -118,6 +122,20 @@ def _alike(cells: pd.DataFrame) -> pd.DataFrame:
     """Cells of each pair whose question and seed all methods with a cell on the pair have answered."""
     answered = cells.groupby(["pair", *SAME])["method"].transform("nunique")
     return cells[answered == cells.groupby("pair")["method"].transform("nunique")]
+
+
+def _parts(cells: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Name of the questions and seeds that a method has answered on a pair, by both; empty: all."""
+    found: dict[tuple[str, str], str] = {}
+    for pair, rows in cells.groupby("pair"):
+        done = {
+            method: frozenset(mine[list(SAME)].itertuples(index=False, name=None))
+            for method, mine in rows.groupby("method")
+        }
+        names = {frozenset[tuple[object, ...]]().union(*done.values()): ""}
+        for method, mine in done.items():
+            found[str(method), str(pair)] = names.setdefault(mine, str(len(names)))
+    return found
 
 
 def _level(gain: float, scale: float) -> int:

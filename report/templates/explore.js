@@ -47,9 +47,12 @@ for (const [number, table] of every("table[data-pairs]").entries()) {
   };
   const update = () => {
     const [a, b] = [one, other].map((select) => rows[Number(select.value)]);
-    const known = pairs
+    const both = pairs
       .map((pair, place) => ({ ...pair, a: a.cells[place + 2], b: b.cells[place + 2] }))
-      .filter((pair) => pair.a.dataset.value !== "" && pair.b.dataset.value !== "")
+      .filter((pair) => pair.a.dataset.value !== "" && pair.b.dataset.value !== "");
+    // Means over different seeds or networks say nothing of the methods.
+    const known = both
+      .filter((pair) => pair.a.dataset.part === pair.b.dataset.part)
       .map((pair) => ({ ...pair, gap: pair.a.dataset.value - pair.b.dataset.value }))
       .sort((x, y) => y.gap - x.gap);
     const widest = Math.max(1, ...known.map((pair) => Math.abs(pair.gap)));
@@ -57,6 +60,8 @@ for (const [number, table] of every("table[data-pairs]").entries()) {
     const won = known.filter((pair) => pair.gap > 0).length;
     const lost = known.filter((pair) => pair.gap < 0).length;
     said.textContent = `${left} is ahead of ${right} on ${won} of ${known.length} pairs and behind on ${lost}; whether a gap is more than chance is not said here.`;
+    const apart = both.length - known.length;
+    if (apart) said.textContent += ` ${apart} more ${apart > 1 ? "are" : "is"} left out, of which they have not done the same cells.`;
     list.replaceChildren(
       ...known.map((pair) => {
         const line = make("div");

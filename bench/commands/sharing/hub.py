@@ -107,7 +107,7 @@ def _added(store: Store, record: Record, predictions: Predictions) -> str:
 def model_card(method: str, repository: str, results: str | None) -> str:
     """Evaluation entries of a method, as `.eval_results/*.yaml` of a model's repository holds them.
 
-    One for each suite, kind, number of labels and protocol: the mean over its done cells, in percent.
+    One for each suite, kind, number of labels, protocol and backbone: the mean over done cells, in percent.
 
     Raises:
         UserError: no such repository's name, or no done cell of the method.
@@ -126,18 +126,18 @@ def model_card(method: str, repository: str, results: str | None) -> str:
     frames = [load_together([(store, mine)], cells_of(name), per_image=False) for name, mine in keys.items()]
     done = [frame[frame["status"] == "done"] for frame in frames]
     check_name("method with a done cell", method, sorted({name for each in done for name in each["method"]}))
-    column, by = accuracy_column(), ["suite", "kind", "shots", "metric"]
+    column, by = accuracy_column(), ["suite", "kind", "shots", "metric", "backbone"]
     entries = [
         EvalResultEntry(
             dataset_id=repository,
-            task_id=f"{suite}, {kind}, {_in_words(shots)}",
+            task_id=", ".join([suite, kind, _in_words(shots), *([backbone] if several else [])]),
             value=round(float(rows[column].mean()), 2),
             date=max(rows["created"])[:10],
-            notes=f"{method} on {', '.join(sorted(rows['backbone'].unique()))}, "
-            f"mean of {counted(len(rows), 'cell')}, {metric} in percent",
+            notes=f"{method} on {backbone}, mean of {counted(len(rows), 'cell')}, {metric} in percent",
         )
         for each in done
-        for (suite, kind, shots, metric), rows in each[each["method"] == method].groupby(by)
+        for several in [each["backbone"].nunique() > 1]
+        for (suite, kind, shots, metric, backbone), rows in each[each["method"] == method].groupby(by)
         if not pd.isna(rows[column].mean())
     ]
     return str(yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True))

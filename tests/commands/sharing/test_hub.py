@@ -131,6 +131,17 @@ def test_entries_of_a_model_card_are_of_one_protocol_each(tmp_path: Path) -> Non
     }
 
 
+def test_entries_of_a_model_card_are_of_one_backbone_each(tmp_path: Path) -> None:
+    """Of 40 images one backbone has half right, the other all."""
+    for backbone, right in (("resnet18", 20), ("resnet50", 40)):
+        synthetic.write(Store(tmp_path), synthetic.cell("dann", backbone=backbone), right)
+    result = hub("model-card", "dann", "--dataset", "me/results", "--results", tmp_path)
+    assert {(e["dataset"]["task_id"], e["value"]) for e in yaml.safe_load(result.output)} == {
+        ("toy-suite, cross-domain, 5 shots, resnet18", 50.0),
+        ("toy-suite, cross-domain, 5 shots, resnet50", 100.0),
+    }
+
+
 def test_suites_of_like_names_have_files_of_their_own(tmp_path: Path) -> None:
     base, store = Store(SMOKE), Store(tmp_path / "results")
     store.prepare()

@@ -110,6 +110,18 @@ def test_two_methods_are_set_side_by_side(chromium: Any, address: str) -> None:
     assert f"{LONG} is ahead of linear-probe on 0 of 6 pairs" in box.get_by_role("status").inner_text()
 
 
+def test_two_methods_are_compared_where_they_have_done_the_same_cells(chromium: Any, tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    synthetic.fill(store, {"linear-probe": 20, "dann": 26}, PAIRS, seeds=[0])
+    for method, right in (("linear-probe", 20), ("maml", 30)):
+        synthetic.write(store, synthetic.cell(method, "clip", "photo", shots=0, seed=1), right)
+    page = chromium.new_page()
+    page.goto(build(store.root).as_uri())
+    said = page.locator(".explorer").first.get_by_role("status").inner_text()
+    assert "dann is ahead of linear-probe on 5 of 5 pairs" in said
+    assert "1 more is left out, of which they have not done the same cells" in said
+
+
 def test_methods_can_be_left_out_of_all_tables(chromium: Any, address: str) -> None:
     page = chromium.new_page()
     page.goto(address)

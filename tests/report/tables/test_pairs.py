@@ -29,3 +29,19 @@ def test_gains_are_over_the_same_seeds(store: Store) -> None:
         "linear-probe": [(75.0, 0.0, False), None],
         "maml": [None, (20.0, None, True)],
     }
+    parts = {row.method: [score and score.part for score in row.scores] for row in found.rows}
+    assert parts == {"dann": ["1", None], "linear-probe": ["", None], "maml": [None, ""]}
+
+
+def test_methods_have_one_part_where_their_seeds_are_the_same(store: Store) -> None:
+    for method, seeds in {"linear-probe": (0, 1, 2), "dann": (0, 1), "maml": (0, 1), "coral": (1, 2)}.items():
+        for seed in seeds:
+            write(store, cell(method, seed=seed), 20)
+    frame = load_frame(store)
+    (board,) = leaderboards(frame, "linear-probe")
+    methods = ["coral", "dann", "linear-probe", "maml"]
+    found = by_pair(frame, board, record_links(frame, "results"), methods)
+    coral, dann, probe, maml = (row.scores[0].part for row in found.rows if row.scores[0])
+    assert probe == ""
+    assert dann == maml != ""
+    assert coral not in ("", dann)
