@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
 
+import numpy as np
 from safetensors.numpy import save
 
 from bench.records.archive import replace_archives, to_zip
@@ -246,19 +247,57 @@ def items(folder: Path, count: int) -> None:
 
 def items_again(folder: Path, count: int) -> None:
     """The same of items that this machine has listed and decoded before."""
+    _decode(folder, folder / "items", count, 4)
+
+
+def make_texts(folder: Path, count: int) -> None:
+    """A table of texts of some twenty words, all different, in two domains of ten classes."""
+    lines = ["text,domain,label"]
+    for place in range(count):
+        digest = hashlib.sha256(str(place).encode()).hexdigest()
+        words = " ".join(digest[start : start + 3] for start in range(0, 60, 3))
+        lines.append(f"{words},domain{place % 2},class{place // 2 % 10}")
+    (folder / "texts.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def texts(folder: Path, count: int) -> None:
+    """Reading, splitting and encoding one's own texts for the first time."""
+    shutil.rmtree(folder / "cache", ignore_errors=True)
+    _decode(folder, folder / "texts.csv", count, 48)
+
+
+def make_rows(folder: Path, count: int) -> None:
+    """A table of twenty columns of numbers and two of categories, in two domains of two classes."""
+    random = np.random.default_rng(0)
+    names = [*(f"number{column}" for column in range(20)), "colour", "place"]
+    lines = [",".join([*names, "domain", "label"])]
+    for place, numbers in enumerate(random.normal(size=(count, 20))):
+        words = [f"colour{place % 7}", f"place{place % 11}", f"domain{place % 2}", f"class{place // 2 % 2}"]
+        lines.append(",".join([*(f"{number:.4f}" for number in numbers), *words]))
+    (folder / "rows.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def rows(folder: Path, count: int) -> None:
+    """Reading and splitting one's own table for the first time."""
+    shutil.rmtree(folder / "cache", ignore_errors=True)
+    _decode(folder, folder / "rows.csv", count, 64)
+
+
+def _decode(folder: Path, data: Path, count: int, size: int) -> None:
+    """List, split and decode one's own data, of which the domains have half each."""
     from bench.data.dataset import open_dataset
     from bench.data.own import own_card
     from bench.data.splits import subset
 
     os.environ["BENCH_CACHE"] = str(folder / "cache")
-    card = own_card(folder / "items")
+    card = own_card(data)
     dataset = open_dataset(card)
     parts = ("train", "validation", "test")
     sizes = [
         len(subset(dataset, name, tuple(card.classes), part).rows) for name in card.domains for part in parts
     ]
     assert sum(sizes) == count
-    assert len(dataset.decoded("domain0", 4)) == count // 2
+    assert len(dataset.decoded("domain0", size)) == count // 2
 
 
 @dataclass(frozen=True)
@@ -270,7 +309,14 @@ class Cost:
     made: str = ""
 
 
-MAKERS = {"records": make_records, "methods": make_methods, "items": make_items, "": make_nothing}
+MAKERS = {
+    "records": make_records,
+    "methods": make_methods,
+    "items": make_items,
+    "texts": make_texts,
+    "rows": make_rows,
+    "": make_nothing,
+}
 RECORDS = (1_000, 10_000, 100_000)
 COSTS = {
     "missing": Cost(missing, RECORDS, "records"),
@@ -283,6 +329,8 @@ COSTS = {
     "methods": Cost(methods, (100, 1_000), "methods"),
     "items": Cost(items, (2_000, 20_000, 200_000), "items"),
     "items-again": Cost(items_again, (2_000, 20_000, 200_000), "items"),
+    "texts": Cost(texts, RECORDS, "texts"),
+    "rows": Cost(rows, RECORDS, "rows"),
 }
 
 
