@@ -71,7 +71,8 @@ def test_controls_run_and_part_the_gains(home: Path) -> None:
     table = page[page.index("Gains in points, of the idea and of the recipe.") :]
     table = table[: table.index("</table>")]
     rows = re.findall(r'<tr data-method="([^"]*)"[^>]*>.*?</th><td>([^<]*)</td>', table)
-    assert rows == [("dann", "weight=0.0"), ("lp-finetune", "full-finetune")]
+    # Of equal results the one that took less time stands first: the order is this machine's.
+    assert sorted(rows) == [("dann", "weight=0.0"), ("lp-finetune", "full-finetune")]
     assert "dann: its idea" in page
 
 
