@@ -71,8 +71,11 @@ def test_controls_run_and_part_the_gains(home: Path) -> None:
     table = page[page.index("Gains in points, of the idea and of the recipe.") :]
     table = table[: table.index("</table>")]
     rows = re.findall(r'<tr data-method="([^"]*)"[^>]*>.*?</th><td>([^<]*)</td>', table)
-    # Of equal results the one that took less time stands first: the order is this machine's.
-    assert sorted(rows) == [("dann", "weight=0.0"), ("lp-finetune", "full-finetune")]
+    # All results are equal here, so that the order is by seconds: that of the leaderboard.
+    controls = {"dann": "weight=0.0", "lp-finetune": "full-finetune"}
+    printed = [line.split()[0] for line in process.stdout.splitlines() if line.strip()]
+    assert rows == [(name, controls[name]) for name in printed if name in controls]
+    assert len(rows) == 2
     assert "dann: its idea" in page
 
 
